@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test test-all check format install clean
+
+## what a newcomer types: install, then the sweep of the README on the digits
+bench: install
+	$(BIN)/python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
+
+## tests that need neither data, a GPU, a browser nor minutes
+test: install
+	$(BIN)/python -m pytest
+
+## all of them; what is missing on this machine is skipped with a reason
+test-all: install
+	$(BIN)/python -m pytest -m ""
+
+## everything a change has to pass
+check: install
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv || { echo "no virtual environment could be made: on Debian, apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info
