@@ -1,0 +1,172 @@
+"""Augmentations as batched tensor code: one set of random parameters a sample, no loop over samples.
+
+Images come and go as float tensors (B, C, H, W) with values in [0, 1], not yet normalised. All random draws come from the
+generator that is passed in, on its own device.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+Augmentation = Callable[[Tensor, Generator], Tensor]
+
+
+def identity(images: Tensor, generator: Generator) -> Tensor:
+    """The images as they are."""
+    return images
+
+
+def uniform(batch: int, low: float, high: float, like: Tensor, generator: Generator) -> Tensor:
+    """One number a sample, (B, 1, 1, 1), uniform between ``low`` and ``high``."""
+    draws = torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
+    return (low + (high - low) * draws).to(like.device, like.dtype)
+
+
+def random_crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
+    """Pad with black on every side, then cut out the old size at a random place, as torchvision's RandomCrop does."""
+    batch, _, height, width = images.shape
+    windows = F.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: no copy is made
+    top, left = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator, device=generator.device).to(images.device)
+    return windows[torch.arange(batch, device=images.device), :, top, left]
+
+
+def random_flip(images: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
+    """Mirror each image left to right with some probability."""
+    flip = uniform(len(images), 0, 1, images, generator) < probability
+    return torch.where(flip, images.flip(3), images)
+
+
+def random_resized_crop(
+    images: Tensor, generator: Generator, scale: tuple[float, float] = (0.2, 1.0), log_ratio: float = 0.288
+) -> Tensor:
+    """Cut out a random share of the area at a random aspect ratio and resize it back, bilinearly.
+
+    ``log_ratio`` bounds the logarithm of the aspect ratio; 0.288 is torchvision's 3/4 to 4/3.
+    """
+    batch = len(images)
+    area = uniform(batch, *scale, images, generator).flatten()
+    ratio = uniform(batch, -log_ratio, log_ratio, images, generator).flatten().exp()
+    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    shift = 2 * torch.rand(2, batch, generator=generator, device=generator.device).to(images) - 1
+    zero = torch.zeros_like(width)
+    rows = (torch.stack([width, zero, shift[0] * (1 - width)], 1), torch.stack([zero, height, shift[1] * (1 - height)], 1))
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with black; 1 changes nothing."""
+    return (images * factor).clamp(0, 1)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with each image's mean grey; 1 changes nothing."""
+    mean = to_grey(images).mean((1, 2, 3), keepdim=True)
+    return (factor * images + (1 - factor) * mean).clamp(0, 1)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the grey image; 1 changes nothing."""
+    return (factor * images + (1 - factor) * to_grey(images)).clamp(0, 1)
+
+
+def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Rotate the hue by ``turn`` of the colour circle (-0.5 to 0.5), in HSV space as torchvision does."""
+    red, green, blue = images.unbind(1)
+    value, smallest = images.amax(1), images.amin(1)
+    spread = value - smallest
+    safe = torch.where(spread == 0, 1, spread)
+    hue = torch.where(value == red, (green - blue) / safe, 2 + (blue - red) / safe)
+    hue = torch.where((value == blue) & (value != red) & (value != green), 4 + (red - green) / safe, hue)
+    hue = (hue / 6 + turn.flatten()[:, None, None]) % 1
+    # Each channel is a piecewise linear function of the hue (the standard HSV formula with n = 5, 3, 1).
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype)[:, None, None]
+    position = (offsets + 6 * hue[:, None]) % 6
+    return value[:, None] - spread[:, None] * torch.minimum(position, 4 - position).clamp(0, 1)
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """Luma (ITU-R 601), one channel; grey images stay as they are."""
+    if images.shape[1] == 1:
+        return images
+    weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device, dtype=images.dtype)[:, None, None]
+    return (images * weights).sum(1, keepdim=True)
+
+
+def colour_jitter(images: Tensor, generator: Generator, strength: float = 0.4, probability: float = 0.8) -> Tensor:
+    """Brightness, contrast, saturation and hue, each by a random amount (SimSiam's 0.4, 0.4, 0.4, 0.1), in this order.
+
+    Grey images have no saturation or hue to change.
+    """
+    batch = len(images)
+    low, high = 1 - strength, 1 + strength
+    jittered = adjust_brightness(images, uniform(batch, low, high, images, generator))
+    jittered = adjust_contrast(jittered, uniform(batch, low, high, images, generator))
+    if images.shape[1] == 3:
+        jittered = adjust_saturation(jittered, uniform(batch, low, high, images, generator))
+        jittered = adjust_hue(jittered, uniform(batch, -strength / 4, strength / 4, images, generator))
+    chosen = uniform(batch, 0, 1, images, generator) < probability
+    return torch.where(chosen, jittered, images)
+
+
+def random_grey(images: Tensor, generator: Generator, probability: float = 0.2) -> Tensor:
+    """Take the colour out of some images."""
+    chosen = uniform(len(images), 0, 1, images, generator) < probability
+    return torch.where(chosen, to_grey(images).expand_as(images), images)
+
+
+def random_blur(images: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
+    """Gaussian blur with a 3x3 kernel and a sigma from 0.1 to 1 pixel, for some images."""
+    sigma = uniform(len(images), 0.1, 1.0, images, generator)
+    side = torch.exp(-0.5 / sigma**2)  # weight of a neighbour, relative to the centre
+    total = 1 + 2 * side
+    padded = F.pad(images, [1, 1, 1, 1], mode="replicate")
+    rows = (side * (padded[:, :, :-2] + padded[:, :, 2:]) + padded[:, :, 1:-1]) / total
+    blurred = (side * (rows[..., :-2] + rows[..., 2:]) + rows[..., 1:-1]) / total
+    chosen = uniform(len(images), 0, 1, images, generator) < probability
+    return torch.where(chosen, blurred, images)
+
+
+def cutout(images: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
+    """Black out a square that covers ``share`` of the area, centred anywhere (DeVries & Taylor, 2017)."""
+    batch, _, height, width = images.shape
+    half_height, half_width = height * share**0.5 / 2, width * share**0.5 / 2
+    y = torch.arange(height, device=images.device).view(1, 1, -1, 1) + 0.5
+    x = torch.arange(width, device=images.device).view(1, 1, 1, -1) + 0.5
+    inside_y = (y - uniform(batch, 0, height, images, generator)).abs() <= half_height
+    inside_x = (x - uniform(batch, 0, width, images, generator)).abs() <= half_width
+    return images.masked_fill(inside_y & inside_x, 0)
+
+
+def weak(name: str, side: int) -> Augmentation:
+    """A recipe's augmentation by name, for images of ``side`` pixels: crops pad by an eighth of the side."""
+    crop = partial(random_crop, padding=max(1, side // 8))
+    if name == "none":
+        return identity
+    if name == "crop":
+        return crop
+    return lambda images, generator: random_flip(crop(images, generator), generator)
+
+
+def strong(channels: int, flips: bool) -> Augmentation:
+    """The views of self-supervised learning: resized crop, jitter, grey, blur and, for grey images, cutout.
+
+    SimSiam (Chen & He, 2021) relies on colour to make its views differ; on grey images cutout takes that part, since with
+    crops alone the representation of digits gets worse than that of random weights.
+    """
+    steps: list[Augmentation] = [random_resized_crop]
+    if flips:
+        steps.append(random_flip)
+    steps.append(colour_jitter)
+    steps += [random_grey] if channels == 3 else [cutout]
+    steps.append(random_blur)
+
+    def augment(images: Tensor, generator: Generator) -> Tensor:
+        for step in steps:
+            images = step(images, generator)
+        return images
+
+    return augment

@@ -1,0 +1,125 @@
+"""Networks: a body that turns images into features, and a linear head."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.errors import unknown
+
+
+class Network(nn.Module):
+    """A classifier whose penultimate features can be had.
+
+    It counts the samples that pass through it, with and without gradients: a method's cost in passes.
+    """
+
+    def __init__(self, body: nn.Module, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(num_features, num_classes)
+        self.num_features = num_features
+        self.samples_trained = 0
+        self.samples_inferred = 0
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Penultimate features (B, num_features) of normalised images (B, C, H, W)."""
+        if torch.is_grad_enabled():
+            self.samples_trained += len(x)
+        else:
+            self.samples_inferred += len(x)
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes)."""
+        return self.head(self.forward_features(x))
+
+
+def _conv(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+
+def _tiny_cnn(channels: int) -> tuple[nn.Module, int]:
+    layers = [*_conv(channels, 32), nn.MaxPool2d(2), *_conv(32, 64), *_conv(64, 64), nn.AdaptiveMaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten()), 256
+
+
+def _small_cnn(channels: int) -> tuple[nn.Module, int]:
+    layers = [*_conv(channels, 32), *_conv(32, 32), nn.MaxPool2d(2), *_conv(32, 64), *_conv(64, 64), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, *_conv(64, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 128
+
+
+def _torchvision_resnet(name: str, cifar_stem: bool) -> Callable[[int], tuple[nn.Module, int]]:
+    def build(channels: int) -> tuple[nn.Module, int]:
+        from torchvision.models import get_model
+
+        net = get_model(name, weights=None)
+        if cifar_stem:  # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
+            net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+            net.maxpool = nn.Identity()
+        elif channels != 3:
+            net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        num_features = net.fc.in_features
+        net.fc = nn.Identity()
+        return net, num_features
+
+    return build
+
+
+class _PreActBlock(nn.Module):
+    """Pre-activation residual block (He et al., 2016, "Identity mappings")."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.norm1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(out)
+        return self.conv2(F.relu(self.norm2(self.conv1(out)))) + shortcut
+
+
+def _preact_resnet18(channels: int) -> tuple[nn.Module, int]:
+    layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, padding=1, bias=False)]
+    inputs = 64
+    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        layers += [_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 512
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that can be asked for by name: ``build(channels)`` gives its body and the number of features."""
+
+    summary: str
+    build: Callable[[int], tuple[nn.Module, int]]
+
+
+BACKBONES = {
+    "tiny_cnn": Backbone("3 convolutions, for 8x8 to 16x16", _tiny_cnn),
+    "small_cnn": Backbone("5 convolutions, for 28x28 and 32x32", _small_cnn),
+    "resnet18": Backbone("ResNet-18 with the CIFAR stem", _torchvision_resnet("resnet18", True)),
+    "resnet34": Backbone("ResNet-34 with the CIFAR stem", _torchvision_resnet("resnet34", True)),
+    "preact_resnet18": Backbone("pre-activation ResNet-18, as in DivideMix", _preact_resnet18),
+    "resnet50": Backbone("torchvision's ResNet-50, for large images", _torchvision_resnet("resnet50", False)),
+}
+
+
+def check_backbone(name: str) -> None:
+    """Raise InputError unless there is a backbone of that name."""
+    if name not in BACKBONES:
+        raise unknown("backbone", name, BACKBONES)
+
+
+def build_network(name: str, channels: int, num_classes: int) -> Network:
+    """A freshly initialised network; draws from torch's global generator."""
+    check_backbone(name)
+    body, num_features = BACKBONES[name].build(channels)
+    return Network(body, num_features, num_classes)

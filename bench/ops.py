@@ -1,0 +1,151 @@
+"""Pure tensor helpers that more than one method uses."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def forever(make_iterator: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Items of one fresh iterator after another."""
+    while True:
+        yield from make_iterator()
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of logits (B, C) against target distributions (B, C)."""
+    return -(targets * logits.log_softmax(1)).sum(1).mean()
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """Distributions (B, C) raised to 1 / temperature and normalised again."""
+    powers = probabilities ** (1 / temperature)
+    return powers / powers.sum(1, keepdim=True)
+
+
+def beta_sample(alpha: float, rng: np.random.Generator) -> float:
+    """lambda ~ Beta(alpha, alpha), on the host: no device has to be waited for."""
+    return float(rng.beta(alpha, alpha))
+
+
+@torch.no_grad()
+def per_sample(method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """``score(logits, noisy labels, index)`` of every training sample, in order; eval mode, no augmentation."""
+    was_training = net.training
+    net.eval()
+    scores = []
+    for batch in method.task.loader(train=False):
+        with method.task.autocast():
+            logits = net(batch.x)
+        scores.append(score(logits.float(), batch.y, batch.index))
+    net.train(was_training)
+    return torch.cat(scores)
+
+
+def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
+    """Cross-entropy (N,) of every training sample with its noisy label."""
+    return per_sample(method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none"))
+
+
+def min_max(values: Tensor) -> Tensor:
+    """Values (N,) scaled to [0, 1]; all zero where they are all equal."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low).clamp_min(1e-12)
+
+
+def clean_probability(losses: Tensor, mixture: str = "gmm") -> Tensor:
+    """Posterior (N,) that each sample belongs to the low-loss component of a two-component mixture on its loss (N,).
+
+    Losses are scaled to [0, 1] first. Where the fit finds a single component (all losses equal), every sample is clean.
+    """
+    scaled = min_max(losses.double())
+    if scaled.max() == 0:
+        return torch.ones_like(losses)
+    fit = {"gmm": gaussian_mixture, "bmm": beta_mixture}[mixture]
+    return fit(scaled).to(losses.dtype)
+
+
+def _two_means(values: Tensor) -> Tensor:
+    """Membership (N,) bool in the lower of the two clusters with the smallest within-cluster variance; exact in 1-D."""
+    ordered, _ = values.sort()
+    n = len(ordered)
+    total = ordered.sum()
+    left = ordered.cumsum(0)[:-1]
+    count = torch.arange(1, n, device=values.device, dtype=values.dtype)
+    between = left**2 / count + (total - left) ** 2 / (n - count)  # maximal where the variance within is minimal
+    return values <= ordered[between.argmax()]
+
+
+def gaussian_mixture(values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4) -> Tensor:
+    """Posterior (N,) of the component with the smaller mean, two Gaussians in one dimension, by EM.
+
+    The settings and the stopping rule are scikit-learn's, with the values that DivideMix and MixNN give it; the start is the
+    exact two-means split instead of a random one.
+    """
+
+    def maximise(posterior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight = posterior.sum(1, keepdim=True) + 10 * torch.finfo(values.dtype).eps
+        mean = (posterior @ values)[:, None] / weight
+        variance = (posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight + reg_covar
+        return weight / len(values), mean, variance
+
+    def expect(weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, float]:
+        log_joint = weight.log() - 0.5 * ((values - mean) ** 2 / variance + (2 * torch.pi * variance).log())
+        log_density = log_joint.logsumexp(0)
+        return (log_joint - log_density).exp(), log_density.mean().item()
+
+    low = _two_means(values)
+    parameters = maximise(torch.stack([low, ~low]).to(values.dtype))
+    previous = -float("inf")
+    for _ in range(max_iter):
+        posterior, bound = expect(*parameters)
+        parameters = maximise(posterior)
+        if abs(bound - previous) < tol:
+            break
+        previous = bound
+    return expect(*parameters)[0][parameters[1].flatten().argmin()]
+
+
+def beta_mixture(values: Tensor, max_iter: int = 10) -> Tensor:
+    """Posterior (N,) of the component with the smaller mean, two Beta distributions, by EM with moment matching.
+
+    After Arazo et al. (2019), who fit the per-sample loss this way and keep it off 0 and 1.
+    """
+    values = values.clamp(1e-4, 1 - 1e-4)
+    low = _two_means(values)
+    posterior = torch.stack([low, ~low]).to(values.dtype).clamp(1e-2, 1 - 1e-2)
+    for _ in range(max_iter):
+        weight = posterior.sum(1, keepdim=True)
+        mean = (posterior @ values)[:, None] / weight
+        variance = ((posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight).clamp_min(1e-6)
+        alpha = (mean * (mean * (1 - mean) / variance - 1)).clamp_min(1e-2)
+        beta = alpha * (1 - mean) / mean
+        normaliser = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+        log_joint = (weight / len(values)).log() + (alpha - 1) * values.log() + (beta - 1) * (-values).log1p() - normaliser
+        posterior = log_joint.softmax(0)
+    return posterior[(alpha / (alpha + beta)).flatten().argmin()]
+
+
+def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chunk: int = 1000) -> Tensor:
+    """Positions (B, k) of the nearest rows by Euclidean distance, nearest first.
+
+    Without a ``bank``, neighbours are looked for among the features (B, D) themselves and no row is its own neighbour;
+    k is cut to the number of others. A matrix product and topk: on batches far faster than any index.
+    """
+    own = bank is None
+    bank = features if bank is None else bank
+    k = min(k, len(bank) - own)
+    squares = bank.square().sum(1)
+    found = []
+    for start in range(0, len(features), chunk):
+        rows = features[start : start + chunk]
+        distances = torch.addmm(squares, rows, bank.T, alpha=-2)  # the row's own square does not change the order
+        if own:
+            distances[
+                torch.arange(len(rows), device=rows.device), torch.arange(start, start + len(rows), device=rows.device)
+            ] = float("inf")
+        found.append(distances.topk(k, largest=False).indices)
+    return torch.cat(found)

@@ -1,0 +1,83 @@
+"""Recipes: everything about training that is not a method's own."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from bench.errors import InputError
+
+AUGMENTATIONS = ("none", "crop", "crop_flip")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("cosine", "constant", "step", "linear", "restarts")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Network, augmentation, length, optimiser and schedule of a trial."""
+
+    backbone: str
+    epochs: int
+    augmentation: str = "none"  # "crop" pads by an eighth of the side; "crop_flip" mirrors half the images too
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()  # "step": shares of the run at which the rate falls; "linear": where it starts to
+    gamma: float = 0.1  # "step": factor at each milestone
+    period: float = 1.0  # "restarts": length of one cosine cycle, as a share of the run
+    minimum: float = 0.0  # "restarts": floor of the factor
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("augmentation", AUGMENTATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}")
+        if self.epochs < 1:
+            raise InputError(f"the number of epochs is {self.epochs}: give at least 1")
+        if self.batch_size < 2:
+            raise InputError(f"the batch size is {self.batch_size}: batch normalisation needs at least 2")
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+
+    def rate_factor(self, progress: float) -> float:
+        """Learning-rate factor at ``progress`` in [0, 1), the share of the run that is over."""
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "step":
+            return self.gamma ** sum(progress >= milestone for milestone in self.milestones)
+        if self.schedule == "linear":
+            [start] = self.milestones
+            return 1.0 if progress < start else (1 - progress) / (1 - start)
+        if self.schedule == "restarts":
+            phase = progress % self.period / self.period
+            return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * phase))
+        return 1.0
+
+    def override(self, changes: Mapping[str, Any]) -> "Recipe":
+        """This recipe with some fields replaced."""
+        return replace(self, **changes)
+
+
+_DEFAULTS = {
+    # Without augmentation on purpose: with crops, cross-entropy does not memorise digits at all, and there would be
+    # nothing for a method to repair.
+    "digits": Recipe("tiny_cnn", epochs=25, learning_rate=0.02),
+    "fashion_mnist": Recipe("small_cnn", epochs=30, augmentation="crop_flip", learning_rate=0.05),
+    "cifar10": Recipe("resnet18", epochs=120, augmentation="crop_flip", learning_rate=0.05),
+    "cifar100": Recipe("resnet18", epochs=120, augmentation="crop_flip", learning_rate=0.05),
+}
+
+
+def default_recipe(dataset: str, side: int) -> Recipe:
+    """The data set's recipe; arrays of one's own get one by their side in pixels."""
+    if dataset in _DEFAULTS:
+        return _DEFAULTS[dataset]
+    return Recipe("tiny_cnn", epochs=25) if side <= 16 else Recipe("small_cnn", epochs=30, augmentation="crop")
+
+
+RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))

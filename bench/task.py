@@ -1,0 +1,182 @@
+"""What a method may see: images, noisy labels, networks. Never clean labels, test data, or the noise itself."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import augment
+from bench.backbones import Network, build_network
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+EVALUATION_BATCH = 512
+
+#: Random stream of a pretraining; those of a method's parts are 0 (the host), 1, 2, ...
+PRETRAINING = 1000
+
+
+def stream_seed(*key: int) -> int:
+    """A 63-bit seed from any tuple of non-negative integers; different tuples give unrelated streams."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of training samples."""
+
+    views: tuple[Tensor, ...]  # each (B, C, H, W), normalised; every view is augmented on its own
+    y: Tensor  # (B,) noisy labels
+    index: Tensor  # (B,) positions in the training set, for per-sample state
+
+    @property
+    def x(self) -> Tensor:
+        """The first view."""
+        return self.views[0]
+
+
+class Pixels:
+    """Images on the device as uint8; batches are index slices, augmented and normalised there.
+
+    No DataLoader workers and no PIL in the loop: a pass over the whole set is then nearly free.
+    """
+
+    def __init__(self, images: Tensor, mean: Tensor, std: Tensor, channels_last: bool = False) -> None:
+        """``images``: uint8 (N, C, H, W); ``mean`` and ``std``: (C,), of values in [0, 1]."""
+        self.images = images
+        self.scale = (1 / std).view(1, -1, 1, 1)
+        self.shift = (mean / std).view(1, -1, 1, 1)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(
+        self, index: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Normalised, augmented images (B, C, H, W) float32."""
+        images = self.images[index].float().div_(255)
+        if augmentation is not augment.identity:
+            assert generator is not None
+            images = augmentation(images, generator)
+        return (images * self.scale - self.shift).contiguous(memory_format=self.memory_format)
+
+
+class Oracle:
+    """Privileged information. Reading what the method did not declare in ``privileges`` is an error."""
+
+    def __init__(self, facts: dict[str, object]) -> None:
+        self.__dict__.update(facts)
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(
+            f"task.oracle.{name} is privileged or unknown: a method that reads it lists {name!r} in its `privileges`"
+        )
+
+
+class Task:
+    """A noisy training set and the means to learn from it.
+
+    Each part of a method (host and wrappers) has a Task of its own, which differs in nothing but its random streams: that
+    is why ``rmd+ce`` trains on exactly the batches that ``ce`` sees.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        train_index: Tensor,
+        noisy_labels: Tensor,
+        num_classes: int,
+        *,
+        epochs: int,
+        batch_size: int,
+        backbone: str,
+        augmentation: str,
+        device: torch.device,
+        precision: str,
+        encoder: Callable[[Tensor], Tensor] | None = None,
+        facts: dict[str, object] | None = None,
+    ) -> None:
+        self._pixels = pixels
+        self._train_index = train_index
+        self.noisy_labels = noisy_labels  # (N,) int64
+        self.num_classes = num_classes
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.backbone = backbone
+        self.device = device
+        self.precision = precision
+        self.oracle = Oracle(facts or {})
+        self._encoder = encoder
+        self.augment = augment.weak(augmentation, pixels.images.shape[-1])
+        self.strong_augment = augment.strong(self.channels, flips=augmentation.endswith("flip"))
+        self.generator = torch.Generator(device)  # for everything random that is a tensor
+        self.rng = np.random.default_rng()  # for random numbers that Python needs, such as one lambda a batch
+
+    @property
+    def num_train(self) -> int:
+        """Training samples, N."""
+        return len(self.noisy_labels)
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of an image: 1 or 3."""
+        return self._pixels.images.shape[1]
+
+    def seed(self, *key: int) -> None:
+        """Start both random streams anew, from any tuple of non-negative integers."""
+        self.generator.manual_seed(stream_seed(*key))
+        self.rng = np.random.default_rng(key)
+
+    def loader(
+        self,
+        indices: Tensor | None = None,
+        views: int = 1,
+        train: bool = True,
+        *,
+        batch_size: int | None = None,
+        augmentations: tuple[augment.Augmentation, ...] | None = None,
+    ) -> Iterator[Batch]:
+        """Batches of the training set, or of the samples at ``indices`` (M,).
+
+        Training batches are shuffled and augmented, each of ``views`` (or ``augmentations``, one a view) on its own; a last
+        batch of a single sample is left out, since batch normalisation cannot take it. With ``train=False`` they come whole,
+        in order, as the images are.
+        """
+        if indices is None:
+            indices = torch.arange(self.num_train, device=self.device)
+        if train:
+            indices = indices[torch.randperm(len(indices), generator=self.generator, device=self.device)]
+            steps = augmentations or (self.augment,) * views
+        else:
+            steps = (augment.identity,)
+        for chunk in indices.split(batch_size or (self.batch_size if train else EVALUATION_BATCH)):
+            if train and len(chunk) < 2:
+                continue
+            yield self.batch(chunk, steps)
+
+    def batch(self, indices: Tensor, augmentations: tuple[augment.Augmentation, ...] | None = None) -> Batch:
+        """The samples at ``indices`` (B,), in that order; one view for each augmentation, by default the recipe's."""
+        images = self._train_index[indices]
+        views = tuple(self._pixels(images, step, self.generator) for step in augmentations or (self.augment,))
+        return Batch(views, self.noisy_labels[indices], indices)
+
+    def build_network(self, num_outputs: int | None = None) -> Network:
+        """A freshly initialised network of the recipe's kind, on the device."""
+        net = build_network(self.backbone, self.channels, num_outputs or self.num_classes)
+        return self.place(net)
+
+    def place(self, module: AnyModule) -> AnyModule:
+        """Any module of a method's own, moved to where and how the trial computes."""
+        return module.to(self.device).to(memory_format=self._pixels.memory_format)
+
+    def encoder(self) -> Callable[[Tensor], Tensor]:
+        """Features (B, D) of normalised images, from the frozen encoder that the method's ``pretraining`` asked for."""
+        if self._encoder is None:
+            raise RuntimeError("there is no pretrained encoder: a method asks for one by overriding `pretraining`")
+        return self._encoder
+
+    def autocast(self) -> AbstractContextManager:
+        """The context in which networks compute: bfloat16 where the trial's precision says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
