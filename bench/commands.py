@@ -1,0 +1,35 @@
+"""How every command of this package behaves towards its user."""
+
+import os
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from bench.errors import InputError
+
+
+def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit.
+
+    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
+    """
+    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
+    except (InputError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
+        click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

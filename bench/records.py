@@ -1,0 +1,176 @@
+"""What a trial leaves on disk, and reading it back.
+
+``trials/<id>/`` holds ``spec.json``, ``epochs.jsonl`` (one line an epoch), and, once the trial is over, ``samples.npz`` and
+``done.json``. The last one is written last and marks the trial as over: whatever its status, it is a row. These files are
+the truth; whatever else a sweep keeps can be thrown away.
+"""
+
+import base64
+import json
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import InputError
+
+#: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
+COMPLETED = ("finished", "stopped", "diverged")
+RETRIED = ("failed", "timeout")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any, indent: int | None = None) -> bytes:
+    """Strict JSON: what is undefined is null, never NaN."""
+    return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def pack_classes(classes: np.ndarray) -> str:
+    """Predicted classes (N,) as a short string."""
+    return base64.b64encode(zlib.compress(classes.astype("<u2").tobytes(), 6)).decode()
+
+
+def unpack_classes(text: str) -> np.ndarray:
+    """The classes that ``pack_classes`` wrote."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
+
+
+class TrialWriter:
+    """Writes one trial's folder. The driver of a sweep holds one for each running trial."""
+
+    def __init__(self, sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
+        self.folder = sweep / "trials" / trial_id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "spec.json"
+        if path.exists() and _read_json(path) != json.loads(to_json(spec)):
+            raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
+        if not path.exists():
+            write_atomically(path, to_json(spec, indent=1))
+
+    def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
+        """Cut the record back to these epochs: none, or those before the checkpoint that the trial goes on from."""
+        (self.folder / "done.json").unlink(missing_ok=True)
+        write_atomically(self.folder / "epochs.jsonl", b"".join(map(to_json, epochs)))
+
+    def append(self, epochs: Iterable[dict[str, Any]]) -> None:
+        """Add epochs; they are on disk when this returns."""
+        with (self.folder / "epochs.jsonl").open("ab") as file:
+            file.write(b"".join(map(to_json, epochs)))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self, facts: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None) -> None:
+        """Mark the trial as over."""
+        if samples is not None:
+            write_atomically(self.folder / "samples.npz", samples)
+        if weights is not None:
+            write_atomically(self.folder / "model.safetensors", weights)
+        write_atomically(self.folder / "done.json", to_json(facts, indent=1))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that is over, read lazily."""
+
+    folder: Path
+    spec: dict[str, Any]
+    done: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def succeeded(self) -> bool:
+        return self.done["status"] in ("finished", "stopped")
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:
+        """One dictionary an epoch."""
+        return list(read_epochs(self.folder / "epochs.jsonl"))
+
+    def curve(self, key: str) -> np.ndarray:
+        """One figure over epochs, (E,) float; NaN where it is undefined."""
+        return np.array([epoch.get(key) for epoch in self.epochs], dtype=float)
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """Final per-sample results."""
+        with np.load(self.folder / "samples.npz", allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+
+
+def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            if number < len(lines):
+                raise InputError(f"line {number} of {str(path)!r} is damaged: delete its folder and run again") from None
+            warnings.warn(f"dropped a torn last line of {path}", stacklevel=2)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
+
+
+def finished_statuses(sweep: Path) -> dict[str, str]:
+    """Status of every trial that is over, by id; a torn ``done.json`` counts as not over, with a warning."""
+    statuses = {}
+    for path in sorted((sweep / "trials").glob("*/done.json")):
+        try:
+            statuses[path.parent.name] = json.loads(path.read_bytes())["status"]
+        except (ValueError, KeyError, TypeError):
+            warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=2)
+    return statuses
+
+
+def read_trials(sweep: Path) -> list[Trial]:
+    """All trials of a sweep's folder that are over, in a stable order."""
+    if not (sweep / "trials").is_dir():
+        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
+    return [
+        Trial(sweep / "trials" / trial_id, _read_json(sweep / "trials" / trial_id / "spec.json"), _read_json(path))
+        for trial_id in finished_statuses(sweep)
+        if (path := sweep / "trials" / trial_id / "done.json")
+    ]
+
+
+def remove(sweep: Path, trial_id: str) -> None:
+    """Forget a trial."""
+    shutil.rmtree(sweep / "trials" / trial_id)

@@ -1,0 +1,191 @@
+"""Trial specifications: frozen, hashable, and everything that a trial's result depends on."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.backbones import check_backbone
+from bench.datasets import Dataset
+from bench.errors import InputError, unknown
+from bench.noise import SAMPLINGS, check_noise
+from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
+from bench.registry import Scalar, canonical, changes, display, load_method, resolve, split_name
+
+SCHEMA = 1
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial. Equal specs give equal records, to the bit on one machine; ``id`` is a hash of all fields."""
+
+    method: str  # canonical name, such as "rmd+ce"
+    hparams: dict[str, Scalar]  # all of them, namespaced by part
+    dataset: str
+    data_hash: str
+    subset: int | None
+    noise_kind: str
+    noise_rate: float
+    noise_sampling: str
+    noise_seed: int
+    split_seed: int
+    train_seed: int
+    validation_share: float
+    protocol: str  # "shared" or "paper", and what the command line changed in it
+    recipe: Recipe
+    device: str
+    precision: str
+    threads: int
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("noise_sampling", SAMPLINGS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}")
+        if self.threads < 1:
+            raise InputError(f"a trial has {self.threads} threads: give at least 1")
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the trial's folder."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """One line for people."""
+        settings = "".join(f" {key}={value}" for key, value in changes(self.method, self.hparams).items())
+        return f"{display(self.method)}{settings} · {self.noise_kind} {self.noise_rate:g} · seed {self.train_seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as in ``spec.json``."""
+        values = asdict(self)
+        values["recipe"]["milestones"] = list(self.recipe.milestones)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
+        """The spec that ``to_json`` wrote, its names checked again."""
+        try:
+            spec = cls(**{**values, "recipe": Recipe(**values["recipe"])})
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                f"this is no trial specification ({error}): take one from a sweep's trials/*/spec.json"
+            ) from error
+        check_backbone(spec.recipe.backbone)
+        resolve(spec.method, spec.hparams)
+        return spec
+
+
+def record_of(spec: TrialSpec) -> dict[str, Any]:
+    """Content of a trial's spec.json."""
+    return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
+
+
+def relative_cost(spec: TrialSpec) -> float:
+    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method declare."""
+    return sum(load_method(part).relative_cost for part in split_name(spec.method))
+
+
+def expand_hparams(
+    methods: Sequence[str], axes: Mapping[str, Sequence[str]], settings: Mapping[str, Sequence[str]]
+) -> list[tuple[str, dict[str, Scalar]]]:
+    """All configurations to run, as (canonical method, hyper-parameters), without repetition.
+
+    Args:
+        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the same value to all.
+        settings: "part.name" -> values, for the methods that have the part.
+    """
+    names = list(dict.fromkeys(canonical(name) for name in methods))
+    parts = {part for name in names for part in split_name(name)}
+    for axis, values in axes.items():
+        if values and not any(axis in load_method(part).axes for part in parts):
+            raise InputError(f"--{axis} is given, but none of {', '.join(map(display, names))} has that axis: leave it out")
+    for key in settings:
+        part, dot, _ = key.partition(".")
+        if not dot:
+            raise InputError(f"--set {key} names no part: write method.{key}=value")
+        if part not in parts:
+            raise unknown("part among the requested methods", part, parts)
+    configurations = []
+    for name in names:
+        own: list[list[dict[str, str]]] = []
+        for axis, values in axes.items():
+            keys = [f"{p}.{load_method(p).axes[axis]}" for p in split_name(name) if axis in load_method(p).axes]
+            if keys and values:
+                own.append([dict.fromkeys(keys, value) for value in values])
+        for key, values in settings.items():
+            if key.partition(".")[0] in split_name(name):
+                own.append([{key: value} for value in values])
+        for choice in itertools.product(*own):
+            hparams = resolve(name, {key: value for assignment in choice for key, value in assignment.items()})
+            if (name, hparams) not in configurations:
+                configurations.append((name, hparams))
+    return configurations
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep's trials have in common, as the command line says it."""
+
+    dataset: str = "digits"
+    subset: int | None = None
+    noise_kind: str = "symmetric"
+    noise_sampling: str = "exact"
+    recipe: str = "shared"
+    overrides: tuple[tuple[str, Any], ...] = ()  # fields of the recipe
+    validation_share: float = 0.1
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+
+    def specs(
+        self,
+        data: Dataset,
+        configurations: Sequence[tuple[str, dict[str, Scalar]]],
+        rates: Sequence[float],
+        seeds: Sequence[int],
+        noise_seed: int | None = None,
+        split_seed: int | None = None,
+    ) -> list[TrialSpec]:
+        """All trials, seed by seed, so that a sweep's early results already compare every method."""
+        if self.recipe not in ("shared", "paper"):
+            raise unknown("recipe", self.recipe, ["shared", "paper"])
+        for key, _ in self.overrides:
+            if key not in RECIPE_FIELDS:
+                raise unknown("field of the recipe", key, RECIPE_FIELDS)
+        for rate in rates:
+            check_noise(self.noise_kind, rate, data.flips, data.name)
+        changed = "".join(f", {key}={value}" for key, value in self.overrides)
+        specs = []
+        for seed, (name, hparams), rate in itertools.product(seeds, configurations, rates):
+            recipe = default_recipe(data.name, data.train_images.shape[-1])
+            if self.recipe == "paper":
+                recipe = recipe.override(load_method(split_name(name)[-1]).paper)
+            recipe = recipe.override(dict(self.overrides))
+            check_backbone(recipe.backbone)
+            specs.append(
+                TrialSpec(
+                    method=name,
+                    hparams=hparams,
+                    dataset=data.name,
+                    data_hash=data.content_hash,
+                    subset=self.subset,
+                    noise_kind=self.noise_kind,
+                    noise_rate=float(rate),
+                    noise_sampling=self.noise_sampling,
+                    noise_seed=seed if noise_seed is None else noise_seed,
+                    split_seed=seed if split_seed is None else split_seed,
+                    train_seed=seed,
+                    validation_share=self.validation_share,
+                    protocol=self.recipe + changed,
+                    recipe=recipe,
+                    device=self.device,
+                    precision=self.precision,
+                    threads=self.threads,
+                )
+            )
+        return specs

@@ -1,0 +1,492 @@
+"""One trial, from a specification to its record. No Ray here: a test, a shell and a sweep all call ``run_trial``.
+
+python -m bench.trial SPEC.json
+"""
+
+import io
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import noise
+from bench.backbones import Network
+from bench.commands import execute
+from bench.datasets import Dataset, load_dataset, stratified_choice
+from bench.errors import InputError
+from bench.method import Method
+from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
+from bench.records import TrialWriter, pack_classes, write_atomically
+from bench.registry import build
+from bench.spec import SCHEMA, TrialSpec, record_of
+from bench.task import EVALUATION_BATCH, Pixels, Task, stream_seed
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Noisy labels of all non-test images, and the split of these into training and validation. Equal for all methods."""
+
+    noisy: np.ndarray  # (N,)
+    train: np.ndarray  # positions
+    validation: np.ndarray
+
+    @classmethod
+    def of(cls, spec: TrialSpec, dataset: Dataset) -> "Labels":
+        """Noise first, then the split, which is stratified on the noisy labels: the clean ones are not known in practice."""
+        clean = dataset.train_labels
+        noisy = noise.corrupt(
+            clean,
+            dataset.num_classes,
+            spec.noise_kind,
+            spec.noise_rate,
+            spec.noise_seed,
+            dataset.flips,
+            spec.noise_sampling,
+        )
+        size = max(1, round(spec.validation_share * len(noisy)))
+        validation = np.sort(stratified_choice(noisy, size, np.random.default_rng([spec.split_seed, 1])))
+        return cls(noisy, np.setdiff1d(np.arange(len(noisy)), validation), validation)
+
+    def facts(self, spec: TrialSpec, dataset: Dataset) -> dict[str, Any]:
+        """What the record says of them."""
+        clean = dataset.train_labels
+        return {
+            "noise": {
+                "nominal_rate": spec.noise_rate,
+                "realised_rate": float((self.noisy != clean).mean()),
+                "transition_matrix": noise.transition_matrix(clean, self.noisy, dataset.num_classes).round(6).tolist(),
+                "label_hash": noise.label_hash(self.noisy),
+            },
+            "train_images": len(self.train),
+            "validation_images": len(self.validation),
+            "test_images": len(dataset.test_labels),
+        }
+
+
+@dataclass
+class Outcome:
+    """How a trial ended. ``facts`` become done.json."""
+
+    facts: dict[str, Any]
+    samples: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: dict[str, Tensor] | None = None
+
+    def samples_bytes(self) -> bytes | None:
+        """The per-sample results as a compressed NumPy archive."""
+        if not self.samples:
+            return None
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **self.samples)  # type: ignore[arg-type]  # names are not numpy's own arguments
+        return buffer.getvalue()
+
+    def weights_bytes(self) -> bytes | None:
+        """The final weights as safetensors, which no pickle is needed to load."""
+        if self.weights is None:
+            return None
+        from safetensors.torch import save
+
+        return save({name: value.detach().cpu().contiguous() for name, value in self.weights.items()})
+
+
+class Checkpoint:
+    """A trial's state on disk, replaced as a whole; it holds the record so far, so that nothing has to match up later."""
+
+    def __init__(self, path: Path, every_seconds: float = 30.0) -> None:
+        self.path = path
+        self.every_seconds = every_seconds
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one that its cost does not matter."""
+        return time.monotonic() - self._saved >= self.every_seconds
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write ``state``, atomically."""
+        start = time.monotonic()
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path, buffer.getvalue())
+        self._saved = time.monotonic()
+        # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
+        self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
+
+    def load(self, spec: TrialSpec) -> dict[str, Any] | None:
+        """The last state, or None where there is none that can be used."""
+        if not self.path.exists():
+            return None
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            if state["id"] == spec.id:
+                return state
+            reason = "it belongs to another trial"
+        except Exception as error:  # torch.load raises many kinds on damaged files
+            reason = f"{type(error).__name__}: {error}"
+        warnings.warn(f"cannot use the checkpoint {self.path} ({reason}); the trial starts anew", stacklevel=2)
+        return None
+
+    def remove(self) -> None:
+        """Forget it: the trial is over."""
+        self.path.unlink(missing_ok=True)
+
+
+def method_for(spec: TrialSpec) -> Method:
+    """The trial's method, not yet set up; every part knows the recipe."""
+    method = build(spec.method, spec.hparams)
+    for part in method.parts():
+        part.recipe = spec.recipe
+    return method
+
+
+def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
+    """The encoder that the trial's method asks for, if any."""
+    wanted = [settings for part in method_for(spec).parts() if (settings := part.pretraining())]
+    if len(set(wanted)) > 1:
+        raise InputError(f"the parts of {spec.method} ask for different pretrained encoders: choose one of them")
+    return job_for(spec, wanted[0]) if wanted else None
+
+
+def pixels_for(dataset: Dataset, spec: TrialSpec | PretrainJob, test: bool = False) -> Pixels:
+    """The data set's images on the trial's device."""
+    images = dataset.test_images if test else dataset.train_images
+    mean, std = (torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics)
+    return Pixels(_tensor(images, spec.device), mean, std, channels_last=spec.device == "cuda")
+
+
+def _tensor(array: np.ndarray, device: str) -> Tensor:
+    with warnings.catch_warnings():  # arrays shared between processes are read-only, and nobody writes to them
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        return torch.from_numpy(array).to(device)
+
+
+class use_threads:
+    """Context in which torch computes with that many threads: those of the trial's CPUs, no more and no less."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self.before)
+
+
+def run_pretraining(
+    job: PretrainJob, dataset: Dataset, beat: Callable[[int, float], None] = lambda epoch, loss: None
+) -> Encoder:
+    """Train the encoder that some trials of this data set need."""
+    with use_threads(job.threads):
+        return pretrain(job, pixels_for(dataset, job), beat)
+
+
+def run_trial(
+    spec: TrialSpec,
+    dataset: Dataset,
+    *,
+    encoder: Encoder | None = None,
+    report: Callable[[list[dict[str, Any]], bool], None] = lambda epochs, restart: None,
+    checkpoint: Checkpoint | None = None,
+    save_models: bool = False,
+) -> Outcome:
+    """Train and evaluate as the specification says.
+
+    Args:
+        dataset: the one the specification names, whole (the hash is compared).
+        encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is trained here.
+        report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs that a checkpoint kept,
+            before any other, and whatever was reported earlier is void.
+        checkpoint: where to go on from, and where to keep the state.
+
+    Returns:
+        The outcome. A method that raises is a failed outcome, not an exception.
+    """
+    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
+    start = time.perf_counter()
+    outcome = Outcome(facts)
+    _reset_peak_memory(spec.device)
+    try:
+        with use_threads(spec.threads):
+            _Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
+    except InputError:
+        raise
+    except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
+        facts["status"] = "failed"
+        facts["error"] = f"{type(error).__name__}: {error}"
+        facts["traceback"] = traceback.format_exc()
+    facts["work_seconds"] = time.perf_counter() - start
+    if checkpoint is not None:
+        checkpoint.remove()
+    return outcome
+
+
+class _Run:
+    """The moving parts of ``run_trial``."""
+
+    def __init__(self, spec, dataset, encoder, report, checkpoint, save_models, outcome) -> None:
+        if dataset.content_hash != spec.data_hash:
+            raise InputError(
+                f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
+                f"check --data-dir and --subset"
+            )
+        self.spec: TrialSpec = spec
+        self.dataset: Dataset = dataset
+        self.report, self.checkpoint, self.save_models = report, checkpoint, save_models
+        self.outcome: Outcome = outcome
+        self.facts = outcome.facts
+        self.labels = Labels.of(spec, dataset)
+        self.facts.update(self.labels.facts(spec, dataset))
+        self.pixels = pixels_for(dataset, spec)
+        self.test_pixels = pixels_for(dataset, spec, test=True)
+        self.method = method_for(spec)
+        self.facts["privileges"] = sorted(set().union(*(part.privileges for part in self.method.parts())))
+        self.counted: list[Network] = []
+        self.records: list[dict[str, Any]] = []
+        self.setup(encoder)
+
+    def setup(self, encoder: Encoder | None) -> None:
+        spec = self.spec
+        features = None
+        if job := pretrain_job(spec):
+            encoder = encoder or pretrain(job, self.pixels)
+            self.facts["pretraining"] = self.score(encoder)
+            features = encoder.feature_function(self.task(None, 0, frozenset()))
+            self.counted.append(features.network)  # type: ignore[attr-defined]
+        for stream, part in enumerate(self.method.parts()):
+            part.task = self.task(features, stream, part.privileges)
+            torch.manual_seed(stream_seed(spec.train_seed, stream))
+            part.setup(part.task)
+        self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
+
+    def score(self, encoder: Encoder) -> dict[str, Any]:
+        """How good the pretrained features are: neighbours' votes against noisy labels, and against the truth."""
+        noisy = encoder.knn_accuracy(self.labels.noisy, self.dataset.num_classes)
+        clean = encoder.knn_accuracy(self.dataset.train_labels, self.dataset.num_classes)
+        names = ("knn_accuracy_noisy_before", "knn_accuracy_noisy", "knn_accuracy_clean_before", "knn_accuracy_clean")
+        figures = dict(zip(names, (*noisy, *clean), strict=True))
+        return figures | {"spread": encoder.spread, "loss": encoder.loss, "pretrain_seconds": encoder.train_seconds}
+
+    def task(self, features: Callable[[Tensor], Tensor] | None, stream: int, privileges: frozenset[str]) -> Task:
+        """What one part of the method may see."""
+        spec, recipe, device = self.spec, self.spec.recipe, torch.device(self.spec.device)
+        truth = {
+            "noise_rate": float((self.labels.noisy != self.dataset.train_labels).mean()),
+            "noise_kind": spec.noise_kind,
+        }
+        if unknown := privileges - truth.keys():
+            raise InputError(f"{spec.method} declares the privileges {sorted(unknown)}: there are {sorted(truth)}")
+        return Task(
+            self.pixels,
+            _tensor(self.labels.train, spec.device),
+            _tensor(self.labels.noisy[self.labels.train], spec.device),
+            self.dataset.num_classes,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            backbone=recipe.backbone,
+            augmentation=recipe.augmentation,
+            device=device,
+            precision=spec.precision,
+            encoder=features,
+            facts={name: truth[name] for name in privileges},
+        )
+
+    def go(self) -> None:
+        optimizer = self.restore()
+        stage = self.method.stage if optimizer else None
+        for epoch in range(len(self.records), self.spec.recipe.epochs):
+            self.enter(epoch)
+            if optimizer is None or self.method.stage != stage:
+                stage, optimizer = self.method.stage, self.new_optimizer()
+            record = self.train(epoch, optimizer)
+            if record["train_loss"] is None:
+                self.facts.update(status="diverged", error=f"the loss is not finite in epoch {epoch}")
+                return self.conclude(record)
+            record |= self.evaluate(record)
+            self.records.append(record)
+            self.report([record], False)
+            if self.checkpoint and self.checkpoint.due() and epoch + 1 < self.spec.recipe.epochs:
+                self.checkpoint.save(self.state(optimizer))
+        self.facts["status"] = "finished"
+        self.conclude(None)
+
+    def enter(self, epoch: int) -> None:
+        """Seed every random stream from the epoch alone, so that a resumed trial needs no generator's state."""
+        torch.manual_seed(stream_seed(self.spec.train_seed, epoch, PARTS_OWN))
+        for stream, part in enumerate(self.method.parts()):
+            part.epoch = epoch
+            part.task.seed(self.spec.train_seed, epoch, stream)
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.method.optimizer(self.method.param_groups())
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimizer
+
+    def train(self, epoch: int, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        start = time.perf_counter()
+        for net in self.counted:
+            net.samples_trained = net.samples_inferred = 0
+        factor = self.method.schedule(epoch / self.spec.recipe.epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.method.train()
+        self.method.epoch_start()
+        losses = [self.method.update(batch, optimizer) for batch in self.method.batches()]
+        self.method.epoch_end()
+        loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
+        return {
+            **({"schema": SCHEMA} if epoch == 0 else {}),
+            "epoch": epoch,
+            "train_loss": loss if np.isfinite(loss) else None,
+            "learning_rate": optimizer.param_groups[0]["lr"],
+            "samples_trained": sum(net.samples_trained for net in self.counted),
+            "samples_inferred": sum(net.samples_inferred for net in self.counted),
+            "train_seconds": time.perf_counter() - start,
+        }
+
+    def evaluate(self, record: dict[str, Any]) -> dict[str, Any]:
+        start = time.perf_counter()
+        self.validation = self.predict(self.pixels, self.labels.validation)
+        self.test = self.predict(self.test_pixels, np.arange(len(self.dataset.test_labels)))
+        guesses = self.validation.argmax(1)
+        return {
+            "noisy_val_accuracy": float((guesses == self.labels.noisy[self.labels.validation]).mean()),
+            "test_accuracy": float((self.test.argmax(1) == self.dataset.test_labels).mean()),
+            "val_predictions": pack_classes(guesses),
+            "eval_seconds": time.perf_counter() - start,
+        }
+
+    @torch.inference_mode()
+    def predict(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
+        """Class probabilities (len(positions), C)."""
+        self.method.eval()
+        with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
+            chunks = _tensor(positions, self.spec.device).split(EVALUATION_BATCH)
+            return torch.cat([self.method.predict(pixels(chunk)).float() for chunk in chunks]).cpu().numpy()
+
+    def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        return {
+            "id": self.spec.id,
+            "method": self.method.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "records": self.records,
+        }
+
+    def restore(self) -> torch.optim.Optimizer | None:
+        """Take up the checkpoint, if there is one; returns its optimiser."""
+        state = self.checkpoint.load(self.spec) if self.checkpoint else None
+        if state is None:
+            self.report([], True)
+            return None
+        self.records = state["records"]
+        self.enter(self.records[-1]["epoch"])
+        self.method.load_state_dict(state["method"])
+        optimizer = self.new_optimizer()
+        optimizer.load_state_dict(state["optimizer"])
+        self.report(self.records, True)
+        return optimizer
+
+    def conclude(self, last: dict[str, Any] | None) -> None:
+        """Sum up the record; keep per-sample results and, on request, the weights."""
+        records = self.records + ([last] if last else [])
+        pretraining = self.facts.get("pretraining", {}).get("pretrain_seconds", 0.0)
+        self.facts.update(
+            epochs=len(self.records),
+            train_seconds=sum(record["train_seconds"] for record in records),
+            eval_seconds=sum(record.get("eval_seconds", 0.0) for record in records),
+            pretrain_seconds=pretraining,
+            passes_trained=sum(record["samples_trained"] for record in records) / len(self.labels.train),
+            passes_inferred=sum(record["samples_inferred"] for record in records) / len(self.labels.train),
+            parameters=sum(p.numel() for net in self.method.networks for p in net.parameters()),
+            peak_memory_bytes=_peak_memory(self.spec.device),
+        )
+        if last is not None:
+            return
+        per_sample = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
+        self.outcome.samples = {
+            "noisy_labels": self.labels.noisy,
+            "train_positions": self.labels.train,
+            "validation_positions": self.labels.validation,
+            "validation_probabilities": self.validation.astype(np.float16),
+            "test_probabilities": self.test.astype(np.float16),
+            **{name: value.float().cpu().numpy() for name, value in per_sample.items() if value is not None},
+        }
+        if self.save_models:
+            self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
+
+
+PARTS_OWN = 2000
+
+
+def _reset_peak_memory(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux" and os.access("/proc/self/clear_refs", os.W_OK):
+        Path("/proc/self/clear_refs").write_text("5")  # a reused process would report its earlier trials' peak
+
+
+def _peak_memory(device: str) -> int:
+    """Peak memory in bytes: of the device's allocator, or resident for a CPU trial."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _load_spec(path: Path) -> TrialSpec:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {str(path)!r} as JSON ({error}): give a sweep's trials/ID/spec.json") from error
+    return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})
+
+
+@click.command(name="trial", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("spec_file", metavar="SPEC.json", type=click.Path(path_type=Path))
+@click.option("--data-dir", default="data", show_default=True, metavar="DIR", help="Where the data set's files are.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A sweep's folder to write the record to.")
+@click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
+def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool) -> None:
+    """Run one trial, without Ray; print an epoch a line, as JSON."""
+    spec = _load_spec(spec_file)
+    dataset = load_dataset(spec.dataset, data_dir, spec.subset)
+    writer = None
+    if out:
+        try:
+            writer = TrialWriter(out, spec.id, record_of(spec))
+        except OSError as error:
+            raise InputError(f"cannot write to {str(out)!r} ({error.strerror}): choose another --out") from error
+
+    def report(epochs: list[dict[str, Any]], restart: bool) -> None:
+        if writer:
+            (writer.restart if restart else writer.append)(epochs)
+        for epoch in epochs:
+            click.echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
+
+    checkpoint = Checkpoint(out / "checkpoints" / f"{spec.id}.pt") if out else None
+    outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, save_models=save_models)
+    if writer:
+        writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
+    why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
+    click.echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
+    sys.exit(0 if outcome.facts["status"] == "finished" else 1)
+
+
+if __name__ == "__main__":
+    execute(main)
