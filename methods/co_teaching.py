@@ -1,0 +1,73 @@
+"""Co-teaching (Han et al., NeurIPS 2018, arXiv 1804.06872): each of two networks learns from the samples its peer finds easy.
+
+The authors forget as many samples as there are wrong labels: ``forget_rate="oracle"``, a privilege. [inferred] The default
+estimates that share on the noisy data alone: after each epoch of the ramp, the weight of the high-loss component of a
+two-component mixture on both networks' mean loss; it is kept from then on, since later the networks memorise.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench import ops
+from bench.errors import InputError
+from bench.method import Method
+from bench.task import Batch, Task
+
+
+class CoTeaching(Method):
+    """Small-loss selection, crossed between two networks."""
+
+    num_networks = 2
+    reference_epochs = 200
+    relative_cost = 2.0
+    paper = {
+        "epochs": 200,
+        "augmentation": "none",
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "schedule": "linear",
+        "milestones": (0.4,),
+    }
+
+    @dataclass(frozen=True)
+    class HParams:
+        """Defaults of the authors' code."""
+
+        forget_rate: Literal["estimate", "oracle"] | float = "estimate"  # tau
+        ramp_epochs: int = 10  # T_k
+        exponent: float = 1.0  # c
+
+        def __post_init__(self) -> None:
+            if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
+                raise InputError(f"co_teaching.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1")
+
+    forget_rate: Tensor
+
+    @property
+    def privileges(self) -> frozenset[str]:
+        return frozenset({"noise_rate"} if self.hp.forget_rate == "oracle" else ())
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        given = {"estimate": 0.0, "oracle": task.oracle.noise_rate if self.privileges else None}
+        rate = given.get(self.hp.forget_rate, self.hp.forget_rate)
+        self.register_buffer("forget_rate", torch.tensor(rate, device=task.device, dtype=torch.float32))
+
+    def epoch_start(self) -> None:
+        self.ramp = self.warmup(self.hp.ramp_epochs)
+        if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
+            losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
+            self.forget_rate.copy_(1 - ops.clean_probability(losses).mean())
+        share = min(1.0, (self.epoch / self.ramp) ** self.hp.exponent) if self.ramp else 1.0
+        self.keep_share = 1 - share * self.forget_rate.item()  # once an epoch
+
+    def loss(self, batch: Batch) -> Tensor:
+        keep = max(1, int(self.keep_share * len(batch.y)))
+        losses = [F.cross_entropy(net(batch.x), batch.y, reduction="none") for net in self.networks]
+        easy = [loss.detach().topk(keep, largest=False).indices for loss in losses]
+        return losses[0][easy[1]].mean() + losses[1][easy[0]].mean()

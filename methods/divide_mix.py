@@ -1,0 +1,152 @@
+"""DivideMix (Li et al., ICLR 2020, arXiv 2002.07394): two networks divide the samples for each other into clean and noisy
+by a mixture on the losses, and train with MixMatch, the noisy part without labels.
+
+Privileges of the authors, off here: they choose ``unlabelled_weight`` (0 to 150) by noise rate and kind, set
+``loss_window`` to 5 at 90 % noise, and turn ``confidence_penalty`` on for asymmetric noise. Warm-up is 30 epochs for
+CIFAR-100. [inferred] Where the mixture calls fewer than two samples clean, or all of them, that network takes a plain
+epoch.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench import ops
+from bench.backbones import Network
+from bench.errors import InputError
+from bench.method import Method
+from bench.task import Batch, Task
+
+
+class Division(NamedTuple):
+    """A labelled and an unlabelled batch for one of the two networks."""
+
+    student: int
+    labelled: Batch  # two views
+    unlabelled: Batch  # two views
+    ramp: float  # share of the unlabelled loss's weight that is reached
+
+
+class DivideMix(Method):
+    """Co-divide, co-refine, co-guess, MixMatch."""
+
+    num_networks = 2
+    reference_epochs = 300
+    relative_cost = 7.0
+    paper = {
+        "backbone": "preact_resnet18",
+        "epochs": 300,
+        "augmentation": "crop_flip",
+        "batch_size": 64,
+        "learning_rate": 0.02,
+        "schedule": "step",
+        "milestones": (0.5,),
+    }
+
+    @dataclass(frozen=True)
+    class HParams:
+        """Defaults of the authors' code."""
+
+        warmup_epochs: int = 10
+        clean_threshold: float = 0.5  # tau
+        temperature: float = 0.5  # T
+        mixup_alpha: float = 4.0  # alpha
+        unlabelled_weight: float = 25.0  # lambda_u
+        ramp_epochs: int = 16
+        loss_window: int = 1
+        confidence_penalty: bool = False
+
+        def __post_init__(self) -> None:
+            for name in ("temperature", "mixup_alpha", "loss_window", "ramp_epochs"):
+                if getattr(self, name) <= 0:
+                    raise InputError(f"divide_mix.{name} is {getattr(self, name):g}: give a number above 0")
+
+    clean: Tensor
+    history: Tensor
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.register_buffer("clean", torch.ones(2, task.num_train, device=task.device))
+        self.register_buffer("history", torch.full((2, self.hp.loss_window, task.num_train), torch.nan, device=task.device))
+
+    def epoch_start(self) -> None:
+        self.first = self.warmup(self.hp.warmup_epochs)
+        if self.epoch < self.first:
+            return
+        for i, net in enumerate(self.networks):
+            losses = ops.min_max(ops.per_sample_loss(self, net))
+            self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
+            self.clean[i] = ops.clean_probability(self.history[i].nanmean(0))
+
+    def batches(self) -> Iterator[Batch | Division]:
+        if self.epoch < self.first:
+            yield from self.task.loader()
+            return
+        ramp, steps = self.interval(self.hp.ramp_epochs), self.task.num_train / self.task.batch_size
+        for student in (0, 1):
+            self.networks[student].train()
+            self.networks[1 - student].eval()  # the authors' peer guesses in eval mode
+            clean = self.clean[1 - student] > self.hp.clean_threshold
+            sides = [side.nonzero()[:, 0] for side in (clean, ~clean)]
+            if min(map(len, sides)) < 2:
+                yield from self.task.loader()
+                continue
+            unlabelled = ops.forever(partial(self.task.loader, sides[1], views=2))
+            for step, labelled in enumerate(self.task.loader(sides[0], views=2)):
+                progress = self.epoch - self.first + step / steps
+                yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
+
+    def students(self, batch: Batch | Division) -> Iterable[Network]:
+        return [self.networks[batch.student]] if isinstance(batch, Division) else self.networks
+
+    def loss(self, batch: Batch | Division) -> Tensor:
+        if not isinstance(batch, Division):
+            return sum((self.plain_loss(net(batch.x), batch.y) for net in self.networks), torch.zeros(()))
+        net = self.networks[batch.student]
+        labelled, unlabelled = self.guess(batch)
+        x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
+        targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
+        lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
+        lam = max(lam, 1 - lam)
+        partner = torch.randperm(len(x), generator=self.task.generator, device=x.device)
+        logits = net(lam * x + (1 - lam) * x[partner]).float()
+        targets = lam * targets + (1 - lam) * targets[partner]
+
+        boundary = 2 * len(labelled)
+        probabilities = logits.softmax(1)
+        mean = probabilities.mean(0)
+        uniform_penalty = -(mean * self.task.num_classes).log().mean()  # KL of the uniform prior from the mean prediction
+        unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
+        return (
+            ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
+            + batch.ramp * self.hp.unlabelled_weight * unlabelled_loss
+            + uniform_penalty
+        )
+
+    def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        loss = F.cross_entropy(logits, y)
+        if self.hp.confidence_penalty:
+            loss = loss + (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+        return loss
+
+    @torch.no_grad()
+    def guess(self, batch: Division) -> tuple[Tensor, Tensor]:
+        """Refined targets of the labelled samples, co-guessed ones of the rest."""
+        net, peer = self.networks[batch.student], self.networks[1 - batch.student]
+
+        def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
+            return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
+
+        w = self.clean[1 - batch.student, batch.labelled.index][:, None]
+        given = F.one_hot(batch.labelled.y, self.task.num_classes)
+        refined = w * given + (1 - w) * mean(batch.labelled.views, net)
+        guessed = mean(batch.unlabelled.views, net, peer)
+        return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
+
+    def clean_probability(self) -> Tensor:
+        return self.clean.mean(0)

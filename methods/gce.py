@@ -1,0 +1,55 @@
+"""Generalised cross-entropy (Zhang & Sabuncu, NeurIPS 2018, arXiv 1805.07836): between cross-entropy and mean absolute error.
+
+Plain form by default; ``truncated`` adds the paper's pruning: samples whose probability is at most ``threshold`` get no
+gradient. [inferred] The authors alternate between pruning by whole epochs and training; here the current prediction prunes,
+after a warm-up (their first 40 of 120 epochs).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import InputError
+from bench.method import Method
+from bench.task import Batch
+
+
+class GCE(Method):
+    """L_q = (1 - p^q) / q of the noisy label's probability p."""
+
+    reference_epochs = 120
+    paper = {
+        "backbone": "resnet34",
+        "epochs": 120,
+        "augmentation": "crop_flip",
+        "learning_rate": 0.01,
+        "weight_decay": 1e-4,
+        "schedule": "step",
+        "milestones": (1 / 3, 2 / 3),
+    }
+
+    @dataclass(frozen=True)
+    class HParams:
+        """Defaults of the paper."""
+
+        q: float = 0.7  # 0 is cross-entropy, 1 mean absolute error
+        truncated: bool = False
+        threshold: float = 0.5  # k
+        warmup_epochs: int = 40
+
+        def __post_init__(self) -> None:
+            if not 0 < self.q <= 1:
+                raise InputError(f"gce.q is {self.q:g}: give a number above 0 and at most 1")
+            if not 0 < self.threshold < 1:
+                raise InputError(f"gce.threshold is {self.threshold:g}: give a number between 0 and 1")
+
+    def loss(self, batch: Batch) -> Tensor:
+        [net] = self.networks
+        log_p = -F.cross_entropy(net(batch.x), batch.y, reduction="none")
+        # expm1 of the log-probability: p^q itself has an infinite gradient at p = 0.
+        loss = -torch.expm1(self.hp.q * log_p) / self.hp.q
+        if self.hp.truncated and self.epoch >= self.warmup(self.hp.warmup_epochs):
+            loss = loss * (log_p.detach().exp() > self.hp.threshold)
+        return loss.mean()

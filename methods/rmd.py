@@ -1,0 +1,125 @@
+"""Relation modelling and distillation (Che et al., 2024, arXiv 2405.19606): relations between samples, as an encoder
+trained without labels sees them, are distilled into the networks of any other method.
+
+[source] A SimSiam encoder, a graph of relations, an edge-matching and a node-matching loss added to the host's loss, a
+hyper-parameter K, plug-and-play. No code or tables are public. [inferred] All formulas: Pearson correlations and the
+Frobenius losses of embedding graph alignment (EGA: Ma et al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by
+the batch size, with which EGA's grow; by default (``"kl"``) each row of relations is a distribution at ``temperature``;
+``"rkd"`` is relational knowledge distillation's distance (Park et al., 2019), which has no node term. ``k`` keeps each row's
+k strongest relations of the teacher within the batch. Batches for the relations are drawn apart from the host's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench import ops
+from bench.errors import InputError
+from bench.method import Wrapper
+from bench.pretrain import SimSiam
+from bench.task import Batch, Task
+
+
+class RMD(Wrapper):
+    """L = L_host + weight * (L_node + edge_weight * L_edge)."""
+
+    relative_cost = 1.4
+    axes = {"k": "k", "temperature": "temperature"}
+
+    @dataclass(frozen=True)
+    class HParams:
+        """[inferred], but for edge_weight, which is EGA's."""
+
+        relation: Literal["kl", "ega", "rkd"] = "kl"
+        temperature: float = 0.5  # of "kl" alone
+        k: int = 0  # neighbours kept in each row of the graph; 0 keeps all
+        weight: float = 1.0
+        edge_weight: float = 0.3
+        pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300
+
+        def __post_init__(self) -> None:
+            if self.temperature <= 0 or self.k < 0 or self.pretrain_epochs < 1:
+                raise InputError("rmd.temperature has to be above 0, rmd.k at least 0 and rmd.pretrain_epochs at least 1")
+            if self.relation != "kl" and self.temperature != RMD.HParams.temperature:
+                raise InputError(f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it out, or use kl")
+
+    def pretraining(self) -> SimSiam:
+        return SimSiam(epochs=self.interval(self.hp.pretrain_epochs))
+
+    def setup(self, task: Task) -> None:
+        self.encode = task.encoder()
+        with torch.no_grad():
+            teacher_width = self.encode(next(task.loader(train=False)).x[:2]).shape[1]
+        self.projections = nn.ModuleList(task.place(nn.Linear(net.num_features, teacher_width)) for net in self.base.networks)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [*self.base.param_groups(), {"params": list(self.projections.parameters())}]
+
+    def batches(self) -> Iterator[tuple[Any, Batch]]:
+        return zip(self.base.batches(), ops.forever(self.task.loader), strict=False)
+
+    def students(self, batch: tuple[Any, Batch]) -> Any:
+        return self.base.students(batch[0])
+
+    def loss(self, batch: tuple[Any, Batch]) -> Tensor:
+        hosts, own = batch
+        loss = self.base.loss(hosts)
+        teacher = self.encode(own.x)
+        students = {id(net) for net in self.base.students(hosts)}
+        for net, projection in zip(self.base.networks, self.projections, strict=True):
+            if id(net) in students:
+                student = projection(net.forward_features(own.x)).float()
+                loss = loss + self.hp.weight * self.relation_loss(teacher, student)
+        return loss
+
+    def relation_loss(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """L_node + edge_weight * L_edge of features (B, D)."""
+        between = correlation(teacher, teacher)
+        kept = strongest(between, self.hp.k)
+        if self.hp.relation == "rkd":
+            return self.hp.edge_weight * distance_loss(teacher, student, kept)
+        edge = correlation(student, student)
+        if self.hp.relation == "ega":
+            edge_loss = ((between - edge) * kept).norm() / len(edge)
+        else:
+            edge_loss = row_divergence(between, edge, kept, self.hp.temperature)
+        node = correlation(teacher, student) - torch.eye(len(edge), device=edge.device)
+        return node.norm() / len(edge) + self.hp.edge_weight * edge_loss
+
+
+def correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson correlation (B, B) of every row of x (B, D) with every row of y (B, D)."""
+    x, y = (F.normalize(v - v.mean(1, keepdim=True), dim=1) for v in (x, y))
+    return x @ y.T
+
+
+def strongest(relations: Tensor, k: int) -> Tensor:
+    """Mask (B, B) of each row's k largest entries off the diagonal; of all of these where k is 0."""
+    off_diagonal = ~torch.eye(len(relations), dtype=torch.bool, device=relations.device)
+    if k == 0 or k >= len(relations) - 1:
+        return off_diagonal
+    nearest = relations.masked_fill(~off_diagonal, -torch.inf).topk(k, dim=1).indices
+    return torch.zeros_like(off_diagonal).scatter_(1, nearest, True)
+
+
+def row_divergence(teacher: Tensor, student: Tensor, kept: Tensor, temperature: float) -> Tensor:
+    """KL(teacher row || student row) of relations (B, B) as distributions over the kept entries, mean over rows."""
+    teacher, student = ((r / temperature).masked_fill(~kept, -torch.inf).log_softmax(1) for r in (teacher, student))
+    gap = torch.where(kept, teacher - student, 0)  # -inf minus -inf elsewhere
+    return (teacher.exp() * gap).sum(1).mean()
+
+
+def distance_loss(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
+    """Smooth L1 between pairwise distances, each divided by its mean, over the kept pairs."""
+    scaled = []
+    for features in (teacher, student):
+        squares = features.square().sum(1)
+        # The clamp keeps the root's gradient finite where two samples coincide.
+        distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min(1e-12).sqrt()
+        positive = distances[distances > 1e-6]
+        scaled.append(distances / positive.mean() if len(positive) else distances)
+    return F.smooth_l1_loss(scaled[0][kept], scaled[1][kept])
