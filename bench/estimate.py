@@ -1,0 +1,90 @@
+"""What a sweep would cost: a few measured steps of the network, times what the methods say they need."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch.nn import functional as F
+
+from bench.datasets import Dataset
+from bench.progress import duration
+from bench.spec import TrialSpec, relative_cost
+from bench.sweep import pending
+from bench.task import Task
+from bench.trial import Labels, pixels_for, pretrain_job, use_threads
+
+
+def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
+    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain cross-entropy."""
+    labels = Labels.of(spec, dataset)
+    pixels = pixels_for(dataset, spec)
+    device = torch.device(spec.device)
+    task = Task(
+        pixels,
+        torch.from_numpy(labels.train).to(device),
+        torch.from_numpy(labels.noisy[labels.train]).to(device),
+        dataset.num_classes,
+        epochs=spec.recipe.epochs,
+        batch_size=spec.recipe.batch_size,
+        backbone=spec.recipe.backbone,
+        augmentation=spec.recipe.augmentation,
+        device=device,
+        precision=spec.precision,
+    )
+    task.seed(0)
+    with use_threads(spec.threads):
+        net = task.build_network()
+        batches = task.loader()
+        training = evaluating = 0.0
+        for step in range(steps + 1):
+            start = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                break
+            with task.autocast():
+                F.cross_entropy(net(batch.x), batch.y).backward()
+            middle = time.perf_counter()
+            with torch.inference_mode(), task.autocast():
+                net(batch.x).argmax().item()  # waits for the device
+            if step:  # the first one warms up
+                training += (middle - start) / len(batch.y) / steps
+                evaluating += (time.perf_counter() - middle) / len(batch.y) / steps
+    return training, evaluating
+
+
+def print_plan(
+    console: Console, specs: Sequence[TrialSpec], dataset: Dataset, out: Path, cpus_per_trial: int, max_concurrent: int | None
+) -> None:
+    """The trials that would run, and a rough estimate of the time they take on this machine."""
+    todo = pending(specs, out)
+    for spec in specs:
+        done = "" if spec in todo else "  (on record)"
+        console.print(f"{spec.id}  {spec.label}{done}", markup=False, highlight=False)
+    console.print(f"{len(specs)} trials, {len(specs) - len(todo)} of them on record in {out}", markup=False)
+    if not todo:
+        return
+    speeds: dict[tuple[str, str], tuple[float, float]] = {}
+    seconds: defaultdict[str, float] = defaultdict(float)
+    jobs = {}
+    for spec in todo:
+        kind = (spec.recipe.backbone, spec.recipe.augmentation)
+        if kind not in speeds:
+            speeds[kind] = step_seconds(spec, dataset)
+        training, evaluating = speeds[kind]
+        images = len(dataset.train_labels)
+        held_out = len(dataset.test_labels) + spec.validation_share * images
+        epoch = relative_cost(spec) * (1 - spec.validation_share) * images * training + held_out * evaluating
+        seconds["trials"] += epoch * spec.recipe.epochs
+        if (job := pretrain_job(spec)) and job.key not in jobs:
+            jobs[job.key] = job
+            seconds["pretraining"] += 2.5 * images * training * job.settings.epochs  # two views, strongly augmented
+    slots = max(1, min(max_concurrent or len(todo), (torch.get_num_threads() // cpus_per_trial) or 1, len(todo)))
+    parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
+    console.print(
+        f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time ({parts} of work); "
+        f"rough, from a few measured steps",
+        markup=False,
+    )

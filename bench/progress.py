@@ -1,0 +1,102 @@
+"""What a sweep shows while it runs: a live bar in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+PLAIN_SECONDS = 10.0  # between two plain lines
+
+
+class Display:
+    """Trials done, running and failed, time left, and the best so far by noisy validation."""
+
+    def __init__(self, console: Console, rates: dict[str, str], methods: dict[str, str]) -> None:
+        """``rates`` and ``methods``: for each trial, what the best so far is shown under, and by which name."""
+        self.console = console
+        self.rates, self.methods = rates, methods
+        self.costs: dict[str, float] = {}
+        self.shares: dict[str, float] = {}
+        self.running: dict[str, str] = {}
+        self.done = self.failed = 0
+        self.best: dict[str, tuple[float, str]] = {}
+        self.started = self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
+        self.costs = dict(work)
+        self.started = self.last_line = time.monotonic()
+        trials = sum(key in self.rates for key in self.costs)
+        pretrainings = len(self.costs) - trials
+        more = f" and {pretrainings} pretraining{'s' * (pretrainings > 1)}" if pretrainings else ""
+        self.console.print(f"{trials} trial{'s' * (trials != 1)}{more} to run, {parallel} at a time")
+        if self.console.is_terminal:
+            self.bar = Progress(
+                BarColumn(bar_width=None),
+                TextColumn("{task.percentage:3.0f}%"),
+                TextColumn("{task.fields[state]}"),
+                console=self.console,
+                expand=True,
+                transient=True,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("", total=sum(self.costs.values()), state="")
+
+    def start(self, key: str, label: str) -> None:
+        self.running[key] = label
+        self._show()
+
+    def advance(self, key: str, share: float, epoch: dict[str, Any] | None) -> None:
+        self.shares[key] = share
+        if epoch and epoch["noisy_val_accuracy"] is not None and key in self.rates:
+            here = (epoch["noisy_val_accuracy"], self.methods[key])
+            self.best[self.rates[key]] = max(self.best.get(self.rates[key], here), here)
+        self._show()
+
+    def end(self, key: str, status: str, error: str | None) -> None:
+        self.shares[key] = 1.0
+        label = self.running.pop(key, key)
+        if key in self.rates:
+            self.done += status in ("finished", "stopped")
+            self.failed += status not in ("finished", "stopped")
+        if error:
+            self.console.print(f"{status}: {label}: {error}", markup=False, highlight=False)
+        self._show(last=not self.running and all(share == 1.0 for share in self.shares.values()))
+
+    def state(self) -> str:
+        """One line."""
+        trials = sum(key in self.rates for key in self.costs)
+        parts = [f"{self.done}/{trials} done", f"{len(self.running)} running", f"{self.failed} failed"]
+        share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(sum(self.costs.values()), 1e-9)
+        if 0.02 < share < 1:
+            left = (time.monotonic() - self.started) * (1 - share) / share
+            parts.append(f"{duration(left)} left")
+        if self.best:
+            best = ", ".join(f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items()))
+            parts.append(f"best on noisy validation {best}")
+        return " · ".join(parts)
+
+    def _show(self, last: bool = False) -> None:
+        if self.bar:
+            completed = sum(self.costs[key] * share for key, share in self.shares.items())
+            self.bar.update(self.task, completed=completed, state=self.state())
+        elif last or time.monotonic() - self.last_line >= PLAIN_SECONDS:
+            self.last_line = time.monotonic()
+            self.console.print(self.state(), markup=False, highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "45 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

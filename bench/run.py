@@ -1,0 +1,375 @@
+"""The command: from methods and noise rates to a leaderboard.
+
+python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench import __version__
+from bench.commands import execute
+from bench.errors import InputError
+
+# Everything heavy is imported where it is needed: --help has to answer at once.
+if TYPE_CHECKING:
+    from bench.datasets import Dataset
+    from bench.spec import TrialSpec
+
+
+class CommaList(click.ParamType):
+    """Values separated by commas; an empty list is an error."""
+
+    name = "list"
+
+    def __init__(self, kind: type = str) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        if isinstance(value, list):
+            return value
+        items = [item.strip() for item in value.split(",")]
+        if not all(items):
+            where = "is empty" if not any(items) else "has an empty item"
+            self.fail(f"the list {where}: give values separated by commas", param, ctx)
+        try:
+            return list(dict.fromkeys(self.kind(item) for item in items))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers: write for example 0.2,0.5", param, ctx)
+
+
+def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
+    settings: dict[str, list[str]] = {}
+    for value in values:
+        key, equals, items = value.partition("=")
+        if not equals or not key or not all(item.strip() for item in items.split(",")):
+            raise click.BadParameter(f"{value!r} is no setting: write part.name=value or part.name=v1,v2")
+        if key in settings:
+            raise click.BadParameter(f"{key} is set twice: give all its values in one list")
+        settings[key] = [item.strip() for item in items.split(",")]
+    return settings
+
+
+@click.command(context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.option("--methods", type=CommaList(), metavar="M1,M2", help="Methods to compare; wrappers go before a +, as rmd+elr.")
+@click.option("--noise", type=CommaList(float), metavar="R1,R2", help="Noise rates  [default: 0.5].")
+@click.option("--noise-kind", default="symmetric", show_default=True, metavar="KIND", help="How labels are corrupted.")
+@click.option(
+    "--noise-sampling",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "independent"]),
+    help="Corrupt an exact number of labels, or each by its own coin flip.",
+)
+@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="A data set's name, or npz:FILE.")
+@click.option(
+    "--data-dir", default="data", show_default=True, metavar="DIR", help="Where its files are, or are downloaded to."
+)
+@click.option("--subset", type=int, metavar="N", help="Train on a stratified part of N images.")
+@click.option(
+    "--seeds", type=int, default=3, show_default=True, metavar="N", help="Replicas; seed s sets noise, split, training."
+)
+@click.option("--noise-seed", type=int, metavar="S", help="The same noise in every replica.")
+@click.option("--split-seed", type=int, metavar="S", help="The same split in every replica.")
+@click.option("--k", type=CommaList(), metavar="K1,K2", help="Sweep the number of neighbours of the methods that have one.")
+@click.option("--temperature", type=CommaList(), metavar="T1,T2", help="Sweep the distillation temperature, likewise.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="PART.NAME=V1,V2",
+    help="Any other hyper-parameter, as elr.weight=3,7, or a field of the recipe, as recipe.learning_rate=0.05.",
+)
+@click.option(
+    "--reference", default="ce", show_default=True, metavar="NAME", help="Method that all are compared with, or none."
+)
+@click.option(
+    "--recipe",
+    default="shared",
+    show_default=True,
+    type=click.Choice(["shared", "paper"]),
+    help="One recipe for all methods, or each method's own.",
+)
+@click.option("--epochs", type=int, metavar="N", help="Length of a trial  [default: the recipe's].")
+@click.option("--batch-size", type=int, metavar="N", help="Samples a step  [default: the recipe's].")
+@click.option("--backbone", metavar="NAME", help="Network  [default: the recipe's].")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="auto is bf16 on a GPU and fp32 on CPUs.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="auto is cuda where there is a GPU.",
+)
+@click.option(
+    "--cpus-per-trial",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Also the threads of a trial.",
+)
+@click.option(
+    "--gpus-per-trial", type=click.FloatRange(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0]."
+)
+@click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
+@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
+@click.option("--out", metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials].")
+@click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
+@click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Keep a trial's state about this often.",
+)
+@click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
+@click.option(
+    "--list",
+    "list_what",
+    is_flag=False,
+    flag_value="all",
+    metavar="[WHAT]",
+    type=click.Choice(["all", "methods", "datasets", "noise", "backbones"]),
+    help="List what there is to choose from.",
+)
+@click.version_option(__version__)
+def run(**options: Any) -> None:
+    """Compare methods for learning with noisy labels, and write a leaderboard.
+
+    The same command again runs only what is missing.
+    """
+    if options["list_what"]:
+        _list(options["list_what"])
+        return
+    sys.exit(_run(**{key: value for key, value in options.items() if key != "list_what"}))
+
+
+def _run(
+    *,
+    methods: list[str] | None,
+    noise: list[float] | None,
+    noise_kind: str,
+    noise_sampling: str,
+    dataset: str,
+    data_dir: str,
+    subset: int | None,
+    seeds: int,
+    noise_seed: int | None,
+    split_seed: int | None,
+    k: list[str] | None,
+    temperature: list[str] | None,
+    settings: dict[str, list[str]],
+    reference: str,
+    recipe: str,
+    epochs: int | None,
+    batch_size: int | None,
+    backbone: str | None,
+    precision: str,
+    device: str,
+    cpus_per_trial: int,
+    gpus_per_trial: float | None,
+    max_concurrent: int | None,
+    address: str | None,
+    out: str | None,
+    save_models: bool,
+    retry_failed: bool,
+    checkpoint_seconds: float,
+    dry_run: bool,
+) -> int:
+    """Returns the exit status: 0, or 1 when trials failed."""
+    if not methods:
+        raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
+    if seeds < 1:
+        raise InputError(f"--seeds is {seeds}: give at least 1")
+    from bench.datasets import check_dataset, load_dataset
+    from bench.noise import check_noise
+    from bench.spec import Plan, expand_hparams
+
+    # What needs no data is checked first: a typing error should not wait for a download.
+    check_dataset(dataset)
+    rates = noise or [0.0 if noise_kind == "clean" else 0.5]
+    for rate in rates:
+        check_noise(noise_kind, rate, {0: 1}, dataset)
+    names = methods if reference == "none" else [reference, *methods]
+    fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
+    settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
+    configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
+    device, precision = _resolve_device(device, precision)
+    plan = Plan(
+        dataset=dataset,
+        subset=subset,
+        noise_kind=noise_kind,
+        noise_sampling=noise_sampling,
+        recipe=recipe,
+        overrides=_overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone),
+        device=device,
+        precision=precision,
+        threads=cpus_per_trial,
+    )
+    data = load_dataset(dataset, data_dir, subset)
+    specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
+
+    from rich.console import Console
+
+    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    folder = Path(out) if out else Path("results") / _default_name(specs)
+    if dry_run:
+        from bench.estimate import print_plan
+
+        print_plan(console, specs, data, folder, cpus_per_trial, max_concurrent)
+        return 0
+    return _sweep(
+        console,
+        specs,
+        data,
+        _writable(folder),
+        reference=reference,
+        resources=(cpus_per_trial, gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")),
+        max_concurrent=max_concurrent,
+        address=address,
+        save_models=save_models,
+        retry_failed=retry_failed,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+def _sweep(
+    console: Any,
+    specs: "list[TrialSpec]",
+    data: "Dataset",
+    out: Path,
+    *,
+    reference: str,
+    resources: tuple[float, float],
+    max_concurrent: int | None,
+    address: str | None,
+    save_models: bool,
+    retry_failed: bool,
+    checkpoint_seconds: float,
+) -> int:
+    from bench.leaderboard import write_report
+    from bench.progress import Display, duration
+    from bench.registry import display
+    from bench.sweep import Resources, run_sweep
+
+    rates = {spec.id: f"{spec.noise_rate:g}" for spec in specs}
+    with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
+        result = run_sweep(
+            specs,
+            data,
+            out,
+            command=sys.argv[1:],
+            resources=Resources(*resources, max_concurrent, address),
+            observer=shown,
+            save_models=save_models,
+            retry_failed=retry_failed,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    if result.ran:
+        console.print(
+            f"{result.ran} trials in {duration(result.wall_seconds)}"
+            + (f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else "")
+        )
+    else:
+        console.print("nothing was missing: every trial is on record")
+    report = write_report([out], out, reference=reference)
+    report.print(console)
+    console.print(f"results are in {out}: leaderboard.csv, leaderboard.md, configs.csv, plots/", soft_wrap=True)
+    if result.missing:
+        console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
+    if result.failures:
+        console.print(
+            f"{len(result.failures)} of {len(specs)} trials failed; see trials/ID/done.json for "
+            f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}",
+            soft_wrap=True,
+        )
+    return 1 if result.missing or result.failures else 0
+
+
+def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, Any], ...]:
+    """Fields of the recipe that the command line sets, converted to their types."""
+    from bench.errors import unknown
+    from bench.recipe import RECIPE_FIELDS, Recipe
+    from bench.registry import convert
+
+    overrides = {key: value for key, value in given.items() if value is not None}
+    for key, values in fields.items():
+        if key not in RECIPE_FIELDS or key == "milestones":
+            raise unknown("field of the recipe", key, [f for f in RECIPE_FIELDS if f != "milestones"])
+        if len(values) > 1:
+            raise InputError(f"recipe.{key} has {len(values)} values: the recipe is shared by all trials, give one")
+        overrides[key] = convert(f"recipe.{key}", values[0], Recipe.__annotations__[key])
+    return tuple(sorted(overrides.items()))
+
+
+def _resolve_device(device: str, precision: str) -> tuple[str, str]:
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("--device is cuda, but torch sees no GPU here: use --device cpu")
+    if device == "auto":
+        device = "cuda" if available else "cpu"
+    if precision == "auto":
+        precision = "bf16" if device == "cuda" else "fp32"
+    return device, precision
+
+
+def _default_name(specs: "list[TrialSpec]") -> str:
+    """The same command means the same folder."""
+    digest = hashlib.sha256(" ".join(sorted(spec.id for spec in specs)).encode()).hexdigest()[:8]
+    return f"{specs[0].dataset.partition(':')[0]}-{specs[0].noise_kind}-{digest}"
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror}): choose another --out") from error
+    return folder
+
+
+def _list(what: str) -> None:
+    from bench import registry
+    from bench.backbones import BACKBONES
+    from bench.datasets import NPZ_SUMMARY, SOURCES
+    from bench.noise import KINDS
+
+    tables = {
+        "methods": {name: registry.summary(name) for name in registry.method_names()},
+        "datasets": {**{name: source.summary for name, source in SOURCES.items()}, "npz:FILE": NPZ_SUMMARY},
+        "noise": {name: kind.summary for name, kind in KINDS.items()},
+        "backbones": {name: backbone.summary for name, backbone in BACKBONES.items()},
+    }
+    for title, rows in tables.items():
+        if what in ("all", title):
+            click.echo(title)
+            width = max(map(len, rows))
+            for name, summary in rows.items():
+                click.echo(f"  {name:{width}}  {summary}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    execute(run, arguments)
+
+
+if __name__ == "__main__":
+    main()

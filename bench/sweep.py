@@ -1,0 +1,624 @@
+"""A sweep: many trials over Ray Tune. The only module that imports Ray.
+
+Ray Tune hands out the work; everything that has to last is in our own records, which the driver writes from what trials
+report. Tune's state is thrown away: after any crash the same command reads the records, runs what is missing, and goes on
+from each trial's own checkpoint.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.datasets import Dataset
+from bench.errors import InputError
+from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
+from bench.records import COMPLETED, RETRIED, TrialWriter, finished_statuses, to_json, write_atomically
+from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
+from bench.trial import Checkpoint, Labels, pretrain_job, run_pretraining, run_trial
+
+#: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
+MAX_FAILURES = 2
+REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
+
+# Ray reads these when it is imported.
+_RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # its kills crash Tune; the kernel's look like any other death of a worker
+    "RAY_worker_niceness": "0",  # at 15, the default, any other process on the machine would slow the trials
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # its state is not needed
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_LOCAL_RAY_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",  # ports are on loopback; unset, Ray writes a token into the home folder
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds every port to loopback
+}
+
+
+class Observer(Protocol):
+    """Is told what a sweep is doing; a progress display."""
+
+    def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
+        """All pieces of work, as (key, rough cost)."""
+
+    def start(self, key: str, label: str) -> None: ...
+
+    def advance(self, key: str, share: float, epoch: dict[str, Any] | None) -> None: ...
+
+    def end(self, key: str, status: str, error: str | None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial gets, and where."""
+
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent: int | None = None
+    address: str | None = None
+
+
+@dataclass
+class SweepResult:
+    """How a sweep ended."""
+
+    statuses: dict[str, str]  # of every requested trial that is over
+    missing: list[str]
+    ran: int
+    overhead: float | None = None
+    wall_seconds: float = 0.0
+
+    @property
+    def failures(self) -> list[str]:
+        """Trials that have no result."""
+        return [trial_id for trial_id, status in self.statuses.items() if status not in ("finished", "stopped")]
+
+
+@dataclass
+class _Work:
+    """A trial or a pretraining, and what became of it."""
+
+    key: str
+    label: str
+    cost: float
+    epochs: int
+    spec: TrialSpec | None = None
+    job: PretrainJob | None = None  # to be done, or, of a trial, to be done before it
+    taken: bool = False
+    over: bool = False
+    writer: TrialWriter | None = None
+    seconds: float = 0.0
+    reports: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of_job(cls, job: PretrainJob) -> "_Work":
+        return cls(job.key, job.label, 3.0 * job.settings.epochs, job.settings.epochs, job=job)
+
+    @classmethod
+    def of_spec(cls, spec: TrialSpec, job: PretrainJob | None) -> "_Work":
+        return cls(spec.id, spec.label, relative_cost(spec) * spec.recipe.epochs, spec.recipe.epochs, spec, job)
+
+
+@contextlib.contextmanager
+def lock(out: Path) -> Iterator[None]:
+    """Keep a second driver out of the folder. The lock goes with the process, however that ends."""
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another sweep is writing to {str(out)!r}: wait for it, or choose another --out") from None
+        yield
+
+
+def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -> list[TrialSpec]:
+    """The trials that have no record yet."""
+    over = COMPLETED if retry_failed else COMPLETED + RETRIED
+    statuses = finished_statuses(out)
+    return [spec for spec in specs if statuses.get(spec.id) not in over]
+
+
+def run_sweep(
+    specs: Sequence[TrialSpec],
+    dataset: Dataset,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    resources: Resources | None = None,
+    observer: Observer | None = None,
+    save_models: bool = False,
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 30.0,
+) -> SweepResult:
+    """Run the trials that ``out`` has no record of.
+
+    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the folder so that the same
+    call goes on from there.
+    """
+    start = time.perf_counter()
+    with lock(out):
+        todo = pending(specs, out, retry_failed)
+        sweep = _Sweep(todo, dataset, out.resolve(), resources or Resources(), observer, save_models, checkpoint_seconds)
+        facts = _describe(specs, command, out)
+        write_atomically(out / "sweep.json", to_json(facts, indent=1))
+        if todo:
+            _remove_stale_session(out)
+            sweep.run()
+        with contextlib.suppress(OSError):
+            (out / "checkpoints").rmdir()  # if it is empty
+        statuses = finished_statuses(out)
+        result = SweepResult(
+            statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
+            missing=[spec.id for spec in specs if spec.id not in statuses],
+            ran=len(todo),
+            wall_seconds=time.perf_counter() - start,
+        )
+        if todo:
+            # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to every trial that uses
+            # it, is in there once.
+            worked = sum(work.seconds for work in sweep.work.values())
+            result.overhead = result.wall_seconds / (worked / sweep.parallel) if worked else None
+            facts |= {
+                "overhead": result.overhead,
+                "wall_seconds": result.wall_seconds,
+                "work_seconds": worked,
+                "parallel_trials": sweep.parallel,
+            }
+            facts["runs"][-1] |= {"trials": len(todo), "overhead": result.overhead, "wall_seconds": result.wall_seconds}
+            write_atomically(out / "sweep.json", to_json(facts, indent=1))
+        return result
+
+
+class _Sweep:
+    """The driver's side of a sweep: what is to be done, and what comes back."""
+
+    def __init__(
+        self,
+        todo: Sequence[TrialSpec],
+        dataset: Dataset,
+        out: Path,
+        resources: Resources,
+        observer: Observer | None,
+        save_models: bool,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.dataset, self.out, self.resources = dataset, out, resources
+        self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
+        self.encoders: dict[str, Any] = {}  # key -> reference into the object store
+        self.parallel = 1
+        cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
+        jobs = [pretrain_job(spec) for spec in todo]
+        wanted = list({job.key: job for job in jobs if job and job.key not in cached}.values())
+        first_trial: dict[int, int] = {}
+        for position, spec in enumerate(todo):
+            first_trial.setdefault(spec.train_seed, position)
+        # An encoder is trained while the trials of the seed before run, so that none has to wait for it.
+        ordered = [
+            (first_trial[before.seed], _Work.of_job(job)) for before, job in zip(wanted[:1] + wanted, wanted, strict=False)
+        ]
+        ordered += [(position, _Work.of_spec(spec, job)) for position, (spec, job) in enumerate(zip(todo, jobs, strict=True))]
+        self.work = {work.key: work for _, work in sorted(ordered, key=lambda pair: pair[0])}
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Tune pickles its hooks, for a way of resuming that is not ours: nothing of a sweep goes into that."""
+        return object, ()
+
+    # ------------------------------------------------------------------------------------------------ handing out
+
+    def next(self) -> _Work | None:
+        """The first piece of work that can start now; None where all that is left waits for an encoder."""
+        for work in self.work.values():
+            if not work.taken and (work.spec is None or work.job is None or work.job.key in self.encoders):
+                work.taken = True
+                return work
+        return None
+
+    @property
+    def all_taken(self) -> bool:
+        return all(work.taken for work in self.work.values())
+
+    def run(self) -> None:
+        os.environ.update(_RAY_ENVIRONMENT | ({} if self.resources.address else _LOCAL_RAY_ENVIRONMENT))
+        warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+        import ray
+
+        with _ray_session(self.resources, self.dataset, self.out) as session:
+            available = ray.cluster_resources()
+            self.parallel = _parallel_trials(self.resources, available, len(self.work))
+            for path in (self.out / "encoders").glob("*.safetensors"):
+                self.encoders[path.stem] = ray.put(path.read_bytes())
+            if self.observer:
+                self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
+            self._fit(session / "tune")
+
+    def _fit(self, state: Path) -> None:
+        from ray import tune
+
+        items = list(self.work.values())
+        positions = {work.key: position for position, work in enumerate(items)}
+        trainable = tune.with_resources(
+            tune.with_parameters(
+                _train,
+                dataset=self.dataset,
+                items=[(work.spec.to_json() if work.spec else None, work.job if not work.spec else None) for work in items],
+                folder=str(self.out / "checkpoints"),
+                checkpoint_seconds=self.checkpoint_seconds,
+                save_models=self.save_models,
+            ),
+            {"cpu": self.resources.cpus_per_trial, "gpu": self.resources.gpus_per_trial},
+        )
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_queue(self, positions),
+                num_samples=len(items),
+                reuse_actors=True,
+                max_concurrent_trials=self.parallel,
+                trial_name_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(state),
+                callbacks=[_callback(self, items)],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                verbose=0,
+            ),
+        ).fit()
+
+    # ----------------------------------------------------------------------------------------------- taking in
+
+    def started(self, work: _Work) -> None:
+        """A worker has taken this up, perhaps again."""
+        work.reports.clear()
+        if work.spec and work.writer is None:
+            spec = work.spec
+            work.writer = TrialWriter(self.out, spec.id, record_of(spec))
+        if self.observer:
+            self.observer.start(work.key, work.label)
+
+    def received(self, work: _Work, message: dict[str, Any]) -> None:
+        """Write down what a worker reports."""
+        if work.over or message["number"] in work.reports:
+            return  # Tune repeats the last result when a function ends
+        work.reports.add(message["number"])
+        if message["kind"] == "epochs":
+            assert work.writer is not None
+            if message["restart"]:
+                work.writer.restart(message["epochs"])
+            else:
+                work.writer.append(message["epochs"])
+            if message["epochs"]:
+                self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
+        elif message["kind"] == "beat":
+            self._advance(work, message["epoch"], None)
+        elif message["kind"] == "encoder":
+            self._keep_encoder(work, message["encoder"])
+            self._end(work, "finished", None, message["seconds"])
+        elif message["kind"] == "encoder failed":
+            self._end(work, "failed", message["error"], 0.0)
+            self._give_up_on(work, message["error"])
+        else:
+            assert work.writer is not None
+            facts = message["facts"]
+            work.writer.finish(facts, message["samples"], message["weights"])
+            self._end(work, facts["status"], facts["error"], facts["work_seconds"])
+
+    def died(self, work: _Work) -> None:
+        """A worker was lost more often than is answered by trying again."""
+        if work.over:
+            return
+        error = f"the worker process died {MAX_FAILURES + 1} times (killed, or out of memory)"
+        self._end(work, "failed", error, 0.0)
+        if work.spec:
+            self._write_failure(work, error)
+        else:
+            self._give_up_on(work, error)
+
+    def _advance(self, work: _Work, epoch: int, record: dict[str, Any] | None) -> None:
+        if self.observer:
+            self.observer.advance(work.key, (epoch + 1) / work.epochs, record)
+
+    def _end(self, work: _Work, status: str, error: str | None, seconds: float) -> None:
+        work.over = True
+        work.seconds += seconds
+        if self.observer:
+            self.observer.end(work.key, status, error)
+
+    def _keep_encoder(self, work: _Work, blob: bytes) -> None:
+        import ray
+
+        (self.out / "encoders").mkdir(exist_ok=True)
+        write_atomically(self.out / "encoders" / f"{work.key}.safetensors", blob)
+        self.encoders[work.key] = ray.put(blob)
+
+    def _give_up_on(self, pretraining: _Work, error: str) -> None:
+        """Trials whose encoder there will never be are failed rows."""
+        for work in self.work.values():
+            if work.spec and work.job and work.job.key == pretraining.key and not work.taken:
+                work.taken = True
+                work.writer = TrialWriter(self.out, work.key, record_of(work.spec))
+                self._write_failure(work, f"its pretraining failed: {error}")
+                self._end(work, "failed", error, 0.0)
+
+    def _write_failure(self, work: _Work, error: str) -> None:
+        assert work.spec is not None and work.writer is not None
+        facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
+        work.writer.finish({"schema": SCHEMA, "status": "failed", "error": error, **facts})
+
+
+# ------------------------------------------------------------------------------------------------- the worker's side
+
+
+def _train(
+    config: dict[str, Any],
+    dataset: Dataset,
+    items: list[tuple[dict[str, Any] | None, PretrainJob | None]],
+    folder: str,
+    checkpoint_seconds: float,
+    save_models: bool,
+) -> None:
+    """What a Tune worker runs: one piece of work."""
+    import ray
+    from ray import tune
+
+    number = 0
+
+    def send(kind: str, content: dict[str, Any]) -> None:
+        nonlocal number
+        number += 1
+        # A tuple: Tune takes nested dictionaries apart, at every report.
+        tune.report({"message": ({"kind": kind, "number": number, **content},)})
+
+    values, job = items[config["item"]]
+    if job is not None:
+        _pretrain(job, dataset, send)
+        return
+    assert values is not None
+    spec = TrialSpec.from_json(values)
+    encoder = load_encoder(ray.get(config["encoder"])) if config["encoder"] else None
+    report = _Reporter(send)
+    outcome = run_trial(
+        spec,
+        dataset,
+        encoder=encoder,
+        report=report,
+        checkpoint=Checkpoint(Path(folder) / f"{spec.id}.pt", checkpoint_seconds),
+        save_models=save_models,
+    )
+    report.flush()
+    send("done", {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()})
+
+
+def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]) -> None:
+    start = last = time.perf_counter()
+
+    def beat(epoch: int, loss: float) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= REPORT_SECONDS:
+            last = time.perf_counter()
+            send("beat", {"epoch": epoch})
+
+    try:
+        encoder: Encoder = run_pretraining(job, dataset, beat)
+    except Exception as error:  # a collapse, or anything torch may raise: the trials that need it become failed rows
+        send("encoder failed", {"error": f"{type(error).__name__}: {error}"})
+        return
+    send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
+
+
+class _Reporter:
+    """Sends epochs to the driver, several at once where they are short: each report waits for the driver's answer."""
+
+    def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self.send = send
+        self.waiting: list[dict[str, Any]] = []
+        self.last = 0.0
+
+    def __call__(self, epochs: list[dict[str, Any]], restart: bool) -> None:
+        if restart:
+            self.waiting.clear()
+            self.send("epochs", {"epochs": epochs, "restart": True})
+            self.last = time.perf_counter()
+            return
+        self.waiting += epochs
+        if time.perf_counter() - self.last >= REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            self.send("epochs", {"epochs": self.waiting, "restart": False})
+        self.waiting = []
+        self.last = time.perf_counter()
+
+
+# --------------------------------------------------------------------------------------------------- Ray's hooks
+
+
+def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
+    """A Tune searcher that hands out a fixed list: trials that need an encoder once it is there, the others meanwhile."""
+    from ray.tune.search import Searcher
+
+    class Queue(Searcher):
+        def __init__(self) -> None:
+            super().__init__()
+
+        def suggest(self, trial_id: str) -> Any:
+            work = sweep.next()
+            if work is None:
+                return Searcher.FINISHED if sweep.all_taken else None
+            encoder = sweep.encoders[work.job.key] if work.spec and work.job else None
+            return {"item": positions[work.key], "encoder": encoder}
+
+        def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
+            return True
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            """The callback has seen it already."""
+
+        def save(self, checkpoint_path: str) -> None:
+            """Tune's state is disposable."""
+
+        def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+            """Likewise."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Never called: a resumed sweep reads the records."""
+
+    return Queue()
+
+
+def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
+    # Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
+    from ray.tune.progress_reporter import TrialProgressCallback
+
+    class Recorder(TrialProgressCallback):
+        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            sweep.started(items[trial.config["item"]])
+
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
+            # Taken out of Tune's hands: it would keep every trial's last message in memory.
+            message = result.pop("message", None)
+            trial.last_result.pop("message", None)
+            if message:
+                sweep.received(items[trial.config["item"]], message[0])
+
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            """Its last message said so already."""
+
+        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            sweep.died(items[trial.config["item"]])
+
+    return Recorder()
+
+
+@contextlib.contextmanager
+def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[Path]:
+    """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing left behind."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    # A short path: Ray's sockets live below it, and a socket's path may have 107 bytes.
+    session = tempfile.mkdtemp(prefix="lnl-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    write_atomically(out / ".ray-session", session.encode())
+    try:
+        if resources.address:
+            try:
+                ray.init(address=resources.address, **quiet)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                message = str(error).splitlines()[0]
+                raise InputError(
+                    f"cannot reach the Ray cluster at {resources.address!r} ({message}): check --address"
+                ) from error
+        else:
+            cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            if resources.cpus_per_trial > cpus:
+                raise InputError(
+                    f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer"
+                )
+            data_bytes = dataset.train_images.nbytes + dataset.test_images.nbytes
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=2 * data_bytes + (256 << 20),
+                _temp_dir=session,
+                **quiet,
+            )
+        yield Path(session)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(session, ignore_errors=True)
+        (out / ".ray-session").unlink(missing_ok=True)
+
+
+def _remove_stale_session(out: Path) -> None:
+    """Ray's folder of a driver that was killed. The lock says that none is alive."""
+    path = out / ".ray-session"
+    if path.exists():
+        folder = Path(path.read_text())
+        if folder.name.startswith("lnl-ray-"):
+            shutil.rmtree(folder, ignore_errors=True)
+        path.unlink()
+
+
+def _parallel_trials(resources: Resources, available: dict[str, float], pieces: int) -> int:
+    """How many pieces of work can go on at once."""
+    slots = int(available.get("CPU", 1) / resources.cpus_per_trial) if resources.cpus_per_trial else pieces
+    if resources.gpus_per_trial:
+        gpus = available.get("GPU", 0)
+        if gpus < min(1, resources.gpus_per_trial):
+            raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
+        slots = min(slots, int(gpus / resources.gpus_per_trial))
+    if slots < 1:
+        raise InputError("no trial fits the cluster: lower --cpus-per-trial or --gpus-per-trial")
+    return max(1, min(slots, resources.max_concurrent or slots, pieces))
+
+
+def _describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> dict[str, Any]:
+    """Content of sweep.json: where these records come from."""
+    path = out / "sweep.json"
+    try:
+        before = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError:
+        warnings.warn(f"{path} is damaged; its history of runs is lost", stacklevel=2)
+        before = {}
+    packages = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
+    return {
+        **before,
+        "schema": SCHEMA,
+        "command": list(command),
+        "versions": {"lnl-bench": version("lnl-bench"), "python": platform.python_version()}
+        | {name: version(name) for name in packages},
+        "git_commit": _git_commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cpus": os.cpu_count(),
+        },
+        "trials": sorted({*before.get("trials", []), *(spec.id for spec in specs)}),
+        "runs": [
+            *before.get("runs", []),
+            {"command": list(command), "started": datetime.now(UTC).isoformat(timespec="seconds")},
+        ],
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with a mark where files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
