@@ -1,0 +1,303 @@
+"""What every method, and every wrapper on every base, has to hold. A new method is tested by being there."""
+
+import dataclasses
+import importlib
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import methods
+from bench import registry
+from bench.datasets import Dataset, load_dataset
+from bench.errors import InputError
+from bench.method import Wrapper
+from bench.spec import Plan, TrialSpec, expand_hparams
+from bench.trial import Checkpoint, Labels, method_for, pretrain_job, run_pretraining, run_trial
+
+NAMES = registry.method_names()
+WRAPPERS = [name for name in NAMES if issubclass(registry.load_method(name), Wrapper)]
+BASES = [name for name in NAMES if name not in WRAPPERS]
+SPECS = BASES + [f"{wrapper}+{base}" for wrapper in WRAPPERS for base in BASES]
+RATE = 0.4375  # of 160 images: exactly 70, and no number that turns up elsewhere
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_dataset("digits", subset=160)
+
+
+def spec_of(name: str, data: Dataset, epochs: int = 3, settings: dict[str, list[str]] | None = None) -> TrialSpec:
+    plan = Plan(overrides=(("batch_size", 32), ("epochs", epochs)), subset=160)
+    [spec] = plan.specs(data, expand_hparams([name], {}, settings or {}), [RATE], [0])
+    return spec
+
+
+@pytest.fixture(scope="module")
+def encoders(data):
+    """Encoders by key, each trained once for all tests here."""
+    trained = {}
+
+    def get(spec: TrialSpec):
+        job = pretrain_job(spec)
+        if job is None:
+            return None
+        if job.key not in trained:
+            trained[job.key] = run_pretraining(job, data)
+        return trained[job.key]
+
+    return get
+
+
+def undisturbed(spec: TrialSpec, data: Dataset, encoders):
+    records: list[dict] = []
+    outcome = run_trial(spec, data, encoder=encoders(spec), report=lambda epochs, restart: records.extend(epochs))
+    assert outcome.facts["status"] == "finished", outcome.facts.get("traceback")
+    return records, outcome
+
+
+def timeless(value):
+    """A record without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if not key.endswith(("_seconds", "_bytes"))}
+    return value
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path):
+    spec = spec_of(name, data)
+    records, outcome = undisturbed(spec, data, encoders)
+
+    assert [record["epoch"] for record in records] == [0, 1, 2]
+    assert all(np.isfinite(record["train_loss"]) for record in records)
+    assert all(record["samples_trained"] > 0 for record in records)
+    for part in ("validation_probabilities", "test_probabilities"):
+        probabilities = outcome.samples[part].astype(np.float32)
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(1), 1, atol=5e-3)  # stored as halves
+    clean = outcome.samples.get("clean_probability")
+    assert clean is None or (clean.shape == (144,) and clean.min() >= 0 and clean.max() <= 1)
+    targets = outcome.samples.get("soft_targets")
+    assert targets is None or targets.shape == (144, 10)
+
+    class Killed(BaseException):
+        pass
+
+    def kill_in_the_last_epoch(epochs, restart):
+        if epochs and epochs[-1]["epoch"] == 2:
+            raise Killed
+
+    checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
+    with pytest.raises(Killed):
+        run_trial(spec, data, encoder=encoders(spec), report=kill_in_the_last_epoch, checkpoint=checkpoint)
+    resumed: list[dict] = []
+    starts: list[int] = []
+
+    def collect(epochs, restart):
+        if restart:
+            starts.append(len(epochs))
+            resumed.clear()
+        resumed.extend(epochs)
+
+    # Random states left behind by whatever ran before must not matter.
+    torch.manual_seed(99)
+    np.random.seed(99)
+    again = run_trial(spec, data, encoder=encoders(spec), report=collect, checkpoint=checkpoint)
+    assert starts == [2], "it did not go on from the checkpoint"
+    assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
+    assert timeless(again.facts) == timeless(outcome.facts)
+    assert again.samples.keys() == outcome.samples.keys()
+    for key, value in outcome.samples.items():
+        np.testing.assert_array_equal(again.samples[key], value, err_msg=key)
+    assert not checkpoint.path.exists()
+
+
+IDENTITY = '''
+"""Changes nothing, but draws from its own random streams."""
+import torch
+from bench.method import Wrapper
+
+class Identity(Wrapper):
+    def setup(self, task):
+        self.unused = torch.nn.Linear(3, 3)
+    def batches(self):
+        for batch in self.base.batches():
+            next(self.task.loader())
+            self.task.rng.random()
+            torch.randn(3, generator=self.task.generator)
+            yield batch
+'''
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_an_identity_wrapper_changes_nothing_to_the_bit(base, data, encoders, tmp_path, monkeypatch):
+    (tmp_path / "identity.py").write_text(IDENTITY)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    records, outcome = undisturbed(spec_of(base, data, epochs=2), data, encoders)
+    wrapped_records, wrapped = undisturbed(spec_of(f"identity+{base}", data, epochs=2), data, encoders)
+    assert [timeless(record) for record in wrapped_records] == [timeless(record) for record in records]
+    for key, value in outcome.samples.items():
+        np.testing.assert_array_equal(wrapped.samples[key], value, err_msg=key)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_wrapper_trains_the_host_on_the_batches_that_it_sees_alone(name, data, encoders, monkeypatch):
+    seen: dict[str, list[torch.Tensor]] = {"ce": [], f"{name}+ce": []}
+    cls = registry.load_method("ce")
+    original = cls.loss
+    for method in seen:
+        monkeypatch.setattr(cls, "loss", lambda self, batch, m=method: seen[m].append(batch.index) or original(self, batch))
+        undisturbed(spec_of(method, data, epochs=1), data, encoders)
+    alone, wrapped = seen.values()
+    assert len(alone) == len(wrapped) > 0
+    assert all(torch.equal(a, b) for a, b in zip(alone, wrapped, strict=True))
+
+
+def reachable(root) -> typing.Iterator[object]:
+    """Everything that code holding ``root`` could get at without importing or reading files."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        item = stack.pop()
+        if id(item) in seen or isinstance(item, type) or type(item).__name__ == "module":
+            continue
+        seen.add(id(item))
+        yield item
+        if isinstance(item, dict):
+            stack += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple | set | frozenset):
+            stack += item
+        if hasattr(item, "__closure__") and item.__closure__:
+            stack += [cell.cell_contents for cell in item.__closure__]
+        if hasattr(item, "__self__"):
+            stack.append(item.__self__)
+        if hasattr(item, "func"):  # functools.partial
+            stack += [item.func, *item.args, *item.keywords.values()]
+        if isinstance(getattr(item, "__dict__", None), dict):
+            stack.append(item.__dict__)
+
+
+def leaks(root, data: Dataset, labels: Labels) -> list[str]:
+    """Which secrets can be reached from ``root``."""
+    clean, test = data.train_labels, data.test_images
+    secrets = {
+        "clean labels": [clean, clean[labels.train], clean[labels.validation], labels.noisy != clean],
+        "noisy validation labels": [labels.noisy, labels.noisy[labels.validation]],
+        "test labels": [data.test_labels],
+        "test images": [test],
+    }
+    found = []
+    for item in reachable(root):
+        if isinstance(item, float) and abs(item - RATE) < 1e-9:
+            found.append("noise rate")
+        if isinstance(item, str) and item == "symmetric":
+            found.append("noise kind")
+        if isinstance(item, torch.Tensor | np.ndarray):
+            array = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else item
+            found += [
+                name
+                for name, values in secrets.items()
+                for value in values
+                if array.shape == value.shape and np.array_equal(array.astype(np.float64), value.astype(np.float64))
+            ]
+    return found
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encoders, monkeypatch):
+    """Looked for from inside a running trial, in all that hangs on the method and its task."""
+    spec = spec_of(name, data, epochs=1)
+    labels = Labels.of(spec, data)
+    found: list[list[str]] = []
+    base = registry.load_method(name.split("+")[-1])
+    original = base.loss
+
+    def spy(self, batch):
+        if not found:
+            found.append(leaks(self, data, labels) + leaks(self.task, data, labels) + leaks(batch, data, labels))
+        return original(self, batch)
+
+    monkeypatch.setattr(base, "loss", spy)
+    undisturbed(spec, data, encoders)
+    assert found == [[]]
+
+
+def test_the_search_for_leaks_finds_what_is_hidden(data):
+    labels = Labels.of(spec_of("ce", data), data)
+
+    class Thing:
+        pass
+
+    def hide():
+        secret = data.train_labels.copy()
+        return lambda: secret
+
+    thing = Thing()
+    thing.inner = {"deep": [(hide(), torch.from_numpy(data.test_images), RATE)]}
+    assert set(leaks(thing, data, labels)) == {"clean labels", "test images", "noise rate"}
+    assert leaks(Thing(), data, labels) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_search_space_agrees_with_the_hyper_parameters(name):
+    domains = pytest.importorskip("ray.tune.search.sample")
+    space = importlib.import_module(f"search_spaces.{name}").SPACE
+    cls = registry.load_method(name)
+    defaults = {field.name: getattr(cls.HParams(), field.name) for field in dataclasses.fields(cls.HParams)}
+    assert space.keys() <= defaults.keys()
+    for key, domain in space.items():
+        assert isinstance(domain, domains.Domain)
+        if isinstance(domain, domains.Categorical):
+            assert defaults[key] in domain.categories, key
+        else:
+            assert domain.lower <= defaults[key] < domain.upper, key
+        hint = typing.get_type_hints(cls.HParams)[key]
+        for value in domain.sample(size=25):
+            assert registry.convert(key, value, hint) == value
+            cls.HParams(**{key: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hyper_parameters_and_names_are_fit_for_a_command_line(name):
+    cls = registry.load_method(name)
+    for field in dataclasses.fields(cls.HParams):
+        assert field.default is not dataclasses.MISSING, "every hyper-parameter has a default"
+        hint = typing.get_type_hints(cls.HParams)[field.name]
+        assert registry.convert(field.name, str(field.default), hint) == field.default
+    assert set(cls.axes.values()) <= {field.name for field in dataclasses.fields(cls.HParams)}
+    assert registry.summary(name)
+    assert cls.relative_cost >= 0
+    source = Path(typing.cast(str, importlib.import_module(f"methods.{name}").__file__)).read_text()
+    assert "import ray" not in source and "from bench.trial" not in source
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_paper_recipe_is_valid(name, data):
+    [spec] = Plan(recipe="paper").specs(data, expand_hparams([name], {}, {}), [0.2], [0])
+    assert spec.recipe.rate_factor(0) > 0
+    assert spec.recipe.epochs >= 25
+
+
+def test_a_wrapper_that_adds_a_loss_refuses_a_base_that_takes_its_own_steps(tmp_path, monkeypatch):
+    (tmp_path / "own_steps.py").write_text(
+        '"""Takes its own steps."""\nfrom bench.method import Method\n'
+        "class OwnSteps(Method):\n    def update(self, batch, optimizer):\n        raise NotImplementedError\n"
+    )
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    with pytest.raises(InputError, match="own_steps takes its own steps"):
+        registry.build("rmd+own_steps", {})
+
+
+def test_a_privilege_that_is_not_declared_cannot_be_read(data):
+    spec = spec_of("co_teaching", data)
+    told = spec_of("co_teaching", data, settings={"co_teaching.forget_rate": ["oracle"]})
+    assert run_trial(spec, data).facts["privileges"] == []
+    assert run_trial(told, data).facts["privileges"] == ["noise_rate"]
+    method = method_for(spec)
+    from bench.task import Oracle
+
+    with pytest.raises(AttributeError, match="lists 'noise_rate' in its `privileges`"):
+        _ = Oracle({}).noise_rate
+    assert method.privileges == frozenset()

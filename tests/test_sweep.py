@@ -1,0 +1,262 @@
+"""Sweeps over real Ray, as a user starts them: in a process of their own, killed and started again."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "10", "--device", "cpu"]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bench.run", *arguments]
+
+
+def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -> str:
+    """Run the command to its end; returns what it printed."""
+    done = subprocess.run(
+        command(*arguments), cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def timeless(value):
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if not key.endswith(("_seconds", "_bytes"))}
+    return value
+
+
+def contents(out: Path) -> dict[str, tuple]:
+    """All that a sweep's records say, without times."""
+    trials = {}
+    for folder in sorted((out / "trials").iterdir()):
+        with np.load(folder / "samples.npz") as archive:
+            samples = {key: archive[key].tobytes() for key in archive.files}
+        epochs = [timeless(json.loads(line)) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+        files = [timeless(json.loads((folder / name).read_text())) for name in ("spec.json", "done.json")]
+        trials[folder.name] = (files, epochs, samples)
+    return trials
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def checkpointed(out: Path) -> list[str]:
+    return [path.stem for path in (out / "checkpoints").glob("*.pt")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    text = sweep(*SMALL, "--out", str(out), "--save-models")
+    assert "harness overhead" in text and str(out) in text
+    return out
+
+
+def test_a_sweep_leaves_whole_records_and_a_leaderboard(undisturbed):
+    facts = json.loads((undisturbed / "sweep.json").read_text())
+    assert len(facts["trials"]) == 6  # ce as reference, elr and rmd, at two rates
+    assert facts["overhead"] > 0 and facts["parallel_trials"] >= 1
+    assert sorted(facts["trials"]) == sorted(path.name for path in (undisturbed / "trials").iterdir())
+    for folder in (undisturbed / "trials").iterdir():
+        done = json.loads((folder / "done.json").read_text())
+        assert done["status"] == "finished"
+        assert abs(done["noise"]["realised_rate"] - done["noise"]["nominal_rate"]) < 0.005
+        assert len(done["noise"]["transition_matrix"]) == 10 and done["noise"]["label_hash"]
+        assert len((folder / "epochs.jsonl").read_text().splitlines()) == 10
+        assert (folder / "model.safetensors").stat().st_size > 10_000
+    for name in ("leaderboard.csv", "leaderboard.md", "configs.csv", "plots"):
+        assert (undisturbed / name).exists()
+    assert not (undisturbed / "checkpoints").exists()
+
+
+def test_cells_are_paired_and_the_pretraining_is_shared_and_attributed(undisturbed):
+    hashes: dict[float, set[str]] = {}
+    costs = []
+    for folder in (undisturbed / "trials").iterdir():
+        spec = json.loads((folder / "spec.json").read_text())["spec"]
+        done = json.loads((folder / "done.json").read_text())
+        hashes.setdefault(spec["noise_rate"], set()).add(done["noise"]["label_hash"])
+        if spec["method"] == "rmd+ce":
+            costs.append(done["pretrain_seconds"])
+    assert all(len(found) == 1 for found in hashes.values()) and len(hashes) == 2
+    assert len(list((undisturbed / "encoders").iterdir())) == 1
+    assert len(costs) == 2 and costs[0] == costs[1] > 0
+
+
+def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
+    from safetensors.torch import load_file
+
+    from bench.datasets import load_dataset
+    from bench.spec import TrialSpec
+    from bench.trial import method_for, pixels_for
+    from bench.backbones import build_network
+
+    import torch
+
+    folder = next(f for f in sorted((undisturbed / "trials").iterdir()) if '"elr"' in (f / "spec.json").read_text())
+    spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_text())["spec"])
+    data = load_dataset(spec.dataset, subset=spec.subset)
+    net = build_network(spec.recipe.backbone, data.channels, data.num_classes)
+    weights = load_file(folder / "model.safetensors")
+    net.load_state_dict({name.removeprefix("0."): value for name, value in weights.items()})
+    net.eval()
+    method = method_for(spec)
+    method.networks = torch.nn.ModuleList([net])
+    with torch.inference_mode():
+        predicted = method.predict(pixels_for(data, spec, test=True)(torch.arange(len(data.test_labels))))
+    with np.load(folder / "samples.npz") as archive:
+        np.testing.assert_allclose(predicted.numpy(), archive["test_probabilities"], atol=2e-3)
+
+
+def test_the_same_command_again_runs_nothing(undisturbed):
+    before = contents(undisturbed)
+    text = sweep(*SMALL, "--out", str(undisturbed), "--save-models")
+    assert "nothing was missing" in text
+    assert contents(undisturbed) == before
+
+
+def test_a_longer_command_runs_only_what_is_missing(undisturbed, tmp_path):
+    import shutil
+
+    out = tmp_path / "sweep"
+    shutil.copytree(undisturbed, out)
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
+    longer = [item if item != "elr,rmd" else "elr,rmd,gce" for item in SMALL]
+    assert "2 trials to run" in sweep(*longer, "--out", str(out))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert len(list(out.glob("trials/*/done.json"))) == 8
+
+
+def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
+    out = tmp_path / "sweep"
+    arguments = command(*SMALL, "--out", str(out), "--checkpoint-seconds", "0")
+    driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finished = lambda: len(list(out.glob("trials/*/done.json")))  # noqa: E731
+    wait_for(lambda: finished() >= 2 and checkpointed(out))
+    driver.kill()
+    driver.wait()
+    over = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
+    assert len(over) < 6, "the sweep was over before it was killed"
+    wait_for(lambda: not any("raylet" in (p.info["name"] or "") and str(out) in " ".join(p.info["cmdline"] or [])
+                             for p in psutil.process_iter(["name", "cmdline"])))
+    begun = {trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines()) for trial in checkpointed(out)}
+    assert begun, "no trial was in the middle"
+    text = sweep(*SMALL, "--out", str(out))
+    assert f"{6 - len(over)} trials" in text
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in over.items()), "a finished trial ran again"
+    assert contents(out) == contents(undisturbed)
+    assert not (out / ".ray-session").exists()
+
+
+def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
+    out = tmp_path / "sweep"
+    arguments = command(*SMALL, "--out", str(out), "--checkpoint-seconds", "0")
+    driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: checkpointed(out))
+    workers = [p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name() or "_train" in p.name()]
+    assert workers, [p.name() for p in psutil.Process(driver.pid).children(recursive=True)]
+    os.kill(workers[0].pid, signal.SIGKILL)
+    text, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 0, text
+    assert contents(out) == contents(undisturbed)
+
+
+def test_interrupted_sweep_says_how_to_go_on(tmp_path):
+    out = tmp_path / "sweep"
+    driver = subprocess.Popen(
+        command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
+    driver.send_signal(signal.SIGINT)
+    text, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "to go on: python -m bench.run --methods elr,rmd" in text and "Traceback" not in text
+    assert not (out / ".ray-session").exists()
+
+
+BROKEN = '''
+"""Raises in one cell, gives NaN in another."""
+import torch
+from bench.method import Method
+
+class Broken(Method):
+    def loss(self, batch):
+        if self.task.noisy_labels.float().mean() < 0:
+            raise AssertionError
+        if self.epoch == 1 and torch.initial_seed() >= 0:
+            if FAIL:
+                raise RuntimeError("the method's own fault")
+            return self.networks[0](batch.x).sum() * float("nan")
+        return self.networks[0](batch.x).square().mean()
+'''
+
+
+def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
+    """Two plugins, one that raises and one that diverges, beside one that works."""
+    package = tmp_path / "site"
+    (package / "broken_methods-1.0.dist-info").mkdir(parents=True)
+    (package / "broken_methods-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-methods\nVersion: 1.0\n")
+    (package / "broken_methods-1.0.dist-info" / "entry_points.txt").write_text(
+        "[bench.methods]\nraising = broken_raising\ndiverging = broken_diverging\n"
+    )
+    (package / "broken_raising.py").write_text(BROKEN.replace("FAIL", "True"))
+    (package / "broken_diverging.py").write_text(BROKEN.replace("FAIL", "False"))
+    out = tmp_path / "sweep"
+    arguments = ["--methods", "raising,diverging", "--noise", "0.5", "--seeds", "1", "--subset", "200", "--epochs", "2"]
+    env = {"PYTHONPATH": str(package)}
+    text = sweep(*arguments, "--out", str(out), status=1, env=env)
+    assert "2 of 3 trials failed" in text
+    assert "failed: raising · symmetric 0.5 · seed 0: RuntimeError: the method's own fault" in text
+    status = {}
+    for path in out.glob("trials/*/done.json"):
+        method = json.loads((path.parent / "spec.json").read_text())["spec"]["method"]
+        status[method] = json.loads(path.read_text())["status"]
+    assert status == {"ce": "finished", "raising": "failed", "diverging": "diverged"}
+    table = (out / "leaderboard.csv").read_text()
+    assert "raising" in table and "diverging" in table
+    assert "nothing was missing" in sweep(*arguments, "--out", str(out), status=1, env=env)
+    assert "1 trial to run" in sweep(*arguments, "--out", str(out), "--retry-failed", status=1, env=env)
+
+
+def test_a_second_driver_is_kept_out(tmp_path):
+    from bench.errors import InputError
+    from bench.sweep import lock
+
+    with lock(tmp_path), pytest.raises(InputError, match="another sweep is writing"), lock(tmp_path):
+        pass
+    with lock(tmp_path):
+        pass
+
+
+def test_every_port_is_on_loopback(tmp_path):
+    out = tmp_path / "sweep"
+    driver = subprocess.Popen(command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
+        family = [driver.pid, *(p.pid for p in psutil.Process(driver.pid).children(recursive=True))]
+        listening = [
+            c.laddr.ip
+            for c in psutil.net_connections("inet")
+            if c.pid in family and c.status == psutil.CONN_LISTEN and c.type == socket.SOCK_STREAM
+        ]
+    finally:
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(timeout=60) == 143
+    assert len(listening) >= 3, "Ray listens somewhere"
+    assert set(listening) <= {"127.0.0.1", "::1"}
