@@ -28,7 +28,10 @@ REFUSED = {
     "no methods": ([], "name methods with --methods"),
     "empty methods": (["--methods", ""], "the list is empty"),
     "empty item": (["--methods", "elr,,gce"], "the list has an empty item"),
-    "wrapper on the wrong side": (["--methods", "ce+rmd"], "ce cannot wrap another method (in 'ce+rmd'): did you mean rmd+ce?"),
+    "wrapper on the wrong side": (
+        ["--methods", "ce+rmd"],
+        "ce cannot wrap another method (in 'ce+rmd'): did you mean rmd+ce?",
+    ),
     "wrapper around nothing": (["--methods", "rmd+"], "there is no method ''"),
     "part twice": (["--methods", "rmd+rmd"], "'rmd+rmd' names a part twice"),
     "unknown reference": (["--methods", "elr", "--reference", "cee"], "there is no method 'cee': did you mean ce"),
@@ -54,16 +57,23 @@ REFUSED = {
         "rmd.temperature does nothing with rmd.relation=ega",
     ),
     "hyper-parameter no method has": (
-        ["--methods", "elr", "--set", "elr.wieght=3"], "there is no hyper-parameter of elr 'elr.wieght': did you mean elr.weight",
+        ["--methods", "elr", "--set", "elr.wieght=3"],
+        "there is no hyper-parameter of elr 'elr.wieght': did you mean elr.weight",
     ),
-    "part that is not requested": (["--methods", "elr", "--set", "gce.q=0.5"], "there is no part among the requested methods 'gce'"),
+    "part that is not requested": (
+        ["--methods", "elr", "--set", "gce.q=0.5"],
+        "there is no part among the requested methods 'gce'",
+    ),
     "setting without a part": (["--methods", "elr", "--set", "weight=3"], "--set weight names no part"),
     "setting without a value": (["--methods", "elr", "--set", "elr.weight"], "is no setting: write part.name=value"),
     "setting with an empty value": (["--methods", "elr", "--set", "elr.weight="], "is no setting"),
     "setting twice": (["--methods", "elr", "--set", "elr.weight=1", "--set", "elr.weight=2"], "elr.weight is set twice"),
     "setting out of range": (["--methods", "gce", "--set", "gce.q=0"], "gce.q is 0: give a number above 0"),
     "unknown recipe field": (["--methods", "elr", "--set", "recipe.lr=0.1"], "there is no field of the recipe 'lr'"),
-    "subset too large": (["--methods", "elr", "--subset", "100000"], "--subset is 100000, but digits has 1437 training images"),
+    "subset too large": (
+        ["--methods", "elr", "--subset", "100000"],
+        "--subset is 100000, but digits has 1437 training images",
+    ),
     "subset of 1": (["--methods", "elr", "--subset", "1"], "--subset is 1"),
     "option misspelt": (["--methods", "elr", "--epoch", "3"], "No such option"),
     "precision": (["--methods", "elr", "--precision", "fp8"], "is not one of"),
@@ -139,7 +149,11 @@ def in_fresh_process(code: str) -> str:
 
 def test_listing_is_not_cut_when_piped():
     text = subprocess.run(
-        [sys.executable, "-m", "bench.run", "--list"], cwd=ROOT, env={**os.environ, "COLUMNS": "40"}, capture_output=True, text=True
+        [sys.executable, "-m", "bench.run", "--list"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
     ).stdout
     assert max(map(len, text.splitlines())) > 100
 

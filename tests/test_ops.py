@@ -1,0 +1,324 @@
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.mixture import GaussianMixture
+
+from bench import ops
+from bench.ops import (
+    beta_mixture,
+    beta_sample,
+    clean_probability,
+    forever,
+    gaussian_mixture,
+    min_max,
+    nearest_neighbours,
+    sharpen,
+    soft_cross_entropy,
+)
+
+# ------------------------------------------------------------------------------------------------------------- losses
+
+
+def bimodal(name: str, seed: int = 0) -> np.ndarray:
+    """Losses as networks have them on noisy labels: many small ones and a broad mode of large ones."""
+    rng = np.random.default_rng(seed)
+    parts = {
+        "half": (rng.gamma(1.0, 0.3, 3000), rng.normal(4, 1.2, 3000)),
+        "mostly clean": (rng.exponential(0.2, 5000), rng.normal(3.5, 1.0, 700)),
+        "mostly noisy": (rng.exponential(0.5, 700), rng.normal(3.0, 0.7, 5000)),
+        "overlapping": (rng.normal(1.0, 0.5, 3000), rng.normal(2.6, 0.7, 3000)),
+        "memorised": (rng.exponential(0.002, 4000), rng.exponential(0.01, 400) + 0.03),
+        "few": (rng.exponential(0.2, 60), rng.normal(3.0, 0.5, 60)),
+    }[name]
+    return np.abs(np.concatenate(parts))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", ["half", "mostly clean", "mostly noisy", "overlapping", "memorised", "few"])
+def test_gaussian_mixture_agrees_with_scikit_learn(name, seed):
+    losses = bimodal(name, seed)
+    scaled = (losses - losses.min()) / (losses.max() - losses.min())
+    theirs = GaussianMixture(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(scaled[:, None])
+    expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
+    found = gaussian_mixture(torch.from_numpy(scaled)).numpy()
+    assert 0.05 < (expected > 0.5).mean() < 0.98, "the sample is no test of anything"
+    assert ((found > 0.5) != (expected > 0.5)).mean() <= 0.003
+    assert np.abs(found - expected).mean() < 0.01
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("iterations", "tol"), [(10, 1e-2), (10, 0.0), (1, 0.0), (3, 0.0), (100, 1e-4)])
+def test_gaussian_mixture_goes_on_from_the_same_start_as_scikit_learn(iterations, tol):
+    """From the same two-means split, posteriors are the same number for number."""
+    losses = bimodal("half")
+    scaled = (losses - losses.min()) / (losses.max() - losses.min())
+    low = ops._two_means(torch.from_numpy(scaled)).numpy()
+
+    class FromSplit(GaussianMixture):
+        def _initialize_parameters(self, x, random_state, **kwargs):
+            self._initialize(x, np.stack([low, ~low], 1).astype(float))
+
+    theirs = FromSplit(n_components=2, max_iter=iterations, tol=tol, reg_covar=5e-4).fit(scaled[:, None])
+    expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
+    found = gaussian_mixture(torch.from_numpy(scaled), **({} if tol == 1e-2 else {"max_iter": iterations, "tol": tol}))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_two_means_is_the_best_split(values):
+    values = np.array(values) / 7
+    if len(np.unique(values)) < 2:
+        return
+    low = ops._two_means(torch.from_numpy(values)).numpy()
+    assert 0 < low.sum() < len(values)
+
+    def within(mask: np.ndarray) -> float:
+        return sum(((values[side] - values[side].mean()) ** 2).sum() for side in (mask, ~mask))
+
+    best = min(within(values <= cut) for cut in np.unique(values)[:-1])
+    assert within(low) == pytest.approx(best, abs=1e-9)
+
+
+def beta_posterior(values: np.ndarray, iterations: int = 10) -> np.ndarray:
+    """The same steps of EM with scipy's density, one component at a time."""
+    values = np.clip(values, 1e-4, 1 - 1e-4)
+    ordered = np.sort(values)
+    splits = [ordered[:n].var() * n + ordered[n:].var() * (len(values) - n) for n in range(1, len(values))]
+    low = values <= ordered[int(np.argmin(splits))]
+    posteriors = [np.where(low, 0.99, 0.01), np.where(low, 0.01, 0.99)]
+    for _ in range(iterations):
+        joint, means = [], []
+        for posterior in posteriors:
+            mean = (posterior * values).sum() / posterior.sum()
+            variance = (posterior * (values - mean) ** 2).sum() / posterior.sum()
+            alpha = mean * (mean * (1 - mean) / variance - 1)
+            density = stats.beta.pdf(values, alpha, alpha * (1 - mean) / mean)
+            joint.append(posterior.sum() / len(values) * density)
+            means.append(mean)
+        posteriors = [j / sum(joint) for j in joint]
+    return posteriors[int(np.argmin(means))]
+
+
+def two_betas(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.beta(2, 12, 600), rng.beta(9, 4, 400)]), np.repeat([True, False], [600, 400])
+
+
+def test_beta_mixture_takes_the_steps_that_scipy_takes():
+    values, _ = two_betas()
+    np.testing.assert_allclose(beta_mixture(torch.from_numpy(values)).numpy(), beta_posterior(values), atol=1e-6)
+
+
+def test_beta_mixture_separates_two_known_betas():
+    values, first = two_betas(1)
+    truth = 0.6 * stats.beta.pdf(values, 2, 12)
+    truth = truth / (truth + 0.4 * stats.beta.pdf(values, 9, 4))
+    found = beta_mixture(torch.from_numpy(values)).numpy()
+    assert np.abs(found - truth).mean() < 0.02
+    assert ((found > 0.5) == first).mean() > 0.95
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+def test_low_losses_are_clean(mixture):
+    losses = torch.from_numpy(bimodal("half")).float()
+    clean = clean_probability(losses, mixture)
+    assert clean.dtype == torch.float32
+    assert clean.min() >= 0
+    assert clean.max() <= 1
+    assert clean[:3000].mean() > 0.9
+    assert clean[3000:].mean() < 0.1
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+def test_clean_probability_does_not_depend_on_order_or_on_the_scale_of_losses(mixture):
+    losses = torch.from_numpy(bimodal("overlapping"))
+    clean = clean_probability(losses, mixture)
+    order = torch.randperm(len(losses), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(clean_probability(losses[order], mixture), clean[order], atol=1e-6, rtol=0)
+    torch.testing.assert_close(clean_probability(3 * losses + 5, mixture), clean, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+@pytest.mark.parametrize("count", [1, 2, 5, 1000])
+@pytest.mark.parametrize("value", [0.0, 2.3, 1e-30, 1e30])
+def test_equal_losses_are_all_clean(mixture, count, value):
+    losses = torch.full((count,), value)
+    assert torch.equal(clean_probability(losses, mixture), torch.ones(count))
+
+
+EXTREME = {
+    "two": [0.0, 1.0],
+    "three": [0.0, 0.0, 5.0],
+    "three, the other way": [0.0, 5.0, 5.0],
+    "five": [0.1, 0.2, 0.3, 3.0, 4.0],
+    "one outlier": [0.0] * 999 + [1e30],
+    "one low outlier": [1e30] * 999 + [0.0],
+    "tiny": [1e-38, 2e-38, 3e-38, 1e-30],
+    "huge": [1e37, 2e37, 3e38, 3.1e38],
+    "many decades": [10.0**n for n in range(-30, 31)],
+    "two values": [0.0] * 50 + [1.0] * 50,
+    "nearly equal": [1.0, 1.0, 1.0 + 2e-7],
+}
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+@pytest.mark.parametrize("name", EXTREME)
+def test_mixtures_of_extreme_losses_are_finite_and_put_the_smallest_among_the_clean(name, mixture):
+    losses = torch.tensor(EXTREME[name])
+    clean = clean_probability(losses, mixture)
+    assert torch.isfinite(clean).all()
+    assert clean.min() >= 0
+    assert clean.max() <= 1
+    assert clean[losses.argmin()] > 0.5
+    if mixture == "gmm" and name != "nearly equal":  # moments of a few equal values do not tell two Betas apart
+        assert clean[losses.argmax()] < 0.5
+
+
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=30), st.sampled_from(["gmm", "bmm"]))
+@settings(max_examples=200, deadline=None)
+def test_mixtures_of_any_losses_are_probabilities(losses, mixture):
+    clean = clean_probability(torch.tensor(losses), mixture)
+    assert torch.isfinite(clean).all()
+    assert ((clean >= 0) & (clean <= 1 + 1e-6)).all()
+
+
+def test_min_max():
+    assert min_max(torch.tensor([2.0, 4.0, 3.0])).tolist() == [0, 1, 0.5]
+    assert min_max(torch.full((4,), 7.0)).tolist() == [0] * 4
+    assert min_max(torch.tensor([-1.0])).tolist() == [0]
+
+
+# --------------------------------------------------------------------------------------------------------- neighbours
+
+
+def brute_force(features: np.ndarray, k: int, bank: np.ndarray | None = None) -> np.ndarray:
+    others = features if bank is None else bank
+    distances = np.sqrt(((features[:, None].astype(float) - others[None]) ** 2).sum(2))
+    if bank is None:
+        np.fill_diagonal(distances, np.inf)
+    return distances.argsort(1, kind="stable")[:, :k]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
+@pytest.mark.parametrize("k", [1, 2, 8, 39])
+def test_neighbours_are_those_of_brute_force_and_never_the_sample_itself(k, chunk):
+    features = np.random.default_rng(0).normal(3, 1, (40, 5)).astype(np.float32)
+    found = nearest_neighbours(torch.from_numpy(features), k, chunk=chunk).numpy()
+    assert (found == brute_force(features, k)).all()
+    assert (found != np.arange(40)[:, None]).all()
+
+
+@pytest.mark.parametrize("chunk", [3, 1000])
+def test_neighbours_in_a_bank_may_be_anything_in_it(chunk):
+    rng = np.random.default_rng(1)
+    features, bank = (rng.normal(0, 1, (count, 4)).astype(np.float32) for count in (10, 30))
+    found = nearest_neighbours(torch.from_numpy(features), 5, torch.from_numpy(bank), chunk=chunk).numpy()
+    assert (found == brute_force(features, 5, bank)).all()
+    own = nearest_neighbours(torch.from_numpy(bank), 1, torch.from_numpy(bank), chunk=chunk)
+    assert own[:, 0].tolist() == list(range(30)), "with a bank, a row that is in it is its own nearest"
+
+
+def test_neighbours_are_at_most_those_that_there_are():
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    found = nearest_neighbours(features, 9)
+    assert [sorted(row) for row in found.tolist()] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    assert nearest_neighbours(features[:2], 9, features).shape == (2, 4)
+    assert nearest_neighbours(features[:1], 1).shape == (1, 0)
+
+
+def test_twins_are_each_others_neighbours():
+    features = torch.tensor([[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]])
+    found = nearest_neighbours(features, 1).flatten().tolist()
+    assert (found[0], found[2]) == (2, 0)
+
+
+def test_neighbours_are_exact_under_autocast():
+    """Rounded to bfloat16, a quarter of the nearest neighbours of features like these would be wrong."""
+    features = torch.randn(128, 256, generator=torch.Generator().manual_seed(0)).relu() + 1
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nearest_neighbours(features, 2)
+    assert torch.equal(found, nearest_neighbours(features, 2))
+
+
+# -------------------------------------------------------------------------------------------------------- small pieces
+
+
+def test_soft_cross_entropy_by_hand():
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])  # probabilities 1/4, 3/4 and 4/5, 1/5
+    targets = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    expected = (-0.5 * math.log(1 / 4) - 0.5 * math.log(3 / 4) - math.log(4 / 5)) / 2
+    assert soft_cross_entropy(logits, targets).item() == pytest.approx(expected)
+
+
+def test_soft_cross_entropy_with_one_hot_targets_is_cross_entropy_and_stays_finite():
+    logits = torch.tensor([[1000.0, -1000.0, 0.0], [1.0, 2.0, 3.0]])
+    y = torch.tensor([1, 2])
+    targets = torch.nn.functional.one_hot(y, 3).float()
+    expected = torch.nn.functional.cross_entropy(logits, y)
+    torch.testing.assert_close(soft_cross_entropy(logits, targets), expected)
+    assert torch.isfinite(expected)
+
+
+def test_sharpen_by_hand():
+    p = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.5, 0.0]])
+    expected = torch.tensor([[0.36 / 0.46, 0.09 / 0.46, 0.01 / 0.46], [0.5, 0.5, 0.0]])
+    torch.testing.assert_close(sharpen(p, 0.5), expected)
+    torch.testing.assert_close(sharpen(p, 1.0), p)
+    torch.testing.assert_close(sharpen(p, 2.0)[0], p[0].sqrt() / p[0].sqrt().sum())
+
+
+def test_beta_sample_is_beta_distributed_and_seeded():
+    draws = [beta_sample(4.0, np.random.default_rng(0)) for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert isinstance(draws[0], float)
+    rng = np.random.default_rng(0)
+    sample = [beta_sample(4.0, rng) for _ in range(2000)]
+    assert stats.kstest(sample, stats.beta(4, 4).cdf).pvalue > 0.001
+    assert stats.kstest(sample, stats.beta(1, 1).cdf).pvalue < 0.001
+
+
+def test_forever_starts_a_fresh_iterator_each_time():
+    starts = []
+
+    def make():
+        starts.append(len(starts))
+        return iter([len(starts), -len(starts)])
+
+    items = forever(make)
+    assert starts == [], "nothing is drawn before it is asked for"
+    assert list(itertools.islice(items, 5)) == [1, -1, 2, -2, 3]
+    assert len(starts) == 3
+
+
+class Recorder(torch.nn.Module):
+    """A network whose logits are its input; notes its mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modes: list[tuple[bool, bool]] = []
+
+    def forward(self, x):
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        return x.flatten(1)[:, :3]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_per_sample_scores_are_in_order_without_augmentation_and_leave_the_mode(make_task, monkeypatch, training):
+    monkeypatch.setattr("bench.task.EVALUATION_BATCH", 5)
+    task = make_task(augmentation="crop_flip")
+    net = Recorder().train(training)
+    scores = ops.per_sample(SimpleNamespace(task=task), net, lambda logits, y, index: 100 * index + y)
+    assert torch.equal(scores, 100 * torch.arange(16) + task.noisy_labels)
+    assert net.modes == [(False, False)] * 4
+    assert net.training is training
+    losses = ops.per_sample_loss(SimpleNamespace(task=task), net)
+    plain = torch.cat([batch.x for batch in task.loader(train=False)]).flatten(1)[:, :3]
+    torch.testing.assert_close(losses, -plain.log_softmax(1)[torch.arange(16), task.noisy_labels])
