@@ -1,5 +1,6 @@
 """How every command of this package behaves towards its user."""
 
+import errno
 import os
 import shlex
 import signal
@@ -33,3 +34,8 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo(f"Error: the disk is full ({error.filename}): free some room, then run the same command again", err=True)
+        sys.exit(1)

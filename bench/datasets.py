@@ -126,12 +126,12 @@ def _digits(data_dir: Path) -> Dataset:
 
 
 def _fashion_mnist(data_dir: Path) -> Dataset:
-    folder = next((d for d in (data_dir, data_dir / "FashionMNIST" / "raw") if _has_idx_files(d)), None)
-    if folder is None:
+    folder = data_dir if _idx_files(data_dir) else data_dir / "FashionMNIST" / "raw"
+    # A plain folder is the user's: a file missing there is named. torchvision's own is completed by a download.
+    if folder != data_dir and _idx_files(folder) < len(_IDX_NAMES):
         from torchvision.datasets import FashionMNIST
 
         _download(FashionMNIST, data_dir)
-        folder = data_dir / "FashionMNIST" / "raw"
     train_images, train_labels, test_images, test_labels = (
         read_idx(_idx_file(folder, name), 3 if "images" in name else 1) for name in _IDX_NAMES
     )
@@ -236,9 +236,9 @@ def _idx_file(folder: Path, name: str) -> Path:
     raise InputError(f"{str(folder)!r} lacks the file {name}(.gz): put all four idx files there")
 
 
-def _has_idx_files(folder: Path) -> bool:
-    """Whether at least one of the four files is there (a missing one is then named, not downloaded over)."""
-    return any((folder / f"{name}{end}").is_file() for name in _IDX_NAMES for end in ("", ".gz"))
+def _idx_files(folder: Path) -> int:
+    """How many of the four files are there."""
+    return sum(any((folder / f"{name}{end}").is_file() for end in ("", ".gz")) for name in _IDX_NAMES)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -53,7 +53,7 @@ def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
 def min_max(values: Tensor) -> Tensor:
     """Values (N,) scaled to [0, 1]; all zero where they are all equal."""
     low, high = values.min(), values.max()
-    return (values - low) / (high - low).clamp_min(1e-12)
+    return (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
 
 
 def clean_probability(losses: Tensor, mixture: str = "gmm") -> Tensor:
@@ -142,7 +142,8 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
     found = []
     for start in range(0, len(features), chunk):
         rows = features[start : start + chunk]
-        distances = torch.addmm(squares, rows, bank.T, alpha=-2)  # the row's own square does not change the order
+        with torch.autocast(rows.device.type, enabled=False):  # rounded to bfloat16, many neighbours would be others
+            distances = torch.addmm(squares, rows, bank.T, alpha=-2)  # the row's own square does not change the order
         if own:
             distances[
                 torch.arange(len(rows), device=rows.device), torch.arange(start, start + len(rows), device=rows.device)

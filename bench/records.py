@@ -78,7 +78,8 @@ class TrialWriter:
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
         """Cut the record back to these epochs: none, or those before the checkpoint that the trial goes on from."""
-        (self.folder / "done.json").unlink(missing_ok=True)
+        for name in ("done.json", "samples.npz", "model.safetensors"):
+            (self.folder / name).unlink(missing_ok=True)
         write_atomically(self.folder / "epochs.jsonl", b"".join(map(to_json, epochs)))
 
     def append(self, epochs: Iterable[dict[str, Any]]) -> None:

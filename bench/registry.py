@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import math
 import pkgutil
 import re
 import types
@@ -78,13 +79,12 @@ def split_name(name: str) -> list[str]:
     parts = name.split("+")
     if len(set(parts)) < len(parts):
         raise InputError(f"{name!r} names a part twice: write each once")
-    if issubclass(load_method(parts[-1]), Wrapper):
-        parts.append(REFERENCE)
-    for part in parts[:-1]:
-        if not issubclass(load_method(part), Wrapper):
-            swapped = "+".join([*(p for p in parts if p != part), part])
-            raise InputError(f"{part} cannot wrap another method (in {name!r}): did you mean {swapped}?")
-    return parts
+    wrappers = [part for part in parts if issubclass(load_method(part), Wrapper)]
+    bases = [part for part in parts if part not in wrappers]
+    if parts != wrappers + bases or len(bases) > 1:
+        hint = f"did you mean {'+'.join(wrappers + bases)}?" if len(bases) == 1 else f"choose {' or '.join(bases)}"
+        raise InputError(f"{bases[0]} cannot wrap another method (in {name!r}): {hint}")
+    return [*wrappers, *(bases or [REFERENCE])]
 
 
 def canonical(name: str) -> str:
@@ -161,12 +161,14 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
             if str(value).lower() in ("true", "false"):
                 return str(value).lower() == "true"
         elif not isinstance(value, bool):
-            try:
-                if option is int and isinstance(value, float) and value != int(value):
-                    continue
-                return option(value)
-            except ValueError:
+            if option is int and isinstance(value, float) and not value.is_integer():
                 continue
+            try:
+                converted = option(value)
+            except (TypeError, ValueError):
+                continue
+            if option is not float or math.isfinite(converted):
+                return converted
     wanted = " or ".join(_describe(option) for option in options)
     raise InputError(f"{key} is {value!r}: give {wanted}")
 

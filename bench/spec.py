@@ -1,4 +1,4 @@
-"""Trial specifications: frozen, hashable, and everything that a trial's result depends on."""
+"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends on."""
 
 import hashlib
 import itertools
@@ -11,7 +11,7 @@ from typing import Any
 from bench.backbones import check_backbone
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
-from bench.noise import SAMPLINGS, check_noise
+from bench.noise import KINDS, SAMPLINGS, check_noise
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
 from bench.registry import Scalar, canonical, changes, display, load_method, resolve, split_name
 
@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial. Equal specs give equal records, to the bit on one machine; ``id`` is a hash of all fields."""
+    """One trial. Equal specs give equal records, to the bit on one machine's CPU; ``id`` is a hash of all fields."""
 
     method: str  # canonical name, such as "rmd+ce"
     hparams: dict[str, Scalar]  # all of them, namespaced by part
@@ -71,12 +71,14 @@ class TrialSpec:
         """The spec that ``to_json`` wrote, its names checked again."""
         try:
             spec = cls(**{**values, "recipe": Recipe(**values["recipe"])})
-        except (TypeError, KeyError) as error:
+            resolve(spec.method, spec.hparams)
+            check_backbone(spec.recipe.backbone)
+            if spec.noise_kind not in KINDS:
+                raise unknown("noise kind", spec.noise_kind, KINDS)
+        except (TypeError, KeyError, AttributeError) as error:
             raise InputError(
                 f"this is no trial specification ({error}): take one from a sweep's trials/*/spec.json"
             ) from error
-        check_backbone(spec.recipe.backbone)
-        resolve(spec.method, spec.hparams)
         return spec
 
 
@@ -116,6 +118,8 @@ def expand_hparams(
         for axis, values in axes.items():
             keys = [f"{p}.{load_method(p).axes[axis]}" for p in split_name(name) if axis in load_method(p).axes]
             if keys and values:
+                if both := sorted(settings.keys() & set(keys)):
+                    raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
                 own.append([dict.fromkeys(keys, value) for value in values])
         for key, values in settings.items():
             if key.partition(".")[0] in split_name(name):

@@ -203,6 +203,7 @@ class _Sweep:
         self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
+        self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
         jobs = [pretrain_job(spec) for spec in todo]
         wanted = list({job.key: job for job in jobs if job and job.key not in cached}.values())
@@ -246,7 +247,12 @@ class _Sweep:
                 self.encoders[path.stem] = ray.put(path.read_bytes())
             if self.observer:
                 self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
-            self._fit(session / "tune")
+            try:
+                self._fit(session / "tune")
+            except Exception:
+                if self.fault:  # Tune has wrapped it in text
+                    raise self.fault from None
+                raise
 
     def _fit(self, state: Path) -> None:
         from ray import tune
@@ -489,22 +495,33 @@ def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
     # Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
     from ray.tune.progress_reporter import TrialProgressCallback
 
+    @contextlib.contextmanager
+    def remembering_faults() -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            sweep.fault = error
+            raise
+
     class Recorder(TrialProgressCallback):
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            sweep.started(items[trial.config["item"]])
+            with remembering_faults():
+                sweep.started(items[trial.config["item"]])
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
             # Taken out of Tune's hands: it would keep every trial's last message in memory.
             message = result.pop("message", None)
             trial.last_result.pop("message", None)
             if message:
-                sweep.received(items[trial.config["item"]], message[0])
+                with remembering_faults():
+                    sweep.received(items[trial.config["item"]], message[0])
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             """Its last message said so already."""
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            sweep.died(items[trial.config["item"]])
+            with remembering_faults():
+                sweep.died(items[trial.config["item"]])
 
     return Recorder()
 

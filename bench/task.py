@@ -22,7 +22,8 @@ PRETRAINING = 1000
 
 def stream_seed(*key: int) -> int:
     """A 63-bit seed from any tuple of non-negative integers; different tuples give unrelated streams."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
+    # The length goes in too: SeedSequence takes (1, 0) for (1,).
+    return int(np.random.SeedSequence((len(key), *key)).generate_state(1, np.uint64)[0]) >> 1
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Task:
     def seed(self, *key: int) -> None:
         """Start both random streams anew, from any tuple of non-negative integers."""
         self.generator.manual_seed(stream_seed(*key))
-        self.rng = np.random.default_rng(key)
+        self.rng = np.random.default_rng(stream_seed(*key))
 
     def loader(
         self,

@@ -33,6 +33,12 @@ from bench.registry import build
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.task import EVALUATION_BATCH, Pixels, Task, stream_seed
 
+#: Random stream of torch's global generator, for code that draws from it (dropout).
+GLOBAL = 2000
+
+#: Takes new epochs of the record and whether all earlier ones are void.
+Report = Callable[[list[dict[str, Any]], bool], None]
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -113,12 +119,15 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write ``state``, atomically."""
+        """Write ``state``, atomically. Where that fails (a full disk), the trial goes on without."""
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, buffer.getvalue())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, buffer.getvalue())
+        except OSError as error:
+            warnings.warn(f"cannot write the checkpoint {self.path}: {error}", stacklevel=2)
         self._saved = time.monotonic()
         # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
         self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
@@ -198,7 +207,7 @@ def run_trial(
     dataset: Dataset,
     *,
     encoder: Encoder | None = None,
-    report: Callable[[list[dict[str, Any]], bool], None] = lambda epochs, restart: None,
+    report: Report = lambda epochs, restart: None,
     checkpoint: Checkpoint | None = None,
     save_models: bool = False,
 ) -> Outcome:
@@ -236,16 +245,23 @@ def run_trial(
 class _Run:
     """The moving parts of ``run_trial``."""
 
-    def __init__(self, spec, dataset, encoder, report, checkpoint, save_models, outcome) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        dataset: Dataset,
+        encoder: Encoder | None,
+        report: Report,
+        checkpoint: Checkpoint | None,
+        save_models: bool,
+        outcome: Outcome,
+    ) -> None:
         if dataset.content_hash != spec.data_hash:
             raise InputError(
                 f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
                 f"check --data-dir and --subset"
             )
-        self.spec: TrialSpec = spec
-        self.dataset: Dataset = dataset
+        self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.save_models = report, checkpoint, save_models
-        self.outcome: Outcome = outcome
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
@@ -267,6 +283,7 @@ class _Run:
             self.counted.append(features.network)  # type: ignore[attr-defined]
         for stream, part in enumerate(self.method.parts()):
             part.task = self.task(features, stream, part.privileges)
+            part.task.seed(spec.train_seed, stream)
             torch.manual_seed(stream_seed(spec.train_seed, stream))
             part.setup(part.task)
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
@@ -311,10 +328,10 @@ class _Run:
             if optimizer is None or self.method.stage != stage:
                 stage, optimizer = self.method.stage, self.new_optimizer()
             record = self.train(epoch, optimizer)
-            if record["train_loss"] is None:
-                self.facts.update(status="diverged", error=f"the loss is not finite in epoch {epoch}")
+            record |= self.evaluate()
+            if record["train_loss"] is None or not np.isfinite(self.test).all():
+                self.facts.update(status="diverged", error=f"the loss or the predictions are not finite in epoch {epoch}")
                 return self.conclude(record)
-            record |= self.evaluate(record)
             self.records.append(record)
             self.report([record], False)
             if self.checkpoint and self.checkpoint.due() and epoch + 1 < self.spec.recipe.epochs:
@@ -324,7 +341,7 @@ class _Run:
 
     def enter(self, epoch: int) -> None:
         """Seed every random stream from the epoch alone, so that a resumed trial needs no generator's state."""
-        torch.manual_seed(stream_seed(self.spec.train_seed, epoch, PARTS_OWN))
+        torch.manual_seed(stream_seed(self.spec.train_seed, epoch, GLOBAL))
         for stream, part in enumerate(self.method.parts()):
             part.epoch = epoch
             part.task.seed(self.spec.train_seed, epoch, stream)
@@ -357,7 +374,7 @@ class _Run:
             "train_seconds": time.perf_counter() - start,
         }
 
-    def evaluate(self, record: dict[str, Any]) -> dict[str, Any]:
+    def evaluate(self) -> dict[str, Any]:
         start = time.perf_counter()
         self.validation = self.predict(self.pixels, self.labels.validation)
         self.test = self.predict(self.test_pixels, np.arange(len(self.dataset.test_labels)))
@@ -426,9 +443,6 @@ class _Run:
         }
         if self.save_models:
             self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
-
-
-PARTS_OWN = 2000
 
 
 def _reset_peak_memory(device: str) -> None:

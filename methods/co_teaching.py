@@ -40,7 +40,7 @@ class CoTeaching(Method):
 
         forget_rate: Literal["estimate", "oracle"] | float = "estimate"  # tau
         ramp_epochs: int = 10  # T_k
-        exponent: float = 1.0  # c
+        exponent: float = 1.0  # c; the rate is ramped up to tau^c, as in the authors' code
 
         def __post_init__(self) -> None:
             if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
@@ -63,11 +63,11 @@ class CoTeaching(Method):
         if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
             losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
             self.forget_rate.copy_(1 - ops.clean_probability(losses).mean())
-        share = min(1.0, (self.epoch / self.ramp) ** self.hp.exponent) if self.ramp else 1.0
-        self.keep_share = 1 - share * self.forget_rate.item()  # once an epoch
+        share = min(1.0, self.epoch / self.ramp) if self.ramp else 1.0
+        self.keep_share = 1 - share * self.forget_rate.item() ** self.hp.exponent  # once an epoch
 
     def loss(self, batch: Batch) -> Tensor:
-        keep = max(1, int(self.keep_share * len(batch.y)))
+        keep = max(1, int(self.keep_share * len(batch.y) + 1e-4))  # the share is rounded: 0.8 of 5 has to be 4
         losses = [F.cross_entropy(net(batch.x), batch.y, reduction="none") for net in self.networks]
         easy = [loss.detach().topk(keep, largest=False).indices for loss in losses]
         return losses[0][easy[1]].mean() + losses[1][easy[0]].mean()

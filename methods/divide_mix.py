@@ -32,6 +32,13 @@ class Division(NamedTuple):
     ramp: float  # share of the unlabelled loss's weight that is reached
 
 
+class PlainStep(NamedTuple):
+    """A batch for one of the two networks where nothing is divided."""
+
+    student: int
+    batch: Batch
+
+
 class DivideMix(Method):
     """Co-divide, co-refine, co-guess, MixMatch."""
 
@@ -83,31 +90,34 @@ class DivideMix(Method):
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
             self.clean[i] = ops.clean_probability(self.history[i].nanmean(0))
 
-    def batches(self) -> Iterator[Batch | Division]:
+    def batches(self) -> Iterator[Batch | Division | PlainStep]:
         if self.epoch < self.first:
             yield from self.task.loader()
             return
-        ramp, steps = self.interval(self.hp.ramp_epochs), self.task.num_train / self.task.batch_size
+        ramp = self.interval(self.hp.ramp_epochs)
         for student in (0, 1):
             self.networks[student].train()
             self.networks[1 - student].eval()  # the authors' peer guesses in eval mode
             clean = self.clean[1 - student] > self.hp.clean_threshold
             sides = [side.nonzero()[:, 0] for side in (clean, ~clean)]
             if min(map(len, sides)) < 2:
-                yield from self.task.loader()
+                yield from (PlainStep(student, batch) for batch in self.task.loader())
                 continue
             unlabelled = ops.forever(partial(self.task.loader, sides[1], views=2))
+            steps = len(sides[0]) // self.task.batch_size + 1
             for step, labelled in enumerate(self.task.loader(sides[0], views=2)):
                 progress = self.epoch - self.first + step / steps
                 yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
 
-    def students(self, batch: Batch | Division) -> Iterable[Network]:
-        return [self.networks[batch.student]] if isinstance(batch, Division) else self.networks
+    def students(self, batch: Batch | Division | PlainStep) -> Iterable[Network]:
+        return self.networks if isinstance(batch, Batch) else [self.networks[batch.student]]
 
-    def loss(self, batch: Batch | Division) -> Tensor:
-        if not isinstance(batch, Division):
+    def loss(self, batch: Batch | Division | PlainStep) -> Tensor:
+        if isinstance(batch, Batch):
             return sum((self.plain_loss(net(batch.x), batch.y) for net in self.networks), torch.zeros(()))
         net = self.networks[batch.student]
+        if isinstance(batch, PlainStep):
+            return self.plain_loss(net(batch.batch.x), batch.batch.y)
         labelled, unlabelled = self.guess(batch)
         x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
         targets = torch.cat([labelled, labelled, unlabelled, unlabelled])

@@ -73,7 +73,8 @@ class RMD(Wrapper):
         for net, projection in zip(self.base.networks, self.projections, strict=True):
             if id(net) in students:
                 student = projection(net.forward_features(own.x)).float()
-                loss = loss + self.hp.weight * self.relation_loss(teacher, student)
+                with torch.autocast(student.device.type, enabled=False):  # bfloat16 would blur the relations
+                    loss = loss + self.hp.weight * self.relation_loss(teacher, student)
         return loss
 
     def relation_loss(self, teacher: Tensor, student: Tensor) -> Tensor:
@@ -116,10 +117,11 @@ def row_divergence(teacher: Tensor, student: Tensor, kept: Tensor, temperature: 
 def distance_loss(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
     """Smooth L1 between pairwise distances, each divided by its mean, over the kept pairs."""
     scaled = []
+    others = ~torch.eye(len(teacher), dtype=torch.bool, device=teacher.device)  # the diagonal is rounding errors
     for features in (teacher, student):
         squares = features.square().sum(1)
         # The clamp keeps the root's gradient finite where two samples coincide.
         distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min(1e-12).sqrt()
-        positive = distances[distances > 1e-6]
+        positive = distances[others & (distances > 1e-6)]
         scaled.append(distances / positive.mean() if len(positive) else distances)
     return F.smooth_l1_loss(scaled[0][kept], scaled[1][kept])

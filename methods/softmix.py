@@ -8,7 +8,8 @@ epochs from 1: a phase that starts in its epoch 60 starts here after 59.
 neighbours: weights and targets are averaged over the sample and its k neighbours; at k=1 that is the authors' formula, in
 which they count the sample itself and write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole
 training set, features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the authors
-use 5 at a noise rate of 0.8, which a method cannot know. The unmixed pass is left out where nothing needs it.
+use 5 at a noise rate of 0.8, which a method cannot know. The unmixed pass is left out where nothing needs it. In a run so
+short that the warm-up, a fifth of it at least, reaches the start of correction, there is no mixup phase.
 """
 
 from dataclasses import dataclass
@@ -107,9 +108,8 @@ class SoftMix(Method):
         else:
             partners = self.neighbours[batch.index]
             images = self.task.batch(partners.flatten()).x.unflatten(0, partners.shape)
-        x, targets = mix(
-            torch.cat([batch.x[:, None], images], 1), *self.weights_and_targets(torch.cat([batch.index[:, None], partners], 1))
-        )
+        group = torch.cat([batch.index[:, None], partners], 1)
+        x, targets = mix(torch.cat([batch.x[:, None], images], 1), self.clean[group], self.targets[group])
         return ops.soft_cross_entropy(net(x).float(), targets)
 
     def random_mix_loss(self, batch: Batch) -> Tensor:
@@ -127,15 +127,13 @@ class SoftMix(Method):
             return -(targets * logits.softmax(1)).sum(1).mean()
         return ops.soft_cross_entropy(logits, targets)
 
-    def weights_and_targets(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        return self.clean[index], self.targets[index]
-
     @torch.no_grad()
     def all_features(self) -> Tensor:
         """Penultimate features (N, D) of the training set, in eval mode."""
         [net] = self.networks
         net.eval()
-        features = torch.cat([net.forward_features(batch.x).float() for batch in self.task.loader(train=False)])
+        with self.task.autocast():
+            features = torch.cat([net.forward_features(batch.x).float() for batch in self.task.loader(train=False)])
         net.train()
         return features
 
@@ -154,4 +152,5 @@ def mix(images: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tenso
     own_first = torch.zeros_like(weights)
     own_first[:, 0] = 1e-10
     shares = F.normalize(weights + own_first, p=1, dim=1, eps=1e-30)
-    return torch.einsum("bk,bkchw->bchw", shares, images), torch.einsum("bk,bkc->bc", shares, targets)
+    with torch.autocast(images.device.type, enabled=False):  # sums to 1 as float32 has it, not bfloat16
+        return torch.einsum("bk,bkchw->bchw", shares, images), torch.einsum("bk,bkc->bc", shares, targets)

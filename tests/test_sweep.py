@@ -100,14 +100,13 @@ def test_cells_are_paired_and_the_pretraining_is_shared_and_attributed(undisturb
 
 
 def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
+    import torch
     from safetensors.torch import load_file
 
+    from bench.backbones import build_network
     from bench.datasets import load_dataset
     from bench.spec import TrialSpec
     from bench.trial import method_for, pixels_for
-    from bench.backbones import build_network
-
-    import torch
 
     folder = next(f for f in sorted((undisturbed / "trials").iterdir()) if '"elr"' in (f / "spec.json").read_text())
     spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_text())["spec"])
@@ -153,8 +152,8 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     driver.wait()
     over = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
     assert len(over) < 6, "the sweep was over before it was killed"
-    wait_for(lambda: not any("raylet" in (p.info["name"] or "") and str(out) in " ".join(p.info["cmdline"] or [])
-                             for p in psutil.process_iter(["name", "cmdline"])))
+    session = (out / ".ray-session").read_text()
+    wait_for(lambda: not any(session in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])))
     begun = {trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines()) for trial in checkpointed(out)}
     assert begun, "no trial was in the middle"
     text = sweep(*SMALL, "--out", str(out))
@@ -169,8 +168,7 @@ def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
     arguments = command(*SMALL, "--out", str(out), "--checkpoint-seconds", "0")
     driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(lambda: checkpointed(out))
-    workers = [p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name() or "_train" in p.name()]
-    assert workers, [p.name() for p in psutil.Process(driver.pid).children(recursive=True)]
+    workers = [p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name()]
     os.kill(workers[0].pid, signal.SIGKILL)
     text, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, text
@@ -211,7 +209,9 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
     """Two plugins, one that raises and one that diverges, beside one that works."""
     package = tmp_path / "site"
     (package / "broken_methods-1.0.dist-info").mkdir(parents=True)
-    (package / "broken_methods-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-methods\nVersion: 1.0\n")
+    (package / "broken_methods-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken-methods\nVersion: 1.0\n"
+    )
     (package / "broken_methods-1.0.dist-info" / "entry_points.txt").write_text(
         "[bench.methods]\nraising = broken_raising\ndiverging = broken_diverging\n"
     )
@@ -246,7 +246,9 @@ def test_a_second_driver_is_kept_out(tmp_path):
 
 def test_every_port_is_on_loopback(tmp_path):
     out = tmp_path / "sweep"
-    driver = subprocess.Popen(command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
         family = [driver.pid, *(p.pid for p in psutil.Process(driver.pid).children(recursive=True))]
