@@ -14,23 +14,31 @@ import click
 from bench.errors import InputError
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. Not SystemExit: where Ray waits, that would end the process at once, with status 1."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit.
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
     """
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"Error: {' '.join(message.split())}", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as interrupt:
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
         click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
-        sys.exit(130)
+        sys.exit(143 if isinstance(interrupt.__cause__ or interrupt, Terminated) else 130)  # click makes it an Abort
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -11,9 +11,11 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -535,6 +537,7 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
     # A short path: Ray's sockets live below it, and a socket's path may have 107 bytes.
     session = tempfile.mkdtemp(prefix="lnl-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
     write_atomically(out / ".ray-session", session.encode())
+    before = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     try:
         if resources.address:
             try:
@@ -558,6 +561,8 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
                 _temp_dir=session,
                 **quiet,
             )
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own in place, which exits with status 1
         yield Path(session)
     finally:
         ray.shutdown()
