@@ -14,31 +14,31 @@ import click
 from bench.errors import InputError
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM. Not SystemExit: where Ray waits, that would end the process at once, with status 1."""
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise Terminated
-
-
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit.
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
     """
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-    signal.signal(signal.SIGTERM, _terminate)
+    status = 130
+
+    def terminate(*_: object) -> NoReturn:
+        nonlocal status
+        status = 143
+        # Not SystemExit: where Ray waits, that would end the process at once, with status 1.
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"Error: {' '.join(message.split())}", err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort) as interrupt:
+    except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
         click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
-        sys.exit(143 if isinstance(interrupt.__cause__ or interrupt, Terminated) else 130)  # click makes it an Abort
+        sys.exit(status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
