@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-PLAIN_SECONDS = 10.0  # between two plain lines
+PLAIN_SECONDS = 10.0  # between two plain lines at first; later a twentieth of the time that has passed
 
 
 class Display:
@@ -72,6 +72,10 @@ class Display:
             self.console.print(f"{status}: {label}: {error}", markup=False, highlight=False)
         self._show(last=not self.running and all(share == 1.0 for share in self.shares.values()))
 
+    def tick(self) -> None:
+        """Show that time passes, also where an epoch takes minutes."""
+        self._show()
+
     def state(self) -> str:
         """One line."""
         trials = sum(key in self.rates for key in self.costs)
@@ -89,8 +93,10 @@ class Display:
         if self.bar:
             completed = sum(self.costs[key] * share for key, share in self.shares.items())
             self.bar.update(self.task, completed=completed, state=self.state())
-        elif last or time.monotonic() - self.last_line >= PLAIN_SECONDS:
-            self.last_line = time.monotonic()
+            return
+        now = time.monotonic()
+        if last or now - self.last_line >= max(PLAIN_SECONDS, (now - self.started) / 20):
+            self.last_line = now
             self.console.print(self.state(), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -67,6 +67,9 @@ class Observer(Protocol):
 
     def end(self, key: str, status: str, error: str | None) -> None: ...
 
+    def tick(self) -> None:
+        """Called several times a second, whatever happens."""
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -477,6 +480,10 @@ def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
 
         def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
             return True
+
+        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+            if sweep.observer:
+                sweep.observer.tick()
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             """The callback has seen it already."""
