@@ -1,0 +1,320 @@
+"""Statistics over records: which method does how well, by which rule, with what certainty and at what cost.
+
+Three tables, each made from the one before: ``load_rows`` (a row per trial and rule), ``configurations`` (a row per
+configuration, over its seeds) and ``leaderboard`` (a row per method, with the configuration that the rule picks). Accuracies
+are fractions. A *cell* holds all that makes trials comparable; a *group* is a cell without its noise rate: one printed table.
+
+A failed trial (diverged, failed, timeout) stays in the denominator under every rule, at chance accuracy: one over the number
+of classes. Its cost, which covers part of a run at best, is left out of the mean cost.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from scipy import stats
+
+from bench.errors import InputError, unknown
+from bench.plots import FORMATS, write_plots
+from bench.records import Trial, read_trials, write_atomically
+from bench.registry import REFERENCE, display
+from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
+from bench.tables import Section, print_sections, sections, to_markdown
+
+CONFIDENCE = 0.95
+
+#: In place of a reference: compare with no method.
+NO_REFERENCE = "none"
+
+_SEEDS = ["noise_seed", "split_seed", "train_seed"]
+_GROUP = ["dataset", "subset", "data_hash", "noise_kind", "noise_sampling", "protocol"]
+_GROUP += ["validation_share", "device", "precision", "threads"]
+_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes"]
+_ABOUT_CONFIGURATION = ["config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_FIGURES = ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+
+_COST = f"cost_vs_{REFERENCE}"
+#: Columns of leaderboard.csv.
+LEADERBOARD_COLUMNS = [
+    *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "mean", "ci95", "seeds", "rank", _COST),
+    *("privileges", "failures", "reference", "diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds"),
+    *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
+    *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
+    *("subset", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+]
+#: Columns of configs.csv.
+CONFIGURATION_COLUMNS = [
+    *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "chosen", "score", "mean", "ci95", "seeds"),
+    *("failures", "privileges", "train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate"),
+    *("validation_images", "epochs", "backbone", "protocol", "recipe", "subset", "noise_sampling", "validation_share"),
+    *("device", "precision", "threads", "data_hash"),
+]
+
+
+def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
+    """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
+
+    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve`` and
+    ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same objects under every rule.
+
+    Raises:
+        InputError: where a folder is no sweep, or no trial is over.
+    """
+    trials: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        for trial in read_trials(folder):
+            if trial.id not in trials or (trial.succeeded and trials[trial.id]["failed"]):
+                trials[trial.id] = _facts(trial)
+    if not trials:
+        where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
+        raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
+    _complete(trials.values())
+    rows = [facts | _selected(facts, rule) for facts in trials.values() for rule in RULES]
+    return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
+
+
+def _facts(trial: Trial) -> dict[str, Any]:
+    """One trial's part of a row, whatever the rule. What a failed trial could not say is missing."""
+    spec, done = trial.spec["spec"], trial.done
+    recipe = " ".join(f"{key}={_text(value)}" for key, value in sorted(spec["recipe"].items()))
+    shared = spec["protocol"].startswith("shared")
+    group = {key: spec[key] for key in _GROUP} | {"recipe": recipe if shared else None}
+    seconds = done.get("train_seconds") if trial.succeeded else None
+    pretraining = done.get("pretrain_seconds") or 0.0
+    noise = done.get("noise") or {}
+    config = " ".join(f"{key}={_text(value)}" for key, value in sorted(trial.spec["config"].items()))
+    return {
+        **{key: spec[key] for key in [*_GROUP, "noise_rate", *_SEEDS]},
+        "group": json.dumps(group, sort_keys=True),
+        "cell": json.dumps(group | {"noise_rate": spec["noise_rate"]}, sort_keys=True),
+        "method": display(spec["method"]),
+        "config": config,
+        "is_default": not config,
+        # The recipe too: under "paper" it is the method's own, and not part of the cell.
+        "hparams": json.dumps(spec["hparams"] | ({} if shared else {"recipe": recipe}), sort_keys=True),
+        "recipe": recipe,
+        "epochs": spec["recipe"]["epochs"],
+        "backbone": spec["recipe"]["backbone"],
+        "id": trial.id,
+        "status": done["status"],
+        "failed": not trial.succeeded,
+        "privileges": ",".join(done.get("privileges") or ()),
+        "pretrained": bool(done.get("pretraining")),
+        "train_seconds": _number(seconds),
+        "pretrain_seconds": _number(None if seconds is None else pretraining),
+        "cost_seconds": _number(None if seconds is None else seconds + pretraining),
+        "realised_noise_rate": _number(noise.get("realised_rate")),
+        "validation_images": _number(done.get("validation_images")),
+        "classes": _number(len(noise["transition_matrix"]) if noise.get("transition_matrix") else None),
+        **_curves(trial),
+    }
+
+
+def _curves(trial: Trial) -> dict[str, np.ndarray]:
+    curves = {"noisy_val_curve": trial.curve("noisy_val_accuracy"), "test_curve": trial.curve("test_accuracy")}
+    if trial.succeeded and not all(np.isfinite(curve).any() for curve in curves.values()):
+        raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
+    return curves
+
+
+def _complete(trials: Iterable[dict[str, Any]]) -> None:
+    """Give failed trials what other trials know: the number of classes, and what the method is privileged to read."""
+    trials = list(trials)
+    classes = {facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])}
+    privileges = {facts["method"]: facts["privileges"] for facts in trials if facts["privileges"]}
+    for facts in trials:
+        facts["classes"] = classes.get(facts["data_hash"], np.nan)
+        facts["privileges"] = privileges.get(facts["method"], "")
+
+
+def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
+    if facts["failed"]:
+        choice = Choice(1 / facts["classes"], 1 / facts["classes"], None)
+    else:
+        choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
+    epoch = np.nan if choice.epoch is None else float(choice.epoch)
+    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch}
+
+
+def configurations(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per cell, method, configuration and rule.
+
+    Args:
+        rows: from ``load_rows``.
+
+    Returns:
+        ``mean`` test accuracy over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
+        ``score``, number of ``seeds`` and ``failures``, mean costs, and whether the rule has ``chosen`` the configuration.
+    """
+    keys = ["cell", "method", "hparams", "rule"]
+    about = [name for name in [*_ABOUT_CELL, *_ABOUT_CONFIGURATION] if name not in keys]
+    grouped = rows.groupby(keys, sort=False)
+    table = grouped[about].first(skipna=False)
+    accuracy = grouped["test_accuracy"]
+    table["mean"] = accuracy.mean().round(DECIMALS)
+    table["seeds"] = grouped.size()
+    table["ci95"] = half_width(accuracy.sem(), table["seeds"])
+    table["score"] = grouped["score"].mean().round(DECIMALS)
+    table["failures"] = grouped["failed"].sum()
+    table["pretrained"] = grouped["pretrained"].any()
+    table[_FIGURES] = grouped[_FIGURES].mean()
+    table["epoch"] = grouped["epoch"].median()
+    table = table.reset_index()
+    table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
+    # Sorted before the choice, so that "the first" of equal ones does not depend on the order of the files.
+    table = _sort(table, ["method", "config", "hparams"])
+    table["chosen"] = False
+    for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
+        best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))
+        table.loc[rivals.index[best], "chosen"] = True
+    return table
+
+
+def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
+    """Half the 95 % t interval of a mean over ``seeds``; missing where there is one seed."""
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (seeds - 1).where(seeds > 1))
+    return (standard_error * quantile).round(DECIMALS)
+
+
+def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+    """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and difference to ``reference``.
+
+    Ranks are competition ranks within a cell and rule: ties share the better one. Differences are paired over the seeds that
+    method and reference have in common; ``significantly_better`` means that their 95 % interval lies above 0. These columns
+    are missing where the reference is, and where fewer than two seeds are common.
+
+    Args:
+        rows: from ``load_rows``.
+        reference: the method to compare with; "none" for no comparison.
+
+    Raises:
+        InputError: where no record is of ``reference``, unless it is the default one.
+    """
+    reference = display(reference)
+    methods = set(rows["method"])
+    if reference not in {*methods, REFERENCE, NO_REFERENCE}:
+        raise unknown("method in these records", reference, methods)
+    table = configurations(rows)
+    table = table[table["chosen"]].reset_index(drop=True)
+    place = table.groupby(["cell", "rule"])["mean"].rank(method="min", ascending=False)
+    table["rank"] = place.astype("Int64")
+    table[_COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
+    table["reference"] = _of_method(table, reference, "method")
+    table = table.join(_differences(chosen_rows(rows, table), reference), on=["cell", "rule", "method"])
+    table["paired_seeds"] = table["paired_seeds"].astype("Int64")
+    known = table["diff_ci_low"].notna()
+    table["significantly_better"] = (table["diff_ci_low"] > 0).astype("boolean").where(known)
+    table["significantly_worse"] = (table["diff_ci_high"] < 0).astype("boolean").where(known)
+    return _sort(table, ["rank", "method"])
+
+
+def chosen_rows(rows: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """Those of the trials' rows that the rows of a leaderboard summarise."""
+    return rows.merge(board[["cell", "rule", "method", "hparams"]], on=["cell", "rule", "method", "hparams"])
+
+
+def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
+    """A figure of that method's row in the same cell and under the same rule, for every row."""
+    values = table[table["method"] == method].set_index(["cell", "rule"])[column]
+    values = values.reindex(pd.MultiIndex.from_frame(table[["cell", "rule"]]))
+    return pd.Series(values.to_numpy(), table.index)
+
+
+def _differences(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Paired differences of all other methods to the reference, indexed by cell, rule and method."""
+    seeds = ["cell", "rule", *_SEEDS]
+    baseline = rows.loc[rows["method"] == reference, [*seeds, "test_accuracy"]]
+    pairs = rows[rows["method"] != reference].merge(baseline, on=seeds, suffixes=("", "_of_reference"))
+    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_reference"]
+    found = {
+        key: paired_difference(group.to_numpy()) for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]
+    }
+    index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
+    return pd.DataFrame(list(found.values()), index, list(_DIFFERENCE), dtype=float)
+
+
+_DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds")
+
+
+def _no_keys() -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([[], [], []], names=["cell", "rule", "method"])
+
+
+def paired_difference(differences: np.ndarray) -> tuple[float, float, float, float, int]:
+    """Mean of the differences (S,), the ends of its 95 % t interval, the p value of the paired t test, and S.
+
+    One pair has no interval and no p value: NaN. Differences that are all equal have an interval of no width.
+    """
+    differences = np.round(differences, DECIMALS)
+    mean = float(differences.mean())
+    if len(differences) < 2 or np.isnan(mean):
+        return mean, np.nan, np.nan, np.nan, len(differences)
+    if np.ptp(differences) == 0:  # the t statistic divides by their spread
+        return mean, mean, mean, float(mean == 0), len(differences)
+    test = stats.ttest_1samp(differences, 0.0)
+    interval = test.confidence_interval(CONFIDENCE)
+    return mean, float(interval.low), float(interval.high), float(test.pvalue), len(differences)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that is on disk, and what to print of it."""
+
+    leaderboard: pd.DataFrame
+    sections: list[Section]
+    files: list[Path]
+
+    def print(self, console: Console) -> None:
+        """Show the tables."""
+        print_sections(console, self.sections)
+
+
+def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE) -> Report:
+    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md`` and ``plots/`` from the records alone.
+
+    Raises:
+        InputError: where ``folders`` hold no records, or none of ``reference``.
+    """
+    rows = load_rows(folders)
+    board = leaderboard(rows, reference)
+    tried = configurations(rows)
+    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    figures = write_plots(chosen_rows(rows, board), board, tried, out_dir / "plots")
+    page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
+    contents = {
+        "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
+        "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
+        "leaderboard.md": page.encode(),
+    }
+    for name, content in contents.items():
+        write_atomically(out_dir / name, content)
+    plots = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
+    return Report(board, found, [*(out_dir / name for name in contents), *plots])
+
+
+def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
+    """The table as CSV; equal records give equal bytes."""
+    return table[list(columns)].to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
+
+
+def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:
+    """By data set, noise and rule, the default rule first, then by the given columns."""
+    order = table.assign(rule_order=table["rule"].map(list(RULES).index))
+    order = order.sort_values(["dataset", "noise_kind", "noise_rate", "group", "rule_order", *last_keys], kind="stable")
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,451 @@
+"""Figures of a leaderboard: PNG and SVG, at the width of a paper's column or page, readable in grey.
+
+A method has the same colour, marker and line style in all figures of a report. Equal records give equal SVG files.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from bench.records import write_atomically
+from bench.registry import REFERENCE
+from bench.selection import DEFAULT_RULE
+from bench.tables import group_title
+
+FORMATS = ("png", "svg")
+DPI = 200
+
+#: Widths of a column and of a page, in inches.
+COLUMN, PAGE = 3.4, 7.0
+
+_STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.4,
+    "svg.hashsalt": "bench",
+}
+
+# Okabe and Ito's palette for all kinds of colour vision, without its yellow, which is lost on white. Black is the reference's.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+
+_BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.6, "capthick": 0.8}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn."""
+
+    color: str
+    marker: str
+    line: Any
+    size: float = 5.2  # in points
+
+    def artist(self, line: bool = True) -> dict[str, Any]:
+        """Arguments of matplotlib for a line with markers, or for markers only."""
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
+        linestyle = self.line if line else "none"
+        return {"color": self.color, "marker": self.marker, "markersize": self.size, "linestyle": linestyle, **edge}
+
+
+def looks(methods: Sequence[str]) -> dict[str, Look]:
+    """A look for each method: the reference in black, the others in the order of their names."""
+    others = [method for method in sorted(set(methods)) if method != REFERENCE]
+    found = {REFERENCE: Look("black", "*", (0, (2, 1.2)), 8)} if REFERENCE in methods else {}
+    for number, method in enumerate(others):
+        # The numbers of colours, markers and lines share no divisor: their combination does not repeat for long.
+        look = (sequence[number % len(sequence)] for sequence in (_COLORS, _MARKERS, _LINES))
+        found[method] = Look(*look)
+    return found
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Context in which these figures are made and saved."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
+    """All figures of a report with their captions, by name.
+
+    Args:
+        rows: the trials' rows of the chosen configurations, from ``leaderboard.chosen_rows``.
+        board: from ``leaderboard.leaderboard``.
+        tried: from ``leaderboard.configurations``.
+    """
+    rows, board, tried = (table[table["rule"] == DEFAULT_RULE] for table in (rows, board, tried))
+    drawn = looks(list(board["method"]))
+    found: dict[str, tuple[Figure, str]] = {}
+    names: set[str] = set()
+    with style():
+        for group, ranked in board.groupby("group", sort=False):
+            name, title = _name(ranked.iloc[0], names), group_title(ranked)
+            trials = rows[(rows["group"] == group) & ~rows["failed"]]
+            found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
+            if len(trials):
+                found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
+            if ranked["cost_seconds"].notna().any():
+                found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
+            for method, configs in tried[tried["group"] == group].groupby("method"):
+                if sweep := sweep_figure(configs):
+                    slug = re.sub(r"[^a-z0-9]+", "_", str(method))
+                    found[f"{name}-sweep-{slug}"] = sweep, f"{title}, {method}. {SWEEP_CAPTION}"
+    return found
+
+
+def write_plots(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """Write all figures in all formats below ``folder``; returns their captions by name. Arguments as in ``figures``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = figures(rows, board, tried)
+    for name, (figure, _) in made.items():
+        for kind in FORMATS:
+            write_atomically(folder / f"{name}.{kind}", render(figure, kind))
+    return {name: caption for name, (_, caption) in made.items()}
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """The figure as "png" or "svg"."""
+    buffer = io.BytesIO()
+    with style():
+        # Without these a file says when, and by which version, it was made.
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _name(first: pd.Series, taken: set[str]) -> str:
+    base = re.sub(r"[^a-z0-9]+", "_", f"{first['dataset']}-{first['noise_kind']}".lower()).strip("_")
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
+
+
+_SELECTED = "mean and 95 % interval over seeds, epoch and configuration selected by noisy validation accuracy."
+ACCURACY_CAPTION = f"Test accuracy by noise rate: {_SELECTED}"
+COST_CAPTION = f"Test accuracy against seconds of training on the device, pretraining included: {_SELECTED}"
+CURVES_CAPTION = (
+    "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
+    "noisy validation accuracy selects. Failed trials are left out."
+)
+SWEEP_CAPTION = (
+    "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
+    "show the distance to the panel's best, in points. Framed: the configuration of best noisy validation accuracy, which is "
+    "the one reported."
+)
+
+
+def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
+    """Accuracy against noise rate, a line a method; of one rate only, a row a method.
+
+    Args:
+        ranked: one group's rows of the leaderboard, under one rule.
+        drawn: from ``looks``.
+    """
+    if ranked["noise_rate"].nunique() == 1:
+        return _accuracy_rows(ranked, drawn)
+    methods = _methods(ranked, drawn)
+    figure = Figure(figsize=(COLUMN, 2.4 + _legend_height(methods, COLUMN)), layout="constrained")
+    axes = figure.subplots()
+    rates = np.array(sorted(set(ranked["noise_rate"])))
+    # Side by side, so that intervals do not hide each other; never so far that a point could belong to the next rate.
+    step = min(0.012 * np.ptp(rates), 0.3 * np.diff(rates).min() / len(methods))
+    for number, method in enumerate(methods):
+        own = ranked[ranked["method"] == method].sort_values("noise_rate")
+        shift = (number - (len(methods) - 1) / 2) * step
+        x = 100 * (own["noise_rate"] + shift)
+        axes.errorbar(x, 100 * own["mean"], yerr=_interval(own["ci95"]), **drawn[method].artist(), **_BARS)
+    axes.set_xticks(100 * rates, [f"{100 * rate:g}" for rate in rates])
+    axes.set_xlabel(_rate_label(ranked))
+    axes.set_ylabel("Test accuracy (%)")
+    _limit_accuracy(axes)
+    axes.grid(axis="y")
+    _legend(figure, methods, drawn, COLUMN)
+    return figure
+
+
+def _accuracy_rows(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
+    ordered = ranked.sort_values(["mean", "method"])
+    figure = Figure(figsize=(COLUMN, 0.75 + 0.22 * len(ordered)), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, row) in enumerate(ordered.iterrows()):
+        look = drawn[row["method"]].artist(line=False)
+        axes.errorbar(100 * row["mean"], place, xerr=_interval(row["ci95"]), **look, **_BARS)
+    axes.set_yticks(range(len(ordered)), list(ordered["method"]))
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.set_xlabel(f"Test accuracy (%) at {_percent(ordered['noise_rate'].iloc[0])} {ordered['noise_kind'].iloc[0]} noise")
+    axes.grid(axis="x")
+    return figure
+
+
+def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
+    """Test accuracy over epochs, a panel for each noise rate.
+
+    Args:
+        trials: one group's rows of trials that did not fail, under one rule.
+    """
+    methods = _methods(trials, drawn)
+    panels = _Panels(trials, 1.9, methods, share="all")
+    for axes, at_rate in panels.each():
+        for method in methods:
+            own = at_rate[at_rate["method"] == method]
+            if len(own):
+                _curve(axes, own, drawn[method])
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        axes.grid(axis="y")
+    panels.label("Epoch", "Test accuracy (%)")
+    _legend(panels.figure, methods, drawn, panels.width)
+    return panels.figure
+
+
+def _curve(axes: Axes, own: pd.DataFrame, look: Look) -> None:
+    curves = list(own["test_curve"])
+    # Trials that a scheduler stopped are shorter: beyond the shortest, a mean would jump where a trial drops out.
+    length = min(map(len, curves))
+    accuracy = 100 * np.stack([curve[:length] for curve in curves])
+    epochs, mean = np.arange(1, length + 1), accuracy.mean(0)
+    selected = min(int(own["epoch"].median()), length - 1)
+    axes.fill_between(epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0)
+    axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0)
+    axes.plot(epochs[selected], mean[selected], zorder=5, **look.artist())
+
+
+def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
+    """Accuracy against cost, a panel for each noise rate; arguments as in ``accuracy_figure``."""
+    known = ranked[ranked["cost_seconds"].notna() & ranked["mean"].notna()]
+    methods = _methods(known, drawn)
+    panels = _Panels(known, 1.9, methods, share="x")
+    low, high = known["cost_seconds"].min(), known["cost_seconds"].max()
+    for axes, at_rate in panels.each():
+        for _, row in at_rate.iterrows():
+            look = drawn[row["method"]].artist(line=False)
+            axes.errorbar(row["cost_seconds"], 100 * row["mean"], yerr=_interval(row["ci95"]), **look, **_BARS)
+        _limit_cost(axes, low, high)
+        _limit_accuracy(axes)
+        axes.grid()
+    panels.label("Training time (s)", "Test accuracy (%)")
+    _legend(panels.figure, methods, drawn, panels.width, lines=False)
+    return panels.figure
+
+
+def _limit_cost(axes: Axes, low: float, high: float) -> None:
+    if low > 0 and high / low > 5:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.5, high * 1.5)
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
+        steps = (1, 3) if high / low > 50 else (1, 2, 5)
+        axes.xaxis.set_major_locator(FixedLocator([decade * step for decade in decades for step in steps]))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, 1.15 * high if high > 0 else 1)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def sweep_figure(configs: pd.DataFrame) -> Figure | None:
+    """Heat maps over the settings that were swept, a panel for each noise rate; None where none was.
+
+    Settings that always change together are one axis. Of more than two axes the longest two are shown, and of the others
+    the values of best score.
+
+    Args:
+        configs: one method's rows of the configurations of one group, under one rule.
+    """
+    axes_of_sweep = swept(configs)
+    if not axes_of_sweep:
+        return None
+    table = configs.assign(**{key: [json.loads(text)[key] for text in configs["hparams"]] for key in axes_of_sweep.values()})
+    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))[:2]
+    x_name, y_name = names[0], names[1] if len(names) > 1 else None  # the longer one across
+    x, y = axes_of_sweep[x_name], axes_of_sweep[y_name] if y_name else None
+    columns = _ordered(table[x])
+    lines = _ordered(table[y]) if y else [None]
+    panels = _Panels(table, 0.6 + 0.25 * len(lines))
+    maps = [_map(at_rate, (y, lines), (x, columns)) for _, at_rate in panels.each()]
+    span = max(1.0, *(np.nanmax(values) - np.nanmin(values) for values, _ in maps))
+    for (axes, _), (values, chosen) in zip(panels.each(), maps, strict=True):
+        image = _heat_map(axes, values, chosen, span)
+        axes.set_xticks(range(len(columns)), [_text(value) for value in columns])
+        axes.set_yticks(range(len(lines)), [_text(value) for value in lines] if y else [""])
+    panels.label(_axis_label(x_name), _axis_label(y_name) if y_name else "")
+    if y:  # a single line of numbers needs no scale
+        bar = panels.figure.colorbar(image, ax=panels.grid, fraction=0.03, pad=0.015, label="Points to best")
+        bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        bar.outline.set_visible(False)
+    return panels.figure
+
+
+def swept(configs: pd.DataFrame) -> dict[str, str]:
+    """Settings that differ between configurations: label of the axis -> one of the settings that it stands for."""
+    settings = [json.loads(text) for text in dict.fromkeys(configs["hparams"])]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key in settings[0]:
+        values = tuple(json.dumps(setting.get(key)) for setting in settings)
+        if len(set(values)) > 1:
+            found.setdefault(values, []).append(key)
+    labels = {}
+    for keys in found.values():
+        short = {key.rpartition(".")[2] for key in keys}
+        label = short.pop() if len(short) == 1 else " = ".join(keys)
+        labels[keys[0] if label in labels else label] = keys[0]
+    return labels
+
+
+def _map(
+    at_rate: pd.DataFrame, rows: tuple[str | None, list[Any]], columns: tuple[str, list[Any]]
+) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Accuracies in percent (rows, columns), each of the configuration of best score there; position of the chosen one."""
+    (y, lines), (x, across) = rows, columns
+    values = np.full((len(lines), len(across)), np.nan)
+    chosen = None
+    for (i, line), (j, value) in product(enumerate(lines), enumerate(across)):
+        here = at_rate[(at_rate[x] == value) & (at_rate[y] == line if y else True)]
+        if len(here):
+            best = here.sort_values(["chosen", "score"], ascending=False, kind="stable").iloc[0]
+            values[i, j] = 100 * best["mean"]
+            chosen = (i, j) if best["chosen"] else chosen
+    return values, chosen
+
+
+def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, span: float) -> AxesImage:
+    """Colours say how far a cell is from the panel's best, on a scale of ``span`` points that all panels share."""
+    below = values - np.nanmax(values)
+    image = axes.imshow(below, cmap="cividis", aspect="auto", vmin=-span, vmax=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "black" if below[i, j] > -0.45 * span else "white"
+            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
+    if chosen:
+        i, j = chosen
+        axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor="#D55E00", linewidth=1.4))
+    return image
+
+
+class _Panels:
+    """A grid of axes, one for each noise rate, titled with it."""
+
+    def __init__(self, table: pd.DataFrame, height: float, legend: Sequence[str] = (), share: str | None = None) -> None:
+        """``height`` is that of one panel in inches; ``legend`` are the labels that the figure leaves room for below."""
+        self.table = table
+        self.rates = sorted(set(table["noise_rate"]))
+        count = len(self.rates)
+        self.columns = count if count <= 4 else 3 if count % 3 == 0 or count == 5 else 4  # no panel alone in its line
+        self.width = {1: COLUMN, 2: 5.2}.get(self.columns, PAGE)
+        lines = -(-count // self.columns)
+        room = 0.35 + (_legend_height(legend, self.width) if legend else 0)
+        self.figure = Figure(figsize=(self.width, lines * height + room), layout="constrained")
+        self.grid = self.figure.subplots(
+            lines, self.columns, squeeze=False, sharex=share in ("all", "x"), sharey=share == "all"
+        )
+        for axes in self.grid.flat[len(self.rates) :]:
+            axes.set_visible(False)
+
+    def each(self) -> Iterator[tuple[Axes, pd.DataFrame]]:
+        for axes, rate in zip(self.grid.flat, self.rates, strict=False):
+            axes.set_title(f"{_percent(rate)} {self.table['noise_kind'].iloc[0]} noise")
+            yield axes, self.table[self.table["noise_rate"] == rate]
+
+    def label(self, x: str, y: str) -> None:
+        for number, axes in enumerate(self.grid.flat[: len(self.rates)]):
+            if number % self.columns == 0:
+                axes.set_ylabel(y)
+            if number + self.columns >= len(self.rates):  # nothing below
+                axes.set_xlabel(x)
+                axes.tick_params(labelbottom=True)
+
+
+def _methods(table: pd.DataFrame, drawn: Mapping[str, Look]) -> list[str]:
+    present = set(table["method"])
+    return [method for method in drawn if method in present]
+
+
+def _legend_columns(methods: Sequence[str], width: float) -> int:
+    """As many as fit: an entry takes its handle and about 0.065 inches a character."""
+    entry = 0.5 + 0.065 * max(map(len, methods))
+    return max(1, min(len(methods), int(width / entry)))
+
+
+def _legend_height(methods: Sequence[str], width: float) -> float:
+    return 0.1 + 0.16 * -(-len(methods) // _legend_columns(methods, width))
+
+
+def _legend(figure: Figure, methods: Sequence[str], drawn: Mapping[str, Look], width: float, lines: bool = True) -> None:
+    handles = [Line2D([], [], label=method, **drawn[method].artist(lines)) for method in methods]
+    figure.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(methods, width))
+
+
+def _limit_accuracy(axes: Axes) -> None:
+    """Round ticks, and no room for intervals beyond what can be."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -2), min(high, 102))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def _interval(half_width: Any) -> Any:
+    """Length of error bars in percent; NaN, of one seed, draws none."""
+    return 100 * np.asarray(half_width, dtype=float)
+
+
+def _rate_label(table: pd.DataFrame) -> str:
+    kind = str(table["noise_kind"].iloc[0])
+    return f"{kind[0].upper()}{kind[1:]} noise rate (%)"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:g} %"
+
+
+def _axis_label(name: str) -> str:
+    words = name.replace("_", " ")
+    return words if len(words) == 1 or "." in words else words[0].upper() + words[1:]
+
+
+def _ordered(values: pd.Series) -> list[Any]:
+    distinct = list(dict.fromkeys(values))
+    numbers = all(isinstance(value, int | float) for value in distinct)
+    return sorted(distinct) if numbers else sorted(distinct, key=str)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

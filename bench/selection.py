@@ -1,0 +1,74 @@
+"""Rules that pick an epoch, and a configuration, from what a sweep recorded. Pure functions of arrays.
+
+Every rule gives two figures: the test accuracy that it selects, and the score by which it compares configurations. Only
+``oracle`` lets test accuracy decide anything; it is there to be set beside published numbers, which mostly do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Rule by which leaderboards rank.
+DEFAULT_RULE = "noisy-val"
+
+#: Scores and means this close are equal: sums of the same numbers in another order differ by less.
+DECIMALS = 12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule makes of one trial. Accuracies are fractions."""
+
+    test_accuracy: float
+    score: float  # compares configurations of one method
+    epoch: int | None  # position in the record; None where the rule picks no single epoch
+
+
+def last(validation: np.ndarray, test: np.ndarray) -> Choice:
+    """Means over the final tenth of the epochs; configurations are still compared on noisy validation labels."""
+    final = slice(-max(1, len(test) // 10), None)
+    return Choice(float(test[final].mean()), float(validation[final].mean()), None)
+
+
+def noisy_val(validation: np.ndarray, test: np.ndarray) -> Choice:
+    """The earliest epoch of best accuracy on the noisy validation labels."""
+    epoch = int(np.nanargmax(validation))
+    return Choice(float(test[epoch]), float(validation[epoch]), epoch)
+
+
+def oracle(validation: np.ndarray, test: np.ndarray) -> Choice:
+    """The earliest epoch of best test accuracy, which nobody could have picked: for comparison only."""
+    epoch = int(np.nanargmax(test))
+    return Choice(float(test[epoch]), float(test[epoch]), epoch)
+
+
+#: All rules, the default first: the order of tables.
+RULES: dict[str, Callable[[np.ndarray, np.ndarray], Choice]] = {DEFAULT_RULE: noisy_val, "last": last, "oracle": oracle}
+
+
+def select(rule: str, validation: np.ndarray, test: np.ndarray) -> Choice:
+    """Apply the rule to one trial's accuracies over epochs, on noisy validation and on test labels: each (E,), E >= 1.
+
+    Raises:
+        ValueError: where the curves differ in length or are empty.
+    """
+    if validation.shape != test.shape or not len(test):
+        raise ValueError(f"a rule needs two equally long curves, not {validation.shape} and {test.shape}")
+    return RULES[rule](validation, test)
+
+
+def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.ndarray) -> int:
+    """Position of the configuration to report.
+
+    Those with the most seeds come first, so that a lucky seed of a sweep under way does not win; among them the best mean
+    score; on a tie the method's defaults, then the first.
+
+    Args:
+        scores: mean score over seeds, (N,); NaN where there is none.
+        seeds: number of trials that are over, failed ones included, (N,).
+        is_default: whether the configuration is the method's own, (N,) bool.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, np.round(scores, DECIMALS))
+    # lexsort takes the last key first, and is stable.
+    return int(np.lexsort((~np.asarray(is_default, dtype=bool), -scores, -np.asarray(seeds)))[0])

@@ -1,0 +1,344 @@
+"""Leaderboards for people: the same tables as Markdown and in a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.registry import REFERENCE
+from bench.selection import DEFAULT_RULE, RULES
+
+BETTER, WORSE = "*", "†"
+HEADLINE = "Test accuracy (%), epoch and configuration selected by noisy validation accuracy"
+OTHER_RULES = (
+    "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs) and "
+    "oracle (test accuracy: not for ranking)"
+)
+RULE_LABELS = {DEFAULT_RULE: DEFAULT_RULE, "last": "last", "oracle": "oracle (not for ranking)"}
+NONE = "–"
+
+#: Selection is called shaky where one standard error of the noisy validation accuracy is worth this much clean accuracy.
+SHAKY = 0.1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a table."""
+
+    text: str
+    best: bool = False
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, not yet in any format."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[Entry]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group of comparable cells: its tables, and what a reader has to know about them."""
+
+    title: str
+    setup: str
+    tables: list[Table]
+    notes: list[str]
+
+
+def sections(rows: pd.DataFrame, board: pd.DataFrame, reference: str | None) -> list[Section]:
+    """One section for each group of the leaderboard, in its order.
+
+    Args:
+        rows: from ``load_rows``.
+        board: from ``leaderboard``, with the same ``reference``; None for no comparison.
+    """
+    groups = [(str(name), group) for name, group in board.groupby("group", sort=False)]
+    setups = [_setup(group) for _, group in groups]
+    found = []
+    for (name, group), setup in zip(groups, setups, strict=True):
+        ranked = group[group["rule"] == DEFAULT_RULE]
+        order = _order(ranked)
+        tables = [_main_table(ranked, order), _rules_table(group, order)]
+        if (group["configurations"] > 1).any() or group["config"].any():
+            tables.append(_configuration_table(ranked, order))
+        first = group.iloc[0]
+        if setups.count(setup) > 1:  # they differ in what the line does not say
+            setup += f", {first['recipe']}"
+        notes = _notes(rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)], ranked, reference)
+        found.append(Section(group_title(group), setup, tables, notes))
+    return found
+
+
+def group_title(group: pd.DataFrame) -> str:
+    """What a group of comparable rows is about, in a few words."""
+    first = group.iloc[0]
+    return f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
+
+
+def _setup(group: pd.DataFrame) -> str:
+    first = group.iloc[0]
+    epochs = sorted(set(group["epochs"]))
+    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    parts = [
+        " or ".join(sorted(set(group["backbone"]))),
+        f"{epochs[0]} epochs" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs",
+        f"{first['device']} ({first['precision']}, {threads})",
+        f"{first['noise_sampling']} noise",
+        f"{100 * first['validation_share']:g} % noisy validation",
+        *([] if pd.isna(first["subset"]) else [f"subset of {first['subset']:g}"]),
+        f"data {first['data_hash']}",
+    ]
+    return ", ".join(parts)
+
+
+def _order(ranked: pd.DataFrame) -> list[str]:
+    """Methods by average rank; those that lack a noise rate come last, as their average says less."""
+    by_method = ranked.groupby("method")
+    summary = pd.DataFrame({"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)})
+    return list(summary.reset_index().sort_values(["missing", "rank", "method"])["method"])
+
+
+def _rates(table: pd.DataFrame) -> list[float]:
+    return sorted(set(table["noise_rate"]))
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:g} %"
+
+
+def _accuracy(row: pd.Series | None, best: bool = False, mark: str = "") -> Entry:
+    if row is None or pd.isna(row["mean"]):
+        return Entry(NONE)
+    interval = "" if pd.isna(row["ci95"]) else f" ± {100 * row['ci95']:.1f}"
+    return Entry(f"{100 * row['mean']:.1f}{interval}", best, mark)
+
+
+def _mark(row: pd.Series) -> str:
+    if pd.isna(row["significantly_better"]):
+        return ""
+    return BETTER if row["significantly_better"] else WORSE if row["significantly_worse"] else ""
+
+
+def _by_rate(table: pd.DataFrame) -> dict[tuple[str, str, float], pd.Series]:
+    return {(row["rule"], row["method"], row["noise_rate"]): row for _, row in table.iterrows()}
+
+
+def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
+    rates, found = _rates(ranked), _by_rate(ranked)
+    failures = ranked["failures"].sum() > 0
+    relative = ranked[f"cost_vs_{REFERENCE}"].notna().any()
+    cost_column = f"cost_vs_{REFERENCE}" if relative else "cost_seconds"
+    cost_heading = f"Cost (×{REFERENCE})" if relative else "Cost (s)"
+    columns = ["Method", *map(_percent, rates), "Average rank", cost_heading, "Privileges"]
+    if failures:
+        columns.append("Failures")
+    lines = []
+    for method in order:
+        own = ranked[ranked["method"] == method]
+        entries = [Entry(method)]
+        for rate in rates:
+            row = found.get((DEFAULT_RULE, method, rate))
+            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, _mark(row)))
+        rank, cost = own["rank"].mean(), own[cost_column].mean()
+        entries.append(Entry(NONE if pd.isna(rank) else f"{rank:.1f}"))
+        entries.append(Entry(NONE if pd.isna(cost) else f"{cost:.1f}"))
+        entries.append(Entry(own["privileges"].max().replace(",", ", ") or NONE))
+        if failures:
+            entries.append(Entry(f"{own['failures'].sum()}/{own['seeds'].sum()}"))
+        lines.append(entries)
+    return Table(HEADLINE, columns, lines)
+
+
+def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
+    rates, found = _rates(group), _by_rate(group)
+    lines = [
+        [Entry(method), Entry(RULE_LABELS[rule]), *(_accuracy(found.get((rule, method, rate))) for rate in rates)]
+        for method in order
+        for rule in RULES
+    ]
+    return Table(OTHER_RULES, ["Method", "Rule", *map(_percent, rates)], lines)
+
+
+def _configuration_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
+    rates, found = _rates(ranked), _by_rate(ranked)
+    lines = []
+    for method in order:
+        own = ranked[ranked["method"] == method]
+        if own["configurations"].max() == 1 and not own["config"].any():
+            continue
+        chosen = [found.get((DEFAULT_RULE, method, rate)) for rate in rates]
+        texts = [NONE if row is None else row["config"] or "defaults" for row in chosen]
+        lines.append([Entry(text) for text in (method, *texts, str(own["configurations"].max()))])
+    caption = "Configurations chosen by noisy validation accuracy; all of them are in configs.csv"
+    return Table(caption, ["Method", *map(_percent, rates), "Tried"], lines)
+
+
+def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None) -> list[str]:
+    """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part of the leaderboard."""
+    return [
+        *_seed_notes(ranked, reference),
+        *_cost_notes(trials, ranked),
+        *_validation_notes(ranked),
+        *_pretraining_notes(ranked),
+        *_failure_notes(trials),
+    ]
+
+
+def _seed_notes(ranked: pd.DataFrame, reference: str | None) -> list[str]:
+    low, high = ranked["seeds"].min(), ranked["seeds"].max()
+    notes = ["One seed: no intervals and no marks; the best of a column is bold."]
+    if high > 1:
+        seeds = f"{high}" if low == high else f"{low} to {high}"
+        notes = [f"Mean ± half-width of its 95 % t interval over {seeds} seeds; the best of a column is bold."]
+    absent = [_percent(rate) for rate, cell in ranked.groupby("noise_rate") if reference not in set(cell["method"])]
+    if high > 1 and reference:
+        notes.append(
+            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over common seeds, lies above 0; "
+            f"{WORSE} worse: below 0. Marks are not corrected for the number of comparisons."
+        )
+        if absent:
+            notes.append(f"{reference} has no trials at {', '.join(absent)}: no marks there.")
+    rank = "Average rank: over noise rates; equal means share the better rank."
+    if len(set(ranked.groupby("method").size())) > 1:
+        rank += f" {NONE}: no trials; methods that lack a noise rate come last, ranked over those they have."
+    return [*notes, rank]
+
+
+def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
+    seconds = ranked.loc[ranked["method"] == REFERENCE, "cost_seconds"].mean()
+    unit = f"relative to {REFERENCE} ({seconds:.3g} s a trial)" if pd.notna(seconds) else "a trial"
+    left_out = "; failed trials are left out" if trials["failed"].any() else ""
+    return [f"Cost: seconds of training on the device, pretraining included, {unit}, averaged over noise rates{left_out}."]
+
+
+def _validation_notes(ranked: pd.DataFrame) -> list[str]:
+    images = sorted({int(n) for n in ranked["validation_images"].dropna()})
+    if not images:
+        return []
+    size = f"{images[0]}" if len(images) == 1 else f"{images[0]} to {images[-1]}"
+    notes = [f"Validation set: {size} images with noisy labels."]
+    for rate, cell in ranked.groupby("noise_rate"):
+        count = cell["validation_images"].min()
+        points = selection_error(float(rate), count, cell["classes"].iloc[0])
+        if points > SHAKY:
+            notes.append(
+                f"At {_percent(rate)} noise selection rests on {count:g} validation images with noisy labels (one standard "
+                f"error is worth {min(100 * points, 100):.0f} points of accuracy); see last for what selection loses."
+            )
+    return notes
+
+
+def selection_error(rate: float, images: float, classes: float) -> float:
+    """One standard error of accuracy on noisy validation labels, as the difference in clean accuracy that moves it as much.
+
+    With labels right at a share of 1 - ``rate`` and wrong ones spread over the other classes, noisy accuracy rises by
+    (1 - rate) - rate / (classes - 1) for one unit of clean accuracy; a perfect classifier has 1 - rate, whose standard error
+    this takes. Infinite where noisy accuracy does not rise. A fraction.
+    """
+    slope = (1 - rate) - rate / (classes - 1)
+    return float(np.sqrt(rate * (1 - rate) / images) / slope) if slope > 0 else np.inf
+
+
+def _pretraining_notes(ranked: pd.DataFrame) -> list[str]:
+    methods = sorted(set(ranked.loc[ranked["pretrained"], "method"]))
+    if not methods:
+        return []
+    return [f"Pretraining: {', '.join(methods)} saw all non-test images, validation ones included, without their labels."]
+
+
+def _failure_notes(trials: pd.DataFrame) -> list[str]:
+    failed = trials[trials["failed"]]
+    if failed.empty:
+        return []
+    kinds = ", ".join(f"{count} {status}" for status, count in sorted(failed["status"].value_counts().items()))
+    classes = failed["classes"].iloc[0]
+    chance = f"at chance accuracy ({100 / classes:.3g} %)" if np.isfinite(classes) else "as failures alone"
+    return [f"Failures: {len(failed)} of {len(trials)} trials ({kinds}), all configurations together; they count {chance}."]
+
+
+def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]]) -> str:
+    """A page of its own.
+
+    Args:
+        figures: (path relative to the page, caption) of each figure.
+    """
+    lines = ["# Leaderboard", ""]
+    for section in found:
+        lines += [f"## {section.title}", "", section.setup, ""]
+        for table in section.tables:
+            lines += [f"**{table.caption}**", "", *_markdown_table(table), ""]
+        lines += [f"- {_escaped(note)}" for note in section.notes]
+        lines.append("")
+    if figures:
+        lines += ["## Figures", ""]
+    for path, caption in figures:
+        lines += [f"![{caption}]({path})", "", _escaped(caption), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_table(table: Table) -> list[str]:
+    head = ["---:" if _narrow(table, number) else "---" for number in range(len(table.columns))]
+    body = [[_markdown_entry(entry) for entry in row] for row in table.rows]
+    return [f"| {' | '.join(cells)} |" for cells in [table.columns, head, *body]]
+
+
+def _markdown_entry(entry: Entry) -> str:
+    text = _escaped(entry.text)
+    return (f"**{text}**" if entry.best else text) + _escaped(entry.mark)
+
+
+def _escaped(text: str) -> str:
+    for character in "\\*_|":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def print_sections(console: Console, found: Sequence[Section]) -> None:
+    """The same in a terminal; where the output is no terminal, tables take the width that they need."""
+    for section in found:
+        console.print(Text(f"\n{section.title}", style="bold"), soft_wrap=True)
+        console.print(Text(section.setup, style="dim"), soft_wrap=True)
+        for table in section.tables:
+            console.print(Text(f"\n{table.caption}"), soft_wrap=True)
+            if console.is_terminal:
+                console.print(_drawn(table), soft_wrap=False)
+            else:
+                _print_whole(console, table)
+        for note in section.notes:
+            console.print(Text(note, style="dim"), soft_wrap=not console.is_terminal)
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """Print the table unwrapped, however wide: a file or a pipe has no width."""
+    texts = [table.columns, *([entry.text + entry.mark for entry in row] for row in table.rows)]
+    padding = 3
+    width = console.width
+    console.width = sum(max(map(len, column)) + padding for column in zip(*texts, strict=True)) + padding
+    try:
+        console.print(_drawn(table), soft_wrap=False)
+    finally:
+        console.width = width
+
+
+def _drawn(table: Table) -> RichTable:
+    drawn = RichTable(box=SIMPLE_HEAD)
+    for number, column in enumerate(table.columns):
+        drawn.add_column(escape(column), no_wrap=number == 0 or _narrow(table, number), overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(entry.text, style="bold" if entry.best else "").append(entry.mark) for entry in row))
+    return drawn
+
+
+def _narrow(table: Table, number: int) -> bool:
+    """Whether the column holds figures, which do not wrap."""
+    return all(len(row[number].text) <= len("100.0 ± 100.0") for row in table.rows) and table.columns[number].endswith("%")

@@ -1,0 +1,456 @@
+"""Leaderboards against numbers worked out by hand, from fabricated records."""
+
+import io
+import math
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricate import write_trial
+from rich.console import Console
+from scipy import stats
+
+from bench.errors import InputError
+from bench.leaderboard import configurations, leaderboard, load_rows, paired_difference, write_report
+from bench.tables import Section, print_sections, sections, selection_error, to_markdown
+
+T2 = 4.302652729911275  # quantile of the t distribution, 97.5 %, 2 degrees of freedom
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def board_of(sweep: Path, rule: str = "noisy-val", reference: str = "ce") -> pd.DataFrame:
+    board = leaderboard(load_rows([sweep]), reference)
+    return board[board["rule"] == rule].set_index("method")
+
+
+def write_seeds(sweep: Path, method: str, accuracies, **fields) -> None:
+    for seed, accuracy in enumerate(accuracies):
+        write_trial(sweep, method, test=[accuracy], seed=seed, **fields)
+
+
+def sections_of(sweep: Path, reference: str | None = "ce") -> list[Section]:
+    rows = load_rows([sweep])
+    return sections(rows, leaderboard(rows, reference or "none"), reference)
+
+
+def printed(sweep: Path, reference: str | None = "ce", width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    print_sections(console, sections_of(sweep, reference))
+    return console.file.getvalue()
+
+
+def page(sweep: Path) -> str:
+    return to_markdown(sections_of(sweep), [])
+
+
+def test_mean_and_interval_over_three_seeds(tmp_path):
+    write_seeds(tmp_path, "ce", [0.4, 0.5, 0.6])
+    row = board_of(tmp_path).loc["ce"]
+    assert row["mean"] == pytest.approx(0.5)
+    assert row["ci95"] == pytest.approx(T2 * 0.1 / math.sqrt(3))
+    assert row["ci95"] == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
+    assert row["seeds"] == 3
+
+
+def test_one_seed_has_no_interval(tmp_path):
+    write_seeds(tmp_path, "ce", [0.4])
+    write_seeds(tmp_path, "softmix", [0.6])
+    board = board_of(tmp_path)
+    assert board["ci95"].isna().all() and board["diff_ci_low"].isna().all() and board["significantly_better"].isna().all()
+    assert board.loc["softmix", "diff_vs_reference"] == pytest.approx(0.2)
+    text = page(tmp_path)
+    assert "| softmix | **60.0** |" in text and "±" not in text
+    assert "One seed" in printed(tmp_path)
+
+
+def test_every_rule_has_its_rows_and_its_numbers(tmp_path):
+    test = [0.1, 0.9, 0.5]
+    write_trial(tmp_path, "ce", test=test, noisy_val=[0.7, 0.2, 0.3])
+    board = leaderboard(load_rows([tmp_path]))
+    assert list(board["rule"]) == ["noisy-val", "last", "oracle"]
+    assert list(board["mean"]) == [0.1, 0.5, 0.9]
+    assert list(board["score"]) == [0.7, 0.3, 0.9]
+
+
+def test_difference_is_paired_over_common_seeds(tmp_path):
+    # Seeds differ a lot, the method always gains: paired, that is certain; unpaired it would be lost in the noise.
+    write_seeds(tmp_path, "ce", [0.2, 0.5, 0.8, 0.1])
+    write_seeds(tmp_path, "softmix", [0.23, 0.54, 0.85])
+    row = board_of(tmp_path).loc["softmix"]
+    spread = T2 * 0.01 / math.sqrt(3)
+    assert row["paired_seeds"] == 3 and row["seeds"] == 3
+    assert row["diff_vs_reference"] == pytest.approx(0.04)
+    assert row["diff_ci_low"] == pytest.approx(0.04 - spread)
+    assert row["diff_ci_high"] == pytest.approx(0.04 + spread)
+    assert row["p_value"] == pytest.approx(stats.ttest_rel([0.23, 0.54, 0.85], [0.2, 0.5, 0.8]).pvalue)
+    assert row["significantly_better"] and not row["significantly_worse"]
+
+
+@pytest.mark.parametrize("seed_field", ["noise_seed", "split_seed", "train_seed"])
+def test_seeds_pair_only_when_all_three_agree(tmp_path, seed_field):
+    write_seeds(tmp_path, "ce", [0.5, 0.5])
+    for seed in (0, 1):
+        write_trial(tmp_path, "softmix", test=[0.6], seed=seed, spec={seed_field: 7} if seed else None)
+    assert board_of(tmp_path).loc["softmix", "paired_seeds"] == 1
+
+
+def test_worse_than_the_reference(tmp_path):
+    write_seeds(tmp_path, "ce", [0.53, 0.74, 0.95])
+    write_seeds(tmp_path, "softmix", [0.5, 0.7, 0.9])
+    row = board_of(tmp_path).loc["softmix"]
+    assert row["significantly_worse"] and not row["significantly_better"]
+    assert "†" in printed(tmp_path).split("Mean ±")[0]
+
+
+def test_another_reference(tmp_path):
+    write_seeds(tmp_path, "ce", [0.5, 0.5])
+    write_seeds(tmp_path, "softmix", [0.6, 0.6])
+    board = board_of(tmp_path, reference="softmix")
+    assert set(board["reference"]) == {"softmix"}
+    assert board.loc["ce", "diff_vs_reference"] == pytest.approx(-0.1)
+    assert np.isnan(board.loc["softmix", "diff_vs_reference"])
+    assert board.loc["softmix", "cost_vs_ce"] == 1.0, "cost stays relative to ce"
+
+
+def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
+    write_seeds(tmp_path, "softmix", [0.5, 0.6])
+    with pytest.raises(InputError, match="did you mean softmix"):
+        leaderboard(load_rows([tmp_path]), "softmax")
+    for reference in (None, "ce"):
+        board = board_of(tmp_path, reference=reference or "none")
+        assert board["reference"].isna().all() and board["cost_vs_ce"].isna().all()
+        assert ("ce has no trials at 50 %" in printed(tmp_path, reference)) == (reference == "ce")
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([0.1, 0.1, 0.1], (0.1, 0.1, 0.1, 0.0, 3)),
+        ([0.0, 0.0], (0.0, 0.0, 0.0, 1.0, 2)),
+        ([0.3 - 0.2, 0.2 - 0.1], (0.1, 0.1, 0.1, 0.0, 2)),  # equal but for rounding
+        ([0.2], (0.2, np.nan, np.nan, np.nan, 1)),
+        ([np.nan, 0.1], (np.nan, np.nan, np.nan, np.nan, 2)),
+    ],
+)
+def test_paired_difference_without_spread(differences, expected):
+    assert paired_difference(np.array(differences)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_ties_share_the_better_rank(tmp_path):
+    for method, accuracy in (("ce", 0.5), ("softmix", 0.7), ("elr", 0.7), ("gce", 0.6)):
+        write_seeds(tmp_path, method, [accuracy, accuracy])
+    ranks = board_of(tmp_path)["rank"].to_dict()
+    assert ranks == {"elr": 1, "softmix": 1, "gce": 3, "ce": 4}
+    text = page(tmp_path)
+    assert text.split("The same by other rules")[0].count("**70.0 ± 0.0**") == 2
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "diverged"])
+def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
+    write_seeds(tmp_path, "ce", [0.4, 0.4])
+    write_trial(tmp_path, "softmix", test=[0.9], seed=0, done={"train_seconds": 3.0})
+    # Nothing but the status: what the driver writes of a worker that was killed. Its good epochs do not count.
+    bare = dict.fromkeys(["noise", "privileges", "train_seconds", "pretrain_seconds", "validation_images", "epochs"])
+    folder = write_trial(tmp_path, "softmix", test=[0.99], seed=1, status=status, done=bare)
+    for partial in (True, False):
+        if not partial:
+            (folder / "epochs.jsonl").unlink()
+        for rule in ("noisy-val", "last", "oracle"):
+            row = board_of(tmp_path, rule).loc["softmix"]
+            assert (row["seeds"], row["failures"]) == (2, 1)
+            assert row["mean"] == pytest.approx((0.9 + 0.1) / 2), "ten classes"
+            assert row["train_seconds"] == 3.0 and row["cost_vs_ce"] == pytest.approx(1.5)
+            assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.1)
+    assert f"1 of 4 trials (1 {status})" in printed(tmp_path) and "chance accuracy (10 %)" in printed(tmp_path)
+    assert "1/2" in printed(tmp_path)
+
+
+def test_a_diverged_trial_keeps_its_partial_cost_out(tmp_path):
+    write_trial(tmp_path, "ce", test=[0.4], seed=0)
+    write_trial(tmp_path, "ce", test=[0.4], seed=1, status="diverged", done={"train_seconds": 0.5})
+    assert board_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
+
+
+def test_a_sweep_of_failures_only_is_still_a_table(tmp_path):
+    write_trial(tmp_path, "ce", status="failed", done={"noise": None, "train_seconds": None, "validation_images": None})
+    report = write_report([tmp_path], tmp_path / "out")
+    assert report.leaderboard["mean"].isna().all() and list(report.leaderboard["failures"]) == [1, 1, 1]
+    assert "1/1" in printed(tmp_path)
+
+
+def test_a_stopped_trial_is_no_failure(tmp_path):
+    write_trial(tmp_path, "ce", test=[0.4], status="stopped")
+    assert tuple(board_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)
+
+
+def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
+    write_seeds(tmp_path, "ce", [0.5, 0.5])
+    for k, validation, test in ((1, 0.30, 0.95), (4, 0.40, 0.60), (8, 0.35, 0.80)):
+        for seed in (0, 1):
+            fields = {"config": {"softmix.k": k} if k > 1 else {}, "defaults": {"softmix.k": 1}}
+            write_trial(tmp_path, "softmix", test=[test], noisy_val=[validation], seed=seed, **fields)
+    for rule, config, mean in (
+        ("noisy-val", "softmix.k=4", 0.6),
+        ("last", "softmix.k=4", 0.6),
+        ("oracle", "", 0.95),
+    ):
+        row = board_of(tmp_path, rule).loc["softmix"]
+        assert (row["config"], row["mean"], row["configurations"]) == (config, mean, 3)
+    tried = configurations(load_rows([tmp_path]))
+    tried = tried[(tried["method"] == "softmix") & (tried["rule"] == "noisy-val")]
+    assert list(zip(tried["config"], tried["mean"], tried["chosen"], strict=True)) == [
+        ("", 0.95, False),
+        ("softmix.k=4", 0.6, True),
+        ("softmix.k=8", 0.8, False),
+    ]
+    assert re.search(r"softmix +softmix\.k=4 +3", printed(tmp_path))
+
+
+def test_a_failure_lowers_the_score_of_its_configuration(tmp_path):
+    for config, validation in (({"softmix.k": 4}, [0.9, 0.9]), ({}, [0.6, 0.6])):
+        for seed, value in enumerate(validation):
+            status = "diverged" if config and seed else "finished"
+            write_trial(
+                tmp_path, "softmix", noisy_val=[value], seed=seed, config=config, defaults={"softmix.k": 1}, status=status
+            )
+    row = board_of(tmp_path, reference="none").loc["softmix"]
+    assert (row["config"], row["score"], row["failures"]) == ("", 0.6, 0), "(0.9 + 0.1) / 2 is less"
+
+
+def test_the_configuration_with_more_seeds_is_preferred(tmp_path):
+    write_trial(tmp_path, "softmix", test=[0.9], config={"softmix.k": 4}, defaults={"softmix.k": 1})
+    write_seeds(tmp_path, "softmix", [0.5, 0.5], defaults={"softmix.k": 1})
+    assert board_of(tmp_path, reference="none").loc["softmix", "config"] == ""
+
+
+def test_settings_read_like_the_command_line(tmp_path):
+    write_trial(tmp_path, "rmd+ce", config={"rmd.temperature": 0.2, "rmd.k": 4, "rmd.hard": True})
+    [row] = load_rows([tmp_path]).query("rule == 'last'").to_dict("records")
+    assert (row["method"], row["config"]) == ("rmd", "rmd.hard=True rmd.k=4 rmd.temperature=0.2")
+
+
+def test_cost_counts_pretraining_and_is_relative_to_ce(tmp_path):
+    write_seeds(tmp_path, "ce", [0.5], done={"train_seconds": 2.0})
+    write_seeds(tmp_path, "rmd+ce", [0.5], done={"train_seconds": 4.0, "pretrain_seconds": 6.0, "pretraining": {"loss": 0.1}})
+    row = board_of(tmp_path).loc["rmd"]
+    assert tuple(row[["train_seconds", "pretrain_seconds", "cost_seconds", "cost_vs_ce"]]) == (4.0, 6.0, 10.0, 5.0)
+    assert "Pretraining: rmd saw all non-test images" in printed(tmp_path)
+
+
+def test_privileges_are_shown(tmp_path):
+    write_seeds(tmp_path, "co_teaching", [0.5, 0.5], done={"privileges": ["noise_kind", "noise_rate"]})
+    assert board_of(tmp_path, reference="none").loc["co_teaching", "privileges"] == "noise_kind,noise_rate"
+    assert "noise_kind, noise_rate" in printed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"spec": {"protocol": "shared, epochs=1"}, "recipe": {"weight_decay": 0.0}},
+        {"recipe": {"weight_decay": 0.0}},
+        {"spec": {"device": "cuda"}},
+        {"spec": {"precision": "bf16"}},
+        {"spec": {"threads": 2}},
+        {"spec": {"subset": 500}},
+        {"spec": {"data_hash": "ffff"}},
+        {"spec": {"validation_share": 0.2}},
+        {"spec": {"noise_sampling": "independent"}},
+        {"spec": {"noise_kind": "pairflip"}},
+        {"spec": {"dataset": "cifar10"}},
+    ],
+)
+def test_what_is_not_comparable_is_not_compared(tmp_path, fields):
+    write_seeds(tmp_path, "ce", [0.5, 0.6])
+    write_seeds(tmp_path, "softmix", [0.7, 0.8], **fields)
+    board = board_of(tmp_path)
+    assert board["cell"].nunique() == 2 and list(board["rank"]) == [1, 1]
+    assert board["diff_vs_reference"].isna().all()
+    assert len({(section.title, section.setup) for section in sections_of(tmp_path)}) == 2, "a reader can tell them apart"
+
+
+def test_noise_rates_are_cells_of_one_table(tmp_path):
+    for rate in (0.2, 0.8):
+        write_seeds(tmp_path, "ce", [0.5, 0.6], rate=rate)
+        write_seeds(tmp_path, "softmix", [0.3 + rate / 2, 0.4 + rate / 2], rate=rate)
+    assert leaderboard(load_rows([tmp_path]))["cell"].nunique() == 2
+    [section] = sections_of(tmp_path)
+    assert section.tables[0].columns[:4] == ["Method", "20 %", "80 %", "Average rank"]
+    assert [row[0].text for row in section.tables[0].rows] == ["ce", "softmix"], "1.5 both: by name"
+
+
+def test_recipes_of_their_own_are_comparable_under_paper(tmp_path):
+    write_seeds(tmp_path, "ce", [0.5, 0.6], spec={"protocol": "paper"})
+    write_seeds(tmp_path, "softmix", [0.7, 0.8], spec={"protocol": "paper"}, recipe={"optimizer": "adam"})
+    write_seeds(tmp_path, "ce", [0.5, 0.6])
+    board = leaderboard(load_rows([tmp_path]))
+    board = board[board["rule"] == "noisy-val"]
+    assert board["cell"].nunique() == 2
+    paper = board[board["protocol"] == "paper"].set_index("method")
+    assert list(paper["rank"]) == [1, 2] and paper.loc["softmix", "diff_vs_reference"] == pytest.approx(0.2)
+
+
+def test_methods_without_all_rates_come_last(tmp_path):
+    for rate in (0.2, 0.5):
+        write_seeds(tmp_path, "ce", [0.5, 0.6], rate=rate)
+    write_seeds(tmp_path, "softmix", [0.8, 0.9], rate=0.2)
+    [section] = sections_of(tmp_path)
+    assert [[entry.text for entry in row[:3]] for row in section.tables[0].rows] == [
+        ["ce", "55.0 ± 63.5", "55.0 ± 63.5"],
+        ["softmix", "85.0 ± 63.5", "–"],
+    ]
+    assert any("lack a noise rate" in note for note in section.notes)
+
+
+def test_table_marks_bold_and_headline(tmp_path):
+    write_seeds(tmp_path, "ce", [0.2, 0.5, 0.8])
+    write_seeds(tmp_path, "softmix", [0.23, 0.54, 0.85])
+    text = page(tmp_path)
+    assert "epoch and configuration selected by noisy validation accuracy" in text
+    assert "| softmix | **54.0 ± 77.0**\\* | 1.0 | 1.0 | – |" in text
+    assert "| ce | 50.0 ± 74.5 | 2.0 | 1.0 | – |" in text
+    assert "oracle (test accuracy: not for ranking)" in text
+    assert "54.0 ± 77.0*" in printed(tmp_path)
+    assert "over 3 seeds" in printed(tmp_path)
+
+
+def test_a_pipe_gets_tables_of_any_width(tmp_path):
+    for rate in np.arange(9) / 10:
+        write_seeds(tmp_path, "softmix", [0.5, 0.52], rate=float(rate))
+    lines = printed(tmp_path, width=40).splitlines()
+    assert any(line.count("51.0 ± 12.7") == 9 for line in lines)
+
+
+def test_shaky_selection_is_called_so(tmp_path):
+    for rate in (0.2, 0.8):
+        write_seeds(tmp_path, "ce", [0.5, 0.6], rate=rate, done={"validation_images": 144})
+    text = printed(tmp_path)
+    assert "At 80 % noise selection rests on 144 validation images" in text and "see last" in text
+    assert "At 20 %" not in text
+
+
+def test_selection_error_by_hand():
+    # Half of the labels wrong, two classes apart: sqrt(.25 / 100) = .05; slope .5 - .5 / 9 = .4444
+    assert selection_error(0.5, 100, 10) == pytest.approx(0.05 / (4 / 9))
+    assert selection_error(0.0, 100, 10) == 0
+    assert selection_error(0.5, 100, 2) == math.inf
+
+
+def test_torn_last_line_is_dropped_with_a_warning(tmp_path):
+    folder = write_trial(tmp_path, "ce", test=[0.4, 0.6])
+    with (folder / "epochs.jsonl").open("ab") as file:
+        file.write(b'{"epoch": 2, "test_acc')
+    with pytest.warns(UserWarning, match="torn last line"):
+        board = board_of(tmp_path)
+    assert board.loc["ce", "mean"] == 0.6
+
+
+def test_a_finished_trial_without_epochs_is_an_error(tmp_path):
+    folder = write_trial(tmp_path, "ce")
+    (folder / "epochs.jsonl").write_bytes(b"")
+    with pytest.raises(InputError, match="delete its folder"):
+        load_rows([tmp_path])
+
+
+def test_several_folders_count_each_trial_once_and_prefer_success(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_trial(one, "ce", test=[0.4], seed=0)
+    failed = write_trial(one, "ce", test=[0.4], seed=1, status="failed")
+    shutil.copytree(one, two)
+    shutil.rmtree(two / "trials" / failed.name)
+    write_trial(two, "ce", test=[0.4], seed=1)
+    write_trial(two, "ce", test=[0.4], seed=2)
+    for folders in ([one, two], [two, one]):
+        row = leaderboard(load_rows(folders)).iloc[0]
+        assert (row["seeds"], row["failures"], row["mean"]) == (3, 0, 0.4)
+
+
+def test_no_records_is_one_clear_sentence(tmp_path):
+    with pytest.raises(InputError, match="holds no sweep"):
+        load_rows([tmp_path])
+    (tmp_path / "trials").mkdir()
+    with pytest.raises(InputError, match="no trial is over"):
+        load_rows([tmp_path])
+
+
+def fabricate_sweep(sweep: Path) -> None:
+    for rate in (0.2, 0.5):
+        write_seeds(sweep, "ce", [0.4, 0.5, 0.6], rate=rate)
+        for k in (1, 4):
+            config = {"softmix.k": k} if k > 1 else {}
+            write_seeds(sweep, "softmix", [0.5, 0.52, 0.7], rate=rate, config=config, defaults={"softmix.k": 1})
+
+
+def test_equal_records_give_equal_bytes(tmp_path):
+    fabricate_sweep(tmp_path / "sweep")
+    # The same trials, written in another order and from two folders.
+    for number, trial in enumerate(sorted((tmp_path / "sweep" / "trials").iterdir(), reverse=True)):
+        shutil.copytree(trial, tmp_path / f"part{number % 2}" / "trials" / trial.name)
+    first = write_report([tmp_path / "sweep"], tmp_path / "a")
+    second = write_report([tmp_path / "part1", tmp_path / "part0"], tmp_path / "b")
+    names = [path.relative_to(tmp_path / "a") for path in first.files]
+    assert [path.relative_to(tmp_path / "b") for path in second.files] == names
+    assert {"leaderboard.csv", "configs.csv", "leaderboard.md"} < set(map(str, names))
+    assert len([name for name in names if name.suffix == ".svg"]) == 4
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_csv_has_its_columns_in_its_order(tmp_path):
+    fabricate_sweep(tmp_path)
+    write_report([tmp_path], tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
+    expected = "dataset noise_kind noise_rate method config rule mean ci95 seeds rank cost_vs_ce privileges failures"
+    assert list(table.columns[:13]) == expected.split()
+    assert list(zip(table["noise_rate"], table["rule"], table["rank"], strict=True)) == [
+        (rate, rule, rank) for rate in (0.2, 0.5) for rule in ("noisy-val", "last", "oracle") for rank in (1, 2)
+    ]
+    text = (tmp_path / "out" / "leaderboard.csv").read_text()
+    assert "NaN" not in text and "nan" not in text and "<NA>" not in text and "{" not in text
+    tried = pd.read_csv(tmp_path / "out" / "configs.csv")
+    assert len(tried) == 2 * 3 * 3 and tried["chosen"].sum() == 2 * 3 * 2
+
+
+def test_page_links_to_figures_that_exist(tmp_path):
+    fabricate_sweep(tmp_path)
+    write_report([tmp_path], tmp_path / "out")
+    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (tmp_path / "out" / "leaderboard.md").read_text())
+    assert len(links) == 4 and all((tmp_path / "out" / link).exists() for link in links)
+
+
+def run_report(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "bench.report", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=60)
+
+
+def test_report_command(tmp_path):
+    fabricate_sweep(tmp_path)
+    result = run_report(tmp_path, "--out", tmp_path / "out")
+    assert result.returncode == 0 and result.stderr == ""
+    assert "softmix" in result.stdout and (tmp_path / "out" / "leaderboard.csv").exists()
+
+
+def test_report_command_names_the_fix(tmp_path):
+    result = run_report(tmp_path)
+    assert result.returncode == 2 and result.stdout == ""
+    assert re.fullmatch(r"Error: .*holds no sweep.*\n", result.stderr)
+
+
+def test_report_needs_neither_ray_nor_torch():
+    code = (
+        "import sys, bench.report, bench.leaderboard; print(sorted({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[1]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
+    assert result.stdout.strip() == "[]", result.stderr

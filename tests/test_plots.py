@@ -1,0 +1,212 @@
+"""Figures: that they show the right things, legibly, and come out the same every time."""
+
+import warnings
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from fabricate import write_trial
+
+from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
+from bench.plots import COLUMN, PAGE, figures, looks, render, swept, write_plots
+
+MANY = ["ce", "rmd+ce", "softmix", "elr", "gce", "mixup", "co_teaching", "divide_mix", "rmd+co_teaching", "rmd+divide_mix"]
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    """Of matplotlib above all, which warns of what does not fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def tables(sweep: Path):
+    rows = load_rows([sweep])
+    board = leaderboard(rows)
+    return chosen_rows(rows, board), board, configurations(rows)
+
+
+def write_sweep(sweep: Path, methods=("ce", "softmix"), rates=(0.2, 0.5), seeds=2, epochs=20) -> Path:
+    for number, method in enumerate(methods):
+        for rate in rates:
+            for seed in range(seeds):
+                curve = np.linspace(0.1, 0.9 - rate / 2 + 0.01 * number, epochs) - 0.02 * seed
+                write_trial(sweep, method, test=curve.tolist(), seed=seed, rate=rate, done={"train_seconds": 2.0 + number})
+    return sweep
+
+
+def only(found: dict, ending: str):
+    [name] = [name for name in found if name.endswith(ending)]
+    return found[name][0]
+
+
+def test_accuracy_against_noise_rate(tmp_path):
+    made = figures(*tables(write_sweep(tmp_path)))
+    [axes] = only(made, "-accuracy").axes
+    assert axes.get_xlabel() == "Symmetric noise rate (%)" and axes.get_ylabel() == "Test accuracy (%)"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "50"]
+    heights = [container.lines[0].get_ydata().tolist() for container in axes.containers]
+    np.testing.assert_allclose(heights, [[79, 64], [80, 65]])  # (0.8 + 0.78) / 2 and so on
+
+
+def test_one_noise_rate_gives_a_row_a_method(tmp_path):
+    made = figures(*tables(write_sweep(tmp_path, rates=(0.5,))))
+    [axes] = only(made, "-accuracy").axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["ce", "softmix"]
+    assert axes.get_xlabel() == "Test accuracy (%) at 50 % symmetric noise"
+
+
+def test_curves_share_their_axis_and_show_every_seed(tmp_path):
+    made = figures(*tables(write_sweep(tmp_path, rates=(0.2, 0.5, 0.8), epochs=100)))
+    panels = only(made, "-curves").axes
+    assert [axes.get_title() for axes in panels] == ["20 % symmetric noise", "50 % symmetric noise", "80 % symmetric noise"]
+    assert len({axes.get_ylim() for axes in panels}) == 1
+    mean = panels[0].lines[0]
+    assert list(mean.get_xdata()) == list(range(1, 101)), "epochs count from 1"
+    assert mean.get_ydata()[-1] == pytest.approx(79)
+    marker = panels[0].lines[1]
+    assert (marker.get_xdata()[0], marker.get_ydata()[0]) == (100, pytest.approx(79)), "the epoch that is selected"
+    band = panels[0].collections[0].get_paths()[0].vertices
+    assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
+
+
+def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
+    write_sweep(tmp_path)
+    for rate in (0.2, 0.5):
+        write_trial(
+            tmp_path,
+            "rmd+ce",
+            test=[0.5],
+            rate=rate,
+            done={"train_seconds": 4.0, "pretrain_seconds": 16.0},
+            recipe={"epochs": 20},
+        )
+    panels = only(figures(*tables(tmp_path)), "-cost").axes
+    assert panels[0].get_xscale() == "log" and panels[0].get_xlabel() == "Training time (s)"
+    costs = [float(container.lines[0].get_xdata()[0]) for container in panels[0].containers]
+    assert sorted(costs) == [2.0, 3.0, 20.0]
+
+
+def sweep_of_two_axes(sweep: Path) -> Path:
+    write_sweep(sweep, ["ce"])
+    for rate in (0.2, 0.5):
+        for k in (1, 4):
+            for temperature in (0.2, 0.5, 1.0):
+                config = {"rmd.k": k, "softmix.k": k, "rmd.temperature": temperature}
+                validation = k / 100 + temperature / 10
+                write_trial(
+                    sweep,
+                    "rmd+softmix",
+                    test=[0.6 - validation],
+                    noisy_val=[validation],
+                    rate=rate,
+                    config=config,
+                    recipe={"epochs": 20},
+                )
+    return sweep
+
+
+def test_heat_map_over_what_was_swept(tmp_path):
+    figure = only(figures(*tables(sweep_of_two_axes(tmp_path))), "-sweep-rmd_softmix")
+    first = figure.axes[0]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("Temperature", "k"), "k of both parts is one axis"
+    assert [text.get_text() for text in first.get_xticklabels()] == ["0.2", "0.5", "1"]
+    assert [text.get_text() for text in first.get_yticklabels()] == ["1", "4"]
+    numbers = [text.get_text() for text in first.texts]
+    assert numbers == ["57.0", "54.0", "49.0", "54.0", "51.0", "46.0"]
+    [frame] = first.patches
+    assert (round(frame.get_x() + frame.get_width() / 2), round(frame.get_y() + frame.get_height() / 2)) == (2, 1), (
+        "the configuration of best noisy validation accuracy, though its test accuracy is the worst"
+    )
+
+
+def test_one_axis_is_a_line_of_cells(tmp_path):
+    write_sweep(tmp_path, ["ce"])
+    for k in (1, 2, 16):
+        write_trial(tmp_path, "softmix", test=[k / 100], rate=0.2, config={"softmix.k": k}, recipe={"epochs": 20})
+    [axes] = only(figures(*tables(tmp_path)), "-sweep-softmix").axes
+    assert [text.get_text() for text in axes.texts] == ["1.0", "2.0", "16.0"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "16"], "by number"
+
+
+def test_no_sweep_no_heat_map(tmp_path):
+    rows, board, tried = tables(write_sweep(tmp_path))
+    assert not any("sweep" in name for name in figures(rows, board, tried))
+    assert swept(tried[tried["method"] == "softmix"]) == {}
+
+
+def test_looks_are_distinct_even_in_grey(tmp_path):
+    drawn = looks(MANY)
+    assert len({look.marker for look in drawn.values()}) == len(MANY), "markers alone tell them apart"
+    assert len({(look.color, str(look.line)) for look in drawn.values()}) == len(MANY)
+    assert drawn["ce"].color == "black"
+
+
+@pytest.mark.parametrize(
+    ("methods", "rates", "seeds"),
+    [(MANY, (0.2, 0.5), 2), (MANY, (0.5,), 1), (MANY[:2], (0.5,), 2), (MANY[:3], (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9), 1)],
+)
+def test_nothing_leaves_the_figure_and_nothing_is_too_small(tmp_path, methods, rates, seeds):
+    for figure, _ in figures(*tables(write_sweep(tmp_path, methods, rates, seeds, epochs=10))).values():
+        assert COLUMN <= figure.get_figwidth() <= PAGE
+        figure.draw_without_rendering()
+        for text in figure.findobj(mpl.text.Text):
+            if text.get_text() and text.get_visible():
+                assert text.get_fontsize() >= 7
+        for box in [axes.get_tightbbox() for axes in figure.axes if axes.get_visible()] + [
+            legend.get_window_extent() for legend in figure.legends
+        ]:
+            assert box.x0 >= -1 and box.y0 >= -1
+            assert box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
+        for legend in figure.legends:
+            assert len(legend.get_texts()) == len(methods)
+            assert not any(
+                legend.get_window_extent().overlaps(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible()
+            )
+
+
+def test_groups_that_do_not_compare_have_figures_of_their_own(tmp_path):
+    write_sweep(tmp_path)
+    write_trial(tmp_path, "ce", test=[0.5], rate=0.2, spec={"protocol": "paper"})
+    write_trial(tmp_path, "ce", test=[0.5], rate=0.2, spec={"noise_kind": "pairflip"}, recipe={"epochs": 20})
+    made = figures(*tables(tmp_path))
+    names = sorted(name for name in made if name.endswith("-accuracy"))
+    assert names == ["digits_pairflip-accuracy", "digits_symmetric-accuracy", "digits_symmetric_2-accuracy"]
+    assert len({caption for _, caption in made.values()}) == len(made)
+
+
+def test_failed_trials_have_no_curve_and_break_nothing(tmp_path):
+    write_sweep(tmp_path)
+    write_trial(tmp_path, "elr", test=[0.9], rate=0.2, status="failed", done={"train_seconds": None}, recipe={"epochs": 20})
+    made = figures(*tables(tmp_path))
+    assert len(only(made, "-curves").legends[0].get_texts()) == 2
+    assert len(only(made, "-accuracy").legends[0].get_texts()) == 3
+    assert len(only(made, "-cost").legends[0].get_texts()) == 2
+
+
+def test_files_are_whole_and_the_same_every_time(tmp_path):
+    made = tables(write_sweep(tmp_path))
+    settings = dict(mpl.rcParams)
+    captions = write_plots(*made, tmp_path / "a")
+    write_plots(*made, tmp_path / "b")
+    assert dict(mpl.rcParams) == settings, "no global state is left behind"
+    assert len(captions) == 3 and all(captions.values())
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        f"{name}.{kind}" for name in captions for kind in ("png", "svg")
+    }
+    for path in (tmp_path / "a").iterdir():
+        content = path.read_bytes()
+        assert content == (tmp_path / "b" / path.name).read_bytes()
+        if path.suffix == ".svg":
+            assert ElementTree.fromstring(content).tag.endswith("svg") and b"<dc:date>" not in content
+        else:
+            assert content.startswith(b"\x89PNG")
+
+
+def test_png_has_the_resolution_of_print(tmp_path):
+    figure = only(figures(*tables(write_sweep(tmp_path))), "-accuracy")
+    width = int.from_bytes(render(figure, "png")[16:20], "big")
+    assert width == pytest.approx(COLUMN * 200, abs=1)
