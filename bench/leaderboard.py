@@ -145,7 +145,7 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     """A row per cell, method, configuration and rule.
 
     Args:
-        rows: from ``load_rows``.
+        rows: from ``load_rows``, whose order makes "the first" of equal configurations the same every time.
 
     Returns:
         ``mean`` test accuracy over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
@@ -166,8 +166,6 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     table["epoch"] = grouped["epoch"].median()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
-    # Sorted before the choice, so that "the first" of equal ones does not depend on the order of the files.
-    table = _sort(table, ["method", "config", "hparams"])
     table["chosen"] = False
     for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
         best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))

@@ -73,7 +73,7 @@ def summary(name: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """Parts of a method's name, outermost wrapper first, the base last: "rmd" -> ["rmd", "ce"]. InputError if it is none."""
+    """Parts of a name, outermost wrapper first, the base last; a wrapper alone wraps the reference. InputError if it is none."""
     from bench.method import Wrapper
 
     parts = name.split("+")
@@ -88,12 +88,12 @@ def split_name(name: str) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """One spelling for one method: "rmd" becomes "rmd+ce"."""
+    """One spelling for one method: a wrapper alone gets the reference as its base."""
     return "+".join(split_name(name))
 
 
 def display(name: str) -> str:
-    """The spelling for people: "rmd+ce" becomes "rmd"."""
+    """The spelling for people: a wrapper on the reference stands alone."""
     return name.removesuffix(f"+{REFERENCE}")
 
 

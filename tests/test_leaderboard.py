@@ -114,6 +114,16 @@ def test_worse_than_the_reference(tmp_path):
     assert "†" in printed(tmp_path).split("Mean ±")[0]
 
 
+def test_an_uncertain_gain_is_not_marked(tmp_path):
+    write_seeds(tmp_path, "ce", [0.5, 0.5, 0.5])
+    write_seeds(tmp_path, "softmix", [0.5, 0.6, 0.55])
+    row = board_of(tmp_path).loc["softmix"]
+    assert row["diff_vs_reference"] == pytest.approx(0.05)
+    assert row["diff_ci_low"] == pytest.approx(0.05 - T2 * 0.05 / math.sqrt(3))
+    assert not row["significantly_better"] and not row["significantly_worse"]
+    assert "*" not in printed(tmp_path).split("Mean ±")[0]
+
+
 def test_another_reference(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.5])
     write_seeds(tmp_path, "softmix", [0.6, 0.6])
@@ -301,6 +311,13 @@ def test_recipes_of_their_own_are_comparable_under_paper(tmp_path):
     assert list(paper["rank"]) == [1, 2] and paper.loc["softmix", "diff_vs_reference"] == pytest.approx(0.2)
 
 
+def test_two_recipes_of_one_method_under_paper_are_two_configurations(tmp_path):
+    for rate, accuracy in ((0.1, 0.4), (0.2, 0.6)):
+        write_seeds(tmp_path, "ce", [accuracy, accuracy], spec={"protocol": "paper"}, recipe={"learning_rate": rate})
+    row = board_of(tmp_path).loc["ce"]
+    assert (row["seeds"], row["configurations"], row["mean"]) == (2, 2, 0.6)
+
+
 def test_methods_without_all_rates_come_last(tmp_path):
     for rate in (0.2, 0.5):
         write_seeds(tmp_path, "ce", [0.5, 0.6], rate=rate)
@@ -392,6 +409,14 @@ def fabricate_sweep(sweep: Path) -> None:
             write_seeds(sweep, "softmix", [0.5, 0.52, 0.7], rate=rate, config=config, defaults={"softmix.k": 1})
 
 
+@pytest.fixture(scope="module")
+def report_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    fabricate_sweep(folder)
+    write_report([folder], folder)
+    return folder
+
+
 def test_equal_records_give_equal_bytes(tmp_path):
     fabricate_sweep(tmp_path / "sweep")
     # The same trials, written in another order and from two folders.
@@ -407,26 +432,22 @@ def test_equal_records_give_equal_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_csv_has_its_columns_in_its_order(tmp_path):
-    fabricate_sweep(tmp_path)
-    write_report([tmp_path], tmp_path / "out")
-    table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
+def test_csv_has_its_columns_in_its_order(report_folder):
+    table = pd.read_csv(report_folder / "leaderboard.csv")
     expected = "dataset noise_kind noise_rate method config rule mean ci95 seeds rank cost_vs_ce privileges failures"
     assert list(table.columns[:13]) == expected.split()
     assert list(zip(table["noise_rate"], table["rule"], table["rank"], strict=True)) == [
         (rate, rule, rank) for rate in (0.2, 0.5) for rule in ("noisy-val", "last", "oracle") for rank in (1, 2)
     ]
-    text = (tmp_path / "out" / "leaderboard.csv").read_text()
+    text = (report_folder / "leaderboard.csv").read_text()
     assert "NaN" not in text and "nan" not in text and "<NA>" not in text and "{" not in text
-    tried = pd.read_csv(tmp_path / "out" / "configs.csv")
+    tried = pd.read_csv(report_folder / "configs.csv")
     assert len(tried) == 2 * 3 * 3 and tried["chosen"].sum() == 2 * 3 * 2
 
 
-def test_page_links_to_figures_that_exist(tmp_path):
-    fabricate_sweep(tmp_path)
-    write_report([tmp_path], tmp_path / "out")
-    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (tmp_path / "out" / "leaderboard.md").read_text())
-    assert len(links) == 4 and all((tmp_path / "out" / link).exists() for link in links)
+def test_page_links_to_figures_that_exist(report_folder):
+    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (report_folder / "leaderboard.md").read_text())
+    assert len(links) == 4 and all((report_folder / link).exists() for link in links)
 
 
 def run_report(*arguments: object) -> subprocess.CompletedProcess:

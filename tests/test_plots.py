@@ -1,6 +1,7 @@
 """Figures: that they show the right things, legibly, and come out the same every time."""
 
 import warnings
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -64,12 +65,11 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     panels = only(made, "-curves").axes
     assert [axes.get_title() for axes in panels] == ["20 % symmetric noise", "50 % symmetric noise", "80 % symmetric noise"]
     assert len({axes.get_ylim() for axes in panels}) == 1
-    mean = panels[0].lines[0]
+    *_, mean, marker = panels[0].lines  # the reference is drawn last
     assert list(mean.get_xdata()) == list(range(1, 101)), "epochs count from 1"
     assert mean.get_ydata()[-1] == pytest.approx(79)
-    marker = panels[0].lines[1]
     assert (marker.get_xdata()[0], marker.get_ydata()[0]) == (100, pytest.approx(79)), "the epoch that is selected"
-    band = panels[0].collections[0].get_paths()[0].vertices
+    band = panels[0].collections[-1].get_paths()[0].vertices
     assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
 
 
@@ -121,6 +121,18 @@ def test_heat_map_over_what_was_swept(tmp_path):
     assert (round(frame.get_x() + frame.get_width() / 2), round(frame.get_y() + frame.get_height() / 2)) == (2, 1), (
         "the configuration of best noisy validation accuracy, though its test accuracy is the worst"
     )
+
+
+def test_beyond_two_axes_a_cell_shows_the_best_score(tmp_path):
+    write_sweep(tmp_path, ["ce"], rates=(0.2,))
+    for number, (k, temperature, hard) in enumerate(product((1, 2, 4), (0.2, 0.5, 1.0), (False, True))):
+        config = {"softmix.k": k, "softmix.temperature": temperature, "softmix.hard": hard}
+        # With hard, validation is better and test accuracy worse.
+        fields = {"test": [0.5 - 0.2 * hard], "noisy_val": [0.1 + 0.2 * hard + number / 1000]}
+        write_trial(tmp_path, "softmix", rate=0.2, config=config, recipe={"epochs": 20}, **fields)
+    axes = only(figures(*tables(tmp_path)), "-sweep-softmix").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("k", "Temperature")
+    assert [text.get_text() for text in axes.texts] == ["30.0"] * 9
 
 
 def test_one_axis_is_a_line_of_cells(tmp_path):
