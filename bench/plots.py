@@ -34,7 +34,7 @@ DPI = 200
 #: Widths of a column and of a page, in inches.
 COLUMN, PAGE = 3.4, 7.0
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -94,8 +94,10 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Context in which these figures are made and saved."""
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs want literal keys
+    """Context in which these figures are made and saved: the same whatever a user's own settings say."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         yield
 
 
