@@ -8,7 +8,6 @@ the truth; whatever else a sweep keeps can be thrown away.
 import base64
 import json
 import os
-import shutil
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -150,28 +149,26 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
 
 
-def finished_statuses(sweep: Path) -> dict[str, str]:
-    """Status of every trial that is over, by id; a torn ``done.json`` counts as not over, with a warning."""
-    statuses = {}
+def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and done.json of every trial that is over; a torn one counts as not over, with a warning."""
     for path in sorted((sweep / "trials").glob("*/done.json")):
         try:
-            statuses[path.parent.name] = json.loads(path.read_bytes())["status"]
+            done = json.loads(path.read_bytes())
+            done["status"]
         except (ValueError, KeyError, TypeError):
-            warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=2)
-    return statuses
+            warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=3)
+            continue
+        yield path.parent, done
 
 
-def read_trials(sweep: Path) -> list[Trial]:
-    """All trials of a sweep's folder that are over, in a stable order."""
+def finished_statuses(sweep: Path) -> dict[str, str]:
+    """Status of every trial that is over, by id."""
+    return {folder.name: done["status"] for folder, done in _over(sweep)}
+
+
+def read_trials(sweep: Path) -> Iterator[Trial]:
+    """All trials of a sweep's folder that are over, one after another, in a stable order."""
     if not (sweep / "trials").is_dir():
         raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
-    return [
-        Trial(sweep / "trials" / trial_id, _read_json(sweep / "trials" / trial_id / "spec.json"), _read_json(path))
-        for trial_id in finished_statuses(sweep)
-        if (path := sweep / "trials" / trial_id / "done.json")
-    ]
-
-
-def remove(sweep: Path, trial_id: str) -> None:
-    """Forget a trial."""
-    shutil.rmtree(sweep / "trials" / trial_id)
+    for folder, done in _over(sweep):
+        yield Trial(folder, _read_json(folder / "spec.json"), done)

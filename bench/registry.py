@@ -73,7 +73,11 @@ def summary(name: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """Parts of a name, outermost wrapper first, the base last; a wrapper alone wraps the reference. InputError if it is none."""
+    """Parts of a name, outermost wrapper first, the base last; a wrapper alone wraps the reference.
+
+    Raises:
+        InputError: where a part is no method, or stands in the wrong place.
+    """
     from bench.method import Wrapper
 
     parts = name.split("+")

@@ -17,7 +17,6 @@ from bench.records import (
     pack_classes,
     read_epochs,
     read_trials,
-    remove,
     to_json,
     unpack_classes,
     write_atomically,
@@ -111,9 +110,9 @@ def test_a_trials_folder(tmp_path):
     writer.append([{"epoch": 0, "loss": 2.0}])
     writer.append([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": 1.0}])
     assert finished_statuses(tmp_path) == {}
-    assert read_trials(tmp_path) == []
+    assert list(read_trials(tmp_path)) == []
     writer.finish({"status": "finished", "rate": float("inf")}, samples=b"s", weights=b"w")
-    [trial] = read_trials(tmp_path)
+    [trial] = list(read_trials(tmp_path))
     assert (trial.id, trial.spec, trial.done) == ("abc", SPEC, {"status": "finished", "rate": None})
     assert trial.epochs == [{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": None}, {"epoch": 2, "loss": 1.0}]
     assert trial.succeeded
@@ -129,7 +128,7 @@ def test_a_trials_folder(tmp_path):
 def test_every_status_is_a_row(tmp_path, status, succeeded):
     TrialWriter(tmp_path, "abc", SPEC).finish({"status": status})
     assert finished_statuses(tmp_path) == {"abc": status}
-    [trial] = read_trials(tmp_path)
+    [trial] = list(read_trials(tmp_path))
     assert trial.succeeded == succeeded
     assert trial.epochs == []
     assert status in records.COMPLETED + records.RETRIED
@@ -150,7 +149,7 @@ def test_samples_come_back(tmp_path):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, clean_probability=np.array([0.25, 1.0]))
     TrialWriter(tmp_path, "abc", SPEC).finish({"status": "finished"}, samples=buffer.getvalue())
-    [trial] = read_trials(tmp_path)
+    [trial] = list(read_trials(tmp_path))
     assert trial.samples()["clean_probability"].tolist() == [0.25, 1.0]
 
 
@@ -172,7 +171,7 @@ def test_a_damaged_specification_is_an_error_that_names_the_file(tmp_path):
     TrialWriter(tmp_path, "abc", SPEC).finish({"status": "finished"})
     path = tmp_path / "trials/abc/spec.json"
     path.write_bytes(path.read_bytes()[:-10])
-    for use in (lambda: TrialWriter(tmp_path, "abc", SPEC), lambda: read_trials(tmp_path)):
+    for use in (lambda: TrialWriter(tmp_path, "abc", SPEC), lambda: list(read_trials(tmp_path))):
         with pytest.raises(InputError) as error:
             use()
         assert str(path) in str(error.value)
@@ -191,18 +190,6 @@ def test_restart_cuts_the_record_and_takes_back_that_it_was_over(tmp_path):
     assert [line["epoch"] for line in read_epochs(writer.folder / "epochs.jsonl")] == [0, 1, 2]
     writer.restart()
     assert (writer.folder / "epochs.jsonl").read_bytes() == b""
-
-
-def test_remove_forgets_one_trial(tmp_path):
-    for name in ("abc", "def"):
-        TrialWriter(tmp_path, name, SPEC).finish({"status": "finished"})
-    remove(tmp_path, "abc")
-    assert files(tmp_path / "trials") == {"def"}
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-LINES = [{"epoch": epoch, "val_predictions": "abc", "test_accuracy": 0.5} for epoch in range(3)]
 
 
 @pytest.mark.parametrize("keep", range(1, 60, 7))
@@ -264,7 +251,7 @@ def test_trials_come_in_a_stable_order(tmp_path):
 
 def test_a_folder_without_trials_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"holds no sweep: give a folder that python -m bench\.run wrote"):
-        read_trials(tmp_path)
+        list(read_trials(tmp_path))
     assert finished_statuses(tmp_path) == {}
 
 
