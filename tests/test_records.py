@@ -192,6 +192,11 @@ def test_restart_cuts_the_record_and_takes_back_that_it_was_over(tmp_path):
     assert (writer.folder / "epochs.jsonl").read_bytes() == b""
 
 
+# ------------------------------------------------------------------------------------------------------------- reading
+
+LINES = [{"epoch": epoch, "val_predictions": "abc", "test_accuracy": 0.5} for epoch in range(3)]
+
+
 @pytest.mark.parametrize("keep", range(1, 60, 7))
 def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path, keep):
     path = tmp_path / "epochs.jsonl"
