@@ -161,8 +161,14 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
 
 def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     rates, found = _rates(group), _by_rate(group)
+
+    def entry(method: str, rule: str, rate: float) -> Entry:
+        row = found.get((rule, method, rate))
+        # What the oracle finds is no evidence, so it gets no mark.
+        return _accuracy(row, mark="" if row is None or rule == "oracle" else _mark(row))
+
     lines = [
-        [Entry(method), Entry(RULE_LABELS[rule]), *(_accuracy(found.get((rule, method, rate))) for rate in rates)]
+        [Entry(method), Entry(RULE_LABELS[rule]), *(entry(method, rule, rate) for rate in rates)]
         for method in order
         for rule in RULES
     ]
