@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench import __version__
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
@@ -613,7 +614,7 @@ def _describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> 
         **before,
         "schema": SCHEMA,
         "command": list(command),
-        "versions": {"lnl-bench": version("lnl-bench"), "python": platform.python_version()}
+        "versions": {"lnl-bench": __version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
         "git_commit": _git_commit(),
         "machine": {
