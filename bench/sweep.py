@@ -209,6 +209,7 @@ class _Sweep:
         self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
+        self.checkpoints = out / "checkpoints"
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
         jobs = [pretrain_job(spec) for spec in todo]
@@ -270,7 +271,7 @@ class _Sweep:
                 _train,
                 dataset=self.dataset,
                 items=[(work.spec.to_json() if work.spec else None, work.job if not work.spec else None) for work in items],
-                folder=str(self.out / "checkpoints"),
+                folder=str(self.checkpoints),
                 checkpoint_seconds=self.checkpoint_seconds,
                 save_models=self.save_models,
             ),
@@ -338,10 +339,10 @@ class _Sweep:
         if work.over:
             return
         error = f"the worker process died {MAX_FAILURES + 1} times (killed, or out of memory)"
-        self._end(work, "failed", error, 0.0)
         if work.spec:
             self._write_failure(work, error)
-        else:
+        self._end(work, "failed", error, 0.0)
+        if not work.spec:
             self._give_up_on(work, error)
 
     def _advance(self, work: _Work, epoch: int, record: dict[str, Any] | None) -> None:
@@ -351,6 +352,7 @@ class _Sweep:
     def _end(self, work: _Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
         work.seconds += seconds
+        Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
         if self.observer:
             self.observer.end(work.key, status, error)
 

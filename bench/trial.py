@@ -147,7 +147,7 @@ class Checkpoint:
         return None
 
     def remove(self) -> None:
-        """Forget it: the trial is over."""
+        """Forget it: the trial is over, and on record."""
         self.path.unlink(missing_ok=True)
 
 
@@ -218,7 +218,7 @@ def run_trial(
         encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is trained here.
         report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs that a checkpoint kept,
             before any other, and whatever was reported earlier is void.
-        checkpoint: where to go on from, and where to keep the state.
+        checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
 
     Returns:
         The outcome. A method that raises is a failed outcome, not an exception.
@@ -237,8 +237,6 @@ def run_trial(
         facts["error"] = f"{type(error).__name__}: {error}"
         facts["traceback"] = traceback.format_exc()
     facts["work_seconds"] = time.perf_counter() - start
-    if checkpoint is not None:
-        checkpoint.remove()
     return outcome
 
 
@@ -497,6 +495,8 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool) ->
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, save_models=save_models)
     if writer:
         writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
+    if checkpoint:
+        checkpoint.remove()
     why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
     click.echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
     sys.exit(0 if outcome.facts["status"] == "finished" else 1)

@@ -161,7 +161,7 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     assert f"{6 - len(over)} trials" in text
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in over.items()), "a finished trial ran again"
     assert contents(out) == contents(undisturbed)
-    assert not (out / ".ray-session").exists()
+    assert not (out / ".ray-session").exists() and not (out / "checkpoints").exists()
 
 
 def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
