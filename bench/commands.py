@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -47,3 +48,15 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
             raise
         click.echo(f"Error: the disk is full ({error.filename}): free some room, then run the same command again", err=True)
         sys.exit(1)
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if need be; InputError where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror}): choose another --out") from error
+    return folder

@@ -40,7 +40,8 @@ class Dataset:
     @cached_property
     def content_hash(self) -> str:
         """Short hash of every pixel and label, so that a record says exactly which data it was made with."""
-        digest = hashlib.sha256()
+        # Classes and flips too: the network's outputs and the noise depend on them.
+        digest = hashlib.sha256(repr((self.num_classes, sorted((self.flips or {}).items()))).encode())
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -46,6 +46,8 @@ def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[flo
                 break
             with task.autocast():
                 F.cross_entropy(net(batch.x), batch.y).backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             middle = time.perf_counter()
             with torch.inference_mode(), task.autocast():
                 net(batch.x).argmax().item()  # waits for the device

@@ -126,10 +126,11 @@ def _complete(trials: Iterable[dict[str, Any]]) -> None:
     """Give failed trials what other trials know: the number of classes, and what the method is privileged to read."""
     trials = list(trials)
     classes = {facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])}
-    privileges = {facts["method"]: facts["privileges"] for facts in trials if facts["privileges"]}
+    # By configuration: another one of the same method may have no privilege.
+    privileges = {(facts["method"], facts["hparams"]): facts["privileges"] for facts in trials if facts["privileges"]}
     for facts in trials:
         facts["classes"] = classes.get(facts["data_hash"], np.nan)
-        facts["privileges"] = privileges.get(facts["method"], "")
+        facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
 
 
 def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:

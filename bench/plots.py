@@ -133,9 +133,6 @@ def write_plots(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, fo
     """Write all figures in all formats below ``folder``; returns their captions by name. Arguments as in ``figures``."""
     folder.mkdir(parents=True, exist_ok=True)
     made = figures(rows, board, tried)
-    for kind in FORMATS:
-        for old in folder.glob(f"*.{kind}"):
-            old.unlink()  # an earlier report may have had figures that this one has not
     for name, (figure, _) in made.items():
         for kind in FORMATS:
             write_atomically(folder / f"{name}.{kind}", render(figure, kind))

@@ -176,7 +176,7 @@ def pretrain(job: PretrainJob, pixels: Pixels, beat: Callable[[int, float], None
     )
     torch.manual_seed(stream_seed(job.seed, PRETRAINING))
     learner = task.place(_Learner(task.build_network(), job.settings.projector_layers))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(stream_seed(PRETRAINING, len(images)))  # a stream that the noise does not use
     probes = np.sort(rng.permutation(len(images))[:2000])
     before = _neighbours(learner.network, task, probes)
     base_rate = job.settings.learning_rate * task.batch_size / 256

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands import execute
+from bench.commands import execute, writable
 from bench.registry import REFERENCE
 
 
@@ -26,7 +26,7 @@ def report(folders: tuple[Path, ...], out: Path | None, reference: str) -> None:
 
     from bench.leaderboard import write_report
 
-    out = out or folders[0]
+    out = writable(out) if out else folders[0]
     write_report(folders, out, reference).print(Console(highlight=False))
     click.echo(f"results are in {out}: leaderboard.csv, leaderboard.md, configs.csv, plots/")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import __version__
-from bench.commands import execute
+from bench.commands import execute, writable
 from bench.errors import InputError
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
@@ -73,8 +73,8 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 @click.option(
     "--seeds", type=int, default=3, show_default=True, metavar="N", help="Replicas; seed s sets noise, split, training."
 )
-@click.option("--noise-seed", type=int, metavar="S", help="The same noise in every replica.")
-@click.option("--split-seed", type=int, metavar="S", help="The same split in every replica.")
+@click.option("--noise-seed", type=click.IntRange(min=0), metavar="S", help="The same noise in every replica.")
+@click.option("--split-seed", type=click.IntRange(min=0), metavar="S", help="The same split in every replica.")
 @click.option("--k", type=CommaList(), metavar="K1,K2", help="Sweep the number of neighbours of the methods that have one.")
 @click.option("--temperature", type=CommaList(), metavar="T1,T2", help="Sweep the distillation temperature, likewise.")
 @click.option(
@@ -124,7 +124,7 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     "--gpus-per-trial", type=click.FloatRange(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0]."
 )
 @click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
-@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
+@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto or host:port.")
 @click.option("--out", metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials].")
 @click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
@@ -236,7 +236,7 @@ def _run(
         console,
         specs,
         data,
-        _writable(folder),
+        writable(folder),
         reference=reference,
         resources=(cpus_per_trial, gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")),
         max_concurrent=max_concurrent,
@@ -333,17 +333,6 @@ def _default_name(specs: "list[TrialSpec]") -> str:
     """The same command means the same folder."""
     digest = hashlib.sha256(" ".join(sorted(spec.id for spec in specs)).encode()).hexdigest()[:8]
     return f"{specs[0].dataset.partition(':')[0]}-{specs[0].noise_kind}-{digest}"
-
-
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror}): choose another --out") from error
-    return folder
 
 
 def _list(what: str) -> None:

@@ -8,10 +8,12 @@ from each trial's own checkpoint.
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +33,7 @@ from bench.errors import InputError
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.records import COMPLETED, RETRIED, TrialWriter, finished_statuses, to_json, write_atomically
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
-from bench.trial import Checkpoint, Labels, pretrain_job, run_pretraining, run_trial
+from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial
 
 #: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
 MAX_FAILURES = 2
@@ -165,7 +167,7 @@ def run_sweep(
         facts = _describe(specs, command, out)
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
         if todo:
-            _remove_stale_session(out)
+            _remove_leftovers(out)
             sweep.run()
         with contextlib.suppress(OSError):
             (out / "checkpoints").rmdir()  # if it is empty
@@ -247,11 +249,12 @@ class _Sweep:
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
+        _ = self.dataset.pixel_statistics  # once here, not once a trial
         with _ray_session(self.resources, self.dataset, self.out) as session:
             available = ray.cluster_resources()
             self.parallel = _parallel_trials(self.resources, available, len(self.work))
-            for path in (self.out / "encoders").glob("*.safetensors"):
-                self.encoders[path.stem] = ray.put(path.read_bytes())
+            for key in {work.job.key for work in self.work.values() if work.spec and work.job} - self.work.keys():
+                self.encoders[key] = ray.put((self.out / "encoders" / f"{key}.safetensors").read_bytes())
             if self.observer:
                 self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
             try:
@@ -332,6 +335,7 @@ class _Sweep:
             assert work.writer is not None
             facts = message["facts"]
             work.writer.finish(facts, message["samples"], message["weights"])
+            Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
     def died(self, work: _Work) -> None:
@@ -352,7 +356,6 @@ class _Sweep:
     def _end(self, work: _Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
         work.seconds += seconds
-        Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
         if self.observer:
             self.observer.end(work.key, status, error)
 
@@ -409,14 +412,18 @@ def _train(
     spec = TrialSpec.from_json(values)
     encoder = load_encoder(ray.get(config["encoder"])) if config["encoder"] else None
     report = _Reporter(send)
-    outcome = run_trial(
-        spec,
-        dataset,
-        encoder=encoder,
-        report=report,
-        checkpoint=Checkpoint(Path(folder) / f"{spec.id}.pt", checkpoint_seconds),
-        save_models=save_models,
-    )
+    try:
+        outcome = run_trial(
+            spec,
+            dataset,
+            encoder=encoder,
+            report=report,
+            checkpoint=Checkpoint(Path(folder) / f"{spec.id}.pt", checkpoint_seconds),
+            save_models=save_models,
+        )
+    except InputError as error:  # a plugin that asks for what there is not: a row, not a dead worker
+        facts = {"schema": SCHEMA, "status": "failed", "error": str(error), "work_seconds": 0.0}
+        outcome = Outcome(facts | Labels.of(spec, dataset).facts(spec, dataset))
     report.flush()
     send("done", {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()})
 
@@ -550,6 +557,7 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
     before = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     try:
         if resources.address:
+            _check_address(resources.address)
             try:
                 ray.init(address=resources.address, **quiet)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -571,6 +579,8 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
                 _temp_dir=session,
                 **quiet,
             )
+        for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if before is not None:
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in place, which exits with status 1
         yield Path(session)
@@ -580,8 +590,28 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
         (out / ".ray-session").unlink(missing_ok=True)
 
 
-def _remove_stale_session(out: Path) -> None:
-    """Ray's folder of a driver that was killed. The lock says that none is alive."""
+def _check_address(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    if address.startswith("ray://"):
+        raise InputError("--address cannot be a ray:// address: run on the head node, or give host:port")
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+
+
+def _remove_leftovers(out: Path) -> None:
+    """What a killed driver could not tidy up: Ray's folder, torn checkpoints, checkpoints of trials that are over.
+
+    The lock says that no driver is alive.
+    """
+    over = finished_statuses(out)
+    for file in (out / "checkpoints").glob("*"):
+        if file.suffix == ".tmp" or over.get(file.stem) in COMPLETED:
+            file.unlink(missing_ok=True)
     path = out / ".ray-session"
     if path.exists():
         folder = Path(path.read_text())

@@ -233,6 +233,8 @@ def _validation_notes(ranked: pd.DataFrame) -> list[str]:
         return []
     size = f"{images[0]}" if len(images) == 1 else f"{images[0]} to {images[-1]}"
     notes = [f"Validation set: {size} images with noisy labels."]
+    if not set(ranked["noise_kind"]) <= {"symmetric"}:
+        return notes  # what the labels of other kinds do to selection depends on more than the rate
     for rate, cell in ranked.groupby("noise_rate"):
         count = cell["validation_images"].min()
         points = selection_error(float(rate), count, cell["classes"].iloc[0])
@@ -310,22 +312,19 @@ def _escaped(text: str) -> str:
 
 
 def print_sections(console: Console, found: Sequence[Section]) -> None:
-    """The same in a terminal; where the output is no terminal, tables take the width that they need."""
+    """The same in a terminal. Tables take the width that they need: a figure cut short would be a wrong one."""
     for section in found:
         console.print(Text(f"\n{section.title}", style="bold"), soft_wrap=True)
         console.print(Text(section.setup, style="dim"), soft_wrap=True)
         for table in section.tables:
             console.print(Text(f"\n{table.caption}"), soft_wrap=True)
-            if console.is_terminal:
-                console.print(_drawn(table), soft_wrap=False)
-            else:
-                _print_whole(console, table)
+            _print_whole(console, table)
         for note in section.notes:
             console.print(Text(note, style="dim"), soft_wrap=not console.is_terminal)
 
 
 def _print_whole(console: Console, table: Table) -> None:
-    """Print the table unwrapped, however wide: a file or a pipe has no width."""
+    """Print the table with all its columns, however wide; a terminal that is narrower wraps its lines."""
     texts = [table.columns, *([entry.text + entry.mark for entry in row] for row in table.rows)]
     padding = 3
     width = console.width
@@ -338,13 +337,13 @@ def _print_whole(console: Console, table: Table) -> None:
 
 def _drawn(table: Table) -> RichTable:
     drawn = RichTable(box=SIMPLE_HEAD)
-    for number, column in enumerate(table.columns):
-        drawn.add_column(escape(column), no_wrap=number == 0 or _narrow(table, number), overflow="fold")
+    for column in table.columns:
+        drawn.add_column(escape(column), no_wrap=True)
     for row in table.rows:
         drawn.add_row(*(Text(entry.text, style="bold" if entry.best else "").append(entry.mark) for entry in row))
     return drawn
 
 
 def _narrow(table: Table, number: int) -> bool:
-    """Whether the column holds figures, which do not wrap."""
+    """Whether the column holds figures, which are set to the right."""
     return all(len(row[number].text) <= len("100.0 ± 100.0") for row in table.rows) and table.columns[number].endswith("%")

@@ -226,8 +226,8 @@ def run_trial(
     facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
     start = time.perf_counter()
     outcome = Outcome(facts)
-    _reset_peak_memory(spec.device)
     try:
+        _reset_peak_memory(spec.device)
         with use_threads(spec.threads):
             _Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
     except InputError:
@@ -445,6 +445,7 @@ class _Run:
 
 def _reset_peak_memory(device: str) -> None:
     if device == "cuda":
+        torch.cuda.empty_cache()  # a reused process would keep its earlier trials' memory from its neighbours
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux" and os.access("/proc/self/clear_refs", os.W_OK):
         Path("/proc/self/clear_refs").write_text("5")  # a reused process would report its earlier trials' peak
@@ -477,6 +478,8 @@ def _load_spec(path: Path) -> TrialSpec:
 def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool) -> None:
     """Run one trial, without Ray; print an epoch a line, as JSON."""
     spec = _load_spec(spec_file)
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = load_dataset(spec.dataset, data_dir, spec.subset)
     writer = None
     if out:

@@ -36,7 +36,7 @@ class RMD(Wrapper):
 
         relation: Literal["kl", "ega", "rkd"] = "kl"
         temperature: float = 0.5  # of "kl" alone
-        k: int = 0  # neighbours kept in each row of the graph; 0 keeps all
+        k: int = 0  # neighbours kept in each row of the graph; 0 keeps all; with "kl", 1 leaves nothing to compare
         weight: float = 1.0  # losses are divided by the batch: EGA's own strength at 128 samples is 128
         edge_weight: float = 0.3
         pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300
