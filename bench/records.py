@@ -70,9 +70,9 @@ class TrialWriter:
         self.folder = sweep / "trials" / trial_id
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
-        if path.exists() and _read_json(path) != json.loads(to_json(spec)):
-            raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
-        if not path.exists():
+        if path.exists():
+            check_specification(sweep, trial_id, spec)
+        else:
             write_atomically(path, to_json(spec, indent=1))
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
@@ -147,6 +147,13 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
+
+
+def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
+    """Raise InputError where a trial's spec.json is not ``spec``: somebody has changed it."""
+    path = sweep / "trials" / trial_id / "spec.json"
+    if _read_json(path) != json.loads(to_json(spec)):
+        raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
 
 
 def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

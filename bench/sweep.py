@@ -31,7 +31,15 @@ from bench import __version__
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
-from bench.records import COMPLETED, RETRIED, TrialWriter, finished_statuses, to_json, write_atomically
+from bench.records import (
+    COMPLETED,
+    RETRIED,
+    TrialWriter,
+    check_specification,
+    finished_statuses,
+    to_json,
+    write_atomically,
+)
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
 from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial
 
@@ -140,6 +148,9 @@ def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -
     """The trials that have no record yet."""
     over = COMPLETED if retry_failed else COMPLETED + RETRIED
     statuses = finished_statuses(out)
+    for spec in specs:
+        if spec.id in statuses:
+            check_specification(out, spec.id, record_of(spec))
     return [spec for spec in specs if statuses.get(spec.id) not in over]
 
 

@@ -189,6 +189,24 @@ def test_interrupted_sweep_says_how_to_go_on(tmp_path):
     assert not (out / ".ray-session").exists()
 
 
+def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
+    from bench.datasets import load_dataset
+    from bench.errors import InputError
+    from bench.records import TrialWriter
+    from bench.spec import Plan, expand_hparams, record_of
+    from bench.sweep import pending
+
+    data = load_dataset("digits", subset=200)
+    [spec] = Plan(subset=200).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
+    writer = TrialWriter(tmp_path, spec.id, record_of(spec))
+    writer.finish({"status": "finished"})
+    assert pending([spec], tmp_path) == []
+    path = writer.folder / "spec.json"
+    path.write_text(path.read_text().replace('"noise_rate": 0.5', '"noise_rate": 0.4'))
+    with pytest.raises(InputError, match="is not the specification its folder is named after"):
+        pending([spec], tmp_path)
+
+
 BROKEN = '''
 """Raises in one cell, gives NaN in another."""
 import torch
