@@ -32,16 +32,23 @@ def random_crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
 
 def random_window(images: Tensor, generator: Generator, height: int, width: int) -> Tensor:
     """Cut out a window of that size at a random place; as much is cut off in height as in width."""
-    batch, places = len(images), images.shape[-1] - width + 1
-    windows = images.unfold(2, height, 1).unfold(3, width, 1)  # a view: no copy is made
+    batch, channels, rows, columns = images.shape
+    places = columns - width + 1
     top, left = torch.randint(0, places, (2, batch), generator=generator, device=generator.device).to(images.device)
-    return windows[torch.arange(batch, device=images.device), :, top, left]
+    # Row by row out of all stretches of that width, a view: index_select copies each at once, indexing value by value.
+    planes = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * (rows * columns)
+    starts = planes + (top * columns + left)[:, None, None] + torch.arange(height, device=images.device) * columns
+    stretches = images.reshape(-1).unfold(0, width, 1)
+    return stretches.index_select(0, starts.flatten()).view(batch, channels, height, width)
 
 
 def random_flip(images: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
     """Mirror each image left to right with some probability."""
     flip = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device) < probability
-    return torch.where(flip.to(images.device), images.flip(3), images)
+    flip, mirrored = flip.to(images.device), images.flip(3)
+    if images.dtype == torch.uint8:  # a choice by bits: `where` takes bytes one at a time, ten times as long
+        return images ^ ((images ^ mirrored) & -flip.to(torch.uint8))
+    return torch.where(flip, mirrored, images)
 
 
 def random_resized_crop(

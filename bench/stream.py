@@ -30,15 +30,13 @@ class StreamedPixels(Pixels):
     one in the middle.
     """
 
-    def __init__(
-        self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, channels_last: bool, workers: int
-    ) -> None:
+    def __init__(self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, workers: int) -> None:
         """``workers``: processes that decode; with 0, the trial's own does."""
         self.files = _Files(files)
         self.device = device
         self.channels, self.side = files.shape[1], files.side
         self.workers = workers
-        self._set_scale(mean, std, channels_last)
+        self._set_scale(mean, std)
 
     def __len__(self) -> int:
         return len(self.files)

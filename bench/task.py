@@ -49,17 +49,16 @@ class Pixels:
     No DataLoader workers and no PIL in the loop: a pass over the whole set is then nearly free.
     """
 
-    def __init__(self, images: Tensor, mean: Tensor, std: Tensor, channels_last: bool = False) -> None:
+    def __init__(self, images: Tensor, mean: Tensor, std: Tensor) -> None:
         """``images``: uint8 (N, C, H, W); ``mean`` and ``std``: (C,), of values in [0, 1]."""
         self.images = images
         self.device = images.device
         self.channels, self.side = images.shape[1], images.shape[-1]
-        self._set_scale(mean, std, channels_last)
+        self._set_scale(mean, std)
 
-    def _set_scale(self, mean: Tensor, std: Tensor, channels_last: bool) -> None:
+    def _set_scale(self, mean: Tensor, std: Tensor) -> None:
         self.scale = (1 / std).view(1, -1, 1, 1)
         self.shift = (mean / std).view(1, -1, 1, 1)
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.images)
@@ -84,7 +83,8 @@ class Pixels:
         else:
             assert generator is not None
             images = augmentation(raw.float().div_(255), generator) * self.scale - self.shift
-        return images.contiguous(memory_format=self.memory_format)
+        # Last: on CPUs too, convolutions and pooling are up to twice as fast this way, but scaling is several times slower.
+        return images.contiguous(memory_format=torch.channels_last)
 
     def __call__(
         self, index: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
@@ -202,7 +202,7 @@ class Task:
 
     def place(self, module: AnyModule) -> AnyModule:
         """Any module of a method's own, moved to where and how the trial computes."""
-        return module.to(self.device).to(memory_format=self._pixels.memory_format)
+        return module.to(self.device).to(memory_format=torch.channels_last)
 
     def encoder(self) -> Callable[[Tensor], Tensor]:
         """Features (B, D) of normalised images, from the frozen encoder that the method's ``pretraining`` asked for."""

@@ -207,10 +207,9 @@ def pixels_for(dataset: Dataset, spec: TrialSpec | PretrainJob, images: np.ndarr
     """The data set's training images, or these other ones, on the trial's device or on their way there."""
     images = dataset.train_images if images is None else images
     mean, std = (torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics)
-    channels_last = spec.device == "cuda"
     if isinstance(images, ImageFiles):
-        return StreamedPixels(images, mean, std, torch.device(spec.device), channels_last, workers=spec.threads - 1)
-    return Pixels(_tensor(images, spec.device), mean, std, channels_last)
+        return StreamedPixels(images, mean, std, torch.device(spec.device), workers=spec.threads - 1)
+    return Pixels(_tensor(images, spec.device), mean, std)
 
 
 def _tensor(array: np.ndarray, device: str) -> Tensor:

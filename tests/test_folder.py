@@ -441,7 +441,7 @@ def test_streamed_images_are_windows_of_the_decoded_ones(tmp_path):
     files = files_of(class_folders(tmp_path / "images"), side=14)
     assert files.padded == 16
     mean, std = torch.zeros(3), torch.ones(3)
-    pixels = StreamedPixels(files, mean, std, torch.device("cpu"), False, workers=0)
+    pixels = StreamedPixels(files, mean, std, torch.device("cpu"), workers=0)
     raw = pixels.raw(torch.tensor([3, 1]))
     np.testing.assert_array_equal(raw.numpy(), [files.decode(3), files.decode(1)])
     np.testing.assert_allclose(pixels.view(raw).numpy(), raw[..., 1:15, 1:15].numpy() / 255, atol=1e-7)
