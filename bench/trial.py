@@ -27,6 +27,7 @@ from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError
+from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
@@ -267,8 +268,9 @@ def run_trial(
     outcome = Outcome(facts)
     try:
         _reset_peak_memory(spec.device)
+        keep_freed_memory()
         with use_threads(spec.threads):
-            _Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
+            Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
@@ -279,8 +281,8 @@ def run_trial(
     return outcome
 
 
-class _Run:
-    """The moving parts of ``run_trial``."""
+class Run:
+    """The moving parts of ``run_trial``: what measures a single epoch takes hold of them too."""
 
     def __init__(
         self,
@@ -527,6 +529,7 @@ class _Run:
 
 
 def _reset_peak_memory(device: str) -> None:
+    return_freed_memory()
     if device == "cuda":
         torch.cuda.empty_cache()  # a reused process would keep its earlier trials' memory from its neighbours
         torch.cuda.reset_peak_memory_stats()

@@ -482,13 +482,13 @@ def test_mixing_two_is_the_authors_formula():
     weights[1] = torch.tensor([0.0, 1.0])
     weights[2] = torch.tensor([1.0, 0.0])
     weights[3] = 0
-    x, t = softmix.mix(images, weights, targets)
+    x, t = softmix.mix(images.flatten(2).unbind(1), weights, targets)
     w = weights.double()
     # With all weights zero, this formula gives 1/1: the sample itself.
     lam = (w[:, 0] + 1e-10) / (w[:, 0] + w[:, 1] + 1e-10)
     np.testing.assert_allclose(lam[3], 1)
     expected = lam[:, None, None, None] * images[:, 0] + (1 - lam[:, None, None, None]) * images[:, 1]
-    torch.testing.assert_close(x.double(), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(x.double(), expected.flatten(1), atol=1e-6, rtol=0)
     torch.testing.assert_close(
         t.double(), lam[:, None] * targets[:, 0] + (1 - lam[:, None]) * targets[:, 1], atol=1e-6, rtol=0
     )
@@ -497,10 +497,10 @@ def test_mixing_two_is_the_authors_formula():
 def test_mixing_three_by_hand():
     images = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1, 1, 1)
     targets = torch.eye(3)[None]
-    x, t = softmix.mix(images, torch.tensor([[0.5, 0.3, 0.2]]), targets)
+    x, t = softmix.mix(images.flatten(2).unbind(1), torch.tensor([[0.5, 0.3, 0.2]]), targets)
     assert x.item() == pytest.approx(0.5 + 3 + 20, rel=1e-5)
     np.testing.assert_allclose(t, [[0.5, 0.3, 0.2]], atol=1e-6)
-    x, t = softmix.mix(images, torch.tensor([[0.2, 0.1, 0.1]]), targets)
+    x, t = softmix.mix(images.flatten(2).unbind(1), torch.tensor([[0.2, 0.1, 0.1]]), targets)
     assert x.item() == pytest.approx((0.2 + 1 + 10) / 0.4, rel=1e-5)
     np.testing.assert_allclose(t, [[0.5, 0.25, 0.25]], atol=1e-6)
 
@@ -508,16 +508,16 @@ def test_mixing_three_by_hand():
 @pytest.mark.parametrize("terms", [2, 3, 9])
 def test_mixing_with_weights_of_zero_leaves_the_sample_itself(terms):
     images, weights, targets = random_mixture(terms)
-    x, t = softmix.mix(images, weights * 0, targets)
-    torch.testing.assert_close(x, images[:, 0])
+    x, t = softmix.mix(images.flatten(2).unbind(1), weights * 0, targets)
+    torch.testing.assert_close(x, images[:, 0].flatten(1))
     torch.testing.assert_close(t, targets[:, 0])
 
 
 def test_mixing_is_as_exact_under_autocast():
     images, weights, targets = random_mixture(3)
-    expected = softmix.mix(images, weights, targets)
+    expected = softmix.mix(images.flatten(2).unbind(1), weights, targets)
     with torch.autocast("cpu", torch.bfloat16):
-        found = softmix.mix(images, weights, targets)
+        found = softmix.mix(images.flatten(2).unbind(1), weights, targets)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 
