@@ -5,13 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from bench import augment, speed
-from bench.speed import FORMATS, PARTS, Settings, compare, difference, main
+from bench import augment
+from bench.speed import data, epochs, measure, methods, networks, overhead, pieces
+from bench.speed.__main__ import PARTS, main
+from bench.speed.data import FORMATS, difference
+from bench.speed.measure import Different, Settings, Work, compare, summary
+from bench.speed.networks import CASES, assert_same, gradients
+from bench.speed.sessions import Session, dataset_for, specification
 
 ROOT = Path(__file__).parents[1]
+TINY = CASES["cpu"][0]
+QUICK = Settings(images=90, repeats=1, threads=1)
 
 
 def run(arguments: list[str]) -> int:
@@ -42,28 +50,40 @@ random_crop, random_flip = augment.random_crop, augment.random_flip
 @pytest.mark.parametrize(("step", "wrong"), [("random_crop", shifted), ("random_flip", never)])
 def test_nothing_is_timed_where_they_differ(monkeypatch, step, wrong):
     monkeypatch.setattr(augment, step, wrong)
-    monkeypatch.setattr(speed, "compare", lambda *_: pytest.fail("was timed"))
-    with pytest.raises(RuntimeError, match="crop_flip 32x32x3: the two ways differ by"):
+    monkeypatch.setattr(data, "compare", lambda *_: pytest.fail("was timed"))
+    with pytest.raises(Different, match="crop_flip 32x32x3: the two ways differ by"):
         PARTS["data"](Settings(images=10, repeats=1, threads=1))
 
 
 def test_a_comparison_by_hand(monkeypatch):
-    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s."""
+    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s; the ceiling takes 1 s each."""
     calls = []
-    took = iter([1, 10, 2, 8, 4, 12])
+    took = iter([1, 10, 1, 2, 8, 1, 4, 12, 1])
 
     def seconds(call):
         call()
         return next(took)
 
-    monkeypatch.setattr(speed, "seconds", seconds)
-    settings = Settings(images=100, repeats=3, threads=1)
-    row = compare("data", "by hand", lambda: calls.append("ours"), lambda: calls.append("theirs"), settings, "small_cnn")
-    assert calls == ["ours", "theirs"] * 4
-    assert (row.part, row.name, row.network) == ("data", "by hand", "small_cnn")
+    monkeypatch.setattr(measure, "seconds", seconds)
+    settings = Settings(images=7, repeats=3, threads=1)
+    monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: calls.append("top"), 1000))
+    sides = (lambda: calls.append("ours"), lambda: calls.append("theirs"))
+    row = compare("data", "by hand", *sides, settings, 100, "small", Work("copy", 500))
+    assert calls == ["ours", "theirs", "top"] * 4
+    assert (row.part, row.name, row.network) == ("data", "by hand", "small")
     assert (row.ours_s, row.theirs_s, row.ratio) == (2, 10, 5)
     assert row.spread == (3, 10)
     assert (row.ours_images_per_s, row.theirs_images_per_s) == (50, 10)
+    assert (row.share, row.ceiling) == (0.25, "copy"), "250 a second of 1000"
+
+
+@pytest.mark.parametrize("kind", ["matmul", "copy"])
+def test_the_ceiling_does_the_work_that_it_is_counted_for(kind):
+    run, amount = measure.ceiling(Work(kind, 0), "cpu")
+    if kind == "matmul":
+        assert networks.operations(run) == amount
+    else:
+        assert run().nbytes * 2 == amount, "read and written"
 
 
 def test_a_pass_takes_every_image_once(monkeypatch):
@@ -71,27 +91,32 @@ def test_a_pass_takes_every_image_once(monkeypatch):
     settings = Settings(images=300, repeats=1, threads=1)
     seen = {"ours": [], "theirs": []}
 
-    class Counting(speed.Pixels):
+    class Counting(data.Pixels):
         def __call__(self, index, *arguments):
             if len(self.images) == 300:
                 seen["ours"].append(index)
             return super().__call__(index, *arguments)
 
-    class Recording(speed.Pictures):
+    class Recording(data.Pictures):
         def __getitem__(self, index):
             if len(self) == 300:
                 seen["theirs"].append(index)
             return super().__getitem__(index)
 
-    monkeypatch.setattr(speed, "Pixels", Counting)
-    monkeypatch.setattr(speed, "Pictures", Recording)
-    monkeypatch.setattr(speed, "FORMATS", FORMATS[1:])
+    monkeypatch.setattr(data, "Pixels", Counting)
+    monkeypatch.setattr(data, "Pictures", Recording)
+    monkeypatch.setattr(data, "FORMATS", FORMATS[1:])
     PARTS["data"](settings)
     assert [len(index) for index in seen["ours"]] == [128, 128, 44] * 2, "once for warm-up, once for the clock"
     for indices in (torch.cat(seen["ours"]).tolist(), seen["theirs"]):
         for half in (indices[:300], indices[300:]):
             assert sorted(half) == list(range(300))
             assert half != list(range(300))
+
+
+COLUMNS = (
+    "part name network ratio spread ours_s theirs_s ours_images_per_s theirs_images_per_s share ceiling threads device".split()
+)
 
 
 def test_the_table_and_the_file(tmp_path, capsys):
@@ -102,8 +127,8 @@ def test_the_table_and_the_file(tmp_path, capsys):
     rows = json.loads(file.read_text())
     assert [row["name"] for row in rows] == ["crop_flip 32x32x3", "crop 28x28x1"]
     for row in rows:
-        assert row["name"] in text
-        assert set(row) == set("part name network ratio spread ours_s theirs_s ours_images_per_s theirs_images_per_s".split())
+        assert all(word in text for word in row["name"].split())
+        assert set(row) == set(COLUMNS)
         assert (row["part"], row["network"]) == ("data", None)
         assert row["ours_s"] > 0 and row["theirs_s"] > 0
         assert row["ratio"] == pytest.approx(row["theirs_s"] / row["ours_s"])
@@ -116,14 +141,15 @@ def test_the_table_and_the_file(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["dat"], "there is no part 'dat': did you mean data?"),
-        (["everything"], "there is no part 'everything': choose from data"),
+        (["everything"], "there is no part 'everything': choose from all, data, epoch, eval, methods"),
         (["data", "--images", "0"], "Invalid value for '--images'"),
         (["data", "--repeats", "1", "--repeats", "2"], "--repeats is given twice"),
         (["data", "--json", "/proc/none/speed.json"], "cannot write to '/proc/none'"),
-        ([], "Missing argument 'PART'"),
+        (["data", "--device", "cuda"], "there is no CUDA device here"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(arguments, message, capsys):
+def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -139,6 +165,118 @@ def test_worker_processes_take_the_place_of_threads():
 
 
 def test_importing_is_light():
-    code = "import bench.speed, sys; print([m for m in ('ray', 'torchvision', 'PIL') if m in sys.modules])"
+    code = "import bench.speed.__main__, sys; print([m for m in ('ray', 'torchvision', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# ------------------------------------------------------------------------------------------ the other parts compute the same
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Every comparison's name; each side is called once and not timed."""
+    seen = []
+
+    def once(part, name, ours, theirs, settings, images, network=None, work=None):
+        ours()
+        theirs()
+        seen.append((part, name, network))
+        return summary(part, name, [(1.0, 2.0)], settings, images, network)
+
+    for module in (networks, pieces, epochs):
+        monkeypatch.setattr(module, "compare", once)
+    return seen
+
+
+def test_parts_of_methods_agree_with_loops_and_libraries(counted):
+    for part in ("neighbours", "mixture"):
+        PARTS[part](Settings(images=500))
+    assert [name for _, name, _ in counted] == ["batch, mixed", "set, 500 x 512, k = 11", "Gaussian", "Beta"]
+
+
+@pytest.mark.parametrize(("helper", "wrong"), [("mixed_one_by_one", lambda x, *_: (x, x)), ("nearest_by_index", None)])
+def test_parts_that_differ_are_not_timed(counted, monkeypatch, helper, wrong):
+    monkeypatch.setattr(pieces, helper, wrong or (lambda features, k, threads: np.zeros((len(features), k), int)))
+    with pytest.raises(Different):
+        PARTS["neighbours"](Settings(images=500))
+    assert not counted
+
+
+def test_steps_and_evaluation_agree(counted, monkeypatch):
+    monkeypatch.setattr(networks, "CASES", {"cpu": (TINY,)})
+    for part in ("step", "eval"):
+        PARTS[part](QUICK)
+    assert counted == [("step", "step", "tiny"), ("eval", "pass", "tiny")]
+
+
+def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypatch):
+    """The check itself compares mixtures, losses and gradients; an epoch of either must run to its end."""
+    monkeypatch.setattr(epochs, "CASES", {"cpu": (TINY,)})
+    PARTS["epoch"](Settings(images=300))
+    assert counted == [("epoch", name, "tiny") for name in ("ce", "softmix", "divide_mix")]
+
+
+@pytest.mark.parametrize(("name", "attribute"), [("softmix", "targets"), ("divide_mix", "weight")])
+def test_an_epoch_that_computes_something_else_is_not_timed(name, attribute):
+    kind, batch_size, changes = epochs.METHODS[name]
+    images = dataset_for(TINY, 300)
+    spec = specification(TINY, images, name, QUICK, changes, epochs=epochs.EPOCHS, batch_size=batch_size)
+    session = Session(spec, images, epochs.TIMED)
+    reference = kind(session, TINY, QUICK)
+    setattr(reference, attribute, getattr(reference, attribute) * 1.5)
+    with pytest.raises(Different, match="the losses differ"):
+        epochs.check("by hand", session, reference)
+
+
+def test_gradients_that_differ_are_told_apart():
+    net = torch.nn.Linear(2, 1)
+    found = gradients(net(torch.ones(1, 2)).sum(), net)
+    assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), found))
+    with pytest.raises(Different, match=r"the gradients differ by 0\.5"):
+        assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), [g + 0.5 for g in found]))
+
+
+def test_an_epoch_can_be_run_again():
+    """From the same weights, optimiser and random numbers."""
+    images = dataset_for(TINY, 200)
+    spec = specification(TINY, images, "divide_mix", QUICK, {}, epochs=5)
+    session = Session(spec, images, 2)
+    first, second = session.again(), session.again()
+    assert first["train_loss"] == second["train_loss"]
+    assert session.images == 200
+
+
+def test_a_method_is_measured_against_its_passes(monkeypatch):
+    """An epoch of ce takes 1 s and a pass without gradients 0.25 s: a method with one of each is due 1.25 s."""
+    monkeypatch.setattr(methods, "CASES", {"cpu": (TINY,)})
+    monkeypatch.setattr(methods, "method_names", lambda: ["measured"])
+    took = iter([1, 0.25, 2.5] * 2)
+
+    class Fake:
+        images = 10
+        forward = again = lambda self: {"samples_trained": 10, "samples_inferred": 10}
+
+    monkeypatch.setattr(methods, "Session", lambda *_: Fake())
+    monkeypatch.setattr(methods, "specification", lambda *_, **__: None)
+    monkeypatch.setattr(methods, "pretrain_job", lambda _: None)
+    monkeypatch.setattr(methods, "seconds", lambda run: (run(), next(took))[1])
+    [row] = PARTS["methods"](QUICK)
+    assert (row.name, row.ours_s, row.theirs_s, row.ratio) == ("measured", 2.5, 1.25, 0.5)
+
+
+def test_every_method_can_be_measured(monkeypatch):
+    monkeypatch.setattr(methods, "CASES", {"cpu": (TINY,)})
+    monkeypatch.setattr(methods, "method_names", lambda: ["ce", "rmd"])
+    rows = PARTS["methods"](QUICK)
+    assert [(row.name, row.network) for row in rows] == [("ce", "tiny"), ("rmd", "tiny")]
+
+
+def test_records_are_written_where_they_are_measured(monkeypatch):
+    written = []
+    append = overhead.TrialWriter.append
+    monkeypatch.setattr(overhead.TrialWriter, "append", lambda self, new: (written.extend(new), append(self, new)))
+    rows = PARTS["sweep"](QUICK)
+    assert [row.name for row in rows] == ["record", "checkpoints"]
+    assert all(row.ratio < 1 for row in rows)
+    assert len(written) == 20 and written[0]["epoch"] == 1 and "val_predictions" in written[0]

@@ -1,0 +1,106 @@
+"""The command: how fast this package is.
+
+python -m bench.speed epoch --threads 2 --json speed.json
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import torch
+
+from bench.commands import Once, execute, writable
+from bench.errors import InputError, unknown
+from bench.memory import keep_freed_memory
+from bench.speed.data import data
+from bench.speed.epochs import epoch
+from bench.speed.measure import Row, Settings
+from bench.speed.methods import methods
+from bench.speed.networks import evaluation, step
+from bench.speed.overhead import sweep
+from bench.speed.pieces import mixture, neighbours
+
+#: What can be measured, by name.
+PARTS: dict[str, Callable[[Settings], list[Row]]] = {
+    "data": data,
+    "step": step,
+    "eval": evaluation,
+    "neighbours": neighbours,
+    "mixture": mixture,
+    "epoch": epoch,
+    "methods": methods,
+    "sweep": sweep,
+}
+
+
+@click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.argument("part", default="all")
+@click.option(
+    "--json", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the rows here too."
+)
+@click.option(
+    "--images", type=click.IntRange(min=1), metavar="N", help="Images in a pass.  [default: as many as suit the part]"
+)
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), metavar="R", help="Passes of each kind.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), metavar="T", help="Threads of either.")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where both compute.")
+def speed(part: str, file: Path | None, images: int | None, repeats: int, threads: int, device: str) -> None:
+    """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, sweep, or all) against authors' style.
+
+    A ratio above 1 says how many times faster this package is. In `methods` and `sweep`, what it is compared with is the
+    method's passes through the network by themselves, and an epoch that leaves no record: there, 1 is as good as it gets.
+    """
+    if part not in PARTS and part != "all":
+        raise unknown("part", part, [*PARTS, "all"])
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here: leave out --device, or use a machine with one")
+    if file:
+        writable(file.parent, "--json")
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()  # as in a trial; the other side has it too
+    rows: list[Row] = []
+    with threadpool_limits(threads):  # scikit-learn's too
+        for name, measure in PARTS.items():
+            if part in (name, "all"):
+                found = measure(Settings(images, repeats, threads, device))
+                show(name, found)
+                rows += found
+                if file:  # after each part: a later one may fail, or take too long
+                    file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+def show(part: str, rows: Sequence[Row]) -> None:
+    """Print a part's table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{part}, threads: {rows[0].threads}, device: {rows[0].device}"
+    table = Table(
+        "", "network", "ours/s", "theirs/s", "ratio", "min..max", "of the ceiling", title=title, caption="images a second"
+    )
+    for row in rows:
+        digits = 3 if part in ("methods", "sweep") else 1
+        share = f"{row.share:.0%} {row.ceiling}" if row.share is not None else ""
+        table.add_row(
+            row.name,
+            row.network or "",
+            f"{row.ours_images_per_s:,.0f}",
+            f"{row.theirs_images_per_s:,.0f}",
+            f"{row.ratio:.{digits}f}",
+            f"{row.spread[0]:.{digits}f}..{row.spread[1]:.{digits}f}",
+            share,
+        )
+    Console(highlight=False).print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    execute(speed, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A trial that stands before one of its epochs, so that this epoch can be run again and again."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.datasets import Dataset
+from bench.pretrain import Encoder
+from bench.spec import Plan, Scalar, TrialSpec, expand_hparams
+from bench.speed.measure import Settings
+from bench.speed.networks import CLASSES, Case
+from bench.trial import Outcome, Run
+
+NOISE = 0.4
+
+
+def dataset_for(case: Case, number: int) -> Dataset:
+    """``number`` training images after the split, of classes that can be learned: a pattern each, under noise."""
+    rng = np.random.default_rng(0)
+    shape = (case.channels, case.side, case.side)
+    patterns = rng.normal(0, 60, (CLASSES, *shape))
+
+    def images(labels: np.ndarray) -> np.ndarray:
+        return (128 + patterns[labels] + rng.normal(0, 20, (len(labels), *shape))).clip(0, 255).astype(np.uint8)
+
+    train, test = np.arange(round(number / 0.9)) % CLASSES, np.arange(100) % CLASSES
+    return Dataset("patterns", images(train), train, images(test), test, tuple("abcdefghij"))
+
+
+def specification(
+    case: Case, data: Dataset, name: str, settings: Settings, changes: dict[str, Scalar], **recipe: Any
+) -> TrialSpec:
+    """The trial of a method with these hyper-parameters, on a recipe that differs from the data set's by ``recipe``."""
+    augmentation = "none" if case.side < 16 else "crop_flip"
+    recipe = {"backbone": case.backbone, "augmentation": augmentation, "learning_rate": 0.02} | recipe
+    plan = Plan(overrides=tuple(recipe.items()), threads=settings.threads, device=settings.device)
+    configurations = expand_hparams([name], {}, {key: [str(value)] for key, value in changes.items()})
+    [spec] = plan.specs(data, configurations, [NOISE], [0])
+    return spec
+
+
+class Session:
+    """All earlier epochs are trained once; ``again`` goes back to where they ended."""
+
+    def __init__(self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None) -> None:
+        self.epoch = epoch
+        self.run = Run(spec, data, encoder, lambda epochs, restart: None, None, False, Outcome({}))
+        self.method = self.run.method
+        optimizer, stage = None, None
+        for earlier in range(epoch + 1):
+            self.run.enter(earlier)
+            if optimizer is None or self.method.stage != stage:
+                stage, optimizer = self.method.stage, self.run.new_optimizer()
+            if earlier < epoch:
+                self.run.train(earlier, optimizer)
+        assert optimizer is not None
+        self.optimizer = optimizer
+        self._state = copy.deepcopy((self.method.state_dict(), optimizer.state_dict()))
+
+    @property
+    def images(self) -> int:
+        """Training images."""
+        return len(self.run.labels.train)
+
+    def rewind(self) -> None:
+        """Back to the start of the epoch."""
+        method, optimizer = copy.deepcopy(self._state)
+        self.method.load_state_dict(method)
+        self.optimizer.load_state_dict(optimizer)
+        self.run.enter(self.epoch)
+        self.method.train()
+
+    def again(self) -> dict[str, Any]:
+        """Train the epoch; its record."""
+        self.rewind()
+        return self.run.train(self.epoch, self.optimizer)
+
+    def forward(self) -> None:
+        """A pass of the first network over the epoch's batches that learns nothing."""
+        self.rewind()
+        with torch.no_grad(), self.method.task.autocast():
+            for batch in self.method.task.loader():
+                self.method.networks[0](batch.x)
