@@ -251,7 +251,7 @@ class _Sweep:
         return all(work.taken for work in self.work.values())
 
     def run(self) -> None:
-        os.environ.update(_RAY_ENVIRONMENT | ({} if self.resources.address else _LOCAL_RAY_ENVIRONMENT))
+        os.environ.update(_RAY_ENVIRONMENT | (_cluster_environment() if self.resources.address else _LOCAL_RAY_ENVIRONMENT))
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
@@ -572,12 +572,10 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
         if resources.address:
             _check_address(resources.address)
             try:
-                ray.init(address=resources.address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                message = str(error).splitlines()[0]
-                raise InputError(
-                    f"cannot reach the Ray cluster at {resources.address!r} ({message}): check --address"
-                ) from error
+                with _silent_libraries():
+                    ray.init(address=resources.address, **quiet)
+            except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+                raise _unreachable(resources.address, error) from error
         else:
             cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             if resources.cpus_per_trial > cpus:
@@ -614,6 +612,52 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+
+
+def _cluster_environment() -> dict[str, str]:
+    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies in the home folder.
+
+    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
+    """
+    if os.environ.get("RAY_AUTH_MODE"):
+        return {}
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not given:
+        warnings.warn(
+            "whoever reaches this cluster's ports can run code there: start it with RAY_AUTH_MODE=token (see bench/cluster), "
+            "or set RAY_AUTH_MODE=disabled to say that it is meant",
+            stacklevel=2,
+        )
+    return {"RAY_AUTH_MODE": "token" if given else "disabled"}
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """What Ray's C++ code writes to the error stream is lost: a line a second while it is refused."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _unreachable(address: str, error: Exception) -> InputError:
+    """Why a cluster that answers cannot be used."""
+    reason = " ".join(str(error).split())
+    if reason.startswith("Version mismatch"):
+        return InputError(
+            f"the Ray cluster at {address!r} runs another Ray or Python than this command ({reason}): install the same here "
+            f"and there, to the last digit"
+        )
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
+    else:
+        hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    return InputError(f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}")
 
 
 def _remove_leftovers(out: Path) -> None:
