@@ -139,6 +139,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="S",
     help="Keep a trial's state about this often.",
 )
+@click.option(
+    "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
+)
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
 @click.option(
     "--list",
@@ -192,6 +195,7 @@ def _run(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str] | None,
     dry_run: bool,
 ) -> int:
     """Returns the exit status: 0, or 1 when trials failed."""
@@ -202,8 +206,10 @@ def _run(
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.noise import check_noise, default_noise, prepare
     from bench.spec import Plan, expand_hparams
+    from bench.trackers import check_trackers
 
     # What needs no data is checked first: a typing error should not wait for a download.
+    check_trackers(track or [])
     check_dataset(dataset, image_size)
     if noise_kind:
         for rate in _rates(noise, noise_kind):
@@ -255,6 +261,7 @@ def _run(
         save_models=save_models,
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
+        track=track or [],
     )
 
 
@@ -271,6 +278,7 @@ def _sweep(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str],
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration
@@ -290,6 +298,7 @@ def _sweep(
             save_models=save_models,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
+            track=track,
         )
     if result.ran:
         console.print(

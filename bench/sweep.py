@@ -41,6 +41,7 @@ from bench.records import (
     write_atomically,
 )
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
+from bench.trackers import Trackers
 from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial
 
 #: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
@@ -160,6 +161,7 @@ def run_sweep(
     save_models: bool = False,
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
+    track: Sequence[str] = (),
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of.
 
@@ -172,9 +174,11 @@ def run_sweep(
         sweep = _Sweep(todo, dataset, out.resolve(), resources or Resources(), observer, save_models, checkpoint_seconds)
         facts = _describe(specs, command, out)
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
-        if todo:
-            _remove_leftovers(out)
-            sweep.run()
+        with contextlib.closing(Trackers(track, out)) as sweep.trackers:
+            sweep.trackers.catch_up()
+            if todo:
+                _remove_leftovers(out)
+                sweep.run()
         with contextlib.suppress(OSError):
             (out / "checkpoints").rmdir()  # if it is empty
         statuses = finished_statuses(out)
@@ -218,6 +222,7 @@ class _Sweep:
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
         self.checkpoints = out / "checkpoints"
+        self.trackers: Trackers | None = None
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
         jobs = [pretrain_job(spec) for spec in todo]
@@ -323,6 +328,8 @@ class _Sweep:
         if message["kind"] == "epochs":
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
+            if work.spec and self.trackers:
+                (self.trackers.restart if message["restart"] else self.trackers.append)(work.spec, message["epochs"])
             if message["epochs"]:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
         elif message["kind"] == "beat":
@@ -336,6 +343,8 @@ class _Sweep:
         else:
             facts = message["facts"]
             self._writer(work).finish(facts, message["samples"], message["weights"])
+            if work.spec and self.trackers:
+                self.trackers.finish(work.spec, facts)
             Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
@@ -383,7 +392,10 @@ class _Sweep:
     def _write_failure(self, work: _Work, error: str) -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        self._writer(work).finish({"schema": SCHEMA, "status": "failed", "error": error, **facts})
+        facts = {"schema": SCHEMA, "status": "failed", "error": error, **facts}
+        self._writer(work).finish(facts)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
 
     def _writer(self, work: _Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started
