@@ -218,7 +218,7 @@ def _run(
     fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
-    device, precision = _resolve_device(device, precision)
+    device, precision = _resolve_device(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
     noise_kind = noise_kind or default_noise(data)
@@ -349,11 +349,11 @@ def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, A
     return tuple(sorted(overrides.items()))
 
 
-def _resolve_device(device: str, precision: str) -> tuple[str, str]:
+def _resolve_device(device: str, precision: str, address: str | None = None) -> tuple[str, str]:
     import torch
 
     available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if device == "cuda" and not available and not address:  # a cluster's head may have none
         raise InputError("--device is cuda, but torch sees no GPU here: use --device cpu")
     if device == "auto":
         device = "cuda" if available else "cpu"

@@ -696,7 +696,8 @@ def _parallel_trials(resources: Resources, available: dict[str, float], pieces: 
         gpus = available.get("GPU", 0)
         if gpus < min(1, resources.gpus_per_trial):
             raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
-        slots = min(slots, int(gpus / resources.gpus_per_trial))
+        share = resources.gpus_per_trial  # a trial that takes a part of a GPU takes it from one
+        slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
     if slots < 1:
         raise InputError("no trial fits the cluster: lower --cpus-per-trial or --gpus-per-trial")
     return max(1, min(slots, resources.max_concurrent or slots, pieces))
