@@ -25,7 +25,7 @@ from bench.errors import InputError, unknown
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, read_trials, write_atomically
 from bench.registry import REFERENCE, display
-from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
+from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
 from bench.tables import Section, print_sections, sections, to_markdown
 
 CONFIDENCE = 0.95
@@ -41,7 +41,12 @@ _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_s
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
-_FIGURES = ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+#: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
+#: method has no such thing.
+LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
+_FEATURES = ["feature_silhouette", "feature_knn_accuracy"]
+_FIGURES = [*LEARNING, *_FEATURES]
+_FIGURES += ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
 
 _COST = f"cost_vs_{REFERENCE}"
 #: Columns of leaderboard.csv.
@@ -51,6 +56,8 @@ LEADERBOARD_COLUMNS = [
     *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
     *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+    *LEARNING,
+    *_FEATURES,
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -68,14 +75,17 @@ CONFIGURATION_COLUMNS = [
         "validation_share",
     ),
     *("device", "precision", "threads", "data_hash"),
+    *LEARNING,
+    *_FEATURES,
 ]
 
 
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
 
-    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve`` and
-    ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same objects under every rule.
+    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve``,
+    ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects under every rule;
+    without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final network's.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
@@ -135,6 +145,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
+        **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
 
@@ -145,8 +156,9 @@ def _curves(trial: Trial) -> dict[str, np.ndarray]:
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
-    curves = {"noisy_val_curve": trial.curve("noisy_val_accuracy"), "test_curve": trial.curve("test_accuracy")}
-    if trial.succeeded and not all(np.isfinite(curve).any() for curve in curves.values()):
+    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy"}
+    curves = {name: trial.curve(key) for name, key in (keys | {f"{key}_curve": key for key in LEARNING}).items()}
+    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in keys):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
     return curves
 
@@ -164,11 +176,13 @@ def _complete(trials: Iterable[dict[str, Any]]) -> None:
 
 def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     if facts["failed"]:
-        choice = Choice(1 / facts["classes"], 1 / facts["classes"], None)
+        choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
+        at = final(len(facts["test_curve"])) if choice.epoch is None else choice.epoch
+        learnt = {key: float(np.mean(facts[f"{key}_curve"][at])) for key in LEARNING}
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
-    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch}
+    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 
 
 def configurations(rows: pd.DataFrame) -> pd.DataFrame:

@@ -125,6 +125,10 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
             found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
+                if learning := learning_figure(trials, drawn):
+                    found[f"{name}-learning"] = learning, f"{title}. {LEARNING_CAPTION}"
+                if features := features_figure(trials, drawn):
+                    found[f"{name}-features"] = features, f"{title}. {FEATURES_CAPTION}"
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
             for method, configs in tried[tried["group"] == group].groupby("method"):
@@ -174,6 +178,16 @@ CURVES_CAPTION = (
     "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
     "noisy validation accuracy selects; those that would hide each other stand apart, and a thin line leads to their true "
     "place. Failed trials are left out."
+)
+LEARNING_CAPTION = (
+    "Learning from wrong labels, mean over seeds. Memorised: mislabelled training samples that the network predicts as "
+    "labelled. Labels corrected: training samples whose corrected target is highest at the true class; the dotted line is the "
+    "share of noisy labels that are right. Wrong labels found: area under the ROC curve of the clean probabilities. Only "
+    "methods that have such targets or probabilities are in the lower rows."
+)
+FEATURES_CAPTION = (
+    "How far apart the final network's features of the test images lie by true class: mean silhouette, and accuracy of the "
+    "vote of ten neighbours; mean over seeds."
 )
 SWEEP_CAPTION = (
     "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
@@ -274,6 +288,74 @@ def _curve(axes: Axes, own: pd.DataFrame, look: Look) -> tuple[float, float]:
     axes.fill_between(epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0)
     axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0)
     return epochs[selected], mean[selected]
+
+
+_LEARNING = {
+    "memorised_wrong": "Memorised (%)",
+    "label_correction_accuracy": "Labels corrected (%)",
+    "detection_auc": "Wrong labels\nfound (AUC, %)",
+}
+
+
+def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """What networks and targets make of wrong labels over epochs: a column for each noise rate, a line for each figure.
+
+    None where no record says anything of it: no truth, or no noise.
+    """
+    kinds = [key for key in _LEARNING if any(np.isfinite(curve).any() for curve in trials[f"{key}_curve"])]
+    trials = trials[[any(np.isfinite(row[f"{key}_curve"]).any() for key in kinds) for _, row in trials.iterrows()]]
+    trials = trials[trials["realised_noise_rate"] > 0]
+    if trials.empty:
+        return None
+    methods = _methods(trials, drawn)
+    rates = sorted(set(trials["noise_rate"]))
+    width = {1: COLUMN, 2: 5.2}.get(len(rates), PAGE)
+    height = 0.35 + 1.35 * len(kinds) + _legend_height(methods, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(kinds), len(rates), squeeze=False, sharex=True, sharey="row")
+    for (i, key), (j, rate) in product(enumerate(kinds), enumerate(rates)):
+        axes, here = grid[i, j], trials[trials["noise_rate"] == rate]
+        for method in reversed(methods):
+            curves = list(here.loc[here["method"] == method, f"{key}_curve"])
+            if curves and any(np.isfinite(curve).any() for curve in curves):
+                mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
+                axes.plot(np.arange(1, len(mean) + 1), mean, color=drawn[method].color, linestyle=drawn[method].line, lw=1.0)
+                axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **drawn[method].artist())
+        if key == "label_correction_accuracy":
+            axes.axhline(100 * (1 - here["realised_noise_rate"].mean()), color="0.4", linestyle=":", linewidth=0.9)
+        axes.grid(axis="y")
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if i == 0:
+            axes.set_title(_noise_title(rate, trials))
+        if i == len(kinds) - 1:
+            axes.set_xlabel("Epoch")
+        if j == 0:
+            axes.set_ylabel(_LEARNING[key])
+    figure.align_ylabels(grid[:, 0])
+    _legend(figure, methods, drawn, width)
+    return figure
+
+
+def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """Separation of the classes in feature space, a panel for each noise rate; None where no record says it."""
+    known = trials[trials["feature_silhouette"].notna() & trials["feature_knn_accuracy"].notna()]
+    if known.empty:
+        return None
+    methods = _methods(known, drawn)
+    panels = _Panels(known, 1.9, methods, share="all")
+    for axes, at_rate in panels.each():
+        means = at_rate.groupby("method")[["feature_knn_accuracy", "feature_silhouette"]].mean()
+        for method in reversed(methods):
+            if method in means.index:
+                across, up = means.loc[method]
+                axes.plot(100 * across, up, **drawn[method].artist(line=False))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.grid()
+    panels.label("Neighbours' vote, accuracy (%)", "Silhouette")
+    _legend(panels.figure, methods, drawn, panels.width, lines=False)
+    return panels.figure
 
 
 def _apart(axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]) -> np.ndarray:

@@ -75,6 +75,30 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
 
 
+def test_learning_shows_what_became_of_wrong_labels(tmp_path):
+    for seed in (0, 1):
+        memorised = {"memorised_wrong": [0.1, 0.4 + 0.2 * seed]}
+        write_trial(tmp_path, "ce", test=[0.5, 0.6], seed=seed, rate=0.3, epochs=memorised)
+        targets = {"memorised_wrong": [0.1, 0.2], "label_correction_accuracy": [0.7, 0.9]}
+        separation = {"feature_silhouette": 0.25, "feature_knn_accuracy": 0.75}
+        write_trial(tmp_path, "softmix", test=[0.5, 0.6], seed=seed, rate=0.3, epochs=targets, done=separation)
+    made = figures(*tables(tmp_path))
+    above, below = only(made, "-learning").axes  # nobody has clean probabilities: no third row
+    ends = {line.get_ydata()[-1] for line in above.lines if len(line.get_xdata()) == 2}
+    assert {round(end, 6) for end in ends} == {50, 20}, "ce's is the mean of 40 and 60"
+    curve, dotted = [line for line in below.lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(curve.get_ydata(), [70, 90])
+    np.testing.assert_allclose(dotted.get_ydata(), [70, 70])  # as many labels as are right to begin with
+    [axes] = only(made, "-features").axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines] == [(75, 0.25)]
+
+
+def test_learning_is_not_drawn_where_nobody_knows_the_truth_or_nothing_is_wrong(tmp_path):
+    write_trial(tmp_path, "ce", rate=0.0, epochs={"calibration_error": [0.1]})
+    write_trial(tmp_path, "ce", rate=0.5)
+    assert not [name for name in figures(*tables(tmp_path)) if name.endswith(("-learning", "-features"))]
+
+
 def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
     write_sweep(tmp_path)
     for rate in (0.2, 0.5):
