@@ -36,7 +36,7 @@ class Prune(Method):
     """Cross-validate, drop what is flagged, train anew."""
 
     reference_epochs = 700
-    relative_cost = 2.0
+    passes = (2, 0)  # while it cross-validates
     paper = {
         "backbone": "resnet50",
         "epochs": 700,  # 350 for cross-validation, 350 for the new network
