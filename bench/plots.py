@@ -434,8 +434,8 @@ _CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy",
 def sweep_figure(configs: pd.DataFrame) -> Figure | None:
     """Heat maps over the settings that were swept, a panel for each noise rate; None where none was.
 
-    Settings that always change together are one axis. Of more than two axes the longest two are shown, and of the others
-    the values of best score.
+    Settings that always change together are one axis. Of more than two axes those two are shown of which most
+    combinations were run, and of the others the values of best score.
 
     Args:
         configs: one method's rows of the configurations of one group, under one rule.
@@ -444,8 +444,11 @@ def sweep_figure(configs: pd.DataFrame) -> Figure | None:
     if not axes_of_sweep:
         return None
     table = configs.assign(**{key: [json.loads(text)[key] for text in configs["hparams"]] for key in axes_of_sweep.values()})
-    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))[:2]
-    x_name, y_name = names[0], names[1] if len(names) > 1 else None  # the longer one across
+    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
+    pairs = list(combinations(names, 2))
+    if pairs:  # the two of which most combinations were run
+        names = list(max(pairs, key=lambda pair: len(table[[axes_of_sweep[name] for name in pair]].drop_duplicates())))
+    x_name, y_name = names[0], names[1] if len(names) > 1 else None
     x, y = axes_of_sweep[x_name], axes_of_sweep[y_name] if y_name else None
     columns = _ordered(table[x])
     lines = _ordered(table[y]) if y else [None]

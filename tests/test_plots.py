@@ -198,6 +198,17 @@ def test_one_axis_is_a_line_of_cells(tmp_path):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "16"], "by number"
 
 
+def test_of_three_axes_the_map_shows_those_that_were_crossed(tmp_path):
+    defaults = {"softmix.k": 1, "softmix.mixture": "gmm", "softmix.scope": "batch"}
+    tried = [{"softmix.k": k, "softmix.scope": scope} for k, scope in product((1, 2), ("batch", "dataset"))]
+    for config in [*tried, {"softmix.mixture": "bmm"}]:
+        changed = {key: value for key, value in config.items() if value != defaults[key]}
+        write_trial(tmp_path, "softmix", config=changed, defaults=defaults)
+    axes = only(figures(*tables(tmp_path)), "-sweep-softmix").axes[0]
+    labels = {text.get_text() for text in [*axes.get_xticklabels(), *axes.get_yticklabels()]}
+    assert labels == {"1", "2", "batch", "dataset"}
+
+
 def test_no_sweep_no_heat_map(tmp_path):
     rows, board, tried = tables(write_sweep(tmp_path))
     assert not any("sweep" in name for name in figures(rows, board, tried))
