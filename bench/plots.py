@@ -131,6 +131,8 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                     found[f"{name}-features"] = features, f"{title}. {FEATURES_CAPTION}"
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
+            if gains := gains_figure(ranked, drawn):
+                found[f"{name}-gains"] = gains, f"{title}. {GAINS_CAPTION}"
             for method, configs in tried[tried["group"] == group].groupby("method"):
                 if sweep := sweep_figure(configs):
                     slug = re.sub(r"[^a-z0-9]+", "_", str(method))
@@ -178,6 +180,10 @@ CURVES_CAPTION = (
     "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
     "noisy validation accuracy selects; those that would hide each other stand apart, and a thin line leads to their true "
     "place. Failed trials are left out."
+)
+GAINS_CAPTION = (
+    "What wrapping adds to the test accuracy of the method that is wrapped: mean and 95 % interval of the difference, paired "
+    "over seeds, epoch and configuration of either selected by noisy validation accuracy."
 )
 LEARNING_CAPTION = (
     "Learning from wrong labels, mean over seeds. Memorised: mislabelled training samples that the network predicts as "
@@ -355,6 +361,31 @@ def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
         axes.grid()
     panels.label("Neighbours' vote, accuracy (%)", "Silhouette")
     _legend(panels.figure, methods, drawn, panels.width, lines=False)
+    return panels.figure
+
+
+def gains_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """Difference of each wrapped method to the method alone, a panel a noise rate; None where all wrap the reference."""
+    known = ranked[ranked["gain"].notna()]
+    if set(known["wraps"]) <= {REFERENCE}:
+        return None
+    methods = sorted(set(known["method"]), key=lambda method: (-known.loc[known["method"] == method, "gain"].mean(), method))
+    panels = _Panels(known, 0.4 + 0.17 * len(methods), share="x")
+    for axes, at_rate in panels.each():
+        for place, method in enumerate(reversed(methods)):
+            for _, row in at_rate[at_rate["method"] == method].iterrows():
+                interval = _interval([[row["gain"] - row["gain_ci_low"]], [row["gain_ci_high"] - row["gain"]]])
+                axes.errorbar(100 * row["gain"], place, xerr=interval, **drawn[method].artist(line=False), **_BARS)
+        axes.axvline(0, color="0.4", linewidth=0.6)
+        axes.set_yticks(range(len(methods)), reversed(methods))
+        axes.set_ylim(-0.6, len(methods) - 0.4)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.grid(axis="x")
+    for number, axes in enumerate(panels.grid.flat):
+        if number % panels.columns:
+            axes.tick_params(labelleft=False)
+    panels.label("Points gained", "")
     return panels.figure
 
 

@@ -209,6 +209,16 @@ def test_of_three_axes_the_map_shows_those_that_were_crossed(tmp_path):
     assert labels == {"1", "2", "batch", "dataset"}
 
 
+def test_gains_are_of_wrapped_methods_over_themselves_alone(tmp_path):
+    for method, accuracy in {"ce": 0.5, "elr": 0.6, "rmd+ce": 0.7, "rmd+elr": 0.75}.items():
+        for seed in (0, 1):
+            write_trial(tmp_path, method, test=[accuracy + 0.01 * seed], seed=seed)
+    [axes] = only(figures(*tables(tmp_path)), "-gains").axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["rmd+elr", "rmd"]
+    heights = {round(bar.lines[0].get_xdata()[0], 6): bar.lines[0].get_ydata()[0] for bar in axes.containers}
+    assert heights == {20: 1, 15: 0}
+
+
 def test_no_sweep_no_heat_map(tmp_path):
     rows, board, tried = tables(write_sweep(tmp_path))
     assert not any("sweep" in name for name in figures(rows, board, tried))
