@@ -209,7 +209,7 @@ SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset
 
 @pytest.mark.slow
 def test_two_nodes_with_a_token_give_the_records_of_one(tmp_path):
-    """Started by hand-made environment in a process of its own, which alone reads RAY_AUTH_MODE anew."""
+    """The cluster has a process of its own, since Ray reads RAY_AUTH_MODE once a process."""
     token = tmp_path / "token"
     token.write_text("a1" * 32)
     token.chmod(0o600)
@@ -228,7 +228,7 @@ def test_two_nodes_with_a_token_give_the_records_of_one(tmp_path):
         alone, apart = tmp_path / "alone", tmp_path / "apart"
         sweep(*SMALL, "--out", str(alone))
         text = sweep(*SMALL, "--address", address, "--out", str(apart), env=env)
-        assert "6 trials to run, 2 at a time" in text
+        assert "6 trials and 1 pretraining to run, 2 at a time" in text
         assert contents(apart) == contents(alone)
         assert json.loads((apart / "sweep.json").read_text())["parallel_trials"] == 2
         assert not (apart / "checkpoints").exists() and not (apart / ".ray-session").exists()
