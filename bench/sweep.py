@@ -130,6 +130,7 @@ class _Work:
     job: PretrainJob | None = None
     needs: str | None = None  # key of the encoder that a trial waits for
     taken: bool = False
+    deaths: int = 0  # of its workers
     over: bool = False
     writer: TrialWriter | None = None
     began: float | None = None  # when its worker took it up, by the monotonic clock
@@ -252,8 +253,8 @@ class _Sweep:
         return None
 
     @property
-    def all_taken(self) -> bool:
-        return all(work.taken for work in self.work.values())
+    def all_over(self) -> bool:
+        return all(work.over for work in self.work.values())
 
     def run(self) -> None:
         _set_environment(self.resources.address)
@@ -280,7 +281,8 @@ class _Sweep:
                 if self.fault:  # Tune has wrapped it in text
                     raise self.fault from None
                 raise
-        self.store.close()
+        with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
+            self.store.close()
 
     def _fit(self, state: Path) -> None:
         from ray import tune
@@ -303,7 +305,7 @@ class _Sweep:
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_queue(self, positions),
-                num_samples=len(items),
+                num_samples=len(items) * (MAX_FAILURES + 1),  # at most: those that Tune gives up are handed out again
                 reuse_actors=True,
                 max_concurrent_trials=self.parallel,
                 trial_name_creator=lambda trial: trial.trial_id,
@@ -359,15 +361,23 @@ class _Sweep:
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
     def lost(self, work: _Work) -> None:
-        """A worker was lost, and the work goes to another one."""
-        if self.observer and not work.over:
+        """A worker was lost, and Tune gives the work to another one."""
+        if work.over:
+            return
+        work.deaths += 1
+        work.began = None
+        if self.observer:
             self.observer.lost(work.key, work.label)
 
     def died(self, work: _Work) -> None:
-        """A worker was lost more often than is answered by trying again."""
+        """Tune has given the work up: its workers died too often, or one did between two trials, which Tune never forgives."""
         if work.over:
             return
-        error = f"the worker process died {MAX_FAILURES + 1} times (killed, or out of memory)"
+        if work.deaths < MAX_FAILURES:
+            self.lost(work)
+            work.taken = False
+            return
+        error = f"the worker process died {work.deaths + 1} times (killed, or out of memory)"
         if work.spec:
             self._write_failure(work, error)
         self._end(work, "failed", error, 0.0)
@@ -550,7 +560,7 @@ def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
         def suggest(self, trial_id: str) -> Any:
             work = sweep.next()
             if work is None:
-                return Searcher.FINISHED if sweep.all_taken else None
+                return Searcher.FINISHED if sweep.all_over else None
             return {"item": positions[work.key], "encoder": sweep.encoders[work.needs] if work.needs else None}
 
         def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
