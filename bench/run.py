@@ -146,6 +146,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="S",
     help="Keep a trial's state about this often.",
 )
+@click.option(
+    "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
+)
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
 @click.option(
     "--list",
@@ -201,6 +204,7 @@ def _run(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str] | None,
     dry_run: bool,
 ) -> int:
     """Returns the exit status: 0, or 1 when trials failed."""
@@ -212,9 +216,11 @@ def _run(
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
     from bench.spec import Plan, expand_hparams
+    from bench.trackers import check_trackers
 
     keep_library_caches()
     # What needs no data is checked first: a typing error should not wait for a download.
+    check_trackers(track or [])
     check_dataset(dataset, image_size)
     if noise_kind:
         for rate in _rates(noise, noise_kind):
@@ -223,7 +229,7 @@ def _run(
     fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
-    device, precision = _resolve_device(device, precision)
+    device, precision = _resolve_device(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
     noise_kind = noise_kind or default_noise(data)
@@ -264,6 +270,7 @@ def _run(
         save_models=save_models,
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
+        track=track or [],
     )
 
 
@@ -278,6 +285,7 @@ def _sweep(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str],
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration
@@ -297,6 +305,7 @@ def _sweep(
             save_models=save_models,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
+            track=track,
         )
     if result.ran:
         console.print(
@@ -347,11 +356,11 @@ def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, A
     return tuple(sorted(overrides.items()))
 
 
-def _resolve_device(device: str, precision: str) -> tuple[str, str]:
+def _resolve_device(device: str, precision: str, address: str | None = None) -> tuple[str, str]:
     import torch
 
     available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if device == "cuda" and not available and not address:  # a cluster's head may have none
         raise InputError("--device is cuda, but torch sees no GPU here: use --device cpu")
     if device == "auto":
         device = "cuda" if available else "cpu"

@@ -42,6 +42,7 @@ from bench.records import (
 )
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
 from bench.storage import Store
+from bench.trackers import Trackers
 from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial
 
 #: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
@@ -168,6 +169,7 @@ def run_sweep(
     save_models: bool = False,
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
+    track: Sequence[str] = (),
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of.
 
@@ -180,9 +182,11 @@ def run_sweep(
         sweep = _Sweep(todo, dataset, out.resolve(), resources or Resources(), observer, save_models, checkpoint_seconds)
         facts = _describe(specs, command, out)
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
-        if todo:
-            _remove_ray_session(out)
-            sweep.run()
+        with contextlib.closing(Trackers(track, out)) as sweep.trackers:
+            sweep.trackers.catch_up()
+            if todo:
+                _remove_ray_session(out)
+                sweep.run()
         statuses = finished_statuses(out)
         result = SweepResult(
             statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
@@ -224,6 +228,7 @@ class _Sweep:
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
         self.running: dict[str, Any] = {}  # key -> Tune's trial
+        self.trackers: Trackers | None = None
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
         jobs = [pretrain_job(spec) for spec in todo]
@@ -257,7 +262,7 @@ class _Sweep:
         return all(work.over for work in self.work.values())
 
     def run(self) -> None:
-        _set_environment(self.resources.address)
+        os.environ.update(_RAY_ENVIRONMENT | (_cluster_environment() if self.resources.address else _LOCAL_RAY_ENVIRONMENT))
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
@@ -340,6 +345,8 @@ class _Sweep:
         if message["kind"] == "epochs":
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
+            if work.spec and self.trackers:
+                (self.trackers.restart if message["restart"] else self.trackers.append)(work.spec, message["epochs"])
             if message["epochs"]:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
         elif message["kind"] == "began":
@@ -357,6 +364,8 @@ class _Sweep:
         else:
             facts = message["facts"]
             self._writer(work).finish(facts, message["samples"], message["weights"])
+            if work.spec and self.trackers:
+                self.trackers.finish(work.spec, facts)
             self._checkpoint(work).remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
@@ -443,7 +452,10 @@ class _Sweep:
     def _write_failure(self, work: _Work, error: str, status: str = "failed") -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        self._writer(work).finish({"schema": SCHEMA, "status": status, "error": error, **facts})
+        facts = {"schema": SCHEMA, "status": status, "error": error, **facts}
+        self._writer(work).finish(facts)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
 
     def _writer(self, work: _Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started
@@ -634,14 +646,6 @@ def _kill(trial: Any) -> None:
         ray.kill(worker)
 
 
-def _set_environment(address: str | None) -> None:
-    os.environ.update(_RAY_ENVIRONMENT)
-    if address is None:
-        os.environ.update(_LOCAL_RAY_ENVIRONMENT)
-    else:  # a cluster's ports are open to its network; whoever wants it without tokens says so
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
 _SESSION_PREFIX = "lnl-ray-"
 
 
@@ -691,24 +695,67 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
 def _connect(address: str, quiet: dict[str, Any]) -> None:
     """Join a cluster; Ray itself would wait for minutes where there is none."""
     import ray
-    from ray.exceptions import AuthenticationError
 
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
         if colon:
             socket.create_connection((host, int(port)), timeout=5).close()
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
-        ray.init(address=address, **quiet)
-    except AuthenticationError as error:
-        raise InputError(
-            f"the Ray cluster at {address!r} and this command do not agree on a token: put the cluster's into RAY_AUTH_TOKEN "
-            f"or ~/.ray/auth_token; for a cluster without tokens, set RAY_AUTH_MODE=disabled"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with _silent_libraries():
+            ray.init(address=address, **quiet)
     except ImportError as error:
         raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
-    except (OSError, ValueError, RuntimeError) as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot reach a Ray cluster at {address!r} ({message}): check --address") from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _cluster_environment() -> dict[str, str]:
+    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies in the home folder.
+
+    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
+    """
+    if os.environ.get("RAY_AUTH_MODE"):
+        return {}
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not given:
+        warnings.warn(
+            "whoever reaches this cluster's ports can run code there: start it with RAY_AUTH_MODE=token (see bench/cluster), "
+            "or set RAY_AUTH_MODE=disabled to say that it is meant",
+            stacklevel=2,
+        )
+    return {"RAY_AUTH_MODE": "token" if given else "disabled"}
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """What Ray's C++ code writes to the error stream is lost: a line a second while it is refused."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _unreachable(address: str, error: Exception) -> InputError:
+    """Why a cluster that answers cannot be used."""
+    reason = " ".join(str(error).split())
+    if reason.startswith("Version mismatch"):
+        return InputError(
+            f"the Ray cluster at {address!r} runs another Ray or Python than this command ({reason}): install the same here "
+            f"and there, to the last digit"
+        )
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
+    else:
+        hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    return InputError(f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}")
 
 
 @contextlib.contextmanager
@@ -748,7 +795,8 @@ def _parallel_trials(resources: Resources, available: dict[str, float], pieces: 
         gpus = available.get("GPU", 0)
         if gpus < min(1, resources.gpus_per_trial):
             raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
-        slots = min(slots, int(gpus / resources.gpus_per_trial))
+        share = resources.gpus_per_trial  # a trial that takes a part of a GPU takes it from one
+        slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
     if slots < 1:
         raise InputError("no trial fits the cluster: lower --cpus-per-trial or --gpus-per-trial")
     return max(1, min(slots, resources.max_concurrent or slots, pieces))
