@@ -42,7 +42,6 @@ def draws_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator("cpu"))
     for name in ("rand", "randn", "randint", "randperm"):
         monkeypatch.setattr(torch, name, moved(getattr(torch, name)))
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 def trial(name: str, data: Dataset, device: str, epochs: int = 1) -> list[dict]:
