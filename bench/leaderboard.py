@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from scipy import stats
 
+from bench.analysis import analyse, analysis_sections
 from bench.errors import InputError, unknown
+from bench.latex import to_latex
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, read_trials, write_atomically
 from bench.registry import REFERENCE, display
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
+from bench.statistics import half_width, paired_differences
 from bench.tables import Section, print_sections, sections, to_markdown
-
-CONFIDENCE = 0.95
 
 #: In place of a reference: compare with no method.
 NO_REFERENCE = "none"
@@ -203,12 +203,6 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
-    """Half the 95 % t interval of a mean over ``seeds``; missing where there is one seed."""
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (seeds - 1).where(seeds > 1))
-    return (standard_error * quantile).round(DECIMALS)
-
-
 def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
     """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and difference to ``reference``.
 
@@ -259,11 +253,9 @@ def _differences(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     baseline = rows.loc[rows["method"] == reference, [*seeds, "test_accuracy"]]
     pairs = rows[rows["method"] != reference].merge(baseline, on=seeds, suffixes=("", "_of_reference"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_reference"]
-    found = {
-        key: paired_difference(group.to_numpy()) for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]
-    }
+    found = {key: group.to_numpy() for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]}
     index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
-    return pd.DataFrame(list(found.values()), index, list(_DIFFERENCE), dtype=float)
+    return pd.DataFrame(paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float)
 
 
 _DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds")
@@ -271,22 +263,6 @@ _DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "p
 
 def _no_keys() -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([[], [], []], names=["cell", "rule", "method"])
-
-
-def paired_difference(differences: np.ndarray) -> tuple[float, float, float, float, int]:
-    """Mean of the differences (S,), the ends of its 95 % t interval, the p value of the paired t test, and S.
-
-    One pair has no interval and no p value: NaN. Differences that are all equal have an interval of no width.
-    """
-    differences = np.round(differences, DECIMALS)
-    mean = float(differences.mean())
-    if len(differences) < 2 or np.isnan(mean):
-        return mean, np.nan, np.nan, np.nan, len(differences)
-    if np.ptp(differences) == 0:  # the t statistic divides by their spread
-        return mean, mean, mean, float(mean == 0), len(differences)
-    test = stats.ttest_1samp(differences, 0.0)
-    interval = test.confidence_interval(CONFIDENCE)
-    return mean, float(interval.low), float(interval.high), float(test.pvalue), len(differences)
 
 
 @dataclass(frozen=True)
@@ -303,7 +279,7 @@ class Report:
 
 
 def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE) -> Report:
-    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md`` and ``plots/`` from the records alone.
+    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md`` and the rest of FILES from the records alone.
 
     Raises:
         InputError: where ``folders`` hold no records, or none of ``reference``.
@@ -314,12 +290,17 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     found = sections(rows, board, None if reference == NO_REFERENCE else display(reference))
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
-    figures = write_plots(chosen_rows(rows, board), board, tried, out_dir / "plots")
+    chosen = chosen_rows(rows, board)
+    figures = write_plots(chosen, board, tried, out_dir / "plots")
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
+    analysis = analyse(rows, chosen, board, tried)
     contents = {
         "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
         "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
+        "leaderboard.tex": to_latex(board).encode(),
+        "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
+        **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)

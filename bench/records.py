@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from bench.errors import InputError
 
@@ -152,6 +153,10 @@ def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     lines = path.read_bytes().splitlines()
+    with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
+        if len(epochs := orjson.loads(b"[" + b",".join(lines) + b"]")) == len(lines):
+            yield from epochs
+            return
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)
@@ -163,7 +168,7 @@ def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return orjson.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
 
@@ -179,7 +184,7 @@ def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Folder and done.json of every trial that is over; a torn one counts as not over, with a warning."""
     for path in sorted((sweep / "trials").glob("*/done.json")):
         try:
-            done = json.loads(path.read_bytes())
+            done = orjson.loads(path.read_bytes())
             if done["status"] not in COMPLETED + RETRIED:
                 raise ValueError
         except (ValueError, KeyError, TypeError):

@@ -69,7 +69,7 @@ def sections(rows: pd.DataFrame, board: pd.DataFrame, reference: str | None) -> 
     found = []
     for (name, group), setup in zip(groups, setups, strict=True):
         ranked = group[group["rule"] == DEFAULT_RULE]
-        order = _order(ranked)
+        order = methods_in_order(ranked)
         tables = [_main_table(ranked, order), _rules_table(group, order)]
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
@@ -104,7 +104,7 @@ def _setup(group: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _order(ranked: pd.DataFrame) -> list[str]:
+def methods_in_order(ranked: pd.DataFrame) -> list[str]:
     """Methods by average rank; those that lack a noise rate come last, as their average says less."""
     by_method = ranked.groupby("method")
     summary = pd.DataFrame({"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)})
@@ -127,7 +127,7 @@ def _accuracy(row: pd.Series | None, best: bool = False, mark: str = "") -> Entr
     return Entry(f"{100 * row['mean']:.1f}{interval}", best, mark)
 
 
-def _mark(row: pd.Series) -> str:
+def mark(row: pd.Series) -> str:
     if pd.isna(row["significantly_better"]):
         return ""
     return BETTER if row["significantly_better"] else WORSE if row["significantly_worse"] else ""
@@ -152,7 +152,7 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
         entries = [Entry(method)]
         for rate in rates:
             row = found.get((DEFAULT_RULE, method, rate))
-            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, _mark(row)))
+            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, mark(row)))
         rank, cost = own["rank"].mean(), own[cost_column].mean()
         entries.append(Entry(NONE if pd.isna(rank) else f"{rank:.1f}"))
         entries.append(Entry(NONE if pd.isna(cost) else f"{cost:.1f}"))
@@ -169,7 +169,7 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     def entry(method: str, rule: str, rate: float) -> Entry:
         row = found.get((rule, method, rate))
         # What the oracle finds is no evidence, so it gets no mark.
-        return _accuracy(row, mark="" if row is None or rule == "oracle" else _mark(row))
+        return _accuracy(row, mark="" if row is None or rule == "oracle" else mark(row))
 
     lines = [
         [Entry(method), Entry(RULE_LABELS[rule]), *(entry(method, rule, rate) for rate in rates)]
@@ -282,15 +282,15 @@ def _failure_notes(trials: pd.DataFrame) -> list[str]:
     return [f"Failures: {len(failed)} of {len(trials)} trials ({kinds}), all configurations together; they count {chance}."]
 
 
-def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]]) -> str:
+def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]], title: str = "Leaderboard") -> str:
     """A page of its own.
 
     Args:
         figures: (path relative to the page, caption) of each figure.
     """
-    lines = ["# Leaderboard", ""]
+    lines = [f"# {title}", ""]
     for section in found:
-        lines += [f"## {section.title}", "", section.setup, ""]
+        lines += [f"## {section.title}", "", *([section.setup, ""] if section.setup else [])]
         for table in section.tables:
             lines += [f"**{table.caption}**", "", *_markdown_table(table), ""]
         lines += [f"- {_escaped(note)}" for note in section.notes]
