@@ -23,6 +23,7 @@ from rich.console import Console
 from bench.analysis import analyse, analysis_sections
 from bench.errors import InputError, unknown
 from bench.latex import to_latex
+from bench.page import CURVES, write_page
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, read_trials, write_atomically
 from bench.registry import REFERENCE, display
@@ -135,20 +136,23 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
+        "label_hash": noise.get("label_hash") or "",
+        "sweep": str(trial.folder.parents[1]),
         **_curves(trial),
     }
 
 
-def _curves(trial: Trial) -> dict[str, np.ndarray]:
+def _curves(trial: Trial) -> dict[str, Any]:
     if trial.succeeded and len(trial.epochs) != trial.done["epochs"]:
         raise InputError(
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
-    curves = {"noisy_val_curve": trial.curve("noisy_val_accuracy"), "test_curve": trial.curve("test_accuracy")}
+    everything = {name: trial.curve(name) for name in CURVES}
+    curves = {"noisy_val_curve": everything["noisy_val_accuracy"], "test_curve": everything["test_accuracy"]}
     if trial.succeeded and not all(np.isfinite(curve).any() for curve in curves.values()):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
-    return curves
+    return curves | {"curves": everything}
 
 
 def _complete(trials: Iterable[dict[str, Any]]) -> None:
@@ -279,7 +283,7 @@ class Report:
 
 
 def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE) -> Report:
-    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md`` and the rest of FILES from the records alone.
+    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
 
     Raises:
         InputError: where ``folders`` hold no records, or none of ``reference``.
@@ -301,6 +305,7 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
         "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
         **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
+        "index.html": write_page(rows, chosen, board, found),
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)

@@ -1,7 +1,8 @@
 """Leaderboards for people: the same tables as Markdown and in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,8 @@ def _accuracy(row: pd.Series | None, best: bool = False, mark: str = "") -> Entr
     return Entry(f"{100 * row['mean']:.1f}{interval}", best, mark)
 
 
-def mark(row: pd.Series) -> str:
+def mark(row: Mapping[str, Any]) -> str:
+    """Whether the method is better or worse than the reference, as the tables show it."""
     if pd.isna(row["significantly_better"]):
         return ""
     return BETTER if row["significantly_better"] else WORSE if row["significantly_worse"] else ""
