@@ -23,9 +23,10 @@ from rich.console import Console
 from bench.analysis import analyse, analysis_sections
 from bench.errors import InputError, unknown
 from bench.latex import to_latex
+from bench.merge import merged
 from bench.page import CURVES, write_page
 from bench.plots import FORMATS, write_plots
-from bench.records import Trial, read_trials, write_atomically
+from bench.records import Trial, write_atomically
 from bench.registry import REFERENCE, display
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
 from bench.statistics import half_width, paired_differences
@@ -75,27 +76,23 @@ CONFIGURATION_COLUMNS = [
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
 
-    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve`` and
-    ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same objects under every rule.
+    A trial that several folders hold counts once, as ``bench.merge`` says. ``test_curve`` and ``noisy_val_curve`` are
+    the accuracies over epochs, (E,) arrays, the same objects under every rule, and ``curves`` all that the page shows.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    trials: dict[str, dict[str, Any]] = {}
-    for folder in folders:
-        for trial in read_trials(folder):
-            if trial.id not in trials or (trial.succeeded and trials[trial.id]["failed"]):
-                try:
-                    trials[trial.id] = _facts(trial)
-                except (KeyError, TypeError, AttributeError) as error:
-                    raise InputError(
-                        f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
-                    ) from error
+    trials: list[dict[str, Any]] = []
+    for trial in merged(folders):
+        try:
+            trials.append(_facts(trial))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
     if not trials:
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
-    _complete(trials.values())
-    rows = [facts | _selected(facts, rule) for facts in trials.values() for rule in RULES]
+    _complete(trials)
+    rows = [facts | _selected(facts, rule) for facts in trials for rule in RULES]
     return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
 
 

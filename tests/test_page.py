@@ -156,7 +156,7 @@ def test_sorting_by_mouse_and_by_keyboard(tab):
     first.locator("[tabindex='0'], [role=button]").first.focus()
     tab.keyboard.press("Enter")
     tab.wait_for_selector("#board th[aria-sort=ascending]:has-text('Method')")
-    assert methods(tab) == sorted(methods(tab))
+    assert [name for name in methods(tab) if name != HOSTILE] == ["ce", "elr", "gce"]
 
 
 @pytest.mark.browser
