@@ -43,7 +43,7 @@ def report(folders: tuple[Path, ...], out: Path | None, reference: str, compare:
         click.echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
     write_report(folders, out, reference).print(console)
-    click.echo(f"results are in {out}: index.html, leaderboard.md, .csv and .tex, analysis.md, configs.csv, plots/")
+    click.echo(f"results are in {out}: index.html, leaderboard.md, analysis.md, plots/")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -300,7 +300,7 @@ def _sweep(
         console.print("nothing was missing: every trial is on record")
     report = write_report([out], out, reference=reference)
     report.print(console)
-    console.print(f"results are in {out}: index.html, leaderboard.md, .csv and .tex, analysis.md, configs.csv, plots/", soft_wrap=True)
+    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md, plots/", soft_wrap=True)
     if result.missing:
         console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
     if result.failures:
