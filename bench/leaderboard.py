@@ -279,7 +279,7 @@ class Report:
         print_sections(console, self.sections)
 
 
-def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE) -> Report:
+def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE, plots: bool = True) -> Report:
     """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
 
     Raises:
@@ -292,7 +292,7 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
     chosen = chosen_rows(rows, board)
-    figures = write_plots(chosen, board, tried, out_dir / "plots")
+    figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else {}
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
     analysis = analyse(rows, chosen, board, tried)
     contents = {
@@ -308,8 +308,8 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
         write_atomically(out_dir / name, content)
     for name, kind in product(before - set(figures), FORMATS):  # of an earlier report, which shows other records
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
-    plots = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
-    return Report(board, found, [*(out_dir / name for name in contents), *plots])
+    drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
+    return Report(board, found, [*(out_dir / name for name in contents), *drawn])
 
 
 def _figures_of(page: Path) -> list[str]:

@@ -544,6 +544,14 @@ def test_report_command(tmp_path):
     assert "softmix" in result.stdout and (tmp_path / "out" / "leaderboard.csv").exists()
 
 
+def test_without_plots_there_are_none_and_none_is_linked(tmp_path):
+    fabricate_sweep(tmp_path)
+    write_report([tmp_path], tmp_path / "out")
+    files = write_report([tmp_path], tmp_path / "out", plots=False).files
+    assert not list((tmp_path / "out" / "plots").iterdir()) and not any(path.parent.name == "plots" for path in files)
+    assert "![" not in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
 def test_report_command_names_the_fix(tmp_path):
     result = run_report(tmp_path)
     assert result.returncode == 2 and result.stdout == ""
