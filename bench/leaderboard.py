@@ -24,11 +24,11 @@ from bench.analysis import analyse, analysis_sections
 from bench.errors import InputError, unknown
 from bench.latex import to_latex
 from bench.merge import merged
-from bench.page import CURVES, write_page
+from bench.page import write_page
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, write_atomically
 from bench.registry import REFERENCE, display
-from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
+from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
 from bench.statistics import half_width, paired_differences
 from bench.tables import Section, print_sections, sections, to_markdown
 
@@ -42,8 +42,16 @@ _SEEDS = ["noise_seed", "split_seed", "train_seed"]
 _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "protocol"]
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
-_ABOUT_CONFIGURATION = ["config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
-_FIGURES = ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+_ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+#: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
+#: method has no such thing.
+LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
+_FEATURES = ["feature_silhouette", "feature_knn_accuracy"]
+_FIGURES = [*LEARNING, *_FEATURES]
+_FIGURES += ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+
+#: Of a wrapper to what it wraps: mean and ends of the 95 % interval.
+GAIN = ["gain", "gain_ci_low", "gain_ci_high"]
 
 _COST = f"cost_vs_{REFERENCE}"
 #: Columns of leaderboard.csv.
@@ -53,6 +61,10 @@ LEADERBOARD_COLUMNS = [
     *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
     *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+    "wraps",
+    *GAIN,
+    *LEARNING,
+    *_FEATURES,
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -70,14 +82,17 @@ CONFIGURATION_COLUMNS = [
         "validation_share",
     ),
     *("device", "precision", "threads", "data_hash"),
+    *LEARNING,
+    *_FEATURES,
 ]
 
 
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
 
-    A trial that several folders hold counts once, as ``bench.merge`` says. ``test_curve`` and ``noisy_val_curve`` are
-    the accuracies over epochs, (E,) arrays, the same objects under every rule, and ``curves`` all that the page shows.
+    A trial that several folders hold counts once, as ``bench.merge`` says. ``test_curve``, ``noisy_val_curve`` and those of
+    ``LEARNING`` are figures over epochs, (E,) arrays, the same objects under every rule; without ``_curve`` in its name a
+    figure is that of the rule's epoch. Separation of features is the final network's.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
@@ -114,6 +129,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "group": json.dumps(group, sort_keys=True),
         "cell": json.dumps(group | {"noise_rate": rate}, sort_keys=True),
         "method": display(spec["method"]),
+        "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
         "config": config,
         "is_default": not config,
         # The recipe too: under "paper" it is the method's own, and not part of the cell.
@@ -135,21 +151,22 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "noisy_test": bool(done.get("noisy_test")),
         "label_hash": noise.get("label_hash") or "",
         "sweep": str(trial.folder.parents[1]),
+        **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
 
 
-def _curves(trial: Trial) -> dict[str, Any]:
+def _curves(trial: Trial) -> dict[str, np.ndarray]:
     if trial.succeeded and len(trial.epochs) != trial.done["epochs"]:
         raise InputError(
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
-    everything = {name: trial.curve(name) for name in CURVES}
-    curves = {"noisy_val_curve": everything["noisy_val_accuracy"], "test_curve": everything["test_accuracy"]}
-    if trial.succeeded and not all(np.isfinite(curve).any() for curve in curves.values()):
+    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
+    curves = {name: trial.curve(key) for name, key in (keys | {f"{key}_curve": key for key in LEARNING}).items()}
+    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
-    return curves | {"curves": everything}
+    return curves
 
 
 def _complete(trials: Iterable[dict[str, Any]]) -> None:
@@ -165,11 +182,13 @@ def _complete(trials: Iterable[dict[str, Any]]) -> None:
 
 def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     if facts["failed"]:
-        choice = Choice(1 / facts["classes"], 1 / facts["classes"], None)
+        choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
+        at = final(len(facts["test_curve"])) if choice.epoch is None else choice.epoch
+        learnt = {key: float(np.mean(facts[f"{key}_curve"][at])) for key in LEARNING}
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
-    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch}
+    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 
 
 def configurations(rows: pd.DataFrame) -> pd.DataFrame:
@@ -209,7 +228,8 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
 
     Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody. Differences are
     paired over the seeds that method and reference have in common; ``significantly_better`` means that their 95 % interval
-    lies above 0. These columns are missing where the reference is, and where fewer than two seeds are common.
+    lies above 0. These columns are missing where the reference is, and where fewer than two seeds are common. A wrapper's
+    ``gain`` is its paired difference to the method that it wraps.
 
     Args:
         rows: from ``load_rows``.
@@ -228,7 +248,10 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
     table["rank"] = place.astype("Int64").where(table["rule"] != "oracle")  # never ranked on
     table[_COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
     table["reference"] = _of_method(table, reference, "method")
-    table = table.join(_differences(chosen_rows(rows, table), reference), on=["cell", "rule", "method"])
+    chosen = chosen_rows(rows, table)
+    table = table.join(_differences(chosen.assign(baseline=reference)), on=["cell", "rule", "method"])
+    gains = _differences(chosen.assign(baseline=chosen["wraps"]))[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
+    table = table.join(gains.set_axis(GAIN, axis=1), on=["cell", "rule", "method"])
     table["paired_seeds"] = table["paired_seeds"].astype("Int64")
     known = table["diff_ci_low"].notna()
     table["significantly_better"] = (table["diff_ci_low"] > 0).astype("boolean").where(known)
@@ -248,12 +271,12 @@ def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
     return pd.Series(values.to_numpy(), table.index)
 
 
-def _differences(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Paired differences of all other methods to the reference, indexed by cell, rule and method."""
+def _differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and method."""
     seeds = ["cell", "rule", *_SEEDS]
-    baseline = rows.loc[rows["method"] == reference, [*seeds, "test_accuracy"]]
-    pairs = rows[rows["method"] != reference].merge(baseline, on=seeds, suffixes=("", "_of_reference"))
-    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_reference"]
+    others = rows[[*seeds, "method", "test_accuracy"]].rename(columns={"method": "baseline"})
+    pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
+    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_baseline"]
     found = {key: group.to_numpy() for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]}
     index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
     return pd.DataFrame(paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float)

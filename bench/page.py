@@ -56,7 +56,7 @@ def write_page(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, fo
         board: from ``leaderboard.leaderboard``, and ``found`` its sections.
     """
     trials = rows[rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
-    kept = {name: label for name, label in CURVES.items() if any(np.isfinite(c[name]).any() for c in trials["curves"])}
+    kept = {name: label for name, label in CURVES.items() if any(np.isfinite(curve).any() for curve in trials[_column(name)])}
     groups, rates = _groups(board, found)
     methods = _Numbers(board["method"])
     configs, sweeps = _Numbers(trials["hparams"]), _Numbers(trials["sweep"])
@@ -76,9 +76,7 @@ def write_page(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, fo
     data["metrics"] = [
         {"name": name, "label": label, "more": more} for name, (label, more) in METRICS.items() if name in shown
     ]
-    packed = [
-        f'<script type="text/plain" id="curve-{name}">{pack([c[name] for c in trials["curves"]])}</script>' for name in kept
-    ]
+    packed = [f'<script type="text/plain" id="curve-{name}">{pack(trials[_column(name)])}</script>' for name in kept]
     parts = {
         "uplot.css": _asset("uPlot.min.css"),
         "page.css": _asset("page.css"),
@@ -120,6 +118,11 @@ class _Numbers:
 
     def __getitem__(self, value: str) -> int:
         return self._places[value]
+
+
+def _column(name: str) -> str:
+    """Column of the trials' rows that holds a curve."""
+    return {"test_accuracy": "test_curve", "noisy_val_accuracy": "noisy_val_curve"}.get(name, f"{name}_curve")
 
 
 def _asset(name: str) -> str:
@@ -173,11 +176,8 @@ def _rows(
 
 def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:
     """Mean and half-width of each metric but accuracy, over the trials that did not fail, by cell, rule and method."""
-    table = chosen.loc[~chosen["failed"], ["cell", "rule", "method", "epoch", "curves", "cost_seconds"]].copy()
-    curves = [name for name in METRICS if name in CURVES and name != "test_accuracy"]
-    for name in curves:
-        table[name] = [_at(own[name], epoch) for own, epoch in zip(table["curves"], table["epoch"], strict=True)]
-    grouped = table.groupby(["cell", "rule", "method"])[[*curves, "cost_seconds"]]
+    others = [name for name in METRICS if name != "test_accuracy"]
+    grouped = chosen[~chosen["failed"]].groupby(["cell", "rule", "method"])[others]
     mean, spread, count = grouped.mean(), grouped.sem(), grouped.count()
     found: dict[Any, dict[str, list[float | None]]] = {}
     for name in mean.columns:
@@ -185,13 +185,6 @@ def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:
         for key in mean.index[mean[name].notna()]:
             found.setdefault(key, {})[name] = [_short(mean.at[key, name]), _short(half.at[key])]
     return found
-
-
-def _at(curve: np.ndarray, epoch: float) -> float:
-    """Its value where a rule takes accuracy: at the epoch, or over the final tenth where it picks none."""
-    if np.isfinite(epoch):
-        return float(curve[int(epoch)])
-    return float(curve[-max(1, len(curve) // 10) :].mean())
 
 
 def _trials(
@@ -214,7 +207,7 @@ def _trials(
         "seeds": trials[SEEDS].to_numpy().tolist(),
         "status": list(trials["status"]),
         "seconds": [_short(value, 2) for value in trials["cost_seconds"]],
-        "epochs": [len(curves["test_accuracy"]) for curves in trials["curves"]],
+        "epochs": [len(curve) for curve in trials["test_curve"]],
         "accuracy": {rule: [_short(value) for value in own["test_accuracy"]] for rule, own in by_rule.items()},
         "epoch": {rule: [_short(value) for value in own["epoch"]] for rule, own in by_rule.items()},
     }

@@ -139,6 +139,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="S",
     help="Keep a trial's state about this often.",
 )
+@click.option(
+    "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
+)
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
 @click.option(
     "--list",
@@ -192,6 +195,7 @@ def _run(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str] | None,
     dry_run: bool,
 ) -> int:
     """Returns the exit status: 0, or 1 when trials failed."""
@@ -202,8 +206,10 @@ def _run(
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.noise import check_noise, default_noise, prepare
     from bench.spec import Plan, expand_hparams
+    from bench.trackers import check_trackers
 
     # What needs no data is checked first: a typing error should not wait for a download.
+    check_trackers(track or [])
     check_dataset(dataset, image_size)
     if noise_kind:
         for rate in _rates(noise, noise_kind):
@@ -212,7 +218,7 @@ def _run(
     fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
-    device, precision = _resolve_device(device, precision)
+    device, precision = _resolve_device(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
     noise_kind = noise_kind or default_noise(data)
@@ -255,6 +261,7 @@ def _run(
         save_models=save_models,
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
+        track=track or [],
     )
 
 
@@ -271,6 +278,7 @@ def _sweep(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str],
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration
@@ -290,6 +298,7 @@ def _sweep(
             save_models=save_models,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
+            track=track,
         )
     if result.ran:
         console.print(
@@ -340,11 +349,11 @@ def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, A
     return tuple(sorted(overrides.items()))
 
 
-def _resolve_device(device: str, precision: str) -> tuple[str, str]:
+def _resolve_device(device: str, precision: str, address: str | None = None) -> tuple[str, str]:
     import torch
 
     available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if device == "cuda" and not available and not address:  # a cluster's head may have none
         raise InputError("--device is cuda, but torch sees no GPU here: use --device cpu")
     if device == "auto":
         device = "cuda" if available else "cpu"
@@ -394,7 +403,7 @@ def _card(method: str) -> str:
         return f"[broken: {error}]"
     networks = f"{found.networks} network{'s' * (found.networks > 1)}" if found.networks else "wraps another"
     reads = f"; can read the {' and '.join(found.reads).replace('_', ' ')}" if found.reads else ""
-    return f"{found.summary} [{networks}, cost {found.cost}{reads}; {found.lines} lines]"
+    return f"{found.summary} [{networks}, passes {found.passes}{reads}; {found.lines} lines]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,8 @@ def sections(rows: pd.DataFrame, board: pd.DataFrame, reference: str | None) -> 
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
         tables = [_main_table(ranked, order), _rules_table(group, order)]
+        if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
+            tables.append(_gain_table(group, order))
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
         first = group.iloc[0]
@@ -179,6 +182,24 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
         for rule in RULES
     ]
     return Table(OTHER_RULES, ["Method", "Rule", *map(rate_title, rates)], lines)
+
+
+def _gain_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
+    rates, found = _rates(group), _by_rate(group)
+    lines = []
+    for method, rule in product(order, RULES):
+        rows = [found.get((rule, method, rate)) for rate in rates]
+        if rule != "oracle" and any(row is not None and pd.notna(row["gain"]) for row in rows):
+            lines.append([Entry(method), Entry(RULE_LABELS[rule]), *map(_gain, rows)])
+    caption = "What wrapping adds: points of test accuracy over the method that is wrapped, with the 95 % interval"
+    return Table(caption, ["Method", "Rule", *map(rate_title, rates)], lines)
+
+
+def _gain(row: pd.Series | None) -> Entry:
+    if row is None or pd.isna(row["gain"]):
+        return Entry(NONE)
+    interval = "" if pd.isna(row["gain_ci_low"]) else f" ({100 * row['gain_ci_low']:+.1f} to {100 * row['gain_ci_high']:+.1f})"
+    return Entry(f"{100 * row['gain']:+.1f}{interval}")
 
 
 def _configuration_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:

@@ -29,7 +29,7 @@ class CoTeaching(Method):
 
     num_networks = 2
     reference_epochs = 200
-    relative_cost = 2.0
+    passes = (2, 0)  # each network sees the batch once: what it selects by is what it learns from
     paper = {
         "epochs": 200,
         "augmentation": "none",
