@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.leaderboard import load_rows, to_csv
+from bench.leaderboard import load_rows
 from bench.records import write_atomically
 from bench.selection import DEFAULT_RULE, RULES
 from bench.statistics import CONFIDENCE, ORACLE, SEEDS, holm, paired_differences
-from bench.tables import NONE, Entry, Section, Table, rate_title, to_markdown
+from bench.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_markdown
 
 _CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "noise_rate", "protocol"]
 _CELL += ["validation_share", "recipe"]

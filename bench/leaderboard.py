@@ -30,7 +30,7 @@ from bench.records import Trial, write_atomically
 from bench.registry import REFERENCE, display
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
 from bench.statistics import half_width, paired_differences
-from bench.tables import Section, print_sections, sections, to_markdown
+from bench.tables import Section, print_sections, sections, to_csv, to_markdown
 
 #: In place of a reference: compare with no method.
 NO_REFERENCE = "none"
@@ -339,12 +339,6 @@ def _figures_of(page: Path) -> list[str]:
     """Names of the figures that an earlier report shows."""
     text = page.read_text(errors="replace") if page.exists() else ""
     return re.findall(r"\]\(plots/([\w-]+)\.png\)", text)
-
-
-def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
-    """The table as CSV; equal records give equal bytes."""
-    table = table[list(columns)].replace({"noise_rate": UNKNOWN_RATE}, np.nan)
-    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
 
 
 def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:

@@ -132,7 +132,6 @@ def _asset(name: str) -> str:
 def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
     """Groups as the page lists them, and for each cell the numbers of its group and of its noise rate there."""
     groups, cells = [], {}
-    facets = [name for name in ("dataset", "noise_kind", "protocol", "track") if name in board.columns]
     for number, ((_, own), section) in enumerate(zip(board.groupby("group", sort=False), found, strict=True)):
         rates = sorted(set(own["noise_rate"]))
         groups.append(
@@ -140,7 +139,7 @@ def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[st
                 "title": section.title,
                 "setup": section.setup,
                 "notes": section.notes,
-                "facets": {name: str(own.iloc[0][name]) for name in facets},
+                "facets": {name: str(own.iloc[0][name]) for name in ("dataset", "noise_kind", "protocol")},
                 "rates": [rate_title(rate) for rate in rates],
             }
         )
@@ -163,6 +162,7 @@ def _rows(
                 "rule": row["rule"],
                 "method": methods[row["method"]],
                 "config": configs[row["hparams"]],
+                "track": row.get("track") or "",  # tuned, within a budget and so on, where a sweep has such rows
                 "seeds": row["seeds"],
                 "failures": row["failures"],
                 "privileges": row["privileges"].replace(",", ", "),

@@ -173,7 +173,7 @@ def test_filtering(tab):
 
 @pytest.mark.browser
 def test_switching_rule_noise_and_metric(tab):
-    assert column(tab, 2)[:2] == ["78.5", "58.5"]
+    assert column(tab, 2)[:2] == ["78.5", "58.5"] and not tab.is_visible("#track"), "there is one track"
     tab.select_option("#rule", "oracle")
     assert "not for ranking" in tab.inner_text("#warning")
     assert "Average rank" not in tab.inner_text("#board thead") and column(tab, 2)[methods(tab).index("elr")] == "88.0"
@@ -184,6 +184,22 @@ def test_switching_rule_noise_and_metric(tab):
     assert column(tab, 2)[methods(tab).index("elr")] == "42.3", "(58 + 59 + a failure at chance) / 3"
     tab.select_option("#metric", "cost_seconds")
     assert column(tab, 2) == sorted(column(tab, 2), key=float), "the cheapest first"
+
+
+@pytest.mark.browser
+def test_switching_track(browser, tmp_path):
+    rows = load_rows([write_sweep(tmp_path)])
+    board = leaderboard(rows)
+    found = sections(rows, board, "ce")
+    board["track"] = ["tuned" if method == "elr" else "" for method in board["method"]]
+    (tmp_path / "index.html").write_bytes(write_page(rows, chosen_rows(rows, board), board, found))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.locator("#track option").all_inner_texts() == ["all", "default", "tuned"] and len(methods(tab)) == 4
+    tab.select_option("#track", "tuned")
+    assert methods(tab) == ["elr"]
+    tab.close()
 
 
 @pytest.mark.browser

@@ -4,7 +4,7 @@
   const { rules, metrics, groups, methods, configs, rows, trials, sweeps } = data;
   const $ = (id) => document.getElementById(id);
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-  const NONE = "–";
+  const NONE = "–", ALL = "all";
 
   /* Okabe and Ito's colours, without the yellow, which is lost on white; black, or white, is the reference's. */
   const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BC8"];
@@ -16,7 +16,7 @@
   };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const state = { group: 0, rule: rules[0].name, metric: metrics[0].name, curve: Object.keys(data.curves)[0], rate: 0, shown: new Map(), only: null };
+  const state = { group: 0, rule: rules[0].name, metric: metrics[0].name, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, shown: new Map(), only: null };
   let board, list, chart, trialChart, opened = null;
 
   /* Curves: unpacked when first looked at, then kept. */
@@ -53,7 +53,7 @@
     const group = groups[state.group];
     const found = new Map();
     for (const row of rows) {
-      if (row.group !== state.group || row.rule !== state.rule) continue;
+      if (row.group !== state.group || row.rule !== state.rule || (state.track !== ALL && row.track !== state.track)) continue;
       if (!found.has(row.method)) found.set(row.method, { method: row.method, cells: group.rates.map(() => null), failures: 0, seeds: 0, privileges: "" });
       const own = found.get(row.method);
       const value = row.values[state.metric];
@@ -290,11 +290,11 @@
 
   /* ---- switches ---- */
   function facetNames() {
-    const names = ["dataset", "noise_kind", "protocol", "track", "setup"];
+    const names = ["dataset", "noise_kind", "protocol", "setup"];
     return names.filter((name) => new Set(groups.map((group) => facet(group, name))).size > 1);
   }
   const facet = (group, name) => (name === "setup" ? group.setup : group.facets[name] ?? "");
-  const LABELS = { dataset: "Data set", noise_kind: "Noise", protocol: "Recipe", track: "Track", setup: "Setting" };
+  const LABELS = { dataset: "Data set", noise_kind: "Noise", protocol: "Recipe", setup: "Setting" };
 
   function showFacets() {
     const names = facetNames();
@@ -350,6 +350,10 @@
   fill($("rule"), rules.map(({ name, ranks }) => [name, ranks ? name : `${name} (not for ranking)`]), state.rule);
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
   fill($("curve"), Object.entries(data.curves), state.curve);
+  const tracks = [...new Set(rows.map((row) => row.track))];
+  fill($("track"), [[ALL, ALL], ...tracks.map((track) => [track, track || "default"])], ALL);
+  $("track").parentElement.hidden = tracks.length < 2;
+  $("track").addEventListener("change", () => { state.track = $("track").value; showBoard(); showCurves(); });
   $("rule").addEventListener("change", () => { state.rule = $("rule").value; everything(); });
   $("metric").addEventListener("change", () => { state.metric = $("metric").value; showBoard(); });
   $("curve").addEventListener("change", () => { state.curve = $("curve").value; showCurves(); });
