@@ -185,8 +185,9 @@ def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
         choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
-        at = final(len(facts["test_curve"])) if choice.epoch is None else choice.epoch
-        learnt = {key: float(np.mean(facts[f"{key}_curve"][at])) for key in LEARNING}
+        at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
+        values = {key: facts[f"{key}_curve"][at] for key in LEARNING}
+        learnt = {key: float(value if choice.epoch is not None else value.mean()) for key, value in values.items()}
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
     return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 

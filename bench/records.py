@@ -152,11 +152,13 @@ def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
     """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
     if not path.exists():
         return
-    lines = path.read_bytes().splitlines()
+    content = path.read_bytes().rstrip()
     with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
-        if len(epochs := orjson.loads(b"[" + b",".join(lines) + b"]")) == len(lines):
+        epochs = orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
+        if len(epochs) == content.count(b"\n") + 1:
             yield from epochs
             return
+    lines = content.splitlines()
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)

@@ -22,14 +22,14 @@
   /* Curves: unpacked when first looked at, then kept. */
   const starts = [0];
   for (const epochs of trials.epochs) starts.push(starts[starts.length - 1] + epochs);
-  const curves = {};
+  const curves = {}, ready = {};
   const unpack = (name) => (curves[name] ??= (async () => {
     const text = atob($(`curve-${name}`).textContent);
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     const view = new DataView(await new Response(stream).arrayBuffer());
-    return Uint16Array.from({ length: view.byteLength / 2 }, (_, i) => view.getUint16(2 * i, true));
+    return (ready[name] = Uint16Array.from({ length: view.byteLength / 2 }, (_, i) => view.getUint16(2 * i, true)));
   })());
   const curveOf = (all, trial) => Array.from(all.subarray(starts[trial], starts[trial + 1]), (v) => (v === 65535 ? null : v / 100));
 
@@ -152,8 +152,8 @@
     $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
-      state.metric === "test_accuracy" ? "Failed trials count at chance." : "Over trials that did not fail.", "Press a figure for its trials.",
-    ].filter(Boolean).join(" ");
+      state.metric === "test_accuracy" ? "Failed trials count at chance." : "Over trials that did not fail.",
+    ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
 
@@ -205,7 +205,7 @@
   let turn = 0;
   async function showCurves() {
     const mine = ++turn;
-    const all = await unpack(state.curve);
+    const all = ready[state.curve] ?? (await unpack(state.curve)); /* no waiting before paper */
     if (mine !== turn) return;
     const series = [], values = [];
     for (const own of current()) {
@@ -224,6 +224,7 @@
       series.push({ label: methods[own.method], stroke: color, dash });
       values.push(mean);
     }
+    $("curves-title").textContent = `While training, at ${groups[state.group].rates[state.rate]}`;
     chart = draw($("chart"), chart, series, values, `${data.curves[state.curve]} (%)`);
   }
 
@@ -398,6 +399,9 @@
     }, 100);
   });
   system.addEventListener("change", () => theme(system.matches));
+  let dark = false;
+  addEventListener("beforeprint", () => { dark = document.documentElement.dataset.theme === "dark"; theme(false); });
+  addEventListener("afterprint", () => theme(dark));
   theme(system.matches);
   pickFirst();
   showFacets();
