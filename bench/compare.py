@@ -152,7 +152,7 @@ def _paired(table: pd.DataFrame, names: tuple[str, str]) -> Section:
     ]
     if others := int(table.loc[table["rule"] == DEFAULT_RULE, "other_labels"].sum()):
         notes.append(
-            f"{others} pairs have other noisy labels, though seed and noise are the same: one side made them differently."
+            f"Pairs with other noisy labels, though seed and noise are the same: {others}. One side made them differently."
         )
     return Section("What both have", "", [Table("Paired differences", columns, lines)], notes)
 

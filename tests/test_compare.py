@@ -80,7 +80,7 @@ def test_pairs_of_other_labels_are_counted(tmp_path):
         write_trial(tmp_path / name, "ce", done={"noise": {"label_hash": name, "realised_rate": 0.5}})
     found = compare([tmp_path / "a"], [tmp_path / "b"])
     assert row_of(found.table, "ce")["other_labels"] == 1
-    assert any("1 pairs have other noisy labels" in note for note in found.sections()[0].notes)
+    assert any("other noisy labels, though seed and noise are the same: 1." in note for note in found.sections()[0].notes)
 
 
 def test_compare_command(before, after, tmp_path):

@@ -110,3 +110,8 @@ def test_a_file_that_nobody_can_place_is_named(tmp_path):
     with pytest.raises(InputError, match="columns"):
         read_published(tmp_path)
     assert read_published(tmp_path / "nowhere").empty
+
+
+def test_where_nothing_is_published_nothing_is_said(board, tmp_path):
+    table = against_published(read_published(tmp_path / "nowhere"), board)
+    assert table.empty and published_sections(table) == []
