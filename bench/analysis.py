@@ -92,7 +92,9 @@ def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
             table[table["group"] == name] for table in (found.regrets, found.agreement, found.statistics)
         )
         tables = [_regret_table(own_regrets, order), _agreement_table(own_agreement)]
-        tables += [_distance_table(own_statistics, order), _neighbour_table(own_statistics)]
+        tables += [_distance_table(own_statistics, order)]
+        neighbours = _neighbour_table(own_statistics)
+        tables += [neighbours] if neighbours.rows else []
         tables += [_budget_table(ranked), _front_table(ranked)] if ranked["cost_seconds"].notna().any() else []
         own_variance = found.variance[found.variance["group"] == name]
         tables += [_variance_table(own_variance)] if len(own_variance) else []
@@ -291,7 +293,9 @@ def published_sections(table: pd.DataFrame) -> list[Section]:
     ]
     columns = ["Data set", "Noise", "Method", "Rule", "Published", "Ours", "Difference", "Known differences", "Source"]
     tables = [Table("Published accuracy (%) beside ours by the same rule", columns, lines)] if lines else []
-    notes = [f"{len(compared)} comparisons; all {len(table)} lines are in published.csv. Not comparable, and why:"]
+    notes = [
+        f"{len(compared)} comparisons; all {len(table)} lines are in published.csv. Those that cannot be compared, and why:"
+    ]
     reasons = table[table["not_comparable"].notna()].groupby("not_comparable", sort=True)
     for reason, own in reasons:
         notes.append(f"{len(own)}: {reason}.")

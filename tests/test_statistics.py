@@ -210,6 +210,7 @@ def test_budgets_and_front_are_told_in_multiples_of_the_reference(tmp_path):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
     rows, chosen, board, tried = tables(tmp_path)
     section, *_ = analysis_sections(analyse(rows, chosen, board, tried), board)
+    assert not any("seeds" in table.caption for table in section.tables), "one seed says nothing of them"
     found = {table.caption: [[entry.text for entry in row] for row in table.rows] for table in section.tables}
     assert found["The most accurate within a budget"] == [
         ["1 × ce", "elr 60.0"],
