@@ -25,8 +25,10 @@ from bench.errors import InputError, unknown
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, read_trials, write_atomically
 from bench.registry import REFERENCE, display
+from bench.searches import SEARCH
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
 from bench.tables import Section, print_sections, sections, to_markdown
+from bench.tracks import about, arrange, search_summary
 
 CONFIDENCE = 0.95
 
@@ -41,6 +43,7 @@ _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_s
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
 _FIGURES = ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
 
 _COST = f"cost_vs_{REFERENCE}"
@@ -51,6 +54,7 @@ LEADERBOARD_COLUMNS = [
     *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
     *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+    *("track", "told", "tuned_at"),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -67,19 +71,25 @@ CONFIGURATION_COLUMNS = [
         "noise_sampling",
         "validation_share",
     ),
-    *("device", "precision", "threads", "data_hash"),
+    *("device", "precision", "threads", "data_hash", "track", "told"),
 ]
 
 
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
-    """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
+    """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
 
-    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve`` and
-    ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same objects under every rule.
+    What searches have tried is left out: see ``read_rows``. A trial that several folders hold counts once, and a success
+    counts before a failure. ``test_curve`` and ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same
+    objects under every rule.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
+    return read_rows(folders)[0]
+
+
+def read_rows(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The rows of ``load_rows``, and the facts of each trial of a search."""
     trials: dict[str, dict[str, Any]] = {}
     for folder in folders:
         for trial in read_trials(folder):
@@ -90,11 +100,17 @@ def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
                     raise InputError(
                         f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
                     ) from error
-    if not trials:
+    if not any(facts["track"] != SEARCH for facts in trials.values()):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
     _complete(trials.values())
-    rows = [facts | _selected(facts, rule) for facts in trials.values() for rule in RULES]
+    in_order = [trials[name] for name in sorted(trials)]
+    compared, searched = arrange(in_order)
+    return _rows(compared), searched
+
+
+def _rows(trials: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    rows = [facts | _selected(facts, rule) for facts in trials for rule in RULES]
     return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
 
 
@@ -135,6 +151,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
+        **about(trial),
         **_curves(trial),
     }
 
@@ -196,6 +213,7 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     table["epoch"] = grouped["epoch"].median()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
+    table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
     table["chosen"] = False
     for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
         best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))
@@ -308,17 +326,17 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     Raises:
         InputError: where ``folders`` hold no records, or none of ``reference``.
     """
-    rows = load_rows(folders)
+    rows, searched = read_rows(folders)
     board = leaderboard(rows, reference)
     tried = configurations(rows)
-    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference))
+    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference), search_summary(searched))
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
     figures = write_plots(chosen_rows(rows, board), board, tried, out_dir / "plots")
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
     contents = {
         "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
-        "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
+        "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
     }
     for name, content in contents.items():
@@ -329,6 +347,16 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     return Report(board, found, [*(out_dir / name for name in contents), *plots])
 
 
+def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """All configurations, those that a search tried below the others; of these the pick is ``chosen``, under every rule."""
+    if not searched:
+        return tried
+    found = configurations(_rows(searched))
+    picks = {(facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]}
+    keys = zip(found["cell"], found["method"], found["hparams"], strict=True)
+    return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
+
+
 def _figures_of(page: Path) -> list[str]:
     """Names of the figures that an earlier report shows."""
     text = page.read_text(errors="replace") if page.exists() else ""
@@ -337,7 +365,7 @@ def _figures_of(page: Path) -> list[str]:
 
 def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
     """The table as CSV; equal records give equal bytes."""
-    table = table[list(columns)].replace({"noise_rate": UNKNOWN_RATE}, np.nan)
+    table = table.assign(method=table["name"])[list(columns)].replace({"noise_rate": UNKNOWN_RATE}, np.nan)
     return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
 
 

@@ -30,6 +30,7 @@ class CoTeaching(Method):
     num_networks = 2
     reference_epochs = 200
     relative_cost = 2.0
+    begins = ["ramp_epochs"]
     paper = {
         "epochs": 200,
         "augmentation": "none",

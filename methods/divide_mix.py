@@ -46,6 +46,7 @@ class DivideMix(Method):
     num_networks = 2
     reference_epochs = 300
     relative_cost = 7.0
+    begins = ["warmup_epochs"]
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 300,

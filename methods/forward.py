@@ -30,6 +30,7 @@ class Forward(Method):
 
     reference_epochs = 240
     relative_cost = 1.2
+    begins = ["warmup_epochs"]
     paper = {
         "epochs": 240,
         "augmentation": "crop_flip",

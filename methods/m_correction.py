@@ -27,6 +27,7 @@ class MCorrection(Method):
     """Mixup, then mixup with dynamic bootstrapping."""
 
     relative_cost = 2.0
+    begins = ["correction_start"]
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 300,

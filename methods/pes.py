@@ -29,6 +29,7 @@ class PES(Method):
 
     reference_epochs = 200
     relative_cost = 1.3
+    begins = ["whole_epochs"]
     paper = {
         "backbone": "resnet18",
         "epochs": 200,

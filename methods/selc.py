@@ -31,6 +31,7 @@ class SELC(Method):
 
     reference_epochs = 200
     relative_cost = 1.1
+    begins = ["warmup_epochs", "turning_point"]
     paper = {
         "backbone": "resnet34",
         "epochs": 200,

@@ -30,6 +30,7 @@ class SoftMix(Method):
 
     reference_epochs = 300
     relative_cost = 1.7
+    begins = ["warmup_epochs", "correction_start"]
     axes = {"k": "k"}
     paper = {
         "backbone": "resnet34",

@@ -41,6 +41,7 @@ class Unicon(Method):
     num_networks = 2
     reference_epochs = 350
     relative_cost = 9.0
+    begins = ["warmup_epochs"]
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 350,
