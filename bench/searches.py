@@ -1,7 +1,7 @@
 """What searches are called, and how they compare configurations: all that reading their records takes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from bench import scoring
 from bench.errors import InputError
 from bench.records import unpack_classes
-from bench.selection import CLEAN_VAL, DEFAULT_RULE, check_goal
+from bench.selection import CLEAN_VAL, DEFAULT_RULE, best_configuration, check_goal
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's seeds.
 SEARCH, TUNED = "search", "tuned"
@@ -59,3 +59,15 @@ def goal_values(goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarra
 def best_value(values: np.ndarray) -> float:
     """Of a trial's curve; NaN where it has none."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+def pick(tried: Iterable[tuple[str, float, int]]) -> str:
+    """The trial whose configuration a search picks, the same in a sweep and in a report of it.
+
+    Args:
+        tried: id, best value and number of settings that differ from the method's defaults, in any order. On a tie the fewest
+            changes win: the search's first configuration.
+    """
+    ids, values, changes = zip(*sorted(tried), strict=True)
+    first = np.array(changes) == min(changes)
+    return ids[best_configuration(np.array(values), np.ones(len(ids)), first)]

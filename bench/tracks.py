@@ -15,8 +15,8 @@ import pandas as pd
 
 from bench.errors import InputError
 from bench.records import Trial, unpack_classes
-from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values
-from bench.selection import DEFAULT_RULE, best_configuration
+from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
+from bench.selection import DEFAULT_RULE
 
 #: Tracks that have a figure of their own, and would crowd the others.
 APART = ("transfer", "misspecified")
@@ -89,7 +89,8 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
         text = ", ".join([kind.track, *extra])
         picks = {}
         for cell, tried in cells.items():
-            best = tried[_best(tried)]
+            chosen = pick((facts["id"], facts["value"], len(facts["config"].split())) for facts in tried)
+            [best] = [facts for facts in tried if facts["id"] == chosen]
             picks[cell] = best
             for facts in tried:
                 searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
@@ -121,13 +122,6 @@ def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], lis
         if len({picks[other]["hparams"] for other in together}) > 1 and whole:
             found.append((cell, best))
     return found
-
-
-def _best(tried: Sequence[Facts]) -> int:
-    """Position of the pick; on a tie the search's first configuration, which differs least from the defaults."""
-    changes = np.array([len(facts["config"].split()) for facts in tried])
-    values = np.array([facts["value"] for facts in tried])
-    return best_configuration(values, np.ones(len(tried)), changes == changes.min())
 
 
 def _privileged(facts: Facts, kind: SearchKind) -> Facts:

@@ -18,9 +18,9 @@ import numpy as np
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.records import COMPLETED, RETRIED, read_begun, read_epochs
-from bench.registry import Scalar, display
-from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values
-from bench.selection import DEFAULT_RULE, best_configuration, check_goal
+from bench.registry import Scalar, changes, display
+from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
+from bench.selection import DEFAULT_RULE, check_goal
 from bench.spaces import draw
 from bench.spec import Plan, TrialSpec, relative_cost
 from bench.trial import Labels, method_for
@@ -187,11 +187,10 @@ class Search:
         self._close(self.candidates[spec.id], status, epochs, facts)
 
     def pick(self) -> dict[str, Scalar]:
-        """Hyper-parameters of the best candidate; the first configuration's on a tie."""
-        candidates = [candidate for candidate in self.candidates.values() if candidate.state == "over"]
-        first = np.array([candidate.spec.hparams == self.base.hparams for candidate in candidates])
-        values = np.array([candidate.value for candidate in candidates])
-        return candidates[best_configuration(values, np.ones(len(values)), first)].spec.hparams
+        """Hyper-parameters of the best candidate."""
+        over = {name: candidate for name, candidate in self.candidates.items() if candidate.state == "over"}
+        best = pick((name, c.value, len(changes(c.spec.method, c.spec.hparams))) for name, c in over.items())
+        return over[best].spec.hparams
 
     def _close(self, candidate: Candidate, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
         candidate.state = "over"

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import json
 import types
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bench.errors import InputError
 from bench.estimate import print_plan
 from bench.records import TrialWriter, pack_classes
 from bench.scoring import clean_validation
-from bench.searches import TUNED, SearchKind, goal_values
+from bench.searches import TUNED, SearchKind, goal_values, pick
 from bench.spaces import draw, load_space
 from bench.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
 from bench.trial import Labels, method_for, run_trial, stopped_facts
@@ -254,6 +255,11 @@ def test_transfer_uses_each_pick_at_all_rates(data):
         make(data, "elr", transfer=True)
 
 
+def test_ties_go_to_the_fewest_changes_in_whatever_order():
+    tried = [("c", 0.5, 2), ("a", 0.5, 1), ("b", 0.5, 1), ("d", 0.4, 0), ("e", float("nan"), 0)]
+    assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
+
+
 # ------------------------------------------------------------------------------------------------------------ stopping
 
 
@@ -274,7 +280,7 @@ def test_no_trial_is_stopped_in_its_last_epoch(data):
     tuning = make(data, "elr", scheduler="asha")
     first, second = tuning.next(2), tuning.next(2)
     tuning.judge(first, curve(*[0.9] * EPOCHS))
-    assert not tuning.judge(second, [{**curve(0.1)[0], "epoch": EPOCHS - 1}])
+    assert not tuning.judge(second, curve(*[0.1] * EPOCHS)), "reported at once, it has cost all that it will"
 
 
 def test_cells_are_stopped_apart(data):
@@ -290,7 +296,7 @@ def test_the_median_rule_waits_for_three_others(data):
     specs = [tuning.next(6) for _ in range(5)]
     for spec in specs[:3]:
         assert not tuning.judge(spec, curve(*[0.8] * EPOCHS))
-    assert tuning.judge(specs[3], curve(*[0.1] * EPOCHS))
+    assert tuning.judge(specs[3], curve(*[0.1] * (EPOCHS - 1)))
     assert not tuning.judge(specs[4], curve(*[0.9] * EPOCHS))
 
 
