@@ -26,7 +26,7 @@ from bench.plots import FORMATS, write_plots
 from bench.records import Trial, read_trials, write_atomically
 from bench.registry import REFERENCE, display
 from bench.searches import SEARCH
-from bench.selection import DECIMALS, RULES, Choice, best_configuration, select
+from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
 from bench.tables import Section, print_sections, sections, to_markdown
 from bench.tracks import about, arrange, search_summary
 
@@ -42,9 +42,17 @@ _SEEDS = ["noise_seed", "split_seed", "train_seed"]
 _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "protocol"]
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
-_ABOUT_CONFIGURATION = ["config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
 _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
-_FIGURES = ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+#: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
+#: method has no such thing.
+LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
+_FEATURES = ["feature_silhouette", "feature_knn_accuracy"]
+_FIGURES = [*LEARNING, *_FEATURES]
+_FIGURES += ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+
+#: Of a wrapper to what it wraps: mean and ends of the 95 % interval.
+GAIN = ["gain", "gain_ci_low", "gain_ci_high"]
 
 _COST = f"cost_vs_{REFERENCE}"
 #: Columns of leaderboard.csv.
@@ -54,6 +62,10 @@ LEADERBOARD_COLUMNS = [
     *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
     *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+    "wraps",
+    *GAIN,
+    *LEARNING,
+    *_FEATURES,
     *("track", "told", "tuned_at"),
 ]
 #: Columns of configs.csv.
@@ -71,7 +83,10 @@ CONFIGURATION_COLUMNS = [
         "noise_sampling",
         "validation_share",
     ),
-    *("device", "precision", "threads", "data_hash", "track", "told"),
+    *("device", "precision", "threads", "data_hash"),
+    *LEARNING,
+    *_FEATURES,
+    *("track", "told"),
 ]
 
 
@@ -79,8 +94,9 @@ def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
     """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
 
     What searches have tried is left out: see ``read_rows``. A trial that several folders hold counts once, and a success
-    counts before a failure. ``test_curve`` and ``noisy_val_curve`` are the accuracies over epochs, (E,) arrays, the same
-    objects under every rule.
+    counts before a failure. ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,)
+    arrays, the same objects under every rule; without ``_curve`` in its name a figure is that of the rule's epoch. Separation
+    of features is the final network's.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
@@ -132,6 +148,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "group": json.dumps(group, sort_keys=True),
         "cell": json.dumps(group | {"noise_rate": rate}, sort_keys=True),
         "method": display(spec["method"]),
+        "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
         "config": config,
         "is_default": not config,
         # The recipe too: under "paper" it is the method's own, and not part of the cell.
@@ -152,6 +169,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
         **about(trial),
+        **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
 
@@ -162,8 +180,9 @@ def _curves(trial: Trial) -> dict[str, np.ndarray]:
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
-    curves = {"noisy_val_curve": trial.curve("noisy_val_accuracy"), "test_curve": trial.curve("test_accuracy")}
-    if trial.succeeded and not all(np.isfinite(curve).any() for curve in curves.values()):
+    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy"}
+    curves = {name: trial.curve(key) for name, key in (keys | {f"{key}_curve": key for key in LEARNING}).items()}
+    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in keys):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
     return curves
 
@@ -181,11 +200,13 @@ def _complete(trials: Iterable[dict[str, Any]]) -> None:
 
 def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     if facts["failed"]:
-        choice = Choice(1 / facts["classes"], 1 / facts["classes"], None)
+        choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
+        at = final(len(facts["test_curve"])) if choice.epoch is None else choice.epoch
+        learnt = {key: float(np.mean(facts[f"{key}_curve"][at])) for key in LEARNING}
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
-    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch}
+    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 
 
 def configurations(rows: pd.DataFrame) -> pd.DataFrame:
@@ -232,7 +253,8 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
 
     Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody. Differences are
     paired over the seeds that method and reference have in common; ``significantly_better`` means that their 95 % interval
-    lies above 0. These columns are missing where the reference is, and where fewer than two seeds are common.
+    lies above 0. These columns are missing where the reference is, and where fewer than two seeds are common. A wrapper's
+    ``gain`` is its paired difference to the method that it wraps.
 
     Args:
         rows: from ``load_rows``.
@@ -251,7 +273,10 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
     table["rank"] = place.astype("Int64").where(table["rule"] != "oracle")  # never ranked on
     table[_COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
     table["reference"] = _of_method(table, reference, "method")
-    table = table.join(_differences(chosen_rows(rows, table), reference), on=["cell", "rule", "method"])
+    chosen = chosen_rows(rows, table)
+    table = table.join(_differences(chosen.assign(baseline=reference)), on=["cell", "rule", "method"])
+    gains = _differences(chosen.assign(baseline=chosen["wraps"]))[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
+    table = table.join(gains.set_axis(GAIN, axis=1), on=["cell", "rule", "method"])
     table["paired_seeds"] = table["paired_seeds"].astype("Int64")
     known = table["diff_ci_low"].notna()
     table["significantly_better"] = (table["diff_ci_low"] > 0).astype("boolean").where(known)
@@ -271,12 +296,12 @@ def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
     return pd.Series(values.to_numpy(), table.index)
 
 
-def _differences(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Paired differences of all other methods to the reference, indexed by cell, rule and method."""
+def _differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and method."""
     seeds = ["cell", "rule", *_SEEDS]
-    baseline = rows.loc[rows["method"] == reference, [*seeds, "test_accuracy"]]
-    pairs = rows[rows["method"] != reference].merge(baseline, on=seeds, suffixes=("", "_of_reference"))
-    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_reference"]
+    others = rows[[*seeds, "method", "test_accuracy"]].rename(columns={"method": "baseline"})
+    pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
+    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_baseline"]
     found = {
         key: paired_difference(group.to_numpy()) for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]
     }

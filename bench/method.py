@@ -36,8 +36,9 @@ class Method(nn.Module):
     paper: ClassVar[Mapping[str, Any]] = {}
     #: Hyper-parameters that count the epochs before the method does more than warm up (see ``grace``).
     begins: ClassVar[Sequence[str]] = ()
-    #: Rough time of an epoch, in epochs of plain cross-entropy: for the estimate of ``--dry-run`` only.
-    relative_cost: ClassVar[float] = 1.0
+    #: Passes of an average sample through the networks in an epoch of the main phase, with gradients and without: the
+    #: algorithm on paper. The harness counts the real ones; these are for estimates, and for readers.
+    passes: ClassVar[tuple[float, float]] = (1, 0)
 
     @dataclass(frozen=True)
     class HParams:
@@ -164,7 +165,7 @@ class Wrapper(Method):
     ``base.students(batch)``. The harness sets up the base before it.
     """
 
-    relative_cost = 0.0  # on top of the base's
+    passes = (0, 0)  # on top of the base's
 
     def __init__(self, hparams: Any, base: Method) -> None:
         super().__init__(hparams)

@@ -129,8 +129,14 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                 found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
+                if learning := learning_figure(trials, drawn):
+                    found[f"{name}-learning"] = learning, f"{title}. {LEARNING_CAPTION}"
+                if features := features_figure(trials, drawn):
+                    found[f"{name}-features"] = features, f"{title}. {FEATURES_CAPTION}"
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
+            if gains := gains_figure(ranked, drawn):
+                found[f"{name}-gains"] = gains, f"{title}. {GAINS_CAPTION}"
             asked = tried[(tried["group"] == group) & tried["track"].isin(["default", "given"])]
             for method, configs in asked.groupby("method"):
                 if sweep := sweep_figure(configs):
@@ -187,6 +193,20 @@ CURVES_CAPTION = (
     "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
     "noisy validation accuracy selects; those that would hide each other stand apart, and a thin line leads to their true "
     "place. Failed trials are left out."
+)
+GAINS_CAPTION = (
+    "What wrapping adds to the test accuracy of the method that is wrapped: mean and 95 % interval of the difference, paired "
+    "over seeds, epoch and configuration of either selected by noisy validation accuracy."
+)
+LEARNING_CAPTION = (
+    "Learning from wrong labels, mean over seeds. Memorised: mislabelled training samples that the network predicts as "
+    "labelled. Labels corrected: training samples whose corrected target is highest at the true class; the dotted line is the "
+    "share of noisy labels that are right. Wrong labels found: area under the ROC curve of the clean probabilities. Only "
+    "methods that have such targets or probabilities are in the lower rows."
+)
+FEATURES_CAPTION = (
+    "How far apart the final network's features of the test images lie by true class: mean silhouette, and accuracy of the "
+    "vote of ten neighbours; mean over seeds."
 )
 SWEEP_CAPTION = (
     "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
@@ -298,6 +318,99 @@ def _curve(axes: Axes, own: pd.DataFrame, look: Look) -> tuple[float, float]:
     return epochs[selected], mean[selected]
 
 
+_LEARNING = {
+    "memorised_wrong": "Memorised (%)",
+    "label_correction_accuracy": "Labels corrected (%)",
+    "detection_auc": "Wrong labels\nfound (AUC, %)",
+}
+
+
+def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """What networks and targets make of wrong labels over epochs: a column for each noise rate, a line for each figure.
+
+    None where no record says anything of it: no truth, or no noise.
+    """
+    kinds = [key for key in _LEARNING if any(np.isfinite(curve).any() for curve in trials[f"{key}_curve"])]
+    trials = trials[[any(np.isfinite(row[f"{key}_curve"]).any() for key in kinds) for _, row in trials.iterrows()]]
+    trials = trials[trials["realised_noise_rate"] > 0]
+    if trials.empty:
+        return None
+    methods = _methods(trials, drawn)
+    rates = sorted(set(trials["noise_rate"]))
+    width = {1: COLUMN, 2: 5.2}.get(len(rates), PAGE)
+    height = 0.35 + 1.35 * len(kinds) + _legend_height(methods, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(kinds), len(rates), squeeze=False, sharex=True, sharey="row")
+    for (i, key), (j, rate) in product(enumerate(kinds), enumerate(rates)):
+        axes, here = grid[i, j], trials[trials["noise_rate"] == rate]
+        for method in reversed(methods):
+            curves = list(here.loc[here["method"] == method, f"{key}_curve"])
+            if curves and any(np.isfinite(curve).any() for curve in curves):
+                mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
+                axes.plot(np.arange(1, len(mean) + 1), mean, color=drawn[method].color, linestyle=drawn[method].line, lw=1.0)
+                axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **drawn[method].artist())
+        if key == "label_correction_accuracy":
+            axes.axhline(100 * (1 - here["realised_noise_rate"].mean()), color="0.4", linestyle=":", linewidth=0.9)
+        axes.grid(axis="y")
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if i == 0:
+            axes.set_title(_noise_title(rate, trials))
+        if i == len(kinds) - 1:
+            axes.set_xlabel("Epoch")
+        if j == 0:
+            axes.set_ylabel(_LEARNING[key])
+    figure.align_ylabels(grid[:, 0])
+    _legend(figure, methods, drawn, width)
+    return figure
+
+
+def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """Separation of the classes in feature space, a panel for each noise rate; None where no record says it."""
+    known = trials[trials["feature_silhouette"].notna() & trials["feature_knn_accuracy"].notna()]
+    if known.empty:
+        return None
+    methods = _methods(known, drawn)
+    panels = _Panels(known, 1.9, methods, share="all")
+    for axes, at_rate in panels.each():
+        means = at_rate.groupby("method")[["feature_knn_accuracy", "feature_silhouette"]].mean()
+        for method in reversed(methods):
+            if method in means.index:
+                across, up = means.loc[method]
+                axes.plot(100 * across, up, **drawn[method].artist(line=False))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.grid()
+    panels.label("Neighbours' vote, accuracy (%)", "Silhouette")
+    _legend(panels.figure, methods, drawn, panels.width, lines=False)
+    return panels.figure
+
+
+def gains_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
+    """Difference of each wrapped method to the method alone, a panel a noise rate; None where all wrap the reference."""
+    known = ranked[ranked["gain"].notna()]
+    if set(known["wraps"]) <= {REFERENCE}:
+        return None
+    methods = sorted(set(known["method"]), key=lambda method: (-known.loc[known["method"] == method, "gain"].mean(), method))
+    panels = _Panels(known, 0.4 + 0.17 * len(methods), share="x")
+    for axes, at_rate in panels.each():
+        for place, method in enumerate(reversed(methods)):
+            for _, row in at_rate[at_rate["method"] == method].iterrows():
+                interval = _interval([[row["gain"] - row["gain_ci_low"]], [row["gain_ci_high"] - row["gain"]]])
+                axes.errorbar(100 * row["gain"], place, xerr=interval, **drawn[method].artist(line=False), **_BARS)
+        axes.axvline(0, color="0.4", linewidth=0.6)
+        axes.set_yticks(range(len(methods)), reversed(methods))
+        axes.set_ylim(-0.6, len(methods) - 0.4)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.grid(axis="x")
+    for number, axes in enumerate(panels.grid.flat):
+        if number % panels.columns:
+            axes.tick_params(labelleft=False)
+    panels.label("Points gained", "")
+    return panels.figure
+
+
 def _apart(axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]) -> np.ndarray:
     """The places ``x``, moved sideways by a few points where markers or intervals would hide each other.
 
@@ -374,8 +487,8 @@ _CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy",
 def sweep_figure(configs: pd.DataFrame) -> Figure | None:
     """Heat maps over the settings that were swept, a panel for each noise rate; None where none was.
 
-    Settings that always change together are one axis. Of more than two axes the longest two are shown, and of the others
-    the values of best score.
+    Settings that always change together are one axis. Of more than two axes those two are shown of which most
+    combinations were run, and of the others the values of best score.
 
     Args:
         configs: one method's rows of the configurations of one group, under one rule.
@@ -384,8 +497,11 @@ def sweep_figure(configs: pd.DataFrame) -> Figure | None:
     if not axes_of_sweep:
         return None
     table = configs.assign(**{key: [json.loads(text)[key] for text in configs["hparams"]] for key in axes_of_sweep.values()})
-    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))[:2]
-    x_name, y_name = names[0], names[1] if len(names) > 1 else None  # the longer one across
+    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
+    pairs = list(combinations(names, 2))
+    if pairs:  # the two of which most combinations were run
+        names = list(max(pairs, key=lambda pair: len(table[[axes_of_sweep[name] for name in pair]].drop_duplicates())))
+    x_name, y_name = names[0], names[1] if len(names) > 1 else None
     x, y = axes_of_sweep[x_name], axes_of_sweep[y_name] if y_name else None
     columns = _ordered(table[x])
     lines = _ordered(table[y]) if y else [None]

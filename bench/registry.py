@@ -77,7 +77,7 @@ class Card:
 
     summary: str  # with citation and year
     networks: int  # 0: those of the method that it wraps
-    cost: str  # rough time of an epoch, in epochs of plain cross-entropy; of a wrapper, on top of its base's
+    passes: str  # of an average sample in an epoch, with gradients + without; a wrapper's are on top of its base's
     reads: tuple[str, ...]  # privileges that some of its settings ask for
     lines: int  # of its file
 
@@ -93,9 +93,9 @@ def card(name: str) -> Card:
     source = _source(name)
     cls = load_method(name)
     wraps = issubclass(cls, Wrapper)
-    cost = f"+{cls.relative_cost:g}" if wraps else f"{cls.relative_cost:g}"
+    passes = " + ".join(f"{count:g}" for count in cls.passes if count)
     reads = tuple(sorted(set(re.findall(r"\boracle\.(\w+)", source))))
-    return Card(summary(name), 0 if wraps else cls.num_networks, cost, reads, len(source.splitlines()))
+    return Card(summary(name), 0 if wraps else cls.num_networks, passes, reads, len(source.splitlines()))
 
 
 def summary(name: str) -> str:

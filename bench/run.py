@@ -478,7 +478,7 @@ def _card(method: str) -> str:
         return f"[broken: {error}]"
     networks = f"{found.networks} network{'s' * (found.networks > 1)}" if found.networks else "wraps another"
     reads = f"; can read the {' and '.join(found.reads).replace('_', ' ')}" if found.reads else ""
-    return f"{found.summary} [{networks}, cost {found.cost}{reads}; {found.lines} lines]"
+    return f"{found.summary} [{networks}, passes {found.passes}{reads}; {found.lines} lines]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,10 +30,15 @@ class Choice:
     epoch: int | None  # position in the record; None where the rule picks no single epoch
 
 
+def final(epochs: int) -> slice:
+    """The last tenth of that many epochs, one at least."""
+    return slice(-max(1, epochs // 10), None)
+
+
 def last(validation: np.ndarray, test: np.ndarray) -> Choice:
     """Means over the final tenth of the epochs; configurations are still compared on noisy validation labels."""
-    final = slice(-max(1, len(test) // 10), None)
-    return Choice(float(test[final].mean()), float(validation[final].mean()), None)
+    at = final(len(test))
+    return Choice(float(test[at].mean()), float(validation[at].mean()), None)
 
 
 def noisy_val(validation: np.ndarray, test: np.ndarray) -> Choice:

@@ -44,16 +44,16 @@ STUDIES = {
         ),
     ),
     "rmd-hosts": Study(
-        "what relation distillation adds to each method that it can wrap (digits, 20, 50 and 80 %)",
-        ("--methods HOSTS --noise 0.2,0.5,0.8",),
+        "what relation distillation adds to each method that it can wrap (digits, 50 and 80 %)",
+        ("--methods HOSTS --noise 0.5,0.8",),
     ),
     "rmd-parts": Study(
         "which relation, how strong, at which temperature, over how many neighbours, with how much pretraining (digits, 50 %)",
         (
-            "--methods rmd --noise 0.5 --set rmd.weight=1,10,100 --set rmd.relation=kl,ega,rkd",
+            "--methods rmd --noise 0.5 --set rmd.weight=1,10,30,100 --set rmd.relation=kl,ega,rkd",
             "--methods rmd --noise 0.5 --temperature 0.1,0.5,1 --k 0,4,16",
             "--methods rmd --noise 0.5 --set rmd.edge_weight=0,0.3,1",
-            "--methods rmd --noise 0.5 --set rmd.pretrain_epochs=80,800",
+            "--methods rmd --noise 0.5 --set rmd.pretrain_epochs=0,80,800",
         ),
     ),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -75,6 +76,8 @@ def sections(
         order = _order(ranked)
         crowd = set(ranked.loc[ranked["track"].isin(["transfer", "misspecified"]), "method"])
         tables = [_main_table(ranked, order), _rules_table(group, [method for method in order if method not in crowd])]
+        if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
+            tables.append(_gain_table(group, order))
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
         if searches is not None and len(searches) and (own := searches[searches["group"] == name]).size:
@@ -183,6 +186,24 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
         for rule in RULES
     ]
     return Table(OTHER_RULES, ["Method", "Rule", *map(rate_title, rates)], lines)
+
+
+def _gain_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
+    rates, found = _rates(group), _by_rate(group)
+    lines = []
+    for method, rule in product(order, RULES):
+        rows = [found.get((rule, method, rate)) for rate in rates]
+        if rule != "oracle" and any(row is not None and pd.notna(row["gain"]) for row in rows):
+            lines.append([Entry(method), Entry(RULE_LABELS[rule]), *map(_gain, rows)])
+    caption = "What wrapping adds: points of test accuracy over the method that is wrapped, with the 95 % interval"
+    return Table(caption, ["Method", "Rule", *map(rate_title, rates)], lines)
+
+
+def _gain(row: pd.Series | None) -> Entry:
+    if row is None or pd.isna(row["gain"]):
+        return Entry(NONE)
+    interval = "" if pd.isna(row["gain_ci_low"]) else f" ({100 * row['gain_ci_low']:+.1f} to {100 * row['gain_ci_high']:+.1f})"
+    return Entry(f"{100 * row['gain']:+.1f}{interval}")
 
 
 def _configuration_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.errors import InputError
 from bench.records import Trial, unpack_classes
+from bench.registry import REFERENCE
 from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.selection import DEFAULT_RULE
 
@@ -95,14 +96,14 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
             for facts in tried:
                 searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
             row = {"track": kind.track, "tried": len(tried), "search": text, "method": f"{method} ({text})"}
-            compared += [facts | row | _privileged(facts, kind) for facts in _of(at, cell, best)]
+            compared += [facts | row | _host(facts, row) | _privileged(facts, kind) for facts in _of(at, cell, best)]
         for tuned_at, best in _transfers(picks, at):
             rate = "as found" if best["noise_rate"] < 0 else f"{100 * best['noise_rate']:.3g} %"
             row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": len(cells[tuned_at]), "search": text}
             row["method"] = f"{method} ({', '.join([f'{kind.track} at {rate}', *extra])})"
             for cell in picks:
                 if picks[cell]["group"] == best["group"]:
-                    compared += [facts | row | _privileged(facts, kind) for facts in _of(at, cell, best)]
+                    compared += [facts | row | _host(facts, row) | _privileged(facts, kind) for facts in _of(at, cell, best)]
     return compared, searched
 
 
@@ -122,6 +123,12 @@ def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], lis
         if len({picks[other]["hparams"] for other in together}) > 1 and whole:
             found.append((cell, best))
     return found
+
+
+def _host(facts: Facts, row: Facts) -> Facts:
+    """A wrapper gains over its host on the same track; the reference has nothing to tune."""
+    wraps = facts["wraps"]
+    return {"wraps": wraps + row["method"].removeprefix(facts["name"])} if wraps not in ("", REFERENCE) else {}
 
 
 def _privileged(facts: Facts, kind: SearchKind) -> Facts:

@@ -29,8 +29,8 @@ class CoTeaching(Method):
 
     num_networks = 2
     reference_epochs = 200
-    relative_cost = 2.0
     begins = ["ramp_epochs"]
+    passes = (2, 0)  # each network sees the batch once: what it selects by is what it learns from
     paper = {
         "epochs": 200,
         "augmentation": "none",

@@ -45,8 +45,11 @@ class DivideMix(Method):
 
     num_networks = 2
     reference_epochs = 300
-    relative_cost = 7.0
     begins = ["warmup_epochs"]
+    passes = (
+        4,
+        8,
+    )  # where half of the samples are clean: two views of each clean sample and of another, twice; labels for these
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 300,

@@ -38,7 +38,7 @@ class ELRPlus(Method):
 
     num_networks = 2
     reference_epochs = 200
-    relative_cost = 2.7
+    passes = (2, 2)  # two networks on mixed images, and the averages of both on the unmixed ones
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 200,

@@ -29,7 +29,6 @@ class Forward(Method):
     """Cross-entropy, then cross-entropy of p T with the noisy label."""
 
     reference_epochs = 240
-    relative_cost = 1.2
     begins = ["warmup_epochs"]
     paper = {
         "epochs": 240,

@@ -28,8 +28,8 @@ class PES(Method):
     """Train all, then the last parts anew, then on the confident samples."""
 
     reference_epochs = 200
-    relative_cost = 1.3
     begins = ["whole_epochs"]
+    passes = (1, 2)  # views that say of which labels it is confident
     paper = {
         "backbone": "resnet18",
         "epochs": 200,

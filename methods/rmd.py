@@ -6,7 +6,9 @@ hyper-parameter K, plug-and-play. No code or tables are public. [inferred] All f
 Frobenius losses of embedding graph alignment (EGA: Ma et al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by
 the batch size, with which EGA's grow; by default (``"kl"``) each row of relations is a distribution at ``temperature``;
 ``"rkd"`` is relational knowledge distillation's distance (Park et al., 2019), which has no node term. ``k`` keeps each row's
-k strongest relations of the teacher within the batch. Batches for the relations are drawn apart from the host's.
+k strongest relations of the teacher within the batch. Batches for the relations are drawn apart from the host's. The
+weight of 30 had the best noisy validation accuracy on digits, over noise rates 0.2, 0.5 and 0.8, of 1, 10, 30, 100 and 300,
+with "kl" and with "ega".
 """
 
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ from bench.task import Batch, Task
 class RMD(Wrapper):
     """L = L_host + weight * (L_node + edge_weight * L_edge)."""
 
-    relative_cost = 1.4
+    passes = (1, 1)  # its own batch, and the teacher on it
     axes = {"k": "k", "temperature": "temperature"}
 
     @dataclass(frozen=True)
@@ -37,21 +39,21 @@ class RMD(Wrapper):
         relation: Literal["kl", "ega", "rkd"] = "kl"
         temperature: float = 0.5  # of "kl" alone
         k: int = 0  # neighbours kept in each row of the graph; 0 keeps all; with "kl", 1 leaves nothing to compare
-        weight: float = 1.0  # losses are divided by the batch: EGA's own strength at 128 samples is 128
+        weight: float = 30.0  # EGA, which does not divide by the batch, is at 128
         edge_weight: float = 0.3
-        pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300
+        pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300; 0 takes a random encoder for a teacher
 
         def __post_init__(self) -> None:
             if self.temperature <= 0:
                 raise InputError(f"rmd.temperature is {self.temperature:g}: give a number above 0")
-            for name, least in (("k", 0), ("weight", 0), ("edge_weight", 0), ("pretrain_epochs", 1)):
+            for name, least in (("k", 0), ("weight", 0), ("edge_weight", 0), ("pretrain_epochs", 0)):
                 if getattr(self, name) < least:
                     raise InputError(f"rmd.{name} is {getattr(self, name):g}: give at least {least}")
             if self.relation != "kl" and self.temperature != RMD.HParams.temperature:
                 raise InputError(f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it out, or use kl")
 
     def pretraining(self) -> SimSiam:
-        return SimSiam(epochs=self.interval(self.hp.pretrain_epochs))
+        return SimSiam(epochs=self.interval(self.hp.pretrain_epochs) if self.hp.pretrain_epochs else 0)
 
     def setup(self, task: Task) -> None:
         self.encode = task.encoder()

@@ -30,7 +30,6 @@ class SELC(Method):
     """Cross-entropy, then soft targets that follow the predictions."""
 
     reference_epochs = 200
-    relative_cost = 1.1
     begins = ["warmup_epochs", "turning_point"]
     paper = {
         "backbone": "resnet34",

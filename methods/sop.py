@@ -26,7 +26,6 @@ class SOP(Method):
     """CE(p + u^2 - v^2, y) + squared error of onehot(argmax p) + u^2 - v^2 and y."""
 
     reference_epochs = 120
-    relative_cost = 1.1
     paper = {
         "backbone": "resnet34",
         "epochs": 120,

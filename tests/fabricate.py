@@ -38,6 +38,7 @@ def write_trial(
     spec: Mapping[str, Any] | None = None,
     done: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
+    epochs: Mapping[str, Sequence[float | None]] | None = None,
 ) -> Path:
     """Write one trial of a hundred validation images and ten classes; returns its folder.
 
@@ -48,6 +49,7 @@ def write_trial(
         spec: fields of the specification to replace.
         done: fields of done.json to replace; None removes one.
         recipe: fields of the recipe to replace.
+        epochs: further figures of each epoch, by name.
     """
     config = dict(config or {})
     fields: dict[str, Any] = {
@@ -90,8 +92,9 @@ def write_trial(
     }
     writer = TrialWriter(sweep, trial_id(fields), {"spec": fields, "config": config})
     writer.restart()
-    curves = zip(noisy_val or test, test, strict=True)
-    writer.append({"epoch": e, "noisy_val_accuracy": v, "test_accuracy": t} for e, (v, t) in enumerate(curves))
+    curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
+    figures = zip(*curves.values(), strict=True)
+    writer.append({"epoch": e, **dict(zip(curves, values, strict=True))} for e, values in enumerate(figures))
     writer.finish({key: value for key, value in facts.items() if value is not None})
     return writer.folder
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_conformance import BASES
+from test_conformance import BASES, NAMES
 
 from bench import registry
 from bench.datasets import Dataset
@@ -21,6 +21,7 @@ SETTINGS: list[dict[str, str]] = [
     {"divide_mix.loss_window": "5"},
     {"co_teaching.forget_rate": "0.9"},
     {"gce.truncated": "true"},
+    *({"rmd.relation": relation, "rmd.pretrain_epochs": "0"} for relation in ("kl", "ega", "rkd")),  # a random teacher
 ]
 EVERYTHING = [(name, {}) for name in BASES] + [(next(iter(changes)).partition(".")[0], changes) for changes in SETTINGS]
 
@@ -78,7 +79,7 @@ def test_a_batch_may_be_tiny_or_larger_than_the_set(name, batch):
     survives(name, {}, DATA["remainder of one sample"], batch)
 
 
-@pytest.mark.parametrize("name", [name for name in BASES if "k" in registry.load_method(name).axes])
+@pytest.mark.parametrize("name", [name for name in NAMES if "k" in registry.load_method(name).axes])
 @pytest.mark.parametrize("k", [BATCH - 1, BATCH, 1000])
 def test_k_may_exceed_the_batch_and_the_set(name, k):
     cls = registry.load_method(name)

@@ -555,3 +555,36 @@ def test_report_needs_neither_ray_nor_torch():
     root = Path(__file__).parents[1]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_learning_is_of_the_epoch_that_the_rule_selects(tmp_path):
+    corrected = {"label_correction_accuracy": [0.5, 0.8, 0.6], "detection_auc": [None, 0.9, 0.7]}
+    for seed, shift in enumerate((0.0, 0.1)):
+        curves = {key: [v and v + shift for v in values] for key, values in corrected.items()}
+        separation = {"feature_silhouette": 0.2 + shift}
+        write_trial(tmp_path, "softmix", test=[0.1, 0.9, 0.2], seed=seed, epochs=curves, done=separation)
+    write_trial(tmp_path, "softmix", test=[0.1] * 3, seed=2, status="failed")
+    board = leaderboard(load_rows([tmp_path])).set_index("rule")
+    assert board.loc["noisy-val", "label_correction_accuracy"] == pytest.approx(0.85)
+    assert board.loc["last", "detection_auc"] == pytest.approx(0.75)
+    assert board["feature_silhouette"].tolist() == pytest.approx([0.25] * 3)
+    assert board["memorised_wrong"].isna().all()
+
+
+def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
+    for seed, (alone, wrapped) in enumerate([(0.5, 0.6), (0.6, 0.8), (0.7, 0.7)]):
+        write_trial(tmp_path, "elr", test=[alone], seed=seed)
+        write_trial(tmp_path, "rmd+elr", test=[wrapped], seed=seed)
+    write_trial(tmp_path, "rmd+gce", test=[0.9])
+    rows = load_rows([tmp_path])
+    board = leaderboard(rows)
+    own = board[board["rule"] == "last"].set_index("method")
+    assert own.loc["rmd+elr", "gain"] == pytest.approx(0.1)
+    half = T2 * 0.1 / math.sqrt(3)  # differences 0.1, 0.2 and 0
+    assert own.loc["rmd+elr", ["gain_ci_low", "gain_ci_high"]].tolist() == pytest.approx([0.1 - half, 0.1 + half])
+    assert own.loc[["elr", "rmd+gce"], "gain"].isna().all(), "gce was not run alone"
+    [section] = sections(rows, board, None)
+    [table] = [table for table in section.tables if "wrapping" in table.caption]
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["rmd+elr", rule, "+10.0 (-14.8 to +34.8)"] for rule in ("noisy-val", "last")
+    ]

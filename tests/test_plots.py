@@ -75,6 +75,30 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
 
 
+def test_learning_shows_what_became_of_wrong_labels(tmp_path):
+    for seed in (0, 1):
+        memorised = {"memorised_wrong": [0.1, 0.4 + 0.2 * seed]}
+        write_trial(tmp_path, "ce", test=[0.5, 0.6], seed=seed, rate=0.3, epochs=memorised)
+        targets = {"memorised_wrong": [0.1, 0.2], "label_correction_accuracy": [0.7, 0.9]}
+        separation = {"feature_silhouette": 0.25, "feature_knn_accuracy": 0.75}
+        write_trial(tmp_path, "softmix", test=[0.5, 0.6], seed=seed, rate=0.3, epochs=targets, done=separation)
+    made = figures(*tables(tmp_path))
+    above, below = only(made, "-learning").axes  # nobody has clean probabilities: no third row
+    ends = {line.get_ydata()[-1] for line in above.lines if len(line.get_xdata()) == 2}
+    assert {round(end, 6) for end in ends} == {50, 20}, "ce's is the mean of 40 and 60"
+    curve, dotted = [line for line in below.lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(curve.get_ydata(), [70, 90])
+    np.testing.assert_allclose(dotted.get_ydata(), [70, 70])  # as many labels as are right to begin with
+    [axes] = only(made, "-features").axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines] == [(75, 0.25)]
+
+
+def test_learning_is_not_drawn_where_nobody_knows_the_truth_or_nothing_is_wrong(tmp_path):
+    write_trial(tmp_path, "ce", rate=0.0, epochs={"calibration_error": [0.1]})
+    write_trial(tmp_path, "ce", rate=0.5)
+    assert not [name for name in figures(*tables(tmp_path)) if name.endswith(("-learning", "-features"))]
+
+
 def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
     write_sweep(tmp_path)
     for rate in (0.2, 0.5):
@@ -172,6 +196,27 @@ def test_one_axis_is_a_line_of_cells(tmp_path):
     [axes] = only(figures(*tables(tmp_path)), "-sweep-softmix").axes
     assert [text.get_text() for text in axes.texts] == ["1.0", "2.0", "16.0"]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "16"], "by number"
+
+
+def test_of_three_axes_the_map_shows_those_that_were_crossed(tmp_path):
+    defaults = {"softmix.k": 1, "softmix.mixture": "gmm", "softmix.scope": "batch"}
+    tried = [{"softmix.k": k, "softmix.scope": scope} for k, scope in product((1, 2), ("batch", "dataset"))]
+    for config in [*tried, {"softmix.mixture": "bmm"}]:
+        changed = {key: value for key, value in config.items() if value != defaults[key]}
+        write_trial(tmp_path, "softmix", config=changed, defaults=defaults)
+    axes = only(figures(*tables(tmp_path)), "-sweep-softmix").axes[0]
+    labels = {text.get_text() for text in [*axes.get_xticklabels(), *axes.get_yticklabels()]}
+    assert labels == {"1", "2", "batch", "dataset"}
+
+
+def test_gains_are_of_wrapped_methods_over_themselves_alone(tmp_path):
+    for method, accuracy in {"ce": 0.5, "elr": 0.6, "rmd+ce": 0.7, "rmd+elr": 0.75}.items():
+        for seed in (0, 1):
+            write_trial(tmp_path, method, test=[accuracy + 0.01 * seed], seed=seed)
+    [axes] = only(figures(*tables(tmp_path)), "-gains").axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["rmd+elr", "rmd"]
+    heights = {round(bar.lines[0].get_xdata()[0], 6): bar.lines[0].get_ydata()[0] for bar in axes.containers}
+    assert heights == {20: 1, 15: 0}
 
 
 def test_no_sweep_no_heat_map(tmp_path):

@@ -69,6 +69,20 @@ def test_files_and_tables_say_what_was_searched(tmp_path):
     assert any(note.startswith("Not tuned: ce") for note in section.notes)
 
 
+def test_a_tuned_wrapper_is_compared_with_its_tuned_host(tmp_path):
+    tuned_sweep(tmp_path)
+    stage = {**SEEDS, "stage": "search tuned noisy-val none"}
+    for test, config, spec in (
+        (0.52, {}, {}),
+        (0.5, {}, stage),
+        (0.6, {"rmd.k": 4}, stage),
+        (0.77, {"rmd.k": 4}, {"stage": "tuned"}),
+    ):
+        write_trial(tmp_path, "rmd+elr", test=[test], config=config, defaults={"rmd.k": 16}, spec=spec)
+    gains = board_of(tmp_path)["gain"].dropna().to_dict()
+    assert gains == pytest.approx({"rmd+elr": 0.02, "rmd+elr (tuned)": 0.07})
+
+
 def test_defaults_that_a_search_picks_are_both_rows(tmp_path):
     elr(tmp_path, test=[0.5])
     tried(tmp_path, 3.0, 0.6)
