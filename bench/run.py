@@ -166,6 +166,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="S",
     help="Keep a trial's state about this often.",
 )
+@click.option(
+    "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
+)
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
 @click.option(
     "--list",
@@ -225,6 +228,7 @@ def _run(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str] | None,
     dry_run: bool,
 ) -> int:
     """Returns the exit status: 0, or 1 when trials failed."""
@@ -236,8 +240,10 @@ def _run(
     from bench.noise import check_noise, default_noise, prepare
     from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
+    from bench.trackers import check_trackers
 
     # What needs no data is checked first: a typing error should not wait for a download.
+    check_trackers(track or [])
     check_dataset(dataset, image_size)
     if noise_kind:
         for rate in _rates(noise, noise_kind):
@@ -253,7 +259,7 @@ def _run(
         for name, _ in configurations:
             for part in split_name(name):
                 load_space(part)
-    device, precision = _resolve_device(device, precision)
+    device, precision = _resolve_device(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
     noise_kind = noise_kind or default_noise(data)
@@ -308,6 +314,7 @@ def _run(
         save_models=save_models,
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
+        track=track or [],
     )
 
 
@@ -325,6 +332,7 @@ def _sweep(
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
+    track: list[str],
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration, rate_of
@@ -345,6 +353,7 @@ def _sweep(
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
             tuning=tuning,
+            track=track,
         )
     if result.ran:
         console.print(
@@ -424,11 +433,11 @@ def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, A
     return tuple(sorted(overrides.items()))
 
 
-def _resolve_device(device: str, precision: str) -> tuple[str, str]:
+def _resolve_device(device: str, precision: str, address: str | None = None) -> tuple[str, str]:
     import torch
 
     available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if device == "cuda" and not available and not address:  # a cluster's head may have none
         raise InputError("--device is cuda, but torch sees no GPU here: use --device cpu")
     if device == "auto":
         device = "cuda" if available else "cpu"

@@ -42,6 +42,7 @@ from bench.records import (
     write_atomically,
 )
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
+from bench.trackers import Trackers
 from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial, stopped_facts
 from bench.tuning import Tuning
 
@@ -72,7 +73,7 @@ _LOCAL_RAY_ENVIRONMENT = {
 
 def prepare_environment(address: str | None = None) -> None:
     """What Ray reads when it is imported; before anybody does."""
-    os.environ.update(_RAY_ENVIRONMENT | ({} if address else _LOCAL_RAY_ENVIRONMENT))
+    os.environ.update(_RAY_ENVIRONMENT | (_cluster_environment() if address else _LOCAL_RAY_ENVIRONMENT))
 
 
 class Observer(Protocol):
@@ -181,6 +182,7 @@ def run_sweep(
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
     tuning: Tuning | None = None,
+    track: Sequence[str] = (),
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
@@ -207,9 +209,11 @@ def run_sweep(
         )
         facts = _describe(specs, command, out)
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
-        if todo or (tuning and not tuning.over):
-            _remove_leftovers(out)
-            sweep.run()
+        with contextlib.closing(Trackers(track, out)) as sweep.trackers:
+            sweep.trackers.catch_up()
+            if todo or (tuning and not tuning.over):
+                _remove_leftovers(out)
+                sweep.run()
         with contextlib.suppress(OSError):
             (out / "checkpoints").rmdir()  # if it is empty
         statuses = finished_statuses(out)
@@ -260,6 +264,7 @@ class _Sweep:
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
         self.checkpoints = out / "checkpoints"
+        self.trackers: Trackers | None = None
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
         jobs = [pretrain_job(spec) for spec in todo]
@@ -406,6 +411,8 @@ class _Sweep:
         if message["kind"] == "epochs":
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
+            if work.spec and self.trackers:
+                (self.trackers.restart if message["restart"] else self.trackers.append)(work.spec, message["epochs"])
             if message["epochs"]:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
             if work.stopping:
@@ -421,6 +428,8 @@ class _Sweep:
         else:
             facts = message["facts"]
             self._writer(work).finish(facts, message["samples"], message["weights"])
+            if work.spec and self.trackers:
+                self.trackers.finish(work.spec, facts)
             Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
@@ -453,6 +462,8 @@ class _Sweep:
             pretraining = load_encoder(path.read_bytes()).train_seconds
         facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
         self._writer(work).finish(facts)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
         Checkpoint(self.checkpoints / f"{work.key}.pt").remove()
         self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
 
@@ -489,7 +500,10 @@ class _Sweep:
     def _write_failure(self, work: _Work, error: str) -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        self._writer(work).finish({"schema": SCHEMA, "status": "failed", "error": error, **facts})
+        facts = {"schema": SCHEMA, "status": "failed", "error": error, **facts}
+        self._writer(work).finish(facts)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
 
     def _writer(self, work: _Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started
@@ -696,12 +710,10 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
         if resources.address:
             _check_address(resources.address)
             try:
-                ray.init(address=resources.address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                message = str(error).splitlines()[0]
-                raise InputError(
-                    f"cannot reach the Ray cluster at {resources.address!r} ({message}): check --address"
-                ) from error
+                with _silent_libraries():
+                    ray.init(address=resources.address, **quiet)
+            except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+                raise _unreachable(resources.address, error) from error
         else:
             cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             if resources.cpus_per_trial > cpus:
@@ -740,6 +752,52 @@ def _check_address(address: str) -> None:
         raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
 
 
+def _cluster_environment() -> dict[str, str]:
+    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies in the home folder.
+
+    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
+    """
+    if os.environ.get("RAY_AUTH_MODE"):
+        return {}
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not given:
+        warnings.warn(
+            "whoever reaches this cluster's ports can run code there: start it with RAY_AUTH_MODE=token (see bench/cluster), "
+            "or set RAY_AUTH_MODE=disabled to say that it is meant",
+            stacklevel=2,
+        )
+    return {"RAY_AUTH_MODE": "token" if given else "disabled"}
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """What Ray's C++ code writes to the error stream is lost: a line a second while it is refused."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _unreachable(address: str, error: Exception) -> InputError:
+    """Why a cluster that answers cannot be used."""
+    reason = " ".join(str(error).split())
+    if reason.startswith("Version mismatch"):
+        return InputError(
+            f"the Ray cluster at {address!r} runs another Ray or Python than this command ({reason}): install the same here "
+            f"and there, to the last digit"
+        )
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
+    else:
+        hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+    return InputError(f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}")
+
+
 def _remove_leftovers(out: Path) -> None:
     """What a killed driver could not tidy up: Ray's folder, torn checkpoints, checkpoints of trials that are over.
 
@@ -764,7 +822,8 @@ def _parallel_trials(resources: Resources, available: dict[str, float], pieces: 
         gpus = available.get("GPU", 0)
         if gpus < min(1, resources.gpus_per_trial):
             raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
-        slots = min(slots, int(gpus / resources.gpus_per_trial))
+        share = resources.gpus_per_trial  # a trial that takes a part of a GPU takes it from one
+        slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
     if slots < 1:
         raise InputError("no trial fits the cluster: lower --cpus-per-trial or --gpus-per-trial")
     return max(1, min(slots, resources.max_concurrent or slots, pieces))
