@@ -55,9 +55,10 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        click.echo(f"Error: the disk is full ({error.filename}): free some room, then run the same command again", err=True)
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
         sys.exit(1)
 
 

@@ -85,6 +85,9 @@ class Display:
         text = f"lost: {label}: its worker died (killed, or out of memory); it is tried again, from its last checkpoint"
         self.console.print(text, markup=False, highlight=False)
 
+    def warn(self, key: str, label: str, text: str) -> None:
+        self.console.print(f"warning: {label}: {text}", markup=False, highlight=False)
+
     def end(self, key: str, label: str, status: str, error: str | None) -> None:
         self.shares[key] = 1.0
         self.running.pop(key, None)

@@ -154,7 +154,14 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     "--gpus-per-trial", type=click.FloatRange(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0]."
 )
 @click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
-@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto or host:port.")
+@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
+@click.option("--storage", metavar="PLACE", help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out].")
+@click.option(
+    "--trial-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a trial that takes longer; --retry-failed goes on with it.",
+)
 @click.option("--out", metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials].")
 @click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
@@ -224,6 +231,8 @@ def _run(
     gpus_per_trial: float | None,
     max_concurrent: int | None,
     address: str | None,
+    storage: str | None,
+    trial_timeout: float | None,
     out: str | None,
     save_models: bool,
     retry_failed: bool,
@@ -237,11 +246,13 @@ def _run(
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
+    from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
     from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
 
+    keep_library_caches()
     # What needs no data is checked first: a typing error should not wait for a download.
     check_trackers(track or [])
     check_dataset(dataset, image_size)
@@ -308,9 +319,7 @@ def _run(
         data,
         writable(folder),
         reference=reference,
-        resources=(cpus_per_trial, gpus),
-        max_concurrent=max_concurrent,
-        address=address,
+        resources=(cpus_per_trial, gpus, max_concurrent, address, storage, trial_timeout),
         save_models=save_models,
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
@@ -326,9 +335,7 @@ def _sweep(
     out: Path,
     *,
     reference: str,
-    resources: tuple[float, float],
-    max_concurrent: int | None,
-    address: str | None,
+    resources: tuple[float, float, int | None, str | None, str | None, float | None],
     save_models: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
@@ -347,7 +354,7 @@ def _sweep(
             data,
             out,
             command=sys.argv[1:],
-            resources=Resources(*resources, max_concurrent, address),
+            resources=Resources(*resources),
             observer=shown,
             save_models=save_models,
             retry_failed=retry_failed,

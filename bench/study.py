@@ -44,8 +44,8 @@ STUDIES = {
         ),
     ),
     "rmd-hosts": Study(
-        "what relation distillation adds to each method that it can wrap (digits, 50 and 80 %)",
-        ("--methods HOSTS --noise 0.5,0.8",),
+        "what relation distillation adds to each method that it can wrap (digits, 50 %)",
+        ("--methods HOSTS --noise 0.5",),
     ),
     "rmd-parts": Study(
         "which relation, how strong, at which temperature, over how many neighbours, with how much pretraining (digits, 50 %)",

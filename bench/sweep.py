@@ -42,6 +42,7 @@ from bench.records import (
     write_atomically,
 )
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
+from bench.storage import Store
 from bench.trackers import Trackers
 from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial, stopped_facts
 from bench.tuning import Tuning
@@ -95,6 +96,9 @@ class Observer(Protocol):
     def lost(self, key: str, label: str) -> None:
         """Its worker died; it is tried again."""
 
+    def warn(self, key: str, label: str, text: str) -> None:
+        """Something went wrong that the trial survives."""
+
     def end(self, key: str, label: str, status: str, error: str | None) -> None: ...
 
     def tick(self) -> None:
@@ -109,6 +113,8 @@ class Resources:
     gpus_per_trial: float = 0
     max_concurrent: int | None = None
     address: str | None = None
+    storage: str | None = None  # of checkpoints: a folder or an address; by default a folder in the sweep's
+    trial_timeout: float | None = None  # seconds that a worker gets for a trial
 
 
 @dataclass
@@ -139,8 +145,10 @@ class _Work:
     job: PretrainJob | None = None
     needs: str | None = None  # key of the encoder that a trial waits for
     taken: bool = False
+    deaths: int = 0  # of its workers
     over: bool = False
     writer: TrialWriter | None = None
+    began: float | None = None  # when its worker took it up, by the monotonic clock
     seconds: float = 0.0
     reports: set[int] = field(default_factory=set)
     stopping: bool = False  # a scheduler has said so
@@ -212,10 +220,8 @@ def run_sweep(
         with contextlib.closing(Trackers(track, out)) as sweep.trackers:
             sweep.trackers.catch_up()
             if todo or (tuning and not tuning.over):
-                _remove_leftovers(out)
+                _remove_ray_session(out)
                 sweep.run()
-        with contextlib.suppress(OSError):
-            (out / "checkpoints").rmdir()  # if it is empty
         statuses = finished_statuses(out)
         if tuning:
             specs = [*specs, *tuning.trials]
@@ -263,7 +269,7 @@ class _Sweep:
         self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
-        self.checkpoints = out / "checkpoints"
+        self.running: dict[str, Any] = {}  # key -> Tune's trial
         self.trackers: Trackers | None = None
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
         cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
@@ -305,8 +311,8 @@ class _Sweep:
         return None
 
     @property
-    def all_taken(self) -> bool:
-        return all(work.taken for work in self.work.values()) and (self.tuning is None or self.tuning.over)
+    def all_over(self) -> bool:
+        return all(work.over for work in self.work.values()) and (self.tuning is None or self.tuning.over)
 
     def _add(self, spec: TrialSpec) -> None:
         """Take up a trial that tuning has decided on."""
@@ -337,6 +343,12 @@ class _Sweep:
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
+        # On a store that several sweeps share, each has a folder of its own.
+        place = self.resources.storage and f"{self.resources.storage.rstrip('/')}/{self.out.name}"
+        self.store = Store(place or self.out / "checkpoints")
+        if place:
+            self.store.check()
+        self.store.tidy(finished_statuses(self.out))
         _ = self.dataset.pixel_statistics  # once here, not once a trial
         with _ray_session(self.resources, self.dataset, self.out) as session:
             available = ray.cluster_resources()
@@ -353,6 +365,8 @@ class _Sweep:
                 if self.fault:  # Tune has wrapped it in text
                     raise self.fault from None
                 raise
+        with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
+            self.store.close()
 
     def _fit(self, state: Path) -> None:
         from ray import tune
@@ -361,9 +375,10 @@ class _Sweep:
             tune.with_parameters(
                 _train,
                 dataset=self.dataset,
-                folder=str(self.checkpoints),
+                store=self.store.place,
                 checkpoint_seconds=self.checkpoint_seconds,
                 save_models=self.save_models,
+                timed=self.resources.trial_timeout is not None,
             ),
             {"cpu": self.resources.cpus_per_trial, "gpu": self.resources.gpus_per_trial},
         )
@@ -372,7 +387,7 @@ class _Sweep:
             tune_config=tune.TuneConfig(
                 search_alg=_queue(self),
                 scheduler=_scheduler(self) if self.tuning else None,
-                num_samples=UNLIMITED if self.tuning else len(self.work),
+                num_samples=UNLIMITED,
                 reuse_actors=True,
                 max_concurrent_trials=self.parallel,
                 trial_name_creator=lambda trial: trial.trial_id,
@@ -389,9 +404,11 @@ class _Sweep:
 
     # ----------------------------------------------------------------------------------------------- taking in
 
-    def started(self, work: _Work) -> None:
+    def started(self, work: _Work, trial: Any) -> None:
         """A worker has taken this up, perhaps again."""
         work.reports.clear()
+        work.began = None  # its worker may have to load all its code first
+        self.running[work.key] = trial
         if work.spec:
             self._writer(work)
         if self.observer:
@@ -417,6 +434,10 @@ class _Sweep:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
             if work.stopping:
                 self._stop(work)
+        elif message["kind"] == "began":
+            work.began = time.monotonic()
+        elif message["kind"] == "warning":
+            self._warn(work, message["text"])
         elif message["kind"] == "beat":
             self._advance(work, message["epoch"], None)
         elif message["kind"] == "encoder":
@@ -430,24 +451,60 @@ class _Sweep:
             self._writer(work).finish(facts, message["samples"], message["weights"])
             if work.spec and self.trackers:
                 self.trackers.finish(work.spec, facts)
-            Checkpoint(self.checkpoints / f"{work.key}.pt").remove()  # only now: the record is whole
+            self._checkpoint(work).remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
     def lost(self, work: _Work) -> None:
-        """A worker was lost, and the work goes to another one."""
-        if self.observer and not work.over:
+        """A worker was lost, and Tune gives the work to another one."""
+        if work.over:
+            return
+        work.deaths += 1
+        work.began = None
+        if self.observer:
             self.observer.lost(work.key, work.label)
 
     def died(self, work: _Work) -> None:
-        """A worker was lost more often than is answered by trying again."""
+        """Tune has given the work up: its workers died too often, or one did between two trials, which Tune never forgives."""
         if work.over:
             return
-        error = f"the worker process died {MAX_FAILURES + 1} times (killed, or out of memory)"
+        if work.deaths < MAX_FAILURES:
+            self.lost(work)
+            work.taken = False
+            return
+        error = f"the worker process died {work.deaths + 1} times (killed, or out of memory)"
         if work.spec:
             self._write_failure(work, error)
         self._end(work, "failed", error, 0.0)
         if not work.spec:
             self._give_up_on(work, error)
+
+    def tick(self) -> None:
+        """Called several times a second: end what takes too long, wherever it hangs."""
+        if self.observer:
+            self.observer.tick()
+        limit = self.resources.trial_timeout
+        if limit is None:
+            return
+        now = time.monotonic()
+        for key, trial in list(self.running.items()):
+            work = self.work[key]
+            if work.began is not None and now - work.began > limit:
+                self._time_out(work, now - work.began, f"it took more than the {limit:g} seconds of --trial-timeout")
+                _kill(trial)
+
+    def _time_out(self, work: _Work, seconds: float, error: str) -> None:
+        if work.spec:
+            self._write_failure(work, error, "timeout")  # its checkpoint stays: --retry-failed goes on from there
+        self._end(work, "timeout", error, seconds)
+        if not work.spec:
+            self._give_up_on(work, error)
+
+    def _checkpoint(self, work: _Work) -> Checkpoint:
+        return Checkpoint(self.store.file(work.key), warn=lambda text: self._warn(work, text))
+
+    def _warn(self, work: _Work, text: str) -> None:
+        if self.observer:
+            self.observer.warn(work.key, work.label, text)
 
     def _advance(self, work: _Work, epoch: int, record: dict[str, Any] | None) -> None:
         if self.observer:
@@ -464,7 +521,7 @@ class _Sweep:
         self._writer(work).finish(facts)
         if self.trackers:
             self.trackers.finish(work.spec, facts)
-        Checkpoint(self.checkpoints / f"{work.key}.pt").remove()
+        self._checkpoint(work).remove()
         self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
 
     def _epochs(self, work: _Work) -> list[dict[str, Any]]:
@@ -472,6 +529,9 @@ class _Sweep:
 
     def _end(self, work: _Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
+        work.writer = None
+        work.reports.clear()
+        self.running.pop(work.key, None)
         work.seconds += seconds
         if self.tuning and work.spec and work.spec.is_search:
             done = json.loads((self.out / "trials" / work.key / "done.json").read_bytes())
@@ -497,10 +557,10 @@ class _Sweep:
                 self._write_failure(work, f"its pretraining failed: {error}")
                 self._end(work, "failed", error, 0.0)
 
-    def _write_failure(self, work: _Work, error: str) -> None:
+    def _write_failure(self, work: _Work, error: str, status: str = "failed") -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        facts = {"schema": SCHEMA, "status": "failed", "error": error, **facts}
+        facts = {"schema": SCHEMA, "status": status, "error": error, **facts}
         self._writer(work).finish(facts)
         if self.trackers:
             self.trackers.finish(work.spec, facts)
@@ -518,9 +578,10 @@ class _Sweep:
 def _train(
     config: dict[str, Any],
     dataset: Dataset,
-    folder: str,
+    store: str,
     checkpoint_seconds: float,
     save_models: bool,
+    timed: bool,
 ) -> None:
     """What a Tune worker runs: one piece of work."""
     import ray
@@ -534,6 +595,8 @@ def _train(
         # A tuple: Tune takes nested dictionaries apart, at every report.
         tune.report({"message": ({"kind": kind, "number": number, **content},)})
 
+    if timed:
+        send("began", {})
     values, job = ray.get(config["work"])
     if job is not None:
         _pretrain(job, dataset, send)
@@ -548,7 +611,9 @@ def _train(
             dataset,
             encoder=encoder,
             report=report,
-            checkpoint=Checkpoint(Path(folder) / f"{spec.id}.pt", checkpoint_seconds),
+            checkpoint=Checkpoint(
+                Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
+            ),
             save_models=save_models,
         )
     except InputError as error:  # a plugin that asks for what there is not: a row, not a dead worker
@@ -618,16 +683,12 @@ def _queue(sweep: _Sweep) -> Any:
         def suggest(self, trial_id: str) -> Any:
             work = sweep.next()
             if work is None:
-                return Searcher.FINISHED if sweep.all_taken else None
+                return Searcher.FINISHED if sweep.all_over else None
             content = ray.put((work.spec.to_json() if work.spec else None, work.job))
             return {"key": work.key, "work": content, "encoder": sweep.encoders[work.needs] if work.needs else None}
 
         def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
             return True
-
-        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-            if sweep.observer:
-                sweep.observer.tick()
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             """The callback has seen it already."""
@@ -671,9 +732,13 @@ def _callback(sweep: _Sweep) -> Any:
             raise
 
     class Recorder(TrialProgressCallback):
+        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+            with remembering_faults():
+                sweep.tick()
+
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             with remembering_faults():
-                sweep.started(sweep.work[trial.config["key"]])
+                sweep.started(sweep.work[trial.config["key"]], trial)
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
             # Taken out of Tune's hands: it would keep every trial's last message in memory.
@@ -684,7 +749,9 @@ def _callback(sweep: _Sweep) -> Any:
                     sweep.received(sweep.work[trial.config["key"]], message[0])
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            """Its last message said so already."""
+            # Its last message said so already. Tune's statistics of it would be most of what a long sweep's driver holds.
+            trial.run_metadata.metric_analysis.clear()
+            trial.run_metadata.metric_n_steps.clear()
 
         def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             sweep.lost(sweep.work[trial.config["key"]])
@@ -696,24 +763,35 @@ def _callback(sweep: _Sweep) -> Any:
     return Recorder()
 
 
+def _kill(trial: Any) -> None:
+    """End the worker of a Tune trial that is over for us, and do not let Tune try again."""
+    import ray
+
+    trial.max_failures = 0
+    if worker := trial.temporary_state.ray_actor:
+        ray.kill(worker)
+
+
+_SESSION_PREFIX = "lnl-ray-"
+
+
+def _session_parent() -> str:
+    """A short path: Ray's sockets live below it, and a socket's path may have 107 bytes."""
+    return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+
+
 @contextlib.contextmanager
 def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[Path]:
     """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing left behind."""
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    # A short path: Ray's sockets live below it, and a socket's path may have 107 bytes.
-    session = tempfile.mkdtemp(prefix="lnl-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    session = tempfile.mkdtemp(prefix=_SESSION_PREFIX, dir=_session_parent())
     write_atomically(out / ".ray-session", session.encode())
     before = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     try:
         if resources.address:
-            _check_address(resources.address)
-            try:
-                with _silent_libraries():
-                    ray.init(address=resources.address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-                raise _unreachable(resources.address, error) from error
+            _connect(resources.address, quiet)
         else:
             cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             if resources.cpus_per_trial > cpus:
@@ -732,24 +810,32 @@ def _ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if before is not None:
             signal.signal(signal.SIGTERM, before)  # Ray has put its own in place, which exits with status 1
-        yield Path(session)
+        with _driving_here(session) if (resources.address or "").startswith("ray://") else contextlib.nullcontext():
+            yield Path(session)
     finally:
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
         (out / ".ray-session").unlink(missing_ok=True)
 
 
-def _check_address(address: str) -> None:
-    """Ray itself would wait for minutes."""
-    if address.startswith("ray://"):
-        raise InputError("--address cannot be a ray:// address: run on the head node, or give host:port")
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return
+def _connect(address: str, quiet: dict[str, Any]) -> None:
+    """Join a cluster; Ray itself would wait for minutes where there is none."""
+    import ray
+
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        if colon:
+            socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with _silent_libraries():
+            ray.init(address=address, **quiet)
+    except ImportError as error:
+        raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _unreachable(address, error) from error
 
 
 def _cluster_environment() -> dict[str, str]:
@@ -798,19 +884,32 @@ def _unreachable(address: str, error: Exception) -> InputError:
     return InputError(f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}")
 
 
-def _remove_leftovers(out: Path) -> None:
-    """What a killed driver could not tidy up: Ray's folder, torn checkpoints, checkpoints of trials that are over.
+@contextlib.contextmanager
+def _driving_here(session: str) -> Iterator[None]:
+    """Over ray://, Tune would move itself to the cluster, and our hooks, which write the records, with it: keep it here.
 
-    The lock says that no driver is alive.
+    It then asks for the folder of a Ray that this machine does not run.
     """
-    over = finished_statuses(out)
-    for file in (out / "checkpoints").glob("*"):
-        if file.suffix == ".tmp" or over.get(file.stem) in COMPLETED:
-            file.unlink(missing_ok=True)
+    import ray.util.client
+    from ray.train._internal import storage
+
+    client: Any = ray.util.client.ray
+    session_folder = storage._get_ray_train_session_dir
+    client.is_connected = lambda: False
+    storage._get_ray_train_session_dir = lambda: session
+    try:
+        yield
+    finally:
+        del client.is_connected  # the method of its class is back
+        storage._get_ray_train_session_dir = session_folder
+
+
+def _remove_ray_session(out: Path) -> None:
+    """What a killed driver could not tidy up. The lock says that no driver is alive."""
     path = out / ".ray-session"
     if path.exists():
         folder = Path(path.read_text())
-        if folder.name.startswith("lnl-ray-"):
+        if folder.parent == Path(_session_parent()) and folder.name.startswith(_SESSION_PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
         path.unlink()
 

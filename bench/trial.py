@@ -27,6 +27,7 @@ from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError
+from bench.isolation import as_new, seed_globals
 from bench.method import Method
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
@@ -36,14 +37,14 @@ from bench.records import (
     finished_statuses,
     lock,
     pack_classes,
-    write_atomically,
 )
 from bench.registry import build
 from bench.spec import SCHEMA, TrialSpec, record_of
+from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
-from bench.task import EVALUATION_BATCH, Pixels, Task, stream_seed
+from bench.task import EVALUATION_BATCH, Pixels, Task
 
-#: Random stream of torch's global generator, for code that draws from it (dropout).
+#: Random stream of the global generators, for code that draws from them (dropout).
 GLOBAL = 2000
 
 #: Seed of the choice of training samples that are predicted after each epoch.
@@ -127,12 +128,22 @@ class Outcome:
         return save({name: value.detach().cpu().contiguous() for name, value in self.weights.items()})
 
 
-class Checkpoint:
-    """A trial's state on disk, replaced as a whole; it holds the record so far, so that nothing has to match up later."""
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
 
-    def __init__(self, path: Path, every_seconds: float = 30.0) -> None:
+
+class Checkpoint:
+    """A trial's state, replaced as a whole; it holds the record so far, so that nothing has to match up later.
+
+    The state before it is kept too: a file that cannot be read costs the epochs in between, not the trial's.
+    """
+
+    def __init__(self, path: Path | StoredFile, every_seconds: float = 30.0, warn: Callable[[str], None] = _warn) -> None:
+        """``warn``: is told what goes wrong, a sentence each; the trial goes on in any case."""
         self.path = path
+        self.previous = path.with_name(f"{path.name.removesuffix('.pt')}.before.pt")
         self.every_seconds = every_seconds
+        self.warn = warn
         self._saved = time.monotonic()
 
     def due(self) -> bool:
@@ -140,36 +151,43 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write ``state``, atomically. Where that fails (a full disk), the trial goes on without."""
+        """Write ``state``, atomically. Where that fails (a full disk, a store out of reach), the trial goes on without."""
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, buffer.getvalue())
-        except OSError as error:
-            warnings.warn(f"cannot write the checkpoint {self.path}: {error}", stacklevel=2)
+            write_whole(self.path, buffer.getvalue(), self.previous)
+        except Exception as error:  # every kind of store has its own
+            self.warn(f"cannot write the checkpoint {self.path} ({error}): the trial goes on without it")
         self._saved = time.monotonic()
         # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
         self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
 
     def load(self, spec: TrialSpec) -> dict[str, Any] | None:
-        """The last state, or None where there is none that can be used."""
-        if not self.path.exists():
-            return None
-        try:
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
-            if state["id"] == spec.id:
-                return state
-            reason = "it belongs to another trial"
-        except Exception as error:  # torch.load raises many kinds on damaged files
-            reason = f"{type(error).__name__}: {error}"
-        warnings.warn(f"cannot use the checkpoint {self.path} ({reason}); the trial starts anew", stacklevel=2)
+        """The last state that can be used, or None."""
+        for path, otherwise in (
+            (self.path, "the one before is used, if there is one"),
+            (self.previous, "the trial starts anew"),
+        ):
+            try:
+                if not path.exists():
+                    continue
+                state = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
+                if state["id"] == spec.id:
+                    return state
+                reason = "it belongs to another trial"
+            except Exception as error:  # torch.load raises many kinds on damaged files
+                reason = (str(error).splitlines() or [""])[0][:100] or type(error).__name__
+            self.warn(f"cannot use the checkpoint {path} ({reason}): {otherwise}")
         return None
 
     def remove(self) -> None:
         """Forget it: the trial is over, and on record."""
-        self.path.unlink(missing_ok=True)
+        try:
+            for path in (self.path, self.previous):
+                path.unlink(missing_ok=True)
+        except Exception as error:  # a store out of reach
+            self.warn(f"cannot remove the checkpoint {self.path} ({error}): do so by hand")
 
 
 def method_for(spec: TrialSpec) -> Method:
@@ -241,7 +259,7 @@ def run_pretraining(
     job: PretrainJob, dataset: Dataset, beat: Callable[[int, float], None] = lambda epoch, loss: None
 ) -> Encoder:
     """Train the encoder that some trials of this data set need."""
-    with use_threads(job.threads):
+    with as_new(job.device), use_threads(job.threads):
         drawn = openset(dataset, *job.openset) if job.openset else None
         return pretrain(job, pixels_for(dataset, job, replaced(dataset, drawn)), beat)
 
@@ -272,16 +290,23 @@ def run_trial(
     outcome = Outcome(facts)
     try:
         _reset_peak_memory(spec.device)
-        with use_threads(spec.threads):
+        with as_new(spec.device), use_threads(spec.threads):
             _Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
         facts["status"] = "failed"
-        facts["error"] = f"{type(error).__name__}: {error}"
+        facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
+
+
+def describe(error: Exception) -> str:
+    """The error in one line; where memory was short, that is what it says."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
 
 
 class _Run:
@@ -335,7 +360,7 @@ class _Run:
         for stream, part in enumerate(self.method.parts()):
             part.task = self.task(features, stream, part.privileges)
             part.task.seed(spec.train_seed, stream)
-            torch.manual_seed(stream_seed(spec.train_seed, stream))
+            seed_globals(spec.train_seed, stream)
             part.setup(part.task)
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
 
@@ -392,7 +417,7 @@ class _Run:
 
     def enter(self, epoch: int) -> None:
         """Seed every random stream from the epoch alone, so that a resumed trial needs no generator's state."""
-        torch.manual_seed(stream_seed(self.spec.train_seed, epoch, GLOBAL))
+        seed_globals(self.spec.train_seed, epoch, GLOBAL)
         for stream, part in enumerate(self.method.parts()):
             part.epoch = epoch
             part.task.seed(self.spec.train_seed, epoch, stream)

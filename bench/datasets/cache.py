@@ -51,6 +51,12 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lnl-bench"
 
 
+def keep_library_caches() -> None:
+    """Let libraries that keep files for later (Matplotlib its fonts, torch its kernels) do so in our cache, nowhere else."""
+    for variable, name in (("MPLCONFIGDIR", "matplotlib"), ("TORCHINDUCTOR_CACHE_DIR", "torch")):
+        os.environ.setdefault(variable, str(folder() / name))
+
+
 def fits(files: ImageFiles) -> bool:
     """Whether the decoded images are few enough for memory."""
     given = os.environ.get("LNL_BENCH_MEMORY_GB") or MEMORY / 2**30

@@ -1,0 +1,71 @@
+"""A process runs many trials, one after another: what one of them leaves in global state, the next must not find."""
+
+import gc
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.task import stream_seed
+
+
+def _deterministic(on: bool) -> None:
+    torch.use_deterministic_algorithms(on)
+
+
+def _default_device() -> torch.device | None:
+    device = torch.get_default_device()
+    return None if device.type == "cpu" else device  # set to the CPU, it would slow down every call of torch
+
+
+def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+#: How a setting of the process is read, how it is set, and what a trial finds: torch's own defaults.
+_SETTINGS: Any = (
+    (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+    (_default_device, torch.set_default_device, None),
+    (torch.is_grad_enabled, torch.set_grad_enabled, True),
+    (torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),
+    (torch.are_deterministic_algorithms_enabled, _deterministic, False),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (*_attribute(torch.backends.cudnn, "benchmark"), False),
+    (*_attribute(torch.backends.cudnn, "deterministic"), False),
+    (*_attribute(torch.backends.cudnn, "allow_tf32"), True),
+    (random.getstate, random.setstate, random.Random(0).getstate()),
+    (np.random.get_state, np.random.set_state, np.random.RandomState(0).get_state()),
+)
+
+
+class as_new:
+    """Context in which the process's settings are as after its start; what was there before comes back at the end.
+
+    Memory on the device is given back then: another trial of the same GPU may be waiting for it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __enter__(self) -> None:
+        self.before: list[Any] = [read() for read, _, _ in _SETTINGS]
+        for _, change, value in _SETTINGS:
+            change(value)
+        torch.set_flush_denormal(False)  # nobody can ask what it was
+
+    def __exit__(self, *_: object) -> None:
+        for (_, restore, _), value in zip(_SETTINGS, self.before, strict=True):
+            restore(value)
+        if self.device == "cuda":
+            gc.collect()  # an error's traceback may hold tensors in a cycle
+            torch.cuda.empty_cache()
+
+
+def seed_globals(*key: int) -> None:
+    """Seed the generators that code outside of a Task may draw from: torch's, NumPy's and Python's own."""
+    seed = stream_seed(*key)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
