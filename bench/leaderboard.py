@@ -28,9 +28,11 @@ from bench.page import write_page
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, write_atomically
 from bench.registry import REFERENCE, display
+from bench.searches import SEARCH
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
 from bench.statistics import half_width, paired_differences
 from bench.tables import Section, print_sections, sections, to_csv, to_markdown
+from bench.tracks import about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
 NO_REFERENCE = "none"
@@ -43,6 +45,7 @@ _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_s
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
 #: method has no such thing.
 LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
@@ -65,6 +68,7 @@ LEADERBOARD_COLUMNS = [
     *GAIN,
     *LEARNING,
     *_FEATURES,
+    *("track", "told", "tuned_at"),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -84,29 +88,41 @@ CONFIGURATION_COLUMNS = [
     *("device", "precision", "threads", "data_hash"),
     *LEARNING,
     *_FEATURES,
+    *("track", "told"),
 ]
 
 
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
-    """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
+    """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
 
-    A trial that several folders hold counts once, as ``bench.merge`` says. ``test_curve``, ``noisy_val_curve`` and those of
-    ``LEARNING`` are figures over epochs, (E,) arrays, the same objects under every rule; without ``_curve`` in its name a
-    figure is that of the rule's epoch. Separation of features is the final network's.
+    What searches have tried is left out: see ``read_rows``. A trial that several folders hold counts once, as ``bench.merge``
+    says. ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects
+    under every rule; without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final
+    network's.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
+    return read_rows(folders)[0]
+
+
+def read_rows(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The rows of ``load_rows``, and the facts of each trial of a search."""
     trials: list[dict[str, Any]] = []
     for trial in merged(folders):
         try:
             trials.append(_facts(trial))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
-    if not trials:
+    if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
     _complete(trials)
+    compared, searched = arrange(sorted(trials, key=lambda facts: facts["id"]))
+    return _rows(compared), searched
+
+
+def _rows(trials: Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = [facts | _selected(facts, rule) for facts in trials for rule in RULES]
     return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
 
@@ -151,6 +167,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "noisy_test": bool(done.get("noisy_test")),
         "label_hash": noise.get("label_hash") or "",
         "sweep": str(trial.folder.parents[1]),
+        **about(trial),
         **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
@@ -217,6 +234,7 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     table["epoch"] = grouped["epoch"].median()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
+    table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
     table["chosen"] = False
     for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
         best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))
@@ -309,10 +327,10 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     Raises:
         InputError: where ``folders`` hold no records, or none of ``reference``.
     """
-    rows = load_rows(folders)
+    rows, searched = read_rows(folders)
     board = leaderboard(rows, reference)
     tried = configurations(rows)
-    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference))
+    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference), search_summary(searched))
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
     chosen = chosen_rows(rows, board)
@@ -321,7 +339,7 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     analysis = analyse(rows, chosen, board, tried)
     contents = {
         "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
-        "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
+        "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
         "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
@@ -334,6 +352,16 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
     drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
     return Report(board, found, [*(out_dir / name for name in contents), *drawn])
+
+
+def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """All configurations, those that a search tried below the others; of these the pick is ``chosen``, under every rule."""
+    if not searched:
+        return tried
+    found = configurations(_rows(searched))
+    picks = {(facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]}
+    keys = zip(found["cell"], found["method"], found["hparams"], strict=True)
+    return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
 
 
 def _figures_of(page: Path) -> list[str]:

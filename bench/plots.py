@@ -30,6 +30,7 @@ from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE
 from bench.statistics import ORACLE, AverageRanks, average_ranks, kendall_tau, pareto_front, rankable, regrets
 from bench.tables import group_title, methods_in_order, rate_title
+from bench.tracks import APART
 
 FORMATS = ("png", "svg")
 DPI = 200
@@ -119,19 +120,23 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
         board: from ``leaderboard.leaderboard``.
         tried: from ``leaderboard.configurations``.
     """
-    lost = regrets(board)
-    alike = {cell: own for cell, own in board.groupby("cell", sort=False)}
+    shown = board[~board["track"].isin(APART)]
+    lost = regrets(shown)
+    alike = {cell: own for cell, own in shown.groupby("cell", sort=False)}
     rows, board, tried = (table[table["rule"] == DEFAULT_RULE] for table in (rows, board, tried))
-    drawn = looks(list(board["method"]))
+    plain_rows, plain_board, tried = (table[~table["track"].isin(APART)] for table in (rows, board, tried))
+    drawn = looks(list(plain_board["method"]))
     found: dict[str, tuple[Figure, str]] = {}
     names: set[str] = set()
     with style():
-        if ranks := average_ranks(board):
+        if ranks := average_ranks(plain_board):
             found["all-ranks"] = ranks_figure(ranks, drawn), RANKS_CAPTION.format(ranks.cells, ranks.critical_difference)
-        for group, ranked in board.groupby("group", sort=False):
-            name, title = _name(ranked.iloc[0], names), group_title(ranked)
-            trials = rows[(rows["group"] == group) & ~rows["failed"]]
-            found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
+        for group, everything in board.groupby("group", sort=False):
+            name, title = _name(everything.iloc[0], names), group_title(everything)
+            ranked = plain_board[plain_board["group"] == group]
+            trials = plain_rows[(plain_rows["group"] == group) & ~plain_rows["failed"]]
+            if len(ranked):
+                found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
                 if learning := learning_figure(trials, drawn):
@@ -143,10 +148,15 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
             found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"
             if gains := gains_figure(ranked, drawn):
                 found[f"{name}-gains"] = gains, f"{title}. {GAINS_CAPTION}"
-            for method, configs in tried[tried["group"] == group].groupby("method"):
+            asked = tried[(tried["group"] == group) & tried["track"].isin(["default", "given"])]
+            for method, configs in asked.groupby("method"):
                 if sweep := sweep_figure(configs):
-                    slug = re.sub(r"[^a-z0-9]+", "_", str(method))
-                    found[f"{name}-sweep-{slug}"] = sweep, f"{title}, {method}. {SWEEP_CAPTION}"
+                    found[f"{name}-sweep-{_slug(str(method))}"] = sweep, f"{title}, {method}. {SWEEP_CAPTION}"
+            for (method, search), losses in transfer_losses(rows[rows["group"] == group]).items():
+                caption = f"{title}, {method} ({search}). {TRANSFER_CAPTION}"
+                found[f"{name}-transfer-{_slug(f'{method} {search}')}"] = transfer_figure(losses, everything), caption
+            if (everything["track"] == "misspecified").any():
+                found[f"{name}-misspecified"] = misspecified_figure(everything), f"{title}. {MISSPECIFIED_CAPTION}"
     return found
 
 
@@ -170,8 +180,12 @@ def render(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
 def _name(first: pd.Series, taken: set[str]) -> str:
-    base = re.sub(r"[^a-z0-9]+", "_", f"{first['dataset']}-{first['noise_kind']}".lower()).strip("_")
+    base = _slug(f"{first['dataset']}-{first['noise_kind']}")
     name, number = base, 1
     while name in taken:
         number += 1
@@ -218,6 +232,15 @@ SWEEP_CAPTION = (
     "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
     "show the distance to the panel's best, in points. Framed: the configuration of best noisy validation accuracy, which is "
     "the one reported."
+)
+
+TRANSFER_CAPTION = (
+    "What it costs to use, at one noise rate, the configuration that was tuned at another: difference in test accuracy, in "
+    "points, to the one tuned there, mean over paired seeds; epochs selected by noisy validation accuracy."
+)
+MISSPECIFIED_CAPTION = (
+    "Test accuracy of methods that read the noise rate, by how wrong it is: the true rate times a factor. Mean and 95 % "
+    "interval over seeds, epoch selected by noisy validation accuracy."
 )
 
 
@@ -652,6 +675,78 @@ def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, sp
         i, j = chosen
         axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=_FRAMED, linewidth=1.4))
     return image
+
+
+def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used (columns).
+
+    Args:
+        rows: one group's rows of trials, under one rule.
+
+    Returns:
+        A table for each method and search that transfers.
+    """
+    found = {}
+    for (method, search), own in rows[rows["track"] == "transfer"].groupby(["name", "search"]):
+        seeds = ["noise_rate", "noise_seed", "split_seed", "train_seed"]
+        there = own.loc[own["tuned_at"] == own["noise_rate"], [*seeds, "test_accuracy"]]
+        pairs = own.merge(there, on=seeds, suffixes=("", "_tuned_there"))
+        pairs["loss"] = 100 * (pairs["test_accuracy"] - pairs["test_accuracy_tuned_there"])
+        found[str(method), str(search)] = pairs.pivot_table("loss", "tuned_at", "noise_rate")
+    return found
+
+
+def transfer_figure(losses: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """A matrix of ``transfer_losses``; ``table`` says of which noise."""
+    size = len(losses)
+    figure = Figure(figsize=(COLUMN, 0.9 + 0.3 * size), layout="constrained")
+    axes = figure.subplots()
+    span = max(1.0, float(np.nanmax(np.abs(losses.to_numpy()))))
+    image = axes.imshow(losses, cmap="PuOr", aspect="auto", vmin=-span, vmax=span)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), value in np.ndenumerate(losses.to_numpy()):
+        color = "white" if abs(value) > 0.65 * span else "black"
+        text = "0" if i == j else f"{value:+.1f}".replace("-", "−")
+        axes.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    axes.set_xticks(range(size), [rate_title(rate) for rate in losses.columns])
+    axes.set_yticks(range(size), [rate_title(rate) for rate in losses.index])
+    kind = table["noise_kind"].iloc[0]
+    axes.set_xlabel(f"Used at {kind} noise")
+    axes.set_ylabel("Tuned at")
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, label="Points")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], symmetric=True))
+    bar.outline.set_visible(False)
+    return figure
+
+
+def misspecified_figure(board: pd.DataFrame) -> Figure:
+    """Accuracy against the factor on the noise rate that methods are told, a panel for each rate.
+
+    Args:
+        board: one group's rows of the leaderboard, under one rule.
+    """
+    wrong = board[board["track"] == "misspecified"]
+    right = board[board["track"].isin(["default", "given"]) & board["name"].isin(wrong["name"])]
+    table = pd.concat([right, wrong])
+    table = table[table["hparams"].isin(wrong["hparams"])]
+    drawn = looks(list(table["name"]))
+    panels = _Panels(table, 1.9, list(drawn), share="all")
+    factors = sorted(set(table["told"]))
+    step = 0.1 * np.diff(factors).min() if len(factors) > 1 else 0.0
+    for axes, at_rate in panels.each():
+        for number, (method, look) in enumerate(drawn.items()):
+            own = at_rate[at_rate["name"] == method].sort_values("told")
+            x = own["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
+            axes.errorbar(x, 100 * own["mean"], yerr=_interval(own["ci95"]), **look.artist(), **_BARS)
+        axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+        axes.grid(axis="y")
+    for axes, _ in panels.each():
+        _limit_accuracy(axes)
+    panels.label("Told rate / true rate", "Test accuracy (%)")
+    _legend(panels.figure, list(drawn), drawn, panels.width)
+    return panels.figure
 
 
 class _Panels:

@@ -206,12 +206,25 @@ def read_trials(sweep: Path) -> Iterator[Trial]:
         raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
     for folder, done in _over(sweep):
         spec = _read_json(folder / "spec.json")
-        if not isinstance(spec, dict) or trial_id(spec.get("spec")) != folder.name:
-            raise InputError(
-                f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
-                f"{folder.name}: move the folder away, or give it back its name"
-            )
+        _check_folder(folder, spec)
         yield Trial(folder, spec, done)
+
+
+def _check_folder(folder: Path, spec: Any) -> None:
+    if not isinstance(spec, dict) or trial_id(spec.get("spec")) != folder.name:
+        raise InputError(
+            f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
+            f"{folder.name}: move the folder away, or give it back its name"
+        )
+
+
+def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any] | None]]:
+    """Folder, spec.json and, of those that are over, done.json of every trial that was ever started."""
+    over = dict(_over(sweep))
+    for path in sorted((sweep / "trials").glob("*/spec.json")):
+        content = _read_json(path)
+        _check_folder(path.parent, content)
+        yield path.parent, content, over.get(path.parent)
 
 
 def without_weights(sweep: Path, statuses: Mapping[str, str]) -> int:
