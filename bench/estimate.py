@@ -11,10 +11,13 @@ from torch.nn import functional as F
 
 from bench.datasets import Dataset
 from bench.progress import duration
+from bench.registry import display
+from bench.searches import SearchKind
 from bench.spec import TrialSpec, relative_cost
 from bench.sweep import pending
 from bench.task import Task
 from bench.trial import Labels, pixels_for, pretrain_job, use_threads
+from bench.tuning import Tuning
 
 
 def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
@@ -65,8 +68,14 @@ def print_plan(
     cpus_per_trial: float,
     gpus_per_trial: float,
     max_concurrent: int | None,
+    tuning: Tuning | None = None,
 ) -> None:
     """The trials that would run, and a rough estimate of the time they take on this machine."""
+    later: list[tuple[TrialSpec, int]] = []
+    if tuning:
+        tuning.resume(out)
+        specs = list({spec.id: spec for spec in [*specs, *tuning.follow()]}.values())
+        later = tuning.planned()
     todo = pending(specs, out)
     missing = {spec.id for spec in todo}
     for spec in specs:
@@ -75,12 +84,22 @@ def print_plan(
     console.print(
         f"{len(specs)} trial{'s' * (len(specs) != 1)}, {len(specs) - len(todo)} of them on record in {out}", markup=False
     )
-    if not todo:
+    for base, count in later:
+        tracks = " ".join(base.stage.split(" ")[1:])
+        text = f"tuning        {display(base.method)} · {base.noise} ({tracks}): {count} trials, those of its pick included"
+        console.print(text, markup=False, highlight=False)
+    if later:
+        budget = any(SearchKind.of(base.stage).track == "budget" for base, _ in later)
+        console.print(
+            f"{sum(count for _, count in later)} trials of tuning, at {'least' if budget else 'most'}, none of them on record",
+            markup=False,
+        )
+    if not todo and not later:
         return
     speeds: dict[tuple[str, str], tuple[float, float]] = {}
     seconds: defaultdict[str, float] = defaultdict(float)
     jobs = {}
-    for spec in todo:
+    for spec, count in [*((spec, 1) for spec in todo), *later]:
         kind = (spec.recipe.backbone, spec.recipe.augmentation)
         if kind not in speeds:
             speeds[kind] = step_seconds(spec, dataset)
@@ -88,14 +107,15 @@ def print_plan(
         images = len(dataset.train_labels)
         held_out = len(dataset.test_labels) + spec.validation_share * images
         epoch = relative_cost(spec) * (1 - spec.validation_share) * images * training + held_out * evaluating
-        seconds["trials"] += epoch * spec.recipe.epochs
+        seconds["tuning" if spec.is_search else "trials"] += count * epoch * spec.recipe.epochs
         if (job := pretrain_job(spec)) and job.key not in jobs:
             jobs[job.key] = job
             seconds["pretraining"] += 2.5 * images * training * job.settings.epochs  # two views, strongly augmented
+    pieces = len(todo) + sum(count for _, count in later)
     fitting = [torch.get_num_threads() / cpus_per_trial]
     if gpus_per_trial:
         fitting.append(torch.cuda.device_count() / gpus_per_trial)
-    slots = max(1, int(min([*fitting, max_concurrent or len(todo), len(todo)])))
+    slots = max(1, int(min([*fitting, max_concurrent or pieces, pieces])))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     console.print(
         f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time ({parts} of work); "

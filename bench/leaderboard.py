@@ -19,16 +19,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from scipy import stats
 
+from bench.analysis import analyse, analysis_sections
 from bench.errors import InputError, unknown
+from bench.latex import to_latex
+from bench.merge import merged
+from bench.page import write_page
 from bench.plots import FORMATS, write_plots
-from bench.records import Trial, read_trials, write_atomically
+from bench.records import Trial, write_atomically
 from bench.registry import REFERENCE, display
+from bench.searches import SEARCH
 from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
-from bench.tables import Section, print_sections, sections, to_markdown
-
-CONFIDENCE = 0.95
+from bench.statistics import half_width, paired_differences
+from bench.tables import Section, print_sections, sections, to_csv, to_markdown
+from bench.tracks import about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
 NO_REFERENCE = "none"
@@ -41,6 +45,7 @@ _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_s
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
 #: method has no such thing.
 LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
@@ -63,6 +68,7 @@ LEADERBOARD_COLUMNS = [
     *GAIN,
     *LEARNING,
     *_FEATURES,
+    *("track", "told", "tuned_at"),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -82,34 +88,42 @@ CONFIGURATION_COLUMNS = [
     *("device", "precision", "threads", "data_hash"),
     *LEARNING,
     *_FEATURES,
+    *("track", "told"),
 ]
 
 
 def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
-    """Everything that the statistics need from the records below ``folders``: a row per trial and rule.
+    """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
 
-    A trial that several folders hold counts once, and a success counts before a failure. ``test_curve``,
-    ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects under every rule;
-    without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final network's.
+    What searches have tried is left out: see ``read_rows``. A trial that several folders hold counts once, as ``bench.merge``
+    says. ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects
+    under every rule; without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final
+    network's.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    trials: dict[str, dict[str, Any]] = {}
-    for folder in folders:
-        for trial in read_trials(folder):
-            if trial.id not in trials or (trial.succeeded and trials[trial.id]["failed"]):
-                try:
-                    trials[trial.id] = _facts(trial)
-                except (KeyError, TypeError, AttributeError) as error:
-                    raise InputError(
-                        f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
-                    ) from error
-    if not trials:
+    return read_rows(folders)[0]
+
+
+def read_rows(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The rows of ``load_rows``, and the facts of each trial of a search."""
+    trials: list[dict[str, Any]] = []
+    for trial in merged(folders):
+        try:
+            trials.append(_facts(trial))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
+    if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
-    _complete(trials.values())
-    rows = [facts | _selected(facts, rule) for facts in trials.values() for rule in RULES]
+    _complete(trials)
+    compared, searched = arrange(sorted(trials, key=lambda facts: facts["id"]))
+    return _rows(compared), searched
+
+
+def _rows(trials: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    rows = [facts | _selected(facts, rule) for facts in trials for rule in RULES]
     return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
 
 
@@ -151,6 +165,9 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
+        "label_hash": noise.get("label_hash") or "",
+        "sweep": str(trial.folder.parents[1]),
+        **about(trial),
         **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
@@ -162,9 +179,9 @@ def _curves(trial: Trial) -> dict[str, np.ndarray]:
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
-    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy"}
+    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
     curves = {name: trial.curve(key) for name, key in (keys | {f"{key}_curve": key for key in LEARNING}).items()}
-    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in keys):
+    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
     return curves
 
@@ -185,8 +202,9 @@ def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
         choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
-        at = final(len(facts["test_curve"])) if choice.epoch is None else choice.epoch
-        learnt = {key: float(np.mean(facts[f"{key}_curve"][at])) for key in LEARNING}
+        at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
+        values = {key: facts[f"{key}_curve"][at] for key in LEARNING}
+        learnt = {key: float(value if choice.epoch is not None else value.mean()) for key, value in values.items()}
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
     return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 
@@ -216,17 +234,12 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     table["epoch"] = grouped["epoch"].median()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
+    table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
     table["chosen"] = False
     for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
         best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))
         table.loc[rivals.index[best], "chosen"] = True
     return table
-
-
-def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
-    """Half the 95 % t interval of a mean over ``seeds``; missing where there is one seed."""
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (seeds - 1).where(seeds > 1))
-    return (standard_error * quantile).round(DECIMALS)
 
 
 def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
@@ -283,11 +296,9 @@ def _differences(rows: pd.DataFrame) -> pd.DataFrame:
     others = rows[[*seeds, "method", "test_accuracy"]].rename(columns={"method": "baseline"})
     pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_baseline"]
-    found = {
-        key: paired_difference(group.to_numpy()) for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]
-    }
+    found = {key: group.to_numpy() for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]}
     index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
-    return pd.DataFrame(list(found.values()), index, list(_DIFFERENCE), dtype=float)
+    return pd.DataFrame(paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float)
 
 
 _DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds")
@@ -295,22 +306,6 @@ _DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "p
 
 def _no_keys() -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([[], [], []], names=["cell", "rule", "method"])
-
-
-def paired_difference(differences: np.ndarray) -> tuple[float, float, float, float, int]:
-    """Mean of the differences (S,), the ends of its 95 % t interval, the p value of the paired t test, and S.
-
-    One pair has no interval and no p value: NaN. Differences that are all equal have an interval of no width.
-    """
-    differences = np.round(differences, DECIMALS)
-    mean = float(differences.mean())
-    if len(differences) < 2 or np.isnan(mean):
-        return mean, np.nan, np.nan, np.nan, len(differences)
-    if np.ptp(differences) == 0:  # the t statistic divides by their spread
-        return mean, mean, mean, float(mean == 0), len(differences)
-    test = stats.ttest_1samp(differences, 0.0)
-    interval = test.confidence_interval(CONFIDENCE)
-    return mean, float(interval.low), float(interval.high), float(test.pvalue), len(differences)
 
 
 @dataclass(frozen=True)
@@ -326,43 +321,53 @@ class Report:
         print_sections(console, self.sections)
 
 
-def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE) -> Report:
-    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md`` and ``plots/`` from the records alone.
+def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE, plots: bool = True) -> Report:
+    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
 
     Raises:
         InputError: where ``folders`` hold no records, or none of ``reference``.
     """
-    rows = load_rows(folders)
+    rows, searched = read_rows(folders)
     board = leaderboard(rows, reference)
     tried = configurations(rows)
-    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference))
+    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference), search_summary(searched))
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
-    figures = write_plots(chosen_rows(rows, board), board, tried, out_dir / "plots")
+    chosen = chosen_rows(rows, board)
+    figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else {}
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
+    analysis = analyse(rows, chosen, board, tried)
     contents = {
         "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
-        "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
+        "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
+        "leaderboard.tex": to_latex(board).encode(),
+        "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
+        **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
+        "index.html": write_page(rows, chosen, board, found),
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)
     for name, kind in product(before - set(figures), FORMATS):  # of an earlier report, which shows other records
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
-    plots = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
-    return Report(board, found, [*(out_dir / name for name in contents), *plots])
+    drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
+    return Report(board, found, [*(out_dir / name for name in contents), *drawn])
+
+
+def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """All configurations, those that a search tried below the others; of these the pick is ``chosen``, under every rule."""
+    if not searched:
+        return tried
+    found = configurations(_rows(searched))
+    picks = {(facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]}
+    keys = zip(found["cell"], found["method"], found["hparams"], strict=True)
+    return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
 
 
 def _figures_of(page: Path) -> list[str]:
     """Names of the figures that an earlier report shows."""
     text = page.read_text(errors="replace") if page.exists() else ""
     return re.findall(r"\]\(plots/([\w-]+)\.png\)", text)
-
-
-def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
-    """The table as CSV; equal records give equal bytes."""
-    table = table[list(columns)].replace({"noise_rate": UNKNOWN_RATE}, np.nan)
-    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
 
 
 def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:

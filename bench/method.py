@@ -34,6 +34,8 @@ class Method(nn.Module):
     axes: ClassVar[Mapping[str, str]] = {}
     #: Fields of the recipe as the authors have them, for ``--recipe paper``.
     paper: ClassVar[Mapping[str, Any]] = {}
+    #: Hyper-parameters that count the epochs before the method does more than warm up (see ``grace``).
+    begins: ClassVar[Sequence[str]] = ()
     #: Passes of an average sample through the networks in an epoch of the main phase, with gradients and without: the
     #: algorithm on paper. The harness counts the real ones; these are for estimates, and for readers.
     passes: ClassVar[tuple[float, float]] = (1, 0)
@@ -77,6 +79,11 @@ class Method(nn.Module):
             return 0
         floor = math.ceil(self.recipe.epochs / 5) if self.recipe.epochs < 50 else 1
         return max(self.phase(epochs), floor)
+
+    def grace(self) -> int:
+        """Epochs of warm-up, in which nobody can tell a good configuration: tuning stops no trial before they are over."""
+        counts = [getattr(self.hp, name) for name in self.begins]
+        return max((self.warmup(count) for count in counts if not isinstance(count, str)), default=0)
 
     # -------------------------------------------------------------------------------------------- what it overrides
 

@@ -17,6 +17,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -26,7 +28,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from bench.records import write_atomically
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE
-from bench.tables import group_title, rate_title
+from bench.statistics import ORACLE, AverageRanks, average_ranks, kendall_tau, pareto_front, rankable, regrets
+from bench.tables import group_title, methods_in_order, rate_title
+from bench.tracks import APART
 
 FORMATS = ("png", "svg")
 DPI = 200
@@ -66,6 +70,8 @@ _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (
 _SIDE_BY_SIDE, _MARGIN = 0.09, 0.55
 #: Distance that keeps markers and intervals legible: points.
 _GAP = 6.5
+#: With more methods than that their intervals would cover the points of a cost figure.
+_WITH_INTERVALS = 12
 
 _BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.6, "capthick": 0.8}
 
@@ -114,15 +120,23 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
         board: from ``leaderboard.leaderboard``.
         tried: from ``leaderboard.configurations``.
     """
+    shown = board[~board["track"].isin(APART)]
+    lost = regrets(shown)
+    alike = {cell: own for cell, own in shown.groupby("cell", sort=False)}
     rows, board, tried = (table[table["rule"] == DEFAULT_RULE] for table in (rows, board, tried))
-    drawn = looks(list(board["method"]))
+    plain_rows, plain_board, tried = (table[~table["track"].isin(APART)] for table in (rows, board, tried))
+    drawn = looks(list(plain_board["method"]))
     found: dict[str, tuple[Figure, str]] = {}
     names: set[str] = set()
     with style():
-        for group, ranked in board.groupby("group", sort=False):
-            name, title = _name(ranked.iloc[0], names), group_title(ranked)
-            trials = rows[(rows["group"] == group) & ~rows["failed"]]
-            found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
+        if ranks := average_ranks(plain_board):
+            found["all-ranks"] = ranks_figure(ranks, drawn), RANKS_CAPTION.format(ranks.cells, ranks.critical_difference)
+        for group, everything in board.groupby("group", sort=False):
+            name, title = _name(everything.iloc[0], names), group_title(everything)
+            ranked = plain_board[plain_board["group"] == group]
+            trials = plain_rows[(plain_rows["group"] == group) & ~plain_rows["failed"]]
+            if len(ranked):
+                found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
                 if learning := learning_figure(trials, drawn):
@@ -131,12 +145,18 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                     found[f"{name}-features"] = features, f"{title}. {FEATURES_CAPTION}"
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
+            found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"
             if gains := gains_figure(ranked, drawn):
                 found[f"{name}-gains"] = gains, f"{title}. {GAINS_CAPTION}"
-            for method, configs in tried[tried["group"] == group].groupby("method"):
+            asked = tried[(tried["group"] == group) & tried["track"].isin(["default", "given"])]
+            for method, configs in asked.groupby("method"):
                 if sweep := sweep_figure(configs):
-                    slug = re.sub(r"[^a-z0-9]+", "_", str(method))
-                    found[f"{name}-sweep-{slug}"] = sweep, f"{title}, {method}. {SWEEP_CAPTION}"
+                    found[f"{name}-sweep-{_slug(str(method))}"] = sweep, f"{title}, {method}. {SWEEP_CAPTION}"
+            for (method, search), losses in transfer_losses(rows[rows["group"] == group]).items():
+                caption = f"{title}, {method} ({search}). {TRANSFER_CAPTION}"
+                found[f"{name}-transfer-{_slug(f'{method} {search}')}"] = transfer_figure(losses, everything), caption
+            if (everything["track"] == "misspecified").any():
+                found[f"{name}-misspecified"] = misspecified_figure(everything), f"{title}. {MISSPECIFIED_CAPTION}"
     return found
 
 
@@ -160,8 +180,12 @@ def render(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
 def _name(first: pd.Series, taken: set[str]) -> str:
-    base = re.sub(r"[^a-z0-9]+", "_", f"{first['dataset']}-{first['noise_kind']}".lower()).strip("_")
+    base = _slug(f"{first['dataset']}-{first['noise_kind']}")
     name, number = base, 1
     while name in taken:
         number += 1
@@ -173,8 +197,17 @@ def _name(first: pd.Series, taken: set[str]) -> str:
 _SELECTED = "mean and 95 % interval over seeds, epoch and configuration selected by noisy validation accuracy."
 ACCURACY_CAPTION = f"Test accuracy by noise rate: {_SELECTED} Rates too close for all methods are drawn at equal distances."
 COST_CAPTION = (
-    f"Test accuracy against seconds of training on the device, pretraining included: {_SELECTED} Points that would hide each "
-    "other stand apart, and a thin line leads to their true place."
+    f"Test accuracy against seconds of training on the device, pretraining included: {_SELECTED} Grey steps: the Pareto "
+    "front, than which nothing cheaper is as accurate. Intervals are left out where there are many methods. Points that would "
+    "hide each other stand apart, and a thin line leads to their true place."
+)
+RANKS_CAPTION = (
+    "Average rank over {} cells, by noisy validation accuracy. Bars join methods that cannot be told apart: their ranks "
+    "differ by no more than Nemenyi's critical difference at 5 %, {:.1f}."
+)
+RULES_CAPTION = (
+    "Points of test accuracy lost to the oracle by following each rule, methods in the order of the leaderboard. Below each "
+    "rule Kendall's τ between its ranking and the oracle's."
 )
 CURVES_CAPTION = (
     "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
@@ -199,6 +232,15 @@ SWEEP_CAPTION = (
     "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
     "show the distance to the panel's best, in points. Framed: the configuration of best noisy validation accuracy, which is "
     "the one reported."
+)
+
+TRANSFER_CAPTION = (
+    "What it costs to use, at one noise rate, the configuration that was tuned at another: difference in test accuracy, in "
+    "points, to the one tuned there, mean over paired seeds; epochs selected by noisy validation accuracy."
+)
+MISSPECIFIED_CAPTION = (
+    "Test accuracy of methods that read the noise rate, by how wrong it is: the true rate times a factor. Mean and 95 % "
+    "interval over seeds, epoch selected by noisy validation accuracy."
 )
 
 
@@ -429,6 +471,7 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     low, high = known["cost_seconds"].min(), known["cost_seconds"].max()
     for axes, at_rate in panels.each():
         mean, interval = (100 * at_rate[name].to_numpy(dtype=float) for name in ("mean", "ci95"))
+        interval = interval if len(methods) <= _WITH_INTERVALS else np.full(len(mean), np.nan)
         reach = np.nan_to_num(interval)
         margin = max(1.0, 0.05 * np.ptp([mean - reach, mean + reach]))
         axes.set_ylim((mean - reach).min() - margin, (mean + reach).max() + margin)
@@ -438,8 +481,20 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         for place, (_, row) in zip(places, at_rate.iterrows(), strict=True):
             look = drawn[row["method"]].artist(line=False)
             axes.plot([row["cost_seconds"], place], [100 * row["mean"]] * 2, color=look["color"], linewidth=0.5)
-            axes.errorbar(place, 100 * row["mean"], yerr=_interval(row["ci95"]), **look, **_BARS)
+            shown = row["ci95"] if len(methods) <= _WITH_INTERVALS else np.nan
+            axes.errorbar(place, 100 * row["mean"], yerr=_interval(shown), **look, **_BARS)
         axes.grid()
+        front = at_rate[pareto_front(at_rate["cost_seconds"].to_numpy(), at_rate["mean"].to_numpy())].sort_values(
+            "cost_seconds"
+        )
+        axes.step(
+            [*front["cost_seconds"], axes.get_xlim()[1]],
+            [*(100 * front["mean"]), 100 * front["mean"].iloc[-1]],
+            where="post",
+            color="0.6",
+            linewidth=0.8,
+            zorder=0,
+        )
     panels.label("Training time (s)", "Test accuracy (%)")
     _legend(panels.figure, methods, drawn, panels.width, lines=False)
     return panels.figure
@@ -457,6 +512,73 @@ def _limit_cost(axes: Axes, low: float, high: float) -> None:
         axes.set_xlim(0, 1.15 * high if high > 0 else 1)
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figure:
+    """Heat map of regrets: a row a method, a panel for each noise rate, a column for each rule.
+
+    Args:
+        lost: one group's rows from ``statistics.regrets``.
+        cells: the leaderboard's rows by cell, under all rules.
+    """
+    methods = methods_in_order(lost[lost["rule"] == DEFAULT_RULE])
+    rates, rules = sorted(set(lost["noise_rate"])), rankable()
+    # A column takes 0.55 inch; more rates than fit on a page stand below each other.
+    across = min(len(rates), max(1, int((PAGE - 1.6) / (0.55 * len(rules)))))
+    lines = -(-len(rates) // across)
+    width = min(PAGE, max(COLUMN, 1.6 + 0.55 * len(rules) * across))
+    figure = Figure(figsize=(width, lines * (0.75 + 0.15 * len(methods))), layout="constrained")
+    grid = figure.subplots(lines, across, squeeze=False)
+    for axes in grid.flat[len(rates) :]:
+        axes.set_visible(False)
+    span = max(1.0, 100 * lost["regret"].max())
+    for number, (axes, rate) in enumerate(zip(grid.flat, rates, strict=False)):
+        own = lost[lost["noise_rate"] == rate]
+        table = own.pivot(index="method", columns="rule", values="regret").reindex(index=methods, columns=rules)
+        values = 100 * table.to_numpy(dtype=float)
+        means = cells[own["cell"].iloc[0]].pivot(index="method", columns="rule", values="mean")
+        axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=0, vmax=span)
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                color = "white" if value > 0.55 * span else "black"
+                axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
+        taus = [kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy()) for rule in rules]
+        labels = [rule if np.isnan(tau) else f"{rule}\nτ {tau:.2f}" for rule, tau in zip(rules, taus, strict=True)]
+        axes.set_xticks(range(len(rules)), labels)
+        axes.set_yticks(range(len(methods)), methods if number % across == 0 else [""] * len(methods))
+        axes.set_title(rate_title(rate))
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    if len(methods) > 10:  # the numbers of a short figure need no scale
+        colors = ScalarMappable(Normalize(0, span), "cividis_r")
+        bar = figure.colorbar(colors, ax=grid, fraction=0.03, pad=0.015, label="Points lost to the oracle")
+        bar.ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        bar.outline.set_visible(False)
+    return figure
+
+
+def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
+    """Average ranks, a row a method, with bars that join those within one critical difference."""
+    methods, values, cliques = list(ranks.ranks.index), ranks.ranks.to_numpy(), ranks.cliques()
+    figure = Figure(figsize=(COLUMN, 0.8 + 0.16 * len(methods)), layout="constrained")
+    axes = figure.subplots()
+    for place, (method, value) in enumerate(zip(methods, values, strict=True)):
+        axes.plot([1, value], [place, place], color="0.88", linewidth=0.8, zorder=0)
+        axes.plot(value, place, **drawn[method].artist(line=False))
+    step = 0.04 * len(methods)
+    for number, (first, last) in enumerate(cliques):
+        x = len(methods) + step * (number + 0.5)
+        axes.plot([x, x], [first - 0.25, last + 0.25], color="black", linewidth=2, solid_capstyle="butt")
+    axes.set_xlim(0.5, len(methods) + step * (len(cliques) + 0.5))
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.tick_params(axis="y", length=0)
+    ticks = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(1, len(methods))
+    axes.set_xticks([1, *(tick for tick in ticks if 1 < tick <= len(methods))])
+    axes.set_xlabel("Average rank")
+    axes.grid(axis="x")
+    return figure
 
 
 _CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy", "#D55E00"
@@ -553,6 +675,78 @@ def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, sp
         i, j = chosen
         axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=_FRAMED, linewidth=1.4))
     return image
+
+
+def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used (columns).
+
+    Args:
+        rows: one group's rows of trials, under one rule.
+
+    Returns:
+        A table for each method and search that transfers.
+    """
+    found = {}
+    for (method, search), own in rows[rows["track"] == "transfer"].groupby(["name", "search"]):
+        seeds = ["noise_rate", "noise_seed", "split_seed", "train_seed"]
+        there = own.loc[own["tuned_at"] == own["noise_rate"], [*seeds, "test_accuracy"]]
+        pairs = own.merge(there, on=seeds, suffixes=("", "_tuned_there"))
+        pairs["loss"] = 100 * (pairs["test_accuracy"] - pairs["test_accuracy_tuned_there"])
+        found[str(method), str(search)] = pairs.pivot_table("loss", "tuned_at", "noise_rate")
+    return found
+
+
+def transfer_figure(losses: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """A matrix of ``transfer_losses``; ``table`` says of which noise."""
+    size = len(losses)
+    figure = Figure(figsize=(COLUMN, 0.9 + 0.3 * size), layout="constrained")
+    axes = figure.subplots()
+    span = max(1.0, float(np.nanmax(np.abs(losses.to_numpy()))))
+    image = axes.imshow(losses, cmap="PuOr", aspect="auto", vmin=-span, vmax=span)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), value in np.ndenumerate(losses.to_numpy()):
+        color = "white" if abs(value) > 0.65 * span else "black"
+        text = "0" if i == j else f"{value:+.1f}".replace("-", "−")
+        axes.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    axes.set_xticks(range(size), [rate_title(rate) for rate in losses.columns])
+    axes.set_yticks(range(size), [rate_title(rate) for rate in losses.index])
+    kind = table["noise_kind"].iloc[0]
+    axes.set_xlabel(f"Used at {kind} noise")
+    axes.set_ylabel("Tuned at")
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, label="Points")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], symmetric=True))
+    bar.outline.set_visible(False)
+    return figure
+
+
+def misspecified_figure(board: pd.DataFrame) -> Figure:
+    """Accuracy against the factor on the noise rate that methods are told, a panel for each rate.
+
+    Args:
+        board: one group's rows of the leaderboard, under one rule.
+    """
+    wrong = board[board["track"] == "misspecified"]
+    right = board[board["track"].isin(["default", "given"]) & board["name"].isin(wrong["name"])]
+    table = pd.concat([right, wrong])
+    table = table[table["hparams"].isin(wrong["hparams"])]
+    drawn = looks(list(table["name"]))
+    panels = _Panels(table, 1.9, list(drawn), share="all")
+    factors = sorted(set(table["told"]))
+    step = 0.1 * np.diff(factors).min() if len(factors) > 1 else 0.0
+    for axes, at_rate in panels.each():
+        for number, (method, look) in enumerate(drawn.items()):
+            own = at_rate[at_rate["name"] == method].sort_values("told")
+            x = own["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
+            axes.errorbar(x, 100 * own["mean"], yerr=_interval(own["ci95"]), **look.artist(), **_BARS)
+        axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+        axes.grid(axis="y")
+    for axes, _ in panels.each():
+        _limit_accuracy(axes)
+    panels.label("Told rate / true rate", "Test accuracy (%)")
+    _legend(panels.figure, list(drawn), drawn, panels.width)
+    return panels.figure
 
 
 class _Panels:

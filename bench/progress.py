@@ -7,6 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bench.registry import display
+from bench.spec import TrialSpec
+
 PLAIN_SECONDS = 10.0  # between two plain lines at first; later a twentieth of the time that has passed
 
 
@@ -16,7 +19,9 @@ class Display:
     def __init__(self, console: Console, rates: dict[str, str], methods: dict[str, str]) -> None:
         """``rates`` and ``methods``: for each trial, what the best so far is shown under, and by which name."""
         self.console = console
-        self.rates, self.methods = rates, methods
+        self.rates, self.methods = dict(rates), dict(methods)
+        self.trials = set(rates)
+        self.later_trials, self.later_cost = 0, 0.0
         self.costs: dict[str, float] = {}
         self.shares: dict[str, float] = {}
         self.running: dict[str, str] = {}
@@ -35,9 +40,10 @@ class Display:
     def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
         self.costs = dict(work)
         self.started = self.last_line = time.monotonic()
-        trials = sum(key in self.rates for key in self.costs)
+        trials = sum(key in self.trials for key in self.costs)
         pretrainings = len(self.costs) - trials
         more = f" and {pretrainings} pretraining{'s' * (pretrainings > 1)}" if pretrainings else ""
+        more += f", and about {self.later_trials} of tuning," if self.later_trials else ""
         self.console.print(f"{trials} trial{'s' * (trials != 1)}{more} to run, {parallel} at a time")
         if self.console.is_terminal:
             self.bar = Progress(
@@ -49,7 +55,19 @@ class Display:
                 transient=True,
             )
             self.bar.start()
-            self.task = self.bar.add_task("", total=sum(self.costs.values()), state="")
+            self.task = self.bar.add_task("", total=self.total_cost, state="")
+
+    def add(self, key: str, cost: float, spec: TrialSpec | None) -> None:
+        """One more piece of work, which tuning has decided on."""
+        self.costs[key] = cost
+        if spec is not None:
+            self.trials.add(key)
+            if not spec.is_search:  # its figures would be of other seeds
+                self.rates[key], self.methods[key] = rate_of(spec), display(spec.method)
+
+    def later(self, trials: int, cost: float) -> None:
+        """What tuning will decide on."""
+        self.later_trials, self.later_cost = trials, cost
 
     def start(self, key: str, label: str) -> None:
         self.running[key] = label
@@ -73,22 +91,28 @@ class Display:
     def end(self, key: str, label: str, status: str, error: str | None) -> None:
         self.shares[key] = 1.0
         self.running.pop(key, None)
-        if key in self.rates:
+        if key in self.trials:
             self.done += status in ("finished", "stopped")
             self.failed += status not in ("finished", "stopped")
         if error:
             self.console.print(f"{status}: {label}: {error}", markup=False, highlight=False)
-        self._show(last=not self.running and all(share == 1.0 for share in self.shares.values()))
+        over = not self.running and not self.later_trials and all(share == 1.0 for share in self.shares.values())
+        self._show(last=over)
 
     def tick(self) -> None:
         """Show that time passes, also where an epoch takes minutes."""
         self._show()
 
+    @property
+    def total_cost(self) -> float:
+        """Of all work, as far as it is known."""
+        return sum(self.costs.values()) + self.later_cost
+
     def state(self) -> str:
         """One line."""
-        trials = sum(key in self.rates for key in self.costs)
+        trials = sum(key in self.trials for key in self.costs) + self.later_trials
         parts = [f"{self.done}/{trials} done", f"{len(self.running)} running", f"{self.failed} failed"]
-        share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(sum(self.costs.values()), 1e-9)
+        share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(self.total_cost, 1e-9)
         if 0.02 < share < 1:
             left = (time.monotonic() - self.started) * (1 - share) / share
             parts.append(f"{duration(left)} left")
@@ -100,12 +124,17 @@ class Display:
     def _show(self, last: bool = False) -> None:
         if self.bar:
             completed = sum(self.costs[key] * share for key, share in self.shares.items())
-            self.bar.update(self.task, completed=completed, state=self.state())
+            self.bar.update(self.task, completed=completed, total=self.total_cost, state=self.state())
             return
         now = time.monotonic()
         if last or now - self.last_line >= max(PLAIN_SECONDS, (now - self.started) / 20):
             self.last_line = now
             self.console.print(self.state(), markup=False, highlight=False, soft_wrap=True)
+
+
+def rate_of(spec: TrialSpec) -> str:
+    """What the best so far is shown under."""
+    return spec.noise.removeprefix(f"{spec.noise_kind} ")
 
 
 def duration(seconds: float) -> str:

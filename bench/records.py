@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from bench.errors import InputError
 
@@ -151,7 +152,13 @@ def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
     """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
     if not path.exists():
         return
-    lines = path.read_bytes().splitlines()
+    content = path.read_bytes().rstrip()
+    with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
+        epochs = orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
+        if len(epochs) == content.count(b"\n") + 1:
+            yield from epochs
+            return
+    lines = content.splitlines()
     for number, line in enumerate(lines, 1):
         try:
             yield json.loads(line)
@@ -163,7 +170,7 @@ def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return orjson.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
 
@@ -179,7 +186,7 @@ def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Folder and done.json of every trial that is over; a torn one counts as not over, with a warning."""
     for path in sorted((sweep / "trials").glob("*/done.json")):
         try:
-            done = json.loads(path.read_bytes())
+            done = orjson.loads(path.read_bytes())
             if done["status"] not in COMPLETED + RETRIED:
                 raise ValueError
         except (ValueError, KeyError, TypeError):
@@ -199,12 +206,25 @@ def read_trials(sweep: Path) -> Iterator[Trial]:
         raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
     for folder, done in _over(sweep):
         spec = _read_json(folder / "spec.json")
-        if not isinstance(spec, dict) or trial_id(spec.get("spec")) != folder.name:
-            raise InputError(
-                f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
-                f"{folder.name}: move the folder away, or give it back its name"
-            )
+        _check_folder(folder, spec)
         yield Trial(folder, spec, done)
+
+
+def _check_folder(folder: Path, spec: Any) -> None:
+    if not isinstance(spec, dict) or trial_id(spec.get("spec")) != folder.name:
+        raise InputError(
+            f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
+            f"{folder.name}: move the folder away, or give it back its name"
+        )
+
+
+def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any] | None]]:
+    """Folder, spec.json and, of those that are over, done.json of every trial that was ever started."""
+    over = dict(_over(sweep))
+    for path in sorted((sweep / "trials").glob("*/spec.json")):
+        content = _read_json(path)
+        _check_folder(path.parent, content)
+        yield path.parent, content, over.get(path.parent)
 
 
 def without_weights(sweep: Path, statuses: Mapping[str, str]) -> int:

@@ -1,6 +1,7 @@
 """The command: tables and plots again, from the records alone.
 
 python -m bench.report results/NAME
+python -m bench.report results/BEFORE --compare results/AFTER
 """
 
 from collections.abc import Sequence
@@ -20,15 +21,30 @@ from bench.registry import REFERENCE
 @click.option(
     "--reference", default=REFERENCE, show_default=True, metavar="NAME", help="Method that all are compared with, or none."
 )
-def report(folders: tuple[Path, ...], out: Path | None, reference: str) -> None:
-    """Rebuild leaderboard.csv, configs.csv, leaderboard.md and plots/ from the records of one or more sweeps."""
+@click.option(
+    "--compare", type=click.Path(path_type=Path), metavar="DIR", help="Compare with this sweep instead: compare.md, .csv."
+)
+@click.option("--no-plots", is_flag=True, help="Leave out plots/, which take most of the time.")
+def report(folders: tuple[Path, ...], out: Path | None, reference: str, compare: Path | None, no_plots: bool) -> None:
+    """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which count as one.
+
+    leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md what it rests on.
+    """
     from rich.console import Console
 
+    from bench.compare import write_comparison
     from bench.leaderboard import write_report
+    from bench.tables import print_sections
 
     out = writable(out) if out else folders[0]
-    write_report(folders, out, reference).print(Console(highlight=False))
-    click.echo(f"results are in {out}: leaderboard.csv, leaderboard.md, configs.csv, plots/")
+    console = Console(highlight=False)
+    if compare:
+        found, files = write_comparison(folders, [compare], out)
+        print_sections(console, found)
+        click.echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
+        return
+    write_report(folders, out, reference, not no_plots).print(console)
+    click.echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,7 +18,9 @@ from bench.errors import InputError
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
+    from bench.registry import Scalar
     from bench.spec import TrialSpec
+    from bench.tuning import Settings, Tuning
 
 
 class CommaList(click.ParamType):
@@ -88,6 +90,31 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="PART.NAME=V1,V2",
     help="Any other hyper-parameter, as elr.weight=3,7, or a field of the recipe, as recipe.learning_rate=0.05.",
 )
+@click.option(
+    "--misspecify",
+    type=CommaList(float),
+    metavar="F1,F2",
+    help="Tell methods that read the noise rate a wrong one: the true rate times each factor.",
+)
+@click.option("--tune", type=click.IntRange(min=1), metavar="N", help="Try N configurations a method and noise rate.")
+@click.option(
+    "--tune-seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Or as many as take S seconds to train."
+)
+@click.option(
+    "--tune-for",
+    default="noisy-val",
+    show_default=True,
+    metavar="RULE",
+    help="What picks a configuration: noisy-val, clean-val:n (n validation images with true labels), or oracle.",
+)
+@click.option(
+    "--scheduler",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "asha", "median"]),
+    help="Stop poor configurations early, after the method's warm-up.",
+)
+@click.option("--transfer", is_flag=True, help="Use what is tuned at one noise rate at all of them.")
 @click.option(
     "--reference", default="ce", show_default=True, metavar="NAME", help="Method that all are compared with, or none."
 )
@@ -187,6 +214,12 @@ def _run(
     k: list[str] | None,
     temperature: list[str] | None,
     settings: dict[str, list[str]],
+    misspecify: list[float] | None,
+    tune: int | None,
+    tune_seconds: float | None,
+    tune_for: str,
+    scheduler: str,
+    transfer: bool,
     reference: str,
     recipe: str,
     epochs: int | None,
@@ -215,7 +248,8 @@ def _run(
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
-    from bench.spec import Plan, expand_hparams
+    from bench.registry import split_name
+    from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
 
     keep_library_caches()
@@ -229,6 +263,13 @@ def _run(
     fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
+    searched = _searched(tune, tune_seconds, tune_for, scheduler, transfer, address)
+    if searched:
+        from bench.spaces import load_space
+
+        for name, _ in configurations:
+            for part in split_name(name):
+                load_space(part)
     device, precision = _resolve_device(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
@@ -249,6 +290,17 @@ def _run(
         threads=cpus_per_trial,
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
+    tuning = None
+    if searched:
+        from bench.tuning import plan_tuning
+
+        fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
+        replicas = (range(seeds), noise_seed, split_seed)
+        tuning = plan_tuning(
+            plan, data, configurations, fixed, sorted({s.noise_rate for s in specs}, key=str), *replicas, searched
+        )
+    if misspecify:
+        specs = misspecified(specs, misspecify)
 
     from rich.console import Console
 
@@ -258,11 +310,12 @@ def _run(
     if dry_run:
         from bench.estimate import print_plan
 
-        print_plan(console, specs, data, folder, cpus_per_trial, gpus, max_concurrent)
+        print_plan(console, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
         return 0
     return _sweep(
         console,
         specs,
+        tuning,
         data,
         writable(folder),
         reference=reference,
@@ -277,6 +330,7 @@ def _run(
 def _sweep(
     console: Any,
     specs: "list[TrialSpec]",
+    tuning: "Tuning | None",
     data: "Dataset",
     out: Path,
     *,
@@ -288,12 +342,12 @@ def _sweep(
     track: list[str],
 ) -> int:
     from bench.leaderboard import write_report
-    from bench.progress import Display, duration
+    from bench.progress import Display, duration, rate_of
     from bench.records import RETRIED, without_weights
     from bench.registry import display
     from bench.sweep import Resources, run_sweep
 
-    rates = {spec.id: spec.noise.removeprefix(f"{spec.noise_kind} ") for spec in specs}
+    rates = {spec.id: rate_of(spec) for spec in specs}
     with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
         result = run_sweep(
             specs,
@@ -305,6 +359,7 @@ def _sweep(
             save_models=save_models,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
+            tuning=tuning,
             track=track,
         )
     if result.ran:
@@ -316,13 +371,13 @@ def _sweep(
         console.print("nothing was missing: every trial is on record")
     report = write_report([out], out, reference=reference)
     report.print(console)
-    console.print(f"results are in {out}: leaderboard.csv, leaderboard.md, configs.csv, plots/", soft_wrap=True)
+    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md, plots/", soft_wrap=True)
     if result.missing:
         console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
     if result.failures:
         again = any(result.statuses[trial] in RETRIED for trial in result.failures)
         console.print(
-            f"{len(result.failures)} of {len(specs)} trials failed; see trials/ID/done.json for "
+            f"{len(result.failures)} of {len(result.statuses)} trials failed; see trials/ID/done.json for "
             f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}"
             + ("; to run them again: the same command with --retry-failed" if again else ""),
             soft_wrap=True,
@@ -330,6 +385,35 @@ def _sweep(
     if save_models and (bare := without_weights(out, result.statuses)):
         console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
     return 1 if result.missing or result.failures else 0
+
+
+def _searched(
+    tune: int | None, seconds: float | None, goal: str, scheduler: str, transfer: bool, address: str | None
+) -> "Settings | None":
+    """What is to be tuned; None where nothing is."""
+    from bench.selection import DEFAULT_RULE
+
+    if tune is None and seconds is None:
+        given = {"--tune-for": goal != DEFAULT_RULE, "--scheduler": scheduler != "none", "--transfer": transfer}
+        if used := [name for name, is_set in given.items() if is_set]:
+            raise InputError(f"{used[0]} says how to tune, but nothing is tuned: add --tune N, or leave it out")
+        return None
+    from bench.sweep import prepare_environment
+    from bench.tuning import Settings
+
+    prepare_environment(address)  # search spaces import Ray Tune, for its domains
+    return Settings(tune, seconds, goal, scheduler, transfer)
+
+
+def _fixed(
+    configurations: "list[tuple[str, dict[str, Scalar]]]", axes: dict[str, list[str] | None], settings: dict[str, list[str]]
+) -> set[str]:
+    """Hyper-parameters that the command line sets, which tuning leaves alone."""
+    from bench.registry import load_method, split_name
+
+    parts = {part for name, _ in configurations for part in split_name(name)}
+    swept = {f"{part}.{axis}" for part in parts for name, axis in load_method(part).axes.items() if axes.get(name)}
+    return swept | set(settings)
 
 
 def _rates(noise: list[float] | None, kind: str) -> list[float | None]:

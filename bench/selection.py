@@ -9,8 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.errors import InputError, unknown
+
 #: Rule by which leaderboards rank.
 DEFAULT_RULE = "noisy-val"
+
+#: Rule of a search that knows the true labels of some validation images, as "clean-val:50".
+CLEAN_VAL = "clean-val"
 
 #: Scores and means this close are equal: sums of the same numbers in another order differ by less.
 DECIMALS = 12
@@ -61,6 +66,25 @@ def select(rule: str, validation: np.ndarray, test: np.ndarray) -> Choice:
     if validation.shape != test.shape or not len(test):
         raise ValueError(f"a rule needs two equally long curves, not {validation.shape} and {test.shape}")
     return RULES[rule](validation, test)
+
+
+def check_goal(goal: str) -> int:
+    """Check the name of a rule by which a search picks its configuration.
+
+    Returns:
+        The number of clean-labelled validation images that it needs.
+
+    Raises:
+        InputError: where there is no such rule.
+    """
+    name, _, images = goal.partition(":")
+    if name == CLEAN_VAL and images.isdecimal() and int(images) > 0:
+        return int(images)
+    if name == CLEAN_VAL:
+        raise InputError(f"--tune-for {goal} does not say how many images have clean labels: write {CLEAN_VAL}:50")
+    if goal not in (DEFAULT_RULE, "oracle"):
+        raise unknown("rule to tune for", goal, [DEFAULT_RULE, f"{CLEAN_VAL}:n", "oracle"])
+    return 0
 
 
 def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.ndarray) -> int:

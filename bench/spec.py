@@ -1,10 +1,12 @@
 """Trial specifications: frozen, with a content hash, and everything that a trial's result depends on."""
 
+import contextlib
 import itertools
 import json
+import math
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +16,19 @@ from bench.errors import InputError, unknown
 from bench.noise import SAMPLINGS, check_noise, fingerprint, takes_rate
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
 from bench.records import trial_id
-from bench.registry import Scalar, build, canonical, changes, convert, display, load_method, resolve, split_name
+from bench.registry import (
+    Scalar,
+    build,
+    canonical,
+    changes,
+    convert,
+    display,
+    load_method,
+    method_names,
+    resolve,
+    split_name,
+)
+from bench.searches import SEARCH
 from bench.task import PRIVILEGES
 
 SCHEMA = 1
@@ -45,6 +59,9 @@ class TrialSpec:
     device: str
     precision: str
     threads: int
+    # Fields with a default are younger than the records of others: see ``to_json``.
+    stage: str = ""  # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked ("tuned")
+    told: float = 1.0  # a method that reads the noise rate is told the true one times this
 
     def __post_init__(self) -> None:
         for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("noise_sampling", SAMPLINGS)):
@@ -57,6 +74,8 @@ class TrialSpec:
                 raise InputError(f"{name} is {getattr(self, name)}: give a whole number from 0")
         if not 0 < self.validation_share < 1:
             raise InputError(f"validation_share is {self.validation_share:g}: give a number between 0 and 1")
+        if not 0 <= self.told < math.inf:
+            raise InputError(f"the noise rate is told times {self.told:g}: give a number of at least 0")
         check_noise(self.noise_kind, self.noise_rate)
 
     @cached_property
@@ -73,11 +92,24 @@ class TrialSpec:
     def label(self) -> str:
         """One line for people."""
         settings = "".join(f" {key}={value}" for key, value in changes(self.method, self.hparams).items())
-        return f"{display(self.method)}{settings} · {self.noise} · seed {self.train_seed}"
+        told = "" if self.told == 1 else f" · told {self.told:g} × the rate"
+        why = "search" if self.is_search else f"seed {self.train_seed}"
+        return f"{display(self.method)}{settings} · {self.noise}{told} · {why}"
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it only serves to pick a configuration: its result is no row of a leaderboard."""
+        return self.stage.startswith(SEARCH)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as in ``spec.json``."""
+        """Plain values, as in ``spec.json``.
+
+        A field that has a default is left out where it has it, so that a field added later changes no earlier trial's id.
+        """
         values = asdict(self)
+        for field in fields(self):
+            if field.default is not MISSING and values[field.name] == field.default:
+                del values[field.name]
         values["recipe"]["milestones"] = list(self.recipe.milestones)
         return values
 
@@ -160,6 +192,47 @@ def expand_hparams(
             hparams = resolve(name, {key: value for assignment in choice for key, value in assignment.items()})
             configurations[name, json.dumps(hparams)] = (name, hparams)
     return list(configurations.values())
+
+
+def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[TrialSpec]:
+    """The trials, and those of methods that read the noise rate once for each factor that the rate is multiplied by.
+
+    Raises:
+        InputError: where none reads it, or would be told a rate of 1 or more.
+    """
+    found = []
+    for spec in specs:
+        reads = reads_rate(spec.method, spec.hparams)
+        for factor in factors if reads else [1.0]:
+            if spec.noise_rate is not None and spec.noise_rate * factor >= 1:
+                raise InputError(
+                    f"--misspecify {factor:g} at noise {spec.noise_rate:g} tells {display(spec.method)} a rate of "
+                    f"{spec.noise_rate * factor:g}: give smaller factors"
+                )
+            found.append(replace(spec, told=float(factor)))
+    if not any(reads_rate(spec.method, spec.hparams) for spec in specs):
+        names = list(dict.fromkeys(spec.method for spec in specs))
+        settings = [key for name in method_names() for key in _rate_settings(name)]
+        raise InputError(
+            f"--misspecify is given, but none of {', '.join(map(display, names))} reads the noise rate: add a method that "
+            f"does, as {' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
+        )
+    return found
+
+
+def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
+    """Whether the method, so configured, is told the true noise rate."""
+    return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
+
+
+def _rate_settings(method: str) -> list[str]:
+    """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
+    found = []
+    for key in resolve(method, {}):
+        with contextlib.suppress(InputError):  # no name, or not this one
+            if reads_rate(method, {key: "oracle"}):
+                found.append(key)
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A sweep: many trials over Ray Tune. The only module that imports Ray.
+"""A sweep: many trials over Ray Tune. The only module that runs Ray; tuning borrows its domains and schedulers.
 
 Ray Tune hands out the work; everything that has to last is in our own records, which the driver writes from what trials
 report. Tune's state is thrown away: after any crash the same command reads the records, runs what is missing, and goes on
@@ -37,16 +37,19 @@ from bench.records import (
     check_specification,
     finished_statuses,
     lock,
+    read_epochs,
     to_json,
     write_atomically,
 )
 from bench.spec import SCHEMA, TrialSpec, record_of, relative_cost
 from bench.storage import Store
 from bench.trackers import Trackers
-from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial
+from bench.trial import Checkpoint, Labels, Outcome, pretrain_job, run_pretraining, run_trial, stopped_facts
+from bench.tuning import Tuning
 
 #: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
 MAX_FAILURES = 2
+UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 
 # Ray reads these when it is imported.
@@ -69,11 +72,22 @@ _LOCAL_RAY_ENVIRONMENT = {
 }
 
 
+def prepare_environment(address: str | None = None) -> None:
+    """What Ray reads when it is imported; before anybody does."""
+    os.environ.update(_RAY_ENVIRONMENT | (_cluster_environment() if address else _LOCAL_RAY_ENVIRONMENT))
+
+
 class Observer(Protocol):
     """Is told what a sweep is doing; a progress display."""
 
     def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
         """All pieces of work, as (key, rough cost)."""
+
+    def add(self, key: str, cost: float, spec: TrialSpec | None) -> None:
+        """A piece of work that tuning has decided on; a pretraining has no ``spec``."""
+
+    def later(self, trials: int, cost: float) -> None:
+        """How many trials tuning will still decide on, as far as that is known, and their rough cost."""
 
     def start(self, key: str, label: str) -> None: ...
 
@@ -137,6 +151,7 @@ class _Work:
     began: float | None = None  # when its worker took it up, by the monotonic clock
     seconds: float = 0.0
     reports: set[int] = field(default_factory=set)
+    stopping: bool = False  # a scheduler has said so
 
     @classmethod
     def of_job(cls, job: PretrainJob) -> "_Work":
@@ -150,12 +165,17 @@ class _Work:
 
 def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -> list[TrialSpec]:
     """The trials that have no record yet."""
-    over = COMPLETED if retry_failed else COMPLETED + RETRIED
-    statuses = finished_statuses(out)
+    over, statuses = _on_record(out, retry_failed), finished_statuses(out)
     for spec in specs:
         if spec.id in statuses:
             check_specification(out, spec.id, record_of(spec))
-    return [spec for spec in specs if statuses.get(spec.id) not in over]
+    return [spec for spec in specs if spec.id not in over]
+
+
+def _on_record(out: Path, retry_failed: bool) -> frozenset[str]:
+    """Trials that are not to be run again."""
+    over = COMPLETED if retry_failed else COMPLETED + RETRIED
+    return frozenset(trial for trial, status in finished_statuses(out).items() if status in over)
 
 
 def run_sweep(
@@ -169,32 +189,51 @@ def run_sweep(
     save_models: bool = False,
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
+    tuning: Tuning | None = None,
     track: Sequence[str] = (),
 ) -> SweepResult:
-    """Run the trials that ``out`` has no record of.
+    """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
     Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the folder so that the same
     call goes on from there.
     """
     start = time.perf_counter()
     with lock(out):
-        todo = pending(specs, out, retry_failed)
-        sweep = _Sweep(todo, dataset, out.resolve(), resources or Resources(), observer, save_models, checkpoint_seconds)
+        if tuning:
+            tuning.resume(out, retry_failed)
+            specs = [*specs, *tuning.follow()]
+        todo = pending(list({spec.id: spec for spec in specs}.values()), out, retry_failed)
+        on_record = _on_record(out, retry_failed) if tuning else frozenset()
+        sweep = _Sweep(
+            todo,
+            dataset,
+            out.resolve(),
+            resources or Resources(),
+            observer,
+            save_models,
+            checkpoint_seconds,
+            tuning,
+            on_record,
+        )
         facts = _describe(specs, command, out)
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
         with contextlib.closing(Trackers(track, out)) as sweep.trackers:
             sweep.trackers.catch_up()
-            if todo:
+            if todo or (tuning and not tuning.over):
                 _remove_ray_session(out)
                 sweep.run()
         statuses = finished_statuses(out)
+        if tuning:
+            specs = [*specs, *tuning.trials]
+        facts["trials"] = sorted({*facts["trials"], *(spec.id for spec in specs)})
+        undecided = ["not decided on"] * tuning.remaining()[0] if tuning else []
         result = SweepResult(
             statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
-            missing=[spec.id for spec in specs if spec.id not in statuses],
-            ran=len(todo),
+            missing=[*dict.fromkeys(spec.id for spec in specs if spec.id not in statuses), *undecided],
+            ran=sum(work.spec is not None for work in sweep.work.values()),
             wall_seconds=time.perf_counter() - start,
         )
-        if todo:
+        if result.ran:
             # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to every trial that uses
             # it, is in there once.
             worked = sum(work.seconds for work in sweep.work.values())
@@ -205,7 +244,7 @@ def run_sweep(
                 "work_seconds": worked,
                 "parallel_trials": sweep.parallel,
             }
-            facts["runs"][-1] |= {"trials": len(todo), "overhead": result.overhead, "wall_seconds": result.wall_seconds}
+            facts["runs"][-1] |= {"trials": result.ran, "overhead": result.overhead, "wall_seconds": result.wall_seconds}
             write_atomically(out / "sweep.json", to_json(facts, indent=1))
         return result
 
@@ -222,8 +261,11 @@ class _Sweep:
         observer: Observer | None,
         save_models: bool,
         checkpoint_seconds: float,
+        tuning: Tuning | None = None,
+        on_record: frozenset[str] = frozenset(),
     ) -> None:
         self.dataset, self.out, self.resources = dataset, out, resources
+        self.tuning, self.on_record = tuning, on_record
         self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
@@ -250,7 +292,18 @@ class _Sweep:
     # ------------------------------------------------------------------------------------------------ handing out
 
     def next(self) -> _Work | None:
-        """The first piece of work that can start now; None where all that is left waits for an encoder."""
+        """The first piece of work that can start now; None where all that is left waits for an encoder, or for a search."""
+        if (work := self._ready()) or not self.tuning:
+            return work
+        specs = self.tuning.follow()
+        if (spec := self.tuning.next(self.parallel)) is not None:
+            specs.append(spec)
+        specs += self.tuning.follow()  # a search may have found that there is nothing left to draw
+        for spec in specs:
+            self._add(spec)
+        return self._ready()
+
+    def _ready(self) -> _Work | None:
         for work in self.work.values():
             if not work.taken and (work.needs is None or work.needs in self.encoders):
                 work.taken = True
@@ -259,10 +312,34 @@ class _Sweep:
 
     @property
     def all_over(self) -> bool:
-        return all(work.over for work in self.work.values())
+        return all(work.over for work in self.work.values()) and (self.tuning is None or self.tuning.over)
+
+    def _add(self, spec: TrialSpec) -> None:
+        """Take up a trial that tuning has decided on."""
+        if spec.id in self.work:
+            return
+        if spec.id in self.on_record:
+            check_specification(self.out, spec.id, record_of(spec))
+            return
+        job = pretrain_job(spec)
+        if job and job.key not in self.work and job.key not in self.encoders:
+            if (path := self.out / "encoders" / f"{job.key}.safetensors").exists():
+                self._share_encoder(job.key, path.read_bytes())
+            else:
+                self.work[job.key] = _Work.of_job(job)
+                self._announce(self.work[job.key])
+        work = self.work[spec.id] = _Work.of_spec(spec, job)
+        self._announce(work)
+        if job and job.key not in self.encoders and self.work[job.key].over:
+            self._give_up_on(self.work[job.key], "see the first trial that needed it")
+
+    def _announce(self, work: _Work) -> None:
+        if self.observer and self.tuning:
+            self.observer.add(work.key, work.cost, work.spec)
+            self.observer.later(*self.tuning.remaining())
 
     def run(self) -> None:
-        os.environ.update(_RAY_ENVIRONMENT | (_cluster_environment() if self.resources.address else _LOCAL_RAY_ENVIRONMENT))
+        prepare_environment(self.resources.address)
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
@@ -275,10 +352,12 @@ class _Sweep:
         _ = self.dataset.pixel_statistics  # once here, not once a trial
         with _ray_session(self.resources, self.dataset, self.out) as session:
             available = ray.cluster_resources()
-            self.parallel = _parallel_trials(self.resources, available, len(self.work))
+            later = self.tuning.remaining() if self.tuning else (0, 0.0)
+            self.parallel = _parallel_trials(self.resources, available, len(self.work) + later[0])
             for key in {work.needs for work in self.work.values() if work.needs} - self.work.keys():
-                self.encoders[key] = ray.put((self.out / "encoders" / f"{key}.safetensors").read_bytes())
+                self._share_encoder(key, (self.out / "encoders" / f"{key}.safetensors").read_bytes())
             if self.observer:
+                self.observer.later(*later)
                 self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
             try:
                 self._fit(session / "tune")
@@ -292,13 +371,10 @@ class _Sweep:
     def _fit(self, state: Path) -> None:
         from ray import tune
 
-        items = list(self.work.values())
-        positions = {work.key: position for position, work in enumerate(items)}
         trainable = tune.with_resources(
             tune.with_parameters(
                 _train,
                 dataset=self.dataset,
-                items=[(work.spec.to_json() if work.spec else None, work.job) for work in items],
                 store=self.store.place,
                 checkpoint_seconds=self.checkpoint_seconds,
                 save_models=self.save_models,
@@ -309,8 +385,9 @@ class _Sweep:
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_queue(self, positions),
-                num_samples=len(items) * (MAX_FAILURES + 1),  # at most: those that Tune gives up are handed out again
+                search_alg=_queue(self),
+                scheduler=_scheduler(self) if self.tuning else None,
+                num_samples=UNLIMITED,
                 reuse_actors=True,
                 max_concurrent_trials=self.parallel,
                 trial_name_creator=lambda trial: trial.trial_id,
@@ -319,7 +396,7 @@ class _Sweep:
             run_config=tune.RunConfig(
                 name="sweep",
                 storage_path=str(state),
-                callbacks=[_callback(self, items)],
+                callbacks=[_callback(self)],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
             ),
@@ -337,6 +414,12 @@ class _Sweep:
         if self.observer:
             self.observer.start(work.key, work.label)
 
+    def stops(self, work: _Work, message: dict[str, Any]) -> bool:
+        """Whether the scheduler of its search ends a trial after this message, which is not written down yet."""
+        if self.tuning and work.spec and work.spec.is_search and not work.over and message["kind"] == "epochs":
+            work.stopping |= self.tuning.judge(work.spec, message["epochs"])
+        return work.stopping
+
     def received(self, work: _Work, message: dict[str, Any]) -> None:
         """Write down what a worker reports."""
         if work.over or message["number"] in work.reports:
@@ -349,6 +432,8 @@ class _Sweep:
                 (self.trackers.restart if message["restart"] else self.trackers.append)(work.spec, message["epochs"])
             if message["epochs"]:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
+            if work.stopping:
+                self._stop(work)
         elif message["kind"] == "began":
             work.began = time.monotonic()
         elif message["kind"] == "warning":
@@ -425,25 +510,48 @@ class _Sweep:
         if self.observer:
             self.observer.advance(work.key, (epoch + 1) / work.epochs, record)
 
+    def _stop(self, work: _Work) -> None:
+        """End a trial that a scheduler has stopped: its worker, which waits for an answer, is told by Tune."""
+        assert work.spec is not None
+        pretraining = 0.0
+        if work.needs:
+            path = self.out / "encoders" / f"{work.needs}.safetensors"
+            pretraining = load_encoder(path.read_bytes()).train_seconds
+        facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
+        self._writer(work).finish(facts)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
+        self._checkpoint(work).remove()
+        self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
+
+    def _epochs(self, work: _Work) -> list[dict[str, Any]]:
+        return list(read_epochs(self.out / "trials" / work.key / "epochs.jsonl"))
+
     def _end(self, work: _Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
         work.writer = None
         work.reports.clear()
         self.running.pop(work.key, None)
         work.seconds += seconds
+        if self.tuning and work.spec and work.spec.is_search:
+            done = json.loads((self.out / "trials" / work.key / "done.json").read_bytes())
+            self.tuning.end(work.spec, status, self._epochs(work), done)
         if self.observer:
             self.observer.end(work.key, work.label, status, error)
 
     def _keep_encoder(self, work: _Work, blob: bytes) -> None:
-        import ray
-
         (self.out / "encoders").mkdir(exist_ok=True)
         write_atomically(self.out / "encoders" / f"{work.key}.safetensors", blob)
-        self.encoders[work.key] = ray.put(blob)
+        self._share_encoder(work.key, blob)
+
+    def _share_encoder(self, key: str, blob: bytes) -> None:
+        import ray
+
+        self.encoders[key] = ray.put(blob)
 
     def _give_up_on(self, pretraining: _Work, error: str) -> None:
         """Trials whose encoder there will never be are failed rows."""
-        for work in self.work.values():
+        for work in list(self.work.values()):
             if work.spec and work.needs == pretraining.key and not work.taken:
                 work.taken = True
                 self._write_failure(work, f"its pretraining failed: {error}")
@@ -470,7 +578,6 @@ class _Sweep:
 def _train(
     config: dict[str, Any],
     dataset: Dataset,
-    items: list[tuple[dict[str, Any] | None, PretrainJob | None]],
     store: str,
     checkpoint_seconds: float,
     save_models: bool,
@@ -490,7 +597,7 @@ def _train(
 
     if timed:
         send("began", {})
-    values, job = items[config["item"]]
+    values, job = ray.get(config["work"])
     if job is not None:
         _pretrain(job, dataset, send)
         return
@@ -561,8 +668,12 @@ class _Reporter:
 # --------------------------------------------------------------------------------------------------- Ray's hooks
 
 
-def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
-    """A Tune searcher that hands out a fixed list: trials that need an encoder once it is there, the others meanwhile."""
+def _queue(sweep: _Sweep) -> Any:
+    """A Tune searcher that hands out what is to be done: trials that need an encoder once it is there, the others meanwhile.
+
+    Searches are not Tune's to know: there is one for each cell, and all of them feed this one queue.
+    """
+    import ray
     from ray.tune.search import Searcher
 
     class Queue(Searcher):
@@ -573,7 +684,8 @@ def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
             work = sweep.next()
             if work is None:
                 return Searcher.FINISHED if sweep.all_over else None
-            return {"item": positions[work.key], "encoder": sweep.encoders[work.needs] if work.needs else None}
+            content = ray.put((work.spec.to_json() if work.spec else None, work.job))
+            return {"key": work.key, "work": content, "encoder": sweep.encoders[work.needs] if work.needs else None}
 
         def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
             return True
@@ -593,7 +705,21 @@ def _queue(sweep: _Sweep, positions: dict[str, int]) -> Any:
     return Queue()
 
 
-def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
+def _scheduler(sweep: _Sweep) -> Any:
+    """A Tune scheduler that asks each trial's own search, which has a scheduler for its cell alone."""
+    from ray.tune.schedulers import FIFOScheduler
+
+    class Stopping(FIFOScheduler):
+        def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+            message = result.get("message")  # the callback is shown it after this
+            if message and sweep.stops(sweep.work[trial.config["key"]], message[0]):
+                return FIFOScheduler.STOP
+            return FIFOScheduler.CONTINUE
+
+    return Stopping()
+
+
+def _callback(sweep: _Sweep) -> Any:
     # Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
     from ray.tune.progress_reporter import TrialProgressCallback
 
@@ -612,7 +738,7 @@ def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             with remembering_faults():
-                sweep.started(items[trial.config["item"]], trial)
+                sweep.started(sweep.work[trial.config["key"]], trial)
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
             # Taken out of Tune's hands: it would keep every trial's last message in memory.
@@ -620,7 +746,7 @@ def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
             trial.last_result.pop("message", None)
             if message:
                 with remembering_faults():
-                    sweep.received(items[trial.config["item"]], message[0])
+                    sweep.received(sweep.work[trial.config["key"]], message[0])
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             # Its last message said so already. Tune's statistics of it would be most of what a long sweep's driver holds.
@@ -628,11 +754,11 @@ def _callback(sweep: _Sweep, items: list[_Work]) -> Any:
             trial.run_metadata.metric_n_steps.clear()
 
         def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            sweep.lost(items[trial.config["item"]])
+            sweep.lost(sweep.work[trial.config["key"]])
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             with remembering_faults():
-                sweep.died(items[trial.config["item"]])
+                sweep.died(sweep.work[trial.config["key"]])
 
     return Recorder()
 

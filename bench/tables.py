@@ -1,8 +1,9 @@
 """Leaderboards for people: the same tables as Markdown and in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,12 +58,15 @@ class Section:
     notes: list[str]
 
 
-def sections(rows: pd.DataFrame, board: pd.DataFrame, reference: str | None) -> list[Section]:
+def sections(
+    rows: pd.DataFrame, board: pd.DataFrame, reference: str | None, searches: pd.DataFrame | None = None
+) -> list[Section]:
     """One section for each group of the leaderboard, in its order.
 
     Args:
         rows: from ``load_rows``.
         board: from ``leaderboard``, with the same ``reference``; None for no comparison.
+        searches: from ``tracks.search_summary``.
     """
     groups = [(str(name), group) for name, group in board.groupby("group", sort=False)]
     setups = [_setup(group) for _, group in groups]
@@ -70,12 +74,15 @@ def sections(rows: pd.DataFrame, board: pd.DataFrame, reference: str | None) -> 
     found = []
     for (name, group), setup in zip(groups, setups, strict=True):
         ranked = group[group["rule"] == DEFAULT_RULE]
-        order = _order(ranked)
-        tables = [_main_table(ranked, order), _rules_table(group, order)]
+        order = methods_in_order(ranked)
+        crowd = set(ranked.loc[ranked["track"].isin(["transfer", "misspecified"]), "method"])
+        tables = [_main_table(ranked, order), _rules_table(group, [method for method in order if method not in crowd])]
         if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
             tables.append(_gain_table(group, order))
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
+        if searches is not None and len(searches) and (own := searches[searches["group"] == name]).size:
+            tables.append(_search_table(own))
         first = group.iloc[0]
         if heads.count((group_title(group), setup)) > 1:  # they differ in what the line does not say
             setup += f", {first['recipe']}"
@@ -107,7 +114,7 @@ def _setup(group: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _order(ranked: pd.DataFrame) -> list[str]:
+def methods_in_order(ranked: pd.DataFrame) -> list[str]:
     """Methods by average rank; those that lack a noise rate come last, as their average says less."""
     by_method = ranked.groupby("method")
     summary = pd.DataFrame({"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)})
@@ -130,7 +137,8 @@ def _accuracy(row: pd.Series | None, best: bool = False, mark: str = "") -> Entr
     return Entry(f"{100 * row['mean']:.1f}{interval}", best, mark)
 
 
-def _mark(row: pd.Series) -> str:
+def mark(row: Mapping[str, Any]) -> str:
+    """Whether the method is better or worse than the reference, as the tables show it."""
     if pd.isna(row["significantly_better"]):
         return ""
     return BETTER if row["significantly_better"] else WORSE if row["significantly_worse"] else ""
@@ -155,7 +163,7 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
         entries = [Entry(method)]
         for rate in rates:
             row = found.get((DEFAULT_RULE, method, rate))
-            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, _mark(row)))
+            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, mark(row)))
         rank, cost = own["rank"].mean(), own[cost_column].mean()
         entries.append(Entry(NONE if pd.isna(rank) else f"{rank:.1f}"))
         entries.append(Entry(NONE if pd.isna(cost) else f"{cost:.1f}"))
@@ -172,7 +180,7 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     def entry(method: str, rule: str, rate: float) -> Entry:
         row = found.get((rule, method, rate))
         # What the oracle finds is no evidence, so it gets no mark.
-        return _accuracy(row, mark="" if row is None or rule == "oracle" else _mark(row))
+        return _accuracy(row, mark="" if row is None or rule == "oracle" else mark(row))
 
     lines = [
         [Entry(method), Entry(RULE_LABELS[rule]), *(entry(method, rule, rate) for rate in rates)]
@@ -214,10 +222,26 @@ def _configuration_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
     return Table(caption, ["Method", *map(rate_title, rates), "Tried"], lines)
 
 
+def _search_table(searches: pd.DataFrame) -> Table:
+    """What was tried, on other seeds than the leaderboard's."""
+    columns = ["Search", "Noise", "Maximised", "First %", "Best %", "Picked", "Tried", "Stopped early", "Failed", "Seconds"]
+    lines = []
+    for _, row in searches.iterrows():
+        first, best = (NONE if pd.isna(row[key]) else f"{100 * row[key]:.1f}" for key in ("first", "best"))
+        texts = [row["method"], rate_title(row["noise_rate"]), row["goal"], first, best, row["picked"] or "defaults"]
+        lines.append([Entry(text) for text in [*texts, *(f"{row[key]:g}" for key in ("configurations", "stopped", "failed"))]])
+        lines[-1].append(Entry(f"{row['seconds']:.3g}"))
+    caption = (
+        "Searches, on seeds of their own, which no figure above contains: what the first configuration and the best reached"
+    )
+    return Table(caption, columns, lines)
+
+
 def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None) -> list[str]:
     """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part of the leaderboard."""
     return [
         *_seed_notes(ranked, reference),
+        *_track_notes(ranked),
         *_cost_notes(trials, ranked),
         *_validation_notes(ranked),
         *_pretraining_notes(ranked),
@@ -243,6 +267,33 @@ def _seed_notes(ranked: pd.DataFrame, reference: str | None) -> list[str]:
     if len(set(ranked.groupby("method").size())) > 1:
         rank += f" {NONE}: no trials; methods that lack a noise rate come last, ranked over those they have."
     return [*notes, rank]
+
+
+def _track_notes(ranked: pd.DataFrame) -> list[str]:
+    """What the labels of rows that are not plain ones mean."""
+    about = {
+        "tuned": "(tuned): what a search picked among equally many configurations for each method, run again on fresh seeds; "
+        "the search's own seconds are in its table, not in the cost.",
+        "budget": "(budget): likewise, among as many configurations as the same seconds of training allowed.",
+        "transfer": "(tuned at), (budget at): what was picked at one noise rate, used at all.",
+        "misspecified": "(told ×): told the noise rate times this.",
+    }
+    present = set(ranked["track"])
+    notes = [text for track, text in about.items() if track in present]
+    equal = ranked[ranked["track"] == "tuned"]
+    if equal["tried"].nunique() > 1:
+        tried = equal.groupby("method")["tried"].min()
+        counts = ", ".join(f"{method} {count}" for method, count in tried.items())
+        notes.append(f"The searches were not equally long, in configurations tried: {counts}.")
+    rates = ranked["noise_rate"].nunique()
+    for (_, method), own in ranked[ranked["track"].isin(["tuned", "budget"])].groupby(["group", "method"]):
+        if len(own) == rates > 1 and own["hparams"].nunique() == 1:
+            notes.append(f"{method} is one configuration at all noise rates.")
+    if present & {"tuned", "budget"}:
+        searched = set(ranked.loc[ranked["track"].isin(["tuned", "budget"]), "name"])
+        if bare := sorted(set(ranked["name"]) - searched):
+            notes.append(f"Not tuned: {', '.join(bare)}.")
+    return notes
 
 
 def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
@@ -303,15 +354,25 @@ def _failure_notes(trials: pd.DataFrame) -> list[str]:
     return [f"Failures: {len(failed)} of {len(trials)} trials ({kinds}), all configurations together; they count {chance}."]
 
 
-def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]]) -> str:
+def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
+    """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing."""
+    if "name" in table:  # of a method whose rows are of several tracks
+        table = table.assign(method=table["name"])
+    table = table[list(columns)]
+    if "noise_rate" in columns:
+        table = table.assign(noise_rate=table["noise_rate"].where(table["noise_rate"] >= 0))
+    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
+
+
+def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]], title: str = "Leaderboard") -> str:
     """A page of its own.
 
     Args:
         figures: (path relative to the page, caption) of each figure.
     """
-    lines = ["# Leaderboard", ""]
+    lines = [f"# {title}", ""]
     for section in found:
-        lines += [f"## {section.title}", "", section.setup, ""]
+        lines += [f"## {section.title}", "", *([section.setup, ""] if section.setup else [])]
         for table in section.tables:
             lines += [f"**{table.caption}**", "", *_markdown_table(table), ""]
         lines += [f"- {_escaped(note)}" for note in section.notes]

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +95,10 @@ class Labels:
             },
             "train_images": len(self.train),
             "validation_images": len(self.validation),
+            # With each epoch's predictions: accuracy on as many clean-labelled validation images as one likes.
+            "validation_truth": pack_classes(self.truth[self.validation])
+            if (self.truth[self.validation] >= 0).any()
+            else None,
             "test_images": len(dataset.test_labels),
             "noisy_test": dataset.noisy_test,
         }
@@ -375,7 +379,7 @@ class Run:
         """What one part of the method may see."""
         spec, recipe, device = self.spec, self.spec.recipe, torch.device(self.spec.device)
         truth = {
-            "noise_rate": float((self.labels.noisy != self.labels.truth).mean()),
+            "noise_rate": min(1.0, spec.told * float((self.labels.noisy != self.labels.truth).mean())),
             "noise_kind": spec.noise_kind,
         }
         return Task(
@@ -452,9 +456,10 @@ class Run:
         self.validation = self.predict(self.pixels, self.labels.validation)
         probabilities = {name: self.predict(pixels, np.arange(len(pixels))) for name, (pixels, _) in self.tests.items()}
         self.test = probabilities["test"]
-        guesses = self.validation.argmax(1)
+        guesses, validation = self.validation.argmax(1), self.labels.validation
         return {
-            "noisy_val_accuracy": float((guesses == self.labels.noisy[self.labels.validation]).mean()),
+            "noisy_val_accuracy": float((guesses == self.labels.noisy[validation]).mean()),
+            "clean_val_accuracy": scoring.clean_validation(guesses, self.labels.truth[validation]),
             **{
                 f"{name}_accuracy": float((found.argmax(1) == self.tests[name][1]).mean())
                 for name, found in probabilities.items()
@@ -525,14 +530,10 @@ class Run:
     def conclude(self, last: dict[str, Any] | None) -> None:
         """Sum up the record; keep per-sample results and, on request, the weights."""
         records = self.records + ([last] if last else [])
-        pretraining = self.facts.get("pretraining", {}).get("pretrain_seconds", 0.0)
         self.facts.update(
+            _sums(records, len(self.labels.train)),
             epochs=len(self.records),
-            train_seconds=sum(record["train_seconds"] for record in records),
-            eval_seconds=sum(record.get("eval_seconds", 0.0) for record in records),
-            pretrain_seconds=pretraining,
-            passes_trained=sum(record["samples_trained"] for record in records) / len(self.labels.train),
-            passes_inferred=sum(record["samples_inferred"] for record in records) / len(self.labels.train),
+            pretrain_seconds=self.facts.get("pretraining", {}).get("pretrain_seconds", 0.0),
             parameters=sum(p.numel() for net in self.method.networks for p in net.parameters()),
             peak_memory_bytes=_peak_memory(self.spec.device),
         )
@@ -551,6 +552,33 @@ class Run:
         }
         if self.save_models:
             self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
+
+
+def _sums(records: Sequence[dict[str, Any]], images: int) -> dict[str, float]:
+    """What epochs took together: seconds, and passes over the training images."""
+    totals = {
+        key: sum(record.get(key, 0.0) for record in records)
+        for key in ("train_seconds", "eval_seconds", "samples_trained", "samples_inferred")
+    }
+    passes = {f"passes_{key.partition('_')[2]}": totals.pop(key) / images for key in ("samples_trained", "samples_inferred")}
+    return totals | passes
+
+
+def stopped_facts(
+    spec: TrialSpec, dataset: Dataset, records: Sequence[dict[str, Any]], pretrain_seconds: float = 0.0
+) -> dict[str, Any]:
+    """The done.json of a trial that a scheduler stopped after the epochs ``records``."""
+    labels = Labels.of(spec, dataset)
+    return {
+        "schema": SCHEMA,
+        "status": "stopped",
+        "error": None,
+        **labels.facts(spec, dataset),
+        "privileges": sorted(set().union(*(part.privileges for part in method_for(spec).parts()))),
+        **_sums(records, len(labels.train)),
+        "epochs": len(records),
+        "pretrain_seconds": pretrain_seconds,
+    }
 
 
 def _reset_peak_memory(device: str) -> None:

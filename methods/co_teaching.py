@@ -29,6 +29,7 @@ class CoTeaching(Method):
 
     num_networks = 2
     reference_epochs = 200
+    begins = ["ramp_epochs"]
     passes = (2, 0)  # each network sees the batch once: what it selects by is what it learns from
     paper = {
         "epochs": 200,

@@ -24,6 +24,8 @@ from methods.co_teaching import CoTeaching
 class CoTeachingPlus(CoTeaching):
     """Small-loss selection among disagreements, crossed between two networks."""
 
+    begins = ["ramp_epochs", "disagreement_start"]
+
     @dataclass(frozen=True)
     class HParams:
         """Defaults of the authors' code for CIFAR-10."""

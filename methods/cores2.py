@@ -23,6 +23,7 @@ class CORES2(Method):
     """Mean over kept samples of l(y) - beta * E_prior[l], with l the cross-entropy."""
 
     reference_epochs = 100
+    begins = ["sieve_start"]
     paper = {
         "backbone": "resnet34",
         "epochs": 100,

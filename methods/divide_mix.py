@@ -45,6 +45,7 @@ class DivideMix(Method):
 
     num_networks = 2
     reference_epochs = 300
+    begins = ["warmup_epochs"]
     passes = (
         4,
         8,

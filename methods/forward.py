@@ -29,6 +29,7 @@ class Forward(Method):
     """Cross-entropy, then cross-entropy of p T with the noisy label."""
 
     reference_epochs = 240
+    begins = ["warmup_epochs"]
     paper = {
         "epochs": 240,
         "augmentation": "crop_flip",

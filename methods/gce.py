@@ -45,6 +45,9 @@ class GCE(Method):
             if not 0 < self.threshold < 1:
                 raise InputError(f"gce.threshold is {self.threshold:g}: give a number between 0 and 1")
 
+    def grace(self) -> int:
+        return self.warmup(self.hp.warmup_epochs) if self.hp.truncated else 0
+
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = -F.cross_entropy(net(batch.x), batch.y, reduction="none")

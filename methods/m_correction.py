@@ -26,6 +26,7 @@ RESOLUTION = 100
 class MCorrection(Method):
     """Mixup, then mixup with dynamic bootstrapping."""
 
+    begins = ["correction_start"]
     passes = (1, 3)  # losses of all samples for the mixture, predictions of both images that are mixed
     paper = {
         "backbone": "preact_resnet18",

@@ -28,6 +28,7 @@ class PES(Method):
     """Train all, then the last parts anew, then on the confident samples."""
 
     reference_epochs = 200
+    begins = ["whole_epochs"]
     passes = (1, 2)  # views that say of which labels it is confident
     paper = {
         "backbone": "resnet18",

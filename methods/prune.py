@@ -77,6 +77,9 @@ class Prune(Method):
         """The epoch in which pruning is done: never the first, nor beyond the last but in a run of one epoch."""
         return max(1, min(self.recipe.epochs - 1, round(self.hp.validation_share * self.recipe.epochs)))
 
+    def grace(self) -> int:
+        return self.boundary
+
     @property
     def stage(self) -> int:
         return int(self.epoch >= self.boundary)

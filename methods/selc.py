@@ -30,6 +30,7 @@ class SELC(Method):
     """Cross-entropy, then soft targets that follow the predictions."""
 
     reference_epochs = 200
+    begins = ["warmup_epochs", "turning_point"]
     paper = {
         "backbone": "resnet34",
         "epochs": 200,

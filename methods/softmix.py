@@ -30,6 +30,7 @@ class SoftMix(Method):
     """Warm-up, then mixup, then mixing with neighbours under soft targets."""
 
     reference_epochs = 300
+    begins = ["warmup_epochs", "correction_start"]
     passes = (1, 2)  # losses of all samples for the mixture, features of the batch for its neighbours
     axes = {"k": "k"}
     paper = {

@@ -40,6 +40,7 @@ class Unicon(Method):
 
     num_networks = 2
     reference_epochs = 350
+    begins = ["warmup_epochs"]
     passes = (6, 10)  # as divide_mix, with two views more to train on and one more pass over all samples for either network
     paper = {
         "backbone": "preact_resnet18",

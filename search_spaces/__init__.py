@@ -1,1 +1,1 @@
-"""One file per method: SPACE maps its hyper-parameters to the Ray Tune domains that tuning draws from."""
+"""One file per method, with the ranges that tuning draws from: SPACE, or space(draw) where one range depends on another."""

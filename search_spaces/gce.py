@@ -1,10 +1,12 @@
-"""The paper tries q from 0.1 to 1 in figure 2."""
+"""The paper tries q from 0.1 to 1 in figure 2; threshold and warm-up matter where the loss is truncated."""
 
 from ray import tune
 
-SPACE = {
-    "q": tune.uniform(0.1, 1.0),
-    "truncated": tune.choice([False, True]),
-    "threshold": tune.uniform(0.1, 0.9),
-    "warmup_epochs": tune.randint(10, 81),
-}
+from bench.spaces import Draw
+
+
+def space(draw: Draw) -> None:
+    draw("q", tune.uniform(0.1, 1.0))
+    if draw("truncated", tune.choice([False, True])):
+        draw("threshold", tune.uniform(0.1, 0.9))
+        draw("warmup_epochs", tune.randint(10, 81))

@@ -2,9 +2,11 @@
 
 from ray import tune
 
-SPACE = {
-    "momentum": tune.uniform(0.5, 0.99),
-    "turning_point": tune.choice(["estimate", 10, 20, 30, 40, 60, 80]),
-    "warmup_epochs": tune.randint(5, 31),
-    "patience": tune.randint(5, 31),
-}
+from bench.spaces import Draw
+
+
+def space(draw: Draw) -> None:
+    draw("momentum", tune.uniform(0.5, 0.99))
+    if draw("turning_point", tune.choice(["estimate", 10, 20, 30, 40, 60, 80])) == "estimate":
+        draw("warmup_epochs", tune.randint(5, 31))
+        draw("patience", tune.randint(5, 31))

@@ -2,20 +2,23 @@
 
 import dataclasses
 import importlib
+import pkgutil
 import typing
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from fabricate import timeless
-from ray.tune.search import sample as domains
 
 import methods
+import search_spaces
 from bench import registry
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.method import Wrapper
+from bench.spaces import draw
 from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.trial import Checkpoint, Labels, method_for, pretrain_job, run_pretraining, run_trial
 
@@ -236,20 +239,23 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_search_space_agrees_with_the_hyper_parameters(name):
-    space = importlib.import_module(f"search_spaces.{name}").SPACE
-    cls = registry.load_method(name)
-    defaults = {field.name: getattr(cls.HParams(), field.name) for field in dataclasses.fields(cls.HParams)}
-    assert space.keys() <= defaults.keys()
-    for key, domain in space.items():
-        assert isinstance(domain, domains.Domain)
-        if isinstance(domain, domains.Categorical):
-            assert defaults[key] in domain.categories, key
-        else:
-            assert domain.lower <= defaults[key] < domain.upper, key
-        hint = typing.get_type_hints(cls.HParams)[key]
-        for value in domain.sample(size=25):
-            assert registry.convert(key, value, hint) == value
-            cls.HParams(**{key: value})
+    """Every draw is a configuration of the declared types, every range is reached, and the defaults lie inside."""
+    defaults = registry.resolve(name, {})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(50):
+        ask = study.ask()
+        drawn = draw(name, ask, {})
+        for key, distribution in ask.distributions.items():
+            # Raises where the default is outside.
+            optuna.trial.create_trial(value=0.0, params={key: defaults[key]}, distributions={key: distribution})
+        assert registry.resolve(name, drawn) == {**defaults, **drawn}
+        assert all(type(registry.resolve(name, drawn)[key]) is type(value) for key, value in drawn.items())
+        registry.build(name, drawn)
+
+
+def test_every_method_has_a_search_space_of_its_own():
+    spaces = {module.name for module in pkgutil.iter_modules(search_spaces.__path__)}
+    assert spaces >= {module.name for module in pkgutil.iter_modules(methods.__path__)}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -30,7 +30,7 @@ def test_it_shows_the_leaderboard_and_the_figures(executed):
     text = "\n".join(output.data.get("text/markdown", "") for output in outputs if "data" in output)
     assert "| softmix | **61.0 ± 12.7**" in text and "| ce | 41.0 ± 12.7 |" in text
     images = [output for output in outputs if "data" in output and "image/png" in output.data]
-    assert len(images) == 3
+    assert len(images) == 4
     assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
 
 

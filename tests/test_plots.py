@@ -116,6 +116,34 @@ def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
     assert sorted(costs) == pytest.approx([2.0, 3.0, 20.0])
 
 
+def test_cost_shows_the_front(tmp_path):
+    for method, accuracy, seconds in (("ce", 0.5, 2.0), ("elr", 0.6, 20.0), ("gce", 0.4, 10.0)):
+        write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
+    [axes] = only(figures(*tables(tmp_path)), "-cost").axes
+    [front] = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert list(front.get_ydata()) == pytest.approx([50, 60, 60]) and list(front.get_xdata()[:2]) == [2, 20]
+
+
+def test_regret_by_rule_with_its_tau(tmp_path):
+    for method, test in (("ce", [0.1, 0.2]), ("elr", [0.5, 0.9]), ("gce", [0.6, 0.8])):
+        write_trial(tmp_path, method, test=test, noisy_val=[0.9, 0.1])
+    [axes] = only(figures(*tables(tmp_path)), "-rules").axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["gce", "elr", "ce"]
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels[0] == "noisy-val\nτ 0.33" and labels[-1] == "last\nτ 1.00" and not any("oracle" in text for text in labels)
+    numbers = [text.get_text() for text in axes.texts]
+    assert numbers[:: len(labels)] == ["20.0", "40.0", "10.0"] and numbers[len(labels) - 1 :: len(labels)] == ["0.0"] * 3
+
+
+def test_bars_join_methods_within_one_critical_difference(tmp_path):
+    for place, method in enumerate(["elr", "gce", "sce", "mixup", "ce"]):
+        for rate in (0.1, 0.2, 0.3, 0.4):
+            write_trial(tmp_path, method, test=[0.9 - 0.1 * place], rate=rate)
+    [axes] = only(figures(*tables(tmp_path)), "all-ranks").axes
+    bars = [line.get_ydata() for line in axes.lines if line.get_linewidth() == 2]
+    assert [(round(low), round(high)) for low, high in bars] == [(0, 3), (1, 4)]
+
+
 @pytest.mark.parametrize("figure", ["-accuracy", "-curves", "-cost"])
 @pytest.mark.parametrize("methods", [MANY[:2], MANY[:4], MANY])
 def test_methods_that_do_equally_well_do_not_hide_each_other(tmp_path, figure, methods):
@@ -281,7 +309,7 @@ def test_files_are_whole_and_the_same_every_time(tmp_path):
     with mpl.rc_context({"font.size": 20, "axes.grid": True, "lines.linewidth": 9}):  # a user's own settings change nothing
         write_plots(*made, tmp_path / "b")
     assert dict(mpl.rcParams) == settings, "no global state is left behind"
-    assert len(captions) == 3 and all(captions.values())
+    assert len(captions) == 4 and all(captions.values())
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
         f"{name}.{kind}" for name in captions for kind in ("png", "svg")
     }

@@ -1,0 +1,410 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const { rules, metrics, groups, methods, configs, rows, trials, sweeps } = data;
+  const $ = (id) => document.getElementById(id);
+  const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+  const NONE = "–", ALL = "all";
+
+  /* Okabe and Ito's colours, without the yellow, which is lost on white; black, or white, is the reference's. */
+  const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BC8"];
+  const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [3, 2, 8, 2]];
+  const look = (m) => {
+    if (methods[m] === data.reference) return { color: css("--ink"), dash: [4, 2] };
+    const place = state.shown.get(m) ?? 0;
+    return { color: COLORS[place % COLORS.length], dash: DASHES[place % DASHES.length] };
+  };
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const state = { group: 0, rule: rules[0].name, metric: metrics[0].name, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, shown: new Map(), only: null };
+  let board, list, chart, trialChart, opened = null;
+
+  /* Curves: unpacked when first looked at, then kept. */
+  const starts = [0];
+  for (const epochs of trials.epochs) starts.push(starts[starts.length - 1] + epochs);
+  const curves = {}, ready = {};
+  const unpack = (name) => (curves[name] ??= (async () => {
+    const text = atob($(`curve-${name}`).textContent);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const view = new DataView(await new Response(stream).arrayBuffer());
+    return (ready[name] = Uint16Array.from({ length: view.byteLength / 2 }, (_, i) => view.getUint16(2 * i, true)));
+  })());
+  const curveOf = (all, trial) => Array.from(all.subarray(starts[trial], starts[trial + 1]), (v) => (v === 65535 ? null : v / 100));
+
+  const byConfiguration = new Map();
+  trials.id.forEach((_, t) => {
+    const key = [trials.group[t], trials.rate[t], trials.method[t], trials.hparams[t]].join();
+    byConfiguration.has(key) ? byConfiguration.get(key).push(t) : byConfiguration.set(key, [t]);
+  });
+
+  const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
+  const fill = (select, pairs, value) => {
+    select.replaceChildren(...pairs.map(([v, text]) => option(v, text)));
+    select.value = value;
+  };
+  const metric = () => metrics.find((one) => one.name === state.metric);
+  const ranks = () => rules.find((one) => one.name === state.rule).ranks;
+  const scale = () => (state.metric === "cost_seconds" ? 1 : 100);
+
+  /* ---- the leaderboard ---- */
+  function current() {
+    const group = groups[state.group];
+    const found = new Map();
+    for (const row of rows) {
+      if (row.group !== state.group || row.rule !== state.rule || (state.track !== ALL && row.track !== state.track)) continue;
+      if (!found.has(row.method)) found.set(row.method, { method: row.method, cells: group.rates.map(() => null), failures: 0, seeds: 0, privileges: "" });
+      const own = found.get(row.method);
+      const value = row.values[state.metric];
+      own.cells[row.rate] = { row, mean: value ? value[0] : null, ci: value ? value[1] : null };
+      own.failures += row.failures;
+      own.seeds += row.seeds;
+      own.privileges = own.privileges || row.privileges;
+    }
+    const list = [...found.values()];
+    const sign = metric().more ? -1 : 1;
+    group.rates.forEach((_, rate) => {
+      const known = list.map((own) => own.cells[rate]).filter((cell) => cell && cell.mean !== null);
+      const shown = (cell) => (scale() * cell.mean).toFixed(1);
+      const best = [...new Set([...known].sort((a, b) => sign * (a.mean - b.mean)).map(shown))];
+      for (const cell of known) {
+        cell.rank = 1 + known.filter((other) => sign * (other.mean - cell.mean) < 0).length;
+        cell.place = best.indexOf(shown(cell));
+      }
+    });
+    const average = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
+    for (const own of list) {
+      const known = own.cells.filter((cell) => cell && cell.rank);
+      own.missing = own.cells.length - known.length;
+      own.rank = ranks() ? average(known.map((cell) => cell.rank)) : null;
+      own.cost = average(own.cells.filter((cell) => cell && cell.row.cost !== null).map((cell) => cell.row.cost));
+    }
+    return list;
+  }
+
+  const accuracy = (cell) => {
+    if (!cell || cell.mean === null) return NONE;
+    const text = (scale() * cell.mean).toFixed(1);
+    const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
+    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "");
+  };
+  const sortable = (display, value, plain) => (own, type) => (type === "display" ? display(own) : type === "filter" ? plain(own) : value(own));
+  const number = (name, get, digits, extra = {}) => ({
+    title: name, className: "number", orderSequence: ["asc", "desc"], ...extra,
+    render: sortable((own) => (get(own) === null ? NONE : get(own).toFixed(digits)), (own) => get(own) ?? Infinity, () => ""),
+  });
+
+  function table(host, columns, rowsOf, options, label) {
+    const element = document.createElement("table");
+    element.setAttribute("aria-label", label);
+    const head = element.createTHead().insertRow();
+    for (const column of columns) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = column.title;
+      head.append(cell);
+    }
+    host.replaceChildren(element);
+    return new DataTable(element, {
+      data: rowsOf, autoWidth: false, searching: true,
+      columns: columns.map(({ title, ...column }) => ({ data: null, ...column })),
+      ...options,
+    });
+  }
+
+  function showBoard() {
+    const group = groups[state.group];
+    const list = current();
+    const descending = metric().more ? ["desc", "asc"] : ["asc", "desc"];
+    const worst = metric().more ? -Infinity : Infinity;
+    const columns = [
+      {
+        title: "Method", className: "first",
+        render: sortable(
+          (own) => `<label><input type="checkbox" data-method="${own.method}" aria-label="draw the curve of ${escaped(methods[own.method])}"><span class="swatch" data-swatch="${own.method}"></span>${escaped(methods[own.method])}</label>`,
+          (own) => methods[own.method], (own) => methods[own.method]),
+      },
+      ...group.rates.map((title, rate) => ({
+        title, className: "number", orderSequence: descending,
+        render: sortable(
+          (own) => (own.cells[rate] ? `<button type="button" class="plain" data-trials="${own.method},${rate}" title="${escaped(cellTitle(own, rate))}">${accuracy(own.cells[rate])}</button>` : NONE),
+          (own) => own.cells[rate]?.mean ?? worst, () => ""),
+      })),
+      ...(ranks() ? [number("Average rank", (own) => own.rank, 1, {
+        render: sortable((own) => (own.rank === null ? NONE : own.rank.toFixed(1)), (own) => (own.rank === null ? Infinity : 1000 * own.missing + own.rank), () => ""),
+      })] : []),
+      ...(list.some((own) => own.cost !== null) ? [number(`Cost (×${data.reference})`, (own) => own.cost, 1)] : []),
+      ...(list.some((own) => own.failures) ? [number("Failures", (own) => own.failures, 0, { orderSequence: ["desc", "asc"],
+        render: sortable((own) => `${own.failures}/${own.seeds}`, (own) => own.failures, () => "") })] : []),
+      ...(list.some((own) => own.privileges) ? [{ title: "Privileges", render: sortable((own) => escaped(own.privileges || NONE), (own) => own.privileges, (own) => own.privileges) }] : []),
+    ];
+    const first = ranks() ? 1 + group.rates.length : 0;
+    board?.destroy();
+    board = table($("board"), columns, list, { paging: false, info: false, language: { zeroRecords: "No method matches." }, layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null }, order: [[first, "asc"]] }, metric().label);
+    board.search($("filter").value).draw();
+    board.on("draw", paint);
+    paint();
+    const interval = list.some((own) => own.cells.some((cell) => cell && cell.ci !== null));
+    $("title").textContent = group.title;
+    $("setup").textContent = `${metric().label} by rule ${state.rule}. ${group.setup}`;
+    $("warning").hidden = ranks();
+    $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
+    $("legend").textContent = [
+      interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
+      state.metric === "test_accuracy" ? "Failed trials count at chance." : "Over trials that did not fail.",
+    ].filter(Boolean).join(" ") + " ";
+    $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  }
+
+  const cellTitle = (own, rate) => {
+    const { row } = own.cells[rate];
+    return `${methods[own.method]}, ${groups[state.group].rates[rate]}: ${row.seeds} seeds, ${row.failures} failed; ${configs[row.config]}`;
+  };
+
+  function paint() {
+    for (const box of $("board").querySelectorAll("[data-method]")) box.checked = state.shown.has(+box.dataset.method);
+    for (const swatch of $("board").querySelectorAll("[data-swatch]")) {
+      const m = +swatch.dataset.swatch;
+      swatch.style.borderTopColor = state.shown.has(m) ? look(m).color : "transparent";
+      swatch.style.borderTopStyle = look(m).dash.length ? "dashed" : "solid";
+    }
+  }
+
+  /* A method keeps its look while it is ticked; the next one takes the first that is free. */
+  function tick(m) {
+    const taken = new Set(state.shown.values());
+    let free = 0;
+    while (taken.has(free)) free++;
+    state.shown.set(m, methods[m] === data.reference ? null : free);
+  }
+
+  /* ---- curves ---- */
+  const axes = (label) => {
+    const axis = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
+    return [{ ...axis, label: "Epoch", grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }, { ...axis, label, size: 48 }];
+  };
+  function draw(host, old, series, values, label) {
+    old?.destroy();
+    if (!series.length) {
+      host.innerHTML = '<p class="empty">Nothing to draw: tick a method in the table.</p>';
+      return null;
+    }
+    host.replaceChildren();
+    const longest = Math.max(...values.map((one) => one.length));
+    const x = Array.from({ length: longest }, (_, i) => i + 1);
+    const padded = values.map((one) => x.map((_, i) => one[i] ?? null));
+    const show = (_, v) => (v == null ? NONE : v.toFixed(1));
+    return new uPlot({
+      width: Math.max(280, host.clientWidth), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
+      axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { dash: (u, i) => (u.series[i].dash?.length ? "dashed" : "solid") } },
+      series: [{ label: "Epoch" }, ...series.map((one) => ({ ...one, width: 1.75, points: { show: longest === 1 }, value: show }))],
+    }, [x, ...padded], host);
+  }
+
+  let turn = 0;
+  async function showCurves() {
+    const mine = ++turn;
+    const all = ready[state.curve] ?? (await unpack(state.curve)); /* no waiting before paper */
+    if (mine !== turn) return;
+    const series = [], values = [];
+    for (const own of current()) {
+      const cell = own.cells[state.rate];
+      if (!state.shown.has(own.method) || !cell) continue;
+      const key = [state.group, state.rate, own.method, cell.row.config].join();
+      const each = (byConfiguration.get(key) ?? []).filter((t) => ["finished", "stopped"].includes(trials.status[t])).map((t) => curveOf(all, t));
+      if (!each.length) continue;
+      const length = Math.min(...each.map((one) => one.length));
+      const mean = Array.from({ length }, (_, i) => {
+        const known = each.map((one) => one[i]).filter((v) => v !== null);
+        return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+      });
+      if (mean.every((v) => v === null)) continue;
+      const { color, dash } = look(own.method);
+      series.push({ label: methods[own.method], stroke: color, dash });
+      values.push(mean);
+    }
+    $("curves-title").textContent = `While training, at ${groups[state.group].rates[state.rate]}`;
+    chart = draw($("chart"), chart, series, values, `${data.curves[state.curve]} (%)`);
+  }
+
+  /* ---- trials ---- */
+  function showTrials() {
+    const wanted = trials.id.map((_, t) => t).filter((t) => trials.group[t] === state.group
+      && (!state.only || (trials.method[t] === state.only[0] && trials.rate[t] === state.only[1])));
+    const group = groups[state.group];
+    const acc = trials.accuracy[state.rule], epoch = trials.epoch[state.rule];
+    const plain = (title, get, extra = {}) => ({ title, ...extra, render: sortable((t) => escaped(get(t)), get, get) });
+    const columns = [
+      { title: "Trial", className: "first", render: sortable((t) => `<button type="button" class="plain" data-trial="${t}"><code>${escaped(trials.id[t])}</code></button>`, (t) => trials.id[t], (t) => trials.id[t]) },
+      plain("Method", (t) => methods[trials.method[t]]),
+      { title: "Noise rate", className: "number", render: sortable((t) => escaped(group.rates[trials.rate[t]]), (t) => trials.rate[t], (t) => group.rates[trials.rate[t]]) },
+      plain("Settings", (t) => trials.config[t] || "defaults", { className: "setting" }),
+      { title: "Seeds", render: sortable((t) => escaped([...new Set(trials.seeds[t])].join(" / ")), (t) => trials.seeds[t][0], (t) => trials.seeds[t].join(" ")) },
+      plain("Status", (t) => trials.status[t]),
+      number("Accuracy (%)", (t) => (acc[t] === null ? null : 100 * acc[t]), 1, { orderSequence: ["desc", "asc"] }),
+      number("At epoch", (t) => (epoch[t] === null ? null : epoch[t] + 1), 0),
+      number("Seconds", (t) => trials.seconds[t], 1),
+    ];
+    list?.destroy();
+    list = table($("trials"), columns, wanted, { paging: true, pageLength: 25, language: { info: "_START_ to _END_ of _TOTAL_ trials", infoEmpty: "no trials", infoFiltered: "(of _MAX_)", zeroRecords: "No trial matches." }, deferRender: true, lengthChange: false, order: [[6, "desc"]],
+      layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" } }, "Trials");
+    list.search($("trial-filter").value).draw();
+    $("all-trials").hidden = !state.only;
+    $("narrowed").textContent = state.only ? `${methods[state.only[0]]} at ${group.rates[state.only[1]]}` : "";
+  }
+
+  async function openTrial(t) {
+    opened = t;
+    const names = Object.keys(data.curves);
+    const all = await Promise.all(names.map(unpack));
+    $("trial-title").textContent = `${methods[trials.method[t]]}, ${groups[trials.group[t]].rates[trials.rate[t]]}`;
+    const sweep = sweeps[trials.sweep[t]];
+    const chosen = (rule) => {
+      const value = trials.accuracy[rule][t], epoch = trials.epoch[rule][t];
+      return value === null ? NONE : `${(100 * value).toFixed(2)} %${epoch === null ? "" : ` (epoch ${epoch + 1})`}`;
+    };
+    const [noise, split, train] = trials.seeds[t];
+    const facts = [
+      ["Trial", trials.id[t]], ["Group", groups[trials.group[t]].title], ["Status", trials.status[t]],
+      ["Test accuracy", rules.map((rule) => `${rule.name} ${chosen(rule.name)}`).join(", ")],
+      ["Settings", trials.config[t] || "defaults"], ["All settings", configs[trials.hparams[t]]], ["Recipe", trials.recipes[trials.recipe[t]]],
+      ["Seeds", `noise ${noise}, split ${split}, training ${train}`], ["Hash of the labels", trials.label_hashes[trials.labels[t]] || NONE],
+      ["Device seconds", trials.seconds[t] === null ? NONE : trials.seconds[t].toFixed(1)], ["Setup", groups[trials.group[t]].setup], ["Sweep", sweep.name],
+      ["Code", sweep.git_commit ?? NONE], ["Machine", sweep.machine ? Object.values(sweep.machine).join(", ") : NONE],
+      ["Versions", sweep.versions ? Object.entries(sweep.versions).map((pair) => pair.join(" ")).join(", ") : NONE],
+    ];
+    $("facts").replaceChildren(...facts.flatMap(([name, value]) => [
+      Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }),
+    ]));
+    if (!$("trial").open) $("trial").showModal();
+    const series = [], values = [];
+    names.forEach((name, n) => {
+      const own = curveOf(all[n], t);
+      if (own.every((v) => v === null)) return;
+      series.push({ label: data.curves[name], stroke: n ? COLORS[(n - 1) % COLORS.length] : css("--ink"), dash: DASHES[n % DASHES.length] });
+      values.push(own);
+    });
+    trialChart = draw($("trial-chart"), trialChart, series, values, "%");
+    if (!series.length) $("trial-chart").innerHTML = '<p class="empty">No epoch was recorded.</p>';
+  }
+
+  /* ---- switches ---- */
+  function facetNames() {
+    const names = ["dataset", "noise_kind", "protocol", "setup"];
+    return names.filter((name) => new Set(groups.map((group) => facet(group, name))).size > 1);
+  }
+  const facet = (group, name) => (name === "setup" ? group.setup : group.facets[name] ?? "");
+  const LABELS = { dataset: "Data set", noise_kind: "Noise", protocol: "Recipe", setup: "Setting" };
+
+  function showFacets() {
+    const names = facetNames();
+    $("facets").replaceChildren(...names.flatMap((name) => {
+      /* The setting tells apart what the switches before it leave together. */
+      const near = name !== "setup" ? groups : groups.filter((group) => names.every((other) => other === "setup" || facet(group, other) === facet(groups[state.group], other)));
+      const values = [...new Set(near.map((group) => facet(group, name)))];
+      if (values.length < 2) return [];
+      const label = Object.assign(document.createElement("label"), { textContent: `${LABELS[name]} ` });
+      const select = Object.assign(document.createElement("select"), { id: `facet-${name}` });
+      fill(select, values.map((value) => [value, value]), facet(groups[state.group], name));
+      select.addEventListener("change", () => {
+        const fits = (group) => names.filter((other) => facet(group, other) === facet(groups[state.group], other)).length;
+        const able = groups.map((_, g) => g).filter((g) => facet(groups[g], name) === select.value);
+        state.group = able.reduce((best, g) => (fits(groups[g]) > fits(groups[best]) ? g : best), able[0]);
+        state.rate = Math.min(state.rate, groups[state.group].rates.length - 1);
+        state.only = null;
+        showFacets();
+        everything();
+        $(`facet-${name}`)?.focus();
+      });
+      label.append(select);
+      return [label];
+    }));
+    $("facets").hidden = !$("facets").children.length;
+  }
+
+  function pickFirst() {
+    const list = current().filter((own) => own.rank !== null).sort((a, b) => a.missing - b.missing || a.rank - b.rank);
+    const reference = list.filter((own) => methods[own.method] === data.reference);
+    state.shown.clear();
+    for (const own of new Set([...list.slice(0, 4), ...reference])) tick(own.method);
+  }
+
+  function everything() {
+    fill($("rate"), groups[state.group].rates.map((title, rate) => [rate, title]), state.rate);
+    showBoard();
+    showCurves();
+    showTrials();
+  }
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const theme = (dark) => {
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
+    $("theme").textContent = dark ? "Light" : "Dark";
+    $("theme").setAttribute("aria-label", `Switch to ${dark ? "light" : "dark"} colours`);
+    if (board) { paint(); showCurves(); }
+    if (opened !== null && $("trial").open) openTrial(opened);
+  };
+
+  $("about").textContent = `${trials.id.length} trials of ${methods.length} method${methods.length > 1 ? "s" : ""}. Everything here comes from their records.`;
+  DataTable.ext.errMode = "throw";
+  fill($("rule"), rules.map(({ name, ranks }) => [name, ranks ? name : `${name} (not for ranking)`]), state.rule);
+  fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
+  fill($("curve"), Object.entries(data.curves), state.curve);
+  const tracks = [...new Set(rows.map((row) => row.track))];
+  fill($("track"), [[ALL, ALL], ...tracks.map((track) => [track, track || "default"])], ALL);
+  $("track").parentElement.hidden = tracks.length < 2;
+  $("track").addEventListener("change", () => { state.track = $("track").value; showBoard(); showCurves(); });
+  $("rule").addEventListener("change", () => { state.rule = $("rule").value; everything(); });
+  $("metric").addEventListener("change", () => { state.metric = $("metric").value; showBoard(); });
+  $("curve").addEventListener("change", () => { state.curve = $("curve").value; showCurves(); });
+  $("rate").addEventListener("change", () => { state.rate = +$("rate").value; showCurves(); });
+  $("nothing").addEventListener("click", () => { state.shown.clear(); paint(); showCurves(); });
+  $("filter").addEventListener("input", () => board.search($("filter").value).draw());
+  $("trial-filter").addEventListener("input", () => list.search($("trial-filter").value).draw());
+  $("all-trials").addEventListener("click", () => { state.only = null; showTrials(); $("trial-filter").focus(); });
+  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  $("close").addEventListener("click", () => $("trial").close());
+  $("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark"));
+  $("board").addEventListener("change", (event) => {
+    const m = event.target.dataset?.method;
+    if (m === undefined) return;
+    event.target.checked ? tick(+m) : state.shown.delete(+m);
+    paint();
+    showCurves();
+  });
+  $("board").addEventListener("click", (event) => {
+    const button = event.target.closest("[data-trials]");
+    if (!button) return;
+    state.only = button.dataset.trials.split(",").map(Number);
+    showTrials();
+    $("trials-section").scrollIntoView({ block: "start" });
+    $("trials").querySelector("[data-trial]")?.focus({ preventScroll: true });
+  });
+  $("board").addEventListener("pointerover", (event) => {
+    const box = event.target.closest("tr")?.querySelector("[data-method]");
+    const place = box && chart ? chart.series.findIndex((one) => one.label === methods[+box.dataset.method]) : -1;
+    chart?.setSeries(place > 0 ? place : null, { focus: true });
+  });
+  $("trials").addEventListener("click", (event) => {
+    const button = event.target.closest("[data-trial]");
+    if (button) openTrial(+button.dataset.trial);
+  });
+  let waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      chart?.setSize({ width: Math.max(280, $("chart").clientWidth), height: 330 });
+      if ($("trial").open) trialChart?.setSize({ width: Math.max(280, $("trial-chart").clientWidth), height: 330 });
+    }, 100);
+  });
+  system.addEventListener("change", () => theme(system.matches));
+  let dark = false;
+  addEventListener("beforeprint", () => { dark = document.documentElement.dataset.theme === "dark"; theme(false); });
+  addEventListener("afterprint", () => theme(dark));
+  theme(system.matches);
+  pickFirst();
+  showFacets();
+  everything();
+  document.documentElement.dataset.ready = "yes";
+})();

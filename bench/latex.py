@@ -1,0 +1,111 @@
+"""Leaderboards for papers: booktabs tables, best and ties bold, second underlined."""
+
+import re
+
+import pandas as pd
+
+from bench.registry import REFERENCE
+from bench.selection import DEFAULT_RULE
+from bench.tables import group_title, mark, methods_in_order, rate_title
+
+_HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
+% Needs \\usepackage{booktabs}.
+"""
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_MARKS = {"*": "$^{*}$", "†": r"$^{\dagger}$", "": ""}
+
+
+def to_latex(board: pd.DataFrame) -> str:
+    """A table for each group of the leaderboard, under the default rule.
+
+    Best and second are told by what is printed: means that print alike are ties, and all of them are bold, or underlined.
+
+    Args:
+        board: from ``leaderboard.leaderboard``.
+    """
+    ranked = board[board["rule"] == DEFAULT_RULE]
+    labels: list[str] = []
+    parts = [_table(group, labels) for _, group in ranked.groupby("group", sort=False)]
+    return "\n".join([_HEAD, *parts])
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _table(group: pd.DataFrame, labels: list[str]) -> str:
+    rates = sorted(set(group["noise_rate"]))
+    rows = {(row["method"], row["noise_rate"]): row for _, row in group.iterrows()}
+    privileged, failed = bool(group["privileges"].any()), bool(group["failures"].sum())
+    cost = f"cost_vs_{REFERENCE}" if group[f"cost_vs_{REFERENCE}"].notna().any() else "cost_seconds"
+    heads = ["Method", *map(rate_title, rates), "Avg. rank", f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)"]
+    heads += ["Privileges"] * privileged + ["Failures"] * failed
+    best = {rate: _best_two(group[group["noise_rate"] == rate]) for rate in rates}
+    lines = []
+    for method in methods_in_order(group):
+        own = group[group["method"] == method]
+        entries = [escaped(method), *(_accuracy(rows.get((method, rate)), best[rate]) for rate in rates)]
+        entries += [_number(own["rank"].mean()), _number(own[cost].mean())]
+        entries += [escaped(own["privileges"].max().replace(",", ", ")) or "--"] * privileged
+        entries += [f"{own['failures'].sum()}/{own['seeds'].sum()}"] * failed
+        lines.append(" & ".join(entries) + r" \\")
+    columns = "l" + "r" * (len(rates) + 2) + "l" * privileged + "r" * failed
+    label = re.sub(r"[^a-z0-9]+", "-", f"{group.iloc[0]['dataset']} {group.iloc[0]['noise_kind']}".lower()).strip("-")
+    labels.append(label)
+    label += f"-{labels.count(label)}" * (labels.count(label) > 1)
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{Test accuracy (\%), {escaped(group_title(group))}. {_caption(group)}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(escaped(head).replace("×", r"$\times$") for head in heads) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _caption(group: pd.DataFrame) -> str:
+    low, high = group["seeds"].min(), group["seeds"].max()
+    seeds = f"{high}" if low == high else f"{low} to {high}"
+    text = "Epoch and configuration are selected by accuracy on held-out noisy labels. "
+    text += f"Mean $\\pm$ half-width of its 95\\,\\% $t$ interval over {seeds} seeds; " if high > 1 else "One seed; "
+    text += "best bold, second underlined"
+    if group["significantly_better"].notna().any():
+        reference = escaped(group["reference"].dropna().iloc[0])
+        text += f"; $^{{*}}$ better, $^{{\\dagger}}$ worse than {reference} (paired, uncorrected)"
+    return text + "."
+
+
+def _best_two(cell: pd.DataFrame) -> list[str]:
+    """The two best means of a column, as they are printed."""
+    means = sorted({round(100 * mean, 1) for mean in cell["mean"].dropna()}, reverse=True)
+    return [f"{mean:.1f}" for mean in means[:2]]
+
+
+def _accuracy(row: pd.Series | None, best: list[str]) -> str:
+    if row is None or pd.isna(row["mean"]):
+        return "--"
+    text = shown = f"{100 * row['mean']:.1f}"
+    if text in best:
+        shown = rf"\textbf{{{text}}}" if text == best[0] else rf"\underline{{{text}}}"
+    interval = "" if pd.isna(row["ci95"]) else rf" {{\scriptsize$\pm${100 * row['ci95']:.1f}}}"
+    return shown + interval + _MARKS[mark(row)]
+
+
+def _number(value: float) -> str:
+    return "--" if pd.isna(value) else f"{value:.1f}"

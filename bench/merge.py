@@ -1,0 +1,69 @@
+"""Records of several folders as one: sweeps that were cut in parts, and other people's.
+
+A trial is known by the hash of its specification, so the same trial is the same name everywhere. It counts once: a success
+before a failure, else the one of the folder that is given first. Two successes have to agree: to the bit where they are of one
+machine's CPU, within a tolerance elsewhere. Those that do not are named.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from bench.records import Trial, read_trials
+
+#: Difference of accuracy at the end that other hardware explains, as a fraction.
+TOLERANCE = 0.05
+#: So many conflicts are named one by one.
+_NAMED = 10
+
+
+def merged(folders: Sequence[Path]) -> Iterator[Trial]:
+    """The trials that are over in any of the folders, each once; warns of those whose results conflict."""
+    kept: dict[str, Trial] = {}
+    conflicts = []
+    for folder in folders:
+        for trial in read_trials(folder):
+            first = kept.setdefault(trial.id, trial)
+            if first is trial:
+                continue
+            if trial.succeeded and not first.succeeded:
+                kept[trial.id] = trial
+            elif trial.succeeded and (conflict := conflict_of(first, trial)):
+                conflicts.append(conflict)
+    if conflicts:
+        more = f"; and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
+        warnings.warn(
+            f"trials of one specification have different results, and those of the folder given first are kept: "
+            f"{'; '.join(conflicts[:_NAMED])}{more}",
+            stacklevel=2,
+        )
+    for name in list(kept):
+        yield kept.pop(name)  # with its epochs, once the caller has read them
+
+
+def conflict_of(one: Trial, other: Trial) -> str | None:
+    """What is wrong with two results of one specification, or None."""
+    # Read anew, and not kept: of ten thousand trials the epochs would fill the memory.
+    a, b = (Trial(trial.folder, trial.spec, trial.done).curve("test_accuracy") for trial in (one, other))
+    if np.array_equal(a, b, equal_nan=True):
+        return None
+    where = f"{one.id} ({one.spec['spec']['method']}) in {str(one.folder.parents[1])!r} and {str(other.folder.parents[1])!r}"
+    if len(a) != len(b):
+        return f"{where}, of {len(a)} and {len(b)} epochs"
+    if _machine(one) == _machine(other) and one.spec["spec"]["device"] == "cpu":
+        return f"{where}, up to {100 * np.nanmax(np.abs(a - b)):.1f} points apart on one kind of machine"
+    last = slice(-max(1, len(a) // 10), None)
+    apart = abs(a[last].mean() - b[last].mean())
+    return None if apart <= TOLERANCE else f"{where}, {100 * apart:.1f} points apart at the end"
+
+
+def _machine(trial: Trial) -> Any:
+    """How the machine of the trial's sweep describes itself; None where the sweep does not say."""
+    try:
+        return orjson.loads((trial.folder.parents[1] / "sweep.json").read_bytes()).get("machine")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,234 @@
+"""The leaderboard as one self-contained page: index.html opens from disk and asks no network for anything.
+
+Tables and plots are DataTables' and uPlot's, embedded with the data (see assets/README.md). Curves are packed in steps of a
+ten-thousandth, deflated, and unpacked by the browser when they are first looked at.
+"""
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from bench.errors import InputError
+from bench.registry import REFERENCE
+from bench.selection import DEFAULT_RULE, RULES
+from bench.statistics import ORACLE, SEEDS, half_width
+from bench.tables import Section, mark, rate_title
+
+ASSETS = Path(__file__).parent / "assets"
+
+#: Curves of a record that the page shows: name -> label.
+CURVES = {
+    "test_accuracy": "Test accuracy",
+    "noisy_val_accuracy": "Noisy validation accuracy",
+    "memorised_clean": "Correct labels memorised",
+    "memorised_wrong": "Wrong labels memorised",
+    "recovered_wrong": "Wrong labels seen through",
+    "detection_auc": "Wrong labels found (AUC)",
+    "label_correction_accuracy": "Labels right after correction",
+    "calibration_error": "Calibration error",
+}
+#: What one can rank by: name -> label, and whether more is better. All but the cost are taken where the rule takes accuracy.
+METRICS = {
+    "test_accuracy": ("Test accuracy (%)", True),
+    "detection_auc": ("Wrong labels found, AUC (%)", True),
+    "label_correction_accuracy": ("Labels right after correction (%)", True),
+    "memorised_wrong": ("Wrong labels memorised (%)", False),
+    "recovered_wrong": ("Wrong labels seen through (%)", True),
+    "calibration_error": ("Calibration error (points)", False),
+    "cost_seconds": ("Cost (s)", False),
+}
+
+_STEPS = 10_000
+_MISSING = 65_535
+
+
+def write_page(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, found: Sequence[Section]) -> bytes:
+    """The page.
+
+    Args:
+        rows: from ``leaderboard.load_rows``, with curves; ``chosen`` the part that ``leaderboard.chosen_rows`` gives.
+        board: from ``leaderboard.leaderboard``, and ``found`` its sections.
+    """
+    trials = rows[rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
+    kept = {name: label for name, label in CURVES.items() if any(np.isfinite(curve).any() for curve in trials[_column(name)])}
+    groups, rates = _groups(board, found)
+    methods = _Numbers(board["method"])
+    configs, sweeps = _Numbers(trials["hparams"]), _Numbers(trials["sweep"])
+    ranked = _rows(chosen, board, rates, methods, configs)
+    data: dict[str, Any] = {
+        "rules": [{"name": rule, "ranks": rule != ORACLE} for rule in RULES],
+        "reference": REFERENCE,
+        "groups": groups,
+        "methods": methods.values,
+        "configs": [_settings(text) for text in configs.values],
+        "curves": kept,
+        "rows": ranked,
+        "trials": _trials(rows, trials, rates, methods, configs) | {"sweep": [sweeps[folder] for folder in trials["sweep"]]},
+        "sweeps": [{"name": Path(folder).resolve().name} | _origin(Path(folder)) for folder in sweeps.values],
+    }
+    shown = {name for row in ranked for name in row["values"]}
+    data["metrics"] = [
+        {"name": name, "label": label, "more": more} for name, (label, more) in METRICS.items() if name in shown
+    ]
+    packed = [f'<script type="text/plain" id="curve-{name}">{pack(trials[_column(name)])}</script>' for name in kept]
+    parts = {
+        "uplot.css": _asset("uPlot.min.css"),
+        "page.css": _asset("page.css"),
+        "datatables.js": _asset("dataTables.min.js"),
+        "uplot.js": _asset("uPlot.iife.min.js"),
+        "page.js": _asset("page.js"),
+        "curves": "\n".join(packed),
+        "data": embedded(data),
+    }
+    pieces = _asset("page.html").split("{{")
+    page = pieces[0]
+    for piece in pieces[1:]:  # not replaced one after another: data may hold braces too
+        name, _, rest = piece.partition("}}")
+        page += parts[name] + rest
+    return page.encode()
+
+
+def embedded(data: Any) -> str:
+    """JSON that may stand in a page: nothing in it can end the element it stands in, or begin another."""
+    text = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def pack(curves: Iterable[np.ndarray]) -> str:
+    """Fractions, one curve after another, as the page's ``unpack`` reads them."""
+    values = np.concatenate([np.asarray(curve, dtype=float) for curve in curves])
+    steps = np.where(np.isfinite(values), np.round(np.clip(np.nan_to_num(values), 0, 1) * _STEPS), _MISSING)
+    return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 6)).decode()
+
+
+class _Numbers:
+    """Values by number: what many rows share stands in the page once."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self.values = list(dict.fromkeys(values))
+        self._places = {value: place for place, value in enumerate(self.values)}
+
+    def __getitem__(self, value: str) -> int:
+        return self._places[value]
+
+
+def _column(name: str) -> str:
+    """Column of the trials' rows that holds a curve."""
+    return {"test_accuracy": "test_curve", "noisy_val_accuracy": "noisy_val_curve"}.get(name, f"{name}_curve")
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
+    """Groups as the page lists them, and for each cell the numbers of its group and of its noise rate there."""
+    groups, cells = [], {}
+    for number, ((_, own), section) in enumerate(zip(board.groupby("group", sort=False), found, strict=True)):
+        rates = sorted(set(own["noise_rate"]))
+        groups.append(
+            {
+                "title": section.title,
+                "setup": section.setup,
+                "notes": section.notes,
+                "facets": {name: str(own.iloc[0][name]) for name in ("dataset", "noise_kind", "protocol")},
+                "rates": [rate_title(rate) for rate in rates],
+            }
+        )
+        cells.update({cell: (number, rates.index(rate)) for cell, rate in zip(own["cell"], own["noise_rate"], strict=True)})
+    return groups, cells
+
+
+def _rows(
+    chosen: pd.DataFrame, board: pd.DataFrame, cells: Mapping[str, tuple[int, int]], methods: _Numbers, configs: _Numbers
+) -> list[dict[str, Any]]:
+    values = _values(chosen)
+    rows = []
+    for row in board.to_dict("records"):
+        group, rate = cells[row["cell"]]
+        own = values.get((row["cell"], row["rule"], row["method"]), {})
+        rows.append(
+            {
+                "group": group,
+                "rate": rate,
+                "rule": row["rule"],
+                "method": methods[row["method"]],
+                "config": configs[row["hparams"]],
+                "track": row.get("track") or "",  # tuned, within a budget and so on, where a sweep has such rows
+                "seeds": row["seeds"],
+                "failures": row["failures"],
+                "privileges": row["privileges"].replace(",", ", "),
+                "mark": "" if row["rule"] == ORACLE else mark(row),
+                "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
+                "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **own},
+            }
+        )
+    return rows
+
+
+def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:
+    """Mean and half-width of each metric but accuracy, over the trials that did not fail, by cell, rule and method."""
+    others = [name for name in METRICS if name != "test_accuracy"]
+    grouped = chosen[~chosen["failed"]].groupby(["cell", "rule", "method"])[others]
+    mean, spread, count = grouped.mean(), grouped.sem(), grouped.count()
+    found: dict[Any, dict[str, list[float | None]]] = {}
+    for name in mean.columns:
+        half = half_width(spread[name], count[name])
+        for key in mean.index[mean[name].notna()]:
+            found.setdefault(key, {})[name] = [_short(mean.at[key, name]), _short(half.at[key])]
+    return found
+
+
+def _trials(
+    rows: pd.DataFrame, trials: pd.DataFrame, cells: Mapping[str, tuple[int, int]], methods: _Numbers, configs: _Numbers
+) -> dict[str, Any]:
+    """Columns over trials; those that depend on the rule are lists by rule."""
+    by_rule = {rule: rows[rows["rule"] == rule].drop_duplicates("id").set_index("id").reindex(trials["id"]) for rule in RULES}
+    recipes, labels = _Numbers(trials["recipe"]), _Numbers(trials["label_hash"])
+    return {
+        "id": list(trials["id"]),
+        "group": [cells[cell][0] for cell in trials["cell"]],
+        "rate": [cells[cell][1] for cell in trials["cell"]],
+        "method": [methods[method] for method in trials["method"]],
+        "config": list(trials["config"]),
+        "hparams": [configs[text] for text in trials["hparams"]],
+        "recipe": [recipes[text] for text in trials["recipe"]],
+        "recipes": recipes.values,
+        "labels": [labels[text] for text in trials["label_hash"]],
+        "label_hashes": labels.values,
+        "seeds": trials[SEEDS].to_numpy().tolist(),
+        "status": list(trials["status"]),
+        "seconds": [_short(value, 2) for value in trials["cost_seconds"]],
+        "epochs": [len(curve) for curve in trials["test_curve"]],
+        "accuracy": {rule: [_short(value) for value in own["test_accuracy"]] for rule, own in by_rule.items()},
+        "epoch": {rule: [_short(value) for value in own["epoch"]] for rule, own in by_rule.items()},
+    }
+
+
+def _settings(hparams: str) -> str:
+    settings = orjson.loads(hparams)
+    return ", ".join(f"{key}={value}" for key, value in settings.items()) or "none"
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    """What a sweep says of its origin; nothing where it says nothing."""
+    try:
+        sweep = orjson.loads((folder / "sweep.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise InputError(f"{str(folder / 'sweep.json')!r} is damaged ({error}): delete it, or run the sweep again") from error
+    kept = {key: sweep.get(key) for key in ("git_commit", "machine", "versions")}
+    return {key: value for key, value in kept.items() if value}
+
+
+def _short(value: float, digits: int = 5) -> float | None:
+    return None if pd.isna(value) else round(float(value), digits)

@@ -1,0 +1,182 @@
+"""Which track of a leaderboard a trial is on, worked out from the records alone.
+
+A plain trial is on the track "default" (the method's own settings) or "given" (those of the command line). What a search has
+tried is on none: its trials are shown apart. What it has picked is on "tuned" or "budget", and, where it was run at all noise
+rates, on "transfer". A method that is told a wrong noise rate is on "misspecified". The rows of another track than the plain
+ones carry it in their label, as "elr (tuned)", so that a leaderboard takes them for methods of their own.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import InputError
+from bench.records import Trial, unpack_classes
+from bench.registry import REFERENCE
+from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
+from bench.selection import DEFAULT_RULE
+
+#: Tracks that have a figure of their own, and would crowd the others.
+APART = ("transfer", "misspecified")
+
+Facts = dict[str, Any]
+
+
+def about(trial: Trial) -> Facts:
+    """What a trial's record says of its track."""
+    spec = trial.spec["spec"]
+    stage, told = spec.get("stage", ""), float(spec.get("told", 1.0))
+    plain = "given" if trial.spec["config"] else "default"
+    found: Facts = {
+        "stage": stage,
+        "told": told,
+        "track": plain if told == 1 else "misspecified",
+        "tuned_at": np.nan,
+        "tried": 0,
+        "search": "",
+    }
+    if stage.startswith(SEARCH):
+        epochs = trial.epochs
+        kind = SearchKind.of(stage)
+        found |= {"track": SEARCH, "value": np.nan}
+        found["search_seconds"] = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
+        if trial.succeeded:
+            truth = trial.done.get("validation_truth")
+            classes = None if truth is None else unpack_classes(truth)
+            try:
+                found["value"] = best_value(goal_values(kind.goal, epochs, None if classes is None else _signed(classes)))
+            except (KeyError, TypeError, AssertionError) as error:
+                raise InputError(
+                    f"{str(trial.folder)!r} does not hold what {kind.goal} needs: delete its folder and run again"
+                ) from error
+    return found
+
+
+def _signed(classes: np.ndarray) -> np.ndarray:
+    """Unknown classes, which are negative, come back from 16 bits without a sign as the largest numbers."""
+    return np.where(classes >= 1 << 15, classes - (1 << 16), classes)
+
+
+def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
+    """Sort trials by track.
+
+    Args:
+        trials: facts of each, those of ``about`` among them.
+
+    Returns:
+        The rows to compare, in which a trial stands once for each track that it is on; and the searches' trials, with
+        whether they are the ``picked`` one.
+    """
+    compared, searched = [], []
+    at: dict[tuple[str, str, str], list[Facts]] = defaultdict(list)  # the trials of a configuration in a cell
+    searches: dict[tuple[str, str], dict[str, list[Facts]]] = defaultdict(lambda: defaultdict(list))
+    for facts in trials:
+        facts["name"] = facts["method"]
+        if facts["track"] == SEARCH:
+            searches[facts["method"], facts["stage"]][facts["cell"]].append(facts)
+            continue
+        if facts["told"] == 1:
+            at[facts["cell"], facts["method"], facts["hparams"]].append(facts)
+        if facts["told"] != 1:
+            facts["method"] += f" (told ×{facts['told']:g})"
+        if facts["stage"] != TUNED:
+            compared.append(facts)
+    labels = _labels(list(searches))
+    for (method, stage), cells in searches.items():
+        kind, extra = SearchKind.of(stage), labels[method, stage]
+        text = ", ".join([kind.track, *extra])
+        picks = {}
+        for cell, tried in cells.items():
+            chosen = pick((facts["id"], facts["value"], len(facts["config"].split())) for facts in tried)
+            [best] = [facts for facts in tried if facts["id"] == chosen]
+            picks[cell] = best
+            for facts in tried:
+                searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
+            row = {"track": kind.track, "tried": len(tried), "search": text, "method": f"{method} ({text})"}
+            compared += [facts | row | _host(facts, row) | _privileged(facts, kind) for facts in _of(at, cell, best)]
+        for tuned_at, best in _transfers(picks, at):
+            rate = "as found" if best["noise_rate"] < 0 else f"{100 * best['noise_rate']:.3g} %"
+            row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": len(cells[tuned_at]), "search": text}
+            row["method"] = f"{method} ({', '.join([f'{kind.track} at {rate}', *extra])})"
+            for cell in picks:
+                if picks[cell]["group"] == best["group"]:
+                    compared += [facts | row | _host(facts, row) | _privileged(facts, kind) for facts in _of(at, cell, best)]
+    return compared, searched
+
+
+def _of(at: Mapping[tuple[str, str, str], list[Facts]], cell: str, best: Facts) -> list[Facts]:
+    """The trials of a picked configuration on the leaderboard's seeds; the same one, where it was asked for anyway."""
+    found = at.get((cell, best["name"], best["hparams"]), [])
+    return [facts for facts in found if facts["stage"] == TUNED] or found
+
+
+def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], list[Facts]]) -> list[tuple[str, Facts]]:
+    """Picks of the groups in which what is tuned at any noise rate was used at all of them."""
+    found = []
+    for cell, best in picks.items():
+        together = [other for other in picks if picks[other]["group"] == best["group"]]
+        whole = all(_of(at, used, picks[tuned]) for tuned in together for used in together)
+        # One configuration for all rates needs no transfer.
+        if len({picks[other]["hparams"] for other in together}) > 1 and whole:
+            found.append((cell, best))
+    return found
+
+
+def _host(facts: Facts, row: Facts) -> Facts:
+    """A wrapper gains over its host on the same track; the reference has nothing to tune."""
+    wraps = facts["wraps"]
+    return {"wraps": wraps + row["method"].removeprefix(facts["name"])} if wraps not in ("", REFERENCE) else {}
+
+
+def _privileged(facts: Facts, kind: SearchKind) -> Facts:
+    """What the search has read goes to the privileges."""
+    if kind.goal == DEFAULT_RULE:
+        return {}
+    read = "tuned on test labels" if kind.goal == "oracle" else f"tuned on {kind.goal}"
+    return {"privileges": ",".join(filter(None, [facts["privileges"], read]))}
+
+
+def _labels(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    """What a label says besides the track: what is unusual, or, where two would be the same, everything."""
+    short = {}
+    for method, stage in keys:
+        kind = SearchKind.of(stage)
+        short[method, stage] = [*([kind.goal] if kind.goal != DEFAULT_RULE else []), *kind.fixed]
+    found = {}
+    for method, stage in keys:
+        kind = SearchKind.of(stage)
+        same = [
+            s for m, s in keys if m == method and SearchKind.of(s).track == kind.track and short[m, s] == short[method, stage]
+        ]
+        found[method, stage] = short[method, stage] + ([kind.scheduler] if len(same) > 1 else [])
+    return found
+
+
+def search_summary(searched: Sequence[Facts]) -> pd.DataFrame:
+    """A row per search: group, noise_rate, method, goal, configurations, stopped, failed, seconds, first and best value."""
+    rows = []
+    table = pd.DataFrame(searched)
+    if table.empty:
+        return table
+    for (group, rate, method), tried in table.groupby(["group", "noise_rate", "method"], sort=False):
+        first = tried.loc[tried["config"].str.split().str.len().sort_values(kind="stable").index[0]]
+        [picked] = tried.loc[tried["picked"], "config"]
+        rows.append(
+            {
+                "group": group,
+                "noise_rate": rate,
+                "method": method,
+                "goal": SearchKind.of(tried["stage"].iloc[0]).goal,
+                "configurations": len(tried),
+                "stopped": int((tried["status"] == "stopped").sum()),
+                "failed": int(tried["failed"].sum()),
+                "seconds": tried["search_seconds"].sum(),
+                "first": first["value"],
+                "best": tried["value"].max(),
+                "picked": picked,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["method", "noise_rate"], kind="stable")

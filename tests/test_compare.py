@@ -1,0 +1,132 @@
+"""Two sweeps side by side, and records of several folders as one."""
+
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fabricate import write_trial
+from scipy import stats
+
+from bench.compare import compare, write_comparison
+from bench.leaderboard import load_rows
+from bench.merge import TOLERANCE
+
+
+@pytest.fixture
+def before(tmp_path) -> Path:
+    for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
+        write_trial(tmp_path / "before", "ce", test=[accuracy], seed=seed)
+        write_trial(tmp_path / "before", "elr", test=[accuracy], seed=seed)
+    write_trial(tmp_path / "before", "gce", test=[0.4])
+    return tmp_path / "before"
+
+
+@pytest.fixture
+def after(tmp_path) -> Path:
+    for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
+        write_trial(tmp_path / "after", "ce", test=[accuracy], seed=seed, done={"train_seconds": 4.0})
+    for seed, accuracy in enumerate((0.55, 0.66, 0.73, 0.99)):
+        write_trial(tmp_path / "after", "elr", test=[accuracy], seed=seed, spec={"device": "cuda"})
+    write_trial(tmp_path / "after", "sop", test=[0.4], rate=0.2)
+    return tmp_path / "after"
+
+
+def row_of(table: pd.DataFrame, method: str) -> dict:
+    [row] = table[(table["method"] == method) & (table["rule"] == "noisy-val")].to_dict("records")
+    return row
+
+
+def test_differences_are_paired_over_common_seeds(before, after):
+    table = compare([before], [after]).table
+    row = row_of(table, "elr")
+    assert (row["pairs"], row["only_first"], row["only_second"]) == (3, 0, 1), (
+        "another device pairs, a seed of one side does not"
+    )
+    assert row["difference"] == pytest.approx(0.14 / 3) and row["second"] == pytest.approx(0.6 + 0.14 / 3)
+    p_value = stats.ttest_rel([0.55, 0.66, 0.73], [0.5, 0.6, 0.7]).pvalue
+    assert row["p_value"] == pytest.approx(p_value) and row["p_holm"] == pytest.approx(2 * p_value), "of two configurations"
+    row = row_of(table, "ce")
+    assert (row["difference"], row["p_value"], row["seconds_second"]) == (0, 1, 4)
+    back = row_of(compare([after], [before]).table, "elr")
+    assert back["difference"] == pytest.approx(-0.14 / 3) and back["only_first"] == 1
+
+
+def test_what_is_only_in_one_is_named(before, after, tmp_path):
+    sections, files = write_comparison([before], [after], tmp_path / "out")
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert [section.title for section in sections] == ["What both have", f"Only in {before}", f"Only in {after}"]
+    assert (
+        "| digits | 50 % symmetric | gce | defaults | 1 |" in text
+        and "| digits | 20 % symmetric | sop | defaults | 1 |" in text
+    )
+    assert "| elr | defaults | noisy-val | 60.0 | 64.7 | +4.7 ± 3.8 | 1.00 | 3 |" in text
+    assert "1 of 2 configurations have the same mean" in text and "oracle" not in text
+    assert "oracle" in set(pd.read_csv(files[0])["rule"])
+
+
+def test_sweeps_with_nothing_in_common_say_why(before, tmp_path):
+    write_trial(tmp_path / "other", "ce", test=[0.5, 0.6], spec={"dataset": "cifar10"})
+    [section, *_] = compare([before], [tmp_path / "other"]).sections()
+    assert "No trial of" in section.setup and "dataset" in section.setup and "recipe" in section.setup
+
+
+def test_pairs_of_other_labels_are_counted(tmp_path):
+    for name in ("a", "b"):
+        write_trial(tmp_path / name, "ce", done={"noise": {"label_hash": name, "realised_rate": 0.5}})
+    found = compare([tmp_path / "a"], [tmp_path / "b"])
+    assert row_of(found.table, "ce")["other_labels"] == 1
+    assert any("other noisy labels, though seed and noise are the same: 1." in note for note in found.sections()[0].notes)
+
+
+def test_compare_command(before, after, tmp_path):
+    command = [sys.executable, "-m", "bench.report", str(before), "--compare", str(after), "--out", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=60)
+    assert result.returncode == 0 and "+4.7 ± 3.8" in result.stdout and not result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.csv", "compare.md"]
+
+
+def machines(folders: dict[Path, str]) -> None:
+    for folder, system in folders.items():
+        (folder / "sweep.json").write_text(json.dumps({"machine": {"system": system}}))
+
+
+@pytest.mark.parametrize(
+    ("systems", "device", "apart", "conflict"),
+    [
+        (("one", "one"), "cpu", 0.01, True),
+        (("one", "one"), "cpu", 0.0, False),
+        (("one", "two"), "cpu", 0.01, False),
+        (("one", "two"), "cpu", TOLERANCE + 0.01, True),
+        (("one", "one"), "cuda", 0.01, False),
+    ],
+)
+def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, conflict):
+    one, two = tmp_path / "one", tmp_path / "two"
+    ids = [
+        write_trial(folder, "elr", test=[0.1, accuracy], spec={"device": device}).name
+        for folder, accuracy in ((one, 0.5), (two, 0.5 + apart))
+    ]
+    machines(dict(zip((one, two), systems, strict=True)))
+    assert ids[0] == ids[1]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        rows = load_rows([one, two])
+    assert rows.query("rule == 'last'")["test_accuracy"].tolist() == [0.5], "the folder given first counts"
+    texts = [str(warning.message) for warning in found]
+    assert bool(texts) == conflict and all(ids[0] in text and str(one) in text and str(two) in text for text in texts)
+
+
+def test_a_success_counts_before_a_failure_and_is_no_conflict(tmp_path):
+    write_trial(tmp_path / "one", "elr", test=[0.5], status="failed")
+    write_trial(tmp_path / "two", "elr", test=[0.5])
+    shutil.copytree(tmp_path / "two", tmp_path / "three")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for names in (("one", "two", "three"), ("three", "one", "two")):
+            rows = load_rows([tmp_path / name for name in names])
+            assert rows["failed"].tolist() == [False] * len(rows)

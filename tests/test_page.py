@@ -1,0 +1,254 @@
+"""The page: what is embedded in it, and how it behaves in a real browser."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fabricate import write_trial
+
+from bench.leaderboard import chosen_rows, leaderboard, load_rows
+from bench.page import ASSETS, embedded, pack, write_page
+from bench.tables import sections
+
+HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+
+
+def write_sweep(sweep: Path) -> Path:
+    """Three methods at two rates of two kinds of noise; by the oracle elr is first, by noisy validation gce is."""
+    accuracies = {"ce": (0.3, 0.5), "elr": (0.9, 0.6), "gce": (0.7, 0.8), HOSTILE: (0.1, 0.2)}
+    for kind in ("symmetric", "pairflip"):
+        for method, (peak, at_end) in accuracies.items():
+            for rate in (0.2, 0.5):
+                for seed in (0, 1):
+                    test = [0.1, peak - rate / 10, at_end - rate / 10 + seed / 100]
+                    write_trial(
+                        sweep,
+                        method,
+                        test=test,
+                        noisy_val=[0.1, 0.2, 0.5],
+                        rate=rate,
+                        seed=seed,
+                        spec={"noise_kind": kind},
+                        done={
+                            "train_seconds": 2.0 + len(method) % 7,
+                            "noise": {"label_hash": f"hash{seed}", "realised_rate": rate},
+                        },
+                    )
+    write_trial(sweep, "elr", test=[0.2], rate=0.2, seed=2, status="diverged", recipe={"epochs": 3})
+    sweep_json = {"git_commit": "abc123", "machine": {"system": "Linux"}, "versions": {"python": "3.11"}}
+    (sweep / "sweep.json").write_text(json.dumps(sweep_json))
+    return sweep
+
+
+def page_of(sweep: Path) -> str:
+    rows = load_rows([sweep])
+    board = leaderboard(rows)
+    return write_page(rows, chosen_rows(rows, board), board, sections(rows, board, "ce")).decode()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    folder = write_sweep(tmp_path_factory.mktemp("page"))
+    (folder / "index.html").write_text(page_of(folder))
+    return folder / "index.html"
+
+
+def data_of(page: Path) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S).group(1))
+
+
+def test_assets_are_those_that_the_readme_names():
+    table = re.findall(r"^\| `(.+?)` .* (\w{64}) \|$", (ASSETS / "README.md").read_text(), re.M)
+    assert {name for name, _ in table} == {path.name for path in ASSETS.iterdir() if ".min." in path.name}
+    for name, digest in table:
+        assert hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() == digest
+    assert all("</script" not in path.read_text().lower() for path in ASSETS.glob("*.js"))
+
+
+def test_nothing_embedded_can_end_its_element():
+    text = embedded({"name": HOSTILE, "line": "\u2028&amp;"})
+    assert not set("<>&\u2028") & set(text) and json.loads(text) == {"name": HOSTILE, "line": "\u2028&amp;"}
+
+
+def test_curves_come_back_as_they_were():
+    packed = pack([np.array([0.0, 0.12345, 1.0]), np.array([]), np.array([np.nan, 0.5])])
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<u2")
+    assert steps.tolist() == [0, 1234, 10000, 65535, 5000]
+
+
+def test_the_page_holds_what_the_leaderboard_holds(page):
+    data = data_of(page)
+    assert data["methods"] and HOSTILE in data["methods"] and len(data["trials"]["id"]) == 33
+    found = {
+        (row["group"], row["rate"], row["rule"], data["methods"][row["method"]]): row["values"]["test_accuracy"][0]
+        for row in data["rows"]
+    }
+    group = next(number for number, own in enumerate(data["groups"]) if own["facets"]["noise_kind"] == "pairflip")
+    assert found[group, 0, "oracle", "elr"] == pytest.approx(0.88) and found[group, 0, "noisy-val", "elr"] == pytest.approx(
+        0.585
+    )
+    assert data["sweeps"] == [
+        {"name": page.parent.name, "git_commit": "abc123", "machine": {"system": "Linux"}, "versions": {"python": "3.11"}}
+    ]
+
+
+def test_the_page_asks_for_nothing(page):
+    text = page.read_text()
+    assert not re.search(
+        r"<(script|link|img|iframe)[^>]*(src|href)=(?!x)", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    )
+    assert "default-src 'none'" in text
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no chromium on this machine: on Debian, apt install chromium")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with sync_api.sync_playwright() as playwright:
+            running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            yield running
+            running.close()
+
+
+@pytest.fixture
+def tab(browser, page):
+    """The page, opened from disk; fails where it complains, or asks anybody for anything."""
+    tab = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    complaints, requests = [], []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    yield tab
+    assert not complaints and requests == [page.as_uri()]
+    tab.close()
+
+
+def methods(tab) -> list[str]:
+    return [text.strip() for text in tab.locator("#board tbody td.first").all_inner_texts()]
+
+
+def column(tab, number: int) -> list[str]:
+    return [text.split()[0] for text in tab.locator(f"#board tbody td:nth-child({number})").all_inner_texts()]
+
+
+@pytest.mark.browser
+def test_sorting_by_mouse_and_by_keyboard(tab):
+    assert methods(tab) == ["gce", "elr", "ce", HOSTILE], "by rank"
+    head = tab.locator("#board thead th", has_text="20 %")
+    for direction in ("descending", "ascending"):
+        head.click()
+        tab.wait_for_selector(f"#board th[aria-sort={direction}]:has-text('20 %')")
+        assert column(tab, 2) == sorted(column(tab, 2), key=float, reverse=direction == "descending")
+    first = tab.locator("#board thead th", has_text="Method")
+    first.locator("[tabindex='0'], [role=button]").first.focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#board th[aria-sort=ascending]:has-text('Method')")
+    assert [name for name in methods(tab) if name != HOSTILE] == ["ce", "elr", "gce"]
+
+
+@pytest.mark.browser
+def test_filtering(tab):
+    tab.fill("#filter", "el")
+    assert methods(tab) == ["elr"]
+    tab.fill("#filter", "nobody")
+    assert "No method matches." in tab.inner_text("#board")
+    tab.fill("#trial-filter", "diverged")
+    assert tab.locator("#trials tbody tr").count() == 0 or "No trial matches" in tab.inner_text("#trials")
+    tab.select_option("#facet-noise_kind", "symmetric")
+    assert tab.locator("#trials tbody tr").count() == 1
+
+
+@pytest.mark.browser
+def test_switching_rule_noise_and_metric(tab):
+    assert column(tab, 2)[:2] == ["78.5", "58.5"] and not tab.is_visible("#track"), "there is one track"
+    tab.select_option("#rule", "oracle")
+    assert "not for ranking" in tab.inner_text("#warning")
+    assert "Average rank" not in tab.inner_text("#board thead") and column(tab, 2)[methods(tab).index("elr")] == "88.0"
+    assert tab.locator("#board b, #board u").count() == 0, "the oracle crowns nobody"
+    tab.select_option("#rule", "noisy-val")
+    tab.select_option("#facet-noise_kind", "symmetric")
+    assert "symmetric noise" in tab.inner_text("#title")
+    assert column(tab, 2)[methods(tab).index("elr")] == "42.3", "(58 + 59 + a failure at chance) / 3"
+    tab.select_option("#metric", "cost_seconds")
+    assert column(tab, 2) == sorted(column(tab, 2), key=float), "the cheapest first"
+
+
+@pytest.mark.browser
+def test_switching_track(browser, tmp_path):
+    rows = load_rows([write_sweep(tmp_path)])
+    board = leaderboard(rows)
+    found = sections(rows, board, "ce")
+    board["track"] = ["tuned" if method == "elr" else "" for method in board["method"]]
+    (tmp_path / "index.html").write_bytes(write_page(rows, chosen_rows(rows, board), board, found))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.locator("#track option").all_inner_texts() == ["all", "default", "tuned"] and len(methods(tab)) == 4
+    tab.select_option("#track", "tuned")
+    assert methods(tab) == ["elr"]
+    tab.close()
+
+
+@pytest.mark.browser
+def test_a_method_named_like_a_script_is_shown_and_not_run(tab):
+    assert HOSTILE in methods(tab) and tab.title() == "Learning with noisy labels: leaderboard"
+    tab.fill("#trial-filter", "document.title")
+    tab.locator("#trials [data-trial]").first.click()
+    tab.wait_for_selector("dialog[open]")
+    assert HOSTILE in tab.inner_text("#trial-title") and tab.title() == "Learning with noisy labels: leaderboard"
+    assert tab.locator("img").count() == 0
+
+
+@pytest.mark.browser
+def test_a_figure_leads_to_its_trials_and_a_trial_to_its_record(tab):
+    tab.locator("#board tbody tr", has_text="gce").locator("[data-trials]").first.click()
+    assert tab.inner_text("#narrowed") == "gce at 20 %" and tab.locator("#trials tbody tr").count() == 2
+    tab.keyboard.press("Enter")  # the first trial has the focus
+    tab.wait_for_selector("#trial-chart canvas")
+    facts = tab.inner_text("#facts")
+    for part in ("abc123", "hash1", "noise 1, split 1, training 1", "noisy-val 79.00 % (epoch 3)", "python 3.11"):
+        assert part in facts
+    tab.keyboard.press("Escape")
+    assert not tab.locator("dialog[open]").count()
+    tab.click("#all-trials")
+    assert tab.locator("#trials tbody tr").count() == 16
+
+
+@pytest.mark.browser
+def test_curves_of_ticked_methods_are_drawn(tab):
+    tab.wait_for_selector("#chart canvas")
+    drawn = tab.locator("#chart .u-label").all_inner_texts()
+    assert set(drawn) == {"Epoch", "gce", "elr", "ce", HOSTILE}
+    tab.locator("#board tbody tr", has_text="elr").locator("input").press("Space")
+    tab.wait_for_function("document.querySelectorAll('#chart .u-series').length === 4")
+    tab.click("#nothing")
+    tab.wait_for_selector("#chart .empty")
+
+
+@pytest.mark.browser
+def test_light_and_dark_print_and_phone(tab):
+    def ground() -> str:
+        return tab.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    light = ground()
+    tab.click("#theme")
+    assert ground() != light
+    tab.emulate_media(media="print")
+    assert ground() == "rgb(255, 255, 255)" and not tab.is_visible("#controls") and tab.is_visible("#board table")
+    tab.emulate_media(media="screen")
+    tab.set_viewport_size({"width": 360, "height": 740})
+    tab.wait_for_timeout(200)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360, "wide tables scroll by themselves"
