@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from test_golden import TOLERANCES
+from test_golden_records import TOLERANCES
 
 from bench.datasets import Dataset, load_dataset
 from bench.registry import method_names
