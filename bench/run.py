@@ -4,6 +4,7 @@ python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
 """
 
 import hashlib
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from bench.registry import Scalar
     from bench.spec import TrialSpec
     from bench.tuning import Settings, Tuning
+
+
+class Finite(click.FloatRange):
+    """A number of a range, and no nan or inf, which pass through any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not math.isfinite(number := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is no number to count with", param, ctx)
+        return number
 
 
 class CommaList(click.ParamType):
@@ -97,9 +107,7 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="Tell methods that read the noise rate a wrong one: the true rate times each factor.",
 )
 @click.option("--tune", type=click.IntRange(min=1), metavar="N", help="Try N configurations a method and noise rate.")
-@click.option(
-    "--tune-seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Or as many as take S seconds to train."
-)
+@click.option("--tune-seconds", type=Finite(min=0, min_open=True), metavar="S", help="Or as many as take S seconds to train.")
 @click.option(
     "--tune-for",
     default="noisy-val",
@@ -150,15 +158,13 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="N",
     help="Also the threads of a trial.",
 )
-@click.option(
-    "--gpus-per-trial", type=click.FloatRange(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0]."
-)
+@click.option("--gpus-per-trial", type=Finite(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0].")
 @click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
 @click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
 @click.option("--storage", metavar="PLACE", help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out].")
 @click.option(
     "--trial-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     metavar="SECONDS",
     help="End a trial that takes longer; --retry-failed goes on with it.",
 )
@@ -167,7 +173,7 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
 @click.option(
     "--checkpoint-seconds",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=30.0,
     show_default=True,
     metavar="S",
@@ -343,7 +349,7 @@ def _sweep(
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration, rate_of
-    from bench.records import RETRIED, without_weights
+    from bench.records import without_weights
     from bench.registry import display
     from bench.sweep import Resources, run_sweep
 
@@ -374,12 +380,13 @@ def _sweep(
     console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md, plots/", soft_wrap=True)
     if result.missing:
         console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
+    if result.diverged:
+        console.print(f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance", soft_wrap=True)
     if result.failures:
-        again = any(result.statuses[trial] in RETRIED for trial in result.failures)
         console.print(
             f"{len(result.failures)} of {len(result.statuses)} trials failed; see trials/ID/done.json for "
-            f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}"
-            + ("; to run them again: the same command with --retry-failed" if again else ""),
+            f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}; "
+            "to run them again: the same command with --retry-failed",
             soft_wrap=True,
         )
     if save_models and (bare := without_weights(out, result.statuses)):

@@ -1,6 +1,7 @@
 """Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such as s3://bucket/path."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,10 @@ class Store:
         scheme, separator, rest = str(place).partition("://")
         self.place = str(place)  # for a worker to open
         self.folder: Path | None = None
+        if not separator and re.match(r"[a-z][a-z0-9]+:", str(place)):
+            raise InputError(
+                f"--storage {str(place)!r} is neither a folder nor an address: write for example s3://bucket/path"
+            )
         if not separator:
             self.folder = Path(place).expanduser().resolve()
             self.place = str(self.folder)

@@ -6,8 +6,10 @@ from each trial's own checkpoint.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import shutil
@@ -130,7 +132,12 @@ class SweepResult:
     @property
     def failures(self) -> list[str]:
         """Trials that have no result."""
-        return [trial_id for trial_id, status in self.statuses.items() if status not in ("finished", "stopped")]
+        return [trial_id for trial_id, status in self.statuses.items() if status in RETRIED]
+
+    @property
+    def diverged(self) -> list[str]:
+        """Trials whose result is that they diverged."""
+        return [trial_id for trial_id, status in self.statuses.items() if status == "diverged"]
 
 
 @dataclass
@@ -266,7 +273,9 @@ class _Sweep:
     ) -> None:
         self.dataset, self.out, self.resources = dataset, out, resources
         self.tuning, self.on_record = tuning, on_record
-        self.observer, self.save_models, self.checkpoint_seconds = observer, save_models, checkpoint_seconds
+        self.observer, self.save_models = observer, save_models
+        # A trial that runs out of time has to have something to go on from.
+        self.checkpoint_seconds = min(checkpoint_seconds, (self.resources.trial_timeout or math.inf) / 4)
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
         self.running: dict[str, Any] = {}  # key -> Tune's trial
@@ -343,17 +352,17 @@ class _Sweep:
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         import ray
 
-        # On a store that several sweeps share, each has a folder of its own.
-        place = self.resources.storage and f"{self.resources.storage.rstrip('/')}/{self.out.name}"
-        self.store = Store(place or self.out / "checkpoints")
-        if place:
+        storage = self.resources.storage
+        self.store = Store(_own_place(storage, self.out) if storage else self.out / "checkpoints")
+        if storage:
             self.store.check()
         self.store.tidy(finished_statuses(self.out))
         _ = self.dataset.pixel_statistics  # once here, not once a trial
         with _ray_session(self.resources, self.dataset, self.out) as session:
             available = ray.cluster_resources()
             later = self.tuning.remaining() if self.tuning else (0, 0.0)
-            self.parallel = _parallel_trials(self.resources, available, len(self.work) + later[0])
+            pieces = sys.maxsize if self.tuning and self.tuning.open_ended else len(self.work) + later[0]
+            self.parallel = _parallel_trials(self.resources, available, pieces)
             for key in {work.needs for work in self.work.values() if work.needs} - self.work.keys():
                 self._share_encoder(key, (self.out / "encoders" / f"{key}.safetensors").read_bytes())
             if self.observer:
@@ -366,6 +375,7 @@ class _Sweep:
                     raise self.fault from None
                 raise
         with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
+            self.store.tidy(finished_statuses(self.out))  # of workers that were killed while they wrote
             self.store.close()
 
     def _fit(self, state: Path) -> None:
@@ -912,6 +922,13 @@ def _remove_ray_session(out: Path) -> None:
         if folder.parent == Path(_session_parent()) and folder.name.startswith(_SESSION_PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
         path.unlink()
+
+
+def _own_place(storage: str, out: Path) -> str:
+    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not of the path."""
+    path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
+    folder = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
+    return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 
 def _parallel_trials(resources: Resources, available: dict[str, float], pieces: int) -> int:

@@ -30,6 +30,9 @@ SEARCH_SEED = 1_000_000
 
 SCHEDULERS = ("none", "asha", "median")
 
+#: So many configurations that all failed end a budget's search: what fails at once would be tried for ever.
+HOPELESS = 5
+
 #: So many draws in a row that were tried before: there is nothing else in the space.
 PATIENCE = 100
 
@@ -120,6 +123,8 @@ class Search:
         over = [candidate for candidate in self.candidates.values() if candidate.state == "over"]
         if not over:
             return not self.candidates  # nobody knows yet how long one takes
+        if len(over) >= HOPELESS and all(math.isnan(candidate.value) for candidate in over):
+            return False
         trained = sum(candidate.seconds for candidate in over)
         # What is under way will take about as long as the others did; a pretrained encoder is shared.
         trained *= len(self.candidates) / len(over)
@@ -195,6 +200,8 @@ class Search:
     def _close(self, candidate: Candidate, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
         candidate.state = "over"
         candidate.seconds = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
+        if status not in ("finished", "stopped"):  # of what failed within an epoch no epoch tells
+            candidate.seconds = max(candidate.seconds, facts.get("work_seconds") or 0.0)
         candidate.pretrain_seconds = facts.get("pretrain_seconds") or 0.0
         if status in ("finished", "stopped"):
             candidate.value = best_value(goal_values(self.kind.goal, epochs, self.truth))
@@ -325,6 +332,11 @@ class Tuning:
             if search.running < parallel and (spec := search.take()):
                 return spec
         return None
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether nobody can say yet how many trials are to come."""
+        return any(search.kind.track == "budget" and search.wants_more for search in self.searches)
 
     def judge(self, spec: TrialSpec, epochs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether a search's trial is to be stopped after these new epochs."""

@@ -50,6 +50,7 @@ def test_a_file_dropped_into_methods_is_all_it_takes(checkout):
     assert "flooding" in (checkout / "sweep" / "leaderboard.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_method_of_an_installed_package_is_found(tmp_path):
     package = tmp_path / "my_package"
     package.mkdir()

@@ -6,6 +6,7 @@ python -m pytest -m slow tests/test_faults.py prints a table: trials lost and ep
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from bench.errors import InputError
 from bench.records import lock
 from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.storage import Store, StoredFile
+from bench.sweep import _own_place
 from bench.trial import Checkpoint, Outcome, describe, run_trial
 
 # ------------------------------------------------------------------------------------------------- inside one process
@@ -291,6 +293,15 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
     assert epochs == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("storage", "place"),
+    [("s3://b/p?region=eu-west-1", r"s3://b/p/run-\w{6}\?region=eu-west-1"), ("/scratch/", r"/scratch/run-\w{6}")],
+)
+def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
+    assert re.fullmatch(place, _own_place(storage, Path("/results/run")))
+    assert _own_place(storage, Path("/results/run")) != _own_place(storage, Path("/elsewhere/run"))
+
+
 def test_a_store_is_tidied(store):
     for name in ("aaa", "bbb", "ccc"):
         store.file(name).write_bytes(b"x") if store.folder is None else _write(store.file(name), b"x")
@@ -332,6 +343,7 @@ def test_a_trial_survives_a_store_that_fails(digits, tmp_path, monkeypatch):
     [
         ("nosuch://bucket/x", "use a folder, s3:// or gs://"),
         ("s3:// x", "write for example s3://bucket/path"),
+        ("s3:/bucket", "neither a folder nor an address"),
         ("/proc/nowhere", "cannot write to --storage"),
         ("local:///proc/nowhere", "cannot write to --storage"),
     ],

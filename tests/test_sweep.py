@@ -54,7 +54,7 @@ def wait_for(condition, seconds: float = 120.0) -> None:
 
 
 def checkpointed(out: Path) -> list[str]:
-    return [path.stem for path in (out / "checkpoints").glob("*.pt")]
+    return [path.stem for path in (out / "checkpoints").glob("*.pt") if "." not in path.stem]  # not the ones before
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +179,7 @@ def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
     assert "raylet" not in text and "Traceback" not in text and "\x1b" not in text, "Ray speaks"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_again_and_again_is_a_row(tmp_path):
     out = tmp_path / "sweep"
     arguments = command("--methods", "divide_mix", "--reference", "none", "--seeds", "1", "--epochs", "50", "--out", str(out))
@@ -264,7 +265,7 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
     arguments = ["--methods", "raising,diverging", "--noise", "0.5", "--seeds", "1", "--subset", "200", "--epochs", "2"]
     env = {"PYTHONPATH": str(package)}
     text = sweep(*arguments, "--out", str(out), status=1, env=env)
-    assert "2 of 3 trials failed" in text
+    assert "1 of 3 trials failed" in text and "1 of 3 trials diverged" in text
     assert "failed: raising · symmetric 0.5 · seed 0: RuntimeError: the method's own fault" in text
     status = {}
     for path in out.glob("trials/*/done.json"):
@@ -329,6 +330,7 @@ class Looking(Method):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_concurrent_trials_share_one_copy_of_the_images(tmp_path):
     package = tmp_path / "site"

@@ -206,6 +206,15 @@ def test_a_budget_ends_with_its_seconds(data):
     assert [spec is not None for spec in specs] == [True, True, True, False], "what is under way counts too"
 
 
+def test_a_budget_ends_where_every_configuration_fails_at_once(data):
+    tuning = make(data, "elr", configurations=None, seconds=1000.0)
+    count = 0
+    while spec := tuning.next():
+        tuning.end(spec, "failed", [], {"work_seconds": 0.01})
+        count += 1
+    assert count == 5
+
+
 def test_pretraining_counts_once_in_a_budget(data):
     tuning = make(data, "rmd", configurations=None, seconds=30.0)
     count = 0
