@@ -85,6 +85,9 @@ REFUSED = {
     ),
     "temperature of 0": (["--methods", "rmd", "--temperature", "0"], "rmd.temperature is 0: give a number above 0"),
     "negative weight": (["--methods", "elr", "--set", "elr.weight=-1"], "elr.weight is -1: give a number from 0"),
+    "seconds that are no number": (["--methods", "elr", "--tune-seconds", "nan"], "'nan' is no number to count with"),
+    "tuning that tunes nothing": (["--methods", "elr", "--scheduler", "asha"], "nothing is tuned: add --tune N"),
+    "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
     "npz without a file": (["--methods", "elr", "--dataset", "npz:"], "npz: names no file: write npz:FILE"),
 }
 
