@@ -50,6 +50,9 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
         click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+        if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
+            sys.stdout.flush()
+            os._exit(status)
         sys.exit(status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
