@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import noise
+from bench import noise, plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles
 from bench.datasets.small import CIFAR100_SUPERCLASSES, superclass_flips, superclass_ids
 from bench.errors import InputError
@@ -557,7 +557,7 @@ def offer(monkeypatch):
     """Makes an installed package offer a kind of noise."""
 
     def make(name: str, kind: object) -> None:
-        monkeypatch.setattr(registry, "entry_points", lambda group: [Point(name, kind)] * (group == "bench.noise"))
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [Point(name, kind)] * (group == "bench.noise"))
         registry._packaged.cache_clear()
 
     yield make

@@ -2,11 +2,12 @@
 
 import warnings
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 
+from bench import plugins
 from bench.datasets import arrays, cache, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
 from bench.datasets.files import ImageFiles
@@ -46,29 +47,14 @@ def sources() -> dict[str, Source]:
     found = dict(_OWN)
     for name, point in _packaged().items():
         try:
-            found[name] = _load_point(point)
+            found[name] = plugins.load(point, Source, "data set")
         except InputError as error:
             found[name] = Source(f"[broken: {error}]", small.SOURCES["digits"].load)
     return found
 
 
 def _packaged() -> dict[str, EntryPoint]:
-    found = {}
-    for point in entry_points(group="bench.datasets"):
-        if point.name in _OWN:
-            raise InputError(f"two data sets are called {point.name!r}, one here and one in {point.value}: rename either")
-        found[point.name] = point
-    return found
-
-
-def _load_point(point: EntryPoint) -> Source:
-    try:
-        source = point.load()
-    except Exception as error:  # anything that somebody's file may do
-        raise InputError(f"{point.value} cannot be imported: {type(error).__name__}: {error}: mend its file") from error
-    if not isinstance(source, Source):
-        raise InputError(f"the entry point {point.name!r} names {point.value}, which is no data set: name a Source")
-    return source
+    return plugins.offered("bench.datasets", "data sets", _OWN.__contains__)
 
 
 def find_source(name: str) -> tuple[Source, str]:
@@ -88,7 +74,7 @@ def find_source(name: str) -> tuple[Source, str]:
     packaged = _packaged()
     if name not in packaged:
         raise unknown("data set", name, [*_OWN, *packaged, "npz:FILE", "folder:DIR"])
-    return _load_point(packaged[name]), ""
+    return plugins.load(packaged[name], Source, "data set"), ""
 
 
 def check_dataset(name: str, image_size: int | None = None) -> None:

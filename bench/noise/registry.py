@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 
+from bench import plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, with_donors
 from bench.errors import InputError, unknown
 from bench.noise import flips, pixels
@@ -227,25 +228,11 @@ KINDS = {
 @cache
 def _packaged() -> dict[str, EntryPoint]:
     """Kinds of installed packages: entry points of the group ``bench.noise``, each of which names a ``NoiseKind``."""
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group="bench.noise"):
-        if point.name in KINDS or comes_with_data(point.name):
-            raise InputError(f"two kinds of noise are called {point.name!r}, one here and one in {point.value}: rename either")
-        found[point.name] = point
-    return found
+    return plugins.offered("bench.noise", "kinds of noise", lambda name: name in KINDS or comes_with_data(name))
 
 
 def _load(name: str) -> NoiseKind:
-    if name in KINDS:
-        return KINDS[name]
-    point = _packaged()[name]
-    try:
-        kind = point.load()
-    except Exception as error:  # anything that somebody's file may do
-        raise InputError(f"{point.value} cannot be imported: {type(error).__name__}: {error}: mend its file") from error
-    if not isinstance(kind, NoiseKind):
-        raise InputError(f"the entry point {name!r} names {point.value}, which is no noise kind: name a NoiseKind")
-    return kind
+    return KINDS[name] if name in KINDS else plugins.load(_packaged()[name], NoiseKind, "noise kind")
 
 
 def listing() -> dict[str, str]:
