@@ -32,9 +32,13 @@ STUDIES = {
         "does every method do its work: digits without noise, at 50 and 80 % symmetric, at 40 % asymmetric noise",
         (f"{_ALL} --noise 0,0.5,0.8", f"{_ALL} --noise-kind asymmetric --noise 0.4"),
     ),
+    # Without crops and flips: with them cross-entropy memorises 4 % of the wrong labels and leaves nothing to repair.
     "sanity-fashion": Study(
         "the same on 4,000 images of Fashion-MNIST at 14x14, at 50 % symmetric noise",
-        (f"{_ALL} --dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5",),
+        (
+            f"{_ALL} --dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5"
+            " --set recipe.augmentation=none --epochs 20",
+        ),
     ),
     "softmix-neighbours": Study(
         "how many neighbours, where they come from, and which mixture weighs them (digits, 50 %)",

@@ -1,0 +1,81 @@
+"""The notebooks run from top to bottom."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from fabricate import write_trial
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    """Runs a notebook of a checkout; gives its outputs."""
+
+    def run(name: str, checkout: Path = ROOT, changes: tuple[tuple[str, str], ...] = ()) -> list:
+        notebook = nbformat.read(checkout / "notebooks" / name, as_version=4)
+        for old, new in changes:
+            [cell] = [cell for cell in notebook.cells if old in cell.source]
+            cell.source = cell.source.replace(old, new)
+        monkeypatch.setenv("PYTHONPATH", str(checkout))
+        monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(checkout / "notebooks")}}).execute()
+        outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+        assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+        return outputs
+
+    return run
+
+
+def markdown(outputs: list) -> str:
+    return "\n".join(output.data.get("text/markdown", "") for output in outputs if "data" in output)
+
+
+def pictures(outputs: list) -> int:
+    return sum("data" in output and "image/png" in output.data for output in outputs)
+
+
+def test_the_leaderboard_and_its_figures(execute, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    for method, gain in (("ce", 0.0), ("softmix", 0.2)):
+        for seed in (0, 1):
+            write_trial(sweep, method, test=[0.1, 0.4 + gain + seed / 50], seed=seed)
+    monkeypatch.setenv("LNL_SWEEP", str(sweep))
+    outputs = execute("leaderboard.ipynb")
+    text = markdown(outputs)
+    assert "| softmix | **61.0 ± 12.7**" in text and "| ce | 41.0 ± 12.7 |" in text
+    assert pictures(outputs) == 4
+
+
+@pytest.mark.parametrize(
+    "changes", [(("Plan()", 'Plan(overrides=(("epochs", 2),))'),), pytest.param((), marks=pytest.mark.slow)]
+)
+def test_noise_and_memorisation(execute, changes):
+    assert pictures(execute("noise_and_memorisation.ipynb", changes=changes)) == 6
+
+
+@pytest.mark.slow
+def test_a_method_is_added_and_compared(execute, tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("bench", "methods", "search_spaces", "tests", "notebooks"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout)
+    outputs = execute("add_a_method.ipynb", checkout)
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "Trimmed loss (Shen & Sanghavi" in printed and " passed" in printed
+    assert "| trimmed |" in markdown(outputs)
+    assert pictures(outputs) >= 5
+    assert not list(checkout.glob("*/trimmed.py"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_outputs_are_committed(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code and all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert notebook.metadata.kernelspec.name == "python3"
