@@ -37,7 +37,7 @@ class Network(nn.Module):
         return self.head(self.forward_features(x))
 
     def blocks(self) -> list[list[nn.Module]]:
-        """The parts that have parameters, from the input to the head: stages of a ResNet, residual blocks, convolutions.
+        """The parts that have parameters, from the input to the head: stages of a ResNet, convolutions.
 
         A normalisation layer belongs to the part before it.
         """
@@ -102,7 +102,7 @@ def _preact_resnet18(channels: int) -> tuple[nn.Module, int]:
     layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, padding=1, bias=False)]
     inputs = 64
     for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)]
+        layers.append(nn.Sequential(_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)))
         inputs = outputs
     return nn.Sequential(*layers, nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 512
 

@@ -40,6 +40,9 @@ class Method(nn.Module):
     #: algorithm on paper. The harness counts the real ones; these are for estimates, and for readers.
     passes: ClassVar[tuple[float, float]] = (1, 0)
 
+    #: What a hyper-parameter reads of the truth when it is set to "oracle": {"forget_rate": ["noise_rate"]}.
+    oracles: ClassVar[Mapping[str, Sequence[str]]] = {}
+
     @dataclass(frozen=True)
     class HParams:
         """Types and defaults, with the paper's symbol beside each. ``__post_init__`` checks values."""
@@ -58,8 +61,9 @@ class Method(nn.Module):
 
     @property
     def privileges(self) -> frozenset[str]:
-        """What it reads beyond images and noisy labels, such as {"noise_rate"}; may depend on hyper-parameters."""
-        return frozenset()
+        """What it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says."""
+        asked = [facts for name, facts in self.oracles.items() if getattr(self.hp, name) == "oracle"]
+        return frozenset(fact for facts in asked for fact in facts)
 
     def pretraining(self) -> "SimSiam | None":
         """The self-supervised encoder it needs before training, if any; given by ``task.encoder()``."""
@@ -142,9 +146,13 @@ class Method(nn.Module):
         """Learning-rate factor at ``progress`` in [0, 1); a pure function."""
         return self.recipe.rate_factor(progress)
 
+    def predictors(self) -> Sequence[Network]:
+        """The networks that predict at present; the features of the first are those that are scored."""
+        return self.networks
+
     def predict(self, x: Tensor) -> Tensor:
-        """Class probabilities (B, C) of normalised images: the mean over the networks."""
-        return torch.stack([net(x).float().softmax(1) for net in self.networks]).mean(0)
+        """Class probabilities (B, C) of normalised images: the mean over the networks that predict."""
+        return torch.stack([net(x).float().softmax(1) for net in self.predictors()]).mean(0)
 
     def clean_probability(self) -> Tensor | None:
         """Estimated probability (N,) that each training label is right, or None."""
@@ -220,6 +228,9 @@ class Wrapper(Method):
 
     def schedule(self, progress: float) -> float:
         return self.base.schedule(progress)
+
+    def predictors(self) -> Sequence[Network]:
+        return self.base.predictors()
 
     def predict(self, x: Tensor) -> Tensor:
         return self.base.predict(x)

@@ -1,12 +1,15 @@
 """Pure tensor helpers that more than one method uses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bench.recipe import Recipe
+from bench.task import Task
 
 
 def forever(make_iterator: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -49,6 +52,32 @@ def beta_sample(alpha: float, rng: np.random.Generator) -> float:
     return float(rng.beta(alpha, alpha))
 
 
+def is_asymmetric(task: Task) -> bool:
+    """Whether the noise is of a kind that the field calls asymmetric: a privilege, like ``inclusive_rate``."""
+    return str(task.oracle.noise_kind).startswith("asymmetric")
+
+
+def inclusive_rate(task: Task) -> float:
+    """The noise rate as most authors count it: noisy labels are drawn from all classes, the true one too."""
+    return float(task.oracle.noise_rate) * task.num_classes / (task.num_classes - 1)  # type: ignore[arg-type]  # a fact
+
+
+def nearest(value: float, choices: Iterable[float]) -> float:
+    """The choice that is nearest to the value."""
+    return min(choices, key=lambda choice: abs(choice - value))
+
+
+def lower_first_beta(optimizer: torch.optim.Optimizer | None, recipe: Recipe, epoch: int) -> None:
+    """Adam's first beta from 0.9 to 0.1 once a linear schedule falls, as in Co-teaching and what is built on its code.
+
+    To be called in each epoch: nothing has to be restored on resuming.
+    """
+    falling = recipe.schedule == "linear" and epoch / recipe.epochs >= recipe.milestones[0]
+    if isinstance(optimizer, torch.optim.Adam) and falling:
+        for group in optimizer.param_groups:
+            group["betas"] = (0.1, group["betas"][1])
+
+
 @torch.no_grad()
 def per_sample(method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
     """``score(logits, noisy labels, index)`` of every training sample, in order; eval mode, no augmentation."""
@@ -76,20 +105,43 @@ def min_max(values: Tensor) -> Tensor:
     low, high = values.min(), values.max()
     rounding = 8 * torch.finfo(torch.float32).eps * torch.maximum(low.abs(), high.abs())
     scaled = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
-    return torch.where(high - low > rounding, scaled, 0)
+    return torch.where(high - low <= rounding, 0, scaled)  # what is no number stays none
 
 
-def clean_probability(losses: Tensor, mixture: str = "gmm", scale: bool = True) -> Tensor:
+def clean_probability(losses: Tensor, mixture: str = "gmm", scale: bool = True, seen: list[str] | None = None) -> Tensor:
     """Posterior (N,) that each sample belongs to the low-loss component of a two-component mixture on its loss (N,).
 
     Losses are scaled to [0, 1] first; ``scale=False`` takes values as they are, in [0, 1] already, such as the mean of several
     epochs' scaled losses. Where all are equal, as ``min_max`` has it, nothing tells them apart, and every sample is clean.
+
+    What the fit came to is added to ``seen`` (a method gives ``task.mixtures``, which goes into the record): "two modes"; "one
+    mode", where the fitted density does not dip between the means; "one component", where the other has less than a hundredth
+    of the samples; "equal losses"; "not finite".
     """
     scaled = min_max(losses.double()) if scale else losses.double()
+    seen = [] if seen is None else seen
+    if not scaled.isfinite().all():
+        seen.append("not finite")
+        return torch.full_like(losses, torch.nan)
     if scaled.max() == scaled.min():
+        seen.append("equal losses")
         return torch.ones_like(losses)
-    fit = {"gmm": gaussian_mixture, "bmm": beta_mixture}[mixture]
-    return fit(scaled).to(losses.dtype)
+    if mixture == "bmm":
+        betas = fit_betas(scaled)
+        seen.append(_shape(betas.weight, betas.mean(), betas.log_joint))
+        return betas.low_posterior(scaled).to(losses.dtype)
+    gaussians = fit_gaussians(scaled)
+    seen.append(_shape(gaussians.weight, gaussians.mean, gaussians.log_joint))
+    return gaussians.low_posterior(scaled).to(losses.dtype)
+
+
+def _shape(weight: Tensor, mean: Tensor, log_joint: Callable[[Tensor], Tensor]) -> str:
+    """What a mixture of two components, with these weights and means (2, 1), is like."""
+    if weight.min() < 0.01:
+        return "one component"
+    between = torch.linspace(0, 1, 101, device=mean.device, dtype=mean.dtype) * (mean.max() - mean.min()) + mean.min()
+    density = log_joint(between).logsumexp(0)
+    return "two modes" if density.min() < density[[0, -1]].min() else "one mode"
 
 
 def _two_means(values: Tensor) -> Tensor:
@@ -103,34 +155,53 @@ def _two_means(values: Tensor) -> Tensor:
     return values <= ordered[between.argmax()]
 
 
-def gaussian_mixture(values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4) -> Tensor:
-    """Posterior (N,) of the component with the smaller mean, two Gaussians in one dimension, by EM.
+class GaussianPair(NamedTuple):
+    """Two weighted Gaussians; each field (2, 1)."""
+
+    weight: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """Log density (2, N) of values (N,), weighted."""
+        return self.weight.log() - 0.5 * ((values - self.mean) ** 2 / self.variance + (2 * torch.pi * self.variance).log())
+
+    def low_posterior(self, values: Tensor) -> Tensor:
+        """Probability (N,) of the component with the smaller mean for values (N,)."""
+        log_joint = self.log_joint(values)
+        return (log_joint - log_joint.logsumexp(0)).exp()[self.mean.flatten().argmin()]
+
+
+def fit_gaussians(values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4) -> GaussianPair:
+    """Two Gaussians for values (N,), by EM.
 
     The settings and the stopping rule are scikit-learn's, with the values that DivideMix and MixNN give it; the start is the
     exact two-means split instead of a random one.
     """
 
-    def maximise(posterior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def maximise(posterior: Tensor) -> GaussianPair:
         weight = posterior.sum(1, keepdim=True) + 10 * torch.finfo(values.dtype).eps
         mean = (posterior @ values)[:, None] / weight
         variance = (posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight + reg_covar
-        return weight / len(values), mean, variance
-
-    def expect(weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, float]:
-        log_joint = weight.log() - 0.5 * ((values - mean) ** 2 / variance + (2 * torch.pi * variance).log())
-        log_density = log_joint.logsumexp(0)
-        return (log_joint - log_density).exp(), log_density.mean().item()
+        return GaussianPair(weight / len(values), mean, variance)
 
     low = _two_means(values)
-    parameters = maximise(torch.stack([low, ~low]).to(values.dtype))
+    pair = maximise(torch.stack([low, ~low]).to(values.dtype))
     previous = -float("inf")
     for _ in range(max_iter):
-        posterior, bound = expect(*parameters)
-        parameters = maximise(posterior)
+        log_joint = pair.log_joint(values)
+        log_density = log_joint.logsumexp(0)
+        bound = log_density.mean().item()
+        pair = maximise((log_joint - log_density).exp())
         if abs(bound - previous) < tol:
             break
         previous = bound
-    return expect(*parameters)[0][parameters[1].flatten().argmin()]
+    return pair
+
+
+def gaussian_mixture(values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4) -> Tensor:
+    """Posterior (N,) of the component with the smaller mean, two Gaussians: see ``fit_gaussians``."""
+    return fit_gaussians(values, max_iter, tol, reg_covar).low_posterior(values)
 
 
 class BetaPair(NamedTuple):
@@ -140,12 +211,28 @@ class BetaPair(NamedTuple):
     alpha: Tensor
     beta: Tensor
 
-    def posterior(self, values: Tensor) -> Tensor:
-        """Probability (2, N) of each component for values (N,) in [0, 1]."""
+    def mean(self) -> Tensor:
+        """Means (2, 1)."""
+        return self.alpha / (self.alpha + self.beta)
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """Log density (2, N) of values (N,) in [0, 1], weighted."""
         values = values.clamp(1e-4, 1 - 1e-4)
         normaliser = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
         log_density = (self.alpha - 1) * values.log() + (self.beta - 1) * (-values).log1p() - normaliser
-        return (self.weight.log() + log_density).softmax(0)
+        return self.weight.log() + log_density
+
+    def posterior(self, values: Tensor) -> Tensor:
+        """Probability (2, N) of each component for values (N,) in [0, 1]."""
+        return self.log_joint(values).softmax(0)
+
+    def low_posterior(self, values: Tensor) -> Tensor:
+        """Probability (N,) of the component with the smaller mean for values (N,) in [0, 1].
+
+        Beyond the means it stays what it is there: the densities themselves may cross again, at an end where one is infinite.
+        """
+        low, high = self.mean().flatten()
+        return self.posterior(values.clamp(low, high))[0]
 
 
 def fit_betas(values: Tensor, max_iter: int = 10, start: Tensor | None = None) -> BetaPair:
@@ -157,23 +244,18 @@ def fit_betas(values: Tensor, max_iter: int = 10, start: Tensor | None = None) -
     values = values.clamp(1e-4, 1 - 1e-4)
     if start is None:
         low = _two_means(values)
-        start = torch.stack([low, ~low]).to(values.dtype).clamp(1e-2, 1 - 1e-2)
+        start = torch.stack([low, ~low]).to(values.dtype)
     posterior = start
     for _ in range(max_iter):
-        weight = posterior.sum(1, keepdim=True)
+        weight = posterior.sum(1, keepdim=True).clamp_min(1e-6)
         mean = (posterior @ values)[:, None] / weight
         variance = ((posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight).clamp_min(1e-6)
         alpha = (mean * (mean * (1 - mean) / variance - 1)).clamp_min(1e-2)
         beta = alpha * (1 - mean) / mean
         pair = BetaPair(weight / len(values), alpha, beta)
         posterior = pair.posterior(values)
-    order = (alpha / (alpha + beta)).flatten().argsort()
+    order = pair.mean().flatten().argsort()
     return BetaPair(*(field[order] for field in pair))
-
-
-def beta_mixture(values: Tensor, max_iter: int = 10) -> Tensor:
-    """Posterior (N,) of the component with the smaller mean, two Beta distributions."""
-    return fit_betas(values, max_iter).posterior(values)[0]
 
 
 def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chunk: int = 1000) -> Tensor:

@@ -94,8 +94,8 @@ def card(name: str) -> Card:
     cls = load_method(name)
     wraps = issubclass(cls, Wrapper)
     passes = " + ".join(f"{count:g}" for count in cls.passes if count)
-    reads = tuple(sorted(set(re.findall(r"\boracle\.(\w+)", source))))
-    return Card(summary(name), 0 if wraps else cls.num_networks, passes, reads, len(source.splitlines()))
+    reads = sorted({*re.findall(r"\boracle\.(\w+)", source), *(fact for facts in cls.oracles.values() for fact in facts)})
+    return Card(summary(name), 0 if wraps else cls.num_networks, passes, tuple(reads), len(source.splitlines()))
 
 
 def summary(name: str) -> str:

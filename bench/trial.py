@@ -436,11 +436,14 @@ class Run:
         factor = self.method.schedule(epoch / self.spec.recipe.epochs)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
+        for part in self.method.parts():
+            part.task.mixtures.clear()
         self.method.train()
         self.method.epoch_start()
         losses = [self.method.update(batch, optimizer) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
+        mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]
         return {
             **({"schema": SCHEMA} if epoch == 0 else {}),
             "epoch": epoch,
@@ -448,6 +451,7 @@ class Run:
             "learning_rate": optimizer.param_groups[0]["lr"],
             "samples_trained": sum(net.samples_trained for net in self.counted),
             "samples_inferred": sum(net.samples_inferred for net in self.counted),
+            **({"mixtures": mixtures} if mixtures else {}),
             "train_seconds": time.perf_counter() - start,
         }
 
@@ -499,7 +503,7 @@ class Run:
         """How far apart the first network's features of test samples lie."""
         pixels, labels = self.tests["test"]
         chosen = np.sort(np.random.default_rng(PROBES).permutation(len(labels))[: scoring.PROBES])
-        net = self.method.networks[0]
+        net = self.method.predictors()[0]
         with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
             batches = pixels.stream(_tensor(chosen, self.spec.device).split(EVALUATION_BATCH))
             features = torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()

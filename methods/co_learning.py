@@ -2,9 +2,11 @@
 labels, from pairs of views; the classifier's outputs are to have the same structure as the self-supervised features.
 
 Written from the authors' code (GitHub chengtan9907/Co-learning, commit 9d709ed). For CIFAR-100 they use kernel "student".
-[inferred] They step the classifier on the structure loss first, at a fifth of the learning rate; here that loss is added at
-a fifth of its value and reaches the classifier alone, which for SGD is the same to first order. Strong views are this
-project's (SimSiam's, with blur), weak ones the recipe's instead of a resized crop.
+[inferred] They step the classifier on the structure loss first, with an optimiser of its own; here that loss is added and
+reaches the classifier alone, which for SGD is the same to first order, while their second Adam would scale its gradient
+apart. (That optimiser is made with a fifth of the learning rate, but set to the whole rate before each epoch.) In the
+``paper`` recipe Adam's first beta goes from 0.9 to 0.1 when the rate starts to fall. Strong views are this project's
+(SimSiam's, with blur), weak ones the recipe's instead of a resized crop.
 """
 
 from collections.abc import Iterator
@@ -43,7 +45,7 @@ class CoLearning(Method):
 
         mixup_alpha: float = 5.0
         temperature: float = 0.5  # T of NT-Xent
-        structure_weight: float = 0.2  # the authors' learning rate of the structure loss is a fifth
+        structure_weight: float = 1.0
         kernel: Literal["gaussian", "student"] = "gaussian"
 
         def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class CoLearning(Method):
             if self.structure_weight < 0:
                 raise InputError(f"co_learning.structure_weight is {self.structure_weight:g}: give a number from 0")
 
+    steps: torch.optim.Optimizer | None = None  # the optimiser of the moment
+
     def setup(self, task: Task) -> None:
         super().setup(task)
         width = self.networks[0].num_features
@@ -61,6 +65,13 @@ class CoLearning(Method):
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [*super().param_groups(), {"params": list(self.projection.parameters())}]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        self.steps = super().optimizer(groups)
+        return self.steps
+
+    def epoch_start(self) -> None:
+        ops.lower_first_beta(self.steps, self.recipe, self.epoch)
 
     def batches(self) -> Iterator[Batch]:
         return self.task.loader(augmentations=(self.task.augment, self.task.strong_augment, self.task.strong_augment))

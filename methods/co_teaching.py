@@ -30,6 +30,7 @@ class CoTeaching(Method):
     num_networks = 2
     reference_epochs = 200
     begins = ["ramp_epochs"]
+    oracles = {"forget_rate": ["noise_rate"]}
     passes = (2, 0)  # each network sees the batch once: what it selects by is what it learns from
     paper = {
         "epochs": 200,
@@ -52,32 +53,29 @@ class CoTeaching(Method):
         def __post_init__(self) -> None:
             if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
                 raise InputError(f"co_teaching.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1")
+            if self.ramp_epochs < 1:
+                raise InputError(f"co_teaching.ramp_epochs is {self.ramp_epochs}: give at least 1")
 
     forget_rate: Tensor
+    selected: Tensor
     steps: torch.optim.Optimizer | None = None  # the optimiser of the moment
-
-    @property
-    def privileges(self) -> frozenset[str]:
-        return frozenset({"noise_rate"} if self.hp.forget_rate == "oracle" else ())
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         given = {"estimate": 0.0, "oracle": task.oracle.noise_rate if self.privileges else None}
         rate = given.get(self.hp.forget_rate, self.hp.forget_rate)
         self.register_buffer("forget_rate", torch.tensor(rate, device=task.device, dtype=torch.float32))
+        self.register_buffer("selected", torch.ones(task.num_train, device=task.device))
 
     def epoch_start(self) -> None:
         self.ramp = self.warmup(self.hp.ramp_epochs)
         if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
             losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
-            self.forget_rate.copy_(1 - ops.clean_probability(losses).mean())
+            self.forget_rate.copy_(1 - ops.clean_probability(losses, seen=self.task.mixtures).mean())
         rate = self.forget_rate.item()  # once an epoch
         ramping = self.epoch / self.ramp * rate**self.hp.exponent if self.epoch < self.ramp else rate
         self.keep_share = 1 - ramping
-        falling = self.recipe.schedule == "linear" and self.epoch / self.recipe.epochs >= self.recipe.milestones[0]
-        if isinstance(self.steps, torch.optim.Adam) and falling:
-            for group in self.steps.param_groups:  # set anew in each epoch, so there is nothing to restore on resuming
-                group["betas"] = (0.1, group["betas"][1])
+        ops.lower_first_beta(self.steps, self.recipe, self.epoch)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         self.steps = super().optimizer(groups)
@@ -87,4 +85,10 @@ class CoTeaching(Method):
         keep = max(1, int(self.keep_share * len(batch.y) + 1e-4))  # the share is rounded: 0.8 of 5 has to be 4
         losses = [F.cross_entropy(net(batch.x), batch.y, reduction="none") for net in self.networks]
         easy = [loss.detach().topk(keep, largest=False).indices for loss in losses]
+        half = torch.full((2 * keep,), 0.5, device=batch.y.device)
+        self.selected[batch.index] = torch.zeros(len(batch.y), device=half.device).index_add(0, torch.cat(easy), half)
         return losses[0][easy[1]].mean() + losses[1][easy[0]].mean()
+
+    def clean_probability(self) -> Tensor:
+        """The share of the two networks that chose the sample when they last saw it."""
+        return self.selected

@@ -38,6 +38,8 @@ class CoTeachingPlus(CoTeaching):
         def __post_init__(self) -> None:
             if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
                 raise InputError(f"co_teaching_plus.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1")
+            if self.ramp_epochs < 1:
+                raise InputError(f"co_teaching_plus.ramp_epochs is {self.ramp_epochs}: give at least 1")
             if self.disagreement_start < 0:
                 raise InputError(f"co_teaching_plus.disagreement_start is {self.disagreement_start}: give at least 0")
 
@@ -48,6 +50,7 @@ class CoTeachingPlus(CoTeaching):
         disagree = logits[0].argmax(1) != logits[1].argmax(1)
         losses = [F.cross_entropy(out, batch.y, reduction="none") for out in logits]
         first, second = (easiest(loss.detach(), disagree, self.keep_share) for loss in losses)
+        self.selected[batch.index] = (first.float() + second.float()) / 2
         kept = first.sum().clamp_min(1)  # the same number for both
         return ((losses[0] * second).sum() + (losses[1] * first).sum()) / kept
 

@@ -2,8 +2,9 @@
 by a mixture on the losses, and train with MixMatch, the noisy part without labels.
 
 [source] Written from the authors' code (GitHub LiJunnan1992/DivideMix, commit d9d3058). In warm-up each network passes over
-the data by itself, with twice the batch size. Privileges of the authors, off here: they choose ``unlabelled_weight`` (0 to
-150) by noise rate and kind, set ``loss_window`` to 5 at 90 % noise, and turn ``confidence_penalty`` on for asymmetric noise.
+the data by itself, with twice the batch size. Privileges of the authors, each of which "oracle" takes: they choose
+``unlabelled_weight`` by noise rate and kind (the paper's table of settings), set ``loss_window`` to 5 at 90 % noise, and
+turn ``confidence_penalty`` on for asymmetric noise. [inferred] Rates between theirs go to the nearest.
 Warm-up is 30 epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that network
 takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not their logits.
 """
@@ -11,7 +12,7 @@ takes an epoch of warm-up. The networks' probabilities are averaged for predicti
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,11 @@ class DivideMix(Method):
     num_networks = 2
     reference_epochs = 300
     begins = ["warmup_epochs"]
+    oracles = {
+        "unlabelled_weight": ["noise_rate", "noise_kind"],
+        "loss_window": ["noise_rate"],
+        "confidence_penalty": ["noise_kind"],
+    }
     passes = (
         4,
         8,
@@ -68,23 +74,36 @@ class DivideMix(Method):
         clean_threshold: float = 0.5  # tau
         temperature: float = 0.5  # T
         mixup_alpha: float = 4.0  # alpha
-        unlabelled_weight: float = 25.0  # lambda_u
+        unlabelled_weight: Literal["oracle"] | float = 25.0  # lambda_u
         ramp_epochs: int = 16
-        loss_window: int = 1
-        confidence_penalty: bool = False
+        loss_window: Literal["oracle"] | int = 1
+        confidence_penalty: Literal["oracle"] | bool = False
 
         def __post_init__(self) -> None:
             for name in ("temperature", "mixup_alpha", "loss_window", "ramp_epochs"):
-                if getattr(self, name) <= 0:
-                    raise InputError(f"divide_mix.{name} is {getattr(self, name):g}: give a number above 0")
+                if not isinstance(value := getattr(self, name), str) and value <= 0:
+                    raise InputError(f"divide_mix.{name} is {value:g}: give a number above 0")
 
     clean: Tensor
     history: Tensor
+    targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
+        self.unlabelled_weight, window, self.confidence_penalty = self.settings(task)
         self.register_buffer("clean", torch.ones(2, task.num_train, device=task.device))
-        self.register_buffer("history", torch.full((2, self.hp.loss_window, task.num_train), torch.nan, device=task.device))
+        self.register_buffer("history", torch.full((2, window, task.num_train), torch.nan, device=task.device))
+        self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
+
+    def settings(self, task: Task) -> tuple[float, int, bool]:
+        """lambda_u, the loss window, and whether confidence is penalised: as given, or as the authors chose."""
+        weight, window, penalty = self.hp.unlabelled_weight, self.hp.loss_window, self.hp.confidence_penalty
+        if weight == "oracle":
+            by_rate = {0.2: 25.0, 0.5: 150.0} if task.num_classes >= 100 else {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
+            weight = 0.0 if ops.is_asymmetric(task) else by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
+        if window == "oracle":
+            window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8, 0.9)) == 0.9 else 1
+        return weight, window, ops.is_asymmetric(task) if penalty == "oracle" else penalty
 
     def epoch_start(self) -> None:
         self.first = self.warmup(self.hp.warmup_epochs)
@@ -93,7 +112,7 @@ class DivideMix(Method):
         for i, net in enumerate(self.networks):
             losses = ops.min_max(ops.per_sample_loss(self, net))
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
-            self.clean[i] = ops.clean_probability(self.history[i].nanmean(0), scale=False)
+            self.clean[i] = ops.clean_probability(self.history[i].nanmean(0), scale=False, seen=self.task.mixtures)
 
     def batches(self) -> Iterator[Division | PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)
@@ -125,6 +144,7 @@ class DivideMix(Method):
         if isinstance(batch, PlainStep):
             return self.plain_loss(net(batch.batch.x), batch.batch.y)
         labelled, unlabelled = self.guess(batch)
+        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat([labelled, unlabelled])
         x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
         targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
         lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
@@ -135,18 +155,18 @@ class DivideMix(Method):
 
         boundary = 2 * len(labelled)
         probabilities = logits.softmax(1)
-        mean = probabilities.mean(0)
+        mean = probabilities.mean(0).clamp_min(1e-8)
         uniform_penalty = -(mean * self.task.num_classes).log().mean()  # KL of the uniform prior from the mean prediction
         unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
         return (
             ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
-            + batch.ramp * self.hp.unlabelled_weight * unlabelled_loss
+            + batch.ramp * self.unlabelled_weight * unlabelled_loss
             + uniform_penalty
         )
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, y)
-        if self.hp.confidence_penalty:
+        if self.confidence_penalty:
             loss = loss + (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
         return loss
 
@@ -166,3 +186,7 @@ class DivideMix(Method):
 
     def clean_probability(self) -> Tensor:
         return self.clean.mean(0)
+
+    def soft_targets(self) -> Tensor:
+        """The refined or guessed target that each sample last had, for either network."""
+        return self.targets

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bench.errors import InputError
 from bench.method import Method
-from bench.task import Batch
+from bench.task import Batch, Task
 
 
 class GCE(Method):
@@ -45,6 +45,12 @@ class GCE(Method):
             if not 0 < self.threshold < 1:
                 raise InputError(f"gce.threshold is {self.threshold:g}: give a number between 0 and 1")
 
+    kept: Tensor
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.register_buffer("kept", torch.ones(task.num_train, device=task.device))
+
     def grace(self) -> int:
         return self.warmup(self.hp.warmup_epochs) if self.hp.truncated else 0
 
@@ -54,5 +60,9 @@ class GCE(Method):
         # expm1 of the log-probability: p^q itself has an infinite gradient at p = 0.
         loss = -torch.expm1(self.hp.q * log_p) / self.hp.q
         if self.hp.truncated and self.epoch >= self.warmup(self.hp.warmup_epochs):
-            loss = loss * (log_p.detach().exp() > self.hp.threshold)
+            self.kept[batch.index] = kept = (log_p.detach().exp() > self.hp.threshold).float()
+            loss = loss * kept
         return loss.mean()
+
+    def clean_probability(self) -> Tensor | None:
+        return self.kept if self.hp.truncated else None

@@ -3,12 +3,13 @@ joint loss is small.
 
 The authors forget as many samples as there are wrong labels (half the flip rate for asymmetric noise, which is what
 ``task.oracle`` has): ``forget_rate="oracle"``, a privilege. [inferred] The default estimates it as Co-teaching here does.
-A batch keeps at least one sample. The authors also lower Adam's beta1 to 0.1 from epoch 80 on; recipes do not.
+A batch keeps at least one sample.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,13 +33,17 @@ class JoCoR(CoTeaching):
         def __post_init__(self) -> None:
             if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
                 raise InputError(f"jocor.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1")
+            if self.ramp_epochs < 1:
+                raise InputError(f"jocor.ramp_epochs is {self.ramp_epochs}: give at least 1")
             if not 0 <= self.co_lambda <= 1:
                 raise InputError(f"jocor.co_lambda is {self.co_lambda:g}: give a share from 0 to 1")
 
     def loss(self, batch: Batch) -> Tensor:
         keep = max(1, int(self.keep_share * len(batch.y) + 1e-4))  # the share is rounded: 0.8 of 5 has to be 4
         logits = [net(batch.x).float() for net in self.networks]
-        return joint_loss(logits[0], logits[1], batch.y, self.hp.co_lambda).topk(keep, largest=False).values.mean()
+        easy = joint_loss(logits[0], logits[1], batch.y, self.hp.co_lambda).topk(keep, largest=False)
+        self.selected[batch.index] = torch.zeros_like(batch.y, dtype=torch.float32).index_fill(0, easy.indices, 1)
+        return easy.values.mean()
 
 
 def joint_loss(first: Tensor, second: Tensor, y: Tensor, co_lambda: float) -> Tensor:

@@ -39,7 +39,7 @@ class MCorrection(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """Defaults of the authors' code."""
+        """Defaults of the authors' code, and what its run scripts set."""
 
         correction_start: int = 105  # epochs of plain mixup
         mixup_alpha: float = 32.0  # alpha
@@ -54,10 +54,12 @@ class MCorrection(Method):
                 raise InputError(f"m_correction.mixup_alpha is {self.mixup_alpha:g}: give a number above 0")
 
     clean: Tensor
+    targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.register_buffer("clean", torch.ones(task.num_train, device=task.device))
+        self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
 
     def epoch_start(self) -> None:
         [net] = self.networks
@@ -71,7 +73,7 @@ class MCorrection(Method):
         [net] = self.networks
         labels = F.one_hot(batch.y, self.task.num_classes).float()
         if self.correcting:
-            labels = self.corrected(batch, labels)
+            self.targets[batch.index] = labels = self.corrected(batch, labels)
         lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
         partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
         logits = net(lam * batch.x + (1 - lam) * batch.x[partner]).float()
@@ -98,6 +100,10 @@ class MCorrection(Method):
 
     def clean_probability(self) -> Tensor:
         return self.clean
+
+    def soft_targets(self) -> Tensor:
+        """The labels that it last learnt from."""
+        return self.targets
 
 
 class LossModel:

@@ -6,9 +6,10 @@ of the whole network, T2 of a renewed last block and head, T3 of a renewed head,
 cross-entropy on the confident samples: those whose label is the mean prediction over two augmented views. T1 is 30 for
 CIFAR-100. In that code the optimiser of the last phase never hears of the renewed layers, which stay as they are, surely by
 a slip: here they learn on; ``freeze_renewed`` repeats it. [inferred] T2 and T3 count as epochs of the run and, since they
-teach layers from scratch, scale as warm-ups do; where fewer than two samples are confident, all are used. The last block of
-a pre-activation ResNet is its last residual block; of the others, the last stage or convolution. The authors' T3 is 1,955
-steps: on a small data set it is few, Adam's 1e-4 leaves the new head near its start, and ``learning_rate`` has to rise.
+teach layers from scratch, scale as warm-ups do; where fewer than two samples are confident, all are used. The last block is
+a ResNet's last stage, or the last convolution. The last phase's SGD is a new one (theirs is the first phase's, with its
+momentum). The authors' T3 is 1,955 steps: on a small data set it is few, Adam's 1e-4 leaves the new head near its start, and
+``learning_rate`` has to rise.
 """
 
 from collections.abc import Iterator

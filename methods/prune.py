@@ -8,7 +8,7 @@ rest, each with a whole schedule of its own (the authors train both in full).
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -85,8 +85,7 @@ class Prune(Method):
         return int(self.epoch >= self.boundary)
 
     def param_groups(self) -> list[dict[str, Any]]:
-        nets = self.networks[-1:] if self.stage else self.networks[:-1]
-        return [{"params": [parameter for net in nets for parameter in net.parameters()]}]
+        return [{"params": [parameter for net in self.predictors() for parameter in net.parameters()]}]
 
     def schedule(self, progress: float) -> float:
         share = self.boundary / self.recipe.epochs
@@ -122,9 +121,8 @@ class Prune(Method):
     def loss(self, batch: Fold) -> Tensor:
         return F.cross_entropy(self.networks[batch.student](batch.batch.x).float(), batch.batch.y, weight=self.weights)
 
-    def predict(self, x: Tensor) -> Tensor:
-        nets = self.networks[-1:] if self.stage else self.networks[:-1]
-        return torch.stack([net(x).float().softmax(1) for net in nets]).mean(0)
+    def predictors(self) -> Sequence[Network]:
+        return self.networks[-1:] if self.stage else self.networks[:-1]
 
     def clean_probability(self) -> Tensor:
         return self.kept.float()

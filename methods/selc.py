@@ -2,9 +2,10 @@
 are memorised, targets are a running average of the predictions that starts at the noisy label.
 
 [source] Written from the authors' code (GitHub MacLLL/SELC, commit 69bcf1e): cross-entropy, then in every iteration
-t <- 0.9 t + 0.1 p and loss -t log p. Their code has a table of turning points by noise, 20 to 40 of 200 epochs, but not the
-estimate behind it. That is, after a third party's port that cites the paper (its text was not at hand): train once before,
-fit a two-component mixture to each epoch's losses, find where its means are furthest apart, and turn 10 epochs earlier.
+t <- 0.9 t + 0.1 p and loss -t log p. Their code has a table of turning points by noise, 20 to 40 of 200 epochs ("oracle", a
+privilege; rates between theirs go to the nearest), but not the estimate behind it. That is, after a third party's port that
+cites the paper (its text was not at hand): train once before, fit a two-component mixture to each epoch's losses, find where
+its means are furthest apart, and turn 10 epochs earlier.
 
 [inferred] ``turning_point="estimate"`` needs no run of its own: when the means have not moved further apart for
 ``patience`` epochs, training goes back to the weights of the epoch in which they were, and corrects from there on, with a
@@ -31,6 +32,7 @@ class SELC(Method):
 
     reference_epochs = 200
     begins = ["warmup_epochs", "turning_point"]
+    oracles = {"turning_point": ["noise_rate", "noise_kind"]}
     paper = {
         "backbone": "resnet34",
         "epochs": 200,
@@ -46,7 +48,7 @@ class SELC(Method):
         """The authors', but for the estimate's own."""
 
         momentum: float = 0.9  # alpha
-        turning_point: Literal["estimate"] | int = "estimate"  # T; theirs: CIFAR-10 30 or 40, CIFAR-100 20 to 40
+        turning_point: Literal["estimate", "oracle"] | int = "estimate"  # T; theirs: CIFAR-10 30 or 40, CIFAR-100 20 to 40
         warmup_epochs: int = 10
         patience: int = 10
 
@@ -65,7 +67,8 @@ class SELC(Method):
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
-        fixed = -1 if self.hp.turning_point == "estimate" else self.warmup(self.hp.turning_point)
+        point = theirs(task) if self.hp.turning_point == "oracle" else self.hp.turning_point
+        fixed = -1 if point == "estimate" else self.warmup(point)
         self.register_buffer("turned", torch.tensor(fixed, device=task.device))  # first epoch that corrects; -1: not known
         if fixed < 0:
             self.register_buffer("peak", torch.tensor(0, device=task.device))
@@ -106,6 +109,15 @@ class SELC(Method):
 
     def soft_targets(self) -> Tensor:
         return self.targets
+
+
+def theirs(task: Task) -> int:
+    """The authors' turning point for CIFAR-10 or CIFAR-100, whichever has about as many classes."""
+    many = task.num_classes >= 100
+    if ops.is_asymmetric(task):
+        return 20 if many else 40
+    table = {0.2: 30, 0.4: 20, 0.6: 30, 0.8: 40} if many else {0.2: 40, 0.4: 30, 0.6: 30, 0.8: 40}
+    return table[ops.nearest(ops.inclusive_rate(task), table)]
 
 
 def separation(losses: Tensor) -> Tensor:

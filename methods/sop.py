@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench import ops
 from bench.errors import InputError
 from bench.method import Method
 from bench.task import Batch, Task
@@ -26,6 +27,7 @@ class SOP(Method):
     """CE(p + u^2 - v^2, y) + squared error of onehot(argmax p) + u^2 - v^2 and y."""
 
     reference_epochs = 120
+    oracles = {"rate_v": ["noise_kind"]}
     paper = {
         "backbone": "resnet34",
         "epochs": 120,
@@ -48,19 +50,14 @@ class SOP(Method):
                 if not isinstance(value := getattr(self, name), str) and value <= 0:
                     raise InputError(f"sop.{name} is {value:g}: give a number above 0")
 
-    @property
-    def privileges(self) -> frozenset[str]:
-        return frozenset({"noise_kind"} if self.hp.rate_v == "oracle" else ())
-
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.u = nn.Parameter(self.hp.init_std * torch.randn(task.num_train, 1, device=task.device))
         self.v = nn.Parameter(self.hp.init_std * torch.randn(task.num_train, task.num_classes, device=task.device))
 
     def param_groups(self) -> list[dict[str, Any]]:
-        rate_v = self.hp.rate_v
-        if rate_v == "oracle":
-            rate_v = 100.0 if str(self.task.oracle.noise_kind).startswith("asymmetric") else 10.0
+        by_kind = {"oracle": 100.0 if self.privileges and ops.is_asymmetric(self.task) else 10.0}
+        rate_v = by_kind.get(self.hp.rate_v, self.hp.rate_v)
         plain = {"momentum": 0.0, "weight_decay": 0.0}
         noise = [{"params": [self.u], "lr": self.hp.rate_u} | plain, {"params": [self.v], "lr": rate_v} | plain]
         return [*super().param_groups(), *noise]
@@ -86,3 +83,7 @@ class SOP(Method):
 
     def clean_probability(self) -> Tensor:
         return 1 - (self.u.detach()[:, 0] ** 2).clamp(0, 1)
+
+    def soft_targets(self) -> Tensor:
+        y = F.one_hot(self.task.noisy_labels, self.task.num_classes).float()
+        return F.normalize((y - self.u.detach() ** 2 * y + self.v.detach() ** 2 * (1 - y)).clamp_min(FLOOR), p=1, dim=1)

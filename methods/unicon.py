@@ -2,17 +2,18 @@
 divergence of the predictions from the labels; the rest is learned without labels, semi-supervised and by contrast.
 
 From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc49). Warm-up is 30 epochs for CIFAR-100. The
-authors turn ``confidence_penalty`` on for asymmetric noise: a privilege, off here. Divergences use natural logarithms as
-there and so stay below ln 2: with the default ``high_divergence`` their rule for very noisy sets, whose line would fail,
-never acts. Not repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
+authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a privilege. Divergences use natural logarithms as there
+and so stay below ln 2: with the default ``high_divergence`` their rule for very noisy sets, whose line would fail, never
+acts. Not repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
 second network come from the first in train mode. [inferred] Warm-up batches are the recipe's, not double; where fewer than
-two samples are clean, or all but one, that network takes a plain epoch.
+two samples are clean, or all but one, that network takes a plain epoch. The networks' probabilities are averaged for
+predictions, not their logits.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -41,6 +42,7 @@ class Unicon(Method):
     num_networks = 2
     reference_epochs = 350
     begins = ["warmup_epochs"]
+    oracles = {"confidence_penalty": ["noise_kind"]}
     passes = (6, 10)  # as divide_mix, with two views more to train on and one more pass over all samples for either network
     paper = {
         "backbone": "preact_resnet18",
@@ -65,7 +67,7 @@ class Unicon(Method):
         ramp_epochs: int = 16
         high_divergence: float = 0.7  # d_mu: a mean divergence above it lowers the cutoff ...
         filtering: float = 5.0  # tau: ... by this part of its distance from the smallest
-        confidence_penalty: bool = False
+        confidence_penalty: Literal["oracle"] | bool = False
 
         def __post_init__(self) -> None:
             for name in ("temperature", "contrast_temperature", "mixup_alpha", "ramp_epochs", "filtering"):
@@ -73,13 +75,17 @@ class Unicon(Method):
                     raise InputError(f"unicon.{name} is {getattr(self, name):g}: give a number above 0")
 
     clean: Tensor
+    targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         width = self.networks[0].num_features
         heads = [nn.Sequential(nn.Linear(width, 128), nn.BatchNorm1d(128)) for _ in self.networks]
         self.projections = nn.ModuleList(task.place(head) for head in heads)
+        penalty = self.hp.confidence_penalty
+        self.confidence_penalty = ops.is_asymmetric(task) if penalty == "oracle" else penalty
         self.register_buffer("clean", torch.ones(task.num_train, device=task.device))
+        self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [*super().param_groups(), {"params": list(self.projections.parameters())}]
@@ -133,6 +139,7 @@ class Unicon(Method):
         if batch.unlabelled is None:
             return self.plain_loss(net(batch.labelled.x), batch.labelled.y)
         labelled, unlabelled = self.guess(batch, batch.unlabelled)
+        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat([labelled, unlabelled])
         strong = batch.unlabelled.views[2:]
         first, second = (self.projections[batch.student](net.forward_features(x)) for x in strong)
         contrast = ops.nt_xent(first, second, self.hp.contrast_temperature)
@@ -155,7 +162,7 @@ class Unicon(Method):
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, y)
-        if self.hp.confidence_penalty:
+        if self.confidence_penalty:
             loss = loss + (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
         return loss
 
@@ -175,6 +182,10 @@ class Unicon(Method):
 
     def clean_probability(self) -> Tensor:
         return self.clean
+
+    def soft_targets(self) -> Tensor:
+        """The refined or guessed target that each sample last had, for either network."""
+        return self.targets
 
 
 def jensen_shannon(probabilities: Tensor, y: Tensor) -> Tensor:

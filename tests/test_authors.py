@@ -107,8 +107,8 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
     """`eval_train` on seven epochs' losses. A mean of scaled losses is not scaled again."""
     method = divide_mix({"divide_mix.loss_window": window})
     fitted = []
-    original = ops.gaussian_mixture
-    monkeypatch.setattr(ops, "gaussian_mixture", lambda values: fitted.append(values) or original(values))
+    original = ops.fit_gaussians
+    monkeypatch.setattr(ops, "fit_gaussians", lambda values: fitted.append(values) or original(values))
     for epoch in range(7):
         losses = (torch.sin(torch.arange(12) * 1.3 + 0.6 * epoch) * 0.3 + 0.4 + 1.5 * (torch.arange(12) % 3 == 0)) * (
             1 + epoch

@@ -13,7 +13,8 @@ from test_methods import Given, enter, given_batch, setup, softmax
 
 from bench import ops
 from bench.errors import InputError
-from bench.registry import build
+from bench.recipe import Recipe
+from bench.registry import build, load_method
 from bench.task import Task
 from methods.co_learning import structure_loss
 from methods.co_teaching_plus import easiest
@@ -360,6 +361,17 @@ def test_co_learnings_structure_loss_reaches_the_classifier_alone(make_task, mon
     assert len(method.param_groups()[1]["params"]) == 3
 
 
+@pytest.mark.parametrize(("epoch", "beta"), [(79, 0.9), (80, 0.1), (199, 0.1)])
+@pytest.mark.parametrize("name", ["co_learning", "jocor", "co_teaching_plus"])
+def test_adams_first_beta_falls_with_the_rate(make_task, name, epoch, beta):
+    """``beta1_plan`` of all these authors' codes."""
+    method = setup(name, make_task(), epochs=200)
+    method.recipe = Recipe("tiny_cnn", 200).override(load_method(name).paper)
+    optimizer = method.optimizer(method.param_groups())
+    enter(method, epoch)
+    assert {group["betas"] for group in optimizer.param_groups} == {(beta, 0.999)}
+
+
 # ----------------------------------------------------------------------------------------------------------------- pes
 
 
@@ -551,6 +563,7 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     before, after = task.noisy_labels.bincount(minlength=3), task.noisy_labels[method.kept].bincount(minlength=3)
     torch.testing.assert_close(method.weights, before / after)
     torch.testing.assert_close(method.predict(x), method.networks[3](x).softmax(1))
+    assert list(method.predictors()) == [method.networks[3]]
     rates = [method.schedule(epoch / 10) for epoch in range(10)]
     assert rates[:5] == pytest.approx(rates[5:])
     assert rates[0] == 1

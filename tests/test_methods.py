@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
@@ -368,6 +369,28 @@ def test_divide_mixs_three_terms(make_task, student):
     assert list(method.students(batch)) == [method.networks[student]]
 
 
+def test_divide_mixs_targets_are_kept(make_task):
+    task = make_task()
+    method = setup("divide_mix", task)
+    batch = division(task, 0)
+    labelled, unlabelled = method.guess(batch)
+    method.loss(batch)
+    assert torch.equal(method.soft_targets()[[2, 7, 1, 11]], labelled)
+    assert torch.equal(method.soft_targets()[[5, 3, 14]], unlabelled)
+    assert torch.equal(method.soft_targets()[0], F.one_hot(task.noisy_labels, 3)[0].float()), "not seen yet"
+
+
+def test_divide_mixs_loss_is_finite_where_no_sample_is_of_a_class(make_task):
+    task = make_task()
+    certain = [Given([[900.0, -900.0, 0.0]] * 14), Given([[900.0, -900.0, 0.0]] * 14)]
+    method = setup("divide_mix", task, networks=certain)
+    method.guess = lambda batch: (torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[1, 0, 2]])  # type: ignore[method-assign]
+    loss = method.loss(division(task, 0))
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert torch.isfinite(certain[0].logits.grad).all()
+
+
 @pytest.mark.parametrize("penalty", [False, True])
 def test_divide_mixs_warm_up(make_task, penalty):
     nets = [Given(LOGITS), Given([row[::-1] for row in LOGITS])]
@@ -642,7 +665,8 @@ def test_softmix_weighs_by_the_loss_on_the_hardened_targets(make_task):
     enter(method, 9)
     expected = ops.gaussian_mixture(torch.from_numpy((losses - losses.min()) / (losses.max() - losses.min())))
     torch.testing.assert_close(method.clean.double(), expected, atol=1e-4, rtol=0)
-    assert method.clean_probability() is method.clean
+    kept = method.targets.argmax(1) == task.noisy_labels
+    assert torch.equal(method.clean_probability(), torch.where(kept, method.clean, 0)), "a corrected label was wrong"
 
 
 def test_softmix_averages_losses_over_its_window(make_task, monkeypatch):
@@ -653,7 +677,7 @@ def test_softmix_averages_losses_over_its_window(make_task, monkeypatch):
     for epoch in range(9, 13):
         enter(method, epoch)
         recent = torch.stack([ops.min_max(values) for values in seen[-2:]]).mean(0)
-        expected = ops.beta_mixture(recent.double())  # the mean is not scaled once more
+        expected = ops.fit_betas(recent.double()).low_posterior(recent.double())  # the mean is not scaled once more
         torch.testing.assert_close(method.clean.double(), expected, atol=1e-5, rtol=0)
 
 

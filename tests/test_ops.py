@@ -12,9 +12,9 @@ from sklearn.mixture import GaussianMixture
 
 from bench import ops
 from bench.ops import (
-    beta_mixture,
     beta_sample,
     clean_probability,
+    fit_betas,
     forever,
     gaussian_mixture,
     min_max,
@@ -93,7 +93,7 @@ def beta_posterior(values: np.ndarray, iterations: int = 10) -> np.ndarray:
     ordered = np.sort(values)
     splits = [ordered[:n].var() * n + ordered[n:].var() * (len(values) - n) for n in range(1, len(values))]
     low = values <= ordered[int(np.argmin(splits))]
-    posteriors = [np.where(low, 0.99, 0.01), np.where(low, 0.01, 0.99)]
+    posteriors = [low.astype(float), 1.0 - low]
     for _ in range(iterations):
         joint, means = [], []
         for posterior in posteriors:
@@ -112,16 +112,18 @@ def two_betas(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([rng.beta(2, 12, 600), rng.beta(9, 4, 400)]), np.repeat([True, False], [600, 400])
 
 
-def test_beta_mixture_takes_the_steps_that_scipy_takes():
+def test_beta_fit_takes_the_steps_that_scipy_takes():
     values, _ = two_betas()
-    np.testing.assert_allclose(beta_mixture(torch.from_numpy(values)).numpy(), beta_posterior(values), atol=1e-6)
+    np.testing.assert_allclose(
+        fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy(), beta_posterior(values), atol=1e-6
+    )
 
 
-def test_beta_mixture_separates_two_known_betas():
+def test_beta_fit_separates_two_known_betas():
     values, first = two_betas(1)
     truth = 0.6 * stats.beta.pdf(values, 2, 12)
     truth = truth / (truth + 0.4 * stats.beta.pdf(values, 9, 4))
-    found = beta_mixture(torch.from_numpy(values)).numpy()
+    found = fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy()
     assert np.abs(found - truth).mean() < 0.02
     assert ((found > 0.5) == first).mean() > 0.95
 
@@ -154,12 +156,64 @@ def test_equal_losses_are_all_clean(mixture, count, value):
     assert torch.equal(clean_probability(losses, mixture), torch.ones(count))
 
 
-@pytest.mark.parametrize(("mixture", "fit"), [("gmm", gaussian_mixture), ("bmm", beta_mixture)])
+@pytest.mark.parametrize(
+    ("mixture", "fit"), [("gmm", gaussian_mixture), ("bmm", lambda values: fit_betas(values).low_posterior(values))]
+)
 def test_values_that_are_scaled_already_are_taken_as_they_are(mixture, fit):
     values = 0.2 + 0.5 * min_max(torch.from_numpy(bimodal("half")))
     assert torch.equal(clean_probability(values, mixture, scale=False), fit(values))
     assert not torch.equal(clean_probability(values, mixture), fit(values))
     assert torch.equal(clean_probability(torch.full((5,), 0.3), mixture, scale=False), torch.ones(5))
+
+
+def noise(shape: str) -> torch.Tensor:
+    """Losses of 2,000 samples."""
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(
+        {
+            "two modes": lambda: np.concatenate([rng.normal(1, 0.2, 1200), rng.normal(4, 0.5, 800)]),
+            "gaussian": lambda: rng.normal(3, 0.5, 2000),
+            "exponential": lambda: rng.exponential(1, 2000),
+            "outlier": lambda: np.concatenate([rng.normal(1, 0.01, 1999), [30.0]]),
+        }[shape]()
+    )
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+@pytest.mark.parametrize(
+    ("shape", "state"),
+    [("two modes", "two modes"), ("gaussian", "one mode"), ("exponential", "one mode"), ("outlier", "one component")],
+)
+def test_a_mixture_says_what_it_came_to(mixture, shape, state):
+    seen: list[str] = []
+    clean = clean_probability(noise(shape), mixture, seen=seen)
+    assert seen == [state]
+    assert clean.isfinite().all()
+
+
+@pytest.mark.parametrize("mixture", ["gmm", "bmm"])
+def test_losses_that_are_no_numbers_are_not_clean(mixture):
+    losses = noise("two modes")
+    losses[5] = torch.nan
+    seen: list[str] = []
+    assert clean_probability(losses, mixture, seen=seen).isnan().all()
+    assert seen == ["not finite"]
+    seen.clear()
+    clean_probability(torch.ones(9), mixture, seen=seen)
+    assert seen == ["equal losses"]
+
+
+def test_betas_tell_two_values_apart():
+    clean = clean_probability(torch.tensor([0.0] * 500 + [1.0] * 500), "bmm")
+    assert (clean[:500] > 0.9).all() and (clean[500:] < 0.1).all()
+
+
+@pytest.mark.parametrize("shape", ["two modes", "exponential", "outlier"])
+def test_under_betas_no_sample_is_cleaner_than_one_with_a_smaller_loss(shape):
+    losses = noise(shape)
+    clean = clean_probability(losses, "bmm")[losses.argsort()]
+    assert (clean.diff() <= 1e-6).all()
+    assert clean[0] > 0.5
 
 
 EXTREME = {

@@ -98,6 +98,16 @@ def test_the_record_holds_them_every_epoch(tiny_dataset):
     )
 
 
+def test_the_record_says_what_mixtures_came_to(tiny_dataset):
+    states = {"two modes", "one mode", "one component", "equal losses"}
+    [spec] = Plan(overrides=(("epochs", 3),)).specs(tiny_dataset, expand_hparams(["divide_mix"], {}, {}), [0.4], [0])
+    epochs: list[dict] = []
+    run_trial(spec, tiny_dataset, report=lambda new, _: epochs.extend(new))
+    assert "mixtures" not in epochs[0], "warm-up"
+    assert [len(epoch["mixtures"]) for epoch in epochs[1:]] == [2, 2], "one a network"
+    assert {state for epoch in epochs[1:] for state in epoch["mixtures"]} <= states
+
+
 def test_what_nobody_knows_is_not_scored(tiny_dataset):
     images, labels = tiny_dataset.train_images, tiny_dataset.train_labels
     noisy = (labels + (np.arange(60) % 3 == 0)) % 4
