@@ -14,7 +14,7 @@ from bench.progress import duration
 from bench.registry import display
 from bench.searches import SearchKind
 from bench.spec import TrialSpec, relative_cost
-from bench.sweep import pending
+from bench.sweep.run import pending
 from bench.task import Task
 from bench.trial import Labels, pixels_for, pretrain_job, use_threads
 from bench.tuning import Tuning

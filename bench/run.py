@@ -351,7 +351,8 @@ def _sweep(
     from bench.progress import Display, duration, rate_of
     from bench.records import without_weights
     from bench.registry import display
-    from bench.sweep import Resources, run_sweep
+    from bench.sweep.run import run_sweep
+    from bench.sweep.work import Resources
 
     rates = {spec.id: rate_of(spec) for spec in specs}
     with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
@@ -405,7 +406,7 @@ def _searched(
         if used := [name for name, is_set in given.items() if is_set]:
             raise InputError(f"{used[0]} says how to tune, but nothing is tuned: add --tune N, or leave it out")
         return None
-    from bench.sweep import prepare_environment
+    from bench.sweep.environment import prepare_environment
     from bench.tuning import Settings
 
     prepare_environment(address)  # search spaces import Ray Tune, for its domains

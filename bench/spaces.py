@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.registry import Scalar, split_name
+from bench.sweep.domains import suggest
 
 #: Takes the name of a hyper-parameter and its domain; returns a value.
 Draw = Callable[[str, Any], Any]
@@ -65,7 +66,7 @@ def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scal
             key = f"{part}.{name}"
             if key in fixed:
                 return fixed[key]
-            drawn[key] = _suggest(trial, key, domain)
+            drawn[key] = suggest(trial, key, domain)
             return drawn[key]
 
         return one
@@ -73,21 +74,3 @@ def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scal
     for part in split_name(method):
         load_space(part)(of(part))
     return drawn
-
-
-def _suggest(trial: Any, key: str, domain: Any) -> Any:
-    """Ask Optuna for a value of a Ray Tune domain."""
-    from ray.tune.search import sample
-
-    if isinstance(domain, sample.Categorical):
-        return trial.suggest_categorical(key, domain.categories)
-    sampler = domain.get_sampler() if isinstance(domain, sample.Domain) else None
-    step = sampler.q if isinstance(sampler, sample.Quantized) else None
-    sampler = sampler.sampler if isinstance(sampler, sample.Quantized) else sampler
-    log = isinstance(sampler, sample.LogUniform)
-    if log or isinstance(sampler, sample.Uniform):
-        if isinstance(domain, sample.Integer):  # whose upper end Tune leaves out
-            return trial.suggest_int(key, domain.lower, domain.upper - 1, log=log, step=1 if log else step or 1)
-        if isinstance(domain, sample.Float):
-            return trial.suggest_float(key, domain.lower, domain.upper, log=log, step=None if log else step)
-    raise InputError(f"the search space of {key} is {domain}: use choice, uniform, loguniform, randint, or their relatives")

@@ -1,5 +1,6 @@
 """Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such as s3://bucket/path."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -68,6 +69,13 @@ def write_whole(file: Path | StoredFile, content: bytes, previous: Path | Stored
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def own_place(storage: str, out: Path) -> str:
+    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not of the path."""
+    path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
+    folder = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
+    return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 
 class Store:

@@ -23,12 +23,11 @@ from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, p
 from bench.selection import DEFAULT_RULE, check_goal
 from bench.spaces import draw
 from bench.spec import Plan, TrialSpec, relative_cost
+from bench.sweep.stopping import Stopper
 from bench.trial import Labels, method_for
 
 #: Seed of the noise, the split and the training of all searches: far from those of any leaderboard.
 SEARCH_SEED = 1_000_000
-
-SCHEDULERS = ("none", "asha", "median")
 
 #: So many configurations that all failed end a budget's search: what fails at once would be tried for ever.
 HOPELESS = 5
@@ -52,13 +51,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_goal(self.goal)
-
-
-@dataclass(frozen=True)
-class _Key:
-    """What Ray's schedulers know a trial by."""
-
-    trial_id: str
 
 
 @dataclass
@@ -96,7 +88,7 @@ class Search:
         self.candidates: dict[str, Candidate] = {}
         self.exhausted = False
         self._optuna: Any = None
-        self._stopper = _stopper(kind.scheduler, _grace(base), base.recipe.epochs)
+        self._stopper = Stopper(kind.scheduler, _grace(base), base.recipe.epochs)
 
     @property
     def running(self) -> int:
@@ -142,7 +134,8 @@ class Search:
         candidate = self.candidates[spec.id] = Candidate(spec)
         if status is None:
             return
-        self._remind(candidate, epochs)
+        for count, value in self._seen(candidate, epochs):
+            self._stopper.remember(spec.id, count, value)
         self._close(candidate, status, epochs, facts)
 
     def prepare(self) -> None:
@@ -163,29 +156,19 @@ class Search:
     def judge(self, spec: TrialSpec, epochs: Iterable[Mapping[str, Any]]) -> bool:
         """Show a trial's new epochs to the scheduler; whether it is to be stopped."""
         candidate = self.candidates[spec.id]
-        for result in self._seen(candidate, epochs):
+        for count, value in self._seen(candidate, epochs):
             if candidate.stopped:
                 break
-            self._stopper.on_trial_add(None, _Key(spec.id))
-            decision = self._stopper.on_trial_result(None, _Key(spec.id), result)
-            candidate.stopped = decision == "STOP"
+            candidate.stopped = self._stopper.judge(spec.id, count, value)
         return candidate.stopped and candidate.judged < spec.recipe.epochs  # of what is done already nothing is saved
 
-    def _remind(self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]) -> None:
-        """Show the scheduler a trial that is over, without asking: its end is history."""
-        for result in self._seen(candidate, epochs):
-            self._stopper.on_trial_add(None, _Key(candidate.spec.id))
-            self._stopper.on_trial_complete(None, _Key(candidate.spec.id), result)
-
-    def _seen(self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the scheduler is to see of new epochs: nothing of a warm-up."""
+    def _seen(self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
+        """What the scheduler is to see of new epochs, as (epochs so far, value): nothing of a warm-up."""
         new = [epoch for epoch in epochs if epoch["epoch"] >= candidate.judged]
         values = goal_values(self.kind.goal, new, self.truth)
         candidate.judged = max([candidate.judged, *(epoch["epoch"] + 1 for epoch in new)])
-        if self._stopper is None:
-            return []
-        results = [{"epochs": epoch["epoch"] + 1, "value": float(value)} for epoch, value in zip(new, values, strict=True)]
-        return [result for result in results if result["epochs"] > candidate.grace and math.isfinite(result["value"])]
+        counted = [(epoch["epoch"] + 1, float(value)) for epoch, value in zip(new, values, strict=True)]
+        return [(count, value) for count, value in counted if count > candidate.grace and math.isfinite(value)]
 
     def end(self, spec: TrialSpec, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
         """A trial is over; ``epochs`` and ``facts`` are its record."""
@@ -282,19 +265,6 @@ class Search:
 def _grace(spec: TrialSpec) -> int:
     """Epochs before which the trial is not judged."""
     return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)
-
-
-def _stopper(scheduler: str, grace: int, epochs: int) -> Any:
-    """One of Ray Tune's schedulers, for the trials of one search; None where nothing is stopped."""
-    if scheduler == "none" or epochs < 2:
-        return None
-    from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
-
-    about: dict[str, Any] = {"time_attr": "epochs", "metric": "value", "mode": "max", "grace_period": grace + 1}
-    if scheduler == "asha":
-        return ASHAScheduler(max_t=epochs, stop_last_trials=False, **about)
-    about["min_time_slice"] = math.inf  # else it would pause trials that it cannot judge yet
-    return MedianStoppingRule(**about)
 
 
 class Tuning:

@@ -17,6 +17,9 @@ from test_sweep import ROOT, command, contents, sweep
 
 from bench.errors import InputError
 from bench.run import _resolve_device, run
+from bench.sweep.address import unreachable
+from bench.sweep.session import parallel_trials
+from bench.sweep.work import Resources
 
 FILES = ROOT / "bench" / "cluster"
 RAY = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
@@ -121,10 +124,20 @@ def test_the_commands_in_the_files_are_understood():
 
 
 def test_a_trial_takes_its_part_of_a_gpu_from_one():
-    from bench.sweep import Resources, _parallel_trials
-
-    slots = {share: _parallel_trials(Resources(1, share), {"CPU": 64, "GPU": 2}, 99) for share in (0.1, 0.25, 0.4, 0.6, 1, 2)}
+    node = {"CPU": 64, "GPU": 2}
+    slots = {share: parallel_trials(Resources(1, share), [node], 99) for share in (0.1, 0.25, 0.4, 0.6, 1, 2)}
     assert slots == {0.1: 20, 0.25: 8, 0.4: 4, 0.6: 2, 1: 2, 2: 1}
+
+
+def test_a_trial_is_on_one_machine():
+    small, head, unlike = {"CPU": 3}, {"CPU": 0}, [{"CPU": 8}, {"CPU": 2, "GPU": 4}]
+    assert parallel_trials(Resources(1), [head, small, small], 99) == 6
+    assert parallel_trials(Resources(2), [head, small, small], 99) == 2, "a CPU of each stays idle"
+    with pytest.raises(InputError, match="no trial fits on any machine"):
+        parallel_trials(Resources(4), [head, small, small], 99)
+    assert parallel_trials(Resources(1, 1), unlike, 99) == 2, "the CPUs are beside the GPUs"
+    with pytest.raises(InputError, match="a trial asks for a GPU, but Ray sees none"):
+        parallel_trials(Resources(1, 0.5), [small], 99)
 
 
 SLURM_TOOLS = {
@@ -194,11 +207,9 @@ def test_the_files_are_part_of_the_package():
 def test_a_cluster_of_another_version_is_named_in_one_sentence():
     from ray._private.utils import check_version_info
 
-    from bench.sweep import _unreachable
-
     with pytest.raises(RuntimeError) as caught:
         check_version_info({"ray_version": "2.52.0", "python_version": "3.10.1"}, "node 10.0.0.2")
-    error = _unreachable("10.0.0.1:6379", caught.value)
+    error = unreachable("10.0.0.1:6379", caught.value)
     assert isinstance(error, InputError) and "\n" not in str(error)
     for word in ("10.0.0.1:6379", "2.52.0", "3.10.1", RAY, "install the same"):
         assert word in str(error)

@@ -25,8 +25,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.records import lock
 from bench.spec import Plan, TrialSpec, expand_hparams
-from bench.storage import Store, StoredFile
-from bench.sweep import _own_place
+from bench.storage import Store, StoredFile, own_place
 from bench.trial import Checkpoint, Outcome, describe, run_trial
 
 # ------------------------------------------------------------------------------------------------- inside one process
@@ -298,8 +297,8 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
     [("s3://b/p?region=eu-west-1", r"s3://b/p/run-\w{6}\?region=eu-west-1"), ("/scratch/", r"/scratch/run-\w{6}")],
 )
 def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
-    assert re.fullmatch(place, _own_place(storage, Path("/results/run")))
-    assert _own_place(storage, Path("/results/run")) != _own_place(storage, Path("/elsewhere/run"))
+    assert re.fullmatch(place, own_place(storage, Path("/results/run")))
+    assert own_place(storage, Path("/results/run")) != own_place(storage, Path("/elsewhere/run"))
 
 
 def test_a_store_is_tidied(store):
@@ -578,10 +577,7 @@ def test_a_second_driver_is_refused(sweep):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["begins", "starts Ray", "has Ray"])
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_while_the_sweep_starts(request, sweep, moment, sent, status):
-    if sent == signal.SIGTERM and moment != "begins":
-        # Its handlers are in place until ray.init returns, the one in C++ beyond our reach.
-        request.applymarker(pytest.mark.xfail(reason="while Ray starts, SIGTERM ends the process with Ray's own status"))
+def test_an_interrupt_while_the_sweep_starts(sweep, moment, sent, status):
     driver = sweep.start()
     wait_for((sweep.out / ".lock").exists)
     if moment != "begins":
@@ -764,6 +760,5 @@ def test_nothing_is_written_but_where_it_belongs(sweep, tmp_path):
     assert not any((tmp_path / "home").iterdir()) and not any((tmp_path / "temporary").iterdir())
     assert not session.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"home", "temporary", "cache", "site", "log", "sweep"}
-    assert {
-        path for path in set(ROOT.rglob("*")) - here if "__pycache__" not in path.parts and ".git" not in path.parts
-    } == set()
+    others = {".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}  # of tools that may run meanwhile
+    assert not [path for path in set(ROOT.rglob("*")) - here if not others & set(path.parts)]

@@ -1,5 +1,6 @@
 """Sweeps over real Ray, as a user starts them: in a process of their own, killed and started again."""
 
+import ast
 import contextlib
 import ipaddress
 import json
@@ -219,7 +220,7 @@ def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
     from bench.errors import InputError
     from bench.records import TrialWriter
     from bench.spec import Plan, expand_hparams, record_of
-    from bench.sweep import pending
+    from bench.sweep.run import pending
 
     data = load_dataset("digits", subset=200)
     [spec] = Plan(subset=200).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
@@ -230,6 +231,18 @@ def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
     path.write_text(path.read_text().replace('"noise_rate": 0.5', '"noise_rate": 0.4'))
     with pytest.raises(InputError, match="is not the specification its folder is named after"):
         pending([spec], tmp_path)
+
+
+def test_nothing_but_the_sweep_imports_ray():
+    """Not even where it is imported late: a trial, a report and a leaderboard have to do without."""
+    importing = set()
+    for path in (ROOT / "bench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            if any(name.partition(".")[0] == "ray" for name in named):
+                importing.add(str(path.relative_to(ROOT / "bench").parent))
+    assert importing == {"sweep"}
 
 
 BROKEN = '''
@@ -286,6 +299,27 @@ def test_a_second_driver_is_kept_out(tmp_path):
         pass
     with lock(tmp_path):
         pass
+
+
+def test_a_sigterm_while_ray_starts_reaches_our_own_handler():
+    """With a start that does to signals and processes what Ray's does."""
+    from bench.sweep.session import holding_back_sigterm
+
+    came: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("ours"))
+    try:
+        with holding_back_sigterm():
+            signal.signal(signal.SIGTERM, lambda *_: came.append("Ray's"))
+            child = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: None)  # as Ray starts its own
+            child.terminate()
+            assert child.wait(timeout=30) == -signal.SIGTERM, "a process of Ray's ends when it is told to"
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert came == []
+        assert came == ["ours"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came == ["ours", "ours"], "and from then on at once"
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_every_port_is_on_loopback(tmp_path):

@@ -1,0 +1,45 @@
+"""What Ray reads from the environment when it is imported."""
+
+import os
+import warnings
+
+_ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # its kills crash Tune; the kernel's look like any other death of a worker
+    "RAY_worker_niceness": "0",  # at 15, the default, any other process on the machine would slow the trials
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # a lost worker: we say what it means for the trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # its state is not needed
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_ON_ONE_MACHINE = {
+    "RAY_AUTH_MODE": "disabled",  # ports are on loopback; unset, Ray writes a token into the home folder
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds every port to loopback
+}
+
+
+def prepare_environment(address: str | None = None) -> None:
+    """To be called before anybody imports Ray; ``address``: of the cluster, if there is one."""
+    os.environ.update(_ALWAYS | (_on_a_cluster() if address else _ON_ONE_MACHINE))
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+
+
+def _on_a_cluster() -> dict[str, str]:
+    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies in the home folder.
+
+    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
+    """
+    if os.environ.get("RAY_AUTH_MODE"):
+        return {}
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not given:
+        warnings.warn(
+            "whoever reaches this cluster's ports can run code there: start it with RAY_AUTH_MODE=token (see bench/cluster), "
+            "or set RAY_AUTH_MODE=disabled to say that it is meant",
+            stacklevel=2,
+        )
+    return {"RAY_AUTH_MODE": "token" if given else "disabled"}

@@ -1,0 +1,72 @@
+"""sweep.json: where a sweep's records come from."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench import __version__
+from bench.spec import SCHEMA, TrialSpec
+
+PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
+
+
+def describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> dict[str, Any]:
+    """Content of sweep.json as a run begins, the history of earlier runs included."""
+    path = out / "sweep.json"
+    try:
+        before = json.loads(path.read_bytes()) if path.exists() else {}
+        if not isinstance(before, dict):
+            raise ValueError
+    except ValueError:
+        warnings.warn(f"{path} is damaged; its history of runs is lost", stacklevel=2)
+        before = {}
+    return {
+        **before,
+        "schema": SCHEMA,
+        "command": list(command),
+        "versions": {"lnl-bench": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "git_commit": _git_commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cpus": os.cpu_count(),
+        },
+        "trials": sorted({*before.get("trials", []), *(spec.id for spec in specs)}),
+        "runs": [
+            *before.get("runs", []),
+            {"command": list(command), "started": datetime.now(UTC).isoformat(timespec="seconds")},
+        ],
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with a mark where files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,128 @@
+"""A sweep from start to end: what is missing, and what became of it."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.datasets import Dataset
+from bench.records import COMPLETED, RETRIED, check_specification, finished_statuses, lock, to_json, write_atomically
+from bench.spec import TrialSpec, record_of
+from bench.sweep.driver import Driver
+from bench.sweep.provenance import describe
+from bench.sweep.work import Observer, Resources
+from bench.trackers import Trackers
+
+if TYPE_CHECKING:
+    from bench.tuning import Tuning
+
+
+@dataclass
+class SweepResult:
+    """How a sweep ended."""
+
+    statuses: dict[str, str]  # of every requested trial that is over
+    missing: list[str]
+    ran: int
+    overhead: float | None = None
+    wall_seconds: float = 0.0
+
+    @property
+    def failures(self) -> list[str]:
+        """Trials that have no result."""
+        return [trial_id for trial_id, status in self.statuses.items() if status in RETRIED]
+
+    @property
+    def diverged(self) -> list[str]:
+        """Trials whose result is that they diverged."""
+        return [trial_id for trial_id, status in self.statuses.items() if status == "diverged"]
+
+
+def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -> list[TrialSpec]:
+    """The trials that have no record yet."""
+    return _missing(specs, out, _on_record(out, retry_failed))
+
+
+def _on_record(out: Path, retry_failed: bool) -> frozenset[str]:
+    """Trials that are not to be run again."""
+    over = COMPLETED if retry_failed else COMPLETED + RETRIED
+    return frozenset(trial for trial, status in finished_statuses(out).items() if status in over)
+
+
+def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -> list[TrialSpec]:
+    for spec in specs:
+        if spec.id in on_record:
+            check_specification(out, spec.id, record_of(spec))
+    return [spec for spec in specs if spec.id not in on_record]
+
+
+def run_sweep(
+    specs: Sequence[TrialSpec],
+    dataset: Dataset,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    resources: Resources | None = None,
+    observer: Observer | None = None,
+    save_models: bool = False,
+    retry_failed: bool = False,
+    checkpoint_seconds: float = 30.0,
+    tuning: "Tuning | None" = None,
+    track: Sequence[str] = (),
+) -> SweepResult:
+    """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
+
+    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the folder so that the same
+    call goes on from there.
+    """
+    start = time.perf_counter()
+    with lock(out):
+        if tuning:
+            tuning.resume(out, retry_failed)
+            specs = [*specs, *tuning.follow()]
+        on_record = _on_record(out, retry_failed)
+        todo = _missing(list({spec.id: spec for spec in specs}.values()), out, on_record)
+        driver = Driver(
+            todo,
+            dataset,
+            out.resolve(),
+            resources or Resources(),
+            observer,
+            save_models,
+            checkpoint_seconds,
+            tuning,
+            on_record,
+        )
+        facts = describe(specs, command, out)
+        write_atomically(out / "sweep.json", to_json(facts, indent=1))
+        with contextlib.closing(Trackers(track, out)) as driver.trackers:
+            driver.trackers.catch_up()
+            if todo or (tuning and not tuning.over):
+                driver.run()
+        statuses = finished_statuses(out)
+        if tuning:
+            specs = [*specs, *tuning.trials]
+        facts["trials"] = sorted({*facts["trials"], *(spec.id for spec in specs)})
+        undecided = ["not decided on"] * tuning.remaining()[0] if tuning else []
+        result = SweepResult(
+            statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
+            missing=[*dict.fromkeys(spec.id for spec in specs if spec.id not in statuses), *undecided],
+            ran=sum(work.spec is not None for work in driver.work.values()),
+            wall_seconds=time.perf_counter() - start,
+        )
+        if result.ran:
+            # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to every trial that uses
+            # it, is in there once.
+            worked = sum(work.seconds for work in driver.work.values())
+            result.overhead = result.wall_seconds / (worked / driver.parallel) if worked else None
+            facts |= {
+                "overhead": result.overhead,
+                "wall_seconds": result.wall_seconds,
+                "work_seconds": worked,
+                "parallel_trials": driver.parallel,
+            }
+            facts["runs"][-1] |= {"trials": result.ran, "overhead": result.overhead, "wall_seconds": result.wall_seconds}
+            write_atomically(out / "sweep.json", to_json(facts, indent=1))
+        return result

@@ -1,0 +1,131 @@
+"""Ray itself: started or joined, silent, and gone at the end."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bench.datasets import Dataset
+from bench.errors import InputError
+from bench.records import write_atomically
+from bench.sweep.address import connect, driving_here
+from bench.sweep.work import Resources
+
+_PREFIX = "lnl-ray-"
+
+
+def _parent() -> str:
+    """A short path: Ray's sockets live below it, and a socket's path may have 107 bytes."""
+    return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+
+
+@contextlib.contextmanager
+def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[Path]:
+    """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing left behind.
+
+    Yields:
+        A folder of the session's own.
+    """
+    _remove_what_was_left(out)
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_parent())
+    write_atomically(out / ".ray-session", folder.encode())
+    try:
+        with holding_back_sigterm():
+            _start(resources, dataset, folder)
+        for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with driving_here(folder) if (resources.address or "").startswith("ray://") else contextlib.nullcontext():
+            yield Path(folder)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+        (out / ".ray-session").unlink(missing_ok=True)
+
+
+def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if resources.address:
+        connect(resources.address, quiet)
+        return
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if resources.cpus_per_trial > cpus:
+        raise InputError(f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer")
+    data_bytes = dataset.train_images.nbytes + dataset.test_images.nbytes
+    try:
+        ray.init(
+            num_cpus=cpus, include_dashboard=False, object_store_memory=2 * data_bytes + (256 << 20), _temp_dir=folder, **quiet
+        )
+    except Exception as error:  # Ray has no class for what its processes say, or do not say in the seconds it gives them
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise InputError(
+            f"Ray did not start ({type(error).__name__}: {reason}): this machine may be overloaded or out of memory; "
+            f"run the same command again when it is not"
+        ) from error
+
+
+@contextlib.contextmanager
+def holding_back_sigterm() -> Iterator[None]:
+    """A SIGTERM that comes while Ray starts is delivered at the end, to the handler of before.
+
+    Ray puts handlers of its own in place, one of them in C++, and the process would end with a status of theirs.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where nobody may set a handler, Ray included
+        yield
+        return
+    starting = True
+
+    def let_through() -> None:  # the processes that Ray starts have to end when they are told to
+        if starting:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    os.register_at_fork(after_in_child=let_through)
+    handler = signal.getsignal(signal.SIGTERM)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        starting = False
+        signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _remove_what_was_left(out: Path) -> None:
+    """What a killed driver could not tidy up. The lock says that no driver is alive."""
+    path = out / ".ray-session"
+    if path.exists():
+        folder = Path(path.read_text())
+        if folder.parent == Path(_parent()) and folder.name.startswith(_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+        path.unlink()
+
+
+def nodes() -> list[dict[str, float]]:
+    """Resources of every machine that Ray has now."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], pieces: int) -> int:
+    """How many of so many ``pieces`` of work can go on at once, each on one machine."""
+    if resources.gpus_per_trial and max(node.get("GPU", 0) for node in nodes) < min(1, resources.gpus_per_trial):
+        raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
+    slots = sum(_slots(resources, node) for node in nodes)
+    if slots < 1:
+        raise InputError("no trial fits on any machine: lower --cpus-per-trial or --gpus-per-trial")
+    return max(1, min(slots, resources.max_concurrent or slots, pieces))
+
+
+def _slots(resources: Resources, node: Mapping[str, float]) -> int:
+    """How many trials fit on one machine."""
+    slots = int(node.get("CPU", 0) / resources.cpus_per_trial)
+    if share := resources.gpus_per_trial:
+        gpus = node.get("GPU", 0)  # a trial that takes a part of a GPU takes it from one
+        slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
+    return slots

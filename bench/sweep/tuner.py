@@ -1,0 +1,159 @@
+"""Ray Tune, and the driver's hooks in it: a searcher, a scheduler and a callback."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.error import TuneError
+
+# Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from bench.sweep.driver import MAX_FAILURES, Driver
+from bench.sweep.worker import train
+
+UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
+
+
+def fit(driver: Driver, state: Path) -> None:
+    """Have Ray Tune hand out the driver's work until all of it is over; ``state``: a folder for what Tune wants to write."""
+    resources = driver.resources
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            train,
+            dataset=driver.dataset,
+            store=driver.store.place,
+            checkpoint_seconds=driver.checkpoint_seconds,
+            save_models=driver.save_models,
+            timed=resources.trial_timeout is not None,
+        ),
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=Queue(driver),
+            scheduler=Stopping(driver) if driver.tuning else None,
+            num_samples=UNLIMITED,
+            reuse_actors=True,
+            max_concurrent_trials=driver.parallel,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(state),
+            callbacks=[Recorder(driver)],
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except TuneError:
+        if driver.fault:  # Tune has made text of it
+            raise driver.fault from None
+        raise
+
+
+class Queue(Searcher):
+    """Hands out what is to be done: trials that need an encoder once it is there, the others meanwhile.
+
+    Searches are not Tune's to know: there is one for each cell, and all of them feed this one queue.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver = driver
+
+    def suggest(self, trial_id: str) -> Any:
+        work = self.driver.next()
+        if work is None:
+            return Searcher.FINISHED if self.driver.all_over else None
+        content = ray.put((work.spec.to_json() if work.spec else None, work.job))
+        return {"key": work.key, "work": content, "encoder": self.driver.encoders[work.needs] if work.needs else None}
+
+    def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
+        return True
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """The callback has seen it already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Tune's state is disposable."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+        """Likewise."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a resumed sweep reads the records."""
+
+
+class Stopping(FIFOScheduler):
+    """Asks each trial's own search, which has a scheduler for its cell alone."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver = driver
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        message = result.get("message")  # the callback is shown it after this
+        if message and self.driver.stops(self.driver.work[trial.config["key"]], message[0]):
+            return FIFOScheduler.STOP
+        return FIFOScheduler.CONTINUE
+
+
+class Recorder(TrialProgressCallback):
+    """Tells the driver what happens."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver = driver
+
+    @contextlib.contextmanager
+    def _remembering_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.driver.fault = error
+            raise
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        with self._remembering_faults():
+            self.driver.tick()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        with self._remembering_faults():
+            self.driver.started(self.driver.work[trial.config["key"]], lambda: _kill(trial))
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
+        # Taken out of Tune's hands: it would keep every trial's last message in memory.
+        message = result.pop("message", None)
+        trial.last_result.pop("message", None)
+        if message:
+            with self._remembering_faults():
+                self.driver.received(self.driver.work[trial.config["key"]], message[0])
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        # Its last message said so already. Tune's statistics of it would be most of what a long sweep's driver holds.
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.driver.lost(self.driver.work[trial.config["key"]])
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        with self._remembering_faults():
+            self.driver.died(self.driver.work[trial.config["key"]])
+
+
+def _kill(trial: Any) -> None:
+    """End the worker of a Tune trial that is over for us, and do not let Tune try again."""
+    trial.max_failures = 0
+    if worker := trial.temporary_state.ray_actor:
+        ray.kill(worker)

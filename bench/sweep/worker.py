@@ -1,0 +1,104 @@
+"""What a worker's process does: one piece of work after another, each told to the driver as it goes."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import tune
+
+from bench.datasets import Dataset
+from bench.errors import InputError
+from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
+from bench.spec import SCHEMA, TrialSpec
+from bench.storage import Store
+from bench.trial import Checkpoint, Labels, Outcome, run_pretraining, run_trial
+
+REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
+
+
+def train(
+    config: dict[str, Any],
+    dataset: Dataset,
+    store: str,
+    checkpoint_seconds: float,
+    save_models: bool,
+    timed: bool,
+) -> None:
+    """What a Tune worker runs: one piece of work."""
+    number = 0
+
+    def send(kind: str, content: dict[str, Any]) -> None:
+        nonlocal number
+        number += 1
+        # A tuple: Tune takes nested dictionaries apart, at every report.
+        tune.report({"message": ({"kind": kind, "number": number, **content},)})
+
+    if timed:
+        send("began", {})
+    values, job = ray.get(config["work"])
+    if job is not None:
+        _pretrain(job, dataset, send)
+        return
+    assert values is not None
+    spec = TrialSpec.from_json(values)
+    encoder = load_encoder(ray.get(config["encoder"])) if config["encoder"] else None
+    report = _Reporter(send)
+    try:
+        outcome = run_trial(
+            spec,
+            dataset,
+            encoder=encoder,
+            report=report,
+            checkpoint=Checkpoint(
+                Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
+            ),
+            save_models=save_models,
+        )
+    except InputError as error:  # a plugin that asks for what there is not: a row, not a dead worker
+        facts = {"schema": SCHEMA, "status": "failed", "error": str(error), "work_seconds": 0.0}
+        outcome = Outcome(facts | Labels.of(spec, dataset).facts(spec, dataset))
+    report.flush()
+    send("done", {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()})
+
+
+def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]) -> None:
+    start = last = time.perf_counter()
+
+    def beat(epoch: int, loss: float) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= REPORT_SECONDS:
+            last = time.perf_counter()
+            send("beat", {"epoch": epoch})
+
+    try:
+        encoder: Encoder = run_pretraining(job, dataset, beat)
+    except Exception as error:  # a collapse, or anything torch may raise: the trials that need it become failed rows
+        send("encoder failed", {"error": f"{type(error).__name__}: {error}"})
+        return
+    send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
+
+
+class _Reporter:
+    """Sends epochs to the driver, several at once where they are short: each report waits for the driver's answer."""
+
+    def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self.send = send
+        self.waiting: list[dict[str, Any]] = []
+        self.last = 0.0
+
+    def __call__(self, epochs: list[dict[str, Any]], restart: bool) -> None:
+        if restart:
+            self.waiting.clear()
+            self.send("epochs", {"epochs": epochs, "restart": True})
+            self.last = time.perf_counter()
+            return
+        self.waiting += epochs
+        if time.perf_counter() - self.last >= REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            self.send("epochs", {"epochs": self.waiting, "restart": False})
+        self.waiting = []
+        self.last = time.perf_counter()
