@@ -403,8 +403,8 @@ def plan_tuning(
         kind = SearchKind("tuned", settings.goal, settings.scheduler, tuple(f"{k}={kept[k]}" for k in sorted(kept)))
         kinds = [kind] * (settings.configurations is not None)
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
-        seed = SEARCH_SEED
-        for base in plan.specs(data, [(method, dict(hparams))], rates, [seed], noise_seed, split_seed):
+        # Of noise and split too, also where the replicas share theirs: the leaderboard's are for nobody to tune on.
+        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED], None, None):
             truth = _validation_truth(base, data, settings.goal)
             searches += [Search(base, one, kept, settings, truth) for one in kinds]
     if not searches:

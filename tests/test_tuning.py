@@ -152,6 +152,16 @@ def test_the_first_configuration_is_the_papers_and_all_are_different(data):
         assert all(spec.is_search and spec.train_seed == spec.noise_seed == spec.split_seed == SEARCH_SEED for spec in found)
 
 
+def test_searches_have_seeds_of_their_own_where_replicas_share_theirs(data):
+    seeds = {"seeds": [0, 1], "noise_seed": 7, "split_seed": 8}
+    tuning = plan_tuning(
+        PLAN, data, expand_hparams(["elr"], {}, {}), set(), [0.5], settings=Settings(configurations=2), **seeds
+    )
+    found = lambda specs: {(s.noise_seed, s.split_seed, s.train_seed) for s in specs}  # noqa: E731
+    assert found(drain(tuning)) == {(SEARCH_SEED, SEARCH_SEED, SEARCH_SEED)}
+    assert found(tuning.follow()) == {(7, 8, 0), (7, 8, 1)}
+
+
 def test_what_has_nothing_to_tune_is_not_searched(data):
     assert {spec.method for spec in drain(make(data, "ce", "elr"))} == {"elr"}
     with pytest.raises(InputError, match="none of ce has anything to tune"):
