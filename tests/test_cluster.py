@@ -17,7 +17,7 @@ from test_sweep import ROOT, command, contents, sweep
 
 from bench.errors import InputError
 from bench.run import _resolve_device, run
-from bench.sweep.address import unreachable
+from bench.sweep.address import connect, unreachable
 from bench.sweep.session import parallel_trials
 from bench.sweep.work import Resources
 
@@ -47,7 +47,7 @@ def test_ray_up_accepts_the_file(name):
 
 # Fields of RayJob v1 that the file uses, as in ray-operator/config/crd/bases/ray.io_rayjobs.yaml of ray-project/kuberay, tag
 # v1.7.0; those of a pod are Kubernetes' own. Only fields that v1.6.0 has too. Values: the type, or the fields below.
-CONTAINER = {"name": str, "image": str, "ports": list, "resources": dict, "volumeMounts": list}
+CONTAINER = {"name": str, "image": str, "envFrom": list, "ports": list, "resources": dict, "volumeMounts": list}
 POD = {"spec": {"securityContext": dict, "containers": [CONTAINER], "volumes": list}}
 RAYJOB = {
     "apiVersion": str,
@@ -104,6 +104,8 @@ def test_the_rayjob_has_the_fields_of_kuberay_and_asks_for_a_token():
     assert head["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     [mount] = head["containers"][0]["volumeMounts"]
     assert f"--out {mount['mountPath']}/" in job["spec"]["entrypoint"], "the records outlive the pod"
+    assert "volumeMounts" not in worker and "--storage s3://" in job["spec"]["entrypoint"], "nor do checkpoints die with it"
+    assert head["containers"][0]["envFrom"] == worker["envFrom"], "both write to the bucket"
 
 
 def commands() -> list[str]:
@@ -213,6 +215,12 @@ def test_a_cluster_of_another_version_is_named_in_one_sentence():
     assert isinstance(error, InputError) and "\n" not in str(error)
     for word in ("10.0.0.1:6379", "2.52.0", "3.10.1", RAY, "install the same"):
         assert word in str(error)
+
+
+def test_an_address_of_ray_client_without_grpc_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(InputError, match=r'needs gRPC: pip install "ray\[client\]"'):
+        connect("ray://127.0.0.1:10001", {})
 
 
 SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "2", "--device", "cpu"]

@@ -21,6 +21,11 @@ def connect(address: str, quiet: dict[str, Any]) -> None:
     Raises:
         InputError: where it cannot be reached, or does not let us in.
     """
+    if address.startswith("ray://"):
+        try:
+            import grpc  # noqa: F401
+        except ImportError as error:
+            raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
         if colon:
@@ -31,8 +36,6 @@ def connect(address: str, quiet: dict[str, Any]) -> None:
     try:
         with _silent_libraries():
             ray.init(address=address, **quiet)
-    except ImportError as error:
-        raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise unreachable(address, error) from error
 
