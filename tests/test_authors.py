@@ -16,6 +16,7 @@ from bench.recipe import Recipe
 from bench.registry import load_method
 from bench.task import Batch
 from methods.divide_mix import Division, PlainStep
+from methods.pes import class_weights
 
 #: Twelve samples in two views, their labels, and how likely each label is right.
 IMAGES = torch.sin(torch.arange(12 * 64) * 0.37).view(12, 1, 8, 8)
@@ -288,3 +289,35 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, window):
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
     np.testing.assert_allclose(method.targets[[0, 4, 11]], targets, atol=2e-6)
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=2e-6)
+
+
+# tmllab/2021_NeurIPS_PES, commit ec5290d, PES_cs.py
+
+
+def test_pes_weighs_classes_as_the_authors_do():
+    """`update_trainloader` on confident labels of which one class has none and another never occurs."""
+    labels = torch.tensor([0, 0, 1, 3, 3, 3, 0, 3, 3])
+    torch.testing.assert_close(class_weights(labels, 5), torch.tensor([1.0, 3.0, 0.0, 0.6, 0.0]))
+
+
+# facebookresearch/mixup-cifar10, commit eaff31a, train.py
+
+
+def test_mixup_mixes_as_the_authors_do(make_task, monkeypatch):
+    """`mixup_data` and `mixup_criterion` with their lambda and permutation on a linear network of three inputs."""
+    task = make_task(6)
+    images = torch.tensor([[[[0.1 * i + 0.01 * j * j for j in range(3)]]] for i in range(6)]).sin()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
+    net[1].weight.data = torch.tensor([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7], [-0.2, 0.9, 0.4]])
+    method = setup("mixup", task, networks=[net])
+    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 0.6125638605120026)
+    monkeypatch.setattr(torch, "randperm", lambda n, **_: torch.tensor([3, 0, 5, 1, 4, 2]))
+    loss = method.loss(Batch((images,), torch.tensor([0, 1, 2, 2, 0, 1]), torch.arange(6)))
+    loss.backward()
+    assert loss.item() == pytest.approx(1.102412897946357, rel=1e-6)
+    expected = [
+        [0.011202975819, 0.011556626690, 0.012610504504],
+        [-0.003865990952, -0.004119608009, -0.004877886199],
+        [-0.007336984867, -0.007437018681, -0.007732618306],
+    ]
+    np.testing.assert_allclose(net[1].weight.grad, expected, atol=2e-7)
