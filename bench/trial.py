@@ -43,7 +43,7 @@ from bench.registry import build
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
-from bench.task import EVALUATION_BATCH, Pixels, Task
+from bench.task import Pixels, Task
 
 #: Random stream of the global generators, for code that draws from them (dropout).
 GLOBAL = 2000
@@ -495,7 +495,7 @@ class Run:
         """Class probabilities (len(positions), C)."""
         self.method.eval()
         with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
-            batches = pixels.stream(_tensor(positions, self.spec.device).split(EVALUATION_BATCH))
+            batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
             return torch.cat([self.method.predict(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
 
     @torch.inference_mode()
@@ -505,7 +505,7 @@ class Run:
         chosen = np.sort(np.random.default_rng(PROBES).permutation(len(labels))[: scoring.PROBES])
         net = self.method.predictors()[0]
         with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
-            batches = pixels.stream(_tensor(chosen, self.spec.device).split(EVALUATION_BATCH))
+            batches = pixels.stream(_tensor(chosen, self.spec.device).split(pixels.evaluation_batch))
             features = torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
         return scoring.separation(features, labels[chosen])
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from bench.errors import InputError
 from bench.method import Method
-from bench.task import EVALUATION_BATCH, Batch, Task
+from bench.task import Batch, Task
 
 
 class PES(Method):
@@ -116,7 +116,7 @@ class PES(Method):
         [net] = self.networks
         net.eval()
         found = []
-        for index in torch.arange(self.task.num_train, device=self.task.device).split(EVALUATION_BATCH):
+        for index in torch.arange(self.task.num_train, device=self.task.device).split(self.task.evaluation_batch):
             views = self.task.batch(index, (self.task.augment,) * 2).views
             with self.task.autocast():
                 found.append(torch.stack([net(view).float().softmax(1) for view in views]).sum(0).argmax(1))

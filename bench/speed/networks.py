@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.backbones import Network, build_network
 from bench.speed.measure import Different, Row, Run, Settings, Work, compare, repeated
-from bench.task import EVALUATION_BATCH
+from bench.task import EVALUATION_BATCH, evaluation_batch
 
 CLASSES = 10
 
@@ -169,7 +169,7 @@ def evaluation(settings: Settings) -> list[Row]:
         x, _ = case.samples(number, settings.device)
         net = case.network(settings.device).eval()
         other = copy.deepcopy(net).to(memory_format=torch.channels_last)
-        batches = [channels_last(part) for part in x.split(EVALUATION_BATCH)]
+        batches = [channels_last(part) for part in x.split(evaluation_batch(case.side, x.device))]
 
         @torch.inference_mode()
         def ours(net: nn.Module = other, batches: list[Tensor] = batches) -> Tensor:
