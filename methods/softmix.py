@@ -13,7 +13,6 @@ the given label, and 0 where it has become another's. The unmixed pass is left o
 short that the warm-up, a fifth of it at least, reaches the start of correction, there is no mixup phase.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,18 +108,18 @@ class SoftMix(Method):
                     self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * predicted
         if self.since_correction <= 0:
             return self.random_mix_loss(batch)
-        rows = image_rows(batch.x)
+        images = batch.x
+        own = torch.arange(len(images), device=images.device)[:, None]
         if in_batch:
             nearest = ops.nearest_neighbours(features.float(), self.hp.k)
             partners = batch.index[nearest]
-            others = [rows.index_select(0, column) for column in nearest.T]
         else:
             partners = self.neighbours[batch.index]
-            others = list(image_rows(self.task.batch(partners.flatten()).x).unflatten(0, partners.shape).unbind(1))
+            images = torch.cat([images, self.task.batch(partners.flatten()).x])
+            nearest = torch.arange(len(own), len(images), device=images.device).view_as(partners)
         group = torch.cat([batch.index[:, None], partners], 1)
-        mixed, targets = mix([rows, *others], self.clean[group], self.targets[group])
-        images = mixed.view_as(batch.x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return ops.soft_cross_entropy(net(images).float(), targets)
+        mixed, targets = ops.mix_with_neighbours(images, torch.cat([own, nearest], 1), self.clean[group], self.targets[group])
+        return ops.soft_cross_entropy(net(mixed).float(), targets)
 
     def random_mix_loss(self, batch: Batch) -> Tensor:
         """mixup with a random partner: of noisy labels at first, of soft targets in the epoch when correction starts."""
@@ -152,25 +151,3 @@ class SoftMix(Method):
 
     def soft_targets(self) -> Tensor:
         return self.targets
-
-
-def image_rows(images: Tensor) -> Tensor:
-    """Images (B, C, H, W), one a row, in the order that channels-last has them in memory.
-
-    So that a factor for each is applied in a single sweep: over four dimensions it takes several times as long.
-    """
-    return images.permute(0, 2, 3, 1).flatten(1)
-
-
-def mix(images: Sequence[Tensor], weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted means over a sample and its k neighbours: of 1 + k images, each (B, P), and targets (B, 1 + k, classes).
-
-    The sample itself comes first; 1e-10 is added to its weight (B, 1 + k), so that some weight is left when all are zero.
-    """
-    own_first = torch.zeros_like(weights)
-    own_first[:, 0] = 1e-10
-    shares = F.normalize(weights + own_first, p=1, dim=1, eps=1e-30)
-    mixed = images[0] * shares[:, :1]
-    for image, share in zip(images[1:], shares.T[1:], strict=True):
-        mixed.addcmul_(image, share[:, None])
-    return mixed, (shares[..., None] * targets).sum(1)

@@ -17,7 +17,6 @@ from bench.pretrain import COLLAPSED, CollapseError, PretrainJob, SimSiam, _Lear
 from bench.recipe import Recipe
 from bench.registry import build
 from bench.task import Batch, Pixels, Task, stream_seed
-from methods import softmix
 from methods.divide_mix import Division, PlainStep
 from methods.rmd import correlation, distance_loss, row_divergence, strongest
 
@@ -499,19 +498,24 @@ def random_mixture(terms: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return images, torch.rand(6, terms, generator=generator), targets
 
 
+def mixed(images: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """What softmix makes of each row of images (B, terms, C, H, W)."""
+    return ops.mix_with_neighbours(images.flatten(0, 1), torch.arange(weights.numel()).view_as(weights), weights, targets)
+
+
 def test_mixing_two_is_the_authors_formula():
     images, weights, targets = random_mixture(2)
     weights[0] = torch.tensor([1e-9, 1e-9])
     weights[1] = torch.tensor([0.0, 1.0])
     weights[2] = torch.tensor([1.0, 0.0])
     weights[3] = 0
-    x, t = softmix.mix(images.flatten(2).unbind(1), weights, targets)
+    x, t = mixed(images, weights, targets)
     w = weights.double()
     # With all weights zero, this formula gives 1/1: the sample itself.
     lam = (w[:, 0] + 1e-10) / (w[:, 0] + w[:, 1] + 1e-10)
     np.testing.assert_allclose(lam[3], 1)
     expected = lam[:, None, None, None] * images[:, 0] + (1 - lam[:, None, None, None]) * images[:, 1]
-    torch.testing.assert_close(x.double(), expected.flatten(1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(x.double(), expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(
         t.double(), lam[:, None] * targets[:, 0] + (1 - lam[:, None]) * targets[:, 1], atol=1e-6, rtol=0
     )
@@ -520,10 +524,10 @@ def test_mixing_two_is_the_authors_formula():
 def test_mixing_three_by_hand():
     images = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1, 1, 1)
     targets = torch.eye(3)[None]
-    x, t = softmix.mix(images.flatten(2).unbind(1), torch.tensor([[0.5, 0.3, 0.2]]), targets)
+    x, t = mixed(images, torch.tensor([[0.5, 0.3, 0.2]]), targets)
     assert x.item() == pytest.approx(0.5 + 3 + 20, rel=1e-5)
     np.testing.assert_allclose(t, [[0.5, 0.3, 0.2]], atol=1e-6)
-    x, t = softmix.mix(images.flatten(2).unbind(1), torch.tensor([[0.2, 0.1, 0.1]]), targets)
+    x, t = mixed(images, torch.tensor([[0.2, 0.1, 0.1]]), targets)
     assert x.item() == pytest.approx((0.2 + 1 + 10) / 0.4, rel=1e-5)
     np.testing.assert_allclose(t, [[0.5, 0.25, 0.25]], atol=1e-6)
 
@@ -531,16 +535,27 @@ def test_mixing_three_by_hand():
 @pytest.mark.parametrize("terms", [2, 3, 9])
 def test_mixing_with_weights_of_zero_leaves_the_sample_itself(terms):
     images, weights, targets = random_mixture(terms)
-    x, t = softmix.mix(images.flatten(2).unbind(1), weights * 0, targets)
-    torch.testing.assert_close(x, images[:, 0].flatten(1))
+    x, t = mixed(images, weights * 0, targets)
+    torch.testing.assert_close(x, images[:, 0])
     torch.testing.assert_close(t, targets[:, 0])
+
+
+def test_mixing_keeps_the_places_of_pixels_and_colours():
+    """Images that share partners, in either layout; neither square nor grey."""
+    images = torch.rand(4, 3, 2, 5, generator=torch.Generator().manual_seed(0))
+    group, weights = torch.tensor([[0, 3], [1, 3]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    expected = torch.stack([(images[0] + images[3]) / 2, (images[1] + 3 * images[3]) / 4])
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x, _ = ops.mix_with_neighbours(images.contiguous(memory_format=layout), group, weights, torch.rand(2, 2, 3))
+        torch.testing.assert_close(x, expected)
+        assert x.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_mixing_is_as_exact_under_autocast():
     images, weights, targets = random_mixture(3)
-    expected = softmix.mix(images.flatten(2).unbind(1), weights, targets)
+    expected = mixed(images, weights, targets)
     with torch.autocast("cpu", torch.bfloat16):
-        found = softmix.mix(images.flatten(2).unbind(1), weights, targets)
+        found = mixed(images, weights, targets)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import augment
-from bench.speed import data, epochs, measure, methods, networks, overhead, pieces
+from bench import augment, ops
+from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, together
 from bench.speed.__main__ import PARTS, main
 from bench.speed.data import FORMATS, difference
 from bench.speed.measure import Different, Settings, Work, compare, summary
@@ -146,6 +146,8 @@ def test_the_table_and_the_file(tmp_path, capsys):
         (["data", "--repeats", "1", "--repeats", "2"], "--repeats is given twice"),
         (["data", "--json", "/proc/none/speed.json"], "cannot write to '/proc/none'"),
         (["data", "--device", "cuda"], "there is no CUDA device here"),
+        (["methods", "--methods", "ce,softmx"], "there is no method 'softmx': did you mean softmix"),
+        (["epoch", "--methods", "gce"], "no epochs in authors' style: choose --methods from ce, divide_mix, softmix"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypatch):
@@ -192,10 +194,28 @@ def counted(monkeypatch):
 def test_parts_of_methods_agree_with_loops_and_libraries(counted):
     for part in ("neighbours", "mixture"):
         PARTS[part](Settings(images=500))
-    assert [name for _, name, _ in counted] == ["batch, mixed", "set, 500 x 512, k = 11", "Gaussian", "Beta"]
+    names = [name for _, name, _ in counted if "hnswlib" not in name]
+    assert names == ["batch, mixed", "set, 500 x 512, k = 11", "Gaussian", "Beta"]
 
 
-@pytest.mark.parametrize(("helper", "wrong"), [("mixed_one_by_one", lambda x, *_: (x, x)), ("nearest_by_index", None)])
+def test_a_graph_finds_the_same_neighbours_in_a_batch():
+    pytest.importorskip("hnswlib")
+    features = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
+    assert (pieces.nearest_by_hnsw(features, 2, 1) == pieces.nearest_by_index(features, 2, 1)).all()
+
+
+def test_from_the_same_start_scikit_learn_finds_our_mixture():
+    losses = np.random.default_rng(0).gamma(3, size=400)
+    ours = ops.clean_probability(torch.from_numpy(losses))
+    assert pieces.moved(ours, pieces.gaussian_by_sklearn(losses, same_start=True)) == 0
+    np.testing.assert_allclose(ours, pieces.gaussian_by_sklearn(losses, same_start=True), atol=1e-6)
+
+
+def unmixed(x, nearest, clean):
+    return x, clean, torch.arange(len(x))
+
+
+@pytest.mark.parametrize(("helper", "wrong"), [("mixed_one_by_one", unmixed), ("nearest_by_index", None)])
 def test_parts_that_differ_are_not_timed(counted, monkeypatch, helper, wrong):
     monkeypatch.setattr(pieces, helper, wrong or (lambda features, k, threads: np.zeros((len(features), k), int)))
     with pytest.raises(Different):
@@ -214,14 +234,14 @@ def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypa
     """The check itself compares mixtures, losses and gradients; an epoch of either must run to its end."""
     monkeypatch.setattr(epochs, "CASES", {"cpu": (TINY,)})
     PARTS["epoch"](Settings(images=300))
-    assert counted == [("epoch", name, "tiny") for name in ("ce", "softmix", "divide_mix")]
+    assert counted == [("epoch", name, "tiny") for name in ("ce", "divide_mix", "softmix")]
 
 
 @pytest.mark.parametrize(("name", "attribute"), [("softmix", "targets"), ("divide_mix", "weight")])
 def test_an_epoch_that_computes_something_else_is_not_timed(name, attribute):
-    kind, batch_size, changes = epochs.METHODS[name]
+    kind = epochs.references()[name]
     images = dataset_for(TINY, 300)
-    spec = specification(TINY, images, name, QUICK, changes, epochs=epochs.EPOCHS, batch_size=batch_size)
+    spec = specification(TINY, images, name, QUICK, dict(kind.changes), epochs=epochs.EPOCHS, batch_size=kind.batch_size)
     session = Session(spec, images, epochs.TIMED)
     reference = kind(session, TINY, QUICK)
     setattr(reference, attribute, getattr(reference, attribute) * 1.5)
@@ -235,6 +255,14 @@ def test_gradients_that_differ_are_told_apart():
     assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), found))
     with pytest.raises(Different, match=r"the gradients differ by 0\.5"):
         assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), [g + 0.5 for g in found]))
+
+
+def test_only_the_methods_that_are_asked_for_are_measured(counted, monkeypatch):
+    for module in (epochs, methods):
+        monkeypatch.setattr(module, "CASES", {"cpu": (TINY,)})
+    chosen = Settings(images=150, repeats=1, methods=("ce", "gce"))
+    assert [row.name for row in PARTS["epoch"](chosen)] == ["ce"]
+    assert [row.name for row in PARTS["methods"](chosen)] == ["ce", "gce"]
 
 
 def test_an_epoch_can_be_run_again():
@@ -263,6 +291,29 @@ def test_a_method_is_measured_against_its_passes(monkeypatch):
     monkeypatch.setattr(methods, "seconds", lambda run: (run(), next(took))[1])
     [row] = PARTS["methods"](QUICK)
     assert (row.name, row.ours_s, row.theirs_s, row.ratio) == ("measured", 2.5, 1.25, 0.5)
+
+
+def test_trials_at_a_time_by_hand(monkeypatch):
+    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three; at its peak the machine takes 1 s."""
+    needed = networks.operations(networks.own_step(TINY, "cpu", bf16=False)) * TINY.steps
+    monkeypatch.setattr(together, "CASES", {"cpu": (TINY,)})
+    monkeypatch.setattr(together, "rate", lambda *_: needed)
+    monkeypatch.setattr(together, "side_by_side", lambda count, *_: [{1: 1.0, 2: 1.25, 4: 2.0}[count]])
+    monkeypatch.setattr(together.os, "cpu_count", lambda: 4)
+    rows = PARTS["together"](QUICK)
+    assert [row.name for row in rows] == ["1 trial at a time", "2 trials at a time", "4 trials at a time"]
+    assert [row.ratio for row in rows] == [1, 1.6, 2]
+    assert [row.share for row in rows] == [1, 1.6, 2]
+    assert [row.ours_images_per_s for row in rows] == [2560, 4096, 5120]
+    monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
+    assert len(PARTS["together"](QUICK)) == 2, "four would share two cores"
+
+
+@pytest.mark.slow
+def test_trials_at_a_time_are_processes_of_their_own():
+    both, alone = (together.side_by_side(count, TINY, Settings(repeats=3)) for count in (2, 1))
+    assert len(both) == len(alone) == 3
+    assert min(both + alone) > 0
 
 
 def test_every_method_can_be_measured(monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from bench.commands import Once, execute, writable
 from bench.errors import InputError, unknown
 from bench.memory import keep_freed_memory
+from bench.registry import split_name
 from bench.speed.data import data
 from bench.speed.epochs import epoch
 from bench.speed.measure import Row, Settings
@@ -21,6 +22,7 @@ from bench.speed.methods import methods
 from bench.speed.networks import evaluation, step
 from bench.speed.overhead import sweep
 from bench.speed.pieces import mixture, neighbours
+from bench.speed.together import together
 
 #: What can be measured, by name.
 PARTS: dict[str, Callable[[Settings], list[Row]]] = {
@@ -31,6 +33,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "mixture": mixture,
     "epoch": epoch,
     "methods": methods,
+    "together": together,
     "sweep": sweep,
 }
 
@@ -46,11 +49,15 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), metavar="R", help="Passes of each kind.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), metavar="T", help="Threads of either.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where both compute.")
-def speed(part: str, file: Path | None, images: int | None, repeats: int, threads: int, device: str) -> None:
-    """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, sweep, or all) against authors' style.
+@click.option("--methods", "names", metavar="NAME,...", help="Of these alone, in epoch and methods.  [default: all]")
+def speed(
+    part: str, file: Path | None, images: int | None, repeats: int, threads: int, device: str, names: str | None
+) -> None:
+    """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all) against authors' style.
 
     A ratio above 1 says how many times faster this package is. In `methods` and `sweep`, what it is compared with is the
     method's passes through the network by themselves, and an epoch that leaves no record: there, 1 is as good as it gets.
+    In `together` it is the same trials one after another.
     """
     if part not in PARTS and part != "all":
         raise unknown("part", part, [*PARTS, "all"])
@@ -58,6 +65,9 @@ def speed(part: str, file: Path | None, images: int | None, repeats: int, thread
         raise InputError("there is no CUDA device here: leave out --device, or use a machine with one")
     if file:
         writable(file.parent, "--json")
+    chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
+    for name in chosen:
+        split_name(name)
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
@@ -66,7 +76,7 @@ def speed(part: str, file: Path | None, images: int | None, repeats: int, thread
     with threadpool_limits(threads):  # scikit-learn's too
         for name, measure in PARTS.items():
             if part in (name, "all"):
-                found = measure(Settings(images, repeats, threads, device))
+                found = measure(Settings(images, repeats, threads, device, chosen))
                 show(name, found)
                 rows += found
                 if file:  # after each part: a later one may fail, or take too long

@@ -19,6 +19,7 @@ class Settings:
     repeats: int = 5  # of each pass
     threads: int = 1  # of either side
     device: str = "cpu"
+    methods: tuple[str, ...] = ()  # of these alone; none: of all
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ def ceiling(work: Work, device: str) -> tuple[Run, float]:
     source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)  # more than any cache holds
     target = torch.zeros_like(source)
     return lambda: target.copy_(source), 2 * 4 * len(source)
+
+
+def rate(work: Work, settings: Settings) -> float:
+    """Operations or bytes of that kind that the machine does in a second."""
+    top, amount = ceiling(work, settings.device)
+    top()
+    return amount / statistics.median(seconds(top) for _ in range(settings.repeats))
 
 
 def compare(

@@ -8,13 +8,12 @@ the method takes in proportion to it.
 
 import torch
 
-from bench.registry import method_names
+from bench.registry import REFERENCE, method_names
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.trial import pretrain_job, run_pretraining
 
-BASELINE = "ce"
 EPOCHS = 4  # the last is timed: by then, methods are in their main phase
 IMAGES = 256
 BATCH = 64
@@ -32,9 +31,9 @@ def methods(settings: Settings) -> list[Row]:
         job = pretrain_job(spec)
         return Session(spec, data, EPOCHS - 1, run_pretraining(job, data) if job else None)
 
-    baseline = session(BASELINE)
+    baseline = session(REFERENCE)
     rows = []
-    for name in method_names():
+    for name in settings.methods or method_names():
         measured = session(name)
         trained = inferred = 0
 

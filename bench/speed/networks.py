@@ -115,21 +115,21 @@ def graphed(step: Callable[[], Tensor]) -> Run:
     return graph.replay
 
 
-def variants(case: Case, settings: Settings) -> dict[str, Run]:
-    """Steps of this package's kind, each on a network of its own."""
-    device = settings.device
+def own_step(case: Case, device: str, bf16: bool) -> Callable[[], Tensor]:
+    """A step of this package's kind, on a network of its own."""
     x, y = case.samples(case.batch, device)
+    net = case.network(device).to(memory_format=torch.channels_last)
+    return training_step(net, channels_last(x), y, fused=device == "cuda", bf16=bf16)
 
-    def step(**changes: bool) -> Callable[[], Tensor]:
-        net = case.network(device).to(memory_format=torch.channels_last)
-        return training_step(net, channels_last(x), y, fused=device == "cuda", **changes)
 
+def variants(case: Case, device: str) -> dict[str, Run]:
+    """Such steps, each with one more of the things that a GPU offers."""
     if device == "cpu":
-        return {"step": step()}
+        return {"step": own_step(case, device, bf16=False)}
     return {
-        "step, channels-last": step(),
-        "step, channels-last, bf16": step(bf16=True),
-        "step, channels-last, bf16, graphed": graphed(step(bf16=True)),
+        "step, channels-last": own_step(case, device, bf16=False),
+        "step, channels-last, bf16": own_step(case, device, bf16=True),
+        "step, channels-last, bf16, graphed": graphed(own_step(case, device, bf16=True)),
     }
 
 
@@ -145,7 +145,7 @@ def step(settings: Settings) -> list[Row]:
         assert_same(f"step, {case.name}", (ours.detach(), gradients(ours, other)), (theirs.detach(), gradients(theirs, exact)))
         reference = training_step(case.network(settings.device), x, y)
         work = operations(reference) * case.steps
-        for name, run in variants(case, settings).items():
+        for name, run in variants(case, settings.device).items():
             rows.append(
                 compare(
                     "step",

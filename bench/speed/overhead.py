@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from bench.records import TrialWriter
+from bench.registry import REFERENCE
 from bench.spec import record_of
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
@@ -19,7 +20,7 @@ def sweep(settings: Settings) -> list[Row]:
     """An epoch with evaluation and its record; the same with its share of the checkpoints."""
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
-    spec = specification(case, data, "ce", settings, {}, epochs=25)
+    spec = specification(case, data, REFERENCE, settings, {}, epochs=25)
     session = Session(spec, data, 1)
     record: dict = {}
 

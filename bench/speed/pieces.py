@@ -1,5 +1,9 @@
 """Parts of methods: neighbours, and mixtures fitted to losses, against loops over samples and scikit-learn."""
 
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,34 +11,52 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.speed.measure import Different, Row, Settings, Work, compare, repeated
-from methods.softmix import image_rows, mix
 
 FEATURES = 512
 CLASSES = 10
+
+#: Features (N, D), k and threads to the positions (N, k) of neighbours.
+Search = Callable[[np.ndarray, int, int], np.ndarray]
 
 #: Samples that may fall on the other side of one half in the two mixtures.
 MOVED = 0.003
 
 
 def nearest_by_index(features: np.ndarray, k: int, threads: int) -> np.ndarray:
-    """Positions (N, k) of the nearest other rows, from an index that is built anew, as authors' codes do a batch."""
+    """Positions (N, k) of the nearest other rows, by scikit-learn's search, set up anew as authors' codes do every batch."""
     from sklearn.neighbors import NearestNeighbors
 
     found = NearestNeighbors(n_neighbors=k + 1, n_jobs=threads).fit(features).kneighbors(features, return_distance=False)
-    # The row itself is among them, mostly in front.
-    others = [[other for other in row if other != position][:k] for position, row in enumerate(found.tolist())]
-    return np.array(others)
+    return _others(found, k)
 
 
-def mixed_one_by_one(x: Tensor, nearest: np.ndarray, clean: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and targets mixed with their nearest neighbours' in a loop over the samples, weighted by ``clean`` (B,)."""
-    images, mixed_targets = torch.zeros_like(x), torch.zeros_like(targets)
+def nearest_by_hnsw(features: np.ndarray, k: int, threads: int) -> np.ndarray:
+    """The same from a graph of small worlds, the index of authors' codes; it is meant for more rows than a batch has."""
+    import hnswlib
+
+    index = hnswlib.Index("l2", features.shape[1])
+    index.init_index(len(features))
+    index.set_num_threads(threads)
+    index.add_items(features)
+    return _others(index.knn_query(features, k + 1)[0], k)
+
+
+def _others(found: np.ndarray, k: int) -> np.ndarray:
+    """Without the row itself, which is among them, mostly in front."""
+    return np.array([[other for other in row if other != position][:k] for position, row in enumerate(found.tolist())])
+
+
+def mixed_one_by_one(x: Tensor, nearest: np.ndarray, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Images mixed with their nearest neighbours in a loop over the samples; their shares (B,); the neighbours (B,).
+
+    As in MixNN's code; ``clean`` (B,) weighs the images.
+    """
+    partner = torch.from_numpy(nearest[:, 0]).to(x.device)
+    lam = (clean + 1e-10) / (clean + clean[partner] + 1e-10)
+    others, images = x[partner], torch.empty_like(x)
     for i in range(len(x)):
-        j = int(nearest[i][0])
-        lam = (clean[i] + 1e-10) / (clean[i] + clean[j] + 1e-10)
-        images[i] = lam * x[i] + (1 - lam) * x[j]
-        mixed_targets[i] = lam * targets[i] + (1 - lam) * targets[j]
-    return images, mixed_targets
+        images[i] = lam[i] * x[i] + (1.0 - lam[i]) * others[i]
+    return images, lam, partner
 
 
 def normalised(losses: np.ndarray) -> np.ndarray:
@@ -42,12 +64,25 @@ def normalised(losses: np.ndarray) -> np.ndarray:
     return ((losses - losses.min()) / (losses.max() - losses.min())).reshape(-1, 1)
 
 
-def gaussian_by_sklearn(losses: np.ndarray) -> np.ndarray:
-    """Posterior (N,) of the component with the smaller mean, with the settings of DivideMix."""
+def gaussian_by_sklearn(losses: np.ndarray, same_start: bool = False) -> np.ndarray:
+    """Posterior (N,) of the component with the smaller mean, with the settings of DivideMix.
+
+    ``same_start``: from the exact two-means split, as ours. Where losses have no two humps yet, another start ends elsewhere:
+    scikit-learn's own random ones then disagree on a third of the samples.
+    """
     from sklearn.mixture import GaussianMixture
 
     column = normalised(losses)
-    fitted = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(column)
+    start = {}
+    if same_start:
+        low = ops._two_means(torch.from_numpy(column[:, 0])).numpy()
+        sides = [column[side] for side in (low, ~low)]
+        start = {
+            "weights_init": [len(side) / len(column) for side in sides],
+            "means_init": [side.mean(0) for side in sides],
+            "precisions_init": [[1 / (side.var(0) + 5e-4)] for side in sides],
+        }
+    fitted = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0, **start).fit(column)
     return fitted.predict_proba(column)[:, fitted.means_.argmin()]
 
 
@@ -90,19 +125,23 @@ def neighbours(settings: Settings) -> list[Row]:
     def ours() -> tuple[Tensor, Tensor]:
         nearest = ops.nearest_neighbours(features, 1)
         group = torch.cat([torch.arange(batch, device=device)[:, None], nearest], 1)
-        rows = image_rows(x)
-        mixed, soft = mix([rows, rows.index_select(0, nearest[:, 0])], clean[group], targets[group])
-        return mixed.view(batch, 32, 32, 3).permute(0, 3, 1, 2), soft
+        return ops.mix_with_neighbours(x, group, clean[group], targets[group])
 
-    def theirs() -> tuple[Tensor, Tensor]:
-        nearest = nearest_by_index(features.cpu().numpy(), 1, settings.threads)
-        return mixed_one_by_one(contiguous, nearest, clean, targets)
+    def theirs(search: Search) -> tuple[Tensor, Tensor]:
+        nearest = search(features.cpu().numpy(), 1, settings.threads)
+        images, lam, partner = mixed_one_by_one(contiguous, nearest, clean)
+        return images, lam[:, None] * targets + (1 - lam[:, None]) * targets[partner]
 
-    for mine, other in zip(ours(), theirs(), strict=True):
-        if (error := (mine - other).abs().max().item()) > 1e-4:
-            raise Different("neighbours in a batch", f"the mixed samples differ by {error:g}")
-    calls = 10
-    rows = [compare("neighbours", "batch, mixed", repeated(ours, calls), repeated(theirs, calls), settings, batch * calls)]
+    calls, rows = 10, []
+    searches = {"batch, mixed": nearest_by_index}
+    if importlib.util.find_spec("hnswlib"):
+        searches["batch, mixed, hnswlib"] = nearest_by_hnsw
+    for name, search in searches.items():
+        for mine, other in zip(ours(), theirs(search), strict=True):
+            if (error := (mine - other).abs().max().item()) > 1e-4:
+                raise Different("neighbours in a batch", f"the mixed samples differ by {error:g}")
+        other_side = repeated(partial(theirs, search), calls)
+        rows.append(compare("neighbours", name, repeated(ours, calls), other_side, settings, batch * calls))
 
     number, k = settings.images or 8_000, 11
     bank = torch.randn(number, FEATURES, generator=generator).relu().to(device)
