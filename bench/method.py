@@ -39,6 +39,10 @@ class Method(nn.Module):
     #: Passes of an average sample through the networks in an epoch of the main phase, with gradients and without: the
     #: algorithm on paper. The harness counts the real ones; these are for estimates, and for readers.
     passes: ClassVar[tuple[float, float]] = (1, 0)
+    #: Whether the steps of an epoch are tensor code alone, so that a GPU can replay one of them for every batch: on batches
+    #: as ``task.loader()`` gives them, without random numbers, decisions by Python on what differs between steps, or tensors
+    #: of the method's that are replaced instead of written into. It may be set in ``epoch_start``.
+    static_step: bool = False
 
     #: What a hyper-parameter reads of the truth when it is set to "oracle": {"forget_rate": ["noise_rate"]}.
     oracles: ClassVar[Mapping[str, Sequence[str]]] = {}

@@ -27,6 +27,7 @@ from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError
+from bench.graphs import steps_of
 from bench.isolation import as_new, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
@@ -440,7 +441,8 @@ class Run:
             part.task.mixtures.clear()
         self.method.train()
         self.method.epoch_start()
-        losses = [self.method.update(batch, optimizer) for batch in self.method.batches()]
+        step = steps_of(self.method, optimizer, self.counted, self.spec.device)
+        losses = [step(batch) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
         mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]

@@ -24,6 +24,7 @@ class APL(Method):
     """alpha * active + beta * passive."""
 
     reference_epochs = 120
+    static_step = True
     paper = {
         "epochs": 120,
         "augmentation": "crop_flip",

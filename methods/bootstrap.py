@@ -20,6 +20,7 @@ class Bootstrap(Method):
     """-sum (beta * onehot(y) + (1 - beta) * z) log p, with z the prediction or its class."""
 
     reference_epochs = 120
+    static_step = True
 
     @dataclass(frozen=True)
     class HParams:

@@ -11,6 +11,7 @@ class CrossEntropy(Method):
     """Trains on the labels as they are."""
 
     reference_epochs = 120
+    static_step = True
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

@@ -27,6 +27,7 @@ class ELR(Method):
 
     reference_epochs = 150
     oracles = {"weight": ["noise_kind"], "momentum": ["noise_kind"]}
+    static_step = True
     paper = {
         "backbone": "resnet34",
         "epochs": 150,

@@ -20,6 +20,7 @@ class GCE(Method):
     """L_q = (1 - p^q) / q of the noisy label's probability p."""
 
     reference_epochs = 120
+    static_step = True
     paper = {
         "backbone": "resnet34",
         "epochs": 120,

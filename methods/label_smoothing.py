@@ -18,6 +18,7 @@ class LabelSmoothing(Method):
     """Cross-entropy against (1 - smoothing) * onehot(y) + smoothing / C."""
 
     reference_epochs = 120
+    static_step = True
 
     @dataclass(frozen=True)
     class HParams:

@@ -21,6 +21,7 @@ class SCE(Method):
     """alpha * CE(y, p) + beta * CE(p, y)."""
 
     reference_epochs = 120
+    static_step = True
     paper = {
         "epochs": 120,
         "augmentation": "crop_flip",

@@ -84,6 +84,7 @@ class SoftMix(Method):
         [net] = self.networks
         self.first = self.warmup(self.hp.warmup_epochs - 1)
         self.since_correction = self.epoch - max(self.first, self.phase(self.hp.correction_start - 1))
+        self.static_step = self.epoch < self.first or (self.since_correction > 0 and self.hp.scope == "batch")
         if self.epoch < self.first:
             return
         hardened = self.targets.argmax(1)
