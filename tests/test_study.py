@@ -35,12 +35,36 @@ QUICK = ["sanity", "rmd-hosts"]
 OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in STUDIES if name not in QUICK and "fashion" not in name]
 
 
+def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(monkeypatch, tmp_path, capsys):
+    commands = []
+
+    def run(command):
+        commands.append(command[2:])
+        Path(command[-1]).mkdir(exist_ok=True, parents=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert call(capsys, "precision", "--out", str(tmp_path), "--", "--device", "cpu")[0] == 0
+    *sweeps, comparison = commands
+    assert comparison == f"bench.report {tmp_path}/fp32 --compare {tmp_path}/bf16 --out {tmp_path}".split()
+    assert [command[-1] for command in sweeps] == [f"{tmp_path}/{side}" for side in ("fp32", "fp32", "bf16", "bf16")]
+    for command in sweeps:
+        assert command[command.index("--precision") + 1] == Path(command[-1]).name
+        assert command[command.index("--seeds") + 1] == "5" and command[command.index("--device") + 1] == "cpu"
+    # But for the precision, both sides run the same.
+    plain = [[word for word in command[:-1] if word not in ("fp32", "bf16")] for command in sweeps]
+    assert plain[:2] == plain[2:] and plain[0] != plain[1]
+    commands.clear()
+    call(capsys, "precision", "--out", str(tmp_path), "--", "--seeds", "2")
+    assert all(command.count("--seeds") == 1 and "2" in command for command in commands[:-1])
+
+
 @pytest.mark.parametrize("name", [*QUICK, *OTHERS])
 def test_every_sweep_of_a_study_would_run(name, tmp_path):
     command = [sys.executable, "-m", "bench.study", name, "--out", str(tmp_path / "out"), "--", "--dry-run", "--seeds", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("of them on record in") == len(STUDIES[name].sweeps)
+    assert done.stdout.count("of them on record in") == len(STUDIES[name].sweeps) * len(STUDIES[name].sides or [""])
     assert not (tmp_path / "out").exists()
     if name == "sanity":
         for method in registry.method_names():
