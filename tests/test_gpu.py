@@ -10,6 +10,7 @@ from test_golden_records import TOLERANCES
 from bench.datasets import Dataset, load_dataset
 from bench.registry import method_names
 from bench.spec import Plan, TrialSpec, expand_hparams
+from bench.speed import together
 from bench.speed.__main__ import main
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
@@ -120,3 +121,12 @@ def test_steps_are_measured_in_every_form(tmp_path):
     rows = json.loads(file.read_text())
     assert {row["network"] for row in rows} == {f"{net}, batch {b}" for net in ("resnet18", "resnet34") for b in (128, 512)}
     assert sum("graphed" in row["name"] for row in rows) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_trials_are_measured_side_by_side(monkeypatch):
+    monkeypatch.setattr(together, "CASES", {"cuda": (Case("resnet18, batch 128", "resnet18", 32, 3),)})
+    rows = together.together(Settings(repeats=1, device="cuda"))
+    assert [row.name for row in rows] == [f"{n} at a time, bf16" for n in ("1 trial", "2 trials", "4 trials")]
+    assert all(row.share is not None and 0 < row.share < 1 for row in rows)

@@ -16,6 +16,8 @@ COUNTS = (1, 2, 4)
 #: Seconds until a process that waits for the others takes them for dead.
 PATIENCE = 300.0
 
+_barrier: Barrier  # in each of the processes
+
 
 def together(settings: Settings) -> list[Row]:
     """Training steps of 1, 2 and 4 trials at a time; "theirs" is as many trials, one after another."""
