@@ -166,6 +166,10 @@ class Method(nn.Module):
         """Corrected targets (N, C) of the training samples, or None."""
         return None
 
+    def transition_matrix(self) -> Tensor | None:
+        """Estimated probability (C, C) that a sample of the row's class is labelled as the column's, or None."""
+        return None
+
     # --------------------------------------------------------------------------------------------- for the harness
 
     def parts(self) -> list["Method"]:
@@ -244,6 +248,9 @@ class Wrapper(Method):
 
     def soft_targets(self) -> Tensor | None:
         return self.base.soft_targets()
+
+    def transition_matrix(self) -> Tensor | None:
+        return self.base.transition_matrix()
 
 
 def takes_own_steps(method: type[Method]) -> bool:

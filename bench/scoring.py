@@ -4,6 +4,8 @@ Shares memorised are the curves of early learning (Arpit et al., 2017; Liu et al
 labelled samples and predicts the true class of mislabelled ones, and memorises wrong labels later.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -62,12 +64,35 @@ def correction(soft_targets: np.ndarray, clean: np.ndarray) -> dict[str, float |
     return {"label_correction_accuracy": float((soft_targets.argmax(1) == clean).mean()) if len(clean) else None}
 
 
+def worst_class_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Accuracy on the class that fares worst, of those that ``labels`` (N,) has."""
+    size, right = np.bincount(labels), np.bincount(labels, predicted == labels)
+    return float((right[size > 0] / size[size > 0]).min())
+
+
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error (Guo et al., 2017): |confidence - accuracy| in 15 equal bins, weighted by their size."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    places, confidence, right = _binned(probabilities, labels)
     gaps = np.bincount(places, confidence - right, minlength=BINS)  # sums of differences: size times difference of means
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[Any]]:
+    """What ``calibration_error`` sums up: a bin's ``count``, mean ``confidence`` and ``accuracy``; None in empty ones."""
+    places, confidence, right = _binned(probabilities, labels)
+    count = np.bincount(places, minlength=BINS)
+    sums = {"confidence": confidence, "accuracy": right}
+    means = {name: np.bincount(places, values, minlength=BINS) / np.maximum(count, 1) for name, values in sums.items()}
+    rounded = {
+        name: [float(m) if n else None for m, n in zip(mean.round(6), count, strict=True)] for name, mean in means.items()
+    }
+    return {"count": count.tolist(), **rounded}
+
+
+def _binned(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each sample its bin of confidence, its confidence, and whether the guess is right."""
+    confidence = probabilities.max(1)
+    return np.minimum((confidence * BINS).astype(int), BINS - 1), confidence, probabilities.argmax(1) == labels
 
 
 def separation(features: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:

@@ -273,6 +273,7 @@ def run_trial(
     report: Report = lambda epochs, restart: None,
     checkpoint: Checkpoint | None = None,
     save_models: bool = False,
+    save_features: bool = False,
 ) -> Outcome:
     """Train and evaluate as the specification says.
 
@@ -281,6 +282,8 @@ def run_trial(
         encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is trained here.
         report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs that a checkpoint kept,
             before any other, and whatever was reported earlier is void.
+        save_models, save_features: keep the final weights; keep the final features of up to ``scoring.PROBES`` training
+            samples whose truth is known.
         checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
 
     Returns:
@@ -293,7 +296,7 @@ def run_trial(
         _reset_peak_memory(spec.device)
         keep_freed_memory()
         with as_new(spec.device), use_threads(spec.threads):
-            Run(spec, dataset, encoder, report, checkpoint, save_models, outcome).go()
+            Run(spec, dataset, encoder, report, checkpoint, save_models, outcome, save_features).go()
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
@@ -323,6 +326,7 @@ class Run:
         checkpoint: Checkpoint | None,
         save_models: bool,
         outcome: Outcome,
+        save_features: bool = False,
     ) -> None:
         if dataset.content_hash != spec.data_hash:
             raise InputError(
@@ -332,7 +336,7 @@ class Run:
         if noise.fingerprint(spec.noise_kind) != spec.noise_hash:
             raise InputError(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
-        self.report, self.checkpoint, self.save_models = report, checkpoint, save_models
+        self.report, self.checkpoint, self.save_models, self.save_features = report, checkpoint, save_models, save_features
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
@@ -479,6 +483,7 @@ class Run:
         """How sure the method is with what right, and how it fares with wrong labels where somebody knows which are."""
         found: dict[str, float | None] = {}
         found["calibration_error"] = scoring.calibration_error(self.test, self.dataset.test_labels)
+        found["worst_class_accuracy"] = scoring.worst_class_accuracy(self.test.argmax(1), self.dataset.test_labels)
         if not len(self.known):
             return found
         noisy, clean = self.labels.noisy, self.labels.truth
@@ -500,16 +505,20 @@ class Run:
             batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
             return torch.cat([self.method.predict(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
 
-    @torch.inference_mode()
     def separation(self) -> dict[str, float | None]:
         """How far apart the first network's features of test samples lie."""
         pixels, labels = self.tests["test"]
         chosen = np.sort(np.random.default_rng(PROBES).permutation(len(labels))[: scoring.PROBES])
+        return scoring.separation(self.features(pixels, chosen), labels[chosen])
+
+    @torch.inference_mode()
+    def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
+        """The first network's features (len(positions), D)."""
+        self.method.eval()
         net = self.method.predictors()[0]
         with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
-            batches = pixels.stream(_tensor(chosen, self.spec.device).split(pixels.evaluation_batch))
-            features = torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
-        return scoring.separation(features, labels[chosen])
+            batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
+            return torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
@@ -546,6 +555,9 @@ class Run:
         if last is not None:
             return
         self.facts |= self.separation()
+        self.facts["reliability"] = scoring.reliability(self.test, self.dataset.test_labels)
+        if (transition := self.method.transition_matrix()) is not None:
+            self.facts["estimated_transition_matrix"] = transition.detach().cpu().double().numpy().round(6).tolist()
         per_sample = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
         self.outcome.samples = {
             "noisy_labels": self.labels.noisy,
@@ -556,6 +568,12 @@ class Run:
             **{name: value.float().cpu().numpy() for name, value in per_sample.items() if value is not None},
             **({} if self.dataset.train_names is None else {"names": self.dataset.train_names}),
         }
+        if self.save_features:
+            self.outcome.samples |= {
+                "feature_positions": self.probes,
+                "features": self.features(self.pixels, self.probes).astype(np.float16),
+                "feature_truth": self.labels.truth[self.probes],
+            }
         if self.save_models:
             self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
 

@@ -99,6 +99,9 @@ class Forward(Method):
             self.lowest.copy_(loss)
             self.transition.copy_(estimate_transition(logits.softmax(1), self.hp.percentile))
 
+    def transition_matrix(self) -> Tensor:
+        return self.transition
+
 
 def estimate_transition(probabilities: Tensor, percentile: float) -> Tensor:
     """T (C, C) from predictions (N, C): row i is that of the largest probability of class i below its percentile."""

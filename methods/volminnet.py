@@ -53,13 +53,13 @@ class VolMinNet(Method):
     def param_groups(self) -> list[dict[str, Any]]:
         return [*super().param_groups(), {"params": [self.w], "weight_decay": 0.0}]
 
-    def transition(self) -> Tensor:
+    def transition_matrix(self) -> Tensor:
         """T (C, C): row i is the distribution of the noisy labels of class i."""
         identity = torch.eye(len(self.w), device=self.w.device)
         return F.normalize(identity + self.w.sigmoid() * (1 - identity), p=1, dim=1)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
-        transition = self.transition()
+        transition = self.transition_matrix()
         volume = transition.slogdet().logabsdet
         return ops.corrected_cross_entropy(net(batch.x), transition, batch.y) + self.hp.weight * volume

@@ -360,7 +360,7 @@ def test_volminnet_agrees_with_the_authors(make_task):
     with torch.no_grad():
         method.w.copy_(torch.tensor(W))
     expected = [[0.94304, 0.016308, 0.040652], [0.178816, 0.760751, 0.060433], [0.298351, 0.136026, 0.565623]]
-    np.testing.assert_allclose(method.transition().detach(), expected, atol=1e-6)
+    np.testing.assert_allclose(method.transition_matrix().detach(), expected, atol=1e-6)
     grad = [
         [-0.012598, 0.012048, 0.00055],
         [0.038631, 0.059819, -0.09845],
@@ -376,10 +376,10 @@ def test_volminnet_agrees_with_the_authors(make_task):
 def test_volminnet_starts_as_the_authors_do_and_weighs_the_volume(make_task):
     method, net = at("volminnet", make_task(), {"init": 4.5})
     off = 1 / (1 + math.exp(4.5))
-    np.testing.assert_allclose(method.transition().detach(), (np.eye(3) * (1 - off) + off) / (1 + 2 * off), atol=1e-6)
+    np.testing.assert_allclose(method.transition_matrix().detach(), (np.eye(3) * (1 - off) + off) / (1 + 2 * off), atol=1e-6)
     assert gradient(method, net)[0] == pytest.approx(1.5942552, rel=1e-5)  # theirs
     heavy, net = at("volminnet", make_task(), {"init": 4.5, "weight": 1.0})
-    volume = math.log(np.linalg.det(heavy.transition().detach().double().numpy()))
+    volume = math.log(np.linalg.det(heavy.transition_matrix().detach().double().numpy()))
     assert gradient(heavy, net)[0] == pytest.approx(1.5942552 + (1 - 1e-4) * volume, rel=1e-4)
 
 

@@ -65,6 +65,22 @@ def test_calibration_error_by_hand():
     assert scoring.calibration_error(certain, np.array([0, 1, 2])) == 0
 
 
+def test_the_worst_class_by_hand():
+    labels = np.array([0, 0, 0, 2, 2])  # nobody is of class 1
+    assert scoring.worst_class_accuracy(np.array([0, 1, 0, 2, 2]), labels) == pytest.approx(2 / 3)
+    assert scoring.worst_class_accuracy(np.array([2, 2, 2, 2, 2]), labels) == 0
+
+
+def test_reliability_is_what_the_calibration_error_sums_up():
+    probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.3, 0.7], [1.0, 0.0]])
+    found = scoring.reliability(probabilities, np.array([0, 1, 1, 0]))
+    bins = {place: (n, found["confidence"][place], found["accuracy"][place]) for place, n in enumerate(found["count"]) if n}
+    assert bins == {10: (1, 0.7, 1.0), 13: (1, 0.9, 1.0), 14: (2, pytest.approx(0.975), 0.5)}
+    assert found["accuracy"][0] is None, "an empty bin"
+    error = sum(n * abs(confidence - accuracy) for n, confidence, accuracy in bins.values()) / 4
+    assert scoring.calibration_error(probabilities, np.array([0, 1, 1, 0])) == pytest.approx(error)
+
+
 def test_separation_of_two_heaps_and_of_none():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
@@ -92,6 +108,7 @@ def test_the_record_holds_them_every_epoch(tiny_dataset):
     for epoch in run(tiny_dataset, "symmetric", 0.4):
         for key in ("memorised_clean", "memorised_wrong", "recovered_wrong", "detection_recall", "calibration_error"):
             assert 0 <= epoch[key] <= 1
+        assert 0 <= epoch["worst_class_accuracy"] <= epoch["test_accuracy"]
         assert epoch["label_correction_accuracy"] >= 0
     assert run(tiny_dataset, "symmetric", 0.4)[0]["label_correction_accuracy"] == pytest.approx(32 / 54, abs=0.08), (
         "at first the targets are the noisy labels"
@@ -106,6 +123,21 @@ def test_the_record_says_what_mixtures_came_to(tiny_dataset):
     assert "mixtures" not in epochs[0], "warm-up"
     assert [len(epoch["mixtures"]) for epoch in epochs[1:]] == [2, 2], "one a network"
     assert {state for epoch in epochs[1:] for state in epoch["mixtures"]} <= states
+
+
+def test_the_record_of_the_final_network(tiny_dataset):
+    plan = Plan(overrides=(("epochs", 2), ("batch_size", 16)))
+    [spec] = plan.specs(tiny_dataset, expand_hparams(["forward"], {}, {}), [0.4], [0])
+    outcome = run_trial(spec, tiny_dataset, save_features=True)
+    reliability, estimate = outcome.facts["reliability"], np.array(outcome.facts["estimated_transition_matrix"])
+    assert sum(reliability["count"]) == 20 and len(reliability["accuracy"]) == scoring.BINS
+    assert estimate.shape == (4, 4)
+    np.testing.assert_allclose(estimate.sum(1), 1, atol=1e-5)
+    samples = outcome.samples
+    assert len(samples["features"]) == len(samples["feature_positions"]) == 54, "all training samples, which are few"
+    assert set(samples["feature_positions"]) == set(samples["train_positions"])
+    np.testing.assert_array_equal(samples["feature_truth"], tiny_dataset.train_labels[samples["feature_positions"]])
+    assert "features" not in run_trial(spec, tiny_dataset).samples, "on request only"
 
 
 def test_what_nobody_knows_is_not_scored(tiny_dataset):
