@@ -102,7 +102,8 @@ def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
         sections.append(Section(group_title(group), _HOW_MUCH, tables, notes))
     if found.ranks:
         sections.append(_rank_section(found.ranks))
-    return [*sections, *published_sections(found.published)]
+    published = published_section(found.published)
+    return [*sections, *([published] if published else [])]
 
 
 _HOW_MUCH = "How much of the ranking is the selection rule, which differences the seeds can carry, and what accuracy costs."
@@ -167,7 +168,7 @@ def _distance(row: pd.Series | None, several: bool) -> Entry:
         return Entry(NONE)
     tier = f"{row['tier']:g}: " if several else ""
     if row["method"] == row["best"]:
-        return Entry(f"{tier}best", True)
+        return Entry(f"{tier}best", 1)
     if pd.isna(row["diff_to_best"]):
         return Entry(NONE)
     interval = "" if pd.isna(row["diff_low"]) else f" ± {50 * (row['diff_high'] - row['diff_low']):.1f}"
@@ -278,10 +279,10 @@ def _rank_section(ranks: AverageRanks) -> Section:
     return Section("Average ranks over all cells", "", [Table("Average rank", ["Method", "Average rank"], lines)], notes)
 
 
-def published_sections(table: pd.DataFrame) -> list[Section]:
-    """Our numbers beside published ones; none where nothing is published."""
+def published_section(table: pd.DataFrame) -> Section | None:
+    """Our numbers beside published ones; None where nothing is published."""
     if table.empty:
-        return []
+        return None
     compared = table[table["ours"].notna()]
     lines = [
         [
@@ -299,7 +300,7 @@ def published_sections(table: pd.DataFrame) -> list[Section]:
     reasons = table[table["not_comparable"].notna()].groupby("not_comparable", sort=True)
     for reason, own in reasons:
         notes.append(f"{len(own)}: {reason}.")
-    return [Section("Against what was published", "", tables, notes)]
+    return Section("Against what was published", "", tables, notes)
 
 
 def _noise_of(row: pd.Series) -> str:

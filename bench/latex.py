@@ -4,9 +4,10 @@ import re
 
 import pandas as pd
 
+from bench.metrics import ACCURACY, Metric
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE
-from bench.tables import group_title, mark, methods_in_order, rate_title
+from bench.tables import group_title, mark, methods_in_order, places, rate_title
 
 _HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
 % Needs \\usepackage{booktabs}.
@@ -21,17 +22,17 @@ _SPECIAL = {
 _MARKS = {"*": "$^{*}$", "†": r"$^{\dagger}$", "": ""}
 
 
-def to_latex(board: pd.DataFrame) -> str:
+def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     """A table for each group of the leaderboard, under the default rule.
 
     Best and second are told by what is printed: means that print alike are ties, and all of them are bold, or underlined.
 
     Args:
-        board: from ``leaderboard.leaderboard``.
+        board: from ``leaderboard.leaderboard``, by this metric.
     """
     ranked = board[board["rule"] == DEFAULT_RULE]
     labels: list[str] = []
-    parts = [_table(group, labels) for _, group in ranked.groupby("group", sort=False)]
+    parts = [_table(group, labels, metric) for _, group in ranked.groupby("group", sort=False)]
     return "\n".join([_HEAD, *parts])
 
 
@@ -40,18 +41,20 @@ def escaped(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
-def _table(group: pd.DataFrame, labels: list[str]) -> str:
+def _table(group: pd.DataFrame, labels: list[str], metric: Metric) -> str:
     rates = sorted(set(group["noise_rate"]))
-    rows = {(row["method"], row["noise_rate"]): row for _, row in group.iterrows()}
     privileged, failed = bool(group["privileges"].any()), bool(group["failures"].sum())
     cost = f"cost_vs_{REFERENCE}" if group[f"cost_vs_{REFERENCE}"].notna().any() else "cost_seconds"
     heads = ["Method", *map(rate_title, rates), "Avg. rank", f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)"]
     heads += ["Privileges"] * privileged + ["Failures"] * failed
-    best = {rate: _best_two(group[group["noise_rate"] == rate]) for rate in rates}
+    group = group.assign(place=0)
+    for _, cell in group.groupby("noise_rate"):
+        group.loc[cell.index, "place"] = places(cell["mean"], metric)
+    rows = {(row["method"], row["noise_rate"]): row for _, row in group.iterrows()}
     lines = []
     for method in methods_in_order(group):
         own = group[group["method"] == method]
-        entries = [escaped(method), *(_accuracy(rows.get((method, rate)), best[rate]) for rate in rates)]
+        entries = [escaped(method), *(_figure(rows.get((method, rate))) for rate in rates)]
         entries += [_number(own["rank"].mean()), _number(own[cost].mean())]
         entries += [escaped(own["privileges"].max().replace(",", ", ")) or "--"] * privileged
         entries += [f"{own['failures'].sum()}/{own['seeds'].sum()}"] * failed
@@ -64,7 +67,7 @@ def _table(group: pd.DataFrame, labels: list[str]) -> str:
         [
             r"\begin{table}[t]",
             r"\centering",
-            rf"\caption{{Test accuracy (\%), {escaped(group_title(group))}. {_caption(group)}}}",
+            rf"\caption{{{escaped(metric.label)}, {escaped(group_title(group))}. {_caption(group)}}}",
             rf"\label{{tab:{label}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
@@ -91,18 +94,11 @@ def _caption(group: pd.DataFrame) -> str:
     return text + "."
 
 
-def _best_two(cell: pd.DataFrame) -> list[str]:
-    """The two best means of a column, as they are printed."""
-    means = sorted({round(100 * mean, 1) for mean in cell["mean"].dropna()}, reverse=True)
-    return [f"{mean:.1f}" for mean in means[:2]]
-
-
-def _accuracy(row: pd.Series | None, best: list[str]) -> str:
+def _figure(row: pd.Series | None) -> str:
     if row is None or pd.isna(row["mean"]):
         return "--"
-    text = shown = f"{100 * row['mean']:.1f}"
-    if text in best:
-        shown = rf"\textbf{{{text}}}" if text == best[0] else rf"\underline{{{text}}}"
+    text = f"{100 * row['mean']:.1f}"
+    shown = {0: text, 1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}[row["place"]]
     interval = "" if pd.isna(row["ci95"]) else rf" {{\scriptsize$\pm${100 * row['ci95']:.1f}}}"
     return shown + interval + _MARKS[mark(row)]
 

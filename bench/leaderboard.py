@@ -8,7 +8,6 @@ A failed trial (diverged, failed, timeout) stays in the denominator under every 
 of classes. Its cost, which covers part of a run at best, is left out of the mean cost.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 from rich.console import Console
 
-from bench.analysis import analyse, analysis_sections
+from bench.analysis import analyse, analysis_sections, published_section
 from bench.errors import InputError, unknown
 from bench.latex import to_latex
 from bench.merge import merged
+from bench.metrics import ACCURACY, RANKED, Metric, ranked_by
 from bench.page import write_page
 from bench.plots import FORMATS, write_plots
 from bench.records import Trial, write_atomically
@@ -49,8 +50,9 @@ _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
 #: method has no such thing.
 LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
+LEARNING += ["worst_class_accuracy"]
 _FEATURES = ["feature_silhouette", "feature_knn_accuracy"]
-_FIGURES = [*LEARNING, *_FEATURES]
+_FIGURES = [ACCURACY.name, *LEARNING, *_FEATURES]
 _FIGURES += ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
 
 #: Of a wrapper to what it wraps: mean and ends of the 95 % interval.
@@ -68,7 +70,7 @@ LEADERBOARD_COLUMNS = [
     *GAIN,
     *LEARNING,
     *_FEATURES,
-    *("track", "told", "tuned_at"),
+    *("track", "told", "tuned_at", "metric", ACCURACY.name),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -142,20 +144,21 @@ def _facts(trial: Trial) -> dict[str, Any]:
     return {
         **{key: spec[key] for key in [*_GROUP, *_SEEDS]},
         "noise_rate": rate,
-        "group": json.dumps(group, sort_keys=True),
-        "cell": json.dumps(group | {"noise_rate": rate}, sort_keys=True),
+        "group": _key(group),
+        "cell": _key(group | {"noise_rate": rate}),
         "method": display(spec["method"]),
         "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
         "config": config,
         "is_default": not config,
         # The recipe too: under "paper" it is the method's own, and not part of the cell.
-        "hparams": json.dumps(spec["hparams"] | ({} if shared else {"recipe": recipe}), sort_keys=True),
+        "hparams": _key(spec["hparams"] | ({} if shared else {"recipe": recipe})),
         "recipe": recipe,
         "epochs": spec["recipe"]["epochs"],
         "backbone": spec["recipe"]["backbone"],
         "id": trial.id,
         "status": done["status"],
         "failed": not trial.succeeded,
+        "at_failure": {},
         "privileges": ",".join(done.get("privileges") or ()),
         "pretrained": bool(done.get("pretraining")),
         "train_seconds": _number(seconds),
@@ -166,11 +169,19 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
         "label_hash": noise.get("label_hash") or "",
+        "reliability": done.get("reliability"),
+        "transition": noise.get("transition_matrix"),
+        "estimated_transition": done.get("estimated_transition_matrix"),
         "sweep": str(trial.folder.parents[1]),
         **about(trial),
         **{name: _number(done.get(name)) for name in _FEATURES},
         **_curves(trial),
     }
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    """Equal for equal settings."""
+    return orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _curves(trial: Trial) -> dict[str, np.ndarray]:
@@ -180,26 +191,42 @@ def _curves(trial: Trial) -> dict[str, np.ndarray]:
             f"delete its folder and run again"
         )
     keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
-    curves = {name: trial.curve(key) for name, key in (keys | {f"{key}_curve": key for key in LEARNING}).items()}
+    keys |= {f"{key}_curve": key for key in LEARNING}
+    curves = dict(zip(keys, trial.curves(list(keys.values())), strict=True))
     if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
     return curves
 
 
-def _complete(trials: Iterable[dict[str, Any]]) -> None:
-    """Give failed trials what other trials know: the number of classes, and what the method is privileged to read."""
-    trials = list(trials)
+def _complete(trials: Sequence[dict[str, Any]]) -> None:
+    """Give failed trials what other trials know: the number of classes, what the method is privileged to read, and which
+    figures it would have."""
     classes = {facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])}
     # By configuration: another one of the same method may have no privilege.
     privileges = {(facts["method"], facts["hparams"]): facts["privileges"] for facts in trials if facts["privileges"]}
     for facts in trials:
         facts["classes"] = classes.get(facts["data_hash"], np.nan)
         facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
+    if not any(facts["failed"] for facts in trials):
+        return
+    for name, at_failure in RANKED.items():
+        # What no method of the cell has is not defined there, and what no trial of the method has it never says.
+        known = [facts for facts in trials if not facts["failed"] and np.isfinite(facts[_curve_of(name)]).any()]
+        cells, methods = ({facts[key] for facts in known} for key in ("cell", "method"))
+        for facts in trials:
+            if facts["failed"] and (name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods)):
+                wrong = facts["realised_noise_rate"]
+                facts["at_failure"][name] = at_failure(facts["classes"], wrong)
+
+
+def _curve_of(name: str) -> str:
+    return "test_curve" if name == ACCURACY.name else f"{name}_curve"
 
 
 def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     if facts["failed"]:
-        choice, learnt = Choice(1 / facts["classes"], 1 / facts["classes"], None), dict.fromkeys(LEARNING, np.nan)
+        chance = facts["at_failure"][ACCURACY.name]
+        choice, learnt = Choice(chance, chance, None), {key: facts["at_failure"].get(key, np.nan) for key in LEARNING}
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
         at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
@@ -209,24 +236,25 @@ def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 
 
-def configurations(rows: pd.DataFrame) -> pd.DataFrame:
+def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     """A row per cell, method, configuration and rule.
 
     Args:
         rows: from ``load_rows``, whose order makes "the first" of equal configurations the same every time.
 
     Returns:
-        ``mean`` test accuracy over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
+        ``mean`` of the metric over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
         ``score``, number of ``seeds`` and ``failures``, mean costs, and whether the rule has ``chosen`` the configuration.
     """
     keys = ["cell", "method", "hparams", "rule"]
     about = [name for name in [*_ABOUT_CELL, *_ABOUT_CONFIGURATION] if name not in keys]
     grouped = rows.groupby(keys, sort=False)
     table = grouped[about].first(skipna=False)
-    accuracy = grouped["test_accuracy"]
-    table["mean"] = accuracy.mean().round(DECIMALS)
+    values = grouped[metric.name]
+    table["metric"] = metric.name
+    table["mean"] = values.mean().round(DECIMALS)
     table["seeds"] = grouped.size()
-    table["ci95"] = half_width(accuracy.sem(), table["seeds"])
+    table["ci95"] = half_width(values.sem(), values.count())
     table["score"] = grouped["score"].mean().round(DECIMALS)
     table["failures"] = grouped["failed"].sum()
     table["pretrained"] = grouped["pretrained"].any()
@@ -242,39 +270,45 @@ def configurations(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric = ACCURACY) -> pd.DataFrame:
     """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and difference to ``reference``.
 
     Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody. Differences are
     paired over the seeds that method and reference have in common; ``significantly_better`` means that their 95 % interval
-    lies above 0. These columns are missing where the reference is, and where fewer than two seeds are common. A wrapper's
-    ``gain`` is its paired difference to the method that it wraps.
+    lies above 0, or below where less of the metric is better. These columns are missing where the reference is, and where
+    fewer than two seeds are common. A wrapper's ``gain`` is its paired difference to the method that it wraps.
 
     Args:
         rows: from ``load_rows``.
         reference: the method to compare with; "none" for no comparison.
+        metric: what to rank by, and to compare. Epochs and configurations are selected by accuracy in any case.
 
     Raises:
-        InputError: where no record is of ``reference``, unless it is the default one.
+        InputError: where no record is of ``reference``, unless it is the default one, or none has the metric.
     """
     reference = display(reference)
     methods = set(rows["method"])
     if reference not in {*methods, REFERENCE, NO_REFERENCE}:
         raise unknown("method in these records", reference, methods)
-    table = configurations(rows)
+    if metric != ACCURACY and rows[metric.name].isna().all():
+        have = [name for name in RANKED if rows[name].notna().any()]
+        raise InputError(f"no record says {metric.name}: rank by {' or '.join(have)}")
+    table = configurations(rows, metric)
     table = table[table["chosen"]].reset_index(drop=True)
-    place = table.groupby(["cell", "rule"])["mean"].rank(method="min", ascending=False)
+    place = table.groupby(["cell", "rule"])["mean"].rank(method="min", ascending=not metric.more_is_better)
     table["rank"] = place.astype("Int64").where(table["rule"] != "oracle")  # never ranked on
     table[_COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
     table["reference"] = _of_method(table, reference, "method")
     chosen = chosen_rows(rows, table)
-    table = table.join(_differences(chosen.assign(baseline=reference)), on=["cell", "rule", "method"])
-    gains = _differences(chosen.assign(baseline=chosen["wraps"]))[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
+    table = table.join(_differences(chosen.assign(baseline=reference), metric), on=["cell", "rule", "method"])
+    gains = _differences(chosen.assign(baseline=chosen["wraps"]), metric)[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
     table = table.join(gains.set_axis(GAIN, axis=1), on=["cell", "rule", "method"])
     table["paired_seeds"] = table["paired_seeds"].astype("Int64")
     known = table["diff_ci_low"].notna()
-    table["significantly_better"] = (table["diff_ci_low"] > 0).astype("boolean").where(known)
-    table["significantly_worse"] = (table["diff_ci_high"] < 0).astype("boolean").where(known)
+    higher, lower = table["diff_ci_low"] > 0, table["diff_ci_high"] < 0
+    better, worse = (higher, lower) if metric.more_is_better else (lower, higher)
+    table["significantly_better"] = better.astype("boolean").where(known)
+    table["significantly_worse"] = worse.astype("boolean").where(known)
     return _sort(table, ["rank", "method"])
 
 
@@ -290,12 +324,13 @@ def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
     return pd.Series(values.to_numpy(), table.index)
 
 
-def _differences(rows: pd.DataFrame) -> pd.DataFrame:
+def _differences(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and method."""
     seeds = ["cell", "rule", *_SEEDS]
-    others = rows[[*seeds, "method", "test_accuracy"]].rename(columns={"method": "baseline"})
+    rows = rows[rows[metric.name].notna()]
+    others = rows[[*seeds, "method", metric.name]].rename(columns={"method": "baseline"})
     pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
-    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_of_baseline"]
+    pairs["difference"] = pairs[metric.name] - pairs[f"{metric.name}_of_baseline"]
     found = {key: group.to_numpy() for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]}
     index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
     return pd.DataFrame(paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float)
@@ -321,16 +356,27 @@ class Report:
         print_sections(console, self.sections)
 
 
-def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERENCE, plots: bool = True) -> Report:
+def write_report(
+    folders: Sequence[Path],
+    out_dir: Path,
+    reference: str = REFERENCE,
+    plots: bool = True,
+    rank_by: str = ACCURACY.name,
+) -> Report:
     """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
 
+    Args:
+        rank_by: the metric of the leaderboard, and the one that the page shows first. Plots and analysis are of accuracy.
+
     Raises:
-        InputError: where ``folders`` hold no records, or none of ``reference``.
+        InputError: where ``folders`` hold no records, none of ``reference``, or none with the metric.
     """
+    metric = ranked_by(rank_by)
     rows, searched = read_rows(folders)
     board = leaderboard(rows, reference)
+    ranked = board if metric == ACCURACY else leaderboard(rows, reference, metric)
     tried = configurations(rows)
-    found = sections(rows, board, None if reference == NO_REFERENCE else display(reference), search_summary(searched))
+    found = sections(rows, ranked, None if reference == NO_REFERENCE else display(reference), search_summary(searched), metric)
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
     chosen = chosen_rows(rows, board)
@@ -338,20 +384,22 @@ def write_report(folders: Sequence[Path], out_dir: Path, reference: str = REFERE
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
     analysis = analyse(rows, chosen, board, tried)
     contents = {
-        "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
+        "leaderboard.csv": to_csv(ranked, LEADERBOARD_COLUMNS),
         "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
-        "leaderboard.tex": to_latex(board).encode(),
+        "leaderboard.tex": to_latex(ranked, metric).encode(),
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
         **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
-        "index.html": write_page(rows, chosen, board, found),
+        "index.html": write_page(
+            rows, chosen, board, found, analysis.statistics, published_section(analysis.published), metric
+        ),
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)
     for name, kind in product(before - set(figures), FORMATS):  # of an earlier report, which shows other records
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
     drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
-    return Report(board, found, [*(out_dir / name for name in contents), *drawn])
+    return Report(ranked, found, [*(out_dir / name for name in contents), *drawn])
 
 
 def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]]) -> pd.DataFrame:

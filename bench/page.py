@@ -15,6 +15,7 @@ import orjson
 import pandas as pd
 
 from bench.errors import InputError
+from bench.metrics import ACCURACY, METRICS, Metric
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE, RULES
 from bench.statistics import ORACLE, SEEDS, half_width
@@ -25,6 +26,7 @@ ASSETS = Path(__file__).parent / "assets"
 #: Curves of a record that the page shows: name -> label.
 CURVES = {
     "test_accuracy": "Test accuracy",
+    "worst_class_accuracy": "Accuracy on the worst class",
     "noisy_val_accuracy": "Noisy validation accuracy",
     "memorised_clean": "Correct labels memorised",
     "memorised_wrong": "Wrong labels memorised",
@@ -33,34 +35,34 @@ CURVES = {
     "label_correction_accuracy": "Labels right after correction",
     "calibration_error": "Calibration error",
 }
-#: What one can rank by: name -> label, and whether more is better. All but the cost are taken where the rule takes accuracy.
-METRICS = {
-    "test_accuracy": ("Test accuracy (%)", True),
-    "detection_auc": ("Wrong labels found, AUC (%)", True),
-    "label_correction_accuracy": ("Labels right after correction (%)", True),
-    "memorised_wrong": ("Wrong labels memorised (%)", False),
-    "recovered_wrong": ("Wrong labels seen through (%)", True),
-    "calibration_error": ("Calibration error (points)", False),
-    "cost_seconds": ("Cost (s)", False),
-}
-
 _STEPS = 10_000
 _MISSING = 65_535
 
 
-def write_page(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, found: Sequence[Section]) -> bytes:
+def write_page(
+    rows: pd.DataFrame,
+    chosen: pd.DataFrame,
+    board: pd.DataFrame,
+    found: Sequence[Section],
+    statistics: pd.DataFrame,
+    published: Section | None = None,
+    metric: Metric = ACCURACY,
+) -> bytes:
     """The page.
 
     Args:
         rows: from ``leaderboard.load_rows``, with curves; ``chosen`` the part that ``leaderboard.chosen_rows`` gives.
-        board: from ``leaderboard.leaderboard``, and ``found`` its sections.
+        board: from ``leaderboard.leaderboard``, by accuracy, and ``found`` its sections.
+        statistics: from ``statistics.cell_statistics``.
+        published: from ``analysis.published_section``.
+        metric: what the page shows first.
     """
     trials = rows[rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
     kept = {name: label for name, label in CURVES.items() if any(np.isfinite(curve).any() for curve in trials[_column(name)])}
     groups, rates = _groups(board, found)
     methods = _Numbers(board["method"])
     configs, sweeps = _Numbers(trials["hparams"]), _Numbers(trials["sweep"])
-    ranked = _rows(chosen, board, rates, methods, configs)
+    ranked = _rows(chosen, board, rates, methods, configs, _tiers(statistics))
     data: dict[str, Any] = {
         "rules": [{"name": rule, "ranks": rule != ORACLE} for rule in RULES],
         "reference": REFERENCE,
@@ -72,10 +74,18 @@ def write_page(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, fo
         "trials": _trials(rows, trials, rates, methods, configs) | {"sweep": [sweeps[folder] for folder in trials["sweep"]]},
         "sweeps": [{"name": Path(folder).resolve().name} | _origin(Path(folder)) for folder in sweeps.values],
     }
+    if published:
+        tables = [
+            {"columns": own.columns, "rows": [[entry.text for entry in row] for row in own.rows]} for own in published.tables
+        ]
+        data["published"] = {"title": published.title, "tables": tables, "notes": published.notes}
     shown = {name for row in ranked for name in row["values"]}
     data["metrics"] = [
-        {"name": name, "label": label, "more": more} for name, (label, more) in METRICS.items() if name in shown
+        {"name": name, "label": own.label, "more": own.more_is_better, "failed": own.at_failure is not None}
+        for name, own in METRICS.items()
+        if name in shown
     ]
+    data["metric"] = metric.name
     packed = [f'<script type="text/plain" id="curve-{name}">{pack(trials[_column(name)])}</script>' for name in kept]
     parts = {
         "uplot.css": _asset("uPlot.min.css"),
@@ -148,7 +158,12 @@ def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[st
 
 
 def _rows(
-    chosen: pd.DataFrame, board: pd.DataFrame, cells: Mapping[str, tuple[int, int]], methods: _Numbers, configs: _Numbers
+    chosen: pd.DataFrame,
+    board: pd.DataFrame,
+    cells: Mapping[str, tuple[int, int]],
+    methods: _Numbers,
+    configs: _Numbers,
+    tiers: Mapping[Any, int],
 ) -> list[dict[str, Any]]:
     values = _values(chosen)
     rows = []
@@ -166,6 +181,7 @@ def _rows(
                 "seeds": row["seeds"],
                 "failures": row["failures"],
                 "privileges": row["privileges"].replace(",", ", "),
+                "tier": tiers.get((row["cell"], row["rule"], row["method"])),
                 "mark": "" if row["rule"] == ORACLE else mark(row),
                 "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
                 "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **own},
@@ -174,10 +190,16 @@ def _rows(
     return rows
 
 
+def _tiers(statistics: pd.DataFrame) -> dict[Any, int]:
+    """Tier by cell, rule and method, where there are several."""
+    several = statistics[statistics.groupby(["cell", "rule"])["tier"].transform("max") > 1]
+    return dict(zip(zip(several["cell"], several["rule"], several["method"], strict=True), several["tier"], strict=True))
+
+
 def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:
-    """Mean and half-width of each metric but accuracy, over the trials that did not fail, by cell, rule and method."""
-    others = [name for name in METRICS if name != "test_accuracy"]
-    grouped = chosen[~chosen["failed"]].groupby(["cell", "rule", "method"])[others]
+    """Mean and half-width of each metric but accuracy, over the trials that have it, by cell, rule and method."""
+    others = [name for name in METRICS if name != ACCURACY.name]
+    grouped = chosen.groupby(["cell", "rule", "method"])[others]
     mean, spread, count = grouped.mean(), grouped.sem(), grouped.count()
     found: dict[Any, dict[str, list[float | None]]] = {}
     for name in mean.columns:

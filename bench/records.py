@@ -13,7 +13,7 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -136,36 +136,51 @@ class Trial:
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
         """One dictionary an epoch."""
-        return list(read_epochs(self.folder / "epochs.jsonl"))
+        return read_epochs(self.folder / "epochs.jsonl")
 
     def curve(self, key: str) -> np.ndarray:
         """One figure over epochs, (E,) float; NaN where it is undefined."""
-        return np.array([epoch.get(key) for epoch in self.epochs], dtype=float)
+        return self.curves([key])[0]
+
+    def curves(self, keys: Sequence[str]) -> np.ndarray:
+        """Several at once, (len(keys), E)."""
+        table = [list(map(epoch.get, keys)) for epoch in self.epochs]
+        return np.array(table, dtype=float).reshape(-1, len(keys)).T.copy()
 
     def samples(self) -> dict[str, np.ndarray]:
         """Final per-sample results."""
-        with np.load(self.folder / "samples.npz", allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        return read_samples(self.folder)
 
 
-def read_epochs(path: Path) -> Iterator[dict[str, Any]]:
+def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Final per-sample results of a trial's folder: all of them, or these; nothing where one of these is missing."""
+    if names and not (folder / "samples.npz").exists():
+        return {}
+    with np.load(folder / "samples.npz", allow_pickle=False) as archive:
+        if not set(names) <= set(archive.files):
+            return {}
+        return {key: archive[key] for key in names or archive.files}
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
     """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
-    if not path.exists():
-        return
-    content = path.read_bytes().rstrip()
+    try:
+        content = path.read_bytes().rstrip()
+    except FileNotFoundError:
+        return []
     with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
-        epochs = orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
+        epochs: list[dict[str, Any]] = orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
         if len(epochs) == content.count(b"\n") + 1:
-            yield from epochs
-            return
-    lines = content.splitlines()
+            return epochs
+    epochs, lines = [], content.splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
+            epochs.append(json.loads(line))
         except ValueError:
             if number < len(lines):
                 raise InputError(f"line {number} of {str(path)!r} is damaged: delete its folder and run again") from None
             warnings.warn(f"dropped a torn last line of {path}", stacklevel=2)
+    return epochs
 
 
 def _read_json(path: Path) -> Any:

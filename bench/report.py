@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from bench.commands import Once, execute, writable
+from bench.metrics import RANKED
 from bench.registry import REFERENCE
 
 
@@ -24,8 +25,17 @@ from bench.registry import REFERENCE
 @click.option(
     "--compare", type=click.Path(path_type=Path), metavar="DIR", help="Compare with this sweep instead: compare.md, .csv."
 )
+@click.option(
+    "--rank-by",
+    default="test_accuracy",
+    show_default=True,
+    metavar="NAME",
+    help=f"What the leaderboard ranks by: {', '.join(RANKED)}.",
+)
 @click.option("--no-plots", is_flag=True, help="Leave out plots/, which take most of the time.")
-def report(folders: tuple[Path, ...], out: Path | None, reference: str, compare: Path | None, no_plots: bool) -> None:
+def report(
+    folders: tuple[Path, ...], out: Path | None, reference: str, compare: Path | None, rank_by: str, no_plots: bool
+) -> None:
     """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which count as one.
 
     leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md what it rests on.
@@ -43,7 +53,7 @@ def report(folders: tuple[Path, ...], out: Path | None, reference: str, compare:
         print_sections(console, found)
         click.echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    write_report(folders, out, reference, not no_plots).print(console)
+    write_report(folders, out, reference, not no_plots, rank_by).print(console)
     click.echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
 
 

@@ -1,5 +1,6 @@
 """Leaderboards for people: the same tables as Markdown and in a terminal."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,12 +14,13 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.metrics import ACCURACY, METRICS, RANKED, Metric
 from bench.noise import takes_rate
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE, RULES
 
 BETTER, WORSE = "*", "†"
-HEADLINE = "Test accuracy (%), epoch and configuration selected by noisy validation accuracy"
+SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
     "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs) and "
     "oracle (test accuracy: not for ranking)"
@@ -35,7 +37,7 @@ class Entry:
     """What stands in one place of a table."""
 
     text: str
-    best: bool = False
+    place: int = 0  # 1 is the best of its column, 2 the second
     mark: str = ""
 
 
@@ -59,13 +61,17 @@ class Section:
 
 
 def sections(
-    rows: pd.DataFrame, board: pd.DataFrame, reference: str | None, searches: pd.DataFrame | None = None
+    rows: pd.DataFrame,
+    board: pd.DataFrame,
+    reference: str | None,
+    searches: pd.DataFrame | None = None,
+    metric: Metric = ACCURACY,
 ) -> list[Section]:
     """One section for each group of the leaderboard, in its order.
 
     Args:
         rows: from ``load_rows``.
-        board: from ``leaderboard``, with the same ``reference``; None for no comparison.
+        board: from ``leaderboard``, with the same ``reference`` and ``metric``; None for no comparison.
         searches: from ``tracks.search_summary``.
     """
     groups = [(str(name), group) for name, group in board.groupby("group", sort=False)]
@@ -76,7 +82,10 @@ def sections(
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
         crowd = set(ranked.loc[ranked["track"].isin(["transfer", "misspecified"]), "method"])
-        tables = [_main_table(ranked, order), _rules_table(group, [method for method in order if method not in crowd])]
+        plain = [method for method in order if method not in crowd]
+        tables = [_main_table(ranked, order, metric), _rules_table(group, plain)]
+        if len((beside := _beside_table(ranked, plain)).columns) > 2:
+            tables.append(beside)
         if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
             tables.append(_gain_table(group, order))
         if (group["configurations"] > 1).any() or group["config"].any():
@@ -86,7 +95,7 @@ def sections(
         first = group.iloc[0]
         if heads.count((group_title(group), setup)) > 1:  # they differ in what the line does not say
             setup += f", {first['recipe']}"
-        notes = _notes(rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)], ranked, reference)
+        notes = _notes(rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)], ranked, reference, metric)
         found.append(Section(group_title(group), setup, tables, notes))
     return found
 
@@ -130,11 +139,18 @@ def rate_title(rate: float) -> str:
     return "as found" if rate < 0 else f"{100 * rate:.3g} %"
 
 
-def _accuracy(row: pd.Series | None, best: bool = False, mark: str = "") -> Entry:
+def _figure(row: pd.Series | None, place: int = 0, mark: str = "") -> Entry:
     if row is None or pd.isna(row["mean"]):
         return Entry(NONE)
     interval = "" if pd.isna(row["ci95"]) else f" ± {100 * row['ci95']:.1f}"
-    return Entry(f"{100 * row['mean']:.1f}{interval}", best, mark)
+    return Entry(f"{100 * row['mean']:.1f}{interval}", place, mark)
+
+
+def places(values: pd.Series, metric: Metric) -> list[int]:
+    """1 for the best of these fractions, 2 for the second, else 0. What prints alike is a tie: all of it best, or second."""
+    printed = [None if pd.isna(value) else round(100 * value, 1) for value in values]
+    order = sorted({value for value in printed if value is not None}, reverse=metric.more_is_better)
+    return [1 + order.index(value) if value in order[:2] else 0 for value in printed]
 
 
 def mark(row: Mapping[str, Any]) -> str:
@@ -148,8 +164,11 @@ def _by_rate(table: pd.DataFrame) -> dict[tuple[str, str, float], pd.Series]:
     return {(row["rule"], row["method"], row["noise_rate"]): row for _, row in table.iterrows()}
 
 
-def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
+def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric) -> Table:
     rates, found = _rates(ranked), _by_rate(ranked)
+    place = pd.Series(0, ranked.index)
+    for _, cell in ranked.groupby("noise_rate"):
+        place[cell.index] = places(cell["mean"], metric)
     failures = ranked["failures"].sum() > 0
     relative = ranked[f"cost_vs_{REFERENCE}"].notna().any()
     cost_column = f"cost_vs_{REFERENCE}" if relative else "cost_seconds"
@@ -163,7 +182,7 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
         entries = [Entry(method)]
         for rate in rates:
             row = found.get((DEFAULT_RULE, method, rate))
-            entries.append(Entry(NONE) if row is None else _accuracy(row, row["rank"] == 1, mark(row)))
+            entries.append(Entry(NONE) if row is None else _figure(row, place[row.name], mark(row)))
         rank, cost = own["rank"].mean(), own[cost_column].mean()
         entries.append(Entry(NONE if pd.isna(rank) else f"{rank:.1f}"))
         entries.append(Entry(NONE if pd.isna(cost) else f"{cost:.1f}"))
@@ -171,7 +190,25 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
         if failures:
             entries.append(Entry(f"{own['failures'].sum()}/{own['seeds'].sum()}"))
         lines.append(entries)
-    return Table(HEADLINE, columns, lines)
+    return Table(f"{metric.label}, {SELECTED}", columns, lines)
+
+
+def _beside_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
+    """All that one can rank by, averaged over noise rates; nothing of a method that lacks a rate at which others have it."""
+    columns, heads = [], ["Method"]
+    for name in RANKED:
+        by_method = ranked.pivot(index="method", columns="noise_rate", values=name).dropna(axis=1, how="all")
+        if by_method.size:
+            means = by_method.mean(axis=1, skipna=False).reindex(order)
+            heads.append(METRICS[name].label)
+            columns.append([_percent(mean, place) for mean, place in zip(means, places(means, METRICS[name]), strict=True)])
+    lines = [[Entry(method), *entries] for method, *entries in zip(order, *columns, strict=True)]
+    over = ": means over noise rates" if ranked["noise_rate"].nunique() > 1 else ""
+    return Table(f"Beside accuracy, at the same epochs{over}", heads, lines)
+
+
+def _percent(value: float, place: int) -> Entry:
+    return Entry(NONE if pd.isna(value) else f"{100 * value:.1f}", place)
 
 
 def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
@@ -180,7 +217,7 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     def entry(method: str, rule: str, rate: float) -> Entry:
         row = found.get((rule, method, rate))
         # What the oracle finds is no evidence, so it gets no mark.
-        return _accuracy(row, mark="" if row is None or rule == "oracle" else mark(row))
+        return _figure(row, mark="" if row is None or rule == "oracle" else mark(row))
 
     lines = [
         [Entry(method), Entry(RULE_LABELS[rule]), *(entry(method, rule, rate) for rate in rates)]
@@ -237,29 +274,32 @@ def _search_table(searches: pd.DataFrame) -> Table:
     return Table(caption, columns, lines)
 
 
-def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None) -> list[str]:
+def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
     """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part of the leaderboard."""
     return [
-        *_seed_notes(ranked, reference),
+        *_seed_notes(ranked, reference, metric),
         *_track_notes(ranked),
         *_cost_notes(trials, ranked),
         *_validation_notes(ranked),
         *_pretraining_notes(ranked),
         *_failure_notes(trials),
+        *_beside_notes(ranked),
     ]
 
 
-def _seed_notes(ranked: pd.DataFrame, reference: str | None) -> list[str]:
+def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
     low, high = ranked["seeds"].min(), ranked["seeds"].max()
-    notes = ["One seed: no intervals and no marks; the best of a column is bold."]
+    best = "the best of a column is bold, the second underlined, and what prints alike is a tie."
+    notes = [f"One seed: no intervals and no marks; {best}"]
     if high > 1:
         seeds = f"{high}" if low == high else f"{low} to {high}"
-        notes = [f"Mean ± half-width of its 95 % t interval over {seeds} seeds; the best of a column is bold."]
+        notes = [f"Mean ± half-width of its 95 % t interval over {seeds} seeds; {best}"]
     absent = [rate_title(rate) for rate, cell in ranked.groupby("noise_rate") if reference not in set(cell["method"])]
     if high > 1 and reference:
         notes.append(
-            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over common seeds, lies above 0; "
-            f"{WORSE} worse: below 0. Marks are not corrected for the number of comparisons."
+            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over common seeds, lies "
+            f"{'above' if metric.more_is_better else 'below'} 0; {WORSE} worse: "
+            f"{'below' if metric.more_is_better else 'above'} 0. Marks are not corrected for the number of comparisons."
         )
         if absent:
             notes.append(f"{reference} has no trials at {', '.join(absent)}: no marks there.")
@@ -354,6 +394,21 @@ def _failure_notes(trials: pd.DataFrame) -> list[str]:
     return [f"Failures: {len(failed)} of {len(trials)} trials ({kinds}), all configurations together; they count {chance}."]
 
 
+def _beside_notes(ranked: pd.DataFrame) -> list[str]:
+    notes = []
+    if ranked["label_correction_accuracy"].notna().any():
+        notes.append(
+            "Labels right after correction: share of training samples whose corrected target is highest at the true class; "
+            f"{100 * (1 - ranked['realised_noise_rate'].mean()):.1f} % are right to begin with."
+        )
+    if ranked["failures"].any() and ranked[list(RANKED)[1:]].notna().any(axis=None):
+        notes.append(
+            "Beside accuracy a failed trial counts as a guess of one class that is always sure: 0 on the worst class, no "
+            "wrong label found (AUC 50 %), none corrected."
+        )
+    return notes
+
+
 def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
     """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing."""
     if "name" in table:  # of a method whose rows are of several tracks
@@ -392,7 +447,7 @@ def _markdown_table(table: Table) -> list[str]:
 
 def _markdown_entry(entry: Entry) -> str:
     text = _escaped(entry.text)
-    return (f"**{text}**" if entry.best else text) + _escaped(entry.mark)
+    return {0: text, 1: f"**{text}**", 2: f"<u>{text}</u>"}[entry.place] + _escaped(entry.mark)
 
 
 def _escaped(text: str) -> str:
@@ -425,15 +480,22 @@ def _print_whole(console: Console, table: Table) -> None:
         console.width = width
 
 
+_STYLES = {0: "", 1: "bold", 2: "underline"}
+
+
 def _drawn(table: Table) -> RichTable:
     drawn = RichTable(box=SIMPLE_HEAD)
     for column in table.columns:
         drawn.add_column(escape(column), no_wrap=True)
     for row in table.rows:
-        drawn.add_row(*(Text(entry.text, style="bold" if entry.best else "").append(entry.mark) for entry in row))
+        drawn.add_row(*(Text(entry.text, style=_STYLES[entry.place]).append(entry.mark) for entry in row))
     return drawn
 
 
 def _narrow(table: Table, number: int) -> bool:
     """Whether the column holds figures, which are set to the right."""
-    return all(len(row[number].text) <= len("100.0 ± 100.0") for row in table.rows) and table.columns[number].endswith("%")
+    texts = {row[number].text for row in table.rows} - {NONE}
+    return bool(texts) and all(map(_FIGURE.fullmatch, texts))
+
+
+_FIGURE = re.compile(r"(\d+: )?(best|[-+−]?\d[\d./]*( ± [\d.]+)?)")

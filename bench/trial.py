@@ -513,7 +513,7 @@ class Run:
 
     @torch.inference_mode()
     def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
-        """The first network's features (len(positions), D)."""
+        """Features (len(positions), D) of the first network that predicts."""
         self.method.eval()
         net = self.method.predictors()[0]
         with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):

@@ -18,6 +18,7 @@ from scipy import stats
 
 from bench.errors import InputError
 from bench.leaderboard import configurations, leaderboard, load_rows, write_report
+from bench.metrics import ranked_by
 from bench.statistics import paired_difference
 from bench.tables import Section, print_sections, sections, selection_error, to_markdown
 
@@ -165,7 +166,15 @@ def test_ties_share_the_better_rank(tmp_path):
     ranks = board_of(tmp_path)["rank"].to_dict()
     assert ranks == {"elr": 1, "softmix": 1, "gce": 3, "ce": 4}
     text = page(tmp_path)
-    assert text.split("The same by other rules")[0].count("**70.0 ± 0.0**") == 2
+    head = text.split("The same by other rules")[0]
+    assert head.count("**70.0 ± 0.0**") == 2 and head.count("<u>60.0 ± 0.0</u>") == 1
+
+
+def test_what_prints_alike_is_a_tie_for_the_second_place_too(tmp_path):
+    for method, accuracy in (("ce", 0.7), ("softmix", 0.60001), ("elr", 0.6), ("gce", 0.5)):
+        write_trial(tmp_path, method, test=[accuracy])
+    text = page(tmp_path).split("The same by other rules")[0]
+    assert text.count("**70.0**") == 1 and text.count("<u>60.0</u>") == 2 and "| 50.0 |" in text
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout", "diverged"])
@@ -375,7 +384,7 @@ def test_table_marks_bold_and_headline(tmp_path):
     text = page(tmp_path)
     assert "epoch and configuration selected by noisy validation accuracy" in text
     assert "| softmix | **54.0 ± 77.0**\\* | 1.0 | 1.0 | – |" in text
-    assert "| ce | 50.0 ± 74.5 | 2.0 | 1.0 | – |" in text
+    assert "| ce | <u>50.0 ± 74.5</u> | 2.0 | 1.0 | – |" in text
     assert "oracle (test accuracy: not for ranking)" in text
     assert "54.0 ± 77.0*" in printed(tmp_path)
     assert "over 3 seeds" in printed(tmp_path)
@@ -575,10 +584,64 @@ def test_learning_is_of_the_epoch_that_the_rule_selects(tmp_path):
         write_trial(tmp_path, "softmix", test=[0.1, 0.9, 0.2], seed=seed, epochs=curves, done=separation)
     write_trial(tmp_path, "softmix", test=[0.1] * 3, seed=2, status="failed")
     board = leaderboard(load_rows([tmp_path])).set_index("rule")
-    assert board.loc["noisy-val", "label_correction_accuracy"] == pytest.approx(0.85)
-    assert board.loc["last", "detection_auc"] == pytest.approx(0.75)
+    # The failed trial leaves its labels as they are, half of them right, and finds no wrong ones.
+    assert board.loc["noisy-val", "label_correction_accuracy"] == pytest.approx((0.8 + 0.9 + 0.5) / 3)
+    assert board.loc["last", "detection_auc"] == pytest.approx((0.7 + 0.8 + 0.5) / 3)
     assert board["feature_silhouette"].tolist() == pytest.approx([0.25] * 3)
     assert board["memorised_wrong"].isna().all()
+
+
+def write_calibrated(sweep: Path) -> None:
+    """elr is the more accurate and the worse calibrated; gce has clean probabilities, and a failure."""
+    for seed in (0, 1):
+        write_trial(sweep, "ce", test=[0.5], seed=seed, epochs={"calibration_error": [0.2 + seed / 50]})
+        write_trial(sweep, "elr", test=[0.7], seed=seed, epochs={"calibration_error": [0.4 + seed / 40]})
+        found = {"calibration_error": [0.1 + seed / 100], "detection_auc": [0.9]}
+        write_trial(sweep, "gce", test=[0.6], seed=seed, epochs=found, status="failed" if seed else "finished")
+
+
+def test_ranking_by_what_less_is_better_of(tmp_path):
+    write_calibrated(tmp_path)
+    rows = load_rows([tmp_path])
+    board = leaderboard(rows, metric=ranked_by("calibration_error"))
+    own = board[board["rule"] == "noisy-val"].set_index("method")
+    assert own["mean"].to_dict() == pytest.approx({"ce": 0.21, "elr": 0.4125, "gce": (0.1 + 0.9) / 2})
+    assert own["rank"].to_dict() == {"ce": 1, "elr": 2, "gce": 3}
+    assert own.loc["elr", "significantly_worse"] and not own.loc["elr", "significantly_better"]
+    assert set(own["metric"]) == {"calibration_error"} and own.loc["elr", "test_accuracy"] == pytest.approx(0.7)
+    text = to_markdown(sections(rows, board, "ce", metric=ranked_by("calibration_error")), [])
+    assert "**Calibration error (points), epoch and configuration selected by noisy validation accuracy**" in text
+    head = text.split("The same by other rules")[0]
+    assert "**21.0 ± 12.7**" in head and "<u>41.2 ± 15.9</u>†" in head
+
+
+def test_beside_accuracy_stands_what_the_records_say(tmp_path):
+    write_calibrated(tmp_path)
+    text = page(tmp_path)
+    [head] = [line for line in text.splitlines() if line.startswith("| Method | Test accuracy")]
+    assert head == "| Method | Test accuracy (%) | Calibration error (points) | Wrong labels found (AUC, %) |"
+    lines = text.splitlines()[text.splitlines().index(head) + 2 :][:3]
+    assert lines == [
+        "| elr | **70.0** | <u>41.2</u> | – |",
+        "| ce | <u>50.0</u> | **21.0** | – |",
+        "| gce | 35.0 | 50.0 | **70.0** |",  # of 0.9 and, failed, 0.5
+    ]
+    write_trial(tmp_path / "bare", "ce")
+    assert "Beside accuracy" not in page(tmp_path / "bare")
+
+
+def test_a_report_ranks_by_what_one_asks_for(tmp_path):
+    write_calibrated(tmp_path)
+    write_report([tmp_path], tmp_path / "out", plots=False, rank_by="detection_auc")
+    table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
+    first = table[table["rule"] == "noisy-val"]
+    assert first["method"].tolist()[0] == "gce" and first["rank"].notna().tolist() == [True, False, False]
+    assert r"\caption{Wrong labels found (AUC, \%)" in (tmp_path / "out" / "leaderboard.tex").read_text()
+    assert '"metric":"detection_auc"' in (tmp_path / "out" / "index.html").read_text()
+    with pytest.raises(InputError, match="did you mean detection_auc"):
+        write_report([tmp_path], tmp_path / "out", rank_by="detection-auc")
+    with pytest.raises(InputError, match="no record says worst_class_accuracy: rank by test_accuracy or calibration_error"):
+        write_report([tmp_path], tmp_path / "out", rank_by="worst_class_accuracy")
 
 
 def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
-from bench.leaderboard import chosen_rows, leaderboard, load_rows
+from bench.analysis import analyse, published_section
+from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
+from bench.metrics import ranked_by
 from bench.page import ASSETS, embedded, pack, write_page
 from bench.tables import sections
 
@@ -47,10 +49,15 @@ def write_sweep(sweep: Path) -> Path:
     return sweep
 
 
-def page_of(sweep: Path) -> str:
+def page_of(sweep: Path, track: dict[str, str] | None = None, **metric) -> str:
+    """The page of a sweep; ``track`` by method."""
     rows = load_rows([sweep])
     board = leaderboard(rows)
-    return write_page(rows, chosen_rows(rows, board), board, sections(rows, board, "ce")).decode()
+    found = sections(rows, board, "ce")
+    analysis = analyse(rows, chosen_rows(rows, board), board, configurations(rows))
+    board["track"] = [(track or {}).get(method, "") for method in board["method"]]
+    published = published_section(analysis.published)
+    return write_page(rows, chosen_rows(rows, board), board, found, analysis.statistics, published, **metric).decode()
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,33 @@ def test_the_page_holds_what_the_leaderboard_holds(page):
     assert data["sweeps"] == [
         {"name": page.parent.name, "git_commit": "abc123", "machine": {"system": "Linux"}, "versions": {"python": "3.11"}}
     ]
+
+
+def write_tiers(sweep: Path) -> Path:
+    """On CIFAR-10, where numbers are published: the seeds tell gce from the others, and these from each other not."""
+    for method, accuracy in {"ce": 0.5, "divide_mix": 0.502, "gce": 0.8}.items():
+        for seed, shift in enumerate((0.0, 0.01, 0.013)):
+            shift *= 1 if method == "ce" else -1
+            figures = {"worst_class_accuracy": [0.3 if method == "ce" else 0.1]}
+            spec = {"dataset": "cifar10", "noise_kind": "symmetric-inclusive"}
+            write_trial(sweep, method, test=[accuracy + shift], seed=seed, rate=0.5, spec=spec, epochs=figures)
+    return sweep
+
+
+def test_the_page_holds_tiers_and_published_numbers(tmp_path):
+    (tmp_path / "index.html").write_text(page_of(write_tiers(tmp_path), metric=ranked_by("worst_class_accuracy")))
+    data = data_of(tmp_path / "index.html")
+    tiers = {(row["rule"], data["methods"][row["method"]]): row["tier"] for row in data["rows"]}
+    assert [tiers["noisy-val", method] for method in ("gce", "divide_mix", "ce")] == [1, 2, 2]
+    assert tiers["oracle", "gce"] is None, "which ranks nobody"
+    assert data["metric"] == "worst_class_accuracy" and {own["name"] for own in data["metrics"]} >= {data["metric"]}
+    [table] = data["published"]["tables"]
+    assert table["columns"][4:6] == ["Published", "Ours"] and {row[2] for row in table["rows"]} >= {"ce", "divide_mix"}
+    assert any("no records on clothing1m" in note for note in data["published"]["notes"])
+
+
+def test_no_tiers_where_there_is_one(page):
+    assert {row["tier"] for row in data_of(page)["rows"] if row["rule"] == "oracle"} == {None}
 
 
 def test_the_page_asks_for_nothing(page):
@@ -187,12 +221,32 @@ def test_switching_rule_noise_and_metric(tab):
 
 
 @pytest.mark.browser
+def test_tiers_metrics_and_published_numbers(browser, tmp_path):
+    (tmp_path / "index.html").write_text(page_of(write_tiers(tmp_path)))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.locator("#board tbody .tier").all_inner_texts() == ["①", "②", "②"]
+    assert "tiers" in tab.inner_text("#legend")
+    tab.select_option("#metric", "worst_class_accuracy")
+    assert methods(tab)[0] == "ce" and column(tab, 2)[0] == "30.0" and not tab.locator("#board .tier").count()
+    assert tab.inner_text("#published-title") == "Against what was published"
+    lines = tab.locator("#published tbody tr")
+    before = lines.count()
+    assert before > 1 and "cifar10" in lines.first.inner_text()
+    tab.locator("#published thead th", has_text="Ours").click()
+    tab.wait_for_selector("#published th[aria-sort]:has-text('Ours')")
+    ours = [float(text) for text in tab.locator("#published tbody td:nth-child(6)").all_inner_texts()]
+    assert ours == sorted(ours) or ours == sorted(ours, reverse=True)
+    assert not tab.is_visible("#published-notes li")
+    tab.locator("#published-notes summary").click()
+    assert tab.is_visible("#published-notes li")
+    tab.close()
+
+
+@pytest.mark.browser
 def test_switching_track(browser, tmp_path):
-    rows = load_rows([write_sweep(tmp_path)])
-    board = leaderboard(rows)
-    found = sections(rows, board, "ce")
-    board["track"] = ["tuned" if method == "elr" else "" for method in board["method"]]
-    (tmp_path / "index.html").write_bytes(write_page(rows, chosen_rows(rows, board), board, found))
+    (tmp_path / "index.html").write_text(page_of(write_sweep(tmp_path), {"elr": "tuned"}))
     tab = browser.new_page()
     tab.goto((tmp_path / "index.html").as_uri())
     tab.wait_for_selector("html[data-ready]")

@@ -11,7 +11,10 @@ import pytest
 from fabricate import write_trial
 
 from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
-from bench.plots import COLUMN, PAGE, figures, looks, render, swept, write_plots
+from bench.plots import figures, write_plots
+from bench.plots.final import pooled
+from bench.plots.settings import swept
+from bench.plots.style import COLUMN, CROWD, OWN, PAGE, looks, render
 
 MANY = ["ce", "rmd+ce", "softmix", "elr", "gce", "mixup", "co_teaching", "divide_mix", "rmd+co_teaching", "rmd+divide_mix"]
 
@@ -57,7 +60,89 @@ def test_one_noise_rate_gives_a_row_a_method(tmp_path):
     made = figures(*tables(write_sweep(tmp_path, rates=(0.5,))))
     [axes] = only(made, "-accuracy").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["ce", "softmix"]
-    assert axes.get_xlabel() == "Test accuracy (%) at 50 % symmetric noise"
+    assert axes.get_xlabel() == "Test accuracy (%)" and axes.get_title() == "50 % symmetric noise"
+
+
+CROWDED = [*MANY, *(f"method_{letter}" for letter in "abcdefghijklmno")]
+
+
+def test_of_many_methods_the_best_and_the_reference_stand_out(tmp_path):
+    made = figures(*tables(write_sweep(tmp_path, CROWDED, epochs=4)))
+    best = {*CROWDED[-OWN:], "ce"}  # the later, the better
+    for ending in ("-curves", "-cost"):
+        entries = [text.get_text() for text in only(made, ending).legends[0].get_texts()]
+        assert set(entries) == {*best, f"{len(CROWDED) - len(best)} others"}
+    panels = only(made, "-accuracy").axes
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == [name.replace("rmd+ce", "rmd") for name in CROWDED]
+    assert all(len(axes.containers) == len(CROWDED) for axes in panels)
+    assert len({looks(CROWDED, CROWDED[::-1])[method].color for method in best}) == len(best)
+    assert len(looks(CROWDED[:CROWD])) == len({look.marker for look in looks(CROWDED[:CROWD]).values()})
+
+
+def write_final(sweep: Path, method: str, seed: int, **done) -> Path:
+    count, confidence, accuracy = [0, 30, 5], [None, 0.4, 0.9], [None, 0.6, 0.2 + 0.2 * seed]
+    reliability = {"count": count, "confidence": confidence, "accuracy": accuracy}
+    return write_trial(sweep, method, test=[0.5], seed=seed, rate=0.3, done={"reliability": reliability, **done})
+
+
+def test_reliability_is_that_of_all_seeds_together(tmp_path):
+    for seed in (0, 1):
+        write_final(tmp_path, "ce", seed)
+    write_trial(tmp_path, "elr", test=[0.5], rate=0.3)  # an older record
+    [axes] = only(figures(*tables(tmp_path)), "-reliability").axes
+    diagonal, ce = axes.lines
+    assert ce.get_xydata().tolist() == [[40, 60], [90, 30]] and diagonal.get_xydata().tolist() == [[0, 0], [100, 100]]
+    count, confidence, accuracy = pooled(
+        [
+            {"count": [1, 0], "confidence": [0.5, None], "accuracy": [1, None]},
+            {"count": [3, 0], "confidence": [0.9, None], "accuracy": [0, None]},
+        ]
+    )
+    assert (count[0], confidence[0], accuracy[0]) == (4, pytest.approx(0.8), 0.25) and np.isnan(accuracy[1])
+
+
+def test_bins_of_few_images_are_left_out(tmp_path):
+    write_final(tmp_path, "ce", 0)
+    [axes] = only(figures(*tables(tmp_path)), "-reliability").axes
+    assert axes.lines[1].get_xydata().tolist() == [[40, 60]]
+
+
+def test_transition_matrices_beside_the_realised_one(tmp_path):
+    true = [[0.7, 0.3], [0.1, 0.9]]
+    for seed in (0, 1):
+        noise = {"nominal_rate": 0.3, "realised_rate": 0.3, "transition_matrix": true}
+        estimate = [[0.5 + 0.2 * seed, 0.5 - 0.2 * seed], [0.1, 0.9]]
+        write_final(tmp_path, "forward", seed, noise=noise, estimated_transition_matrix=estimate)
+        write_final(tmp_path, "ce", seed, noise=noise)
+    figure = only(figures(*tables(tmp_path)), "-transitions")
+    realised, estimated = [axes for axes in figure.axes if axes.images][:2]
+    np.testing.assert_allclose(realised.images[0].get_array(), true)
+    np.testing.assert_allclose(estimated.images[0].get_array(), [[0.6, 0.4], [0.1, 0.9]])
+    assert realised.get_title() == "realised\n30 %" and estimated.get_title() == "forward\nerror 0.10"  # (0.4 + 0) / 2 / 2
+
+
+def test_an_embedding_shows_true_and_noisy_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.arange(40) % 2
+    for method in ("ce", "elr"):
+        folder = write_final(tmp_path, method, 0)
+        if method == "elr":
+            continue  # whose features nobody kept
+        noisy = np.zeros(100, int)
+        noisy[50:90] = np.where(np.arange(40) < 8, 1 - truth, truth)
+        features = rng.normal(size=(40, 5)) + 50 * truth[:, None]
+        positions = np.arange(50, 90)
+        np.savez(
+            folder / "samples.npz", features=features, feature_positions=positions, feature_truth=truth, noisy_labels=noisy
+        )
+    made = figures(*tables(tmp_path))
+    above, below = only(made, "-embedding-30").axes
+    assert above.get_title() == "ce" and [text.get_text() for text in above.texts] == ["0", "1"]
+    crosses = [sum(len(group.get_offsets()) for group in axes.collections[1::2]) for axes in (above, below)]
+    assert crosses == [0, 8], "wrong labels"
+    left, right = (np.concatenate([group.get_offsets() for group in above.collections[place : place + 2]]) for place in (0, 2))
+    spread = max(np.ptp(left, axis=0).max(), np.ptp(right, axis=0).max())
+    assert np.linalg.norm(left.mean(0) - right.mean(0)) > spread / 2, "the classes lie apart"
 
 
 def test_curves_share_their_axis_and_show_every_seed(tmp_path):
@@ -254,7 +339,7 @@ def test_no_sweep_no_heat_map(tmp_path):
 
 
 def test_looks_are_distinct_even_in_grey(tmp_path):
-    drawn = looks(MANY)
+    drawn = looks(MANY)  # no crowd yet
     assert len({look.marker for look in drawn.values()}) == len(MANY), "markers alone tell them apart"
     assert len({(look.color, str(look.line)) for look in drawn.values()}) == len(MANY)
     assert drawn["ce"].color == "black"

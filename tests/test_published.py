@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from fabricate import write_trial
 
-from bench.analysis import published_sections
+from bench.analysis import published_section
 from bench.backbones import BACKBONES
 from bench.datasets import sources
 from bench.errors import InputError
@@ -88,7 +88,7 @@ def test_what_cannot_be_compared_says_why(board, changes, reason):
     table = against_published(published(**changes), board)
     [row] = table.to_dict("records")
     assert row["not_comparable"] == reason and np.isnan(row["ours"])
-    [section] = published_sections(table)
+    section = published_section(table)
     assert any(reason in note for note in section.notes) and not section.tables
 
 
@@ -114,4 +114,4 @@ def test_a_file_that_nobody_can_place_is_named(tmp_path):
 
 def test_where_nothing_is_published_nothing_is_said(board, tmp_path):
     table = against_published(read_published(tmp_path / "nowhere"), board)
-    assert table.empty and published_sections(table) == []
+    assert table.empty and published_section(table) is None

@@ -6,7 +6,8 @@ import pytest
 from fabricate import write_trial
 
 from bench.leaderboard import leaderboard, load_rows, write_report
-from bench.plots import figures, transfer_losses
+from bench.plots import figures
+from bench.plots.settings import transfer_losses
 from bench.records import pack_classes
 from bench.tracks import APART
 

@@ -16,7 +16,7 @@
   };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const state = { group: 0, rule: rules[0].name, metric: metrics[0].name, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, shown: new Map(), only: null };
+  const state = { group: 0, rule: rules[0].name, metric: data.metric, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, shown: new Map(), only: null };
   let board, list, chart, trialChart, opened = null;
 
   /* Curves: unpacked when first looked at, then kept. */
@@ -87,8 +87,10 @@
     if (!cell || cell.mean === null) return NONE;
     const text = (scale() * cell.mean).toFixed(1);
     const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
-    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "");
+    const tier = state.metric === "test_accuracy" && cell.row.tier ? `<span class="tier">${circled(cell.row.tier)}</span>` : "";
+    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "") + tier;
   };
+  const circled = (n) => (n <= 20 ? String.fromCharCode(0x245f + n) : `(${n})`);
   const sortable = (display, value, plain) => (own, type) => (type === "display" ? display(own) : type === "filter" ? plain(own) : value(own));
   const number = (name, get, digits, extra = {}) => ({
     title: name, className: "number", orderSequence: ["asc", "desc"], ...extra,
@@ -152,7 +154,9 @@
     $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
-      state.metric === "test_accuracy" ? "Failed trials count at chance." : "Over trials that did not fail.",
+      state.metric === "test_accuracy" && list.some((own) => own.cells.some((cell) => cell?.row.tier))
+        ? "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)." : "",
+      metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
@@ -289,6 +293,26 @@
     if (!series.length) $("trial-chart").innerHTML = '<p class="empty">No epoch was recorded.</p>';
   }
 
+  /* ---- published numbers ---- */
+  function showPublished() {
+    const { title, tables, notes } = data.published;
+    const figure = (text) => parseFloat(text.replace("−", "-"));
+    $("published-section").hidden = false;
+    $("published-title").textContent = title;
+    for (const { columns, rows: lines } of tables) {
+      const numeric = columns.map((_, c) => lines.every((line) => Number.isFinite(figure(line[c])) && /^[+−\d.]+$/.test(line[c])));
+      $("published").hidden = false;
+      table($("published"), columns.map((name, c) => ({
+        title: name, className: numeric[c] ? "number" : name.length > 12 ? "setting" : "",
+        render: sortable((line) => escaped(line[c]), (line) => (numeric[c] ? figure(line[c]) : line[c]), (line) => line[c]),
+      })), lines, { paging: lines.length > 25, pageLength: 25, info: false, lengthChange: false, order: [],
+        layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: lines.length > 25 ? "paging" : null } }, title);
+    }
+    const [first, ...reasons] = notes;
+    $("published-notes").querySelector("summary").textContent = first;
+    $("published-notes").querySelector("ul").replaceChildren(...reasons.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  }
+
   /* ---- switches ---- */
   function facetNames() {
     const names = ["dataset", "noise_kind", "protocol", "setup"];
@@ -406,5 +430,6 @@
   pickFirst();
   showFacets();
   everything();
+  if (data.published) showPublished();
   document.documentElement.dataset.ready = "yes";
 })();

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.plots import COLUMN, style
+from bench.plots.style import COLUMN, style
 
 #: Up to so many classes, cells have numbers and classes have names.
 NAMED = 20

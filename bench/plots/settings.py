@@ -1,0 +1,214 @@
+"""What settings do: those that a sweep varied, those that a search picked elsewhere, and a wrong noise rate."""
+
+import json
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from bench.plots.style import BARS, COLUMN, Panels, entries_of, interval_of, legend, legend_columns, limit_accuracy, looks
+from bench.tables import rate_title
+
+SWEEP_CAPTION = (
+    "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
+    "show the distance to the panel's best, in points. Framed: the configuration of best noisy validation accuracy, which is "
+    "the one reported."
+)
+TRANSFER_CAPTION = (
+    "What it costs to use, at one noise rate, the configuration that was tuned at another: difference in test accuracy, in "
+    "points, to the one tuned there, mean over paired seeds; epochs selected by noisy validation accuracy."
+)
+MISSPECIFIED_CAPTION = (
+    "Test accuracy of methods that read the noise rate, by how wrong it is: the true rate times a factor. Mean and 95 % "
+    "interval over seeds, epoch selected by noisy validation accuracy."
+)
+
+
+_CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy", "#D55E00"
+
+
+def sweep_figure(configs: pd.DataFrame) -> Figure | None:
+    """Heat maps over the settings that were swept, a panel for each noise rate; None where none was.
+
+    Settings that always change together are one axis. Of more than two axes those two are shown of which most
+    combinations were run, and of the others the values of best score.
+
+    Args:
+        configs: one method's rows of the configurations of one group, under one rule.
+    """
+    axes_of_sweep = swept(configs)
+    if not axes_of_sweep:
+        return None
+    table = configs.assign(**{key: [json.loads(text)[key] for text in configs["hparams"]] for key in axes_of_sweep.values()})
+    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
+    pairs = list(combinations(names, 2))
+    if pairs:  # the two of which most combinations were run
+        names = list(max(pairs, key=lambda pair: len(table[[axes_of_sweep[name] for name in pair]].drop_duplicates())))
+    x_name, y_name = names[0], names[1] if len(names) > 1 else None
+    x, y = axes_of_sweep[x_name], axes_of_sweep[y_name] if y_name else None
+    columns = _ordered(table[x])
+    lines = _ordered(table[y]) if y else [None]
+    panels = Panels(table, 0.6 + 0.25 * len(lines), [_CELLS, _FRAME])
+    maps = [_map(at_rate, (y, lines), (x, columns)) for _, at_rate in panels.each()]
+    span = max(1.0, *(np.nanmax(values) - np.nanmin(values) for values, _ in maps))
+    for (axes, _), (values, chosen) in zip(panels.each(), maps, strict=True):
+        image = _heat_map(axes, values, chosen, span)
+        axes.set_xticks(range(len(columns)), [_text(value) for value in columns])
+        axes.set_yticks(range(len(lines)), [_text(value) for value in lines] if y else [""])
+    panels.label(_axis_label(x_name), _axis_label(y_name) if y_name else "")
+    frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FRAMED, linewidth=1.4)
+    number = Line2D([], [], linestyle="none", marker="$98.7$", markersize=14, color="black", markeredgewidth=0.2)
+    panels.figure.legend(
+        handles=[number, frame],
+        labels=[_CELLS, _FRAME],
+        loc="outside lower center",
+        ncols=legend_columns([_FRAME] * 2, panels.width),
+    )
+    if y:  # a single line of numbers needs no scale
+        bar = panels.figure.colorbar(image, ax=panels.grid, fraction=0.03, pad=0.015, label="Points to best")
+        bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        bar.outline.set_visible(False)
+    return panels.figure
+
+
+def swept(configs: pd.DataFrame) -> dict[str, str]:
+    """Settings that differ between configurations: label of the axis -> one of the settings that it stands for."""
+    settings = [json.loads(text) for text in dict.fromkeys(configs["hparams"])]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key in settings[0]:
+        values = tuple(json.dumps(setting.get(key)) for setting in settings)
+        if len(set(values)) > 1:
+            found.setdefault(values, []).append(key)
+    labels = {}
+    for keys in found.values():
+        short = {key.rpartition(".")[2] for key in keys}
+        label = short.pop() if len(short) == 1 else " = ".join(keys)
+        labels[keys[0] if label in labels else label] = keys[0]
+    return labels
+
+
+def _map(
+    at_rate: pd.DataFrame, rows: tuple[str | None, list[Any]], columns: tuple[str, list[Any]]
+) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Accuracies in percent (rows, columns), each of the configuration of best score there; position of the chosen one."""
+    (y, lines), (x, across) = rows, columns
+    values = np.full((len(lines), len(across)), np.nan)
+    chosen = None
+    for (i, line), (j, value) in product(enumerate(lines), enumerate(across)):
+        here = at_rate[(at_rate[x] == value) & (at_rate[y] == line if y else True)]
+        if len(here):
+            best = here.sort_values(["chosen", "score"], ascending=False, kind="stable").iloc[0]
+            values[i, j] = 100 * best["mean"]
+            chosen = (i, j) if best["chosen"] else chosen
+    return values, chosen
+
+
+def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, span: float) -> AxesImage:
+    """Colours say how far a cell is from the panel's best, on a scale of ``span`` points that all panels share."""
+    below = values - np.nanmax(values)
+    image = axes.imshow(below, cmap="cividis", aspect="auto", vmin=-span, vmax=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "black" if below[i, j] > -0.45 * span else "white"
+            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
+    if chosen:
+        i, j = chosen
+        axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=_FRAMED, linewidth=1.4))
+    return image
+
+
+def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used (columns).
+
+    Args:
+        rows: one group's rows of trials, under one rule.
+
+    Returns:
+        A table for each method and search that transfers.
+    """
+    found = {}
+    for (method, search), own in rows[rows["track"] == "transfer"].groupby(["name", "search"]):
+        seeds = ["noise_rate", "noise_seed", "split_seed", "train_seed"]
+        there = own.loc[own["tuned_at"] == own["noise_rate"], [*seeds, "test_accuracy"]]
+        pairs = own.merge(there, on=seeds, suffixes=("", "_tuned_there"))
+        pairs["loss"] = 100 * (pairs["test_accuracy"] - pairs["test_accuracy_tuned_there"])
+        found[str(method), str(search)] = pairs.pivot_table("loss", "tuned_at", "noise_rate")
+    return found
+
+
+def transfer_figure(losses: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """A matrix of ``transfer_losses``; ``table`` says of which noise."""
+    size = len(losses)
+    figure = Figure(figsize=(COLUMN, 0.9 + 0.3 * size), layout="constrained")
+    axes = figure.subplots()
+    span = max(1.0, float(np.nanmax(np.abs(losses.to_numpy()))))
+    image = axes.imshow(losses, cmap="PuOr", aspect="auto", vmin=-span, vmax=span)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+    for (i, j), value in np.ndenumerate(losses.to_numpy()):
+        color = "white" if abs(value) > 0.65 * span else "black"
+        text = "0" if i == j else f"{value:+.1f}".replace("-", "−")
+        axes.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    axes.set_xticks(range(size), [rate_title(rate) for rate in losses.columns])
+    axes.set_yticks(range(size), [rate_title(rate) for rate in losses.index])
+    kind = table["noise_kind"].iloc[0]
+    axes.set_xlabel(f"Used at {kind} noise")
+    axes.set_ylabel("Tuned at")
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, label="Points")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], symmetric=True))
+    bar.outline.set_visible(False)
+    return figure
+
+
+def misspecified_figure(board: pd.DataFrame) -> Figure:
+    """Accuracy against the factor on the noise rate that methods are told, a panel for each rate.
+
+    Args:
+        board: one group's rows of the leaderboard, under one rule.
+    """
+    wrong = board[board["track"] == "misspecified"]
+    right = board[board["track"].isin(["default", "given"]) & board["name"].isin(wrong["name"])]
+    table = pd.concat([right, wrong])
+    table = table[table["hparams"].isin(wrong["hparams"])]
+    drawn = looks(list(table["name"]))
+    panels = Panels(table, 1.9, entries_of(list(drawn), drawn), share="all")
+    factors = sorted(set(table["told"]))
+    step = 0.1 * np.diff(factors).min() if len(factors) > 1 else 0.0
+    for axes, at_rate in panels.each():
+        for number, (method, look) in enumerate(drawn.items()):
+            own = at_rate[at_rate["name"] == method].sort_values("told")
+            x = own["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
+            axes.errorbar(x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **look.artist(), **BARS)
+        axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+        axes.grid(axis="y")
+    for axes, _ in panels.each():
+        limit_accuracy(axes)
+    panels.label("Told rate / true rate", "Test accuracy (%)")
+    legend(panels.figure, list(drawn), drawn, panels.width)
+    return panels.figure
+
+
+def _axis_label(name: str) -> str:
+    words = name.replace("_", " ")
+    return words if len(words) == 1 or "." in words else words[0].upper() + words[1:]
+
+
+def _ordered(values: pd.Series) -> list[Any]:
+    distinct = list(dict.fromkeys(values))
+    numbers = all(isinstance(value, int | float) for value in distinct)
+    return sorted(distinct) if numbers else sorted(distinct, key=str)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
