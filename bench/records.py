@@ -83,6 +83,11 @@ def trial_id(spec: Any) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def kept(models: bool, features: bool) -> frozenset[str]:
+    """What a trial is asked to keep: its final "models", "features" of up to ``scoring.PROBES`` samples of known truth."""
+    return frozenset(name for name, wanted in (("models", models), ("features", features)) if wanted)
+
+
 class TrialWriter:
     """Writes one trial's folder. The driver of a sweep holds one for each running trial."""
 

@@ -170,6 +170,7 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 )
 @click.option("--out", metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials].")
 @click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
+@click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE in the report.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
 @click.option(
     "--checkpoint-seconds",
@@ -241,6 +242,7 @@ def _run(
     trial_timeout: float | None,
     out: str | None,
     save_models: bool,
+    save_features: bool,
     retry_failed: bool,
     checkpoint_seconds: float,
     track: list[str] | None,
@@ -254,6 +256,7 @@ def _run(
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
+    from bench.records import kept
     from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
@@ -326,7 +329,7 @@ def _run(
         writable(folder),
         reference=reference,
         resources=(cpus_per_trial, gpus, max_concurrent, address, storage, trial_timeout),
-        save_models=save_models,
+        keep=kept(save_models, save_features),
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
         track=track or [],
@@ -342,7 +345,7 @@ def _sweep(
     *,
     reference: str,
     resources: tuple[float, float, int | None, str | None, str | None, float | None],
-    save_models: bool,
+    keep: frozenset[str],
     retry_failed: bool,
     checkpoint_seconds: float,
     track: list[str],
@@ -363,7 +366,7 @@ def _sweep(
             command=sys.argv[1:],
             resources=Resources(*resources),
             observer=shown,
-            save_models=save_models,
+            keep=keep,
             retry_failed=retry_failed,
             checkpoint_seconds=checkpoint_seconds,
             tuning=tuning,
@@ -390,7 +393,7 @@ def _sweep(
             "to run them again: the same command with --retry-failed",
             soft_wrap=True,
         )
-    if save_models and (bare := without_weights(out, result.statuses)):
+    if "models" in keep and (bare := without_weights(out, result.statuses)):
         console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
     return 1 if result.missing or result.failures else 0
 

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from bench.records import (
     TrialWriter,
     check_specification,
     finished_statuses,
+    kept,
     lock,
     pack_classes,
 )
@@ -272,8 +273,7 @@ def run_trial(
     encoder: Encoder | None = None,
     report: Report = lambda epochs, restart: None,
     checkpoint: Checkpoint | None = None,
-    save_models: bool = False,
-    save_features: bool = False,
+    keep: Collection[str] = (),
 ) -> Outcome:
     """Train and evaluate as the specification says.
 
@@ -282,8 +282,7 @@ def run_trial(
         encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is trained here.
         report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs that a checkpoint kept,
             before any other, and whatever was reported earlier is void.
-        save_models, save_features: keep the final weights; keep the final features of up to ``scoring.PROBES`` training
-            samples whose truth is known.
+        keep: what to keep beside the record, as ``records.kept`` names it.
         checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
 
     Returns:
@@ -296,7 +295,7 @@ def run_trial(
         _reset_peak_memory(spec.device)
         keep_freed_memory()
         with as_new(spec.device), use_threads(spec.threads):
-            Run(spec, dataset, encoder, report, checkpoint, save_models, outcome, save_features).go()
+            Run(spec, dataset, encoder, report, checkpoint, keep, outcome).go()
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
@@ -324,9 +323,8 @@ class Run:
         encoder: Encoder | None,
         report: Report,
         checkpoint: Checkpoint | None,
-        save_models: bool,
+        keep: Collection[str],
         outcome: Outcome,
-        save_features: bool = False,
     ) -> None:
         if dataset.content_hash != spec.data_hash:
             raise InputError(
@@ -336,7 +334,7 @@ class Run:
         if noise.fingerprint(spec.noise_kind) != spec.noise_hash:
             raise InputError(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
-        self.report, self.checkpoint, self.save_models, self.save_features = report, checkpoint, save_models, save_features
+        self.report, self.checkpoint, self.keep = report, checkpoint, keep
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
@@ -568,13 +566,13 @@ class Run:
             **{name: value.float().cpu().numpy() for name, value in per_sample.items() if value is not None},
             **({} if self.dataset.train_names is None else {"names": self.dataset.train_names}),
         }
-        if self.save_features:
+        if "features" in self.keep:
             self.outcome.samples |= {
                 "feature_positions": self.probes,
                 "features": self.features(self.pixels, self.probes).astype(np.float16),
                 "feature_truth": self.labels.truth[self.probes],
             }
-        if self.save_models:
+        if "models" in self.keep:
             self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
 
 
@@ -638,7 +636,8 @@ def _load_spec(path: Path) -> TrialSpec:
 @click.option("--data-dir", default="data", show_default=True, metavar="DIR", help="Where the data set's files are.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A sweep's folder to write the record to.")
 @click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
-def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool) -> None:
+@click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE.")
+def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool) -> None:
     """Run one trial, without Ray; print an epoch a line, as JSON."""
     spec = _load_spec(spec_file)
     if spec.device == "cuda" and not torch.cuda.is_available():
@@ -649,13 +648,13 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool) ->
             check_specification(out, spec.id, record_of(spec))
             click.echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return
-        outcome = _record(spec, dataset, out, save_models)
+        outcome = _record(spec, dataset, out, kept(save_models, save_features))
     why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
     click.echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
     sys.exit(0 if outcome.facts["status"] == "finished" else 1)
 
 
-def _record(spec: TrialSpec, dataset: Dataset, out: Path | None, save_models: bool) -> Outcome:
+def _record(spec: TrialSpec, dataset: Dataset, out: Path | None, keep: Collection[str]) -> Outcome:
     """Run the trial, print its epochs, and write the record, if ``out`` says where."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
 
@@ -666,7 +665,7 @@ def _record(spec: TrialSpec, dataset: Dataset, out: Path | None, save_models: bo
             click.echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
 
     checkpoint = Checkpoint(out / "checkpoints" / f"{spec.id}.pt") if out else None
-    outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, save_models=save_models)
+    outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
         writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:

@@ -128,7 +128,7 @@ def test_the_record_says_what_mixtures_came_to(tiny_dataset):
 def test_the_record_of_the_final_network(tiny_dataset):
     plan = Plan(overrides=(("epochs", 2), ("batch_size", 16)))
     [spec] = plan.specs(tiny_dataset, expand_hparams(["forward"], {}, {}), [0.4], [0])
-    outcome = run_trial(spec, tiny_dataset, save_features=True)
+    outcome = run_trial(spec, tiny_dataset, keep={"features"})
     reliability, estimate = outcome.facts["reliability"], np.array(outcome.facts["estimated_transition_matrix"])
     assert sum(reliability["count"]) == 20 and len(reliability["accuracy"]) == scoring.BINS
     assert estimate.shape == (4, 4)

@@ -46,7 +46,7 @@ class Session:
 
     def __init__(self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None) -> None:
         self.epoch = epoch
-        self.run = Run(spec, data, encoder, lambda epochs, restart: None, None, False, Outcome({}))
+        self.run = Run(spec, data, encoder, lambda epochs, restart: None, None, (), Outcome({}))
         self.method = self.run.method
         optimizer, stage = None, None
         for earlier in range(epoch + 1):

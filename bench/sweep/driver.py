@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +42,14 @@ class Driver:
         out: Path,
         resources: Resources,
         observer: Observer | None,
-        save_models: bool,
+        keep: Collection[str],
         checkpoint_seconds: float,
         tuning: "Tuning | None" = None,
         on_record: frozenset[str] = frozenset(),
     ) -> None:
         self.dataset, self.out, self.resources = dataset, out, resources
         self.tuning, self.on_record = tuning, on_record
-        self.observer, self.save_models = observer, save_models
+        self.observer, self.keep = observer, keep
         # A trial that runs out of time has to have something to go on from.
         self.checkpoint_seconds = min(checkpoint_seconds, (self.resources.trial_timeout or math.inf) / 4)
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ def run_sweep(
     command: Sequence[str] = (),
     resources: Resources | None = None,
     observer: Observer | None = None,
-    save_models: bool = False,
+    keep: Collection[str] = (),
     retry_failed: bool = False,
     checkpoint_seconds: float = 30.0,
     tuning: "Tuning | None" = None,
@@ -90,7 +90,7 @@ def run_sweep(
             out.resolve(),
             resources or Resources(),
             observer,
-            save_models,
+            keep,
             checkpoint_seconds,
             tuning,
             on_record,

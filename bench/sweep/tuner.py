@@ -29,7 +29,7 @@ def fit(driver: Driver, state: Path) -> None:
             dataset=driver.dataset,
             store=driver.store.place,
             checkpoint_seconds=driver.checkpoint_seconds,
-            save_models=driver.save_models,
+            keep=driver.keep,
             timed=resources.trial_timeout is not None,
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},

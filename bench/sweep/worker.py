@@ -1,7 +1,7 @@
 """What a worker's process does: one piece of work after another, each told to the driver as it goes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
@@ -22,7 +22,7 @@ def train(
     dataset: Dataset,
     store: str,
     checkpoint_seconds: float,
-    save_models: bool,
+    keep: Collection[str],
     timed: bool,
 ) -> None:
     """What a Tune worker runs: one piece of work."""
@@ -53,7 +53,7 @@ def train(
             checkpoint=Checkpoint(
                 Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
             ),
-            save_models=save_models,
+            keep=keep,
         )
     except InputError as error:  # a plugin that asks for what there is not: a row, not a dead worker
         facts = {"schema": SCHEMA, "status": "failed", "error": str(error), "work_seconds": 0.0}
