@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -301,25 +302,34 @@ def test_a_second_driver_is_kept_out(tmp_path):
         pass
 
 
-def test_a_sigterm_while_ray_starts_reaches_our_own_handler():
-    """With a start that does to signals and processes what Ray's does."""
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
+    """With a start that does to signals and processes what Ray's does, and with a thread that may take the signal."""
+    import ray
+
     from bench.sweep.session import holding_back_sigterm
 
     came: list[str] = []
+    done = threading.Event()
+    others = [threading.Thread(target=done.wait) for _ in range(threads)]
+    for other in others:
+        other.start()
     before = signal.signal(signal.SIGTERM, lambda *_: came.append("ours"))
     try:
         with holding_back_sigterm():
-            signal.signal(signal.SIGTERM, lambda *_: came.append("Ray's"))
+            ray._private.utils.set_sigterm_handler(lambda *_: came.append("Ray's"))
             child = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: None)  # as Ray starts its own
             child.terminate()
             assert child.wait(timeout=30) == -signal.SIGTERM, "a process of Ray's ends when it is told to"
             os.kill(os.getpid(), signal.SIGTERM)
-            assert came == []
+            assert "Ray's" not in came
         assert came == ["ours"]
         os.kill(os.getpid(), signal.SIGTERM)
         assert came == ["ours", "ours"], "and from then on at once"
+        assert "lambda" not in ray._private.utils.set_sigterm_handler.__name__
     finally:
         signal.signal(signal.SIGTERM, before)
+        done.set()
 
 
 def test_every_port_is_on_loopback(tmp_path):

@@ -73,9 +73,11 @@ def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
 
 @contextlib.contextmanager
 def holding_back_sigterm() -> Iterator[None]:
-    """A SIGTERM that comes while Ray starts is delivered at the end, to the handler of before.
+    """A SIGTERM that comes while Ray starts goes to the handler of before: at the end, or at once if another thread takes it.
 
-    Ray puts handlers of its own in place, one of them in C++, and the process would end with a status of theirs.
+    Ray puts handlers of its own in place, and the process would end with a status of theirs. The one in Python is kept out;
+    for the one in C++ the signal is blocked, which a library's threads (of BLAS, say) cannot be told from here: a moment is
+    left in which theirs may win.
     """
     if threading.current_thread() is not threading.main_thread():  # where nobody may set a handler, Ray included
         yield
@@ -88,11 +90,13 @@ def holding_back_sigterm() -> Iterator[None]:
 
     os.register_at_fork(after_in_child=let_through)
     handler = signal.getsignal(signal.SIGTERM)
+    theirs, ray._private.utils.set_sigterm_handler = ray._private.utils.set_sigterm_handler, lambda _: None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
         starting = False
+        ray._private.utils.set_sigterm_handler = theirs
         signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
