@@ -114,6 +114,7 @@ class Recorder(TrialProgressCallback):
     def __init__(self, driver: Driver) -> None:
         super().__init__()
         self.driver = driver
+        self.shape: Any = None  # of resources, the same for all trials
 
     @contextlib.contextmanager
     def _remembering_faults(self) -> Iterator[None]:
@@ -140,9 +141,16 @@ class Recorder(TrialProgressCallback):
                 self.driver.received(self.driver.work[trial.config["key"]], message[0])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        # Its last message said so already. Tune's statistics of it would be most of what a long sweep's driver holds.
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        # Its last message said so already. What Tune would still hold of it is most of what a long sweep's driver holds.
+        about = trial.run_metadata
+        about.metric_analysis.clear()
+        about.metric_n_steps.clear()
+        about.last_result = {"done": True}
+        for settings in (trial.config, trial.evaluated_params):
+            settings.pop("work", None)
+            settings.pop("encoder", None)
+        self.shape = self.shape or trial.placement_group_factory
+        trial.placement_group_factory = trial._default_placement_group_factory = self.shape
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.driver.lost(self.driver.work[trial.config["key"]])
