@@ -204,11 +204,14 @@ def test_a_graph_finds_the_same_neighbours_in_a_batch():
     assert (pieces.nearest_by_hnsw(features, 2, 1) == pieces.nearest_by_index(features, 2, 1)).all()
 
 
+#: Losses of 300 samples that two components fit in several ways.
+CLUMPS = np.repeat([0, 0.2, 0.35, 0.6, 1], [77, 60, 77, 60, 26])
+
+
 def test_from_the_same_start_scikit_learn_finds_our_mixture():
-    losses = np.random.default_rng(0).gamma(3, size=400)
-    ours = ops.clean_probability(torch.from_numpy(losses))
-    assert pieces.moved(ours, pieces.gaussian_by_sklearn(losses, same_start=True)) == 0
-    np.testing.assert_allclose(ours, pieces.gaussian_by_sklearn(losses, same_start=True), atol=1e-6)
+    ours = ops.clean_probability(torch.from_numpy(CLUMPS))
+    np.testing.assert_allclose(ours, pieces.gaussian_by_sklearn(CLUMPS, same_start=True), atol=1e-6)
+    assert pieces.moved(ours, pieces.gaussian_by_sklearn(CLUMPS)) > 0.1, "else these losses would show nothing"
 
 
 def unmixed(x, nearest, clean):
@@ -235,6 +238,27 @@ def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypa
     monkeypatch.setattr(epochs, "CASES", {"cpu": (TINY,)})
     PARTS["epoch"](Settings(images=300))
     assert counted == [("epoch", name, "tiny") for name in ("ce", "divide_mix", "softmix")]
+
+
+@pytest.mark.parametrize("name", epochs.references())
+def test_both_sides_of_an_epoch_take_as_many_steps(name, monkeypatch):
+    """Also where two components fit the losses in several ways: how the samples are divided decides on the steps."""
+    kind = epochs.references()[name]
+    images = dataset_for(TINY, 300)
+    spec = specification(TINY, images, name, QUICK, dict(kind.changes), epochs=epochs.EPOCHS, batch_size=16)
+    monkeypatch.setattr(kind, "batch_size", 16)
+    session = Session(spec, images, epochs.TIMED)
+    monkeypatch.setattr(ops, "per_sample_loss", lambda method, net: torch.from_numpy(CLUMPS).float())
+    monkeypatch.setattr(kind, "losses", lambda self, net: CLUMPS)
+    taken = {"ours": 0, "theirs": 0}
+    reference = kind(session, TINY, QUICK)
+    for side, optimizer, run in (
+        ("ours", session.optimizer, session.again),
+        ("theirs", reference.optimizer, reference.epoch),
+    ):
+        optimizer.register_step_post_hook(lambda *_, side=side: taken.update({side: taken[side] + 1}))
+        run()
+    assert taken["ours"] == taken["theirs"] > 0
 
 
 @pytest.mark.parametrize(("name", "attribute"), [("softmix", "targets"), ("divide_mix", "weight")])

@@ -28,11 +28,14 @@ class Authors(Reference):
 
     def divide(self) -> list[tuple[Tensor, np.ndarray]]:
         method: Any = self.session.method
-        return list(zip(method.clean, self.mixtures(same_start=True), strict=True))
+        return list(zip(method.clean, self.mixtures(), strict=True))
 
-    def mixtures(self, same_start: bool = False) -> list[np.ndarray]:
-        """How likely each sample is clean, by the losses of either network."""
-        return [gaussian_by_sklearn(self.losses(net), same_start) for net in self.networks]
+    def mixtures(self) -> list[np.ndarray]:
+        """How likely each sample is clean, by the losses of either network.
+
+        From our start: how many samples are taken as clean decides on the number of steps, and both have to take as many.
+        """
+        return [gaussian_by_sklearn(self.losses(net), same_start=True) for net in self.networks]
 
     def loss(
         self,
