@@ -230,8 +230,8 @@ def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
     else:
         choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
         at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
-        values = {key: facts[f"{key}_curve"][at] for key in LEARNING}
-        learnt = {key: float(value if choice.epoch is not None else value.mean()) for key, value in values.items()}
+        values = np.array([facts[f"{key}_curve"][at] for key in LEARNING])
+        learnt = dict(zip(LEARNING, (values if values.ndim == 1 else values.mean(1)).tolist(), strict=True))
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
     return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
 

@@ -149,8 +149,8 @@ class Trial:
 
     def curves(self, keys: Sequence[str]) -> np.ndarray:
         """Several at once, (len(keys), E)."""
-        table = [list(map(epoch.get, keys)) for epoch in self.epochs]
-        return np.array(table, dtype=float).reshape(-1, len(keys)).T.copy()
+        epochs = self.epochs
+        return np.array([[epoch.get(key) for epoch in epochs] for key in keys], dtype=float)
 
     def samples(self) -> dict[str, np.ndarray]:
         """Final per-sample results."""
@@ -173,11 +173,10 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
         content = path.read_bytes().rstrip()
     except FileNotFoundError:
         return []
+    epochs: list[dict[str, Any]] = []
     with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
-        epochs: list[dict[str, Any]] = orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
-        if len(epochs) == content.count(b"\n") + 1:
-            return epochs
-    epochs, lines = [], content.splitlines()
+        return orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
+    lines = content.splitlines()
     for number, line in enumerate(lines, 1):
         try:
             epochs.append(json.loads(line))

@@ -154,8 +154,9 @@
     $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
-      state.metric === "test_accuracy" && list.some((own) => own.cells.some((cell) => cell?.row.tier))
-        ? "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)." : "",
+      state.metric !== "test_accuracy" || !ranks() || !interval ? ""
+        : list.some((own) => own.cells.some((cell) => cell?.row.tier)) ? "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)."
+        : "No tiers: with Holm's correction the seeds tell no method from the best.",
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
@@ -303,7 +304,7 @@
       const numeric = columns.map((_, c) => lines.every((line) => Number.isFinite(figure(line[c])) && /^[+−\d.]+$/.test(line[c])));
       $("published").hidden = false;
       table($("published"), columns.map((name, c) => ({
-        title: name, className: numeric[c] ? "number" : name.length > 12 ? "setting" : "",
+        title: name, className: numeric[c] ? "number" : lines.some((line) => line[c].length > 40) ? "long" : "",
         render: sortable((line) => escaped(line[c]), (line) => (numeric[c] ? figure(line[c]) : line[c]), (line) => line[c]),
       })), lines, { paging: lines.length > 25, pageLength: 25, info: false, lengthChange: false, order: [],
         layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: lines.length > 25 ? "paging" : null } }, title);
