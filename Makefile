@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# tests compute on one thread each
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 .PHONY: bench test test-all check format install clean
 
@@ -9,7 +11,7 @@ bench: install
 
 ## tests that need neither data, a GPU, a browser nor minutes
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 ## all of them; what is missing on this machine is skipped with a reason
 test-all: install
@@ -20,7 +22,7 @@ check: install
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 format: install
 	$(BIN)/ruff format

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from test_conformance import BASES, NAMES
 
 from bench import registry
 from bench.datasets import Dataset
 from bench.spec import Plan, expand_hparams
+from bench.task import Task
 from bench.trial import run_trial
 
 BATCH = 16
@@ -45,9 +47,11 @@ DATA = {
 }
 
 
-def survives(name: str, settings: dict[str, str], data: Dataset, batch: int = BATCH) -> dict[str, np.ndarray]:
+def survives(
+    name: str, settings: dict[str, str], data: Dataset, batch: int = BATCH, recipe: tuple[tuple[str, object], ...] = ()
+) -> dict[str, np.ndarray]:
     """Run three epochs; returns the trial's per-sample results."""
-    plan = Plan(noise_kind="clean", overrides=(("batch_size", batch), ("epochs", 3)))
+    plan = Plan(noise_kind="clean", overrides=(("batch_size", batch), ("epochs", 3), *recipe))
     [spec] = plan.specs(data, expand_hparams([name], {}, {key: [value] for key, value in settings.items()}), [None], [0])
     records: list[dict] = []
     outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
@@ -71,6 +75,24 @@ def survives(name: str, settings: dict[str, str], data: Dataset, batch: int = BA
 @pytest.mark.parametrize(("name", "settings"), EVERYTHING)
 def test_a_trial_survives(name, settings, data):
     survives(name, settings, DATA[data])
+
+
+@pytest.mark.parametrize(("name", "settings"), [*EVERYTHING, ("rmd+ce", {}), ("rmd+softmix", {})])
+def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch):
+    """Logits in the thousands from the first step on: probabilities of exactly 0 and 1, right and wrong."""
+    built = Task.build_network
+
+    def certain(self, num_outputs=None):
+        net = built(self, num_outputs)
+        with torch.no_grad():
+            net.head.weight.mul_(1e5)
+        return net
+
+    monkeypatch.setattr(Task, "build_network", certain)
+    still = (("learning_rate", 1e-12), ("weight_decay", 0.0))  # gradients are as large as the logits
+    samples = survives(name, settings, DATA["remainder of one sample"], recipe=still)
+    if name != "pes":  # it draws the head anew
+        assert np.isin(samples["test_probabilities"], [0, 0.5, 1]).mean() > 0.9, "the networks were not certain"
 
 
 @pytest.mark.parametrize("batch", [2, 4, 1000])

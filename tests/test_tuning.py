@@ -327,7 +327,14 @@ def test_a_stopped_trial_has_a_whole_record(data):
     assert facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01) and facts["privileges"] == []
     whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).facts
     missing = whole.keys() - facts.keys()
-    assert missing == {"parameters", "peak_memory_bytes", "work_seconds", "feature_silhouette", "feature_knn_accuracy"}
+    assert missing == {
+        "parameters",
+        "peak_memory_bytes",
+        "work_seconds",
+        "feature_silhouette",
+        "feature_knn_accuracy",
+        "reliability",
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------ resuming
