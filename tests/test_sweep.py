@@ -18,8 +18,6 @@ import psutil
 import pytest
 from fabricate import timeless
 
-pytestmark = pytest.mark.xdist_group("ray")  # one Ray at a time, also where tests run side by side
-
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "10", "--device", "cpu"]
 

@@ -11,8 +11,6 @@ import psutil
 import pytest
 from test_sweep import ROOT, command, sweep, wait_for
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 SMALL = ["--methods", "gce", "--reference", "none", "--noise", "0.3,0.5", "--seeds", "1", "--subset", "200", "--device", "cpu"]
 
 
