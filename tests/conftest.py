@@ -7,7 +7,6 @@ import torch
 from bench.datasets import Dataset, load_dataset
 from bench.task import Pixels, Task
 
-
 #: Files that take longest begin first, so that nobody waits for them at the end where files run side by side.
 FIRST = ("test_sweep.py", "test_conformance.py", "test_contributing.py")
 
