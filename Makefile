@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# files of tests side by side, in the order of tests/conftest.py; each test computes on one thread
-SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# each test computes on one thread
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .PHONY: bench test test-all check format install clean
 

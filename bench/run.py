@@ -183,6 +183,7 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 @click.option(
     "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
 )
+@click.option("--no-plots", is_flag=True, help="Leave out plots/; bench.report draws them later.")
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
 @click.option(
     "--list",
@@ -246,6 +247,7 @@ def _run(
     retry_failed: bool,
     checkpoint_seconds: float,
     track: list[str] | None,
+    no_plots: bool,
     dry_run: bool,
 ) -> int:
     """Returns the exit status: 0, or 1 when trials failed."""
@@ -333,6 +335,7 @@ def _run(
         retry_failed=retry_failed,
         checkpoint_seconds=checkpoint_seconds,
         track=track or [],
+        plots=not no_plots,
     )
 
 
@@ -349,6 +352,7 @@ def _sweep(
     retry_failed: bool,
     checkpoint_seconds: float,
     track: list[str],
+    plots: bool,
 ) -> int:
     from bench.leaderboard import write_report
     from bench.progress import Display, duration, rate_of
@@ -379,9 +383,9 @@ def _sweep(
         )
     else:
         console.print("nothing was missing: every trial is on record")
-    report = write_report([out], out, reference=reference)
+    report = write_report([out], out, reference, plots)
     report.print(console)
-    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md, plots/", soft_wrap=True)
+    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}", soft_wrap=True)
     if result.missing:
         console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
     if result.diverged:

@@ -7,12 +7,10 @@ import torch
 from bench.datasets import Dataset, load_dataset
 from bench.task import Pixels, Task
 
-#: Files that take longest begin first, so that nobody waits for them at the end where files run side by side.
-FIRST = ("test_sweep.py", "test_conformance.py", "test_contributing.py")
-
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+    """Tests that take longest begin first, so that nobody waits for them at the end where tests run side by side."""
+    items.sort(key=lambda item: item.path.name not in ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,6 +20,7 @@ from fabricate import timeless
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "10", "--device", "cpu"]
+BARE = [*SMALL, "--no-plots"]
 
 
 def command(*arguments: str) -> list[str]:
@@ -130,7 +131,7 @@ def test_the_same_command_again_runs_nothing(undisturbed):
     assert "without --save-models" not in text
     for path in undisturbed.glob("trials/*/model.safetensors"):
         path.unlink()
-    text = sweep(*SMALL, "--out", str(undisturbed), "--save-models")
+    text = sweep(*BARE, "--out", str(undisturbed), "--save-models")
     assert "6 trials were run without --save-models" in text
 
 
@@ -140,15 +141,16 @@ def test_a_longer_command_runs_only_what_is_missing(undisturbed, tmp_path):
     out = tmp_path / "sweep"
     shutil.copytree(undisturbed, out)
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
-    longer = [item if item != "elr,rmd" else "elr,rmd,gce" for item in SMALL]
+    longer = [item if item != "elr,rmd" else "elr,rmd,gce" for item in BARE]
     assert "2 trials to run" in sweep(*longer, "--out", str(out))
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert len(list(out.glob("trials/*/done.json"))) == 8
+    assert list((undisturbed / "plots").iterdir()) and not list((out / "plots").iterdir()), "--no-plots"
 
 
 def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     out = tmp_path / "sweep"
-    arguments = command(*SMALL, "--out", str(out), "--checkpoint-seconds", "0")
+    arguments = command(*BARE, "--out", str(out), "--checkpoint-seconds", "0")
     driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     finished = lambda: len(list(out.glob("trials/*/done.json")))  # noqa: E731
     wait_for(lambda: finished() >= 2 and checkpointed(out))
@@ -160,7 +162,7 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     wait_for(lambda: not any(session in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])))
     begun = {trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines()) for trial in checkpointed(out)}
     assert begun, "no trial was in the middle"
-    text = sweep(*SMALL, "--out", str(out))
+    text = sweep(*BARE, "--out", str(out))
     assert f"{6 - len(over)} trials" in text
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in over.items()), "a finished trial ran again"
     assert contents(out) == contents(undisturbed)
@@ -169,7 +171,7 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
 
 def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
     out = tmp_path / "sweep"
-    arguments = command(*SMALL, "--out", str(out), "--checkpoint-seconds", "0")
+    arguments = command(*BARE, "--out", str(out), "--checkpoint-seconds", "0")
     driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(lambda: checkpointed(out))
     workers = [p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name()]
@@ -206,7 +208,7 @@ def test_a_worker_that_dies_again_and_again_is_a_row(tmp_path):
 def test_interrupted_sweep_says_how_to_go_on(tmp_path):
     out = tmp_path / "sweep"
     driver = subprocess.Popen(
-        command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(*BARE, "--out", str(out)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
     driver.send_signal(signal.SIGINT)
@@ -276,7 +278,19 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
     (package / "broken_raising.py").write_text(BROKEN.replace("FAIL", "True"))
     (package / "broken_diverging.py").write_text(BROKEN.replace("FAIL", "False"))
     out = tmp_path / "sweep"
-    arguments = ["--methods", "raising,diverging", "--noise", "0.5", "--seeds", "1", "--subset", "200", "--epochs", "2"]
+    arguments = [
+        "--methods",
+        "raising,diverging",
+        "--noise",
+        "0.5",
+        "--seeds",
+        "1",
+        "--subset",
+        "200",
+        "--epochs",
+        "2",
+        "--no-plots",
+    ]
     env = {"PYTHONPATH": str(package)}
     text = sweep(*arguments, "--out", str(out), status=1, env=env)
     assert "1 of 3 trials failed" in text and "1 of 3 trials diverged" in text
@@ -335,7 +349,7 @@ def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
 def test_every_port_is_on_loopback(tmp_path):
     out = tmp_path / "sweep"
     driver = subprocess.Popen(
-        command(*SMALL, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(*BARE, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
