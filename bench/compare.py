@@ -21,6 +21,8 @@ _CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sa
 _CELL += ["validation_share", "recipe"]
 _CONFIGURATION = [*_CELL, "method", "config", "hparams"]
 _TRIAL = [*_CONFIGURATION, *SEEDS]
+#: Where no trial has them these columns hold None, which does not merge with numbers.
+_NUMBERS = {"subset": float, "image_size": float}
 
 COLUMNS = [
     *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "first", "second", "difference", "diff_low"),
@@ -62,7 +64,7 @@ def compare(first: Sequence[Path], second: Sequence[Path]) -> Comparison:
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    sides = [load_rows(folders).drop_duplicates([*_TRIAL, "rule"]) for folders in (first, second)]
+    sides = [load_rows(folders).astype(_NUMBERS).drop_duplicates([*_TRIAL, "rule"]) for folders in (first, second)]
     both = sides[0].merge(sides[1], how="outer", on=[*_TRIAL, "rule"], suffixes=("_first", "_second"), indicator="side")
     rows = []
     for key, own in both.groupby([*_CONFIGURATION, "rule"], dropna=False, sort=True):
