@@ -6,6 +6,7 @@ equal seeds: the same noisy labels and the same split.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
 def paired_difference(differences: np.ndarray) -> tuple[float, float, float, float, int]:
     """Mean of the differences (S,), the ends of its 95 % t interval, the p value of the paired t test, and S.
 
-    One pair has no interval and no p value: NaN. Differences that are all equal have an interval of no width.
+    One pair has no interval and no p value: NaN. Nor have differences that are all equal, which a few seeds on some hundred
+    images are by chance; where they are all 0, p is 1.
     """
     mean, low, high, p_value, count = paired_differences([differences])[0]
     return float(mean), float(low), float(high), float(p_value), int(count)
@@ -67,7 +69,7 @@ def paired_differences(pairs: Sequence[np.ndarray]) -> np.ndarray:
         if length < 2:
             continue
         equal = np.ptp(differences, axis=1) == 0  # the t statistic divides by their spread
-        found[places[equal], 1:4] = np.column_stack([mean[equal], mean[equal], mean[equal] == 0])
+        found[places[equal & (mean == 0)], 3] = 1
         spread = ~equal & np.isfinite(mean)
         if spread.any():
             test = stats.ttest_1samp(differences[spread], 0.0, axis=1)
@@ -112,15 +114,14 @@ def seeds_needed(pairs: Sequence[np.ndarray]) -> np.ndarray:
         pairs: N arrays of paired differences.
 
     Returns:
-        (N,): NaN where the differences say nothing (one pair, or a mean of 0), infinite above a thousand.
+        (N,): NaN where the differences say nothing (one pair, a mean of 0, or no spread), infinite above a thousand.
     """
     found = np.full(len(pairs), np.nan)
     rounded = [np.round(own, DECIMALS) for own in pairs]
-    tellable = [place for place, own in enumerate(rounded) if len(own) > 1 and np.isfinite(own).all() and own.mean() != 0]
+    tellable = [place for place, own in enumerate(rounded) if len({*own}) > 1 and np.isfinite(own).all() and own.mean() != 0]
     if not tellable:
         return found
-    with np.errstate(divide="ignore"):
-        effects = np.array([abs(rounded[place].mean()) / rounded[place].std(ddof=1) for place in tellable])
+    effects = np.array([abs(rounded[place].mean()) / rounded[place].std(ddof=1) for place in tellable])
     # The normal approximation is out by a few; the exact power decides among those around it.
     normal = (stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)) ** 2 / effects**2
     counts = np.maximum(2, np.floor(normal)[:, None] - 3 + np.arange(12))
@@ -143,21 +144,23 @@ def tiers(accuracies: np.ndarray) -> np.ndarray:
 
     The first method heads tier 1, which goes down to the last method that is not worse than the head with Holm's correction;
     the next one heads the next tier. A method of wide spread so keeps those above it in its tier: the data cannot say that
-    all of them are better. Two methods of one tier are not equal; nothing here says which is better.
+    all of them are better. Two methods of one tier are not equal; nothing here says which is better. A method that no test
+    compares with the head (fewer than two common seeds, or equal differences) has no tier: NaN.
 
     Args:
-        accuracies: of each method on each common seed, (M, S), the best mean first.
+        accuracies: of each method on each seed, (M, S), the best mean first; NaN where a method lacks a seed.
     """
-    tier = np.zeros(len(accuracies), dtype=int)
-    head, number = 0, 0
-    while head < len(accuracies):
+    tier = np.full(len(accuracies), np.nan)
+    left, number = np.arange(len(accuracies)), 0
+    while len(left):
         number += 1
-        rest = accuracies[head + 1 :]
-        p_values = holm(paired_differences(list(accuracies[head] - rest))[:, 3])
-        alike = np.flatnonzero(~(p_values < 1 - CONFIDENCE))
-        end = head + 1 + (alike[-1] + 1 if len(alike) else 0)
-        tier[head:end] = number
-        head = end
+        head, rest = left[0], left[1:]
+        p_values = holm(paired_differences([_known(own) for own in accuracies[head] - accuracies[rest]])[:, 3])
+        rest, p_values = rest[np.isfinite(p_values)], p_values[np.isfinite(p_values)]
+        alike = np.flatnonzero(p_values >= 1 - CONFIDENCE)
+        end = alike[-1] + 1 if len(alike) else 0
+        tier[[head, *rest[:end]]] = number
+        left = rest[end:]
     return tier
 
 
@@ -199,9 +202,7 @@ def _cell(ranked: pd.DataFrame, accuracies: np.ndarray) -> pd.DataFrame:
     to_best = paired_differences([np.array([]), *(_known(own - accuracies[0]) for own in accuracies[1:])])
     table[["diff_to_best", "diff_low", "diff_high", "p_value"]] = to_best[:, :4]
     table["p_holm"] = holm(table["p_value"].to_numpy())
-    common = accuracies[:, np.isfinite(accuracies).all(0)]
-    # Without two seeds that all have, nothing tells methods apart.
-    table["tier"] = tiers(common) if common.shape[1] > 1 else np.ones(len(methods), dtype=int)
+    table["tier"] = tiers(accuracies)
     neighbours = [_known(difference) for difference in accuracies[:-1] - accuracies[1:]]
     table["next"] = [*methods[1:], None]
     table["diff_to_next"] = [*paired_differences(neighbours)[:, 0], np.nan]
@@ -263,11 +264,12 @@ def average_ranks(board: pd.DataFrame, rule: str = DEFAULT_RULE) -> AverageRanks
 
 
 def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
-    """How far accuracy scatters over one draw while the others are held, where a sweep varied them apart.
+    """How far accuracy scatters over some draws while the others are held, where a sweep varied them apart.
 
     A row per cell, method, configuration and draw, under the default rule: the ``sd`` of accuracy within trials that differ in
     that seed alone, pooled (interactions with the other draws included), the number of ``groups`` of such trials and of
-    ``trials`` in them. Empty where seeds always change together.
+    ``trials`` in them. Where one seed is held and the other two change together, the draw is of these two: "split and
+    training". Empty where all three change together.
 
     Args:
         rows: from ``leaderboard.load_rows``.
@@ -275,15 +277,18 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[(rows["rule"] == DEFAULT_RULE) & ~rows["failed"]]
     keys = ["cell", "method", "hparams"]
     found = []
-    for seed, draw in DRAWS.items():
-        held = [other for other in SEEDS if other != seed]
-        grouped = rows.groupby([*keys, *held], sort=False)["test_accuracy"]
-        spread = grouped.agg(["var", "size"]).query("size > 1").reset_index()
+    for varied in [*combinations(SEEDS, 1), *combinations(SEEDS, 2)]:
+        grouped = rows.groupby([*keys, *(seed for seed in SEEDS if seed not in varied)], sort=False)
+        spread = grouped["test_accuracy"].agg(["var", "size"])
+        # Of two seeds that do not change together each has a row of its own.
+        together = grouped[list(varied)].nunique().eq(spread["size"], axis=0).all(axis=1)
+        spread = spread[together & (spread["size"] > 1)].reset_index()
         if len(spread):
             spread["squares"], spread["freedom"] = spread["var"] * (spread["size"] - 1), spread["size"] - 1
             pooled = spread.groupby(keys, sort=False)[["squares", "freedom", "size"]].sum()
             pooled["groups"] = spread.groupby(keys, sort=False).size()
             pooled["sd"] = np.sqrt(pooled["squares"] / pooled["freedom"]).round(DECIMALS)
+            draw = " and ".join(DRAWS[seed] for seed in varied)
             found.append(pooled.rename(columns={"size": "trials"})[["sd", "groups", "trials"]].assign(draw=draw).reset_index())
     if not found:
         return pd.DataFrame(columns=[*keys, "draw", "sd", "groups", "trials"])

@@ -149,9 +149,9 @@ def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
 @pytest.mark.parametrize(
     ("differences", "expected"),
     [
-        ([0.1, 0.1, 0.1], (0.1, 0.1, 0.1, 0.0, 3)),
-        ([0.0, 0.0], (0.0, 0.0, 0.0, 1.0, 2)),
-        ([0.3 - 0.2, 0.2 - 0.1], (0.1, 0.1, 0.1, 0.0, 2)),  # equal but for rounding
+        ([0.1, 0.1, 0.1], (0.1, np.nan, np.nan, np.nan, 3)),
+        ([0.0, 0.0], (0.0, np.nan, np.nan, 1.0, 2)),
+        ([0.3 - 0.2, 0.2 - 0.1], (0.1, np.nan, np.nan, np.nan, 2)),  # equal but for rounding
         ([0.2], (0.2, np.nan, np.nan, np.nan, 1)),
         ([np.nan, 0.1], (np.nan, np.nan, np.nan, np.nan, 2)),
     ],

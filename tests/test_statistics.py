@@ -72,7 +72,7 @@ def test_seeds_needed_are_those_of_the_textbook():
         return values + effect
 
     found = seeds_needed([with_effect(0.5), with_effect(0.8), with_effect(0.001), np.array([0.1, 0.1]), np.array([1.0])])
-    assert found == pytest.approx([34, 15, np.inf, 2, np.nan], nan_ok=True)
+    assert found == pytest.approx([34, 15, np.inf, np.nan, np.nan], nan_ok=True)
 
 
 def test_bootstrap_interval_holds_the_mean_and_is_the_same_every_time():
@@ -92,6 +92,15 @@ def test_tiers_end_at_the_last_method_that_may_be_as_good():
     wide = np.stack([base, base - 0.1 + sure, base - 0.12 + unsure])
     assert tiers(wide).tolist() == [1, 1, 1]
     assert tiers(base[None]).tolist() == [1]
+
+
+def test_who_lacks_seeds_takes_nobodys_tier():
+    base = np.array([0.50, 0.60, 0.70, 0.55])
+    sure, nan = np.array([0.001, -0.001, 0.0, 0.001]), np.nan
+    short, single, level = np.array([0.4, 0.51, nan, nan]), np.array([nan, 0.3, nan, nan]), base - 0.3
+    found = tiers(np.stack([base, base - 0.1 + sure, short, single, level, base - 0.4 - sure]))
+    assert found == pytest.approx([1, 2, 2, nan, nan, 3], nan_ok=True)
+    assert tiers(np.array([[0.9, nan], [0.5, 0.6], [0.4, 0.7]])) == pytest.approx([1, nan, nan], nan_ok=True)
 
 
 def test_statistics_of_a_cell(tmp_path):
@@ -119,7 +128,9 @@ def test_seeds_that_are_missing_are_left_out_pair_by_pair(tmp_path):
     write_trial(tmp_path, "gce", test=[0.7], seed=0, status="failed", done={"classes": None})
     _, chosen, board, _ = tables(tmp_path)
     own = cell_statistics(chosen, board).query("rule == 'last'").set_index("method")
-    assert own["tier"].tolist() == [1, 1, 1] and own.loc["ce", "diff_to_best"] == pytest.approx(-0.05)
+    assert own["tier"].tolist() == pytest.approx([1, np.nan, np.nan], nan_ok=True) and own.loc[
+        "ce", "diff_to_best"
+    ] == pytest.approx(-0.05)
     assert own["p_holm"].isna().all() and np.isnan(own.loc["elr", "seeds_to_separate"])
 
 
@@ -197,6 +208,17 @@ def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
     assert set(found.index) == {"noise", "training"}
     assert found.loc["noise", ["sd", "groups", "trials"]].tolist() == pytest.approx([0.2 / np.sqrt(2), 2, 4])
     assert found.loc["training", "sd"] == pytest.approx(0.02 / np.sqrt(2))
+
+
+@pytest.mark.parametrize(("held", "draw"), [("noise_seed", "split and training"), ("split_seed", "noise and training")])
+def test_with_one_seed_held_the_others_vary_together(tmp_path, held, draw):
+    for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
+        write_trial(tmp_path, "ce", test=[accuracy], seed=seed, spec={held: 0})
+    rows, chosen, board, tried = tables(tmp_path)
+    [row] = variance_split(rows).to_dict("records")
+    assert (row["draw"], row["groups"], row["trials"]) == (draw, 1, 3) and row["sd"] == pytest.approx(0.1)
+    [section, *_] = analysis_sections(analyse(rows, chosen, board, tried), board)
+    assert not any("changed together" in note for note in section.notes)
 
 
 def test_pareto_front():
