@@ -154,7 +154,8 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     marker = [line for line in panels[0].lines if line.get_marker() != "None"][-1]
     assert list(mean.get_xdata()) == list(range(1, 101)), "epochs count from 1"
     assert mean.get_ydata()[-1] == pytest.approx(79)
-    assert marker.get_ydata()[0] == pytest.approx(79) and marker.get_xdata()[0] == pytest.approx(100, abs=5)
+    assert marker.get_ydata()[0] == pytest.approx(79), "the table's figure"
+    assert marker.get_xdata()[0] == pytest.approx(100, abs=5)
     assert [text.get_text() for text in panels[0].get_xticklabels()] == ["1", "50", "100"]
     band = panels[0].collections[-1].get_paths()[0].vertices
     assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
@@ -176,6 +177,35 @@ def test_learning_shows_what_became_of_wrong_labels(tmp_path):
     np.testing.assert_allclose(dotted.get_ydata(), [70, 70])  # as many labels as are right to begin with
     [axes] = only(made, "-features").axes
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines] == [(75, 0.25)]
+
+
+def test_the_marker_of_a_curve_is_what_the_table_says(tmp_path):
+    # Each seed's choice is its own peak; the mean curve has none of their accuracy at any epoch.
+    for seed, test in enumerate(([0.8, 0.2, 0.2, 0.2, 0.2], [0.2, 0.2, 0.2, 0.2, 0.6])):
+        write_trial(tmp_path, "ce", test=test, seed=seed)
+    [axes] = only(figures(*tables(tmp_path)), "-curves").axes
+    [marker] = [line for line in axes.lines if line.get_marker() != "None"]
+    assert (marker.get_xdata()[0], marker.get_ydata()[0]) == pytest.approx((3, 70))
+
+
+def test_grey_methods_that_matter_are_named_in_the_figure(tmp_path):
+    for place in range(CROWD + 1):
+        memorised = {"memorised_wrong": [0.1, 0.05 * place], "memorised_clean": [0.1, 0.9]}
+        done = {"train_seconds": 50.0 - 3 * place}
+        write_trial(tmp_path, f"m{place:02d}", test=[0.1, 0.9 - 0.05 * place], done=done, epochs=memorised)
+    made = figures(*tables(tmp_path))
+    [axes] = only(made, "-cost").axes
+    assert [text.get_text() for text in axes.texts] == [f"m{place:02d}" for place in range(CROWD, OWN - 1, -1)]
+    wrong, clean = only(made, "-learning").axes
+    assert [text.get_text() for text in wrong.texts] == [f"m{CROWD}"] and not clean.texts
+    assert [text.get_text() for text in clean.get_xticklabels()] == ["1", "2"]
+
+
+def test_dollars_in_a_name_are_dollars(tmp_path):
+    for method in ("ce", "a$_$b"):
+        write_trial(tmp_path, method)
+    found = only(figures(*tables(tmp_path)), "-cost")
+    assert b"a$_$b" in render(found, "svg")
 
 
 def test_learning_is_not_drawn_where_nobody_knows_the_truth_or_nothing_is_wrong(tmp_path):

@@ -27,6 +27,7 @@ from bench.plots.style import (
     legend_height,
     limit_accuracy,
     methods_of,
+    name_grey,
     rate_label,
 )
 from bench.registry import REFERENCE
@@ -37,8 +38,8 @@ from bench.tables import methods_in_order, rate_title
 ACCURACY_CAPTION = f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal distances."
 COST_CAPTION = (
     f"Test accuracy against seconds of training on the device, pretraining included: {SELECTED} Grey steps: the Pareto "
-    "front, than which nothing cheaper is as accurate. Intervals are left out where there are many methods. Points that would "
-    "hide each other stand apart, and a thin line leads to their true place."
+    "front, than which nothing cheaper is as accurate; grey methods on it are named. Intervals are left out where there are "
+    "many methods. Points that would hide each other stand apart, and a thin line leads to their true place."
 )
 RANKS_CAPTION = (
     "Average rank over {} cells, by noisy validation accuracy. Bars join methods that cannot be told apart: their ranks "
@@ -138,6 +139,8 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             linewidth=0.8,
             zorder=0,
         )
+        for _, row in front.iterrows():
+            name_grey(axes, row["method"], drawn[row["method"]], row["cost_seconds"], 100 * row["mean"])
     panels.label("Training time (s)", "Test accuracy (%)")
     legend(panels.figure, methods, drawn, panels.width, lines=False)
     return panels.figure

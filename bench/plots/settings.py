@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path as MarkerPath
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from bench.plots.style import BARS, COLUMN, Panels, entries_of, interval_of, legend, legend_columns, limit_accuracy, looks
@@ -64,7 +66,7 @@ def sweep_figure(configs: pd.DataFrame) -> Figure | None:
         axes.set_yticks(range(len(lines)), [_text(value) for value in lines] if y else [""])
     panels.label(_axis_label(x_name), _axis_label(y_name) if y_name else "")
     frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FRAMED, linewidth=1.4)
-    number = Line2D([], [], linestyle="none", marker="$98.7$", markersize=14, color="black", markeredgewidth=0.2)
+    number = Line2D([], [], linestyle="none", marker=_as_marker("98.7"), markersize=14, color="black", markeredgewidth=0.2)
     panels.figure.legend(
         handles=[number, frame],
         labels=[_CELLS, _FRAME],
@@ -76,6 +78,11 @@ def sweep_figure(configs: pd.DataFrame) -> Figure | None:
         bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
         bar.outline.set_visible(False)
     return panels.figure
+
+
+def _as_marker(text: str) -> MarkerPath:
+    drawn = TextPath((0, 0), text)
+    return MarkerPath(drawn.vertices - drawn.get_extents().get_points().mean(0), drawn.codes)
 
 
 def swept(configs: pd.DataFrame) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from bench.registry import REFERENCE
@@ -48,6 +49,7 @@ _STYLE: dict[Any, Any] = {
     "legend.handlelength": 2.6,
     "legend.columnspacing": 1.4,
     "svg.hashsalt": "bench",
+    "text.parse_math": False,  # a method's name may hold two dollars
 }
 
 
@@ -62,6 +64,7 @@ BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.6, "capthick": 0.8}
 SIDE_BY_SIDE, MARGIN = 0.09, 0.55
 #: Distance that keeps markers and intervals legible: points.
 _GAP = 6.5
+_NAME_SIZE = 6.5
 
 SELECTED = "mean and 95 % interval over seeds, epoch and configuration selected by noisy validation accuracy."
 
@@ -198,6 +201,34 @@ def legend(figure: Figure, methods: Sequence[str], drawn: Mapping[str, Look], wi
         Line2D([], [], label=label, **drawn[method].artist(lines)) for label, method in zip(labels, methods, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(labels, width))
+
+
+def name_grey(axes: Axes, method: str, look: Look, x: float, y: float) -> None:
+    """Write the name of a method that the legend does not name above its point, to the left where there is room."""
+    if look.own:
+        return
+    room = (axes.transData.transform((x, y))[0] - axes.bbox.x0) * 72 / axes.figure.dpi
+    side, offset = ("right", 0) if room > 0.6 * _NAME_SIZE * len(method) else ("left", 2)
+    halo = [withStroke(linewidth=1.5, foreground="white")]
+    axes.annotate(
+        method,
+        (x, y),
+        (offset, 1.5),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontsize=_NAME_SIZE,
+        color="0.25",
+        path_effects=halo,
+        zorder=6,
+    )
+
+
+def epoch_axis(axes: Axes, longest: int) -> None:
+    """Limits and ticks of an axis of epochs, which count from 1."""
+    axes.set_xlim(1 - 0.03 * longest, longest * 1.03)
+    ticks = MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]).tick_values(1, longest)
+    axes.set_xticks([1, *(tick for tick in ticks if max(1, 0.1 * longest) < tick <= longest)])
 
 
 def limit_accuracy(axes: Axes) -> None:

@@ -16,22 +16,26 @@ from bench.plots.style import (
     Panels,
     apart,
     entries_of,
+    epoch_axis,
     legend,
     legend_height,
     methods_of,
+    name_grey,
     noise_title,
 )
 
 CURVES_CAPTION = (
-    "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: median epoch that "
-    "noisy validation accuracy selects; those that would hide each other stand apart, and a thin line leads to their true "
-    "place. Failed trials are left out."
+    "Test accuracy while training: mean over seeds, and the range from the worst to the best seed. Markers: mean test "
+    "accuracy at the epochs that noisy validation accuracy selects, drawn at the median of these epochs, and so not always on "
+    "the curve; those that would hide each other stand apart, and a thin line leads to their true place. Failed trials are "
+    "left out."
 )
 LEARNING_CAPTION = (
-    "Learning from wrong labels, mean over seeds. Memorised: mislabelled training samples that the network predicts as "
-    "labelled. Labels corrected: training samples whose corrected target is highest at the true class; the dotted line is the "
-    "share of noisy labels that are right. Wrong labels found: area under the ROC curve of the clean probabilities. Only "
-    "methods that have such targets or probabilities are in the lower rows."
+    "Learning from wrong labels, mean over seeds. Memorised: training samples with a wrong, and with a correct, label that "
+    "the network predicts as labelled; a grey method that memorises the most wrong ones is named. Labels corrected: training "
+    "samples whose corrected target is highest at the true class; the dotted line is the share of noisy labels that are "
+    "right. Wrong labels found: area under the ROC curve of the clean probabilities. Only methods that have such targets or "
+    "probabilities are in the lower rows."
 )
 
 
@@ -55,9 +59,7 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         selected.append((axes, markers))
     longest = max(map(len, trials["test_curve"]))
     for axes, markers in selected:
-        axes.set_xlim(1 - 0.03 * longest, longest * 1.03)
-        ticks = MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]).tick_values(1, longest)
-        axes.set_xticks([1, *(tick for tick in ticks if 0.1 * longest < tick <= longest)])
+        epoch_axis(axes, longest)
         x, y = np.array(list(markers.values())).reshape(-1, 2).T
         for method, true, place, height in zip(markers, x, apart(axes, x, y, 0 * y, panels.panel), y, strict=True):
             axes.plot([true, place], [height, height], color=drawn[method].color, linewidth=0.5)
@@ -68,21 +70,21 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
 
 
 def _curve(axes: Axes, own: pd.DataFrame, look: Look) -> tuple[float, float]:
-    """Draw one method's curves; returns the point at the selected epoch."""
+    """Draw one method's curves; returns the median selected epoch and the accuracy there that tables hold."""
     curves = list(own["test_curve"])
     # Trials that a scheduler stopped are shorter: beyond the shortest, a mean would jump where a trial drops out.
     length = min(map(len, curves))
     accuracy = 100 * np.stack([curve[:length] for curve in curves])
     epochs, mean = np.arange(1, length + 1), accuracy.mean(0)
-    selected = min(int(own["epoch"].median()), length - 1)
     if look.own:
         axes.fill_between(epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0)
     axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6)
-    return epochs[selected], mean[selected]
+    return 1 + own["epoch"].median(), 100 * own["test_accuracy"].mean()
 
 
 _LEARNING = {
-    "memorised_wrong": "Memorised (%)",
+    "memorised_wrong": "Wrong labels\nmemorised (%)",
+    "memorised_clean": "Correct labels\nmemorised (%)",
     "label_correction_accuracy": "Labels corrected (%)",
     "detection_auc": "Wrong labels\nfound (AUC, %)",
 }
@@ -98,20 +100,23 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
     trials = trials[trials["realised_noise_rate"] > 0]
     if trials.empty:
         return None
+    longest = max(map(len, trials["test_curve"]))
     methods = methods_of(trials, drawn)
     rates = sorted(set(trials["noise_rate"]))
     width = {1: COLUMN, 2: 5.2}.get(len(rates), PAGE)
-    height = 0.35 + 1.35 * len(kinds) + legend_height(entries_of(methods, drawn), width)
+    height = 0.35 + 1.2 * len(kinds) + legend_height(entries_of(methods, drawn), width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(kinds), len(rates), squeeze=False, sharex=True, sharey="row")
     for (i, key), (j, rate) in product(enumerate(kinds), enumerate(rates)):
         axes, here = grid[i, j], trials[trials["noise_rate"] == rate]
+        ends: dict[str, tuple[int, float]] = {}
         for method in reversed(methods):
             curves = list(here.loc[here["method"] == method, f"{key}_curve"])
             if curves and any(np.isfinite(curve).any() for curve in curves):
                 mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
                 look = drawn[method]
                 epochs = np.arange(1, len(mean) + 1)
+                ends[method] = len(mean), mean[-1]
                 axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6)
                 if look.own:
                     axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **look.artist())
@@ -119,7 +124,11 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
             axes.axhline(100 * (1 - here["realised_noise_rate"].mean()), color="0.4", linestyle=":", linewidth=0.9)
         axes.grid(axis="y")
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        epoch_axis(axes, longest)
+        if key == "memorised_wrong" and ends:
+            axes.margins(y=0.12)
+            most = max(ends, key=lambda method: np.nan_to_num(ends[method][1]))
+            name_grey(axes, most, drawn[most], *ends[most])
         if i == 0:
             axes.set_title(noise_title(rate, trials))
         if i == len(kinds) - 1:
