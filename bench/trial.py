@@ -3,6 +3,7 @@
 python -m bench.trial SPEC.json
 """
 
+import hashlib
 import io
 import json
 import os
@@ -52,6 +53,9 @@ GLOBAL = 2000
 
 #: Seed of the choice of training samples that are predicted after each epoch.
 PROBES = 3000
+
+#: A checkpoint's file begins with so many bytes of checksum.
+CHECKSUM_BYTES = 32
 
 #: Takes new epochs of the record and whether all earlier ones are void.
 Report = Callable[[list[dict[str, Any]], bool], None]
@@ -131,6 +135,10 @@ class Outcome:
         return save({name: value.detach().cpu().contiguous() for name, value in self.weights.items()})
 
 
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
@@ -158,8 +166,9 @@ class Checkpoint:
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        content = buffer.getvalue()
         try:
-            write_whole(self.path, buffer.getvalue(), self.previous)
+            write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
             self.warn(f"cannot write the checkpoint {self.path} ({error}): the trial goes on without it")
         self._saved = time.monotonic()
@@ -175,7 +184,11 @@ class Checkpoint:
             try:
                 if not path.exists():
                     continue
-                state = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
+                content = path.read_bytes()
+                checksum, content = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+                if checksum != _checksum(content):
+                    raise ValueError("its checksum is wrong")  # torch.load would not notice a changed weight
+                state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
                 if state["id"] == spec.id:
                     return state
                 reason = "it belongs to another trial"
