@@ -7,6 +7,7 @@ the truth; whatever else a sweep keeps can be thrown away.
 
 import base64
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -37,6 +38,13 @@ def lock(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another command is writing to {str(out)!r}: wait for it, or choose another --out") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            raise InputError(
+                f"the file system of {str(out)!r} has no locks ({error.strerror}): choose an --out on another one, or have it "
+                f"mounted with the option flock"
+            ) from None
         yield
 
 
