@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 from fabricate import timeless
-from test_sweep import ROOT, checkpointed, command, contents, wait_for
+from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_for
 
 from bench.datasets import Dataset
 from bench.errors import InputError
@@ -557,7 +557,7 @@ def alive(process: psutil.Process) -> bool:
 def test_an_interrupted_sweep_goes_at_once_and_leaves_nothing_behind(undisturbed, sweep, table, sent, status):
     driver = sweep.start()
     wait_for(lambda: sweep.in_the_middle)
-    relatives, session = family(driver), Path((sweep.out / ".ray-session").read_text())
+    relatives, session = family(driver), ray_session(sweep.out)
     assert session.is_dir() and len(relatives) > 3
     driver.send_signal(sent)
     text = finish(driver, status)
@@ -587,7 +587,7 @@ def test_an_interrupt_while_the_sweep_starts(sweep, moment, sent, status):
     wait_for((sweep.out / ".lock").exists)
     if moment != "begins":
         wait_for((sweep.out / ".ray-session").exists)
-        session = Path((sweep.out / ".ray-session").read_text())
+        session = ray_session(sweep.out)
     if moment == "starts Ray":
         wait_for(lambda: family(driver))
     if moment == "has Ray":
@@ -760,7 +760,7 @@ def test_nothing_is_written_but_where_it_belongs(sweep, tmp_path):
     here = set(ROOT.rglob("*"))
     driver = sweep.start()
     wait_for((sweep.out / ".ray-session").exists)
-    session = Path((sweep.out / ".ray-session").read_text())
+    session = ray_session(sweep.out)
     finish(driver)
     assert not any((tmp_path / "home").iterdir()) and not any((tmp_path / "temporary").iterdir())
     assert not session.exists()

@@ -56,6 +56,11 @@ def wait_for(condition, seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
+def ray_session(out: Path) -> Path:
+    """The folder of a running sweep's Ray."""
+    return Path(json.loads((out / ".ray-session").read_bytes())["folder"])
+
+
 def checkpointed(out: Path) -> list[str]:
     return [path.stem for path in (out / "checkpoints").glob("*.pt") if "." not in path.stem]  # not the ones before
 
@@ -158,7 +163,7 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     driver.wait()
     over = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
     assert len(over) < 6, "the sweep was over before it was killed"
-    session = (out / ".ray-session").read_text()
+    session = str(ray_session(out))
     wait_for(lambda: not any(session in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])))
     begun = {trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines()) for trial in checkpointed(out)}
     assert begun, "no trial was in the middle"

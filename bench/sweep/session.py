@@ -1,6 +1,7 @@
 """Ray itself: started or joined, silent, and gone at the end."""
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ import ray
 
 from bench.datasets import Dataset
 from bench.errors import InputError
-from bench.records import write_atomically
+from bench.records import to_json, write_atomically
 from bench.sweep.address import connect, driving_here
 from bench.sweep.work import Resources
 
@@ -36,7 +37,7 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[P
     """
     _remove_what_was_left(out)
     folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_parent())
-    write_atomically(out / ".ray-session", folder.encode())
+    write_atomically(out / ".ray-session", to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}))
     try:
         with holding_back_sigterm():
             _start(resources, dataset, folder)
@@ -102,13 +103,28 @@ def holding_back_sigterm() -> Iterator[None]:
 
 
 def _remove_what_was_left(out: Path) -> None:
-    """What a killed driver could not tidy up. The lock says that no driver is alive."""
+    """What a killed driver could not tidy up. The lock says that no driver of this folder is alive, but this may be a copy."""
     path = out / ".ray-session"
-    if path.exists():
-        folder = Path(path.read_text())
-        if folder.parent == Path(_parent()) and folder.name.startswith(_PREFIX):
+    if not path.exists():
+        return
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # torn: what it named stays
+        left = json.loads(path.read_bytes())
+        folder = Path(left["folder"])
+        ours = folder.parent == Path(_parent()) and folder.name.startswith(_PREFIX) and left["out"] == str(out.resolve())
+        if ours and not _alive(left["pid"]):
             shutil.rmtree(folder, ignore_errors=True)
-        path.unlink()
+    path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    """Whether there is another process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()  # in a container the next driver often has the number of the one before
 
 
 def nodes() -> list[dict[str, float]]:
