@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,10 @@ class Driver:
         self.running: dict[str, Callable[[], None]] = {}  # key -> what ends its worker
         self.trackers: Trackers | None = None
         self.fault: Exception | None = None  # what stopped the driver itself, such as a full disk
-        cached = {path.stem for path in (out / "encoders").glob("*.safetensors")}
+        self.pretrain_seconds: dict[str, float] = {}  # of encoders that are there
         jobs = [pretrain_job(spec) for spec in todo]
-        wanted = list({job.key: job for job in jobs if job and job.key not in cached}.values())
+        asked = {job.key: job for job in jobs if job}
+        wanted = [job for key, job in asked.items() if self._encoder_on_disk(key) is None]
         first_trial: dict[int, int] = {}
         for position, spec in enumerate(todo):
             first_trial.setdefault(spec.train_seed, position)
@@ -108,8 +110,8 @@ class Driver:
             return
         job = pretrain_job(spec)
         if job and job.key not in self.work and job.key not in self.encoders:
-            if (path := self.out / "encoders" / f"{job.key}.safetensors").exists():
-                self._share_encoder(job.key, path.read_bytes())
+            if (blob := self._encoder_on_disk(job.key)) is not None:
+                self._share_encoder(job.key, blob)
             else:
                 self.work[job.key] = Work.of_job(job)
                 self._announce(self.work[job.key])
@@ -139,7 +141,7 @@ class Driver:
             pieces = sys.maxsize if self.tuning and self.tuning.open_ended else len(self.work) + later[0]
             self.parallel = session.parallel_trials(self.resources, session.nodes(), pieces)
             for key in {work.needs for work in self.work.values() if work.needs} - self.work.keys():
-                self._share_encoder(key, (self.out / "encoders" / f"{key}.safetensors").read_bytes())
+                self._share_encoder(key, self._encoder_file(key).read_bytes())
             if self.observer:
                 self.observer.later(*later)
                 self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
@@ -259,10 +261,7 @@ class Driver:
     def _stop(self, work: Work) -> None:
         """End a trial that a scheduler has stopped: its worker, which waits for an answer, is told by Tune."""
         assert work.spec is not None
-        pretraining = 0.0
-        if work.needs:
-            path = self.out / "encoders" / f"{work.needs}.safetensors"
-            pretraining = load_encoder(path.read_bytes()).train_seconds
+        pretraining = self.pretrain_seconds[work.needs] if work.needs else 0.0
         facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
         self._writer(work).finish(facts)
         if self.trackers:
@@ -286,13 +285,32 @@ class Driver:
             self.observer.end(work.key, work.label, status, error)
 
     def _keep_encoder(self, work: Work, blob: bytes) -> None:
-        (self.out / "encoders").mkdir(exist_ok=True)
-        write_atomically(self.out / "encoders" / f"{work.key}.safetensors", blob)
+        path = self._encoder_file(work.key)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, blob)
         self._share_encoder(work.key, blob)
+
+    def _encoder_file(self, key: str) -> Path:
+        return self.out / "encoders" / f"{key}.safetensors"
+
+    def _encoder_on_disk(self, key: str) -> bytes | None:
+        """What an earlier run has trained; removed where it is damaged, so that it is trained again."""
+        path = self._encoder_file(key)
+        if not path.exists():
+            return None
+        blob = path.read_bytes()
+        try:
+            load_encoder(blob)
+        except Exception as error:  # safetensors, JSON and missing arrays all have their own
+            warnings.warn(f"{path} is damaged ({type(error).__name__}: {error}); it is trained again", stacklevel=2)
+            path.unlink()
+            return None
+        return blob
 
     def _share_encoder(self, key: str, blob: bytes) -> None:
         import ray
 
+        self.pretrain_seconds[key] = load_encoder(blob).train_seconds
         self.encoders[key] = ray.put(blob)
 
     def _give_up_on(self, pretraining: Work, error: str) -> None:
