@@ -81,6 +81,8 @@ def test_domains_become_what_optuna_draws(space):
             "momentum": tune.quniform(0.5, 1.0, 0.25),
             "mixup_alpha": tune.uniform(0.2, 8.0),
             "weight_ramp_epochs": tune.randint(1, 4),
+            "warmup_epochs": tune.qrandint(2, 8, 2),
+            "other_epochs": tune.qrandint(2, 8, 1),
             "refine_labels": tune.choice([False, True]),
         },
     )
@@ -92,6 +94,8 @@ def test_domains_become_what_optuna_draws(space):
         "elr_plus.momentum": float_(0.5, 1.0, step=0.25),
         "elr_plus.mixup_alpha": float_(0.2, 8.0),
         "elr_plus.weight_ramp_epochs": int_(1, 3),  # Tune leaves the upper end out
+        "elr_plus.warmup_epochs": int_(2, 8, step=2),  # but not of steps
+        "elr_plus.other_epochs": int_(2, 7),
         "elr_plus.refine_labels": optuna.distributions.CategoricalDistribution([False, True]),
     }
 

@@ -20,8 +20,9 @@ def suggest(trial: Any, key: str, domain: Any) -> Any:
     sampler = sampler.sampler if isinstance(sampler, sample.Quantized) else sampler
     log = isinstance(sampler, sample.LogUniform)
     if log or isinstance(sampler, sample.Uniform):
-        if isinstance(domain, sample.Integer):  # whose upper end Tune leaves out
-            return trial.suggest_int(key, domain.lower, domain.upper - 1, log=log, step=1 if log else step or 1)
+        if isinstance(domain, sample.Integer):
+            last = domain.upper - (step in (None, 1))  # Tune leaves the upper end out, unless there are steps
+            return trial.suggest_int(key, domain.lower, last, log=log, step=1 if log else step or 1)
         if isinstance(domain, sample.Float):
             return trial.suggest_float(key, domain.lower, domain.upper, log=log, step=None if log else step)
     raise InputError(f"the search space of {key} is {domain}: use choice, uniform, loguniform, randint, or their relatives")
