@@ -1,6 +1,7 @@
 """A process runs many trials, one after another: what one of them leaves in global state, the next must not find."""
 
 import gc
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,14 @@ def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any]
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
+def _set_environment(variables: dict[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    for name, value in variables.items():
+        if os.environ.get(name) != value:  # other threads may read it
+            os.environ[name] = value
+
+
 #: How a setting of the process is read, how it is set, and what a trial finds: torch's own defaults.
 _SETTINGS: Any = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
@@ -32,12 +41,19 @@ _SETTINGS: Any = (
     (torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),
     (torch.are_deterministic_algorithms_enabled, _deterministic, False),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (*_attribute(torch.backends.cudnn, "enabled"), True),
+    (*_attribute(torch.backends.mkldnn, "enabled"), True),
     (*_attribute(torch.backends.cudnn, "benchmark"), False),
     (*_attribute(torch.backends.cudnn, "deterministic"), False),
     (*_attribute(torch.backends.cudnn, "allow_tf32"), True),
+    (np.geterr, lambda to: np.seterr(**to), {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}),
     (random.getstate, random.setstate, random.Random(0).getstate()),
     (np.random.get_state, np.random.set_state, np.random.RandomState(0).get_state()),
 )
+
+
+#: What a trial finds as it is, and leaves so.
+_SURROUNDINGS: Any = ((os.environ.copy, _set_environment), (os.getcwd, os.chdir))
 
 
 class as_new:
@@ -51,6 +67,7 @@ class as_new:
 
     def __enter__(self) -> None:
         self.before: list[Any] = [read() for read, _, _ in _SETTINGS]
+        self.around: list[Any] = [read() for read, _ in _SURROUNDINGS]
         for _, change, value in _SETTINGS:
             change(value)
         torch.set_flush_denormal(False)  # nobody can ask what it was
@@ -58,6 +75,8 @@ class as_new:
     def __exit__(self, *_: object) -> None:
         for (_, restore, _), value in zip(_SETTINGS, self.before, strict=True):
             restore(value)
+        for (_, put_back), value in zip(_SURROUNDINGS, self.around, strict=True):
+            put_back(value)
         if self.device == "cuda":
             gc.collect()  # an error's traceback may hold tensors in a cycle
             torch.cuda.empty_cache()

@@ -32,6 +32,7 @@ from bench.trial import Checkpoint, Outcome, describe, run_trial
 
 VANDAL = '''
 """Leaves every setting of its process that it can reach other than it was."""
+import os
 import random
 import numpy as np
 import torch
@@ -51,6 +52,12 @@ class Vandal(Method):
         torch.set_float32_matmul_precision("medium")
         torch.autograd.set_detect_anomaly(True)
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.enabled = False
+        torch.backends.mkldnn.enabled = False
+        np.seterr(all="raise")
+        os.environ["VANDAL"] = "was here"
+        os.environ.pop("STEADY_SECONDS")
+        os.chdir("/")
         random.seed(99)
         np.random.seed(99)
         torch.manual_seed(99)
@@ -175,11 +182,14 @@ def test_the_settings_of_the_process_come_back(digits, methods):
     try:
         np.random.seed(5)
         expected = np.random.RandomState(5).rand()
+        before = (os.getcwd(), dict(os.environ), np.geterr())
         data = digits.subset(200)
         assert run_trial(spec_of(data, "vandal"), data).facts["error"] == "RuntimeError: and now this"
         assert torch.get_default_dtype() == torch.float64
         assert torch.is_grad_enabled() and not torch.are_deterministic_algorithms_enabled()
         assert torch.empty(1).device.type == "cpu"
+        assert torch.backends.cudnn.enabled and torch.backends.mkldnn.enabled
+        assert (os.getcwd(), dict(os.environ), np.geterr()) == before
         assert np.random.rand() == expected
     finally:
         torch.set_default_dtype(torch.float32)
