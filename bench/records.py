@@ -99,14 +99,15 @@ def kept(models: bool, features: bool) -> frozenset[str]:
 class TrialWriter:
     """Writes one trial's folder. The driver of a sweep holds one for each running trial."""
 
-    def __init__(self, sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
+    def __init__(self, sweep: Path, trial_id: str, spec: dict[str, Any], draw: int | None = None) -> None:
+        """``draw``: of a search's trial, how many its search had drawn before it."""
         self.folder = sweep / "trials" / trial_id
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
         if path.exists():
             check_specification(sweep, trial_id, spec)
         else:
-            write_atomically(path, to_json(spec, indent=1))
+            write_atomically(path, to_json(spec if draw is None else spec | {"draw": draw}, indent=1))
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
         """Cut the record back to these epochs: none, or those before the checkpoint that the trial goes on from."""
@@ -205,7 +206,8 @@ def _read_json(path: Path) -> Any:
 def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
     """Raise InputError where a trial's spec.json is not ``spec``: somebody has changed it."""
     path = sweep / "trials" / trial_id / "spec.json"
-    if _read_json(path) != json.loads(to_json(spec)):
+    found = _read_json(path)
+    if not isinstance(found, dict) or {**found, "draw": None} != {**json.loads(to_json(spec)), "draw": None}:
         raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -194,15 +194,12 @@ class Search:
 
     @property
     def optuna(self) -> Any:
-        """The study, made when it is first needed: its seed depends on how many trials are known by then."""
+        """The study, made when it is first needed."""
         import optuna
 
         if self._optuna is None:
             optuna.logging.set_verbosity(optuna.logging.ERROR)
-            # A resumed search must not draw again what its first random draws were.
-            text = json.dumps([self.base.to_json(), len(self.candidates)], sort_keys=True)
-            seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
-            self._optuna = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+            self._optuna = optuna.create_study(direction="maximize")
             for candidate in self.candidates.values():
                 if candidate.state == "over":
                     self._tell(candidate)
@@ -231,6 +228,18 @@ class Search:
         except ValueError:  # the space was another one then: it counts, but teaches nothing
             pass
 
+    def _samplers(self) -> Iterator[Any]:
+        """For one draw: what promises most, then, where that is known or refused, anything.
+
+        Seeded by how many there were before: whoever resumes the search after as many goes on as if nothing had happened.
+        """
+        import optuna
+
+        text = json.dumps([self.base.to_json(), len(self.candidates)], sort_keys=True)
+        seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+        yield optuna.samplers.TPESampler(seed=seed)
+        yield from [optuna.samplers.RandomSampler(seed=seed)] * (PATIENCE - 1)
+
     def _draw(self) -> Candidate | None:
         """A configuration that was not tried yet: the first one, then what Optuna suggests."""
         import optuna
@@ -239,7 +248,8 @@ class Search:
             self.candidates[self.base.id] = Candidate(self.base)
             return self.candidates[self.base.id]
         fault: InputError | None = None
-        for _ in range(PATIENCE):
+        for sampler in self._samplers():
+            self.optuna.sampler = sampler
             ask = self.optuna.ask()
             try:
                 drawn = draw(self.base.method, ask, self.fixed)
@@ -249,13 +259,10 @@ class Search:
                 fault = error
                 self.optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
                 continue
-            known = self.candidates.get(spec.id)
-            if known is None:
+            if spec.id not in self.candidates:
                 self.candidates[spec.id] = Candidate(spec, ask=ask)
                 return self.candidates[spec.id]
-            good = math.isfinite(known.value)
-            state = optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL
-            self.optuna.tell(ask, known.value if good else None, state)
+            self.optuna.tell(ask, state=optuna.trial.TrialState.FAIL)  # it knows that one; no record tells of the repetition
         if fault and len(self.candidates) == 1:
             raise InputError(f"no configuration of {display(self.base.method)} can be drawn: {fault}")
         self.exhausted = True
@@ -285,7 +292,7 @@ class Tuning:
         if not (out / "trials").is_dir():
             return
         over = COMPLETED if retry_failed else COMPLETED + RETRIED
-        for folder, content, done in read_begun(out):
+        for folder, content, done in sorted(read_begun(out), key=lambda begun: begun[1].get("draw", 0)):
             if not str(content["spec"].get("stage", "")).startswith(SEARCH):
                 continue
             spec = TrialSpec.from_json(content["spec"])
@@ -295,6 +302,10 @@ class Tuning:
                 search.resume(spec, status, list(read_epochs(folder / "epochs.jsonl")) if status else [], done or {})
         for search in self.searches:
             search.prepare()
+
+    def position(self, spec: TrialSpec) -> int:
+        """How many configurations a search's trial was drawn after."""
+        return list(self._by_key[_key_of(spec)].candidates).index(spec.id)
 
     def next(self, parallel: int = 1) -> TrialSpec | None:
         """A trial of some search, of that with the fewest under way first; None where none can start now."""

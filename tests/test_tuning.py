@@ -515,3 +515,24 @@ def test_a_search_is_no_part_of_a_plain_specification(data):
     search = Search(spec, SearchKind("tuned"), {}, Settings(1))
     assert search.base.to_json()["stage"] == "search tuned noisy-val none" and search.base.label.endswith("· search")
     assert TrialSpec.from_json(search.base.to_json()) == search.base
+
+
+@pytest.mark.parametrize("over", [1, 7, 12])
+def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path, space, over):
+    """One trial at a time; the space is so small that some draws repeat an earlier one, and TPE's own part comes in."""
+    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0, 9.0]), "momentum": tune.choice([0.5, 0.7, 0.9, 0.99])})
+    score = lambda spec: spec.hparams["elr.weight"] * spec.hparams["elr.momentum"] / 10  # noqa: E731
+    undisturbed = drain(make(data, "elr", configurations=13), score)
+    assert len(undisturbed) == 13
+    first = make(data, "elr", configurations=13)
+    for number, spec in enumerate(iter(first.next, None)):
+        assert first.position(spec) == number
+        writer = TrialWriter(tmp_path, spec.id, record_of(spec), first.position(spec))
+        if number == over:
+            break  # killed in the middle of this one
+        writer.append(curve(*[score(spec)] * EPOCHS))
+        writer.finish({"status": "finished", "epochs": EPOCHS})
+        finish(first, spec, score(spec))
+    again = make(data, "elr", configurations=13)
+    again.resume(tmp_path)
+    assert drain(again, score) == undisturbed[over:]

@@ -332,5 +332,6 @@ class Driver:
     def _writer(self, work: Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started
             assert work.spec is not None
-            work.writer = TrialWriter(self.out, work.key, record_of(work.spec))
+            draw = self.tuning.position(work.spec) if self.tuning and work.spec.is_search else None
+            work.writer = TrialWriter(self.out, work.key, record_of(work.spec), draw)
         return work.writer
