@@ -105,6 +105,12 @@ class TrialWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
         if path.exists():
+            try:
+                orjson.loads(path.read_bytes())
+            except orjson.JSONDecodeError:
+                warnings.warn(f"{path} is damaged; it is written again", stacklevel=2)
+                path.unlink()
+        if path.exists():
             check_specification(sweep, trial_id, spec)
         else:
             write_atomically(path, to_json(spec if draw is None else spec | {"draw": draw}, indent=1))
@@ -212,16 +218,27 @@ def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> Non
 
 
 def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folder and done.json of every trial that is over; a torn one counts as not over, with a warning."""
+    """Folder and done.json of every trial that is over; one whose record is torn counts as not over, with a warning."""
     for path in sorted((sweep / "trials").glob("*/done.json")):
         try:
             done = orjson.loads(path.read_bytes())
             if done["status"] not in COMPLETED + RETRIED:
                 raise ValueError
+            epochs = path.with_name("epochs.jsonl")
+            if done["status"] in COMPLETED and "epochs" in done and _lines(epochs) != done["epochs"]:
+                path = epochs
+                raise ValueError
         except (ValueError, KeyError, TypeError):
             warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=3)
             continue
         yield path.parent, done
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
 
 
 def finished_statuses(sweep: Path) -> dict[str, str]:
@@ -251,7 +268,12 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
     """Folder, spec.json and, of those that are over, done.json of every trial that was ever started."""
     over = dict(_over(sweep))
     for path in sorted((sweep / "trials").glob("*/spec.json")):
-        content = _read_json(path)
+        try:
+            content = _read_json(path)
+        except InputError:
+            if path.parent in over:
+                raise
+            continue  # whoever runs the trial writes it again
         _check_folder(path.parent, content)
         yield path.parent, content, over.get(path.parent)
 

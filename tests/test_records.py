@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import json
 import os
 import warnings
@@ -15,6 +17,7 @@ from bench.records import (
     TrialWriter,
     finished_statuses,
     pack_classes,
+    read_begun,
     read_epochs,
     read_trials,
     to_json,
@@ -170,15 +173,49 @@ def test_another_specification_is_refused_and_left_alone(tmp_path):
     assert json.loads((tmp_path / f"trials/{ID}/spec.json").read_bytes()) == SPEC
 
 
-def test_a_damaged_specification_is_an_error_that_names_the_file(tmp_path):
+def test_a_damaged_specification_of_a_finished_trial_is_an_error_that_names_the_file(tmp_path):
     TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
     path = tmp_path / f"trials/{ID}/spec.json"
     path.write_bytes(path.read_bytes()[:-10])
-    for use in (lambda: TrialWriter(tmp_path, ID, SPEC), lambda: list(read_trials(tmp_path))):
+    for use in (read_trials, read_begun):
         with pytest.raises(InputError) as error:
-            use()
+            list(use(tmp_path))
         assert str(path) in str(error.value)
         assert "is damaged" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"spec": {"meth'])
+def test_a_damaged_specification_of_an_unfinished_trial_is_written_again(tmp_path, content):
+    path = TrialWriter(tmp_path, ID, SPEC).folder / "spec.json"
+    path.write_bytes(content)
+    assert list(read_begun(tmp_path)) == []
+    with pytest.warns(UserWarning, match=r"spec\.json is damaged; it is written again"):
+        TrialWriter(tmp_path, ID, SPEC, draw=2)
+    assert json.loads(path.read_bytes()) == SPEC | {"draw": 2}
+    TrialWriter(tmp_path, ID, SPEC)  # which draw it was is no part of what it is
+
+
+@pytest.mark.parametrize(("status", "over"), [("finished", False), ("diverged", False), ("failed", True)])
+@pytest.mark.parametrize("content", [b"", b'{"epoch": 0}\n{"epoch": 1}\n', b'{"epoch": 0}\n{"epoch": 1}\n{"epoch"', None])
+def test_a_result_whose_epochs_are_not_all_there_counts_as_not_over(tmp_path, status, over, content):
+    writer = TrialWriter(tmp_path, ID, SPEC)
+    writer.append({"epoch": epoch} for epoch in range(3))
+    writer.finish({"status": status, "epochs": 3})
+    assert finished_statuses(tmp_path) == {ID: status}
+    path = writer.folder / "epochs.jsonl"
+    path.write_bytes(content) if content is not None else path.unlink()
+    with contextlib.nullcontext() if over else pytest.warns(UserWarning, match=r"epochs\.jsonl is damaged; the trial is run"):
+        assert finished_statuses(tmp_path) == ({ID: status} if over else {})
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_one_clear_sentence(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(records.fcntl, "flock", refuse)
+    with pytest.raises(InputError, match=r"has no locks .*: choose an --out on another one"), records.lock(tmp_path):
+        pass
 
 
 def test_restart_cuts_the_record_and_takes_back_that_it_was_over(tmp_path):
