@@ -156,6 +156,7 @@ class Driver:
         """A worker has taken this up, perhaps again; ``kill`` ends it."""
         work.reports.clear()
         work.began = None  # its worker may have to load all its code first
+        work.held = time.monotonic()
         self.running[work.key] = kill
         if work.spec:
             self._writer(work)
@@ -192,8 +193,10 @@ class Driver:
             self._keep_encoder(work, message["encoder"])
             self._end(work, "finished", None, message["seconds"])
         elif message["kind"] == "encoder failed":
-            self._end(work, "failed", message["error"], 0.0)
-            self._give_up_on(work, message["error"])
+            self._fail(work, message["error"], 0.0)
+        elif message["kind"] == "failed":
+            self._fail(work, message["error"], message["seconds"])
+            self._checkpoint(work).remove()
         else:
             facts = message["facts"]
             self._writer(work).finish(facts, message["samples"], message["weights"])
@@ -207,24 +210,30 @@ class Driver:
         if work.over:
             return
         work.deaths += 1
-        work.began = None
+        self._let_go(work)
         if self.observer:
             self.observer.lost(work.key, work.label)
 
-    def died(self, work: Work) -> None:
-        """Tune has given the work up: its workers died too often, or one did between two trials, which Tune never forgives."""
+    def died(self, work: Work, reason: str | None = None) -> None:
+        """Tune has given the work up: its workers died too often, or one did between two trials, which Tune never forgives.
+
+        ``reason``: what they said before, if anything.
+        """
         if work.over:
             return
         if work.deaths < MAX_FAILURES:
             self.lost(work)
             work.taken = False
             return
-        error = f"the worker process died {work.deaths + 1} times (killed, or out of memory)"
-        if work.spec:
-            self._write_failure(work, error)
-        self._end(work, "failed", error, 0.0)
-        if not work.spec:
-            self._give_up_on(work, error)
+        self._let_go(work)
+        error = reason or f"the worker process died {work.deaths + 1} times (killed, or out of memory)"
+        self._fail(work, error, work.died_after)
+
+    def _let_go(self, work: Work) -> None:
+        """Its worker is no more: what it took counts, should there never be a result."""
+        if work.held is not None:
+            work.died_after += time.monotonic() - work.held
+        work.began = work.held = None
 
     def tick(self) -> None:
         """Called several times a second: end what takes too long, wherever it hangs."""
@@ -237,13 +246,15 @@ class Driver:
         for key, kill in list(self.running.items()):
             work = self.work[key]
             if work.began is not None and now - work.began > limit:
-                self._time_out(work, now - work.began, f"it took more than the {limit:g} seconds of --trial-timeout")
+                error = f"it took more than the {limit:g} seconds of --trial-timeout"
+                self._fail(work, error, now - work.began, "timeout")  # its checkpoint stays: --retry-failed goes on from there
                 kill()
 
-    def _time_out(self, work: Work, seconds: float, error: str) -> None:
+    def _fail(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
+        """There is no result after so many ``seconds`` of work: a row that says why."""
         if work.spec:
-            self._write_failure(work, error, "timeout")  # its checkpoint stays: --retry-failed goes on from there
-        self._end(work, "timeout", error, seconds)
+            self._write_failure(work, error, seconds, status)
+        self._end(work, status, error, seconds)
         if not work.spec:
             self._give_up_on(work, error)
 
@@ -318,13 +329,13 @@ class Driver:
         for work in list(self.work.values()):
             if work.spec and work.needs == pretraining.key and not work.taken:
                 work.taken = True
-                self._write_failure(work, f"its pretraining failed: {error}")
+                self._write_failure(work, f"its pretraining failed: {error}", 0.0)
                 self._end(work, "failed", error, 0.0)
 
-    def _write_failure(self, work: Work, error: str, status: str = "failed") -> None:
+    def _write_failure(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        facts = {"schema": SCHEMA, "status": status, "error": error, **facts}
+        facts = {"schema": SCHEMA, "status": status, "error": error, **facts, "work_seconds": seconds}
         self._writer(work).finish(facts)
         if self.trackers:
             self.trackers.finish(work.spec, facts)

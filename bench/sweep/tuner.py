@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.error import TuneError
 
 # Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
@@ -157,7 +158,17 @@ class Recorder(TrialProgressCallback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
-            self.driver.died(self.driver.work[trial.config["key"]])
+            self.driver.died(self.driver.work[trial.config["key"]], _reason(trial))
+
+
+def _reason(trial: Any) -> str | None:
+    """What a Tune trial's last error says, where it is more than that the worker died."""
+    error = None
+    with contextlib.suppress(Exception):  # of a class that only the worker's machine has
+        error = trial.get_pickled_error()
+    if error is None or isinstance(error, RayActorError):
+        return None
+    return str(error).strip().splitlines()[-1]
 
 
 def _kill(trial: Any) -> None:

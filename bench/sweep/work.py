@@ -65,6 +65,8 @@ class Work:
     over: bool = False
     writer: TrialWriter | None = None
     began: float | None = None  # when its worker took it up, by the monotonic clock
+    held: float | None = None  # since when it has a worker
+    died_after: float = 0.0  # seconds that it had those that died
     seconds: float = 0.0
     reports: set[int] = field(default_factory=set)
     stopping: bool = False  # a scheduler has said so

@@ -10,9 +10,9 @@ from ray import tune
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
-from bench.spec import SCHEMA, TrialSpec
+from bench.spec import TrialSpec
 from bench.storage import Store
-from bench.trial import Checkpoint, Labels, Outcome, run_pretraining, run_trial
+from bench.trial import Checkpoint, describe, run_pretraining, run_trial
 
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 
@@ -41,25 +41,28 @@ def train(
         _pretrain(job, dataset, send)
         return
     assert values is not None
-    spec = TrialSpec.from_json(values)
-    encoder = load_encoder(ray.get(config["encoder"])) if config["encoder"] else None
+    blob = ray.get(config["encoder"]) if config["encoder"] else None
     report = _Reporter(send)
+    start = time.perf_counter()
     try:
+        spec = TrialSpec.from_json(values)
         outcome = run_trial(
             spec,
             dataset,
-            encoder=encoder,
+            encoder=load_encoder(blob) if blob else None,
             report=report,
             checkpoint=Checkpoint(
                 Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
             ),
             keep=keep,
         )
-    except InputError as error:  # a plugin that asks for what there is not: a row, not a dead worker
-        facts = {"schema": SCHEMA, "status": "failed", "error": str(error), "work_seconds": 0.0}
-        outcome = Outcome(facts | Labels.of(spec, dataset).facts(spec, dataset))
+        content = {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()}
+    except Exception as error:  # a plugin or a file that this machine does not have: a row, not a dead worker
+        text = str(error) if isinstance(error, InputError) else describe(error)
+        send("failed", {"error": text, "seconds": time.perf_counter() - start})
+        return
     report.flush()
-    send("done", {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()})
+    send("done", content)
 
 
 def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]) -> None:

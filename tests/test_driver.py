@@ -1,0 +1,186 @@
+"""The two ends of a sweep, the driver and a worker, without Ray between them."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from bench import noise
+from bench.datasets import Dataset
+from bench.pretrain import Encoder, save_encoder
+from bench.records import to_json
+from bench.spec import Plan, TrialSpec, expand_hparams
+from bench.storage import Store
+from bench.sweep import session, worker
+from bench.sweep.driver import Driver
+from bench.sweep.tuner import _reason
+from bench.sweep.work import Resources, Work
+from bench.trial import pretrain_job
+
+
+@pytest.fixture(scope="module")
+def data(digits) -> Dataset:
+    return digits.subset(200)
+
+
+def spec_of(data: Dataset, method: str = "ce", **plan) -> TrialSpec:
+    rate = None if plan else 0.4
+    plan = Plan(subset=200, overrides=(("epochs", 2),), **plan)
+    [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
+    return spec
+
+
+def driver_for(spec: TrialSpec, data: Dataset, out: Path, **resources) -> tuple[Driver, Work]:
+    driver = Driver([spec], data, out, Resources(**resources), None, (), 30.0)
+    driver.store = Store(out / "checkpoints")
+    return driver, driver.work[spec.id]
+
+
+def record(out: Path, spec: TrialSpec) -> dict:
+    return json.loads((out / "trials" / spec.id / "done.json").read_bytes())
+
+
+@pytest.fixture
+def work_on(monkeypatch, tmp_path):
+    """Takes what a worker is given, and returns what it reports."""
+    monkeypatch.setattr(worker.ray, "get", lambda reference: reference)
+
+    def run(values: dict, data: Dataset, encoder: bytes | None = None) -> list[dict]:
+        messages: list[dict] = []
+        monkeypatch.setattr(worker.tune, "report", lambda result: messages.append(result["message"][0]))
+        worker.train({"work": (values, None), "encoder": encoder}, data, str(tmp_path / "store"), 30.0, (), False)
+        return messages
+
+    return run
+
+
+def absent_method(spec: TrialSpec) -> tuple[dict, None]:
+    return spec.to_json() | {"method": "elsewhere"}, None
+
+
+def damaged_encoder(spec: TrialSpec) -> tuple[dict, bytes]:
+    return spec.to_json(), b"\x08" + bytes(20)
+
+
+def changed_data(spec: TrialSpec) -> tuple[dict, None]:
+    return spec.to_json() | {"data_hash": "another"}, None
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [(absent_method, "there is no method 'elsewhere'"), (damaged_encoder, "Error"), (changed_data, "the data is not what")],
+)
+def test_whatever_a_worker_cannot_do_is_a_row_that_says_so(data, tmp_path, work_on, cause, message):
+    spec = spec_of(data)
+    [told] = work_on(*(cause(spec)[0], data, cause(spec)[1]))
+    assert told["kind"] == "failed" and message in told["error"] and "\n" not in told["error"]
+    driver, work = driver_for(spec, data, tmp_path / "sweep")
+    driver.received(work, told)
+    done = record(driver.out, spec)
+    assert (done["status"], done["error"]) == ("failed", told["error"])
+    assert done["noise"]["nominal_rate"] == 0.4 and work.over
+
+
+def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
+    path = tmp_path / "labels.npy"
+    noisy = noise.corrupt(data, "symmetric", 0.4, 0, "exact")
+    np.save(path, noisy)
+    spec = spec_of(data, noise_kind=f"labels:{path}")
+    driver, work = driver_for(spec, data, tmp_path / "sweep")
+    aside = path.rename(tmp_path / "aside.npy")
+    [told] = work_on(spec.to_json(), data)
+    assert told["kind"] == "failed" and str(path) in told["error"]
+    aside.rename(path)
+    driver.received(work, told)
+    assert record(driver.out, spec)["error"] == told["error"]
+
+
+def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
+    raised = SimpleNamespace(
+        get_pickled_error=lambda: RayTaskError("train", "Traceback\nImportError: no bench\n", ImportError())
+    )
+    killed = SimpleNamespace(get_pickled_error=lambda: RayActorError())
+    assert _reason(raised) == "ImportError: no bench" and _reason(killed) is None
+    spec = spec_of(data)
+    for trial, error in (
+        (raised, "ImportError: no bench"),
+        (killed, "the worker process died 3 times (killed, or out of memory)"),
+    ):
+        driver, work = driver_for(spec, data, tmp_path / error[:3])
+        driver.lost(work)
+        driver.lost(work)
+        driver.died(work, _reason(trial))
+        assert record(driver.out, spec)["error"] == error
+
+
+def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
+    spec = spec_of(data)
+    driver, work = driver_for(spec, data, tmp_path / "slow", trial_timeout=50)
+    driver.started(work, lambda: None)
+    work.began = time.monotonic() - 60
+    driver.tick()
+    assert record(driver.out, spec)["status"] == "timeout" and 60 <= record(driver.out, spec)["work_seconds"] < 70
+    driver, work = driver_for(spec, data, tmp_path / "dying")
+    for end in (driver.lost, driver.lost, driver.died):
+        driver.started(work, lambda: None)
+        work.held -= 20
+        end(work)
+    assert 60 <= record(driver.out, spec)["work_seconds"] < 70
+
+
+def test_a_damaged_encoder_is_trained_again_and_a_whole_one_is_not(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "put", lambda blob: blob)
+    spec = spec_of(data, "rmd")
+    job = pretrain_job(spec)
+    path = tmp_path / "encoders" / f"{job.key}.safetensors"
+    path.parent.mkdir()
+    none = np.zeros((1, 1), np.float32)
+    whole = save_encoder(Encoder({}, none, none, none, spread=0.5, train_seconds=7.0, loss=0.1))
+    path.write_bytes(whole)
+    driver, _ = driver_for(spec, data, tmp_path)
+    assert job.key not in driver.work
+    path.write_bytes(whole[:-1])
+    with pytest.warns(UserWarning, match=r"safetensors is damaged \(.*; it is trained again"):
+        driver, work = driver_for(spec, data, tmp_path)
+    assert not path.exists() and not driver.work[job.key].taken and driver.next().key == job.key
+    driver.received(driver.work[job.key], {"kind": "encoder", "number": 1, "encoder": whole, "seconds": 7.0})
+    assert path.read_bytes() == whole
+    path.write_bytes(b"")  # damaged later
+    driver._stop(work)
+    assert record(driver.out, spec)["status"] == "stopped" and record(driver.out, spec)["pretrain_seconds"] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("of", "driver", "removed"), [("here", "gone", True), ("here", "alive", False), ("elsewhere", "gone", False)]
+)
+def test_only_what_a_dead_driver_of_this_folder_left_is_removed(tmp_path, of, driver, removed):
+    """A copy of a running sweep's folder names the Ray that is running."""
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        if driver == "gone":
+            process.kill()
+            process.wait()
+        (tmp_path / "here").mkdir()
+        with tempfile.TemporaryDirectory(prefix=session._PREFIX, dir=session._parent(), ignore_cleanup_errors=True) as left:
+            note = {"folder": left, "out": str(tmp_path / of), "pid": process.pid}
+            (tmp_path / "here" / ".ray-session").write_bytes(to_json(note))
+            session._remove_what_was_left(tmp_path / "here")
+            assert os.path.isdir(left) == (not removed)
+        assert not (tmp_path / "here" / ".ray-session").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_torn_note_of_a_session_stops_nobody(tmp_path):
+    (tmp_path / ".ray-session").write_bytes(b'{"folder": "/tm')
+    session._remove_what_was_left(tmp_path)
+    assert not (tmp_path / ".ray-session").exists()
