@@ -98,6 +98,7 @@ def test_the_rayjob_has_the_fields_of_kuberay_and_asks_for_a_token():
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"} and cluster["rayVersion"] == RAY
     assert all(type(value) is str for value in cluster["headGroupSpec"]["rayStartParams"].values()), "KubeRay takes strings"
+    assert job["spec"]["backoffLimit"] == 0, "a trial without a result is no reason to run all of it on another cluster"
     head = cluster["headGroupSpec"]["template"]["spec"]
     [worker] = cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"]
     assert head["containers"][0]["image"] == worker["image"]
