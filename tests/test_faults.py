@@ -23,7 +23,6 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 
 from bench.datasets import Dataset
 from bench.errors import InputError
-from bench.records import lock
 from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.storage import Store, StoredFile, own_place
 from bench.trial import Checkpoint, Outcome, describe, run_trial
@@ -581,12 +580,18 @@ def test_an_interrupted_sweep_goes_at_once_and_leaves_nothing_behind(undisturbed
 
 
 @pytest.mark.slow
-def test_a_second_driver_is_refused(sweep):
-    sweep.out.mkdir()
-    with lock(sweep.out):  # as a driver holds it
+def test_a_second_driver_is_refused(undisturbed, sweep, table):
+    first = sweep.start()
+    wait_for(lambda: sweep.in_the_middle)
+    first.send_signal(signal.SIGSTOP)  # else it may be over before the second has started
+    try:
         text = sweep.run(status=2)
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert text.startswith("Error: another command is writing to") and text.count("\n") == 1
-    assert {path.name for path in sweep.out.iterdir()} == {".lock"}
+    finish(first)
+    table("two drivers on one folder: the second refuses", sweep)
+    check_end(sweep, undisturbed)
 
 
 @pytest.mark.slow
