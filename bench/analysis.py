@@ -25,7 +25,7 @@ from bench.statistics import (
     regrets,
     variance_split,
 )
-from bench.tables import BETTER, NONE, Entry, Section, Table, group_title, methods_in_order, rate_title
+from bench.tables import BETTER, NONE, Entry, Section, Table, disagreement, group_title, methods_in_order, rate_title
 
 #: What a method may cost, in multiples of the reference; a tenth more still counts, as seconds are never the same twice.
 BUDGETS = (1, 3, 10)
@@ -46,6 +46,10 @@ class Analysis:
     variance: pd.DataFrame
     published: pd.DataFrame
     ranks: AverageRanks | None
+
+    def flagged(self) -> set[str]:
+        """Cells where noisy validation and test accuracy disagree."""
+        return set(self.agreement.loc[self.agreement["flagged"].astype(bool), "cell"])
 
     def tables(self) -> dict[str, tuple[pd.DataFrame, list[str]]]:
         """By file name: a table, and those of its columns to write."""
@@ -145,12 +149,8 @@ def _rule_notes(table: pd.DataFrame) -> list[str]:
         "Over epochs: Spearman's correlation of noisy validation with test accuracy, median over trials; over configurations: "
         f"of score and accuracy, over all configurations of all methods. A cell with one below {AGREEMENT:g} is flagged."
     )
-    for _, row in table[table["flagged"].astype(bool)].iterrows():
-        notes.append(
-            f"At {rate_title(row['noise_rate'])} noisy validation and test accuracy disagree: what is selected there is "
-            "partly chance."
-        )
-    return notes
+    doubtful = sorted(table.loc[table["flagged"].astype(bool), "noise_rate"])
+    return notes + [disagreement(doubtful)] * bool(doubtful)
 
 
 def _distance_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
@@ -166,7 +166,7 @@ def _distance_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
 def _distance(row: pd.Series | None, several: bool) -> Entry:
     if row is None or pd.isna(row["mean"]):
         return Entry(NONE)
-    tier = f"{row['tier']:g}: " if several else ""
+    tier = f"{row['tier']:g}: " if several and pd.notna(row["tier"]) else ""
     if row["method"] == row["best"]:
         return Entry(f"{tier}best", 1)
     if pd.isna(row["diff_to_best"]):
@@ -206,14 +206,15 @@ def _statistics_notes(ranked: pd.DataFrame, together: bool) -> list[str]:
     notes = [
         f"{BETTER} below the best: the paired t test over common seeds, with Holm's correction for the methods compared, has "
         f"p < {1 - CONFIDENCE:.2g}. ± is the uncorrected 95 % interval.",
-        "A tier goes from its best method down to the last one that the corrected test cannot tell from it.",
+        "A tier goes from its best method down to the last one that the corrected test cannot tell from it. Without one are "
+        "methods that no test compares with it: they share fewer than two seeds, or differ by the same at each.",
         f"Seeds to separate: pairs that a t test needs for a chance of {100 * POWER:g} %, at the mean and spread found here; "
         "from few seeds that is a rough guess.",
     ]
     if together:
         notes.append(
-            "Noise, split and training seed changed together: their shares of the variance cannot be told. --noise-seed or "
-            "--split-seed hold one of them."
+            "Noise, split and training seed changed together: their shares of the variance cannot be told. A sweep with "
+            "--noise-seed holds the noise draw, one with --split-seed the split, and one with both lets training alone vary."
         )
     return notes
 
@@ -261,7 +262,7 @@ def _variance_table(table: pd.DataFrame) -> Table:
         for _, row in table.iterrows()
     ]
     columns = ["Method", "Configuration", "Noise rate", "Draw", "Standard deviation", "Groups", "Trials"]
-    return Table("Where the spread comes from: points over one draw, with the others held", columns, lines)
+    return Table("Where the spread comes from: points over what was drawn anew, with the rest held", columns, lines)
 
 
 def _rank_section(ranks: AverageRanks) -> Section:

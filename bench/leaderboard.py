@@ -376,13 +376,14 @@ def write_report(
     board = leaderboard(rows, reference)
     ranked = board if metric == ACCURACY else leaderboard(rows, reference, metric)
     tried = configurations(rows)
-    found = sections(rows, ranked, None if reference == NO_REFERENCE else display(reference), search_summary(searched), metric)
+    chosen = chosen_rows(rows, board)
+    analysis = analyse(rows, chosen, board, tried)
+    compared = None if reference == NO_REFERENCE else display(reference)
+    found = sections(rows, ranked, compared, search_summary(searched), metric, analysis.flagged())
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
-    chosen = chosen_rows(rows, board)
     figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else {}
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
-    analysis = analyse(rows, chosen, board, tried)
     contents = {
         "leaderboard.csv": to_csv(ranked, LEADERBOARD_COLUMNS),
         "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
@@ -391,7 +392,7 @@ def write_report(
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
         **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
         "index.html": write_page(
-            rows, chosen, board, found, analysis.statistics, published_section(analysis.published), metric
+            rows, chosen, board, found, analysis.statistics, published_section(analysis.published), metric, analysis.flagged()
         ),
     }
     for name, content in contents.items():

@@ -6,7 +6,7 @@ ten-thousandth, deflated, and unpacked by the browser when they are first looked
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bench.errors import InputError
 from bench.metrics import ACCURACY, METRICS, Metric
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE, RULES
-from bench.statistics import ORACLE, SEEDS, half_width
+from bench.statistics import CONFIDENCE, ORACLE, SEEDS, half_width
 from bench.tables import Section, mark, rate_title
 
 ASSETS = Path(__file__).parent / "assets"
@@ -47,6 +47,7 @@ def write_page(
     statistics: pd.DataFrame,
     published: Section | None = None,
     metric: Metric = ACCURACY,
+    flagged: Collection[str] = (),
 ) -> bytes:
     """The page.
 
@@ -56,13 +57,14 @@ def write_page(
         statistics: from ``statistics.cell_statistics``.
         published: from ``analysis.published_section``.
         metric: what the page shows first.
+        flagged: cells where noisy validation and test accuracy disagree.
     """
     trials = rows[rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
     kept = {name: label for name, label in CURVES.items() if any(np.isfinite(curve).any() for curve in trials[_column(name)])}
-    groups, rates = _groups(board, found)
+    groups, rates = _groups(board, found, flagged)
     methods = _Numbers(board["method"])
     configs, sweeps = _Numbers(trials["hparams"]), _Numbers(trials["sweep"])
-    ranked = _rows(chosen, board, rates, methods, configs, _tiers(statistics))
+    ranked = _rows(chosen, board, rates, methods, configs, _tests(statistics))
     data: dict[str, Any] = {
         "rules": [{"name": rule, "ranks": rule != ORACLE} for rule in RULES],
         "reference": REFERENCE,
@@ -139,11 +141,14 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
+def _groups(
+    board: pd.DataFrame, found: Sequence[Section], flagged: Collection[str]
+) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
     """Groups as the page lists them, and for each cell the numbers of its group and of its noise rate there."""
     groups, cells = [], {}
     for number, ((_, own), section) in enumerate(zip(board.groupby("group", sort=False), found, strict=True)):
         rates = sorted(set(own["noise_rate"]))
+        doubtful = set(own.loc[own["cell"].isin(flagged), "noise_rate"])
         groups.append(
             {
                 "title": section.title,
@@ -151,6 +156,7 @@ def _groups(board: pd.DataFrame, found: Sequence[Section]) -> tuple[list[dict[st
                 "notes": section.notes,
                 "facets": {name: str(own.iloc[0][name]) for name in ("dataset", "noise_kind", "protocol")},
                 "rates": [rate_title(rate) for rate in rates],
+                "doubtful": [rate in doubtful for rate in rates],
             }
         )
         cells.update({cell: (number, rates.index(rate)) for cell, rate in zip(own["cell"], own["noise_rate"], strict=True)})
@@ -163,13 +169,14 @@ def _rows(
     cells: Mapping[str, tuple[int, int]],
     methods: _Numbers,
     configs: _Numbers,
-    tiers: Mapping[Any, int],
+    tests: Mapping[Any, tuple[int | None, bool | None]],
 ) -> list[dict[str, Any]]:
     values = _values(chosen)
     rows = []
     for row in board.to_dict("records"):
         group, rate = cells[row["cell"]]
-        own = values.get((row["cell"], row["rule"], row["method"]), {})
+        key = row["cell"], row["rule"], row["method"]
+        tier, below = tests.get(key, (None, None))
         rows.append(
             {
                 "group": group,
@@ -181,19 +188,23 @@ def _rows(
                 "seeds": row["seeds"],
                 "failures": row["failures"],
                 "privileges": row["privileges"].replace(",", ", "),
-                "tier": tiers.get((row["cell"], row["rule"], row["method"])),
+                "tier": tier,
+                "below": below,
                 "mark": "" if row["rule"] == ORACLE else mark(row),
                 "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
-                "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **own},
+                "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **values.get(key, {})},
             }
         )
     return rows
 
 
-def _tiers(statistics: pd.DataFrame) -> dict[Any, int]:
-    """Tier by cell, rule and method, where there are several."""
-    several = statistics[statistics.groupby(["cell", "rule"])["tier"].transform("max") > 1]
-    return dict(zip(zip(several["cell"], several["rule"], several["method"], strict=True), several["tier"], strict=True))
+def _tests(statistics: pd.DataFrame) -> dict[Any, tuple[int | None, bool | None]]:
+    """By cell, rule and method: the tier, where there are several, and whether the seeds tell the method from the best."""
+    several = statistics.groupby(["cell", "rule"])["tier"].transform("max") > 1
+    tiers = [int(tier) if tier > 0 else None for tier in statistics["tier"].where(several)]
+    below = [None if pd.isna(p_value) else p_value < 1 - CONFIDENCE for p_value in statistics["p_holm"]]
+    keys = zip(statistics["cell"], statistics["rule"], statistics["method"], strict=True)
+    return dict(zip(keys, zip(tiers, below, strict=True), strict=True))
 
 
 def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:

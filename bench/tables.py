@@ -1,7 +1,7 @@
 """Leaderboards for people: the same tables as Markdown and in a terminal."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -19,7 +19,7 @@ from bench.noise import takes_rate
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE, RULES
 
-BETTER, WORSE = "*", "†"
+BETTER, WORSE, DOUBTFUL = "*", "†", "‡"
 SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
     "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs) and "
@@ -66,6 +66,7 @@ def sections(
     reference: str | None,
     searches: pd.DataFrame | None = None,
     metric: Metric = ACCURACY,
+    flagged: Collection[str] = (),
 ) -> list[Section]:
     """One section for each group of the leaderboard, in its order.
 
@@ -73,6 +74,7 @@ def sections(
         rows: from ``load_rows``.
         board: from ``leaderboard``, with the same ``reference`` and ``metric``; None for no comparison.
         searches: from ``tracks.search_summary``.
+        flagged: cells where noisy validation and test accuracy disagree.
     """
     groups = [(str(name), group) for name, group in board.groupby("group", sort=False)]
     setups = [_setup(group) for _, group in groups]
@@ -83,7 +85,7 @@ def sections(
         order = methods_in_order(ranked)
         crowd = set(ranked.loc[ranked["track"].isin(["transfer", "misspecified"]), "method"])
         plain = [method for method in order if method not in crowd]
-        tables = [_main_table(ranked, order, metric), _rules_table(group, plain)]
+        tables = [_main_table(ranked, order, metric, flagged), _rules_table(group, plain)]
         if len((beside := _beside_table(ranked, plain)).columns) > 2:
             tables.append(beside)
         if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
@@ -95,7 +97,9 @@ def sections(
         first = group.iloc[0]
         if heads.count((group_title(group), setup)) > 1:  # they differ in what the line does not say
             setup += f", {first['recipe']}"
+        doubtful = sorted(set(ranked.loc[ranked["cell"].isin(flagged), "noise_rate"]))
         notes = _notes(rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)], ranked, reference, metric)
+        notes += [f"{DOUBTFUL} {disagreement(doubtful)}"] * bool(doubtful)
         found.append(Section(group_title(group), setup, tables, notes))
     return found
 
@@ -164,7 +168,13 @@ def _by_rate(table: pd.DataFrame) -> dict[tuple[str, str, float], pd.Series]:
     return {(row["rule"], row["method"], row["noise_rate"]): row for _, row in table.iterrows()}
 
 
-def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric) -> Table:
+def disagreement(rates: Sequence[float]) -> str:
+    """What it means that noisy validation and test accuracy disagree at these noise rates."""
+    places = ", ".join(map(rate_title, rates))
+    return f"At {places} noisy validation and test accuracy disagree: what is selected there is partly chance."
+
+
+def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flagged: Collection[str]) -> Table:
     rates, found = _rates(ranked), _by_rate(ranked)
     place = pd.Series(0, ranked.index)
     for _, cell in ranked.groupby("noise_rate"):
@@ -173,7 +183,9 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric) -> T
     relative = ranked[f"cost_vs_{REFERENCE}"].notna().any()
     cost_column = f"cost_vs_{REFERENCE}" if relative else "cost_seconds"
     cost_heading = f"Cost (×{REFERENCE})" if relative else "Cost (s)"
-    columns = ["Method", *map(rate_title, rates), "Average rank", cost_heading, "Privileges"]
+    doubtful = set(ranked.loc[ranked["cell"].isin(flagged), "noise_rate"])
+    heads = [rate_title(rate) + f" {DOUBTFUL}" * (rate in doubtful) for rate in rates]
+    columns = ["Method", *heads, "Average rank", cost_heading, "Privileges"]
     if failures:
         columns.append("Failures")
     lines = []
@@ -425,24 +437,24 @@ def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]], ti
     Args:
         figures: (path relative to the page, caption) of each figure.
     """
-    lines = [f"# {title}", ""]
+    lines = [f"# {_escaped(title)}", ""]
     for section in found:
-        lines += [f"## {section.title}", "", *([section.setup, ""] if section.setup else [])]
+        lines += [f"## {_escaped(section.title)}", "", *([_escaped(section.setup), ""] if section.setup else [])]
         for table in section.tables:
-            lines += [f"**{table.caption}**", "", *_markdown_table(table), ""]
+            lines += [f"**{_escaped(table.caption)}**", "", *_markdown_table(table), ""]
         lines += [f"- {_escaped(note)}" for note in section.notes]
         lines.append("")
     if figures:
         lines += ["## Figures", ""]
     for path, caption in figures:
-        lines += [f"![{caption}]({path})", "", _escaped(caption), ""]
+        lines += [f"![{_escaped(caption)}]({path})", "", _escaped(caption), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _markdown_table(table: Table) -> list[str]:
     head = ["---:" if _narrow(table, number) else "---" for number in range(len(table.columns))]
     body = [[_markdown_entry(entry) for entry in row] for row in table.rows]
-    return [f"| {' | '.join(cells)} |" for cells in [table.columns, head, *body]]
+    return [f"| {' | '.join(cells)} |" for cells in [[_escaped(name) for name in table.columns], head, *body]]
 
 
 def _markdown_entry(entry: Entry) -> str:
@@ -451,9 +463,9 @@ def _markdown_entry(entry: Entry) -> str:
 
 
 def _escaped(text: str) -> str:
-    for character in "\\*_|":
+    for character in "\\`*_|[]":
         text = text.replace(character, f"\\{character}")
-    return text
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))  # what would be HTML
 
 
 def print_sections(console: Console, found: Sequence[Section]) -> None:

@@ -20,7 +20,7 @@ from bench.errors import InputError
 from bench.leaderboard import configurations, leaderboard, load_rows, write_report
 from bench.metrics import ranked_by
 from bench.statistics import paired_difference
-from bench.tables import Section, print_sections, sections, selection_error, to_markdown
+from bench.tables import Section, Table, print_sections, sections, selection_error, to_markdown
 
 T2 = 4.302652729911275  # quantile of the t distribution, 97.5 %, 2 degrees of freedom
 
@@ -168,6 +168,24 @@ def test_ties_share_the_better_rank(tmp_path):
     text = page(tmp_path)
     head = text.split("The same by other rules")[0]
     assert head.count("**70.0 ± 0.0**") == 2 and head.count("<u>60.0 ± 0.0</u>") == 1
+
+
+def test_no_name_is_markup(tmp_path):
+    for method in ("<script>", "&lt;b`[c](d)"):
+        write_trial(tmp_path, method)
+    text = page(tmp_path)
+    assert "| &lt;script> |" in text and "| &amp;lt;b\\`\\[c\\](d) |" in text and "<script" not in text
+    section = Section("<s>", "<s>", [Table("<s>", ["<s>"], [])], ["<s>"])
+    assert "<s>" not in to_markdown([section], [("plots/a.png", "<s>")], "<s>")
+
+
+def test_a_cell_where_validation_and_test_disagree_is_marked(tmp_path):
+    rising = [0.1 + epoch / 20 for epoch in range(10)]
+    write_trial(tmp_path, "ce", test=rising, noisy_val=rising, rate=0.2)
+    write_trial(tmp_path, "ce", test=rising, noisy_val=rising[::-1], rate=0.5)
+    [section] = write_report([tmp_path], tmp_path / "out", plots=False).sections
+    assert section.tables[0].columns[1:3] == ["20 %", "50 % ‡"]
+    assert [note for note in section.notes if note.startswith("‡ At 50 % noisy validation and test accuracy disagree")]
 
 
 def test_what_prints_alike_is_a_tie_for_the_second_place_too(tmp_path):

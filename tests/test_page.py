@@ -17,7 +17,7 @@ from bench.analysis import analyse, published_section
 from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
 from bench.metrics import ranked_by
 from bench.page import ASSETS, embedded, pack, write_page
-from bench.tables import sections
+from bench.tables import Entry, Section, Table, sections
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
@@ -49,7 +49,7 @@ def write_sweep(sweep: Path) -> Path:
     return sweep
 
 
-def page_of(sweep: Path, track: dict[str, str] | None = None, **metric) -> str:
+def page_of(sweep: Path, track: dict[str, str] | None = None, **shown) -> str:
     """The page of a sweep; ``track`` by method."""
     rows = load_rows([sweep])
     board = leaderboard(rows)
@@ -57,7 +57,8 @@ def page_of(sweep: Path, track: dict[str, str] | None = None, **metric) -> str:
     analysis = analyse(rows, chosen_rows(rows, board), board, configurations(rows))
     board["track"] = [(track or {}).get(method, "") for method in board["method"]]
     published = published_section(analysis.published)
-    return write_page(rows, chosen_rows(rows, board), board, found, analysis.statistics, published, **metric).decode()
+    shown = {"published": published, "flagged": analysis.flagged(), **shown}
+    return write_page(rows, chosen_rows(rows, board), board, found, analysis.statistics, **shown).decode()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def write_tiers(sweep: Path, best: float = 0.8) -> Path:
     """On CIFAR-10, where numbers are published: the seeds tell gce from the others, and these from each other not."""
     for method, accuracy in {"ce": 0.5, "divide_mix": 0.502, "gce": best}.items():
         for seed, shift in enumerate((0.0, 0.01, 0.013)):
-            shift *= 1 if method == "ce" else -1
+            shift *= {"ce": 1, "divide_mix": -1, "gce": -0.9}[method]
             figures = {"worst_class_accuracy": [0.3 if method == "ce" else 0.1]}
             spec = {"dataset": "cifar10", "noise_kind": "symmetric-inclusive"}
             write_trial(sweep, method, test=[accuracy + shift], seed=seed, rate=0.5, spec=spec, epochs=figures)
@@ -241,11 +242,90 @@ def test_tiers_metrics_and_published_numbers(browser, tmp_path):
     assert not tab.is_visible("#published-notes li")
     tab.locator("#published-notes summary").click()
     assert tab.is_visible("#published-notes li")
-    (tmp_path / "alike.html").write_text(page_of(write_tiers(tmp_path / "alike", best=0.505)))
-    tab.goto((tmp_path / "alike.html").as_uri())
-    tab.wait_for_selector("html[data-ready]")
-    assert "No tiers" in tab.inner_text("#legend") and not tab.locator("#board .tier").count()
     tab.close()
+
+
+@pytest.mark.browser
+def test_why_there_are_no_tiers(browser, tmp_path):
+    tab = browser.new_page()
+
+    def legend(name: str) -> str:
+        (tmp_path / f"{name}.html").write_text(page_of(tmp_path / name))
+        tab.goto((tmp_path / f"{name}.html").as_uri())
+        tab.wait_for_selector("html[data-ready]")
+        assert not tab.locator("#board .tier").count()
+        return tab.inner_text("#legend")
+
+    write_tiers(tmp_path / "alike", best=0.505)
+    assert "the seeds tell no method from the best" in legend("alike")
+    # The third scatters so much that it may equal the first: the second, which surely does not, shares their tier.
+    for method, accuracies in {"gce": (0.7, 0.8, 0.9), "elr": (0.6, 0.701, 0.799), "ce": (0.2, 0.95, 0.5)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            write_trial(tmp_path / "between", method, test=[accuracy], seed=seed)
+    assert "the seeds tell 1 of 2 from the best" in legend("between")
+    for seed in (0, 1):
+        write_trial(tmp_path / "apart", "ce", test=[0.5 + seed / 10], seed=seed)
+        write_trial(tmp_path / "apart", "elr", test=[0.8 + seed / 10], seed=seed)
+    assert "no method shares two seeds with the best, or all differ from it by the same" in legend("apart")
+    tab.close()
+
+
+@pytest.mark.browser
+def test_a_page_of_trials_that_failed_before_an_epoch(browser, tmp_path):
+    write_trial(tmp_path, "ce", test=[], status="failed", done={"classes": None, "noise": None, "train_seconds": None})
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    tab, complaints = browser.new_page(), []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    assert not tab.is_visible("#curves")
+    tab.locator("#trials [data-trial]").first.click()
+    tab.wait_for_selector("#trial-chart .empty")
+    assert "No epoch was recorded." in tab.inner_text("#trial-chart") and not complaints
+    tab.close()
+
+
+@pytest.mark.browser
+def test_a_rate_where_validation_and_test_disagree_is_marked(browser, tmp_path):
+    rising = [0.1 + epoch / 20 for epoch in range(10)]
+    write_trial(tmp_path, "ce", test=rising, noisy_val=rising, rate=0.2)
+    write_trial(tmp_path, "ce", test=rising, noisy_val=rising[::-1], rate=0.5)
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    heads = [text.strip() for text in tab.locator("#board thead th").all_inner_texts()]
+    assert heads[1:3] == ["20 %", "50 % ‡"]
+    tab.close()
+
+
+@pytest.mark.browser
+def test_print_shows_all_published_numbers_and_whole_curves(browser, tmp_path):
+    lines = [[Entry(text) for text in ("cifar10", str(number))] for number in range(40)]
+    published = Section("Published", "", [Table("", ["Data set", "Ours"], lines)], ["40 comparisons"])
+    (tmp_path / "index.html").write_text(page_of(write_tiers(tmp_path), published=published))
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    tab.wait_for_selector("#chart canvas")
+    count, width = tab.locator("#published tbody tr").count, "document.querySelector('#chart canvas').offsetWidth"
+    on_screen = tab.evaluate(width)
+    assert count() == 25
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.wait_for_function(f"{width} === 640")
+    assert count() == 40
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    tab.wait_for_function(f"{width} === {on_screen}")
+    assert count() == 25
+    tab.close()
+
+
+@pytest.mark.browser
+def test_headings_stop_below_the_controls(tab):
+    tab.locator("#board tbody tr", has_text="gce").locator("[data-trials]").first.click()
+    tops = "['trials-section', 'controls'].map((id) => document.getElementById(id).getBoundingClientRect())"
+    heading, controls = tab.evaluate(f"{tops}.map(({{ top, bottom }}) => [top, bottom])")
+    assert heading[0] >= controls[1]
 
 
 @pytest.mark.browser

@@ -17,7 +17,7 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const state = { group: 0, rule: rules[0].name, metric: data.metric, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, shown: new Map(), only: null };
-  let board, list, chart, trialChart, opened = null;
+  let board, list, chart, trialChart, publishedTable, opened = null, paper = false;
 
   /* Curves: unpacked when first looked at, then kept. */
   const starts = [0];
@@ -128,7 +128,7 @@
           (own) => methods[own.method], (own) => methods[own.method]),
       },
       ...group.rates.map((title, rate) => ({
-        title, className: "number", orderSequence: descending,
+        title: title + (group.doubtful[rate] ? " ‡" : ""), className: "number", orderSequence: descending,
         render: sortable(
           (own) => (own.cells[rate] ? `<button type="button" class="plain" data-trials="${own.method},${rate}" title="${escaped(cellTitle(own, rate))}">${accuracy(own.cells[rate])}</button>` : NONE),
           (own) => own.cells[rate]?.mean ?? worst, () => ""),
@@ -154,12 +154,24 @@
     $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
-      state.metric !== "test_accuracy" || !ranks() || !interval ? ""
-        : list.some((own) => own.cells.some((cell) => cell?.row.tier)) ? "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)."
-        : "No tiers: with Holm's correction the seeds tell no method from the best.",
+      state.metric !== "test_accuracy" || !ranks() || !interval ? "" : aboutTiers(list.flatMap((own) => own.cells).filter(Boolean).map((cell) => cell.row)),
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  }
+
+  function aboutTiers(own) {
+    const tested = own.filter((row) => row.below !== null);
+    const below = tested.filter((row) => row.below).length;
+    const several = new Set(own.filter((row) => row.tier).map((row) => row.rate));
+    if (several.size) {
+      const without = own.some((row) => several.has(row.rate) && !row.tier);
+      return "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)."
+        + (without ? " Without a tier: methods that share fewer than two seeds with its best, or differ from it by the same at each." : "");
+    }
+    if (!tested.length) return "No tiers: no method shares two seeds with the best, or all differ from it by the same at each.";
+    if (!below) return "No tiers: with Holm's correction the seeds tell no method from the best.";
+    return `No tiers, though with Holm's correction the seeds tell ${below} of ${tested.length} from the best: each has a method below it that they do not.`;
   }
 
   const cellTitle = (own, rate) => {
@@ -189,6 +201,8 @@
     const axis = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
     return [{ ...axis, label: "Epoch", grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }, { ...axis, label, size: 48 }];
   };
+  const PAPER = 640;
+  const widthOf = (host) => (paper ? PAPER : Math.max(280, host.clientWidth));
   function draw(host, old, series, values, label) {
     old?.destroy();
     if (!series.length) {
@@ -201,7 +215,7 @@
     const padded = values.map((one) => x.map((_, i) => one[i] ?? null));
     const show = (_, v) => (v == null ? NONE : v.toFixed(1));
     return new uPlot({
-      width: Math.max(280, host.clientWidth), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
+      width: widthOf(host), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
       axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { dash: (u, i) => (u.series[i].dash?.length ? "dashed" : "solid") } },
       series: [{ label: "Epoch" }, ...series.map((one) => ({ ...one, width: 1.75, points: { show: longest === 1 }, value: show }))],
     }, [x, ...padded], host);
@@ -209,6 +223,7 @@
 
   let turn = 0;
   async function showCurves() {
+    if (!state.curve) return; /* no trial has an epoch */
     const mine = ++turn;
     const all = ready[state.curve] ?? (await unpack(state.curve)); /* no waiting before paper */
     if (mine !== turn) return;
@@ -295,6 +310,7 @@
   }
 
   /* ---- published numbers ---- */
+  const PUBLISHED_LINES = 25;
   function showPublished() {
     const { title, tables, notes } = data.published;
     const figure = (text) => parseFloat(text.replace("−", "-"));
@@ -303,11 +319,13 @@
     for (const { columns, rows: lines } of tables) {
       const numeric = columns.map((_, c) => lines.every((line) => Number.isFinite(figure(line[c])) && /^[+−\d.]+$/.test(line[c])));
       $("published").hidden = false;
-      table($("published"), columns.map((name, c) => ({
+      const long = lines.length > PUBLISHED_LINES;
+      const made = table($("published"), columns.map((name, c) => ({
         title: name, className: numeric[c] ? "number" : lines.some((line) => line[c].length > 40) ? "long" : "",
         render: sortable((line) => escaped(line[c]), (line) => (numeric[c] ? figure(line[c]) : line[c]), (line) => line[c]),
-      })), lines, { paging: lines.length > 25, pageLength: 25, info: false, lengthChange: false, order: [],
-        layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: lines.length > 25 ? "paging" : null } }, title);
+      })), lines, { paging: long, pageLength: PUBLISHED_LINES, info: false, lengthChange: false, order: [],
+        layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: long ? "paging" : null } }, title);
+      if (long) publishedTable = made;
     }
     const [first, ...reasons] = notes;
     $("published-notes").querySelector("summary").textContent = first;
@@ -376,6 +394,7 @@
   fill($("rule"), rules.map(({ name, ranks }) => [name, ranks ? name : `${name} (not for ranking)`]), state.rule);
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
   fill($("curve"), Object.entries(data.curves), state.curve);
+  $("curves").hidden = !state.curve;
   const tracks = [...new Set(rows.map((row) => row.track))];
   fill($("track"), [[ALL, ALL], ...tracks.map((track) => [track, track || "default"])], ALL);
   $("track").parentElement.hidden = tracks.length < 2;
@@ -419,14 +438,19 @@
   addEventListener("resize", () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      chart?.setSize({ width: Math.max(280, $("chart").clientWidth), height: 330 });
-      if ($("trial").open) trialChart?.setSize({ width: Math.max(280, $("trial-chart").clientWidth), height: 330 });
+      chart?.setSize({ width: widthOf($("chart")), height: 330 });
+      if ($("trial").open) trialChart?.setSize({ width: widthOf($("trial-chart")), height: 330 });
     }, 100);
   });
   system.addEventListener("change", () => theme(system.matches));
   let dark = false;
-  addEventListener("beforeprint", () => { dark = document.documentElement.dataset.theme === "dark"; theme(false); });
-  addEventListener("afterprint", () => theme(dark));
+  const onPaper = (whether) => {
+    paper = whether;
+    if (publishedTable) publishedTable.page.len(paper ? -1 : PUBLISHED_LINES).draw();
+  };
+  addEventListener("beforeprint", () => { onPaper(true); dark = document.documentElement.dataset.theme === "dark"; theme(false); });
+  addEventListener("afterprint", () => { onPaper(false); theme(dark); });
+  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${$("controls").offsetHeight}px`)).observe($("controls"));
   theme(system.matches);
   pickFirst();
   showFacets();
