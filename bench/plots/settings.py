@@ -66,7 +66,7 @@ def sweep_figure(configs: pd.DataFrame) -> Figure | None:
         axes.set_yticks(range(len(lines)), [_text(value) for value in lines] if y else [""])
     panels.label(_axis_label(x_name), _axis_label(y_name) if y_name else "")
     frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FRAMED, linewidth=1.4)
-    number = Line2D([], [], linestyle="none", marker=_as_marker("98.7"), markersize=14, color="black", markeredgewidth=0.2)
+    number = Line2D([], [], linestyle="none", marker=_as_marker("98.7"), markersize=14, color="black", markeredgewidth=0)
     panels.figure.legend(
         handles=[number, frame],
         labels=[_CELLS, _FRAME],
