@@ -26,6 +26,7 @@ trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
 # Time is nearly up: the job goes back into the queue, and the same command goes on from the records.
 trap 'scontrol requeue "$SLURM_JOB_ID"; wait' USR1
 
+# Without --include-dashboard=false: symmetric-run gives its options to every node, and ray start takes that one on the head alone.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head_node=${nodes%%$'\n'*}
