@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.published import against_published, read_published
 from bench.registry import REFERENCE
-from bench.selection import DEFAULT_RULE, RULES
+from bench.selection import DEFAULT_RULE
 from bench.statistics import (
     AGREEMENT,
     CONFIDENCE,
@@ -23,9 +23,21 @@ from bench.statistics import (
     pareto_front,
     rankable,
     regrets,
+    rules_of,
     variance_split,
 )
-from bench.tables import BETTER, NONE, Entry, Section, Table, disagreement, group_title, methods_in_order, rate_title
+from bench.tables import (
+    BETTER,
+    NONE,
+    Entry,
+    Section,
+    Table,
+    clean_note,
+    disagreement,
+    group_title,
+    methods_in_order,
+    rate_title,
+)
 
 #: What a method may cost, in multiples of the reference; a tenth more still counts, as seconds are never the same twice.
 BUDGETS = (1, 3, 10)
@@ -33,7 +45,9 @@ SLACK = 1.1
 
 _CELL = ["dataset", "noise_kind", "noise_rate"]
 _ABOUT = ["backbone", "protocol", "recipe", "subset", "image_size", "noise_sampling", "validation_share"]
-_ABOUT += ["device", "precision", "threads", "data_hash"]
+_ABOUT += ["device", "precision", "threads", "data_hash", "noise_hash"]
+#: With the method's name, which row of a leaderboard it is.
+_ROW = ["config", "track", "search"]
 
 
 @dataclass(frozen=True)
@@ -54,26 +68,27 @@ class Analysis:
     def tables(self) -> dict[str, tuple[pd.DataFrame, list[str]]]:
         """By file name: a table, and those of its columns to write."""
         return {
-            "statistics.csv": (self.statistics, [*_CELL, *STATISTICS, *_ABOUT]),
-            "rules.csv": (self.regrets, [*_CELL, "method", "rule", "rank", "mean", "oracle", "regret", *_ABOUT]),
-            "agreement.csv": (self.agreement, [*_CELL, *_agreement_columns(), *_ABOUT]),
+            "statistics.csv": (self.statistics, [*_CELL, *STATISTICS, *_ROW, *_ABOUT]),
+            "rules.csv": (self.regrets, [*_CELL, "method", "rule", "rank", "mean", "oracle", "regret", *_ROW, *_ABOUT]),
+            "agreement.csv": (self.agreement, [*_CELL, *self._agreement_columns(), *_ABOUT]),
             "variance.csv": (self.variance, [*_CELL, "method", "config", "draw", "sd", "groups", "trials", *_ABOUT]),
             "published.csv": (self.published, [*self.published.columns]),
         }
 
-
-def _agreement_columns() -> list[str]:
-    taus = [f"tau_{one}_{other}" for one, other in pairs_of_rules()]
-    return ["methods", *taus, *(f"best_{rule}" for rule in RULES), "over_epochs", "over_configurations", "flagged"]
+    def _agreement_columns(self) -> list[str]:
+        about_rules = [name for name in self.agreement.columns if name.startswith(("tau_", "best_"))]
+        return ["methods", *about_rules, "over_epochs", "over_configurations", "flagged"]
 
 
 def analyse(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> Analysis:
-    """All statistics of a report.
+    """All statistics of a report, of the rows that compete.
 
     Args:
         rows: from ``leaderboard.load_rows``; ``chosen`` the part that ``leaderboard.chosen_rows`` gives.
         board, tried: from ``leaderboard.leaderboard`` and ``leaderboard.configurations``.
     """
+    published = against_published(read_published(), board)
+    rows, chosen, board, tried = (table[table["competes"]] for table in (rows, chosen, board, tried))
     variance = variance_split(rows)
     about = rows.drop_duplicates(["cell", "method", "hparams"]).set_index(["cell", "method", "hparams"])
     return Analysis(
@@ -81,7 +96,7 @@ def analyse(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried
         regrets(board),
         agreement(rows, board, tried),
         variance.join(about[[*_CELL, "config", "group", *_ABOUT]], on=["cell", "method", "hparams"]),
-        against_published(read_published(), board),
+        published,
         average_ranks(board),
     )
 
@@ -89,23 +104,24 @@ def analyse(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried
 def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
     """One section for each group of the leaderboard, then those about all of it."""
     sections = []
+    board = board[board["competes"]]
     for name, group in board.groupby("group", sort=False):
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
         own_regrets, own_agreement, own_statistics = (
             table[table["group"] == name] for table in (found.regrets, found.agreement, found.statistics)
         )
-        tables = [_regret_table(own_regrets, order), _agreement_table(own_agreement)]
+        tables = [_regret_table(own_regrets, order), _agreement_table(own_agreement, rules_of(group))]
         tables += [_distance_table(own_statistics, order)]
         neighbours = _neighbour_table(own_statistics)
         tables += [neighbours] if neighbours.rows else []
         tables += [_budget_table(ranked), _front_table(ranked)] if ranked["cost_seconds"].notna().any() else []
         own_variance = found.variance[found.variance["group"] == name]
         tables += [_variance_table(own_variance)] if len(own_variance) else []
-        notes = [*_rule_notes(own_agreement), *_statistics_notes(ranked, own_variance.empty), *_cost_notes(ranked)]
+        notes = _rule_notes(own_agreement, rules_of(group))
+        notes += [*_statistics_notes(ranked, own_variance.empty), *_cost_notes(ranked)]
         sections.append(Section(group_title(group), _HOW_MUCH, tables, notes))
-    if found.ranks:
-        sections.append(_rank_section(found.ranks))
+    sections.append(_rank_section(found.ranks) if found.ranks else _no_ranks(board))
     published = published_section(found.published)
     return [*sections, *([published] if published else [])]
 
@@ -120,7 +136,7 @@ def _rates(table: pd.DataFrame) -> list[float]:
 def _regret_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
     rates = _rates(table)
     found = {(row["method"], row["rule"], row["noise_rate"]): row["regret"] for _, row in table.iterrows()}
-    places = [(rate, rule) for rate in rates for rule in rankable()]
+    places = [(rate, rule) for rate in rates for rule in rankable(table)]
     lines = [
         [Entry(method), *(Entry(_points(found.get((method, rule, rate), np.nan))) for rate, rule in places)]
         for method in order
@@ -129,22 +145,22 @@ def _regret_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
     return Table("Regret: points of test accuracy lost to the oracle by following each rule", columns, lines)
 
 
-def _agreement_table(table: pd.DataFrame) -> Table:
-    columns = ["Noise rate", *(f"τ {one}, {other}" for one, other in pairs_of_rules())]
-    columns += [*(f"First by {rule}" for rule in RULES), "Over epochs", "Over configurations", "Flag"]
+def _agreement_table(table: pd.DataFrame, rules: Sequence[str]) -> Table:
+    columns = ["Noise rate", *(f"τ {one}, {other}" for one, other in pairs_of_rules(rules))]
+    columns += [*(f"First by {rule}" for rule in rules), "Over epochs", "Over configurations", "Flag"]
     lines = []
     for _, row in table.iterrows():
         entries = [Entry(rate_title(row["noise_rate"]))]
-        entries += [Entry(_figure(row[f"tau_{one}_{other}"])) for one, other in pairs_of_rules()]
-        entries += [Entry(row[f"best_{rule}"] or NONE) for rule in RULES]
+        entries += [Entry(_figure(row[f"tau_{one}_{other}"])) for one, other in pairs_of_rules(rules)]
+        entries += [Entry(row[f"best_{rule}"] or NONE) for rule in rules]
         entries += [Entry(_figure(row[name])) for name in ("over_epochs", "over_configurations")]
         entries.append(Entry("disagree" if row["flagged"] else ""))
         lines.append(entries)
     return Table("How alike the rules rank (Kendall's τ), and whether noisy validation follows test accuracy", columns, lines)
 
 
-def _rule_notes(table: pd.DataFrame) -> list[str]:
-    notes = ["The oracle picks by test accuracy: it is a yardstick here, and ranks nobody."]
+def _rule_notes(table: pd.DataFrame, rules: Sequence[str]) -> list[str]:
+    notes = [f"The oracle picks by test accuracy: it is a yardstick here, and ranks nobody. {clean_note(rules)}"]
     notes.append(
         "Over epochs: Spearman's correlation of noisy validation with test accuracy, median over trials; over configurations: "
         f"of score and accuracy, over all configurations of all methods. A cell with one below {AGREEMENT:g} is flagged."
@@ -278,6 +294,17 @@ def _rank_section(ranks: AverageRanks) -> Section:
     if ranks.left_out:
         notes.append(f"Left out, as they lack a cell: {', '.join(ranks.left_out)}.")
     return Section("Average ranks over all cells", "", [Table("Average rank", ["Method", "Average rank"], lines)], notes)
+
+
+def _no_ranks(board: pd.DataFrame) -> Section:
+    """Why there are no average ranks."""
+    in_cells = board.groupby("method")["cell"].nunique()
+    everywhere, cells = int((in_cells == board["cell"].nunique()).sum()), board["cell"].nunique()
+    note = (
+        "None: they take three methods that are in every cell, and two cells. Here "
+        f"{everywhere} of {len(in_cells)} methods are in every cell, of which there {'is' if cells == 1 else 'are'} {cells}."
+    )
+    return Section("Average ranks over all cells", "", [], [note])
 
 
 def published_section(table: pd.DataFrame) -> Section | None:

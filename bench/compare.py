@@ -13,8 +13,8 @@ import pandas as pd
 
 from bench.leaderboard import load_rows
 from bench.records import write_atomically
-from bench.selection import DEFAULT_RULE, RULES
-from bench.statistics import CONFIDENCE, ORACLE, SEEDS, holm, paired_differences
+from bench.selection import DEFAULT_RULE, ORACLE, rule_order
+from bench.statistics import CONFIDENCE, SEEDS, holm, paired_differences
 from bench.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_markdown
 
 _CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "noise_rate", "protocol"]
@@ -90,7 +90,7 @@ def compare(first: Sequence[Path], second: Sequence[Path]) -> Comparison:
     table["p_holm"] = np.nan
     for _, own in table.groupby("rule"):
         table.loc[own.index, "p_holm"] = holm(own["p_value"].to_numpy())
-    table["rule_order"] = table["rule"].map(list(RULES).index)
+    table["rule_order"] = table["rule"].map(rule_order)
     table = table.sort_values(["dataset", "noise_kind", "noise_rate", "rule_order", "method", "hparams"], kind="stable")
     return Comparison(table.reset_index(drop=True), (_name(first), _name(second)))
 

@@ -48,7 +48,7 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric) -> str:
     heads = ["Method", *map(rate_title, rates), "Avg. rank", f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)"]
     heads += ["Privileges"] * privileged + ["Failures"] * failed
     group = group.assign(place=0)
-    for _, cell in group.groupby("noise_rate"):
+    for _, cell in group[group["competes"]].groupby("noise_rate"):
         group.loc[cell.index, "place"] = places(cell["mean"], metric)
     rows = {(row["method"], row["noise_rate"]): row for _, row in group.iterrows()}
     lines = []
@@ -91,6 +91,8 @@ def _caption(group: pd.DataFrame) -> str:
     if group["significantly_better"].notna().any():
         reference = escaped(group["reference"].dropna().iloc[0])
         text += f"; $^{{*}}$ better, $^{{\\dagger}}$ worse than {reference} (paired, uncorrected)"
+    if group["unequal_seeds"].any():
+        text += "; $n$: trials, where the rows of a column do not have the same seeds and are not paired"
     return text + "."
 
 
@@ -100,7 +102,8 @@ def _figure(row: pd.Series | None) -> str:
     text = f"{100 * row['mean']:.1f}"
     shown = {0: text, 1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}[row["place"]]
     interval = "" if pd.isna(row["ci95"]) else rf" {{\scriptsize$\pm${100 * row['ci95']:.1f}}}"
-    return shown + interval + _MARKS[mark(row)]
+    seeds = rf" {{\scriptsize($n={row['seeds']}$)}}" if row["unequal_seeds"] else ""
+    return shown + interval + seeds + _MARKS[mark(row)]
 
 
 def _number(value: float) -> str:

@@ -9,6 +9,7 @@ of classes. Its cost, which covers part of a run at best, is left out of the mea
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -27,11 +28,23 @@ from bench.merge import merged
 from bench.metrics import ACCURACY, RANKED, Metric, ranked_by
 from bench.page import write_page
 from bench.plots import FORMATS, write_plots
-from bench.records import Trial, write_atomically
+from bench.records import Trial, unpack_truth, write_atomically
 from bench.registry import REFERENCE, display
-from bench.searches import SEARCH
-from bench.selection import DECIMALS, RULES, Choice, best_configuration, final, select
-from bench.statistics import half_width, paired_differences
+from bench.searches import SEARCH, goal_values
+from bench.selection import (
+    ALL,
+    CLEAN_VAL,
+    DECIMALS,
+    ORACLE,
+    Choice,
+    best_configuration,
+    check_clean_images,
+    final,
+    rule_names,
+    rule_order,
+    select,
+)
+from bench.statistics import PAIRED, SEEDS, half_width, paired_differences
 from bench.tables import Section, print_sections, sections, to_csv, to_markdown
 from bench.tracks import about, arrange, search_summary
 
@@ -41,12 +54,11 @@ NO_REFERENCE = "none"
 #: In place of a noise rate that nobody knows, since groups of a missing value would be dropped.
 UNKNOWN_RATE = -1.0
 
-_SEEDS = ["noise_seed", "split_seed", "train_seed"]
-_GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "protocol"]
+_GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "protocol"]
 _GROUP += ["validation_share", "device", "precision", "threads"]
 _ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
-_ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search"]
+_ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search", "competes"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
 #: method has no such thing.
 LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
@@ -66,11 +78,11 @@ LEADERBOARD_COLUMNS = [
     *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
     *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
-    "wraps",
+    *("noise_hash", "wraps"),
     *GAIN,
     *LEARNING,
     *_FEATURES,
-    *("track", "told", "tuned_at", "metric", ACCURACY.name),
+    *("track", "told", "tuned_at", "search", "metric", ACCURACY.name),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -87,49 +99,58 @@ CONFIGURATION_COLUMNS = [
         "noise_sampling",
         "validation_share",
     ),
-    *("device", "precision", "threads", "data_hash"),
+    *("device", "precision", "threads", "data_hash", "noise_hash"),
     *LEARNING,
     *_FEATURES,
-    *("track", "told"),
+    *("track", "told", "tuned_at", "search"),
 ]
 
 
-def load_rows(folders: Sequence[Path]) -> pd.DataFrame:
+def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
     """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
 
-    What searches have tried is left out: see ``read_rows``. A trial that several folders hold counts once, as ``bench.merge``
-    says. ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects
+    What searches have tried is left out: see ``read_trials``. A trial that several folders hold counts once, as
+    ``bench.merge`` says. A trial whose record does not know so many right labels of validation images has no row by clean-val.
+    ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects
     under every rule; without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final
     network's.
+
+    Args:
+        clean_images: how many right labels of validation images the rule clean-val reads: a number, or "all".
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    return read_rows(folders)[0]
+    return _rows(read_trials(folders, clean_images)[0], clean_images)
 
 
-def read_rows(folders: Sequence[Path]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """The rows of ``load_rows``, and the facts of each trial of a search."""
+def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Facts of the trials to compare, and of each trial of a search."""
     trials: list[dict[str, Any]] = []
     for trial in merged(folders):
         try:
-            trials.append(_facts(trial))
+            trials.append(_facts(trial, clean_images))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
     if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
     _complete(trials)
-    compared, searched = arrange(sorted(trials, key=lambda facts: facts["id"]))
-    return _rows(compared), searched
+    return arrange(sorted(trials, key=lambda facts: facts["id"]))
 
 
-def _rows(trials: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    rows = [facts | _selected(facts, rule) for facts in trials for rule in RULES]
-    return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *_SEEDS])
+def _rows(trials: Iterable[dict[str, Any]], clean_images: str) -> pd.DataFrame:
+    rules = rule_names(clean_images)
+    rows = [
+        facts | _selected(facts, rule)
+        for facts in trials
+        for rule in rules
+        if facts["clean_labels"] or not rule.startswith(CLEAN_VAL)
+    ]
+    return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *SEEDS])
 
 
-def _facts(trial: Trial) -> dict[str, Any]:
+def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     """One trial's part of a row, whatever the rule. What a failed trial could not say is missing."""
     spec, done = trial.spec["spec"], trial.done
     recipe = " ".join(f"{key}={_text(value)}" for key, value in sorted(spec["recipe"].items()))
@@ -142,7 +163,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
     rate = next((r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE)
     config = " ".join(f"{key}={_text(value)}" for key, value in sorted(trial.spec["config"].items()))
     return {
-        **{key: spec[key] for key in [*_GROUP, *_SEEDS]},
+        **{key: spec[key] for key in [*_GROUP, *SEEDS]},
         "noise_rate": rate,
         "group": _key(group),
         "cell": _key(group | {"noise_rate": rate}),
@@ -175,7 +196,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
         "sweep": str(trial.folder.parents[1]),
         **about(trial),
         **{name: _number(done.get(name)) for name in _FEATURES},
-        **_curves(trial),
+        **_curves(trial, clean_images),
     }
 
 
@@ -184,31 +205,53 @@ def _key(settings: Mapping[str, Any]) -> str:
     return orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _curves(trial: Trial) -> dict[str, np.ndarray]:
+def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
     if trial.succeeded and len(trial.epochs) != trial.done["epochs"]:
         raise InputError(
             f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
             f"delete its folder and run again"
         )
     keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
+    keys |= {"clean_val_curve": "clean_val_accuracy"}
     keys |= {f"{key}_curve": key for key in LEARNING}
     curves = dict(zip(keys, trial.curves(list(keys.values())), strict=True))
     if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
+    if clean_images != ALL:
+        curves["clean_val_curve"] = _clean_curve(trial, clean_images)
     return curves
 
 
+def _clean_curve(trial: Trial, images: str) -> np.ndarray:
+    """Accuracy on that many right labels of validation images, (E,); NaN where fewer are known."""
+    truth = unpack_truth(trial.done.get("validation_truth"))
+    if truth is None or any("val_predictions" not in epoch for epoch in trial.epochs):
+        return np.full(len(trial.epochs), np.nan)
+    return goal_values(f"{CLEAN_VAL}:{images}", trial.epochs, truth)
+
+
 def _complete(trials: Sequence[dict[str, Any]]) -> None:
-    """Give failed trials what other trials know: the number of classes, what the method is privileged to read, and which
-    figures it would have."""
+    """Give failed trials what other trials know: the number of classes, what the method is privileged to read, which figures
+    it would have, and which labels it was given."""
+    drawn = defaultdict(set)
+    for facts in trials:
+        drawn[facts["cell"], facts["noise_seed"]].add(facts["label_hash"])
+    for facts in trials:
+        hashes = drawn[facts["cell"], facts["noise_seed"]] - {""}
+        facts["labels"] = facts["label_hash"] or (min(hashes) if len(hashes) == 1 else "")
     classes = {facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])}
     # By configuration: another one of the same method may have no privilege.
     privileges = {(facts["method"], facts["hparams"]): facts["privileges"] for facts in trials if facts["privileges"]}
     for facts in trials:
         facts["classes"] = classes.get(facts["data_hash"], np.nan)
         facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
+        facts["clean_labels"] = bool(np.isfinite(facts["clean_val_curve"]).any())
+    told = {facts["cell"] for facts in trials if facts["clean_labels"]}
     if not any(facts["failed"] for facts in trials):
         return
+    for facts in trials:
+        if facts["failed"]:
+            facts["clean_labels"] = facts["cell"] in told
     for name, at_failure in RANKED.items():
         # What no method of the cell has is not defined there, and what no trial of the method has it never says.
         known = [facts for facts in trials if not facts["failed"] and np.isfinite(facts[_curve_of(name)]).any()]
@@ -228,12 +271,15 @@ def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
         chance = facts["at_failure"][ACCURACY.name]
         choice, learnt = Choice(chance, chance, None), {key: facts["at_failure"].get(key, np.nan) for key in LEARNING}
     else:
-        choice = select(rule, facts["noisy_val_curve"], facts["test_curve"])
+        choice = select(rule, facts["noisy_val_curve"], facts["clean_val_curve"], facts["test_curve"])
         at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
         values = np.array([facts[f"{key}_curve"][at] for key in LEARNING])
         learnt = dict(zip(LEARNING, (values if values.ndim == 1 else values.mean(1)).tolist(), strict=True))
     epoch = np.nan if choice.epoch is None else float(choice.epoch)
-    return {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
+    selected = {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
+    if rule.startswith(CLEAN_VAL):
+        selected["privileges"] = ",".join(filter(None, [facts["privileges"], rule]))
+    return selected
 
 
 def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
@@ -260,6 +306,9 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table["pretrained"] = grouped["pretrained"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
+    table["drawn"] = (
+        pd.util.hash_pandas_object(rows[PAIRED], index=False).groupby([rows[key] for key in keys], sort=False).sum()
+    )
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
     table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
@@ -273,10 +322,11 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
 def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric = ACCURACY) -> pd.DataFrame:
     """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and difference to ``reference``.
 
-    Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody. Differences are
-    paired over the seeds that method and reference have in common; ``significantly_better`` means that their 95 % interval
-    lies above 0, or below where less of the metric is better. These columns are missing where the reference is, and where
-    fewer than two seeds are common. A wrapper's ``gain`` is its paired difference to the method that it wraps.
+    Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody, and rows that do
+    not compete (``bench.tracks``) have neither rank nor significance. Differences are paired over seeds with equal labels
+    that method and reference share; ``significantly_better`` means that their 95 % interval lies above 0, or below
+    where less of the metric is better. These columns are missing where the reference is, and where fewer than two seeds are
+    common. A wrapper's ``gain`` is its paired difference to the method that it wraps.
 
     Args:
         rows: from ``load_rows``.
@@ -295,8 +345,11 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric =
         raise InputError(f"no record says {metric.name}: rank by {' or '.join(have)}")
     table = configurations(rows, metric)
     table = table[table["chosen"]].reset_index(drop=True)
-    place = table.groupby(["cell", "rule"])["mean"].rank(method="min", ascending=not metric.more_is_better)
-    table["rank"] = place.astype("Int64").where(table["rule"] != "oracle")  # never ranked on
+    contenders = table["mean"].where(table["competes"]).groupby([table["cell"], table["rule"]])
+    place = contenders.rank(method="min", ascending=not metric.more_is_better)
+    table["rank"] = place.astype("Int64").where(table["rule"] != ORACLE)  # never ranked on
+    # Whether means of one column are over different seeds, or labels.
+    table["unequal_seeds"] = table.groupby(["cell", "rule"])["drawn"].transform("nunique") > 1
     table[_COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
     table["reference"] = _of_method(table, reference, "method")
     chosen = chosen_rows(rows, table)
@@ -304,7 +357,7 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric =
     gains = _differences(chosen.assign(baseline=chosen["wraps"]), metric)[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
     table = table.join(gains.set_axis(GAIN, axis=1), on=["cell", "rule", "method"])
     table["paired_seeds"] = table["paired_seeds"].astype("Int64")
-    known = table["diff_ci_low"].notna()
+    known = table["diff_ci_low"].notna() & table["competes"]
     higher, lower = table["diff_ci_low"] > 0, table["diff_ci_high"] < 0
     better, worse = (higher, lower) if metric.more_is_better else (lower, higher)
     table["significantly_better"] = better.astype("boolean").where(known)
@@ -326,7 +379,7 @@ def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
 
 def _differences(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and method."""
-    seeds = ["cell", "rule", *_SEEDS]
+    seeds = ["cell", "rule", *PAIRED]
     rows = rows[rows[metric.name].notna()]
     others = rows[[*seeds, "method", metric.name]].rename(columns={"method": "baseline"})
     pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
@@ -362,17 +415,20 @@ def write_report(
     reference: str = REFERENCE,
     plots: bool = True,
     rank_by: str = ACCURACY.name,
+    clean_images: str = ALL,
 ) -> Report:
     """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
 
     Args:
         rank_by: the metric of the leaderboard, and the one that the page shows first. Plots and analysis are of accuracy.
+        clean_images: as in ``load_rows``.
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the metric.
     """
     metric = ranked_by(rank_by)
-    rows, searched = read_rows(folders)
+    compared, searched = read_trials(folders, check_clean_images(clean_images))
+    rows = _rows(compared, clean_images)
     board = leaderboard(rows, reference)
     ranked = board if metric == ACCURACY else leaderboard(rows, reference, metric)
     tried = configurations(rows)
@@ -386,7 +442,7 @@ def write_report(
     page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
     contents = {
         "leaderboard.csv": to_csv(ranked, LEADERBOARD_COLUMNS),
-        "configs.csv": to_csv(_with_searches(tried, searched), CONFIGURATION_COLUMNS),
+        "configs.csv": to_csv(_with_searches(tried, searched, clean_images), CONFIGURATION_COLUMNS),
         "leaderboard.md": page.encode(),
         "leaderboard.tex": to_latex(ranked, metric).encode(),
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
@@ -403,11 +459,11 @@ def write_report(
     return Report(ranked, found, [*(out_dir / name for name in contents), *drawn])
 
 
-def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
     """All configurations, those that a search tried below the others; of these the pick is ``chosen``, under every rule."""
     if not searched:
         return tried
-    found = configurations(_rows(searched))
+    found = configurations(_rows(searched, clean_images))
     picks = {(facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]}
     keys = zip(found["cell"], found["method"], found["hparams"], strict=True)
     return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
@@ -421,7 +477,7 @@ def _figures_of(page: Path) -> list[str]:
 
 def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:
     """By data set, noise and rule, the default rule first, then by the given columns."""
-    order = table.assign(rule_order=table["rule"].map(list(RULES).index))
+    order = table.assign(rule_order=table["rule"].map(rule_order))
     order = order.sort_values(["dataset", "noise_kind", "noise_rate", "group", "rule_order", *last_keys], kind="stable")
     return table.loc[order.index].reset_index(drop=True)
 

@@ -17,9 +17,9 @@ import pandas as pd
 from bench.errors import InputError
 from bench.metrics import ACCURACY, METRICS, Metric
 from bench.registry import REFERENCE
-from bench.selection import DEFAULT_RULE, RULES
-from bench.statistics import CONFIDENCE, ORACLE, SEEDS, half_width
-from bench.tables import Section, mark, rate_title
+from bench.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.statistics import CONFIDENCE, SEEDS, half_width, rules_of
+from bench.tables import Section, clean_note, mark, rate_title, rule_label
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -66,7 +66,7 @@ def write_page(
     configs, sweeps = _Numbers(trials["hparams"]), _Numbers(trials["sweep"])
     ranked = _rows(chosen, board, rates, methods, configs, _tests(statistics))
     data: dict[str, Any] = {
-        "rules": [{"name": rule, "ranks": rule != ORACLE} for rule in RULES],
+        "rules": [_rule(rule) for rule in rules_of(rows)],
         "reference": REFERENCE,
         "groups": groups,
         "methods": methods.values,
@@ -104,6 +104,13 @@ def write_page(
         name, _, rest = piece.partition("}}")
         page += parts[name] + rest
     return page.encode()
+
+
+def _rule(rule: str) -> dict[str, Any]:
+    """A rule as the page's switch shows it, with what is to be said against it."""
+    notes = {ORACLE: "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking."}
+    note = clean_note([rule]) if rule.startswith(CLEAN_VAL) else notes.get(rule, "")
+    return {"name": rule, "label": rule_label(rule), "ranks": rule != ORACLE, "note": note}
 
 
 def embedded(data: Any) -> str:
@@ -185,7 +192,9 @@ def _rows(
                 "method": methods[row["method"]],
                 "config": configs[row["hparams"]],
                 "track": row.get("track") or "",  # tuned, within a budget and so on, where a sweep has such rows
+                "competes": row["competes"],
                 "seeds": row["seeds"],
+                "unequal": row["unequal_seeds"],
                 "failures": row["failures"],
                 "privileges": row["privileges"].replace(",", ", "),
                 "tier": tier,
@@ -224,7 +233,8 @@ def _trials(
     rows: pd.DataFrame, trials: pd.DataFrame, cells: Mapping[str, tuple[int, int]], methods: _Numbers, configs: _Numbers
 ) -> dict[str, Any]:
     """Columns over trials; those that depend on the rule are lists by rule."""
-    by_rule = {rule: rows[rows["rule"] == rule].drop_duplicates("id").set_index("id").reindex(trials["id"]) for rule in RULES}
+    own_rows = {rule: rows[rows["rule"] == rule].drop_duplicates("id") for rule in rules_of(rows)}
+    by_rule = {rule: own.set_index("id").reindex(trials["id"]) for rule, own in own_rows.items()}
     recipes, labels = _Numbers(trials["recipe"]), _Numbers(trials["label_hash"])
     return {
         "id": list(trials["id"]),

@@ -86,6 +86,14 @@ def unpack_classes(text: str) -> np.ndarray:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
 
 
+def unpack_truth(text: str | None) -> np.ndarray | None:
+    """True classes that ``pack_classes`` wrote: negative ones come back from 16 bits without a sign as the largest numbers."""
+    if text is None:
+        return None
+    classes = unpack_classes(text)
+    return np.where(classes >= 1 << 15, classes - (1 << 16), classes)
+
+
 def trial_id(spec: Any) -> str:
     """Name of a trial's folder: a hash of its specification, as plain values."""
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]

@@ -32,9 +32,22 @@ from bench.registry import REFERENCE
     metavar="NAME",
     help=f"What the leaderboard ranks by: {', '.join(RANKED)}.",
 )
+@click.option(
+    "--clean-val",
+    default="all",
+    show_default=True,
+    metavar="N",
+    help="How many right labels of validation images the rule clean-val reads.",
+)
 @click.option("--no-plots", is_flag=True, help="Leave out plots/, which take most of the time.")
 def report(
-    folders: tuple[Path, ...], out: Path | None, reference: str, compare: Path | None, rank_by: str, no_plots: bool
+    folders: tuple[Path, ...],
+    out: Path | None,
+    reference: str,
+    compare: Path | None,
+    rank_by: str,
+    clean_val: str,
+    no_plots: bool,
 ) -> None:
     """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which count as one.
 
@@ -53,7 +66,7 @@ def report(
         print_sections(console, found)
         click.echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    write_report(folders, out, reference, not no_plots, rank_by).print(console)
+    write_report(folders, out, reference, not no_plots, rank_by, clean_val).print(console)
     click.echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
 
 

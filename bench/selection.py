@@ -1,7 +1,8 @@
 """Rules that pick an epoch, and a configuration, from what a sweep recorded. Pure functions of arrays.
 
 Every rule gives two figures: the test accuracy that it selects, and the score by which it compares configurations. Only
-``oracle`` lets test accuracy decide anything; it is there to be set beside published numbers, which mostly do.
+``oracle`` lets test accuracy decide anything; it is there to be set beside published numbers, which mostly do. ``clean-val:n``
+reads the right labels of n validation images, or of all whose truth is known: a privilege, and called one.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from bench.errors import InputError, unknown
 #: Rule by which leaderboards rank.
 DEFAULT_RULE = "noisy-val"
 
-#: Rule of a search that knows the true labels of some validation images, as "clean-val:50".
+#: Rule that knows the true labels of some validation images, as "clean-val:50", or in reports of all: "clean-val:all".
 CLEAN_VAL = "clean-val"
+ALL = "all"
+ORACLE = "oracle"
 
 #: Scores and means this close are equal: sums of the same numbers in another order differ by less.
 DECIMALS = 12
@@ -35,37 +38,71 @@ def final(epochs: int) -> slice:
     return slice(-max(1, epochs // 10), None)
 
 
-def last(validation: np.ndarray, test: np.ndarray) -> Choice:
+def last(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """Means over the final tenth of the epochs; configurations are still compared on noisy validation labels."""
     at = final(len(test))
     return Choice(float(test[at].mean()), float(validation[at].mean()), None)
 
 
-def noisy_val(validation: np.ndarray, test: np.ndarray) -> Choice:
+def noisy_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """The earliest epoch of best accuracy on the noisy validation labels."""
     epoch = int(np.nanargmax(validation))
     return Choice(float(test[epoch]), float(validation[epoch]), epoch)
 
 
-def oracle(validation: np.ndarray, test: np.ndarray) -> Choice:
+def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+    """The earliest epoch of best accuracy on the right labels of validation images."""
+    return noisy_val(clean, clean, test)
+
+
+def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """The earliest epoch of best test accuracy, which nobody could have picked: for comparison only."""
     epoch = int(np.nanargmax(test))
     return Choice(float(test[epoch]), float(test[epoch]), epoch)
 
 
 #: All rules, the default first: the order of tables.
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], Choice]] = {DEFAULT_RULE: noisy_val, "last": last, "oracle": oracle}
+RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Choice]] = {
+    DEFAULT_RULE: noisy_val,
+    "last": last,
+    CLEAN_VAL: clean_val,
+    ORACLE: oracle,
+}
 
 
-def select(rule: str, validation: np.ndarray, test: np.ndarray) -> Choice:
-    """Apply the rule to one trial's accuracies over epochs, on noisy validation and on test labels: each (E,), E >= 1.
+def rule_names(clean_images: str = ALL) -> list[str]:
+    """The rules as tables call them, in their order."""
+    return [f"{rule}:{clean_images}" if rule == CLEAN_VAL else rule for rule in RULES]
+
+
+def rule_order(rule: str) -> int:
+    """Place of a rule in tables."""
+    return list(RULES).index(rule.partition(":")[0])
+
+
+def select(rule: str, validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+    """Apply the rule to one trial's accuracies over epochs, on noisy and clean validation and on test labels.
+
+    Args:
+        validation, clean, test: each (E,), E >= 1; only clean-val reads ``clean``.
 
     Raises:
         ValueError: where the curves differ in length or are empty.
     """
-    if validation.shape != test.shape or not len(test):
-        raise ValueError(f"a rule needs two equally long curves, not {validation.shape} and {test.shape}")
-    return RULES[rule](validation, test)
+    if not validation.shape == clean.shape == test.shape or not len(test):
+        raise ValueError(f"a rule needs equally long curves, not {validation.shape}, {clean.shape} and {test.shape}")
+    return RULES[rule.partition(":")[0]](validation, clean, test)
+
+
+def check_clean_images(text: str) -> str:
+    """Check how many right labels of validation images ``clean-val`` reads: "all", or a number.
+
+    Raises:
+        InputError: where it is neither.
+    """
+    if text != ALL and not (text.isdecimal() and int(text) > 0):
+        raise InputError(f"--clean-val {text} is no number of validation images: write {ALL}, or 50")
+    return text
 
 
 def check_goal(goal: str) -> int:

@@ -1,7 +1,7 @@
 """What seeds, cells and rules say, and with what certainty. Pure functions of arrays and of the tables of ``leaderboard``.
 
 Tests are scipy's; what is here says which to ask, of which pairs. A pair is two trials of one cell with
-equal seeds: the same noisy labels and the same split.
+equal seeds and the same noisy labels, by their hash, and so the same split.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.selection import DECIMALS, DEFAULT_RULE, RULES
+from bench.selection import DECIMALS, DEFAULT_RULE, ORACLE, rule_order
 
 CONFIDENCE = 0.95
 #: Chance to find a difference that is there, by which seeds are counted.
@@ -23,6 +23,8 @@ MOST_SEEDS = 1000
 RESAMPLES = 2000
 
 SEEDS = ["noise_seed", "split_seed", "train_seed"]
+#: What two trials of a cell have in common that make a pair.
+PAIRED = [*SEEDS, "labels"]
 #: What the seeds of a trial draw: label for people.
 DRAWS = {"noise_seed": "noise", "split_seed": "split", "train_seed": "training"}
 
@@ -32,12 +34,15 @@ AGREEMENT = 0.5
 #: Epochs, or configurations, from which a correlation is worth naming.
 ENOUGH = 5
 
-ORACLE = "oracle"
+
+def rules_of(table: pd.DataFrame) -> list[str]:
+    """The rules of a table, in their order."""
+    return sorted(set(table["rule"]), key=rule_order)
 
 
-def rankable() -> list[str]:
-    """The rules by which one may rank: all but the oracle."""
-    return [rule for rule in RULES if rule != ORACLE]
+def rankable(table: pd.DataFrame) -> list[str]:
+    """The table's rules by which one may rank: all but the oracle."""
+    return [rule for rule in rules_of(table) if rule != ORACLE]
 
 
 def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
@@ -182,12 +187,14 @@ def cell_statistics(rows: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
         board: from ``leaderboard.leaderboard``.
     """
     by_seed = {
-        key: own.pivot(index=SEEDS, columns="method", values="test_accuracy") for key, own in rows.groupby(["cell", "rule"])
+        key: own.pivot(index=PAIRED, columns="method", values="test_accuracy") for key, own in rows.groupby(["cell", "rule"])
     }
     found = []
     for key, ranked in board[board["rule"] != ORACLE].groupby(["cell", "rule"], sort=False):
         ranked = ranked.sort_values(["rank", "method"], kind="stable")
         found.append(_cell(ranked, by_seed[key][list(ranked["method"])].to_numpy(dtype=float).T))
+    if not found:
+        return board.head(0).reindex(columns=list(dict.fromkeys([*board.columns, *STATISTICS])))
     return pd.concat(found).reset_index(drop=True)
 
 
@@ -296,11 +303,16 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def regrets(board: pd.DataFrame) -> pd.DataFrame:
-    """The board's rows but the oracle's, with the ``oracle`` accuracy and the ``regret``: what following the rule has lost."""
-    oracle = board[board["rule"] == ORACLE].set_index(["cell", "method"])["mean"]
+    """The board's rows but the oracle's, with the ``oracle`` accuracy and the ``regret``: what following the rule has lost.
+
+    Where the oracle's mean is over other seeds, as few trials know right labels of validation images, there is no regret.
+    """
+    oracle = board[board["rule"] == ORACLE].set_index(["cell", "method"])[["mean", "drawn"]]
     table = board[board["rule"] != ORACLE].copy()
-    table["oracle"] = oracle.reindex(pd.MultiIndex.from_frame(table[["cell", "method"]])).to_numpy()
-    table["regret"] = (table["oracle"] - table["mean"]).round(DECIMALS)
+    oracle = oracle.reindex(pd.MultiIndex.from_frame(table[["cell", "method"]]))
+    table["oracle"] = oracle["mean"].to_numpy()
+    same = table["drawn"].to_numpy() == oracle["drawn"].to_numpy()
+    table["regret"] = (table["oracle"] - table["mean"]).where(same).round(DECIMALS)
     return table
 
 
@@ -319,13 +331,14 @@ def agreement(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> p
     trials = rows[(rows["rule"] == DEFAULT_RULE) & ~rows["failed"]]
     over_epochs = pd.Series(_epoch_correlations(trials), trials.index).groupby(trials["cell"]).median()
     scored = tried[tried["rule"] == DEFAULT_RULE].dropna(subset=["score", "mean"])
+    rules = rules_of(board)
     found = []
     for cell, here in board.groupby("cell", sort=False):
-        means = here.pivot(index="method", columns="rule", values="mean")
+        means = here.pivot(index="method", columns="rule", values="mean").reindex(columns=rules)
         facts: dict[str, Any] = {"cell": cell, "methods": len(means)}
-        for one, other in pairs_of_rules():
+        for one, other in pairs_of_rules(rules):
             facts[f"tau_{one}_{other}"] = kendall_tau(means[one].to_numpy(), means[other].to_numpy())
-        for rule in RULES:
+        for rule in rules:
             best = means.index[means[rule] == means[rule].max()]
             facts[f"best_{rule}"] = ", ".join(sorted(best))
         own = scored[scored["cell"] == cell]
@@ -334,12 +347,18 @@ def agreement(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> p
         facts["flagged"] = bool(min(facts["over_epochs"], facts["over_configurations"], key=_or_infinite) < AGREEMENT)
         found.append(facts)
     about = [name for name in board.columns if name not in ("cell", "methods")]
-    return board.drop_duplicates("cell")[["cell", *about]].merge(pd.DataFrame(found), on="cell", how="left")
+    names = [
+        "cell",
+        "methods",
+        *(f"tau_{one}_{other}" for one, other in pairs_of_rules(rules)),
+        *(f"best_{rule}" for rule in rules),
+    ]
+    table = pd.DataFrame(found, columns=[*names, "over_epochs", "over_configurations", "flagged"])
+    return board.drop_duplicates("cell")[["cell", *about]].merge(table, on="cell", how="left")
 
 
-def pairs_of_rules() -> list[tuple[str, str]]:
-    """All pairs, in the order of RULES."""
-    rules = list(RULES)
+def pairs_of_rules(rules: Sequence[str]) -> list[tuple[str, str]]:
+    """All pairs, in the order of the rules."""
     return [(one, other) for place, one in enumerate(rules) for other in rules[place + 1 :]]
 
 

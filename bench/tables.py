@@ -17,15 +17,15 @@ from rich.text import Text
 from bench.metrics import ACCURACY, METRICS, RANKED, Metric
 from bench.noise import takes_rate
 from bench.registry import REFERENCE
-from bench.selection import DEFAULT_RULE, RULES
+from bench.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.statistics import rules_of
 
 BETTER, WORSE, DOUBTFUL = "*", "†", "‡"
 SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
-    "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs) and "
+    "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs), {}"
     "oracle (test accuracy: not for ranking)"
 )
-RULE_LABELS = {DEFAULT_RULE: DEFAULT_RULE, "last": "last", "oracle": "oracle (not for ranking)"}
 NONE = "–"
 
 #: Selection is called shaky where one standard error of the noisy validation accuracy is worth this much clean accuracy.
@@ -83,8 +83,7 @@ def sections(
     for (name, group), setup in zip(groups, setups, strict=True):
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
-        crowd = set(ranked.loc[ranked["track"].isin(["transfer", "misspecified"]), "method"])
-        plain = [method for method in order if method not in crowd]
+        plain = methods_in_order(ranked[ranked["competes"]])
         tables = [_main_table(ranked, order, metric, flagged), _rules_table(group, plain)]
         if len((beside := _beside_table(ranked, plain)).columns) > 2:
             tables.append(beside)
@@ -123,15 +122,17 @@ def _setup(group: pd.DataFrame) -> str:
         *([] if pd.isna(first["subset"]) else [f"subset of {first['subset']:g}"]),
         *([] if pd.isna(first["image_size"]) else [f"images of {first['image_size']:g} pixels"]),
         f"data {first['data_hash']}",
+        *([] if pd.isna(first["noise_hash"]) else [f"noise file {first['noise_hash']}"]),
     ]
     return ", ".join(parts)
 
 
 def methods_in_order(ranked: pd.DataFrame) -> list[str]:
-    """Methods by average rank; those that lack a noise rate come last, as their average says less."""
+    """Methods by average rank; then those that lack a noise rate, as their average says less, and those without a rank."""
     by_method = ranked.groupby("method")
     summary = pd.DataFrame({"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)})
-    return list(summary.reset_index().sort_values(["missing", "rank", "method"])["method"])
+    summary["unranked"] = summary["rank"].isna()
+    return list(summary.reset_index().sort_values(["unranked", "missing", "rank", "method"])["method"])
 
 
 def _rates(table: pd.DataFrame) -> list[float]:
@@ -147,7 +148,8 @@ def _figure(row: pd.Series | None, place: int = 0, mark: str = "") -> Entry:
     if row is None or pd.isna(row["mean"]):
         return Entry(NONE)
     interval = "" if pd.isna(row["ci95"]) else f" ± {100 * row['ci95']:.1f}"
-    return Entry(f"{100 * row['mean']:.1f}{interval}", place, mark)
+    seeds = f" (n={row['seeds']})" if row["unequal_seeds"] else ""
+    return Entry(f"{100 * row['mean']:.1f}{interval}{seeds}", place, mark)
 
 
 def places(values: pd.Series, metric: Metric) -> list[int]:
@@ -177,7 +179,7 @@ def disagreement(rates: Sequence[float]) -> str:
 def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flagged: Collection[str]) -> Table:
     rates, found = _rates(ranked), _by_rate(ranked)
     place = pd.Series(0, ranked.index)
-    for _, cell in ranked.groupby("noise_rate"):
+    for _, cell in ranked[ranked["competes"]].groupby("noise_rate"):
         place[cell.index] = places(cell["mean"], metric)
     failures = ranked["failures"].sum() > 0
     relative = ranked[f"cost_vs_{REFERENCE}"].notna().any()
@@ -224,28 +226,48 @@ def _percent(value: float, place: int) -> Entry:
 
 
 def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
-    rates, found = _rates(group), _by_rate(group)
+    rates, found, rules = _rates(group), _by_rate(group), rules_of(group)
 
     def entry(method: str, rule: str, rate: float) -> Entry:
         row = found.get((rule, method, rate))
         # What the oracle finds is no evidence, so it gets no mark.
-        return _figure(row, mark="" if row is None or rule == "oracle" else mark(row))
+        return _figure(row, mark="" if row is None or rule == ORACLE else mark(row))
 
     lines = [
-        [Entry(method), Entry(RULE_LABELS[rule]), *(entry(method, rule, rate) for rate in rates)]
+        [Entry(method), Entry(rule_label(rule)), *(entry(method, rule, rate) for rate in rates)]
         for method in order
-        for rule in RULES
+        for rule in rules
     ]
-    return Table(OTHER_RULES, ["Method", "Rule", *map(rate_title, rates)], lines)
+    clean = "".join(f"{rule} ({_right_labels(rule)}: a privilege), " for rule in rules if rule.startswith(CLEAN_VAL))
+    return Table(OTHER_RULES.format(clean), ["Method", "Rule", *map(rate_title, rates)], lines)
+
+
+def rule_label(rule: str) -> str:
+    """A rule for people, with what is to be said against ranking by it."""
+    doubt = "not for ranking" if rule == ORACLE else "privileged" if rule.startswith(CLEAN_VAL) else ""
+    return f"{rule} ({doubt})" if doubt else rule
+
+
+def _right_labels(rule: str) -> str:
+    images = rule.partition(":")[2]
+    return f"accuracy on the right labels of {'the' if images == ALL else images} validation images"
+
+
+def clean_note(rules: Sequence[str]) -> str:
+    """What the rule that knows right labels of validation images reads, or why it is missing."""
+    for rule in rules:
+        if rule.startswith(CLEAN_VAL):
+            return f"{rule} picks by {_right_labels(rule)}, which the other rules do without: a privilege."
+    return f"{CLEAN_VAL} is missing: the records do not say the right labels of so many validation images."
 
 
 def _gain_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     rates, found = _rates(group), _by_rate(group)
     lines = []
-    for method, rule in product(order, RULES):
+    for method, rule in product(order, rules_of(group)):
         rows = [found.get((rule, method, rate)) for rate in rates]
-        if rule != "oracle" and any(row is not None and pd.notna(row["gain"]) for row in rows):
-            lines.append([Entry(method), Entry(RULE_LABELS[rule]), *map(_gain, rows)])
+        if rule != ORACLE and any(row is not None and pd.notna(row["gain"]) for row in rows):
+            lines.append([Entry(method), Entry(rule_label(rule)), *map(_gain, rows)])
     caption = "What wrapping adds: points of test accuracy over the method that is wrapped, with the 95 % interval"
     return Table(caption, ["Method", "Rule", *map(rate_title, rates)], lines)
 
@@ -290,6 +312,7 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
     """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part of the leaderboard."""
     return [
         *_seed_notes(ranked, reference, metric),
+        *_pair_notes(trials, ranked),
         *_track_notes(ranked),
         *_cost_notes(trials, ranked),
         *_validation_notes(ranked),
@@ -321,6 +344,23 @@ def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> 
     return [*notes, rank]
 
 
+def _pair_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
+    """What is not paired, though it stands in one column."""
+    notes = []
+    if ranked["unequal_seeds"].any():
+        notes.append(
+            "n: trials, where the rows of a column do not have the same seeds. Such means, their ranks and what is bold are "
+            "not paired; marks, differences and tests are, over the seeds that both rows have."
+        )
+    for (rate, seed), own in trials[trials["label_hash"] != ""].groupby(["noise_rate", "noise_seed"]):
+        if len(hashes := sorted(set(own["label_hash"]))) > 1:
+            notes.append(
+                f"At {rate_title(rate)} noise seed {seed} has drawn different labels ({', '.join(hashes)}): trials of "
+                "different labels are not paired."
+            )
+    return notes
+
+
 def _track_notes(ranked: pd.DataFrame) -> list[str]:
     """What the labels of rows that are not plain ones mean."""
     about = {
@@ -332,6 +372,11 @@ def _track_notes(ranked: pd.DataFrame) -> list[str]:
     }
     present = set(ranked["track"])
     notes = [text for track, text in about.items() if track in present]
+    if not ranked["competes"].all():
+        notes.append(
+            "Not ranked, but shown: what was tuned on test labels, tuned at another noise rate, or told a wrong one. These "
+            "rows are in no tier, test, budget or front."
+        )
     equal = ranked[ranked["track"] == "tuned"]
     if equal["tried"].nunique() > 1:
         tried = equal.groupby("method")["tried"].min()
@@ -510,4 +555,4 @@ def _narrow(table: Table, number: int) -> bool:
     return bool(texts) and all(map(_FIGURE.fullmatch, texts))
 
 
-_FIGURE = re.compile(r"(\d+: )?(best|[-+−]?\d[\d./]*( ± [\d.]+)?)")
+_FIGURE = re.compile(r"(\d+: )?(best|[-+−]?\d[\d./]*( ± [\d.]+)?( \(n=\d+\))?)")

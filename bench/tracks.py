@@ -3,7 +3,8 @@
 A plain trial is on the track "default" (the method's own settings) or "given" (those of the command line). What a search has
 tried is on none: its trials are shown apart. What it has picked is on "tuned" or "budget", and, where it was run at all noise
 rates, on "transfer". A method that is told a wrong noise rate is on "misspecified". The rows of another track than the plain
-ones carry it in their label, as "elr (tuned)", so that a leaderboard takes them for methods of their own.
+ones carry it in their label, as "elr (tuned)", so that a leaderboard takes them for methods of their own. Not all of them
+compete: what is transferred, told a wrong rate, or tuned on test labels is shown, and ranked nowhere.
 """
 
 from collections import defaultdict
@@ -14,13 +15,10 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import InputError
-from bench.records import Trial, unpack_classes
+from bench.records import Trial, unpack_truth
 from bench.registry import REFERENCE
 from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
-from bench.selection import DEFAULT_RULE
-
-#: Tracks that have a figure of their own, and would crowd the others.
-APART = ("transfer", "misspecified")
+from bench.selection import DEFAULT_RULE, ORACLE
 
 Facts = dict[str, Any]
 
@@ -34,6 +32,7 @@ def about(trial: Trial) -> Facts:
         "stage": stage,
         "told": told,
         "track": plain if told == 1 else "misspecified",
+        "competes": told == 1,
         "tuned_at": np.nan,
         "tried": 0,
         "search": "",
@@ -44,20 +43,13 @@ def about(trial: Trial) -> Facts:
         found |= {"track": SEARCH, "value": np.nan}
         found["search_seconds"] = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
         if trial.succeeded:
-            truth = trial.done.get("validation_truth")
-            classes = None if truth is None else unpack_classes(truth)
             try:
-                found["value"] = best_value(goal_values(kind.goal, epochs, None if classes is None else _signed(classes)))
+                found["value"] = best_value(goal_values(kind.goal, epochs, unpack_truth(trial.done.get("validation_truth"))))
             except (KeyError, TypeError, AssertionError) as error:
                 raise InputError(
                     f"{str(trial.folder)!r} does not hold what {kind.goal} needs: delete its folder and run again"
                 ) from error
     return found
-
-
-def _signed(classes: np.ndarray) -> np.ndarray:
-    """Unknown classes, which are negative, come back from 16 bits without a sign as the largest numbers."""
-    return np.where(classes >= 1 << 15, classes - (1 << 16), classes)
 
 
 def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
@@ -96,10 +88,12 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
             for facts in tried:
                 searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
             row = {"track": kind.track, "tried": len(tried), "search": text, "method": f"{method} ({text})"}
+            row["competes"] = kind.goal != ORACLE
             compared += [facts | row | _host(facts, row) | _privileged(facts, kind) for facts in _of(at, cell, best)]
         for tuned_at, best in _transfers(picks, at):
             rate = "as found" if best["noise_rate"] < 0 else f"{100 * best['noise_rate']:.3g} %"
             row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": len(cells[tuned_at]), "search": text}
+            row["competes"] = False
             row["method"] = f"{method} ({', '.join([f'{kind.track} at {rate}', *extra])})"
             for cell in picks:
                 if picks[cell]["group"] == best["group"]:
@@ -135,7 +129,7 @@ def _privileged(facts: Facts, kind: SearchKind) -> Facts:
     """What the search has read goes to the privileges."""
     if kind.goal == DEFAULT_RULE:
         return {}
-    read = "tuned on test labels" if kind.goal == "oracle" else f"tuned on {kind.goal}"
+    read = "tuned on test labels" if kind.goal == ORACLE else f"tuned on {kind.goal}"
     return {"privileges": ",".join(filter(None, [facts["privileges"], read]))}
 
 

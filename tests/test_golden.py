@@ -31,7 +31,7 @@ def write_sweep(sweep: Path) -> None:
     """Four methods at two rates with three seeds; one of them tuned, one slow, one privileged and once diverged."""
     for rate in (0.2, 0.5):
         for seed in range(3):
-            at = {"rate": rate, "seed": seed}
+            at = {"rate": rate, "seed": seed, "epochs": {"clean_val_accuracy": [0.2, 0.5 + rate, 0.9 - rate]}}
             low = [0.3, 0.62 - rate / 5 + seed / 50, 0.5 - rate / 3 + seed / 40]
             write_trial(sweep, "ce", test=low, noisy_val=[0.2, 0.5, 0.4], **at)
             write_trial(

@@ -19,6 +19,7 @@ from scipy import stats
 from bench.errors import InputError
 from bench.leaderboard import configurations, leaderboard, load_rows, write_report
 from bench.metrics import ranked_by
+from bench.records import pack_classes
 from bench.statistics import paired_difference
 from bench.tables import Section, Table, print_sections, sections, selection_error, to_markdown
 
@@ -679,3 +680,82 @@ def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
     assert [[entry.text for entry in row] for row in table.rows] == [
         ["rmd+elr", rule, "+10.0 (-14.8 to +34.8)"] for rule in ("noisy-val", "last")
     ]
+
+
+def test_clean_validation_is_a_rule_and_a_privilege(tmp_path):
+    for method, test, clean in (("ce", [0.3, 0.6], [0.2, 0.7]), ("elr", [0.9, 0.4], [0.6, 0.5])):
+        write_trial(tmp_path, method, test=test, noisy_val=[0.5, 0.4], epochs={"clean_val_accuracy": clean})
+    write_trial(tmp_path, "gce", test=[0.9, 0.9], rate=0.8)  # where nobody knows the right labels
+    write_trial(tmp_path, "elr", seed=1, status="diverged", test=[0.5, 0.5])
+    report = write_report([tmp_path], tmp_path, plots=False)
+    board = report.leaderboard
+    by_clean = board[board["rule"] == "clean-val:all"].set_index("method")
+    assert dict(by_clean["mean"]) == pytest.approx({"ce": 0.6, "elr": (0.9 + 0.1) / 2})
+    assert dict(by_clean["privileges"]) == {"ce": "clean-val:all", "elr": "clean-val:all"}
+    assert list(by_clean["rank"]) == [1, 2], "by noisy validation elr is first"
+    assert set(board.loc[board["rule"] == "noisy-val", "privileges"]) == {""}
+    text = (tmp_path / "leaderboard.md").read_text()
+    assert "| ce | clean-val:all (privileged) | 60.0 (n=1) | – |" in text
+    assert "clean-val:all (accuracy on the right labels of the validation images: a privilege)" in text
+    rules = pd.read_csv(tmp_path / "rules.csv").set_index(["method", "rule"])
+    assert rules.loc[("ce", "clean-val:all"), "regret"] == 0 and rules.loc[("ce", "noisy-val"), "regret"] == pytest.approx(0.3)
+    agreement = pd.read_csv(tmp_path / "agreement.csv")
+    assert agreement["tau_noisy-val_clean-val:all"].tolist() == pytest.approx([-1, np.nan], nan_ok=True)
+    assert "clean-val:all" in (tmp_path / "index.html").read_text()
+
+
+def test_clean_validation_of_some_images_is_replayed_from_the_predictions(tmp_path):
+    truth, predicted = np.array([0, 1, 2, -1]), ([0, 1, 2, 0], [0, 0, 0, 0])
+    write_trial(
+        tmp_path,
+        test=[0.4, 0.8],
+        epochs={"val_predictions": [pack_classes(np.array(own)) for own in predicted], "clean_val_accuracy": [0.1, 0.2]},
+        done={"validation_truth": pack_classes(truth)},
+    )
+    found = {images: leaderboard(load_rows([tmp_path], images)).set_index("rule")["mean"] for images in ("all", "3", "4")}
+    assert found["all"]["clean-val:all"] == 0.8 and found["3"]["clean-val:3"] == 0.4
+    assert "clean-val:4" not in found["4"], "three are known"
+    with pytest.raises(InputError, match="--clean-val 0 is no number"):
+        write_report([tmp_path], tmp_path, plots=False, clean_images="0")
+
+
+def test_trials_of_different_labels_are_not_paired(tmp_path):
+    for seed in range(3):
+        for method, accuracy in (("ce", 0.5), ("elr", 0.6)):
+            drawn = {"noise": {"label_hash": "b" if (method, seed) == ("elr", 2) else "a", "realised_rate": 0.5}}
+            write_trial(tmp_path, method, test=[accuracy + seed / 100], seed=seed, done=drawn)
+        write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed")  # before it had any labels
+    board = board_of(tmp_path)
+    assert board["paired_seeds"].dropna().to_dict() == {"elr": 2, "gce": 2}
+    report = write_report([tmp_path], tmp_path, plots=False)
+    assert any("At 50 % noise seed 2 has drawn different labels (a, b)" in note for note in report.sections[0].notes)
+    statistics = pd.read_csv(tmp_path / "statistics.csv").query("rule == 'noisy-val'").set_index("method")
+    assert statistics.loc["ce", "best"] == "elr" and statistics.loc["ce", "diff_to_best"] == pytest.approx(-0.1)
+    assert statistics["seeds"].to_list() == [3, 3, 3]
+
+
+def test_a_failed_trial_pairs_with_those_of_its_seed(tmp_path):
+    for seed in range(2):
+        drawn = {"noise": {"label_hash": f"labels {seed}", "realised_rate": 0.5}}
+        write_trial(tmp_path, "ce", test=[0.5 + seed / 100], seed=seed, done=drawn)
+        write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed", done={"noise": None})
+    assert board_of(tmp_path).loc["gce", "paired_seeds"] == 2
+
+
+def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
+    for content, method in (("one", "ce"), ("two", "elr")):
+        write_trial(tmp_path, method, rate=None, spec={"noise_kind": "matrix:T.csv", "noise_hash": content})
+    assert len(set(board_of(tmp_path)["group"])) == 2
+    assert "noise file one" in page(tmp_path) and "noise file two" in page(tmp_path)
+
+
+@pytest.mark.parametrize(("seeds", "shown"), [((0, 1, 2), None), ((0, 1), 2), ((1, 2, 3), 3)])
+def test_rows_over_other_seeds_say_how_many(tmp_path, seeds, shown):
+    write_seeds(tmp_path, "ce", [0.5, 0.6, 0.7])
+    for seed in seeds:
+        write_trial(tmp_path, "elr", test=[0.8], seed=seed)
+    write_report([tmp_path], tmp_path, plots=False)
+    markdown, latex = ((tmp_path / name).read_text() for name in ("leaderboard.md", "leaderboard.tex"))
+    for text, count, rest in ((markdown, "(n={})", "not paired"), (latex, "($n={}$)", "not paired")):
+        assert (count.format(3) in text) == (rest in text) == (shown is not None)
+        assert shown is None or count.format(shown) in text

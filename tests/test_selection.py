@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 
-from bench.selection import DEFAULT_RULE, RULES, best_configuration, select
+from bench import selection
+from bench.selection import DEFAULT_RULE, Choice, best_configuration, rule_names, rule_order
 
 
 def curve(*values: float) -> np.ndarray:
     return np.array(values)
 
 
+def select(rule: str, validation: np.ndarray, test: np.ndarray) -> Choice:
+    """By a rule that reads no right labels of validation images."""
+    return selection.select(rule, validation, np.full(len(validation), np.nan), test)
+
+
 def test_noisy_validation_is_the_default_and_comes_first():
     assert DEFAULT_RULE == "noisy-val"
-    assert list(RULES) == ["noisy-val", "last", "oracle"]
+    assert rule_names() == ["noisy-val", "last", "clean-val:all", "oracle"]
+    assert rule_names("50")[2] == "clean-val:50"
+    assert sorted(["oracle", "clean-val:50", "noisy-val"], key=rule_order) == ["noisy-val", "clean-val:50", "oracle"]
 
 
 def test_noisy_val_takes_the_test_accuracy_at_the_best_validation_epoch():
@@ -54,6 +62,11 @@ def test_last_compares_configurations_by_noisy_validation():
 def test_oracle_takes_the_best_test_epoch_and_scores_by_it():
     choice = select("oracle", curve(0.9, 0.1, 0.2), curve(0.3, 0.8, 0.8))
     assert (choice.epoch, choice.test_accuracy, choice.score) == (1, 0.8, 0.8)
+
+
+def test_clean_val_takes_the_best_epoch_on_right_labels_and_scores_by_them():
+    choice = selection.select("clean-val:50", curve(0.9, 0.1, 0.2), curve(0.3, 0.6, 0.6), curve(0.1, 0.7, 0.8))
+    assert (choice.epoch, choice.test_accuracy, choice.score) == (1, 0.7, 0.6)
 
 
 def test_an_undefined_epoch_is_not_chosen():

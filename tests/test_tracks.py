@@ -1,5 +1,7 @@
 """Tracks of a leaderboard, from fabricated records."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,6 @@ from bench.leaderboard import leaderboard, load_rows, write_report
 from bench.plots import figures
 from bench.plots.settings import transfer_losses
 from bench.records import pack_classes
-from bench.tracks import APART
 
 DEFAULTS = {"elr.weight": 3.0}
 SEEDS = {"noise_seed": 1_000_000, "split_seed": 1_000_000, "train_seed": 1_000_000}
@@ -113,6 +114,58 @@ def test_budget_and_privileged_searches_are_rows_of_their_own_and_say_so(tmp_pat
     assert board.loc["elr (tuned, oracle)", "privileges"] == "tuned on test labels"
 
 
+def unranked_sweep(sweep):
+    """What was tuned on test labels is the best and the cheapest, and so is what was told a wrong noise rate."""
+    for seed in (0, 1, 2):
+        for number, method in enumerate(("ce", "gce", "sce")):
+            write_trial(sweep, method, test=[0.4 + number / 10 + seed / 100], seed=seed, done={"train_seconds": 2.0 + number})
+        picked(sweep, 3.0, 0.9 + seed / 100, seed=seed, done={"train_seconds": 1.0})
+        told = {"told": 0.5}
+        write_trial(sweep, "co_teaching", test=[0.95 + seed / 100], seed=seed, spec=told, done={"train_seconds": 1.0})
+    for weight, value in ((3.0, 0.3), (9.0, 0.5)):
+        tried(sweep, weight, value, "tuned oracle none")
+    return sweep
+
+
+def test_rows_that_could_not_be_had_are_shown_and_ranked_nowhere(tmp_path):
+    report = write_report([unranked_sweep(tmp_path)], tmp_path, plots=False)
+    board = report.leaderboard[report.leaderboard["rule"] == "noisy-val"].set_index("method")
+    assert board["rank"].dropna().to_dict() == {"sce": 1, "gce": 2, "ce": 3}
+    text, shown = (tmp_path / "leaderboard.md").read_text(), ("elr (tuned, oracle)", r"co\_teaching (told ×0.5)")
+    head = text.split("The same by other rules")[0]
+    assert re.search(r"\| sce \| \*\*", head) and re.search(r"\| gce \| <u>", head)
+    for method in shown:
+        [line] = [line for line in head.splitlines() if line.startswith(f"| {method} |")]
+        assert "*" not in line and "<u>" not in line, line
+    assert "Not ranked, but shown" in text
+    assert not any(method in (tmp_path / "analysis.md").read_text() for method in shown)
+    statistics = pd.read_csv(tmp_path / "statistics.csv")
+    assert set(statistics["method"]) == {"ce", "gce", "sce"} and set(statistics["best"]) == {"sce"}
+    agreement = pd.read_csv(tmp_path / "agreement.csv")
+    assert agreement["methods"].item() == 3 and agreement["best_oracle"].item() == "sce"
+    assert "3 of 3 methods are in every cell, of which there is 1." in (tmp_path / "analysis.md").read_text()
+    assert r"\textbf{61.0}" in (tmp_path / "leaderboard.tex").read_text()
+
+
+def test_a_report_of_nothing_that_competes_is_still_a_table(tmp_path):
+    write_trial(tmp_path, "co_teaching", test=[0.95], spec={"told": 0.5})
+    report = write_report([tmp_path], tmp_path)
+    assert report.leaderboard["rank"].isna().all() and len(report.leaderboard) == 3
+    assert "told ×0.5" in (tmp_path / "index.html").read_text()
+
+
+def test_lines_of_tuned_rows_say_which_they_are(tmp_path):
+    tuned_sweep(tmp_path)
+    write_report([tmp_path], tmp_path, plots=False)
+    for name in ("leaderboard.csv", "statistics.csv", "rules.csv"):
+        table = pd.read_csv(tmp_path / name, keep_default_na=False)
+        own = table[(table["method"] == "elr") & (table["rule"] == "noisy-val")]
+        assert sorted(zip(own["track"], own["search"], own["config"], strict=True)) == [
+            ("default", "", ""),
+            ("tuned", "tuned", "elr.weight=1"),
+        ], name
+
+
 def test_searches_that_differ_in_the_scheduler_alone_have_labels_of_their_own(tmp_path):
     tuned_sweep(tmp_path)
     tried(tmp_path, 9.0, 0.5, "tuned noisy-val asha")
@@ -201,4 +254,4 @@ def test_a_wrong_noise_rate_is_a_row_of_its_own_and_a_figure(tmp_path):
     assert line.get_xdata().tolist() == [0.5, 1.0, 1.5] and line.get_ydata().tolist() == pytest.approx([50, 70, 60])
     labels = [text.get_text() for text in made["digits_symmetric-accuracy"][0].axes[0].get_yticklabels()]
     assert labels == ["ce", "co_teaching"], "the others have a figure of their own"
-    assert set(board["track"]) - {"default", "given"} <= set(APART)
+    assert set(board.loc[~board["competes"], "track"]) == {"misspecified"}

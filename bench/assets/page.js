@@ -65,7 +65,7 @@
     const list = [...found.values()];
     const sign = metric().more ? -1 : 1;
     group.rates.forEach((_, rate) => {
-      const known = list.map((own) => own.cells[rate]).filter((cell) => cell && cell.mean !== null);
+      const known = list.map((own) => own.cells[rate]).filter((cell) => cell && cell.mean !== null && cell.row.competes);
       const shown = (cell) => (scale() * cell.mean).toFixed(1);
       const best = [...new Set([...known].sort((a, b) => sign * (a.mean - b.mean)).map(shown))];
       for (const cell of known) {
@@ -88,7 +88,7 @@
     const text = (scale() * cell.mean).toFixed(1);
     const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
     const tier = state.metric === "test_accuracy" && cell.row.tier ? `<span class="tier">${circled(cell.row.tier)}</span>` : "";
-    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "") + tier;
+    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "") + tier;
   };
   const circled = (n) => (n <= 20 ? String.fromCharCode(0x245f + n) : `(${n})`);
   const sortable = (display, value, plain) => (own, type) => (type === "display" ? display(own) : type === "filter" ? plain(own) : value(own));
@@ -150,11 +150,13 @@
     const interval = list.some((own) => own.cells.some((cell) => cell && cell.ci !== null));
     $("title").textContent = group.title;
     $("setup").textContent = `${metric().label} by rule ${state.rule}. ${group.setup}`;
-    $("warning").hidden = ranks();
-    $("warning").textContent = ranks() ? "" : "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking.";
+    const { note } = rules.find((one) => one.name === state.rule);
+    $("warning").hidden = !note;
+    $("warning").textContent = note;
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
       state.metric !== "test_accuracy" || !ranks() || !interval ? "" : aboutTiers(list.flatMap((own) => own.cells).filter(Boolean).map((cell) => cell.row)),
+      list.some((own) => own.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
@@ -391,7 +393,7 @@
 
   $("about").textContent = `${trials.id.length} trials of ${methods.length} method${methods.length > 1 ? "s" : ""}. Everything here comes from their records.`;
   DataTable.ext.errMode = "throw";
-  fill($("rule"), rules.map(({ name, ranks }) => [name, ranks ? name : `${name} (not for ranking)`]), state.rule);
+  fill($("rule"), rules.map(({ name, label }) => [name, label]), state.rule);
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
   fill($("curve"), Object.entries(data.curves), state.curve);
   $("curves").hidden = !state.curve;

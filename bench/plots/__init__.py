@@ -45,7 +45,6 @@ from bench.records import write_atomically
 from bench.selection import DEFAULT_RULE
 from bench.statistics import average_ranks, regrets
 from bench.tables import group_title, methods_in_order, rate_title
-from bench.tracks import APART
 
 __all__ = ["DPI", "FORMATS", "figures", "render", "write_plots"]
 
@@ -58,11 +57,11 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
         board: from ``leaderboard.leaderboard``.
         tried: from ``leaderboard.configurations``.
     """
-    shown = board[~board["track"].isin(APART)]
+    shown = board[board["competes"]]
     lost = regrets(shown)
     alike = {cell: own for cell, own in shown.groupby("cell", sort=False)}
     rows, board, tried = (table[table["rule"] == DEFAULT_RULE] for table in (rows, board, tried))
-    plain_rows, plain_board, tried = (table[~table["track"].isin(APART)] for table in (rows, board, tried))
+    plain_rows, plain_board, tried = (table[table["competes"]] for table in (rows, board, tried))
     drawn = looks(plain_board["method"], methods_in_order(plain_board))
     found: dict[str, tuple[Figure, str]] = {}
     names: set[str] = set()
@@ -75,6 +74,7 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
             trials = plain_rows[(plain_rows["group"] == group) & ~plain_rows["failed"]]
             if len(ranked):
                 found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {ACCURACY_CAPTION}"
+                found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
                 if learning := learning_figure(trials, drawn):
@@ -89,7 +89,6 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                     found[f"{name}-embedding-{_slug(rate_title(rate))}"] = embedding, f"{title}. {caption}"
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
-            found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"
             if gains := gains_figure(ranked, drawn):
                 found[f"{name}-gains"] = gains, f"{title}. {GAINS_CAPTION}"
             asked = tried[(tried["group"] == group) & tried["track"].isin(["default", "given"])]

@@ -31,8 +31,8 @@ from bench.plots.style import (
     rate_label,
 )
 from bench.registry import REFERENCE
-from bench.selection import DEFAULT_RULE
-from bench.statistics import ORACLE, AverageRanks, kendall_tau, pareto_front, rankable
+from bench.selection import DEFAULT_RULE, ORACLE
+from bench.statistics import AverageRanks, kendall_tau, pareto_front, rankable
 from bench.tables import methods_in_order, rate_title
 
 ACCURACY_CAPTION = f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal distances."
@@ -191,7 +191,7 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
         cells: the leaderboard's rows by cell, under all rules.
     """
     methods = methods_in_order(lost[lost["rule"] == DEFAULT_RULE])
-    rates, rules = sorted(set(lost["noise_rate"])), rankable()
+    rates, rules = sorted(set(lost["noise_rate"])), rankable(lost)
     # A column takes 0.55 inch; more rates than fit on a page stand below each other.
     across = min(len(rates), max(1, int((PAGE - 1.6) / (0.55 * len(rules)))))
     lines = -(-len(rates) // across)
@@ -206,13 +206,15 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
         table = own.pivot(index="method", columns="rule", values="regret").reindex(index=methods, columns=rules)
         values = 100 * table.to_numpy(dtype=float)
         means = cells[own["cell"].iloc[0]].pivot(index="method", columns="rule", values="mean")
+        means = means.reindex(columns=[*rules, ORACLE])
         axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=0, vmax=span)
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
                 color = "white" if value > 0.55 * span else "black"
                 axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
         taus = [kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy()) for rule in rules]
-        labels = [rule if np.isnan(tau) else f"{rule}\nτ {tau:.2f}" for rule, tau in zip(rules, taus, strict=True)]
+        names = [rule.replace(":", "\n") for rule in rules]  # "clean-val:all" is wider than a column
+        labels = [name if np.isnan(tau) else f"{name}\nτ {tau:.2f}" for name, tau in zip(names, taus, strict=True)]
         axes.set_xticks(range(len(rules)), labels)
         axes.set_yticks(range(len(methods)), methods if number % across == 0 else [""] * len(methods))
         axes.set_title(rate_title(rate))
