@@ -206,11 +206,6 @@ def _key(settings: Mapping[str, Any]) -> str:
 
 
 def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
-    if trial.succeeded and len(trial.epochs) != trial.done["epochs"]:
-        raise InputError(
-            f"{str(trial.folder / 'epochs.jsonl')!r} holds {len(trial.epochs)} epochs of {trial.done['epochs']}: "
-            f"delete its folder and run again"
-        )
     keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
     keys |= {"clean_val_curve": "clean_val_accuracy"}
     keys |= {f"{key}_curve": key for key in LEARNING}
@@ -434,8 +429,8 @@ def write_report(
     tried = configurations(rows)
     chosen = chosen_rows(rows, board)
     analysis = analyse(rows, chosen, board, tried)
-    compared = None if reference == NO_REFERENCE else display(reference)
-    found = sections(rows, ranked, compared, search_summary(searched), metric, analysis.flagged())
+    against = None if reference == NO_REFERENCE else display(reference)
+    found = sections(rows, ranked, against, search_summary(searched), metric, analysis.flagged())
     out_dir.mkdir(parents=True, exist_ok=True)
     before = set(_figures_of(out_dir / "leaderboard.md"))
     figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else {}
