@@ -1,4 +1,4 @@
-"""README.md says of every method what its file says."""
+"""README.md says of every method what its file says, and shows the leaderboard that is there."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from bench.registry import card, method_names
 
-TEXT = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text()
 ROWS = {
     cells[0].strip("`"): cells[1:]
     for line in re.search(r"\| name \| method \| networks .*?\n\n", TEXT, re.DOTALL)[0].splitlines()[2:]  # type: ignore[index]
@@ -29,3 +30,10 @@ def test_the_table_of_methods_is_what_their_files_say(name):
 
 def test_every_method_is_in_the_table():
     assert set(ROWS) == set(method_names())
+
+
+def test_the_leaderboard_is_the_references():
+    [section] = re.findall(r"## Leaderboard\n.*?(?=\n## )", TEXT, re.DOTALL)
+    shown = [line for line in section.splitlines() if line.startswith("|")]
+    there = (ROOT / "results" / "reference" / "digits" / "leaderboard.md").read_text()
+    assert len(shown) == 2 + len(method_names()) and "\n".join(shown) in there
