@@ -17,12 +17,12 @@ from bench.selection import DEFAULT_RULE, ORACLE, rule_order
 from bench.statistics import CONFIDENCE, SEEDS, holm, paired_differences
 from bench.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_markdown
 
-_CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_sampling", "noise_rate", "protocol"]
-_CELL += ["validation_share", "recipe"]
+_CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "noise_rate"]
+_CELL += ["protocol", "validation_share", "recipe"]
 _CONFIGURATION = [*_CELL, "method", "config", "hparams"]
 _TRIAL = [*_CONFIGURATION, *SEEDS]
-#: Where no trial has them these columns hold None, which does not merge with numbers.
-_NUMBERS = {"subset": float, "image_size": float}
+#: Where no trial has them these columns hold None, which merges neither with numbers nor with text.
+_TYPES = {"subset": float, "image_size": float, "noise_hash": "string"}
 
 COLUMNS = [
     *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "first", "second", "difference", "diff_low"),
@@ -37,7 +37,7 @@ COLUMNS = [
         "only_first",
         "only_second",
     ),
-    *("protocol", "recipe", "subset", "image_size", "noise_sampling", "validation_share", "data_hash"),
+    *("protocol", "recipe", "subset", "image_size", "noise_sampling", "validation_share", "data_hash", "noise_hash"),
 ]
 
 
@@ -64,7 +64,7 @@ def compare(first: Sequence[Path], second: Sequence[Path]) -> Comparison:
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    sides = [load_rows(folders).astype(_NUMBERS).drop_duplicates([*_TRIAL, "rule"]) for folders in (first, second)]
+    sides = [load_rows(folders).astype(_TYPES).drop_duplicates([*_TRIAL, "rule"]) for folders in (first, second)]
     both = sides[0].merge(sides[1], how="outer", on=[*_TRIAL, "rule"], suffixes=("_first", "_second"), indicator="side")
     rows = []
     for key, own in both.groupby([*_CONFIGURATION, "rule"], dropna=False, sort=True):

@@ -75,12 +75,12 @@ def test_sweeps_with_nothing_in_common_say_why(before, tmp_path):
     assert "No trial of" in section.setup and "dataset" in section.setup and "recipe" in section.setup
 
 
-@pytest.mark.parametrize("field", ["subset", "image_size"])
-def test_a_side_without_subset_or_image_size_is_compared_too(tmp_path, field):
+@pytest.mark.parametrize(("field", "value"), [("subset", 32), ("image_size", 32), ("noise_hash", "f00")])
+def test_a_side_without_what_the_other_has_is_compared_too(tmp_path, field, value):
     write_trial(tmp_path / "whole", "ce")
-    write_trial(tmp_path / "part", "ce", spec={field: 32})
+    write_trial(tmp_path / "part", "ce", spec={field: value})
     write_trial(tmp_path / "both", "ce")
-    write_trial(tmp_path / "both", "ce", test=[0.7], spec={field: 32})
+    write_trial(tmp_path / "both", "ce", test=[0.7], spec={field: value})
     assert row_of(compare([tmp_path / "part"], [tmp_path / "both"]).table.dropna(subset=[field]), "ce")["pairs"] == 1
     [section, *_] = compare([tmp_path / "whole"], [tmp_path / "part"]).sections()
     assert f"they differ in {field}" in section.setup
