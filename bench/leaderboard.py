@@ -10,14 +10,15 @@ of classes. Its cost, which covers part of a run at best, is left out of the mea
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 import pandas as pd
 from rich.console import Console
 
@@ -36,10 +37,8 @@ from bench.selection import (
     CLEAN_VAL,
     DECIMALS,
     ORACLE,
-    Choice,
     best_configuration,
     check_clean_images,
-    final,
     rule_names,
     rule_order,
     select,
@@ -134,7 +133,7 @@ def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
 def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Facts of the trials to compare, and of each trial of a search."""
     trials: list[dict[str, Any]] = []
-    for trial in merged(folders):
+    for trial in merged(folders, list(_CURVES.values())):
         try:
             trials.append(_facts(trial, clean_images))
         except (KeyError, TypeError, AttributeError) as error:
@@ -146,21 +145,46 @@ def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[s
     return arrange(sorted(trials, key=lambda facts: facts["id"]))
 
 
-def _rows(trials: Iterable[dict[str, Any]], clean_images: str) -> pd.DataFrame:
-    rules = rule_names(clean_images)
-    rows = [
-        facts | _selected(facts, rule)
-        for facts in trials
-        for rule in rules
-        if facts["clean_labels"] or not rule.startswith(CLEAN_VAL)
-    ]
-    return _sort(pd.DataFrame(rows), ["method", "config", "hparams", *SEEDS])
+def _rows(trials: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
+    table, by_rule = pd.DataFrame(trials), []
+    for rule, selected in _selected(trials, rule_names(clean_images)).items():
+        own = table.assign(rule=rule, **selected)
+        if rule.startswith(CLEAN_VAL):
+            own["privileges"] = [",".join(filter(None, [privileges, rule])) for privileges in own["privileges"].tolist()]
+            own = own[own["clean_labels"]]
+        by_rule.append(own)
+    return _sort(pd.concat(by_rule, ignore_index=True), ["method", "config", "hparams", *SEEDS])
+
+
+def _selected(trials: Sequence[dict[str, Any]], rules: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """What each rule makes of each trial: columns, by rule."""
+    names = [ACCURACY.name, "score", "epoch", *LEARNING]
+    columns = {rule: {name: np.full(len(trials), np.nan) for name in names} for rule in rules}
+    by_length = defaultdict(list)
+    for place, facts in enumerate(trials):
+        if not facts["failed"]:
+            by_length[len(facts["test_curve"])].append(place)
+            continue
+        for (name, value), own in product(facts["at_failure"].items(), columns.values()):
+            own[name][place] = value
+            if name == ACCURACY.name:
+                own["score"][place] = value
+    for places in by_length.values():
+        curves = {name: np.concatenate([trials[place][name] for place in places]).reshape(len(places), -1) for name in _CURVES}
+        for rule, own in columns.items():
+            choice = select(rule, *(curves[name] for name in ("noisy_val_curve", "clean_val_curve", "test_curve")))
+            own[ACCURACY.name][places], own["score"][places] = choice.test_accuracy, choice.score
+            if choice.epoch is not None:
+                own["epoch"][places] = choice.epoch
+            for name in LEARNING:
+                own[name][places] = choice.of(curves[_curve_of(name)])
+    return columns
 
 
 def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     """One trial's part of a row, whatever the rule. What a failed trial could not say is missing."""
     spec, done = trial.spec["spec"], trial.done
-    recipe = " ".join(f"{key}={_text(value)}" for key, value in sorted(spec["recipe"].items()))
+    recipe, config = _listed(_key(spec["recipe"])), _listed(_key(trial.spec["config"]))
     shared = spec["protocol"].startswith("shared")
     group = {key: spec[key] for key in _GROUP} | {"recipe": recipe if shared else None}
     seconds = done.get("train_seconds") if trial.succeeded else None
@@ -168,7 +192,6 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     noise = done.get("noise") or {}
     # Labels that came with the data have no nominal rate: theirs is what it is, and the same in all replicas.
     rate = next((r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE)
-    config = " ".join(f"{key}={_text(value)}" for key, value in sorted(trial.spec["config"].items()))
     return {
         **{key: spec[key] for key in [*_GROUP, *SEEDS]},
         "noise_rate": rate,
@@ -220,14 +243,23 @@ def _resources(trial: Trial) -> dict[str, float]:
 
 def _key(settings: Mapping[str, Any]) -> str:
     """Equal for equal settings."""
-    return orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
+    return msgspec.json.encode(settings, order="deterministic").decode()
+
+
+@cache
+def _listed(key: str) -> str:
+    """Settings for people, from their ``_key``: thousands of trials have the same."""
+    return " ".join(f"{name}={_text(value)}" for name, value in sorted(msgspec.json.decode(key).items()))
+
+
+#: Columns of curves, and what the records call them.
+_CURVES = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
+_CURVES |= {"clean_val_curve": "clean_val_accuracy"}
+_CURVES |= {f"{key}_curve": key for key in LEARNING}
 
 
 def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
-    keys = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
-    keys |= {"clean_val_curve": "clean_val_accuracy"}
-    keys |= {f"{key}_curve": key for key in LEARNING}
-    curves = dict(zip(keys, trial.curves(list(keys.values())), strict=True))
+    curves = {name: trial.curve(key) for name, key in _CURVES.items()}
     if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
         raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
     if clean_images != ALL:
@@ -279,22 +311,6 @@ def _curve_of(name: str) -> str:
     return "test_curve" if name == ACCURACY.name else f"{name}_curve"
 
 
-def _selected(facts: Mapping[str, Any], rule: str) -> dict[str, Any]:
-    if facts["failed"]:
-        chance = facts["at_failure"][ACCURACY.name]
-        choice, learnt = Choice(chance, chance, None), {key: facts["at_failure"].get(key, np.nan) for key in LEARNING}
-    else:
-        choice = select(rule, facts["noisy_val_curve"], facts["clean_val_curve"], facts["test_curve"])
-        at = choice.epoch if choice.epoch is not None else final(len(facts["test_curve"]))
-        values = np.array([facts[f"{key}_curve"][at] for key in LEARNING])
-        learnt = dict(zip(LEARNING, (values if values.ndim == 1 else values.mean(1)).tolist(), strict=True))
-    epoch = np.nan if choice.epoch is None else float(choice.epoch)
-    selected = {"rule": rule, "test_accuracy": choice.test_accuracy, "score": choice.score, "epoch": epoch, **learnt}
-    if rule.startswith(CLEAN_VAL):
-        selected["privileges"] = ",".join(filter(None, [facts["privileges"], rule]))
-    return selected
-
-
 def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     """A row per cell, method, configuration and rule.
 
@@ -325,11 +341,11 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
     table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
-    table["chosen"] = False
-    for _, rivals in table.groupby(["cell", "method", "rule"], sort=False):
-        best = best_configuration(*(rivals[name].to_numpy() for name in ("score", "seeds", "is_default")))
-        table.loc[rivals.index[best], "chosen"] = True
-    return table
+    chosen = np.zeros(len(table), dtype=bool)
+    scores, seeds, is_default = (table[name].to_numpy() for name in ("score", "seeds", "is_default"))
+    for rivals in table.groupby(["cell", "method", "rule"], sort=False).indices.values():
+        chosen[rivals[best_configuration(scores[rivals], seeds[rivals], is_default[rivals])]] = True
+    return table.assign(chosen=chosen)
 
 
 def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric = ACCURACY) -> pd.DataFrame:
@@ -351,7 +367,7 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric =
         InputError: where no record is of ``reference``, unless it is the default one, or none has the metric.
     """
     reference = _label_of(reference, rows)
-    methods = set(rows["method"])
+    methods = set(rows["method"].unique())
     if reference not in {*methods, REFERENCE, NO_REFERENCE}:
         raise unknown("method in these records", reference, methods)
     if metric != ACCURACY and rows[metric.name].isna().all():
@@ -388,7 +404,7 @@ def _ranks(table: pd.DataFrame, among: pd.Series, metric: Metric) -> pd.Series:
 
 
 def _label_of(reference: str, rows: pd.DataFrame) -> str:
-    label, methods = display(reference), set(rows["method"])
+    label, methods = display(reference), set(rows["method"].unique())
     return label + PRIVILEGED if label not in methods and label + PRIVILEGED in methods else label
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from bench.records import Trial, read_trials
 
@@ -23,12 +23,15 @@ TOLERANCE = 0.05
 _NAMED = 10
 
 
-def merged(folders: Sequence[Path]) -> Iterator[Trial]:
+def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Trial]:
     """The trials that are over in any of the folders, each once; warns of those whose results conflict, which say so."""
+    if len(folders) == 1:  # nothing to merge, nor to keep
+        yield from read_trials(folders[0], curves)
+        return
     kept: dict[str, Trial] = {}
     conflicts: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
-        for trial in read_trials(folder):
+        for trial in read_trials(folder, curves):
             first = kept.setdefault(trial.id, trial)
             if first is trial:
                 continue
@@ -56,8 +59,8 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
 
 def conflict_of(one: Trial, other: Trial) -> str | None:
     """What is wrong with two results of one specification, or None."""
-    # Read anew, and not kept: of ten thousand trials the epochs would fill the memory.
-    a, b = (Trial(trial.folder, trial.spec, trial.done).curve("test_accuracy") for trial in (one, other))
+    # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials they would fill the memory.
+    a, b = (replace(trial).curve("test_accuracy") for trial in (one, other))
     if np.array_equal(a, b, equal_nan=True):
         return None
     where = f"{one.id} ({one.spec['spec']['method']}) in {str(one.folder.parents[1])!r} and {str(other.folder.parents[1])!r}"
@@ -73,6 +76,6 @@ def conflict_of(one: Trial, other: Trial) -> str | None:
 def _machine(trial: Trial) -> Any:
     """How the machine of the trial's sweep describes itself; None where the sweep does not say."""
     try:
-        return orjson.loads((trial.folder.parents[1] / "sweep.json").read_bytes()).get("machine")
+        return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get("machine")
     except (OSError, ValueError):
         return None

@@ -15,15 +15,16 @@ import os
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from bench.errors import InputError
+from bench.index import Entry, Index, stamp
 from bench.version import git_commit
 
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
@@ -97,7 +98,10 @@ def unpack_truth(text: str | None) -> np.ndarray | None:
 
 def trial_id(spec: Any) -> str:
     """Name of a trial's folder: a hash of its specification, as plain values."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(_SORTED.encode(spec).encode()).hexdigest()[:12]
+
+
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 def kept(models: bool, features: bool) -> frozenset[str]:
@@ -115,8 +119,8 @@ class TrialWriter:
         path = self.folder / "spec.json"
         if path.exists():
             try:
-                orjson.loads(path.read_bytes())
-            except orjson.JSONDecodeError:
+                msgspec.json.decode(path.read_bytes())
+            except msgspec.DecodeError:
                 warnings.warn(f"{path} is damaged; it is written again", stacklevel=2)
                 path.unlink()
         if path.exists():
@@ -154,6 +158,7 @@ class Trial:
     spec: dict[str, Any]
     done: dict[str, Any]
     conflicts: tuple[str, ...] = ()  # with results of the same specification in other folders: see bench/merge.py
+    known: Mapping[str, np.ndarray] = field(default_factory=dict)  # curves that were read with it
 
     @property
     def id(self) -> str:
@@ -170,12 +175,7 @@ class Trial:
 
     def curve(self, key: str) -> np.ndarray:
         """One figure over epochs, (E,) float; NaN where it is undefined."""
-        return self.curves([key])[0]
-
-    def curves(self, keys: Sequence[str]) -> np.ndarray:
-        """Several at once, (len(keys), E)."""
-        epochs = self.epochs
-        return np.array([[epoch.get(key) for epoch in epochs] for key in keys], dtype=float)
+        return self.known[key] if key in self.known else np.array([epoch.get(key) for epoch in self.epochs], dtype=float)
 
     def samples(self) -> dict[str, np.ndarray]:
         """Final per-sample results."""
@@ -194,14 +194,28 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
     """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
+    return _epochs(_lines(path), path)
+
+
+def _content(path: str | Path) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # a buffer takes longer than the reading, and a report reads thousands
+        return file.read()
+
+
+def _lines(path: str | Path) -> bytes:
+    """Content of an ``epochs.jsonl``; nothing where there is none."""
     try:
-        content = path.read_bytes().rstrip()
+        return _content(path)
     except FileNotFoundError:
-        return []
-    epochs: list[dict[str, Any]] = []
-    with contextlib.suppress(orjson.JSONDecodeError):  # all at once, which is fast; what is wrong is found line by line
-        return orjson.loads(b"[" + content.replace(b"\n", b",") + b"]")
-    lines = content.splitlines()
+        return b""
+
+
+def _epochs(content: bytes, path: Path) -> list[dict[str, Any]]:
+    lines = content.rstrip().splitlines()
+    with contextlib.suppress(msgspec.DecodeError):  # all at once, which is fast; what is wrong is found line by line
+        if len(epochs := _ANY_LINE.decode_lines(content)) == len(lines):  # it skips empty ones
+            return epochs
+    epochs = []
     for number, line in enumerate(lines, 1):
         try:
             epochs.append(json.loads(line))
@@ -212,9 +226,37 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
     return epochs
 
 
-def _read_json(path: Path) -> Any:
+_ANY_LINE = msgspec.json.Decoder(dict[str, Any])
+
+
+def _curves(content: bytes, path: Path, keys: tuple[str, ...], epochs: int | None) -> np.ndarray:
+    """These K figures over epochs, (K, E), of the content of an ``epochs.jsonl`` of so many epochs, where that is known."""
     try:
-        return orjson.loads(path.read_bytes())
+        try:
+            lines = _decoder(keys).decode_lines(content)
+            if len(lines) != (len(lines) if epochs is None else epochs):  # it skips empty ones
+                raise msgspec.DecodeError
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            lines = _decoder(keys).decode_lines(b"".join(map(to_json, _epochs(content, path))))
+    except msgspec.ValidationError as error:
+        raise InputError(f"{str(path)!r} is no trial's record ({error}): delete its folder and run again") from error
+    figures = np.array([msgspec.structs.astuple(line) for line in lines], dtype=float).reshape(-1, len(keys))
+    return np.ascontiguousarray(figures.T)
+
+
+@cache
+def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Of lines from which these figures are taken: all else is skipped, which is most of the work."""
+    return msgspec.json.Decoder(msgspec.defstruct("Line", [(key, float | None, None) for key in keys], gc=False))
+
+
+def _read_json(path: Path) -> tuple[Any, bytes]:
+    """A JSON file's value and text."""
+    try:
+        text = _content(path)
+        return msgspec.json.decode(text), text
     except (ValueError, OSError) as error:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
 
@@ -222,33 +264,45 @@ def _read_json(path: Path) -> Any:
 def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
     """Raise InputError where a trial's spec.json is not ``spec``: somebody has changed it."""
     path = sweep / "trials" / trial_id / "spec.json"
-    found = _read_json(path)
+    found, _ = _read_json(path)
     if not isinstance(found, dict) or {**found, "draw": None} != {**json.loads(to_json(spec)), "draw": None}:
         raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
 
 
-def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folder and done.json of every trial that is over; one whose record is torn counts as not over, with a warning."""
-    for path in sorted((sweep / "trials").glob("*/done.json")):
-        try:
-            done = orjson.loads(path.read_bytes())
-            if done["status"] not in COMPLETED + RETRIED:
-                raise ValueError
-            epochs = path.with_name("epochs.jsonl")
-            if done["status"] in COMPLETED and "epochs" in done and _lines(epochs) != done["epochs"]:
-                path = epochs
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=3)
-            continue
-        yield path.parent, done
+def _names(sweep: Path) -> list[str]:
+    """Names of the trials' folders, in a stable order."""
+    trials = sweep / "trials"
+    return sorted(os.listdir(trials)) if trials.is_dir() else []
 
 
-def _lines(path: Path) -> int:
+def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
+    """Value and text of a trial's done.json, and the content of its record; None of a trial that is not over.
+
+    One whose record is torn counts as not over, with a warning.
+    """
+    path = f"{folder}/done.json"
     try:
-        return path.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        return 0
+        text = _content(path)
+        done = msgspec.json.decode(text)
+        if done["status"] not in COMPLETED + RETRIED:
+            raise ValueError
+        path = f"{folder}/epochs.jsonl"
+        content = _lines(path)
+        if done["status"] in COMPLETED and "epochs" in done and content.count(b"\n") != done["epochs"]:
+            raise ValueError
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):
+        warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=4)
+        return None
+    return done, text, content
+
+
+def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and done.json of every trial that is over."""
+    for name in _names(sweep):
+        if found := _read_over(f"{sweep}/trials/{name}"):
+            yield sweep / "trials" / name, found[0]
 
 
 def finished_statuses(sweep: Path) -> dict[str, str]:
@@ -256,14 +310,43 @@ def finished_statuses(sweep: Path) -> dict[str, str]:
     return {folder.name: done["status"] for folder, done in _over(sweep)}
 
 
-def read_trials(sweep: Path) -> Iterator[Trial]:
-    """All trials of a sweep's folder that are over, one after another, in a stable order."""
+def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
+    """All trials of a sweep's folder that are over, one after another, in a stable order.
+
+    Args:
+        curves: figures over epochs to read with them, which is many times as fast as from ``Trial.epochs``; of a large sweep
+            they are kept in an index (``bench.index``).
+    """
     if not (sweep / "trials").is_dir():
         raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
-    for folder, done in _over(sweep):
-        spec = _read_json(folder / "spec.json")
-        _check_folder(folder, spec)
-        yield Trial(folder, spec, done)
+    if not curves:
+        for folder, done in _over(sweep):
+            yield Trial(folder, _specification(folder)[0], done)
+        return
+    keys = tuple(curves)
+    index = Index(sweep, keys)
+    for name in _names(sweep):
+        folder, own = sweep / "trials" / name, f"{sweep}/trials/{name}"
+        now = stamp(own)
+        if entry := index.get(name, now):
+            spec, done = msgspec.json.decode(entry.spec), msgspec.json.decode(entry.done)
+        elif found := _read_over(own):
+            done, text, content = found
+            spec, about = _specification(folder)
+            epochs = done.get("epochs") if done["status"] in COMPLETED else None
+            entry = Entry(name, now, about, text, _curves(content, folder / "epochs.jsonl", keys, epochs))
+        else:
+            continue
+        index.add(entry)
+        yield Trial(folder, spec, done, known=dict(zip(keys, entry.curves, strict=True)))
+    index.save()
+
+
+def _specification(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Value and text of a trial's spec.json."""
+    spec, text = _read_json(folder / "spec.json")
+    _check_folder(folder, spec)
+    return spec, text
 
 
 def _check_folder(folder: Path, spec: Any) -> None:
@@ -279,7 +362,7 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
     over = dict(_over(sweep))
     for path in sorted((sweep / "trials").glob("*/spec.json")):
         try:
-            content = _read_json(path)
+            content, _ = _read_json(path)
         except InputError:
             if path.parent in over:
                 raise

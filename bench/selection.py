@@ -26,11 +26,15 @@ DECIMALS = 12
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule makes of one trial. Accuracies are fractions."""
+    """What a rule makes of each trial, (N,) arrays, or of one, numbers. Accuracies are fractions."""
 
-    test_accuracy: float
-    score: float  # compares configurations of one method
-    epoch: int | None  # position in the record; None where the rule picks no single epoch
+    test_accuracy: np.ndarray
+    score: np.ndarray  # compares configurations of one method
+    epoch: np.ndarray | None  # position in the record; None where the rule picks no single epoch
+
+    def of(self, curves: np.ndarray) -> np.ndarray:
+        """Other figures over epochs, (..., E), at the epochs chosen."""
+        return curves[..., final(curves.shape[-1])].mean(-1) if self.epoch is None else _at(curves, self.epoch)
 
 
 def final(epochs: int) -> slice:
@@ -40,14 +44,14 @@ def final(epochs: int) -> slice:
 
 def last(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """Means over the final tenth of the epochs; configurations are still compared on noisy validation labels."""
-    at = final(len(test))
-    return Choice(float(test[at].mean()), float(validation[at].mean()), None)
+    at = final(test.shape[-1])
+    return Choice(test[..., at].mean(-1), validation[..., at].mean(-1), None)
 
 
 def noisy_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """The earliest epoch of best accuracy on the noisy validation labels."""
-    epoch = int(np.nanargmax(validation))
-    return Choice(float(test[epoch]), float(validation[epoch]), epoch)
+    epoch = np.where(np.isnan(validation), -np.inf, validation).argmax(-1)
+    return Choice(_at(test, epoch), _at(validation, epoch), epoch)
 
 
 def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
@@ -57,8 +61,11 @@ def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Ch
 
 def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
     """The earliest epoch of best test accuracy, which nobody could have picked: for comparison only."""
-    epoch = int(np.nanargmax(test))
-    return Choice(float(test[epoch]), float(test[epoch]), epoch)
+    return noisy_val(test, clean, test)
+
+
+def _at(curves: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(curves, epochs[..., None], -1)[..., 0]
 
 
 #: All rules, the default first: the order of tables.
@@ -81,15 +88,16 @@ def rule_order(rule: str) -> int:
 
 
 def select(rule: str, validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """Apply the rule to one trial's accuracies over epochs, on noisy and clean validation and on test labels.
+    """Apply the rule to accuracies over epochs, on noisy and clean validation and on test labels.
 
     Args:
-        validation, clean, test: each (E,), E >= 1; only clean-val reads ``clean``.
+        validation, clean, test: of one trial, (E,), or of N trials, (N, E), with E >= 1. What an epoch lacks is NaN, not what
+            all do; only clean-val reads ``clean``.
 
     Raises:
         ValueError: where the curves differ in length or are empty.
     """
-    if not validation.shape == clean.shape == test.shape or not len(test):
+    if not validation.shape == clean.shape == test.shape or not test.shape[-1]:
         raise ValueError(f"a rule needs equally long curves, not {validation.shape}, {clean.shape} and {test.shape}")
     return RULES[rule.partition(":")[0]](validation, clean, test)
 

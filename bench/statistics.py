@@ -41,7 +41,7 @@ ENOUGH = 5
 
 def rules_of(table: pd.DataFrame) -> list[str]:
     """The rules of a table, in their order."""
-    return sorted(set(table["rule"]), key=rule_order)
+    return sorted(table["rule"].unique(), key=rule_order)
 
 
 def rankable(table: pd.DataFrame) -> list[str]:

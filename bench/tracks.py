@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 import pandas as pd
 
 from bench.errors import InputError
@@ -127,7 +127,7 @@ def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], lis
 def _named(facts: Facts, words: Sequence[str]) -> Facts:
     """A row's label, and that of the host which a wrapper gains over: on the same track, as ``words`` say, and privileged
     where the host's own settings are. The reference has nothing to tune, and reads nothing."""
-    asked = {key.partition(".")[0] for key, value in orjson.loads(facts["hparams"]).items() if value == "oracle"}
+    asked = {key.partition(".")[0] for key, value in msgspec.json.decode(facts["hparams"]).items() if value == "oracle"}
     reads = bool(facts["privileges"] or asked)  # a trial that failed may not have said so
     found = {"method": _label(facts["name"], words, reads)}
     if facts["wraps"] not in ("", REFERENCE):

@@ -51,9 +51,12 @@ def write_sweep(sweep: Path, seeds: int) -> int:
 @pytest.mark.slow
 def test_a_report_of_ten_thousand_trials(tmp_path):
     trials = write_sweep(tmp_path / "sweep", seeds=100)
-    start = time.perf_counter()
-    report = write_report([tmp_path / "sweep"], tmp_path / "out", plots=False)
-    print(f"\nreport of {trials} trials of {EPOCHS} epochs: {time.perf_counter() - start:.1f} s; the budget is 10 s")
+    for what in ("the first report, which makes the index", "every later one"):
+        start = time.perf_counter()
+        report = write_report([tmp_path / "sweep"], tmp_path / "out", plots=False)
+        print(
+            f"\nreport of {trials} trials of {EPOCHS} epochs, {what}: {time.perf_counter() - start:.1f} s; the budget is 10 s"
+        )
     assert report.leaderboard.query("rule == 'last'")["seeds"].sum() == trials
 
 

@@ -1,0 +1,106 @@
+"""What a report has read of a large sweep's records, in columns, so that the next report need not read them again.
+
+One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The records stay the truth. A
+trial is taken from the index where its files have the sizes and times that they had, and the file can be deleted at any time.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NAME = ".index.npz"
+
+#: Records of fewer bytes are read as fast as an index is.
+WORTHWHILE = 1 << 25
+
+_FILES = ("spec.json", "done.json", "epochs.jsonl")
+
+#: Size and time of change, in ns, of each of a trial's files.
+Stamp = tuple[int, ...]
+
+
+class Entry(NamedTuple):
+    """A trial that is over."""
+
+    name: str
+    stamp: Stamp
+    spec: bytes
+    done: bytes
+    curves: np.ndarray  # (K, E) of the K figures of the index
+
+
+def stamp(folder: str) -> Stamp:
+    """What changes with a trial's files; empty where one is missing."""
+    try:
+        found = [os.stat(f"{folder}/{name}") for name in _FILES]
+    except OSError:
+        return ()
+    return tuple(value for one in found for value in (one.st_size, one.st_mtime_ns))
+
+
+class Index:
+    """Reads a sweep's index, collects the entries of a new one, and writes that where it saves time."""
+
+    def __init__(self, sweep: Path, figures: tuple[str, ...]) -> None:
+        """``figures``: whose curves are asked for; an index of others is none."""
+        self._path, self._figures = sweep / NAME, figures
+        self._found: dict[str, Entry] = {}
+        with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # none, or damaged
+            self._found = {entry.name: entry for entry in self._read()}
+        self._entries: list[Entry] = []
+        self._fresh = 0
+
+    def get(self, name: str, stamp: Stamp) -> Entry | None:
+        """The entry of a trial whose files are as they were."""
+        entry = self._found.get(name)
+        return entry if entry and entry.stamp == stamp else None
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry into the new index."""
+        self._entries.append(entry)
+        if self._found.get(entry.name) is not entry and entry.stamp:
+            self._fresh += sum(entry.stamp[::2])
+
+    def save(self) -> None:
+        """Write the new index where reading it is worth it; a folder that cannot be written to goes without one."""
+        if self._fresh < WORTHWHILE:
+            return
+        entries = [entry for entry in self._entries if entry.stamp]
+        texts = [text for entry in entries for text in (entry.spec, entry.done)]
+        columns: dict[str, Any] = {
+            "about": np.frombuffer(json.dumps([self._figures, [entry.name for entry in entries]]).encode(), np.uint8),
+            "stamps": np.array([entry.stamp for entry in entries]),
+            "texts": np.frombuffer(b"".join(texts), np.uint8),
+            "lengths": np.array([len(text) for text in texts]),
+            "epochs": np.array([entry.curves.shape[1] for entry in entries]),
+            "curves": np.concatenate([entry.curves for entry in entries], axis=1),
+        }
+        temporary = self._path.with_name(f"{NAME}.{os.getpid()}.tmp")
+        try:
+            with contextlib.suppress(OSError):
+                with temporary.open("wb") as file:
+                    np.savez(file, **columns)
+                os.replace(temporary, self._path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _read(self) -> list[Entry]:
+        with np.load(self._path, allow_pickle=False) as file:  # which checks sums
+            figures, names = json.loads(file["about"].tobytes())
+            if tuple(figures) != self._figures:
+                return []
+            stamps, curves, texts = file["stamps"].tolist(), file["curves"], file["texts"].tobytes()
+            ends = np.concatenate([[0], file["lengths"].cumsum()]).tolist()
+            epochs = np.concatenate([[0], file["epochs"].cumsum()]).tolist()
+        entries = []
+        for place, name in enumerate(names):
+            first, second, third = ends[2 * place : 2 * place + 3]
+            own = curves[:, epochs[place] : epochs[place + 1]]
+            entries.append(Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own))
+        return entries
