@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench import augment
 from bench.backbones import Network, build_network
-from bench.bfloat16 import round_convolutions
+from bench.bfloat16 import round_layers
 from bench.cpu import bfloat16_units
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -226,7 +226,7 @@ class Task:
     def place(self, module: AnyModule) -> AnyModule:
         """Any module of a method's own, moved to where and how the trial computes."""
         if self.precision == "bf16" and self.device.type == "cpu" and not bfloat16_units():
-            round_convolutions(module)
+            round_layers(module)
         return module.to(self.device).to(memory_format=torch.channels_last)
 
     def encoder(self) -> Callable[[Tensor], Tensor]:
