@@ -7,7 +7,6 @@ from torch import nn
 from bench import task
 from bench.bfloat16 import RoundedConv2d, RoundedLinear, round_layers
 
-
 LAYERS = {
     "convolution": (lambda bias: nn.Conv2d(8, 16, 3, padding=1, bias=bias), (4, 8, 9, 9), RoundedConv2d),
     "strided convolution": (lambda bias: nn.Conv2d(8, 16, 3, 2, padding=1, bias=bias), (4, 8, 9, 9), RoundedConv2d),
