@@ -362,7 +362,11 @@ def _contenders(values: Tensor, k: int) -> Tensor:
     # The k smallest are in the k blocks whose minima are smallest. A block's columns lie ``blocks`` apart: minima of whole
     # vectors are taken.
     whole = blocks * BLOCK
-    chosen = values[:, :whole].unflatten(1, (BLOCK, blocks)).amin(1).topk(k, largest=False, sorted=False).indices
+    if values.stride(1) == 1:
+        minima = values[:, :whole].unflatten(1, (BLOCK, blocks)).amin(1)
+    else:  # columns that lie one after another: along them it takes a tenth of the time
+        minima = values.T[:whole].unflatten(0, (BLOCK, blocks)).amin(0).T.contiguous()
+    chosen = minima.topk(k, largest=False, sorted=False).indices
     inside = (chosen[:, None] + torch.arange(0, whole, blocks)[:, None]).flatten(1)
     return torch.cat([inside, torch.arange(whole, width).expand(len(values), -1)], 1)
 
