@@ -1,5 +1,6 @@
 """What is measured and how it is told; never how fast it is."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import augment, cpu, ops, trial
+from bench import augment, cpu, ops, records, trial
 from bench.speed import __main__ as speed
 from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, together
 from bench.speed.__main__ import PARTS, main
@@ -444,14 +445,14 @@ def test_every_method_can_be_measured(monkeypatch):
     assert [(row.name, row.network) for row in rows] == [("ce", "tiny"), ("rmd", "tiny")]
 
 
-def test_records_are_written_where_they_are_measured(monkeypatch):
-    """The same trial with and without, by way of what ``bench.trial`` runs; as often, and in turn."""
+def test_what_is_timed_is_a_trial_that_leaves_its_record(monkeypatch):
+    """As often as asked for, after one that is not counted, by way of what ``bench.trial`` runs."""
     runs, saved = [], []
 
     def noting(spec, dataset, out, **options):
         outcome = run_recorded(spec, dataset, out, **options)
-        runs.append((out is not None, outcome.facts["epochs"]))
-        assert out is None or (out / "trials" / spec.id / "done.json").exists()
+        assert (out / "trials" / spec.id / "done.json").exists()
+        runs.append(outcome.facts["epochs"])
         return outcome
 
     run_recorded = overhead.run_recorded
@@ -461,16 +462,64 @@ def test_records_are_written_where_they_are_measured(monkeypatch):
     monkeypatch.setattr(trial.Checkpoint, "save", lambda self, state: saved.append(self.every_seconds))
     rows = PARTS["sweep"](Settings(images=90, repeats=2))
     assert [row.name for row in rows] == ["record", "record, checkpoints"]
-    assert runs == [(False, 3)] + [(False, 3), (True, 3), (True, 3)] * 2
-    assert saved == [0.0] * 4, "after two epochs of three, in either repeat"
+    assert runs == [3] * 6
+    assert saved == [0.0] * 6, "after two epochs of three, each time"
+    assert all(0 < row.ratio < 1 and row.theirs_s < row.ours_s for row in rows)
 
 
-def test_what_records_add_is_the_median_of_differences(monkeypatch):
-    """2, 4 and 6 s without; 2.1, 4.1 and 6.5 s with."""
-    took = iter([1, 2, 2.1, 4, 4.1, 6, 6.5])
+def test_every_call_for_the_record_is_timed_once(monkeypatch, tmp_path):
+    """Those that a trial makes: none nested in another, none left out that writes."""
+    open_calls: list[str] = []
+    made: list[str] = []
+
+    def noting(owner, name):
+        call = getattr(owner, name)
+
+        def wrapped(*args, **kwargs):
+            assert not open_calls, f"{name} within {open_calls}"
+            open_calls.append(name)
+            made.append(f"{owner.__name__}.{name}")
+            try:
+                return call(*args, **kwargs)
+            finally:
+                open_calls.pop()
+
+        return wrapped
+
+    for owner, name in overhead.RECORDING:
+        monkeypatch.setattr(owner, name, noting(owner, name))
+    written = records.write_atomically
+
+    def outside(path, content):
+        assert open_calls, f"{path.name} is written outside of what is timed"
+        written(path, content)
+
+    monkeypatch.setattr(records, "write_atomically", outside)
+    case = networks.CASES["cpu"][0]
+    data = overhead.dataset_for(case, 90)
+    spec = overhead.specification(case, data, "ce", Settings(), {}, epochs=3)
+    with overhead.recording() as spent:
+        overhead.run_recorded(spec, data, tmp_path, checkpoint_seconds=0.0)
+    assert len(spent) == len(made)
+    assert {name: made.count(name) for name in set(made)} == {
+        "TrialWriter.__init__": 1,
+        "TrialWriter.restart": 1,
+        "TrialWriter.append": 3,
+        "TrialWriter.finish": 1,
+        "Outcome.samples_bytes": 1,
+        "Outcome.weights_bytes": 1,
+        "Run.state": 2,
+        "Checkpoint.save": 2,
+        "Checkpoint.remove": 1,
+    }
+
+
+def test_what_records_add_is_the_share_of_their_calls(monkeypatch):
+    """Trials of 2, 4 and 5 s, of which 0.1, 0.2 and 1 s go to the record; a first one is not counted."""
+    took, spent = iter([9, 2, 4, 5]), iter([5, 0.1, 0.2, 1])
+    monkeypatch.setattr(overhead, "recording", lambda: contextlib.nullcontext([next(spent) / 2] * 2))
     monkeypatch.setattr(overhead, "seconds", lambda run: next(took))
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0})
     [row] = PARTS["sweep"](Settings(images=90, repeats=3))
-    assert (row.theirs_s, row.ours_s) == (4, pytest.approx(4.1))
-    assert row.ratio == pytest.approx(row.theirs_s / row.ours_s)
-    assert speed.cells("sweep", row) == ("4.100", "4.000", "+2.50%", "+2.50%..+8.33%")
+    assert (row.ours_s, row.theirs_s) == (4, pytest.approx(3.8))
+    assert speed.cells("sweep", row) == ("4.000", "3.800", "+5.26%", "+5.26%..+25.00%")
