@@ -351,6 +351,7 @@ def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
         done.set()
 
 
+@pytest.mark.slow
 def test_every_port_is_on_loopback(tmp_path):
     out = tmp_path / "sweep"
     driver = subprocess.Popen(
