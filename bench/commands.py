@@ -66,7 +66,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
 
 def writable(folder: Path, option: str = "--out") -> Path:
-    """The folder, made if need be; InputError, which names the ``option`` it came from, where nothing can be written there."""
+    """The folder, made if need be; InputError, which says to choose another ``option``, where nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"

@@ -310,6 +310,12 @@ def finished_statuses(sweep: Path) -> dict[str, str]:
     return {folder.name: done["status"] for folder, done in _over(sweep)}
 
 
+def check_sweep(sweep: Path) -> None:
+    """Raise InputError where a folder holds no sweep."""
+    if not (sweep / "trials").is_dir():
+        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
+
+
 def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
     """All trials of a sweep's folder that are over, one after another, in a stable order.
 
@@ -317,8 +323,7 @@ def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
         curves: figures over epochs to read with them, which is many times as fast as from ``Trial.epochs``; of a large sweep
             they are kept in an index (``bench.index``).
     """
-    if not (sweep / "trials").is_dir():
-        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
+    check_sweep(sweep)
     if not curves:
         for folder, done in _over(sweep):
             yield Trial(folder, _specification(folder)[0], done)

@@ -61,9 +61,12 @@ def report(
 
     from bench.compare import write_comparison
     from bench.leaderboard import write_report
+    from bench.records import check_sweep
     from bench.tables import print_sections
 
-    out = writable(out) if out else folders[0]
+    for folder in [*folders, *([compare] if compare else [])]:
+        check_sweep(folder)
+    out = writable(out) if out else writable(folders[0], "folder with --out")
     console = Console(highlight=False)
     if compare:
         found, files = write_comparison(folders, [compare], out, clean_val)

@@ -1,5 +1,6 @@
 """Leaderboards against numbers worked out by hand, from fabricated records."""
 
+import errno
 import io
 import math
 import re
@@ -20,6 +21,7 @@ from bench.errors import InputError
 from bench.leaderboard import configurations, leaderboard, load_rows, write_report
 from bench.metrics import ranked_by
 from bench.records import pack_classes
+from bench.report import report
 from bench.statistics import paired_difference
 from bench.tables import Section, Table, print_sections, sections, selection_error, to_markdown
 
@@ -603,6 +605,19 @@ def test_report_command_names_the_fix(tmp_path):
     result = run_report(tmp_path)
     assert result.returncode == 2 and result.stdout == ""
     assert re.fullmatch(r"Error: .*holds no sweep.*\n", result.stderr)
+
+
+@pytest.mark.parametrize("compared", [False, True])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(tmp_path, monkeypatch, compared):
+    write_trial(tmp_path)
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr("bench.leaderboard.read_trials", None)
+    with pytest.raises(InputError, match=r"cannot write to .*Read-only file system.*: choose another folder with --out"):
+        report.main([str(tmp_path), *(["--compare", str(tmp_path)] if compared else [])], standalone_mode=False)
 
 
 def test_report_needs_neither_ray_nor_torch():
