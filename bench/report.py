@@ -80,9 +80,9 @@ def report(
 def _check_comparison() -> None:
     """Refuse what a comparison of two sweeps could only ignore."""
     given = click.get_current_context().get_parameter_source
-    for name, option in (("reference", "--reference"), ("rank_by", "--rank-by")):
+    for name, option in (("reference", "--reference"), ("rank_by", "--rank-by"), ("no_plots", "--no-plots")):
         if given(name) is ParameterSource.COMMANDLINE:
-            raise InputError(f"{option} has no meaning with --compare, which ranks nothing and pairs two sweeps: leave it out")
+            raise InputError(f"{option} has no meaning with --compare, which only pairs two sweeps: leave it out")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

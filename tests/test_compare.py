@@ -106,7 +106,7 @@ def test_compare_command(before, after, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.csv", "compare.md"]
 
 
-@pytest.mark.parametrize("option", ["--rank-by=calibration_error", "--reference=ce", "--clean-val=few"])
+@pytest.mark.parametrize("option", ["--rank-by=calibration_error", "--reference=ce", "--no-plots", "--clean-val=few"])
 def test_the_command_refuses_what_it_could_only_ignore(before, after, tmp_path, option):
     with pytest.raises(InputError, match=option.partition("=")[0]):
         command = [str(before), "--compare", str(after), "--out", str(tmp_path / "out"), option]
