@@ -12,8 +12,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -256,18 +256,18 @@ def _tensor(array: np.ndarray, device: str) -> Tensor:
         return torch.from_numpy(array).to(device)
 
 
-class use_threads:
-    """Context in which torch computes with that many threads: those of the trial's CPUs, no more and no less."""
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Context in which torch, NumPy, SciPy and scikit-learn compute with that many threads: those of the trial's CPUs."""
+    from threadpoolctl import threadpool_limits
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_pretraining(
@@ -315,6 +315,7 @@ def run_trial(
         facts["status"] = "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
+        facts["peak_memory_bytes"] = _peak_memory(spec.device)  # of a trial that ran out of it, what it had
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
 

@@ -490,3 +490,23 @@ def test_per_sample_scores_are_in_order_without_augmentation_and_leave_the_mode(
     losses = ops.per_sample_loss(SimpleNamespace(task=task), net)
     plain = torch.cat([batch.x for batch in task.loader(train=False)]).flatten(1)[:, :3]
     torch.testing.assert_close(losses, -plain.log_softmax(1)[torch.arange(16), task.noisy_labels])
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_neighbours_of_features_in_half_precision_are_those_of_their_values(k, dtype):
+    features = torch.randn(128, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert torch.equal(nearest_neighbours(features, k), nearest_neighbours(features.float(), k))
+    assert torch.equal(
+        nearest_neighbours(features[:9], k, features), nearest_neighbours(features[:9].float(), k, features.float())
+    )
+
+
+def test_neighbours_make_nothing_on_another_device(monkeypatch):
+    """A copy from there would wait for it, in every step of softmix."""
+    asked = []
+    arange = torch.arange
+    monkeypatch.setattr(torch, "arange", lambda *a, device=None, **k: asked.append(device) or arange(*a, device=device, **k))
+    features = torch.randn(64, 8)
+    nearest_neighbours(features, 1)
+    assert asked == [features.device]

@@ -1,9 +1,11 @@
 """What is measured and how it is told; never how fast it is."""
 
 import contextlib
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,7 +136,7 @@ COLUMNS = (
 
 def test_the_table_and_the_file(tmp_path, capsys):
     file = tmp_path / "new" / "speed.json"
-    arguments = ["data", "--json", str(file), "--images", "20", "--repeats", "2", "--threads", "1"]
+    arguments = ["data", "--json", str(file), "--images", "200", "--repeats", "2", "--threads", "1"]
     assert run(arguments) == 0
     text = capsys.readouterr().out
     rows = json.loads(file.read_text())
@@ -173,7 +175,7 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypa
 
 def test_worker_processes_take_the_place_of_threads():
     """Two threads, in a process of their own, since the number of threads is the whole process's."""
-    command = [sys.executable, "-m", "bench.speed", "data", "--images", "20", "--repeats", "1", "--threads", "2"]
+    command = [sys.executable, "-m", "bench.speed", "data", "--images", "200", "--repeats", "1", "--threads", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "threads: 2" in done.stdout
@@ -274,6 +276,36 @@ def test_bfloat16_is_compared_with_our_own_float32(counted, monkeypatch):
     counted.clear()
     PARTS["epoch"](Settings(images=200, methods=("ce", "divide_mix")))
     assert [name for _, name, _ in counted] == ["ce", "ce, bf16", "divide_mix", "divide_mix, bf16"]
+
+
+def test_a_graphed_step_keeps_what_it_works_on(monkeypatch):
+    """A graph itself holds no memory: replayed after that was given back, it would compute on anything."""
+
+    class Graph(contextlib.nullcontext):
+        def replay(self):
+            pass
+
+    for name in ("Stream", "current_stream", "stream", "CUDAGraph", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: Graph())
+    monkeypatch.setattr(Graph, "wait_stream", lambda *_: None, raising=False)
+    parameters = weakref.WeakSet()
+    step = networks.own_step(TINY, "cpu", bf16=False)
+    parameters.update(cell.cell_contents for cell in step.__closure__ if isinstance(cell.cell_contents, torch.Tensor))
+    assert parameters, "the step's batch"
+    run = networks.graphed(step)
+    del step
+    gc.collect()
+    assert len(parameters) == 2
+    run()
+    del run
+    gc.collect()
+    assert not parameters
+
+
+def test_on_a_gpu_epochs_are_of_each_network_once():
+    """Cases differ in a batch there, and in epochs the authors' batch is taken."""
+    assert [case.name for case in epochs.cases("cuda")] == ["resnet18", "resnet34"]
+    assert epochs.cases("cpu") == CASES["cpu"]
 
 
 def test_without_units_for_bfloat16_its_rows_are_left_out_and_this_is_said(monkeypatch, capsys):

@@ -19,8 +19,8 @@ from bench.errors import InputError, unknown
 from bench.memory import keep_freed_memory
 from bench.registry import split_name
 from bench.speed.data import data
-from bench.speed.epochs import epoch
-from bench.speed.measure import Row, Settings
+from bench.speed.epochs import epoch, references
+from bench.speed.measure import Different, Row, Settings
 from bench.speed.methods import BOUND, methods
 from bench.speed.networks import evaluation, step
 from bench.speed.overhead import sweep
@@ -51,7 +51,10 @@ REPEATS = {"methods": 3}
     "--json", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the rows here too."
 )
 @click.option(
-    "--images", type=click.IntRange(min=1), metavar="N", help="Images in a pass.  [default: as many as suit the part]"
+    "--images",
+    type=click.IntRange(min=200),
+    metavar="N",
+    help="Images in a pass, 200 at least.  [default: as many as suit the part]",
 )
 @click.option("--repeats", type=click.IntRange(min=1), metavar="R", help="Passes of each kind.  [default: 5, in methods 3]")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), metavar="T", help="Threads of either.")
@@ -71,6 +74,8 @@ def speed(
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device here: leave out --device, or use a machine with one")
     if file:
+        if not file.name:
+            raise InputError("--json names no file: write for example --json speed.json")
         writable(file.parent, "--json")
     chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
     for name in chosen:
@@ -83,7 +88,13 @@ def speed(
     with threadpool_limits(threads):  # scikit-learn's too
         for name, measure in PARTS.items():
             if part in (name, "all"):
-                found = measure(Settings(images, repeats or REPEATS.get(name, 5), threads, device, chosen))
+                if part == "all" and chosen and name == "epoch" and not set(chosen) & set(references()):
+                    click.echo(f"epoch is left out: no epochs in authors' style of {', '.join(chosen)}")
+                    continue
+                try:
+                    found = measure(Settings(images, repeats or REPEATS.get(name, 5), threads, device, chosen))
+                except Different as error:
+                    raise InputError(f"{error}; this is a mistake in the package, or --images is too small") from error
                 show(name, found)
                 rows += found
                 if file:  # after each part: a later one may fail, or take too long

@@ -5,11 +5,12 @@ trained on without labels, losses kept in loops over the samples, neighbours fro
 mixing sample by sample, scikit-learn's mixtures, the usual memory layout, and the loss and accuracy of every batch read for
 the log. Nobody evaluates in these epochs.
 
-Where the CPU has units for bfloat16, each of our epochs in it is also compared with ours in float32.
+On a GPU, and where the CPU has units for bfloat16, each of our epochs in it is also compared with ours in float32.
 """
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import torch
 from bench.errors import InputError
 from bench.speed import authors
 from bench.speed.measure import Different, Row, Settings, Work, compare
-from bench.speed.networks import CASES, assert_same, gradients, in_bfloat16, operations
+from bench.speed.networks import CASES, Case, assert_same, gradients, in_bfloat16, operations
 from bench.speed.pieces import MOVED, moved
 from bench.speed.reference import Reference
 from bench.speed.sessions import Session, dataset_for, specification
@@ -53,13 +54,19 @@ def check(name: str, session: Session, reference: Reference) -> None:
         net.float()
 
 
+def cases(device: str) -> tuple[Case, ...]:
+    """The networks; those that on a GPU differ in their batch are one, as the batch is the authors' here."""
+    found = CASES[device]
+    return found if device == "cpu" else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
+
+
 def epoch(settings: Settings) -> list[Row]:
     """An epoch of each method that has a counterpart in authors' style, on each network."""
     found = {name: kind for name, kind in references().items() if name in (settings.methods or [name])}
     if not found:
         raise InputError(f"no epochs in authors' style: choose --methods from {', '.join(references())}")
     rows = []
-    for case in CASES[settings.device]:
+    for case in cases(settings.device):
         number = settings.images or IMAGES.get(case.name, 10_000)
         data = dataset_for(case, number)
         for name, kind in found.items():
@@ -70,7 +77,7 @@ def epoch(settings: Settings) -> list[Row]:
             check(f"epoch, {name}, {case.name}", session, reference)
             work = Work("matmul", operations(session.again))
             rows.append(compare("epoch", name, session.again, reference.epoch, settings, session.images, case.name, work))
-            if in_bfloat16(settings):
+            if settings.device == "cuda" or in_bfloat16(settings):
                 spec = specification(case, data, name, settings, changes, precision="bf16", **recipe)
                 half = Session(spec, data, TIMED)
                 half.start_from(session)  # other weights might divide the samples otherwise, which decides on the steps

@@ -52,10 +52,15 @@ class Work(NamedTuple):
 def seconds(run: Run) -> float:
     """What one call takes, with whatever it has left to a GPU."""
     start = time.perf_counter()
+    once(run)
+    return time.perf_counter() - start
+
+
+def once(run: Run) -> None:
+    """Call it, and wait for whatever it has left to a GPU."""
     run()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def repeated(run: Run, times: int) -> Run:
@@ -83,7 +88,7 @@ def ceiling(work: Work, device: str) -> tuple[Run, float]:
 def rate(work: Work, settings: Settings) -> float:
     """Operations or bytes of that kind that the machine does in a second."""
     top, amount = ceiling(work, settings.device)
-    top()
+    once(top)
     return amount / statistics.median(seconds(top) for _ in range(settings.repeats))
 
 
@@ -101,11 +106,9 @@ def compare(
 
     ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the machine's ceiling.
     """
-    ours()
-    theirs()
     top, amount = ceiling(work, settings.device) if work else (None, 0.0)
-    if top:
-        top()
+    for run in filter(None, (ours, theirs, top)):
+        once(run)
     times = []
     for _ in range(settings.repeats):
         times.append((seconds(ours), seconds(theirs), seconds(top) if top else 0.0))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from bench.registry import REFERENCE, method_names
-from bench.speed.measure import Row, Run, Settings, Work, rate, seconds, summary
+from bench.speed.measure import Row, Run, Settings, Work, once, rate, seconds, summary
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.trial import pretrain_job, run_pretraining
@@ -42,7 +42,7 @@ def methods(settings: Settings) -> list[Row]:
     prices: tuple[Run, ...] = (baseline.again, forward, baseline.evaluate)
     learning, seeing = (operations(run) / baseline.images for run in (baseline.again, baseline.evaluate))
     for run in prices:
-        run()
+        once(run)
     rows = []
     for name in settings.methods or method_names():
         measured = session(name)

@@ -114,7 +114,11 @@ def graphed(step: Callable[[], Tensor]) -> Run:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+
+    def replay(kept: Run = step) -> None:  # the graph works in the step's memory, and does not hold it
+        graph.replay()
+
+    return replay
 
 
 def own_step(case: Case, device: str, bf16: bool) -> Callable[[], Tensor]:

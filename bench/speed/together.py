@@ -7,7 +7,7 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-from bench.speed.measure import Row, Settings, Work, rate, repeated, seconds, summary
+from bench.speed.measure import Row, Settings, Work, once, rate, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
 
 #: How many at a time.
@@ -57,7 +57,7 @@ def _join(barrier: Barrier) -> None:
 def _steps(case: Case, settings: Settings) -> list[float]:
     torch.set_num_threads(settings.threads)
     run = repeated(own_step(case, settings.device, bf16=settings.device == "cuda"), case.steps)
-    run()
+    once(run)
     times = []
     for _ in range(settings.repeats):
         _barrier.wait(PATIENCE)
