@@ -22,7 +22,8 @@ class Once(click.Command):
         _, _, order = self.make_parser(ctx).parse_args(list(args))
         for param in order:
             if isinstance(param, click.Option) and not param.multiple and order.count(param) > 1:
-                raise click.UsageError(f"{param.opts[-1]} is given twice: give it once, several values separated by commas")
+                commas = ", several values separated by commas" if "," in (param.metavar or "") else ""
+                raise click.UsageError(f"{param.opts[-1]} is given twice: give it once{commas}")
         return super().parse_args(ctx, args)
 
 

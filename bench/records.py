@@ -293,7 +293,7 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError):
-        warnings.warn(f"{path} is damaged; the trial is run again", stacklevel=4)
+        warnings.warn(f"{path} is damaged; the trial is run again with its sweep, and left out until then", stacklevel=4)
         return None
     return done, text, content
 
@@ -312,6 +312,8 @@ def finished_statuses(sweep: Path) -> dict[str, str]:
 
 def check_sweep(sweep: Path) -> None:
     """Raise InputError where a folder holds no sweep."""
+    if not sweep.is_dir():
+        raise InputError(f"there is no folder {str(sweep)!r}: give one that python -m bench.run wrote")
     if not (sweep / "trials").is_dir():
         raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +112,12 @@ def test_the_command_refuses_what_it_could_only_ignore(before, after, tmp_path, 
     with pytest.raises(InputError, match=option.partition("=")[0]):
         command = [str(before), "--compare", str(after), "--out", str(tmp_path / "out"), option]
         report.main(command, standalone_mode=False)
+
+
+@pytest.mark.parametrize("option", ["--compare", "--out"])
+def test_an_option_that_takes_one_folder_is_to_be_given_once(before, option):
+    with pytest.raises(click.UsageError, match=f"^{option} is given twice: give it once$"):
+        report.main([str(before), option, "a", option, "b"], standalone_mode=False)
 
 
 def test_comparisons_by_a_number_of_right_labels(tmp_path):

@@ -78,7 +78,11 @@ REFUSED = {
     "subset of 1": (["--methods", "elr", "--subset", "1"], "--subset is 1"),
     "option misspelt": (["--methods", "elr", "--epoch", "3"], "No such option"),
     "precision": (["--methods", "elr", "--precision", "fp8"], "is not one of"),
-    "option twice": (["--methods", "elr", "--noise", "0.2", "--noise", "0.5"], "--noise is given twice: give it once"),
+    "list twice": (
+        ["--methods", "elr", "--noise", "0.2", "--noise", "0.5"],
+        "give it once, several values separated by commas",
+    ),
+    "option twice": (["--methods", "elr", "--epochs", "2", "--epochs", "5"], "--epochs is given twice: give it once\n"),
     "recipe twice": (
         ["--methods", "elr", "--epochs", "3", "--set", "recipe.epochs=4"],
         "recipe.epochs is set by --epochs and by --set",
