@@ -9,6 +9,7 @@ of classes. Its cost, which covers part of a run at best, is left out of the mea
 """
 
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,9 @@ def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[s
     for trial in merged(folders, list(_CURVES.values())):
         try:
             trials.append(_facts(trial, clean_images))
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, zlib.error) as error:
             raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
     if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
@@ -220,8 +223,8 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
         "noisy_test": bool(done.get("noisy_test")),
-        "label_hash": noise.get("label_hash") or "",
-        "git_commit": done.get("git_commit") or "",
+        "label_hash": _string(noise.get("label_hash")),
+        "git_commit": _string(done.get("git_commit")),
         "reliability": done.get("reliability"),
         "transition": noise.get("transition_matrix"),
         "estimated_transition": done.get("estimated_transition_matrix"),
@@ -527,6 +530,13 @@ def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:
 
 def _number(value: float | None) -> float:
     return np.nan if value is None else float(value)
+
+
+def _string(value: Any) -> str:
+    """A record's text; empty where it has none."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is no text")
+    return value or ""
 
 
 def _text(value: Any) -> str:

@@ -77,5 +77,5 @@ def _machine(trial: Trial) -> Any:
     """How the machine of the trial's sweep describes itself; None where the sweep does not say."""
     try:
         return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get("machine")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return None

@@ -297,7 +297,7 @@ def _settings(hparams: str) -> str:
 def _origin(folder: Path) -> dict[str, Any]:
     """What a sweep says of its origin; nothing where it says nothing."""
     try:
-        sweep = msgspec.json.decode((folder / "sweep.json").read_bytes())
+        sweep = msgspec.json.decode((folder / "sweep.json").read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError) as error:

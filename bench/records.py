@@ -194,7 +194,15 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
     """Lines of an ``epochs.jsonl``; a torn last line is dropped with a warning."""
-    return _epochs(_lines(path), path)
+    try:
+        content = _lines(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _epochs(content, path)
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    return InputError(f"cannot read {str(path)!r} ({error.strerror}): make it readable, or move its folder away")
 
 
 def _content(path: str | Path) -> bytes:
@@ -271,8 +279,12 @@ def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> Non
 
 def _names(sweep: Path) -> list[str]:
     """Names of the trials' folders, in a stable order."""
-    trials = sweep / "trials"
-    return sorted(os.listdir(trials)) if trials.is_dir() else []
+    try:
+        return sorted(os.listdir(sweep / "trials"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(sweep / "trials", error) from error
 
 
 def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
@@ -292,6 +304,8 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
             raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except (ValueError, KeyError, TypeError):
         warnings.warn(f"{path} is damaged; the trial is run again with its sweep, and left out until then", stacklevel=4)
         return None
@@ -312,10 +326,14 @@ def finished_statuses(sweep: Path) -> dict[str, str]:
 
 def check_sweep(sweep: Path) -> None:
     """Raise InputError where a folder holds no sweep."""
-    if not sweep.is_dir():
-        raise InputError(f"there is no folder {str(sweep)!r}: give one that python -m bench.run wrote")
-    if not (sweep / "trials").is_dir():
-        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote")
+    try:
+        os.scandir(sweep / "trials").close()
+    except (FileNotFoundError, NotADirectoryError):
+        if not sweep.is_dir():
+            raise InputError(f"there is no folder {str(sweep)!r}: give one that python -m bench.run wrote") from None
+        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote") from None
+    except OSError as error:
+        raise _unreadable(sweep / "trials", error) from error
 
 
 def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:

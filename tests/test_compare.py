@@ -171,6 +171,14 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
     )
 
 
+def test_a_sweep_that_says_nothing_of_its_machine_is_merged(tmp_path):
+    for name, accuracy in (("one", 0.5), ("two", 0.51)):
+        write_trial(tmp_path / name, test=[accuracy])
+        (tmp_path / name / "sweep.json").write_text("[]")
+    with pytest.warns(UserWarning, match="different results"):
+        assert len(load_rows([tmp_path / "one", tmp_path / "two"]).query("rule == 'last'")) == 1
+
+
 def test_a_success_counts_before_a_failure_and_is_no_conflict(tmp_path):
     write_trial(tmp_path / "one", "elr", test=[0.5], status="failed")
     write_trial(tmp_path / "two", "elr", test=[0.5])

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -548,6 +549,37 @@ def test_a_file_that_is_no_record_is_named(tmp_path, name, content):
     with pytest.raises(InputError) as error:
         load_rows([tmp_path])
     assert str(path.parent) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"train_seconds": "fast"}, {"classes": "ten"}, {"noise": {"label_hash": 5}}, {"git_commit": 5}, {"noise": "much"}],
+)
+def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damage):
+    write_trial(tmp_path, seed=0, done={"git_commit": "abc", "noise": {"label_hash": "a"}})
+    folder = write_trial(tmp_path, seed=1, done=damage)
+    with pytest.raises(InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"):
+        load_rows([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("place", "packed"),
+    [
+        *product(["val_predictions", "validation_truth"], ["abcd", "!", 5]),
+        ("val_predictions", pack_classes(np.arange(3))),
+    ],
+)
+def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, packed):
+    whole = {"val_predictions": pack_classes(np.arange(100)), "validation_truth": pack_classes(np.arange(100))}
+    found = {**whole, place: packed}
+    folder = write_trial(
+        tmp_path,
+        done={"validation_truth": found["validation_truth"]},
+        epochs={"val_predictions": [found["val_predictions"]], "clean_val_accuracy": [1.0]},
+    )
+    load_rows([tmp_path])
+    with pytest.raises(InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"):
+        load_rows([tmp_path], "50")
 
 
 @pytest.mark.parametrize("kept", [0, 1])

@@ -14,6 +14,7 @@ import pytest
 from fabricate import write_trial
 
 from bench.analysis import analyse, published_section
+from bench.errors import InputError
 from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
 from bench.metrics import ranked_by
 from bench.page import ASSETS, embedded, pack, write_page
@@ -129,6 +130,14 @@ def test_the_page_holds_tiers_and_published_numbers(tmp_path):
     [table] = data["published"]["tables"]
     assert table["columns"][4:6] == ["Published", "Ours"] and {row[2] for row in table["rows"]} >= {"ce", "divide_mix"}
     assert any("no records on clothing1m" in note for note in data["published"]["notes"])
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "5"])
+def test_a_damaged_origin_is_an_error_that_names_it(tmp_path, content):
+    write_trial(tmp_path)
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(InputError, match=rf"'{tmp_path}/sweep\.json' is damaged .*: delete it, or run the sweep again"):
+        page_of(tmp_path)
 
 
 def test_no_tiers_where_there_is_one(page):

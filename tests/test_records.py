@@ -290,6 +290,41 @@ def test_a_torn_done_file_counts_as_not_over(tmp_path, content):
         assert [trial.id for trial in read_trials(tmp_path)] == [OTHER_ID]
 
 
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("done.json", "folder"),
+        ("epochs.jsonl", "folder"),
+        ("done.json", "loop"),
+        ("epochs.jsonl", "loop"),
+        ("", "loop"),
+        ("..", "loop"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, harm):
+    writer = TrialWriter(tmp_path, ID, SPEC)
+    writer.restart()
+    writer.finish({"status": "finished"})
+    path = (writer.folder / name).resolve()
+    path.rename(tmp_path / "away")
+    path.mkdir() if harm == "folder" else path.symlink_to(path.name)
+    for use in (finished_statuses, lambda sweep: list(read_trials(sweep)), lambda sweep: list(read_trials(sweep, ["loss"]))):
+        with pytest.raises(InputError, match=rf"cannot read '{path}.* \(.*\): make it readable, or move its folder away"):
+            use(tmp_path)
+
+
+def test_a_record_without_the_right_to_read_it_is_named(tmp_path, monkeypatch):
+    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
+
+    def refuse(path: str) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("bench.records._content", refuse)
+    for use in (finished_statuses, lambda sweep: read_epochs(sweep / "trials" / ID / "epochs.jsonl")):
+        with pytest.raises(InputError, match=r"cannot read .*json.*Permission denied\): make it readable"):
+            use(tmp_path)
+
+
 def test_trials_come_in_a_stable_order(tmp_path):
     specs = [{"method": name} for name in ("elr", "ce", "gce")]
     for spec in specs:
