@@ -1,13 +1,14 @@
 """What a report has read of a large sweep's records, in columns, so that the next report need not read them again.
 
 One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The records stay the truth. A
-trial is taken from the index where its files have the sizes and times that they had, and the file can be deleted at any time.
+trial is taken from the index where its files are those that were read, by number, size and times, and the index can be deleted
+at any time.
 """
 
 import contextlib
+import hashlib
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,12 @@ WORTHWHILE = 1 << 25
 
 _FILES = ("spec.json", "done.json", "epochs.jsonl")
 
-#: Size and time of change, in ns, of each of a trial's files.
+#: Of how an index is written, and of what is read: another one is none.
+SCHEMA = 1
+
+#: Of each of a trial's files its size, its number, and in ns the times of its content and of its entry, which nobody can set.
 Stamp = tuple[int, ...]
+_PARTS = 4
 
 
 class Entry(NamedTuple):
@@ -40,7 +45,7 @@ def stamp(folder: str) -> Stamp:
         found = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
         return ()
-    return tuple(value for one in found for value in (one.st_size, one.st_mtime_ns))
+    return tuple(value for one in found for value in (one.st_size, one.st_ino, one.st_mtime_ns, one.st_ctime_ns))
 
 
 class Index:
@@ -50,7 +55,7 @@ class Index:
         """``figures``: whose curves are asked for; an index of others is none."""
         self._path, self._figures = sweep / NAME, figures
         self._found: dict[str, Entry] = {}
-        with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # none, or damaged
+        with contextlib.suppress(Exception):  # none, or a damaged one, of which readers raise a dozen kinds
             self._found = {entry.name: entry for entry in self._read()}
         self._entries: list[Entry] = []
         self._fresh = 0
@@ -64,7 +69,7 @@ class Index:
         """Take an entry into the new index."""
         self._entries.append(entry)
         if self._found.get(entry.name) is not entry and entry.stamp:
-            self._fresh += sum(entry.stamp[::2])
+            self._fresh += sum(entry.stamp[::_PARTS])
 
     def save(self) -> None:
         """Write the new index where reading it is worth it; a folder that cannot be written to goes without one."""
@@ -73,13 +78,14 @@ class Index:
         entries = [entry for entry in self._entries if entry.stamp]
         texts = [text for entry in entries for text in (entry.spec, entry.done)]
         columns: dict[str, Any] = {
-            "about": np.frombuffer(json.dumps([self._figures, [entry.name for entry in entries]]).encode(), np.uint8),
             "stamps": np.array([entry.stamp for entry in entries]),
             "texts": np.frombuffer(b"".join(texts), np.uint8),
             "lengths": np.array([len(text) for text in texts]),
             "epochs": np.array([entry.curves.shape[1] for entry in entries]),
             "curves": np.concatenate([entry.curves for entry in entries], axis=1),
         }
+        about = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
+        columns["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         temporary = self._path.with_name(f"{NAME}.{os.getpid()}.tmp")
         try:
             with contextlib.suppress(OSError):
@@ -91,16 +97,26 @@ class Index:
                 temporary.unlink(missing_ok=True)
 
     def _read(self) -> list[Entry]:
-        with np.load(self._path, allow_pickle=False) as file:  # which checks sums
-            figures, names = json.loads(file["about"].tobytes())
-            if tuple(figures) != self._figures:
+        with np.load(self._path, allow_pickle=False) as file:
+            schema, figures, names, checksum = json.loads(file["about"].tobytes())
+            if schema != SCHEMA or tuple(figures) != self._figures:
                 return []
-            stamps, curves, texts = file["stamps"].tolist(), file["curves"], file["texts"].tobytes()
-            ends = np.concatenate([[0], file["lengths"].cumsum()]).tolist()
-            epochs = np.concatenate([[0], file["epochs"].cumsum()]).tolist()
+            columns = {name: file[name] for name in file.files if name != "about"}
+        if _checksum(columns) != checksum:  # the file's own sums leave out parts of it
+            return []
+        stamps, texts, curves = columns["stamps"].tolist(), columns["texts"].tobytes(), columns["curves"]
+        ends, epochs = (np.concatenate([[0], columns[name].cumsum()]).tolist() for name in ("lengths", "epochs"))
         entries = []
         for place, name in enumerate(names):
             first, second, third = ends[2 * place : 2 * place + 3]
             own = curves[:, epochs[place] : epochs[place + 1]]
             entries.append(Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own))
         return entries
+
+
+def _checksum(columns: dict[str, np.ndarray]) -> str:
+    found = hashlib.blake2b()
+    for name, column in sorted(columns.items()):
+        found.update(f"{name} {column.dtype} {column.shape} ".encode())
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()

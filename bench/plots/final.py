@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from bench.plots.style import COLUMN, PAGE, Look, Panels, apart, entries_of, legend, methods_of, noise_title
+from bench.plots.style import COLUMN, PAGE, Look, Panels, apart, entries_of, lead, legend, methods_of, noise_title
 from bench.records import read_samples
 from bench.registry import REFERENCE
 from bench.statistics import SEEDS
@@ -37,8 +37,8 @@ EMBEDDING_CAPTION = (
 )
 FEATURES_CAPTION = (
     "How far apart the final network's features of the test images lie by true class: mean silhouette, and accuracy of the "
-    "vote of ten neighbours; mean over seeds. Points that would hide each other stand apart, and a thin line leads to their "
-    "true place."
+    "vote of ten neighbours; mean over seeds. Points that would hide each other stand apart, and a thin line leads to a "
+    "dot at their true place."
 )
 
 #: Methods and samples of an embedding: each takes about a second.
@@ -237,8 +237,7 @@ def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
         places[own] = apart(axes, true[own], up[own], 0 * up[own], panels.panel)
         for method, x, y, place in zip(here.index, true, up, places, strict=True):
             look = drawn[method]
-            if not np.isclose(place, x):
-                axes.plot([x, place], [y, y], color=look.color, linewidth=0.5)
+            lead(axes, x, place, y, look.color)
             axes.plot(place, y, **look.artist(line=False) | {"zorder": 3 if look.own else 2})
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

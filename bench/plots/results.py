@@ -24,6 +24,7 @@ from bench.plots.style import (
     apart,
     entries_of,
     interval_of,
+    lead,
     legend,
     legend_height,
     limit_accuracy,
@@ -44,7 +45,7 @@ ROWS_CAPTION = (
 COST_CAPTION = (
     f"Test accuracy against seconds of training on the device, pretraining included: {SELECTED} Grey steps: the Pareto "
     "front, than which nothing cheaper is as accurate; grey methods on it are named. Intervals are left out where there are "
-    "many methods. Points that would hide each other stand apart, and a thin line leads to their true place."
+    "many methods. Points that would hide each other stand apart, and a thin line leads to a dot at their true place."
 )
 RANKS_CAPTION = (
     "Average rank over {} cells, by noisy validation accuracy. Thick bars join methods that cannot be told apart: their ranks "
@@ -144,7 +145,7 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         places[own] = apart(axes, places[own], mean[own], interval[own], panels.panel)
         for place, reach, (_, row) in zip(places, interval, at_rate.iterrows(), strict=True):
             look = drawn[row["method"]]
-            axes.plot([row["cost_seconds"], place], [100 * row["mean"]] * 2, color=look.color, linewidth=0.5)
+            lead(axes, row["cost_seconds"], place, 100 * row["mean"], look.color)
             artist = look.artist(line=False) | {"zorder": 3 if look.own else 2}
             axes.errorbar(place, 100 * row["mean"], yerr=reach, **artist, **BARS)
         axes.grid()

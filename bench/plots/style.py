@@ -289,6 +289,14 @@ def rate_label(table: pd.DataFrame) -> str:
     return f"{kind[0].upper()}{kind[1:]} noise rate (%)"
 
 
+def lead(axes: Axes, true: float, place: float, height: float, color: str) -> None:
+    """From a marker that stands apart, a thin line to a dot where it belongs, which no marker hides."""
+    if np.isclose(place, true):
+        return
+    axes.plot([true, place], [height, height], color=color, linewidth=0.5)
+    axes.plot(true, height, ".", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, zorder=6)
+
+
 def apart(axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]) -> np.ndarray:
     """The places ``x``, moved sideways by a few points where markers or intervals would hide each other.
 

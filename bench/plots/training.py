@@ -17,6 +17,7 @@ from bench.plots.style import (
     apart,
     entries_of,
     epoch_axis,
+    lead,
     legend,
     legend_height,
     methods_of,
@@ -29,8 +30,8 @@ CURVES_CAPTION = (
     "Test accuracy while training: mean over seeds; of the reference and of each panel's best method also the range from the "
     "worst to the best seed. A grey method that ends well below or above all with a colour is named. Markers: mean "
     "test accuracy at the epochs that noisy validation accuracy selects, drawn at the median of these epochs, and so not "
-    "always on the curve; those that would hide each other stand apart, and a thin line leads to their true place. Failed "
-    "trials are left out."
+    "always on the curve; those that would hide each other stand apart, and a thin line leads to a dot at their true "
+    "place. Failed trials are left out."
 )
 LEARNING_CAPTION = (
     "Learning from wrong labels, mean over seeds. Memorised: training samples with a wrong, and with a correct, label that "
@@ -66,7 +67,7 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         epoch_axis(axes, longest)
         x, y = np.array(list(markers.values())).reshape(-1, 2).T
         for method, true, place, height in zip(markers, x, apart(axes, x, y, 0 * y, panels.panel), y, strict=True):
-            axes.plot([true, place], [height, height], color=drawn[method].color, linewidth=0.5)
+            lead(axes, true, place, height, drawn[method].color)
             axes.plot(place, height, zorder=5, **drawn[method].artist())
         _name_outliers(axes, means, drawn, panels.panel)
     panels.label("Epoch", "Test accuracy (%)")
