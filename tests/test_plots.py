@@ -158,7 +158,7 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     assert marker.get_ydata()[0] == pytest.approx(79), "the table's figure"
     assert marker.get_xdata()[0] == pytest.approx(100, abs=5)
     assert [text.get_text() for text in panels[0].get_xticklabels()] == ["1", "50", "100"]
-    band = panels[0].collections[-1].get_paths()[0].vertices
+    band = [own for own in panels[0].collections if isinstance(own, PolyCollection)][-1].get_paths()[0].vertices
     assert set(band[band[:, 0] == 100][:, 1].round(9)) == {78, 80}, "from the worst to the best seed"
 
 

@@ -294,7 +294,7 @@ def lead(axes: Axes, true: float, place: float, height: float, color: str) -> No
     if np.isclose(place, true):
         return
     axes.plot([true, place], [height, height], color=color, linewidth=0.5)
-    axes.plot(true, height, ".", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, zorder=6)
+    axes.scatter(true, height, 5, color, edgecolors="white", linewidths=0.5, zorder=6)
 
 
 def apart(axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]) -> np.ndarray:
