@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from fabricate import write_trial
+from matplotlib.collections import PolyCollection
 
 from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
 from bench.plots import figures, write_plots
