@@ -53,7 +53,7 @@ def speed_lines(part: str) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("part", ["data", "eval", "neighbours", "mixture", "epoch"])
+@pytest.mark.parametrize("part", ["data", "step", "eval", "neighbours", "mixture", "epoch"])
 def test_the_speeds_are_those_on_record(part):
     [section] = re.findall(r"### Speed\n.*?(?=\n### )", TEXT, re.DOTALL)
     assert [line for line in section.splitlines() if line.startswith(f"| {part} |")] == speed_lines(part) != []
