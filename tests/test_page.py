@@ -17,7 +17,7 @@ from bench.analysis import analyse, published_section
 from bench.errors import InputError
 from bench.leaderboard import chosen_rows, configurations, leaderboard, load_rows
 from bench.metrics import ranked_by
-from bench.page import ASSETS, embedded, pack, write_page
+from bench.page import ASSETS, CURVES, embedded, pack, write_page
 from bench.tables import Entry, Section, Table, sections
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
@@ -425,6 +425,50 @@ def test_curves_of_ticked_methods_are_drawn(tab):
     tab.wait_for_function("document.querySelectorAll('#chart .u-series').length === 4")
     tab.click("#nothing")
     tab.wait_for_selector("#chart .empty")
+
+
+@pytest.mark.browser
+def test_all_curves_of_a_trial_look_different(browser, tmp_path):
+    write_trial(tmp_path, test=[0.3, 0.5], epochs={name: [0.2, 0.4] for name in CURVES})
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    tab.locator("#trials [data-trial]").first.click()
+    tab.wait_for_selector("#trial-chart canvas")
+    markers = tab.locator("#trial-chart .u-marker line")
+    found = markers.evaluate_all("all => all.map((one) => [one.getAttribute('stroke'), one.getAttribute('stroke-dasharray')])")
+    assert len(found) == len(CURVES) == len({color for color, _ in found})
+    assert len({dash for _, dash in found}) > 2
+    tab.close()
+
+
+@pytest.mark.browser
+def test_names_break_at_underscores_on_a_phone(browser, tmp_path):
+    write_trial(tmp_path, "co_teaching_plus_and_more")
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    tab = browser.new_page(viewport={"width": 360, "height": 740})
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    box = tab.locator("#board input").bounding_box()
+    assert box["width"] == box["height"] == 16
+    for name in ("#board [data-name]", "#chart .u-series:nth-child(2) .u-label"):
+        assert tab.locator(name).inner_html() == "co_<wbr>teaching_<wbr>plus_<wbr>and_<wbr>more"
+    lines = tab.evaluate(
+        """() => {
+            const name = document.querySelector("#board [data-name]"), lines = new Map();
+            for (const node of name.childNodes) for (let i = 0; i < (node.data ?? "").length; i++) {
+                const range = new Range();
+                range.setStart(node, i);
+                range.setEnd(node, i + 1);
+                const top = Math.round(range.getBoundingClientRect().top);
+                lines.set(top, (lines.get(top) ?? "") + node.data[i]);
+            }
+            return [...lines.values()];
+        }"""
+    )
+    assert len(lines) > 1 and all(line.endswith("_") for line in lines[:-1])
+    tab.close()
 
 
 @pytest.mark.browser

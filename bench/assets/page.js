@@ -6,14 +6,28 @@
   const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
   const NONE = "–", ALL = "all", ANY = "any";
 
-  /* Okabe and Ito's colours, without the yellow, which is lost on white; black, or white, is the reference's. */
-  const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BC8"];
+  /* Okabe and Ito's colours, without the yellow, which is lost on white, and two that colour-blind people tell from them; black,
+     or white, is the reference's. They are enough for the curves of a trial, and with the dashes there are forty looks. */
+  const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7722FF", "#993333"];
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [3, 2, 8, 2]];
   const look = (m) => {
     if (methods[m] === data.reference) return { color: css("--ink"), dash: [4, 2] };
     const place = state.shown.get(m) ?? 0;
     return { color: COLORS[place % COLORS.length], dash: DASHES[place % DASHES.length] };
   };
+  const vector = (name, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    return element;
+  };
+  /* A piece of a curve, for legends. */
+  const sample = (color, dash) => {
+    const svg = vector("svg", { width: 24, height: 4, "aria-hidden": true });
+    svg.append(vector("line", { x2: 24, y1: 2, y2: 2, stroke: color, "stroke-width": 3, "stroke-dasharray": dash.join(" ") }));
+    return svg;
+  };
+  /* A name that breaks after its underscores, and not in the middle of a word. */
+  const breakable = (name) => name.split(/(?<=_)/).flatMap((part, n) => (n ? [document.createElement("wbr"), part] : [part]));
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const state = { group: 0, rule: rules[0].name, metric: data.metric, curve: Object.keys(data.curves)[0], rate: 0, track: ALL, budget: ANY, shown: new Map(), only: null };
@@ -133,7 +147,7 @@
       {
         title: "Method", className: "first",
         render: sortable(
-          (own) => `<label><input type="checkbox" data-method="${own.method}" aria-label="draw the curve of ${escaped(methods[own.method])}"><span class="swatch" data-swatch="${own.method}"></span>${escaped(methods[own.method])}</label>`,
+          (own) => `<label><input type="checkbox" data-method="${own.method}" aria-label="draw the curve of ${escaped(methods[own.method])}"><span class="swatch" data-swatch="${own.method}"></span><span data-name="${own.method}"></span></label>`,
           (own) => methods[own.method], (own) => methods[own.method]),
       },
       ...group.rates.map((title, rate) => ({
@@ -195,9 +209,10 @@
     for (const box of $("board").querySelectorAll("[data-method]")) box.checked = state.shown.has(+box.dataset.method);
     for (const swatch of $("board").querySelectorAll("[data-swatch]")) {
       const m = +swatch.dataset.swatch;
-      swatch.style.borderTopColor = state.shown.has(m) ? look(m).color : "transparent";
-      swatch.style.borderTopStyle = look(m).dash.length ? "dashed" : "solid";
+      const { color, dash } = look(m);
+      swatch.replaceChildren(...(state.shown.has(m) ? [sample(color, dash)] : []));
     }
+    for (const name of $("board").querySelectorAll("[data-name]")) name.replaceChildren(...breakable(methods[+name.dataset.name]));
   }
 
   /* A method keeps its look while it is ticked; the next one takes the first that is free. */
@@ -226,11 +241,17 @@
     const x = Array.from({ length: longest }, (_, i) => i + 1);
     const padded = values.map((one) => x.map((_, i) => one[i] ?? null));
     const show = (_, v) => (v == null ? NONE : v.toFixed(1));
-    return new uPlot({
+    const plot = new uPlot({
       width: widthOf(host), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
-      axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { dash: (u, i) => (u.series[i].dash?.length ? "dashed" : "solid") } },
+      axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { width: 0 } },
       series: [{ label: "Epoch" }, ...series.map((one) => ({ ...one, width: 1.75, points: { show: longest === 1 }, value: show }))],
     }, [x, ...padded], host);
+    const lines = [...plot.root.querySelectorAll(".u-series")].slice(1); /* the first is the epoch's */
+    series.forEach((one, n) => {
+      lines[n].querySelector(".u-marker").replaceChildren(sample(one.stroke, one.dash));
+      lines[n].querySelector(".u-label").replaceChildren(...breakable(one.label));
+    });
+    return plot;
   }
 
   let turn = 0;
@@ -318,7 +339,7 @@
     names.forEach((name, n) => {
       const own = curveOf(all[n], t);
       if (own.every((v) => v === null)) return;
-      series.push({ label: data.curves[name], stroke: n ? COLORS[(n - 1) % COLORS.length] : css("--ink"), dash: DASHES[n % DASHES.length] });
+      series.push({ label: data.curves[name], stroke: n ? COLORS[n - 1] : css("--ink"), dash: DASHES[n % DASHES.length] });
       values.push(own);
     });
     trialChart = draw($("trial-chart"), trialChart, series, values, "%");
