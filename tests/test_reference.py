@@ -23,6 +23,9 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     assert {".csv", ".md", ".tex"} == {path.suffix for path in made}
     other = [path.name for path in made if committed(archive.parent / path.name) != committed(path)]
     assert not other, f"make them again: {', '.join(other)}"
+    known = {"README.md", "records.tar.gz", "sweep.json", *(path.name for path in report.files)}
+    beside = {path.name for path in archive.parent.iterdir() if path.is_file() and not path.name.endswith("_authors.json")}
+    assert beside <= known and (tmp_path / "sweep" / "sweep.json").exists(), "results/README.md says where files are from"
 
 
 def committed(path: Path) -> str:
