@@ -193,7 +193,11 @@ def pretrain(job: PretrainJob, pixels: Pixels, beat: Callable[[int, float], None
     before = _neighbours(learner.network, task, probes)
     base_rate = job.settings.learning_rate * task.batch_size / 256
     optimizer = torch.optim.SGD(
-        learner.parameters(), base_rate, momentum=job.settings.momentum, weight_decay=job.settings.weight_decay
+        learner.parameters(),
+        base_rate,
+        momentum=job.settings.momentum,
+        weight_decay=job.settings.weight_decay,
+        fused=device.type == "cuda" or None,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.settings.epochs)
     views = (task.strong_augment,) * 2

@@ -128,6 +128,8 @@ def distance_loss(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
         squares = features.square().sum(1)
         # The clamp keeps the root's gradient finite where two samples coincide.
         distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min(1e-12).sqrt()
-        positive = distances[others & (distances > 1e-6)]
-        scaled.append(distances / positive.mean() if len(positive) else distances)
-    return F.smooth_l1_loss(scaled[0][kept], scaled[1][kept])
+        # Sums over masks: what is picked by one has a length that a GPU would have to be waited for.
+        positive = others & (distances > 1e-6)
+        mean = (distances * positive).sum() / positive.sum().clamp_min(1)
+        scaled.append(distances / torch.where(positive.any(), mean, 1))
+    return (F.smooth_l1_loss(scaled[0], scaled[1], reduction="none") * kept).sum() / kept.sum().clamp_min(1)
