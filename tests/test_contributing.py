@@ -36,6 +36,7 @@ def checkout(tmp_path_factory) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_a_file_dropped_into_methods_is_all_it_takes(checkout):
     assert set(FILES) >= {"methods/flooding.py", "search_spaces/flooding.py"}
     for name in ("methods/flooding.py", "search_spaces/flooding.py"):

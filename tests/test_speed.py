@@ -173,6 +173,7 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypa
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_worker_processes_take_the_place_of_threads():
     """Two threads, in a process of their own, since the number of threads is the whole process's."""
     command = [sys.executable, "-m", "bench.speed", "data", "--images", "200", "--repeats", "1", "--threads", "2"]
@@ -256,6 +257,7 @@ def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypa
     assert counted == [("epoch", name, "tiny") for name in ("ce", "divide_mix", "softmix")]
 
 
+@pytest.mark.slow
 def test_bfloat16_is_compared_with_our_own_float32(counted, monkeypatch):
     monkeypatch.setattr(networks, "bfloat16_units", lambda: True)
     monkeypatch.setattr(networks, "CASES", {"cpu": (TINY,)})

@@ -128,6 +128,7 @@ def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
         np.testing.assert_allclose(predicted.numpy(), archive["test_probabilities"], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_runs_nothing(undisturbed):
     before = contents(undisturbed)
     text = sweep(*BARE, "--out", str(undisturbed), "--save-models")
