@@ -7,6 +7,7 @@ at any time.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -49,11 +50,11 @@ def stamp(folder: str) -> Stamp:
 
 
 class Index:
-    """Reads a sweep's index, collects the entries of a new one, and writes that where it saves time."""
+    """Reads a sweep's index, and collects the entries of a new one."""
 
     def __init__(self, sweep: Path, figures: tuple[str, ...]) -> None:
         """``figures``: whose curves are asked for; an index of others is none."""
-        self._path, self._figures = sweep / NAME, figures
+        self.path, self._figures = sweep / NAME, figures
         self._found: dict[str, Entry] = {}
         with contextlib.suppress(Exception):  # none, or a damaged one, of which readers raise a dozen kinds
             self._found = {entry.name: entry for entry in self._read()}
@@ -71,10 +72,10 @@ class Index:
         if self._found.get(entry.name) is not entry and entry.stamp:
             self._fresh += sum(entry.stamp[::_PARTS])
 
-    def save(self) -> None:
-        """Write the new index where reading it is worth it; a folder that cannot be written to goes without one."""
+    def content(self) -> bytes | None:
+        """What to write in place of the old index; None where that would save too little."""
         if self._fresh < WORTHWHILE:
-            return
+            return None
         entries = [entry for entry in self._entries if entry.stamp]
         texts = [text for entry in entries for text in (entry.spec, entry.done)]
         columns: dict[str, Any] = {
@@ -86,18 +87,12 @@ class Index:
         }
         about = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
         columns["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        temporary = self._path.with_name(f"{NAME}.{os.getpid()}.tmp")
-        try:
-            with contextlib.suppress(OSError):
-                with temporary.open("wb") as file:
-                    np.savez(file, **columns)
-                os.replace(temporary, self._path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        buffer = io.BytesIO()
+        np.savez(buffer, **columns)
+        return buffer.getvalue()
 
     def _read(self) -> list[Entry]:
-        with np.load(self._path, allow_pickle=False) as file:
+        with np.load(self.path, allow_pickle=False) as file:
             schema, figures, names, checksum = json.loads(file["about"].tobytes())
             if schema != SCHEMA or tuple(figures) != self._figures:
                 return []

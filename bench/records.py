@@ -240,18 +240,22 @@ _ANY_LINE = msgspec.json.Decoder(dict[str, Any])
 def _curves(content: bytes, path: Path, keys: tuple[str, ...], epochs: int | None) -> np.ndarray:
     """These K figures over epochs, (K, E), of the content of an ``epochs.jsonl`` of so many epochs, where that is known."""
     try:
-        try:
-            lines = _decoder(keys).decode_lines(content)
-            if len(lines) != (len(lines) if epochs is None else epochs):  # it skips empty ones
-                raise msgspec.DecodeError
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            lines = _decoder(keys).decode_lines(b"".join(map(to_json, _epochs(content, path))))
+        figures = _figures(content, path, keys)
+        whole = epochs in (None, len(figures))  # empty lines are skipped
+    except msgspec.DecodeError:
+        whole = False
+    if not whole:  # line by line, which names what is damaged
+        figures = _figures(b"".join(map(to_json, _epochs(content, path))), path, keys)
+    return np.ascontiguousarray(figures.T)
+
+
+def _figures(content: bytes, path: Path, keys: tuple[str, ...]) -> np.ndarray:
+    """As ``_curves``, but (E, K), of content without damage; DecodeError where there is some."""
+    try:
+        lines = _decoder(keys).decode_lines(content)
     except msgspec.ValidationError as error:
         raise InputError(f"{str(path)!r} is no trial's record ({error}): delete its folder and run again") from error
-    figures = np.array([msgspec.structs.astuple(line) for line in lines], dtype=float).reshape(-1, len(keys))
-    return np.ascontiguousarray(figures.T)
+    return np.array([msgspec.structs.astuple(line) for line in lines], dtype=float).reshape(-1, len(keys))
 
 
 @cache
@@ -364,7 +368,9 @@ def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
             continue
         index.add(entry)
         yield Trial(folder, spec, done, known=dict(zip(keys, entry.curves, strict=True)))
-    index.save()
+    if (columns := index.content()) is not None:
+        with contextlib.suppress(OSError):  # a folder that takes no file goes without one
+            write_atomically(index.path, columns)
 
 
 def _specification(folder: Path) -> tuple[dict[str, Any], bytes]:
