@@ -299,6 +299,8 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
         features = features.float()  # as under autocast below
     bank = features if bank is None else bank.to(features.dtype)
     k = min(k, len(bank) - own)
+    centre = bank.mean(0)
+    features, bank = features - centre, bank - centre  # the distances stay; far from the origin, rounding would drown them
     with torch.autocast(features.device.type, enabled=False):  # rounded to bfloat16, many neighbours would be others
         if features.device.type == "cpu" and len(bank) >= WIDE and 2 * k <= CANDIDATES and bfloat16_units():
             return _nearest_by_candidates(features, k, bank, own, chunk)
@@ -382,8 +384,6 @@ def _nearest_by_candidates(features: Tensor, k: int, bank: Tensor, own: bool, ch
     chosen, for all that is known of the rounding, float32 looks through the whole bank. In features so close to each other
     that this is most of them, bfloat16 is given up.
     """
-    centre = bank.mean(0)
-    bank, features = bank - centre, features - centre  # the distances stay, the rounding gets less
     squares = bank.square().sum(1)
     coarse = bank.bfloat16()
     # The product adds the squares as well, in three parts that hold all their digits.

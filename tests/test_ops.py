@@ -353,10 +353,21 @@ def by_topk(features: torch.Tensor, k: int, bank: torch.Tensor | None = None) ->
 def test_of_equally_near_neighbours_topk_says_which(rows, k):
     """Twins, and distances that are whole numbers: else a change of how neighbours are found would move records."""
     generator = torch.Generator().manual_seed(rows)
-    whole = torch.randint(0, 2, (rows, 5), generator=generator).float()
+    half = torch.randint(0, 2, (rows // 2, 5), generator=generator).float()
+    whole = torch.cat([half, -half, torch.zeros(rows % 2, 5)])  # their mean is 0
     twins = torch.randn(rows, 16, generator=generator)[torch.randint(0, rows, (rows,), generator=generator)]
     for features in (whole, twins):
         assert torch.equal(nearest_neighbours(features, k), by_topk(features, k))
+
+
+@pytest.mark.parametrize("rows", [100, 500])
+def test_far_from_the_origin_neighbours_are_exact(wide, rows):
+    """What all rows share tells nobody apart, and in float32 it would drown what does."""
+    features = 30 + 0.1 * torch.randn(rows, 64, generator=torch.Generator().manual_seed(0))
+    for bank in (None, features):
+        exact = by_topk(features.double(), 5, None if bank is None else features.double())
+        assert torch.equal(nearest_neighbours(features, 5, bank, chunk=150), exact)
+    assert not torch.equal(by_topk(features, 5, features), exact), "else these features would show nothing"
 
 
 @pytest.fixture
