@@ -6,6 +6,7 @@ generator that is passed in, on its own device.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -323,10 +324,21 @@ CIFAR10_POLICY = (
 )
 
 
+@cache
+def _scales(device: torch.device) -> Tensor:
+    """Of each operation (15, 3) both ends and whether it is signed; copied to a device once, which waits for it."""
+    return torch.tensor([(step.weakest, step.strongest, step.signed) for step in OPERATIONS.values()], device=device)
+
+
+@cache
+def _cifar10_policy(device: torch.device) -> Tensor:
+    """Number, probability and level of each pair's operations (25, 2, 3)."""
+    return torch.tensor([[(NUMBER[name], *rest) for name, *rest in pair] for pair in CIFAR10_POLICY], device=device)
+
+
 def signed_magnitude(operation: Tensor, level: Tensor | float, generator: Generator) -> Tensor:
     """Magnitudes of the operations (any shape) at a ``level`` from 0 to 1 of their scales, with random signs where signed."""
-    table = [(step.weakest, step.strongest, step.signed) for step in OPERATIONS.values()]
-    weakest, strongest, signed = torch.tensor(table, device=operation.device)[operation].unbind(-1)
+    weakest, strongest, signed = _scales(operation.device)[operation].unbind(-1)
     negative = torch.rand(operation.shape, generator=generator, device=generator.device) < 0.5
     return (weakest + (strongest - weakest) * level) * (1 - 2 * signed * negative)
 
@@ -340,9 +352,8 @@ def draw_rand_augment(batch: int, generator: Generator, num_ops: int = 2, magnit
 def draw_auto_augment(batch: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """AutoAugment's choices, in the form of RandAugment's; what a sub-policy's coin leaves out is the identity."""
     device = generator.device
-    table = [[(NUMBER[name], probability, level) for name, probability, level in pair] for pair in CIFAR10_POLICY]
-    policy = torch.randint(0, len(table), (batch,), generator=generator, device=device)
-    operation, probability, level = torch.tensor(table, device=device)[policy].permute(2, 1, 0)  # each (2, B)
+    policy = torch.randint(0, len(CIFAR10_POLICY), (batch,), generator=generator, device=device)
+    operation, probability, level = _cifar10_policy(device)[policy].permute(2, 1, 0)  # each (2, B)
     happens = torch.rand(2, batch, generator=generator, device=device) < probability
     operation = torch.where(happens, operation, NUMBER["identity"]).long()
     return operation, signed_magnitude(operation, level / 9, generator)
@@ -350,17 +361,30 @@ def draw_auto_augment(batch: int, generator: Generator) -> tuple[Tensor, Tensor]
 
 def operate(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
     """Apply to each sample operations of its own, one after the other; ``operation`` and ``magnitude`` are (S, B)."""
+    # Sizes of groups are not known to the host before a GPU has been waited for.
+    step = operate_in_groups if images.device.type == "cpu" else operate_on_all
     magnitude = magnitude.to(images.device, images.dtype)
-    # How many samples each operation gets, for all steps at once: a GPU is waited for once, not at every operation.
-    counts = (operation[..., None] == torch.arange(len(OPERATIONS), device=operation.device)).sum(1).tolist()
-    for order, values, sizes in zip(operation.argsort(1).to(images.device), magnitude, counts, strict=True):
-        # index_select is several times as fast as indexing with a tensor.
-        groups = images.index_select(0, order).split(sizes)
-        strengths = values[order].view(-1, 1, 1, 1).split(sizes)
-        steps = zip(OPERATIONS.values(), groups, strengths, strict=True)
-        pieces = [step.apply(group, strength) for step, group, strength in steps if len(group)]
-        images = torch.cat(pieces).index_select(0, order.argsort())
+    for chosen, values in zip(operation.to(images.device), magnitude, strict=True):
+        images = step(images, chosen, values.view(-1, 1, 1, 1))
     return images
+
+
+def operate_in_groups(images: Tensor, chosen: Tensor, magnitude: Tensor) -> Tensor:
+    """One step of it: each operation computes the samples that chose it."""
+    order, sizes = chosen.argsort(), chosen.bincount(minlength=len(OPERATIONS)).tolist()
+    # index_select is several times as fast as indexing with a tensor.
+    groups, strengths = (part.index_select(0, order).split(sizes) for part in (images, magnitude))
+    steps = zip(OPERATIONS.values(), groups, strengths, strict=True)
+    pieces = [step.apply(group, strength) for step, group, strength in steps if len(group)]
+    return torch.cat(pieces).index_select(0, order.argsort())
+
+
+def operate_on_all(images: Tensor, chosen: Tensor, magnitude: Tensor) -> Tensor:
+    """The same with as many launches: each operation computes all samples, of which those that chose it keep the result."""
+    result = images
+    for number, step in enumerate(OPERATIONS.values()):
+        result = torch.where((chosen == number).view(-1, 1, 1, 1), step.apply(images, magnitude), result)
+    return result
 
 
 def rand_augment(images: Tensor, generator: Generator, num_ops: int = 2, magnitude: float = 10) -> Tensor:

@@ -26,6 +26,8 @@ from bench.augment import (
     equalize,
     identity,
     operate,
+    operate_in_groups,
+    operate_on_all,
     posterize,
     rand_augment,
     random_blur,
@@ -423,6 +425,16 @@ def test_samples_do_not_see_each_other():
     whole = operate(images, operation, magnitude)
     alone = [operate(images[i : i + 1], operation[:, i : i + 1], magnitude[:, i : i + 1]) for i in range(40)]
     torch.testing.assert_close(whole, torch.cat(alone), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("draw", [draw_rand_augment, draw_auto_augment])
+def test_in_groups_or_on_all_samples_operations_do_the_same(draw, channels):
+    images = photographs(200, channels, 17, 24)
+    for chosen, magnitude in zip(*draw(200, seeded(5)), strict=True):
+        values = magnitude.view(-1, 1, 1, 1)
+        grouped, masked = operate_in_groups(images, chosen, values), operate_on_all(images, chosen, values)
+        torch.testing.assert_close(masked, grouped, atol=1e-6, rtol=0)
 
 
 @pytest.mark.gpu

@@ -6,7 +6,10 @@ import json
 import pytest
 import torch
 from test_golden_records import TOLERANCES
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench import augment
 from bench.datasets import Dataset, load_dataset
 from bench.registry import method_names
 from bench.spec import Plan, TrialSpec, expand_hparams
@@ -99,18 +102,106 @@ def test_a_trial_gives_its_memory_back(name, data):
     assert torch.cuda.memory_allocated() == before
 
 
-def session(name: str) -> Session:
+def session(name: str, device: str, number: int) -> Session:
     case = Case("tiny", "tiny_cnn", 8, 1)
-    images = dataset_for(case, 512)
-    spec: TrialSpec = timed(case, images, name, Settings(device="cuda"), {}, epochs=5)
-    return Session(spec, images, 3)
+    images = dataset_for(case, number)
+    spec: TrialSpec = timed(case, images, name, Settings(device=device), {}, epochs=5, batch_size=number // 4)
+    job = pretrain_job(spec)
+    return Session(spec, images, 3, run_pretraining(job, images) if job else None)
+
+
+class Questions(TorchDispatchMode):
+    """What a GPU would be waited for: results whose size or value the host has to know, and tensors made of its numbers."""
+
+    OPERATIONS = frozenset(
+        "_local_scalar_dense nonzero is_nonzero equal masked_select bincount _unique2 unique_dim unique_consecutive".split()
+    )
+
+    def __init__(self, monkeypatch) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        for owner, name in ((torch, "tensor"), (torch, "as_tensor"), (torch.Tensor, "tolist"), (torch.Tensor, "cpu")):
+            monkeypatch.setattr(owner, name, self.noting(getattr(owner, name)))
+        monkeypatch.setattr(functional, "one_hot", self.checks_on_a_cpu(functional.one_hot))
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        indices = args[1] if name in ("index", "index_put", "index_put_", "_index_put_impl_") else ()
+        masked = any(index is not None and index.dtype == torch.bool for index in indices)
+        unsized = name == "repeat_interleave" and "output_size" not in (kwargs or {})
+        if masked or unsized or name in self.OPERATIONS:
+            self.asked.append(name)
+        return func(*args, **(kwargs or {}))
+
+    def noting(self, call):
+        def wrapped(*args, **kwargs):
+            self.asked.append(call.__name__)
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    def checks_on_a_cpu(self, call):
+        """The range of its classes, there alone."""
+
+        def wrapped(*args, **kwargs):
+            before = len(self.asked)
+            result = call(*args, **kwargs)
+            del self.asked[before:]
+            return result
+
+        return wrapped
+
+
+#: Questions among an epoch's batches: the samples are divided, once for each network, and the host has to know their number.
+DIVIDES = {"divide_mix": 2 * 2, "pes": 1, "prune": 1, "unicon": 2 * 5}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_step_asks_what_a_gpu_would_be_waited_for(name, monkeypatch):
+    """Needs no GPU: operations are looked at as they come. Epochs may begin with such questions, steps may not."""
+    prepared = session(name, "cpu", 160)
+    prepared.rewind()
+    prepared.method.epoch_start()
+    questions = Questions(monkeypatch)
+    monkeypatch.setattr(augment, "operate_in_groups", augment.operate_on_all)  # as on a GPU
+    batches, steps = [], []
+    with questions:
+        for batch in prepared.method.batches():
+            batches += questions.asked
+            questions.asked.clear()
+            prepared.method.update(batch, prepared.optimizer)
+            steps += questions.asked
+            questions.asked.clear()
+    assert not steps
+    assert len(batches) <= DIVIDES.get(name, 0), batches
+
+
+@pytest.mark.parametrize(
+    ("wait", "asked"),
+    [
+        (lambda x: x[x > 0], "index"),
+        (lambda x: float(x.sum()), "_local_scalar_dense"),
+        (lambda x: x.tolist(), "tolist"),
+        (lambda x: torch.where(x > 0)[0], "nonzero"),
+        (lambda x: x.masked_fill(torch.tensor([True, False]), 0), "tensor"),
+        (lambda x: x.repeat_interleave(x.long()), "repeat_interleave"),
+    ],
+)
+def test_such_a_question_is_noticed(wait, asked, monkeypatch):
+    x = torch.tensor([1.0, 2.0])
+    with Questions(monkeypatch) as questions:
+        functional.one_hot(x.long())
+        x.index_select(0, x.long() - 1)
+        assert not questions.asked
+        wait(x)
+    assert asked in questions.asked
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["ce", "elr", "gce", "mixup", "sce", "softmix"])
+@pytest.mark.parametrize("name", sorted(set(METHODS) - DIVIDES.keys()))
 def test_no_step_waits_for_the_device(name):
     """After what an epoch begins with, which may read a mixture's bound."""
-    prepared = session(name)
+    prepared = session(name, "cuda", 512)
     prepared.rewind()
     prepared.method.epoch_start()
     torch.cuda.set_sync_debug_mode("error")
@@ -122,8 +213,23 @@ def test_no_step_waits_for_the_device(name):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("name", DIVIDES)
+def test_no_step_waits_for_the_device_after_a_division(name):
+    prepared = session(name, "cuda", 512)
+    prepared.rewind()
+    prepared.method.epoch_start()
+    for batch in prepared.method.batches():
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            prepared.method.update(batch, prepared.optimizer)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
 @pytest.mark.slow
 def test_steps_are_measured_in_every_form(tmp_path):
+    """And the graph leaves the network of as many single steps, or there would be no rows."""
     file = tmp_path / "speed.json"
     with pytest.raises(SystemExit) as end:
         main(["step", "--device", "cuda", "--repeats", "1", "--json", str(file)])
