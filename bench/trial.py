@@ -315,7 +315,7 @@ def run_trial(
         facts["status"] = "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
-        facts["peak_memory_bytes"] = _peak_memory(spec.device)  # of a trial that ran out of it, what it had
+        facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
 
@@ -562,7 +562,7 @@ class Run:
             epochs=len(self.records),
             pretrain_seconds=self.facts.get("pretraining", {}).get("pretrain_seconds", 0.0),
             parameters=sum(p.numel() for net in self.method.networks for p in net.parameters()),
-            peak_memory_bytes=_peak_memory(self.spec.device),
+            peak_memory_bytes=peak_memory(self.spec.device),
         )
         if last is not None:
             return
@@ -626,7 +626,7 @@ def _reset_peak_memory(device: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # a reused process would report its earlier trials' peak
 
 
-def _peak_memory(device: str) -> int:
+def peak_memory(device: str) -> int:
     """Peak memory in bytes: of the device's allocator, or resident for a CPU trial."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()

@@ -121,6 +121,26 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
         assert record(driver.out, spec)["error"] == error
 
 
+def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work_on):
+    """As a worker last said: of a trial that takes too long, and of one that a scheduler stops."""
+    spec = spec_of(data)
+    told = [message for message in work_on(spec.to_json(), data) if message["kind"] == "epochs"]
+    assert told[-1]["peak_memory_bytes"] > 1e8, "PyTorch alone takes that"
+    told[-1]["peak_memory_bytes"] = 7
+    driver, work = driver_for(spec, data, tmp_path / "slow", trial_timeout=50)
+    driver.started(work, lambda: None)
+    for message in told:
+        driver.received(work, message)
+    work.began = time.monotonic() - 60
+    driver.tick()
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("timeout", 7)
+    driver, work = driver_for(spec, data, tmp_path / "stopped")
+    driver.started(work, lambda: None)
+    work.stopping = True
+    driver.received(work, told[-1])
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("stopped", 7)
+
+
 def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
     spec = spec_of(data)
     driver, work = driver_for(spec, data, tmp_path / "slow", trial_timeout=50)

@@ -38,6 +38,7 @@ def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
         done = json.loads((out / "trials" / trial / "done.json").read_text())
         assert done["epochs"] == len(lines) and [line["epoch"] for line in lines] == list(range(len(lines)))
         assert (len(lines) == 3) == (status == "finished")
+        assert done["peak_memory_bytes"] > 1e8
     table = pd.read_csv(out / "leaderboard.csv")
     assert set(zip(table["track"], table["noise_rate"], strict=True)) == {
         (t, r) for t in ("default", "tuned") for r in (0.3, 0.5)

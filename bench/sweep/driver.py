@@ -175,6 +175,7 @@ class Driver:
             return  # Tune repeats the last result when a function ends
         work.reports.add(message["number"])
         if message["kind"] == "epochs":
+            work.peak_memory = message["peak_memory_bytes"]
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
             if work.spec and self.trackers:
@@ -274,6 +275,7 @@ class Driver:
         assert work.spec is not None
         pretraining = self.pretrain_seconds[work.needs] if work.needs else 0.0
         facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
+        facts["peak_memory_bytes"] = work.peak_memory
         self._writer(work).finish(facts)
         if self.trackers:
             self.trackers.finish(work.spec, facts)
@@ -336,6 +338,7 @@ class Driver:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
         facts = {"schema": SCHEMA, "status": status, "error": error, **facts, "work_seconds": seconds}
+        facts["peak_memory_bytes"] = work.peak_memory
         self._writer(work).finish(facts)
         if self.trackers:
             self.trackers.finish(work.spec, facts)

@@ -69,6 +69,7 @@ class Work:
     died_after: float = 0.0  # seconds that it had those that died
     seconds: float = 0.0
     reports: set[int] = field(default_factory=set)
+    peak_memory: int | None = None  # in bytes, as its worker last said
     stopping: bool = False  # a scheduler has said so
 
     @classmethod

@@ -12,7 +12,7 @@ from bench.errors import InputError
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.spec import TrialSpec
 from bench.storage import Store
-from bench.trial import Checkpoint, describe, run_pretraining, run_trial
+from bench.trial import Checkpoint, describe, peak_memory, run_pretraining, run_trial
 
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 
@@ -42,10 +42,10 @@ def train(
         return
     assert values is not None
     blob = ray.get(config["encoder"]) if config["encoder"] else None
-    report = _Reporter(send)
     start = time.perf_counter()
     try:
         spec = TrialSpec.from_json(values)
+        report = _Reporter(send, spec.device)
         outcome = run_trial(
             spec,
             dataset,
@@ -85,16 +85,16 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str,
 class _Reporter:
     """Sends epochs to the driver, several at once where they are short: each report waits for the driver's answer."""
 
-    def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, send: Callable[[str, dict[str, Any]], None], device: str) -> None:
         self.send = send
+        self.device = device
         self.waiting: list[dict[str, Any]] = []
         self.last = 0.0
 
     def __call__(self, epochs: list[dict[str, Any]], restart: bool) -> None:
         if restart:
             self.waiting.clear()
-            self.send("epochs", {"epochs": epochs, "restart": True})
-            self.last = time.perf_counter()
+            self._send(epochs, True)
             return
         self.waiting += epochs
         if time.perf_counter() - self.last >= REPORT_SECONDS:
@@ -102,6 +102,10 @@ class _Reporter:
 
     def flush(self) -> None:
         if self.waiting:
-            self.send("epochs", {"epochs": self.waiting, "restart": False})
+            self._send(self.waiting, False)
         self.waiting = []
+
+    def _send(self, epochs: list[dict[str, Any]], restart: bool) -> None:
+        peak = peak_memory(self.device)  # should there never be a result
+        self.send("epochs", {"epochs": epochs, "restart": restart, "peak_memory_bytes": peak})
         self.last = time.perf_counter()
