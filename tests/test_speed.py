@@ -8,6 +8,7 @@ import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_a_comparison_by_hand(monkeypatch):
     monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: calls.append("top"), 1000))
     sides = (lambda: calls.append("ours"), lambda: calls.append("theirs"))
     row = compare("data", "by hand", *sides, settings, 100, "small", Work("copy", 500))
-    assert calls == ["ours", "theirs", "top"] * 4
+    assert calls == ["top", "ours", "theirs", *["ours", "theirs", "top"] * 3], "one of each is not counted"
     assert (row.part, row.name, row.network) == ("data", "by hand", "small")
     assert (row.ours_s, row.theirs_s, row.ratio) == (2, 10, 5)
     assert row.spread == (3, 10)
@@ -231,6 +232,22 @@ def test_from_the_same_start_scikit_learn_finds_our_mixture():
     assert pieces.moved(ours, pieces.gaussian_by_sklearn(CLUMPS)) > 0.1, "else these losses would show nothing"
 
 
+def test_a_single_wrong_neighbour_in_a_set_is_told():
+    features = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    features[7] = features[3]
+    exact = pieces.nearest_by_index(features, 4, 1)
+    twins = exact.copy()
+    twins[exact == 3], twins[exact == 7] = 7, 3
+    twins[[3, 7]] = exact[[3, 7]]
+    assert pieces.missed(features, exact, exact) == pieces.missed(features, twins, exact) == 0, "which twin is all the same"
+    next_best = pieces.nearest_by_index(features, 5, 1)[:, 4]
+    wrong = exact.copy()
+    wrong[50, 3] = next_best[50]
+    assert pieces.missed(features, wrong, exact) == 1
+    wrong[60, 1] = exact[60, 0]  # one of them twice
+    assert pieces.missed(features, wrong, exact) == 2
+
+
 def unmixed(x, nearest, clean):
     return x, clean, torch.arange(len(x))
 
@@ -302,6 +319,47 @@ def test_a_graphed_step_keeps_what_it_works_on(monkeypatch):
     del run
     gc.collect()
     assert not parameters
+
+
+@pytest.mark.parametrize("skipped", [0, 1])
+def test_a_graph_that_leaves_another_network_is_not_timed(monkeypatch, skipped):
+    """Here a graph that is replayed takes its step, or forgets to."""
+
+    def graphed(step):
+        for _ in range(networks.WARM_UPS):
+            step()
+        return (lambda: None) if skipped else step
+
+    class OnTheCpu(networks.Case):
+        def network(self, device):
+            return super().network("cpu")
+
+        def samples(self, number, device):
+            return super().samples(number, "cpu")
+
+    monkeypatch.setattr(networks, "graphed", graphed)
+    case = OnTheCpu("tiny", "tiny_cnn", 8, 1)
+    with pytest.raises(Different, match="tiny, graphed: the networks differ by") if skipped else contextlib.nullcontext():
+        networks.check_graph(case)
+
+
+def test_a_gpus_float32_is_tf32_in_its_ceiling_too():
+    """As its convolutions are; and only there."""
+    seen = []
+    measure.in_tf32(lambda: seen.append(torch.get_float32_matmul_precision()))()
+    assert (seen, torch.get_float32_matmul_precision()) == (["high"], "highest")
+
+
+def test_all_parts_go_on_where_one_has_nothing_to_measure(monkeypatch, capsys):
+    def nothing(settings):
+        raise measure.Nothing("no epochs of gce")
+
+    row = summary("data", "by hand", [(1.0, 2.0)], QUICK, 1, None)
+    monkeypatch.setattr(speed, "PARTS", {"epoch": nothing, "data": lambda settings: [row]})
+    assert run(["all"]) == 0
+    text = capsys.readouterr().out
+    assert "epoch is left out: no epochs of gce" in text and "by hand" in text
+    assert run(["epoch"]) == 2
 
 
 def test_on_a_gpu_epochs_are_of_each_network_once():
@@ -397,7 +455,8 @@ def test_a_method_is_measured_against_its_passes(monkeypatch):
     monkeypatch.setattr(methods, "CASES", {"cpu": (TINY,)})
     monkeypatch.setattr(methods, "method_names", lambda: ["measured"])
     monkeypatch.setattr(methods, "operations", lambda run: {"again": 300, "evaluate": 100}[run.__name__])
-    monkeypatch.setattr(methods, "rate", lambda *_: 1000)
+    monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: None, 2000))
+    monkeypatch.setattr(measure, "seconds", lambda run: 2)
     took = iter([1, 0.25, 0.125, 2.75])
 
     class Fake:
@@ -450,26 +509,40 @@ def test_passes_are_priced_in_the_mode_that_they_are_taken_in():
 
 
 def test_trials_at_a_time_by_hand(monkeypatch):
-    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three; at its peak the machine takes 1 s."""
+    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three; matrix products take as long then."""
     needed = networks.operations(networks.own_step(TINY, "cpu", bf16=False)) * TINY.steps
     monkeypatch.setattr(together, "CASES", {"cpu": (TINY,)})
-    monkeypatch.setattr(together, "rate", lambda *_: needed)
-    monkeypatch.setattr(together, "side_by_side", lambda count, *_: [{1: 1.0, 2: 1.25, 4: 2.0}[count]])
+    found = {1: [(1.0, 2 * needed)], 2: [(1.25, 2 * needed)], 4: [(2.0, 4 * needed)]}
+    monkeypatch.setattr(together, "side_by_side", lambda counts, *_: {count: found[count] for count in counts})
     monkeypatch.setattr(together.os, "cpu_count", lambda: 4)
     rows = PARTS["together"](QUICK)
     assert [row.name for row in rows] == ["1 trial at a time", "2 trials at a time", "4 trials at a time"]
     assert [row.ratio for row in rows] == [1, 1.6, 2]
-    assert [row.share for row in rows] == [1, 1.6, 2]
+    assert [row.share for row in rows] == [0.5, 0.8, 0.5]
     assert [row.ours_images_per_s for row in rows] == [2560, 4096, 5120]
     monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
     assert len(PARTS["together"](QUICK)) == 2, "four would share two cores"
 
 
+def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):
+    """Of two processes the second is slower; alone, only the first one works."""
+    told = iter([{1: [(3.0, 10.0)], 2: [(4.0, 8.0)]}, {1: [], 2: [(5.0, 7.0)]}])
+
+    class Pool(contextlib.nullcontext):
+        def starmap(self, call, arguments, chunksize):
+            assert [position for position, *_ in arguments] == [0, 1] and chunksize == 1
+            return [next(told) for _ in arguments]
+
+    context = SimpleNamespace(Pool=lambda count, *_: Pool(Pool()), Barrier=lambda count: None)
+    monkeypatch.setattr(together.multiprocessing, "get_context", lambda kind: context)
+    assert together.side_by_side([1, 2], TINY, QUICK) == {1: [(3.0, 10.0)], 2: [(5.0, 15.0)]}
+
+
 @pytest.mark.slow
 def test_trials_at_a_time_are_processes_of_their_own():
-    both, alone = (together.side_by_side(count, TINY, Settings(repeats=3)) for count in (2, 1))
-    assert len(both) == len(alone) == 3
-    assert min(both + alone) > 0
+    found = together.side_by_side([1, 2], TINY, Settings(repeats=3))
+    assert {count: len(repeats) for count, repeats in found.items()} == {1: 3, 2: 3}
+    assert min(took for repeats in found.values() for took, _ in repeats) > 0
 
 
 def test_every_method_can_be_measured(monkeypatch):
@@ -494,8 +567,9 @@ def test_what_is_timed_is_a_trial_that_leaves_its_record(monkeypatch):
     monkeypatch.setattr(overhead, "EPOCHS", 3)
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0, "record, checkpoints": 0.0})
     monkeypatch.setattr(trial.Checkpoint, "save", lambda self, state: saved.append(self.every_seconds))
-    rows = PARTS["sweep"](Settings(images=90, repeats=2))
-    assert [row.name for row in rows] == ["record", "record, checkpoints"]
+    monkeypatch.setattr(overhead, "under_ray", lambda settings: "the row of a sweep")
+    *rows, last = PARTS["sweep"](Settings(images=90, repeats=2))
+    assert last == "the row of a sweep" and [row.name for row in rows] == ["record", "record, checkpoints"]
     assert runs == [3] * 6
     assert saved == [0.0] * 6, "after two epochs of three, each time"
     assert all(0 < row.ratio < 1 and row.theirs_s < row.ours_s for row in rows)
@@ -548,12 +622,39 @@ def test_every_call_for_the_record_is_timed_once(monkeypatch, tmp_path):
     }
 
 
+def test_a_sweep_is_measured_against_the_work_of_its_trials(monkeypatch):
+    """Four trials that worked 10 s together, two at a time, took 6 s: 3 s of a place each, for 2.5 s of work."""
+
+    def sweep(command, **_):
+        out = Path(command[command.index("--out") + 1])
+        (out / "trials" / "one").mkdir(parents=True)
+        (out / "trials" / "one" / "epochs.jsonl").write_text('{"samples_trained": 60}\n' * 5)
+        (out / "sweep.json").write_text(json.dumps({"wall_seconds": 6.0, "work_seconds": 10.0, "parallel_trials": 2}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(overhead.subprocess, "run", sweep)
+    monkeypatch.setattr(overhead, "TRIALS", 4)
+    row = overhead.under_ray(Settings(threads=2))
+    assert (row.name, row.threads) == ("4 trials under Ray, 2 at a time", 1)
+    assert (row.ours_s, row.theirs_s, row.ours_images_per_s) == (3.0, 2.5, 100.0)
+    assert speed.cells("sweep", row)[2] == "+20.00%"
+
+
+@pytest.mark.slow
+def test_a_sweep_is_one_that_people_run(monkeypatch):
+    monkeypatch.setattr(overhead, "TRIALS", 2)
+    monkeypatch.setattr(overhead, "TRIAL_EPOCHS", 1)
+    row = overhead.under_ray(Settings())
+    assert 0 < row.ratio < 1 and row.ours_images_per_s > 0
+
+
 def test_what_records_add_is_the_share_of_their_calls(monkeypatch):
     """Trials of 2, 4 and 5 s, of which 0.1, 0.2 and 1 s go to the record; a first one is not counted."""
     took, spent = iter([9, 2, 4, 5]), iter([5, 0.1, 0.2, 1])
     monkeypatch.setattr(overhead, "recording", lambda: contextlib.nullcontext([next(spent) / 2] * 2))
     monkeypatch.setattr(overhead, "seconds", lambda run: next(took))
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0})
+    monkeypatch.setattr(overhead.importlib.util, "find_spec", lambda name: None)  # as where there is no Ray
     [row] = PARTS["sweep"](Settings(images=90, repeats=3))
     assert (row.ours_s, row.theirs_s) == (4, pytest.approx(3.8))
     assert speed.cells("sweep", row) == ("4.000", "3.800", "+5.26%", "+5.26%..+25.00%")

@@ -19,8 +19,8 @@ from bench.errors import InputError, unknown
 from bench.memory import keep_freed_memory
 from bench.registry import split_name
 from bench.speed.data import data
-from bench.speed.epochs import epoch, references
-from bench.speed.measure import Different, Row, Settings
+from bench.speed.epochs import epoch
+from bench.speed.measure import Different, Nothing, Row, Settings
 from bench.speed.methods import BOUND, methods
 from bench.speed.networks import evaluation, step
 from bench.speed.overhead import sweep
@@ -88,11 +88,13 @@ def speed(
     with threadpool_limits(threads):  # scikit-learn's too
         for name, measure in PARTS.items():
             if part in (name, "all"):
-                if part == "all" and chosen and name == "epoch" and not set(chosen) & set(references()):
-                    click.echo(f"epoch is left out: no epochs in authors' style of {', '.join(chosen)}")
-                    continue
                 try:
                     found = measure(Settings(images, repeats or REPEATS.get(name, 5), threads, device, chosen))
+                except Nothing as error:
+                    if part == name:
+                        raise
+                    click.echo(f"{name} is left out: {error}")
+                    continue
                 except Different as error:
                     raise InputError(f"{error}; this is a mistake in the package, or --images is too small") from error
                 show(name, found)

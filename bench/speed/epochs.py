@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 
-from bench.errors import InputError
 from bench.speed import authors
-from bench.speed.measure import Different, Row, Settings, Work, compare
+from bench.speed.measure import Different, Nothing, Row, Settings, Work, compare
 from bench.speed.networks import CASES, Case, assert_same, gradients, in_bfloat16, operations
 from bench.speed.pieces import MOVED, moved
 from bench.speed.reference import Reference
@@ -64,7 +63,7 @@ def epoch(settings: Settings) -> list[Row]:
     """An epoch of each method that has a counterpart in authors' style, on each network."""
     found = {name: kind for name, kind in references().items() if name in (settings.methods or [name])}
     if not found:
-        raise InputError(f"no epochs in authors' style: choose --methods from {', '.join(references())}")
+        raise Nothing(f"no epochs in authors' style: choose --methods from {', '.join(references())}")
     rows = []
     for case in cases(settings.device):
         number = settings.images or IMAGES.get(case.name, 10_000)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from bench.errors import InputError
+
 Run = Callable[[], object]
 
 
@@ -73,23 +75,52 @@ def repeated(run: Run, times: int) -> Run:
     return call
 
 
+class Ceiling:
+    """Something of the work's kind which the machine does as fast as it can, timed beside what it is the ceiling of."""
+
+    def __init__(self, work: Work, device: str) -> None:
+        self.kind = work.ceiling
+        self.run, self.amount = ceiling(work, device)
+        self.times: list[float] = []
+        once(self.run)
+
+    def measure(self) -> None:
+        """Once more; to be called between the repeats."""
+        self.times.append(seconds(self.run))
+
+    def over(self, row: Row, amount: float) -> Row:
+        """The row with the share of this ceiling that it reaches, if what is ours takes so many operations or bytes."""
+        return replace(row, share=amount / row.ours_s * statistics.median(self.times) / self.amount, ceiling=self.kind)
+
+
 def ceiling(work: Work, device: str) -> tuple[Run, float]:
-    """Something of that kind which the machine does as fast as it can, and the operations or bytes that it takes."""
+    """What reaches it, and the operations or bytes that this takes."""
     if work.ceiling == "matmul":
         side = 8192 if device == "cuda" else 1024
         square = torch.rand(side, side, device=device, dtype=work.dtype)
         product = torch.empty_like(square)
-        return lambda: torch.mm(square, square, out=product), 2 * side**3
+
+        def multiply() -> None:
+            torch.mm(square, square, out=product)
+
+        return in_tf32(multiply) if device == "cuda" and work.dtype == torch.float32 else multiply, 2 * side**3
     source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)  # more than any cache holds
     target = torch.zeros_like(source)
     return lambda: target.copy_(source), 2 * 4 * len(source)
 
 
-def rate(work: Work, settings: Settings) -> float:
-    """Operations or bytes of that kind that the machine does in a second."""
-    top, amount = ceiling(work, settings.device)
-    once(top)
-    return amount / statistics.median(seconds(top) for _ in range(settings.repeats))
+def in_tf32(run: Run) -> Run:
+    """The same with matrix products as a GPU rounds convolutions in float32, unless told otherwise."""
+
+    def call() -> None:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            run()
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return call
 
 
 def compare(
@@ -106,17 +137,16 @@ def compare(
 
     ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the machine's ceiling.
     """
-    top, amount = ceiling(work, settings.device) if work else (None, 0.0)
-    for run in filter(None, (ours, theirs, top)):
+    top = Ceiling(work, settings.device) if work else None
+    for run in (ours, theirs):
         once(run)
     times = []
     for _ in range(settings.repeats):
-        times.append((seconds(ours), seconds(theirs), seconds(top) if top else 0.0))
-    row = summary(part, name, [(fast, slow) for fast, slow, _ in times], settings, images, network)
-    if work is None:
-        return row
-    rate = amount / statistics.median(took for _, _, took in times)
-    return replace(row, share=work.amount / row.ours_s / rate, ceiling=work.ceiling)
+        times.append((seconds(ours), seconds(theirs)))
+        if top:
+            top.measure()
+    row = summary(part, name, times, settings, images, network)
+    return top.over(row, work.amount) if top and work else row
 
 
 def summary(
@@ -140,6 +170,10 @@ def summary(
         settings.threads,
         settings.device,
     )
+
+
+class Nothing(InputError):
+    """There is nothing to measure with these settings: a part by itself cannot be asked for it, ``all`` goes on without."""
 
 
 class Different(RuntimeError):

@@ -6,13 +6,12 @@ mode, what a pass over all samples as they are takes in batches for evaluation, 
 took has been counted. So "theirs" is the algorithm itself, and 1 / ratio the time in proportion to it.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from bench.registry import REFERENCE, method_names
-from bench.speed.measure import Row, Run, Settings, Work, once, rate, seconds, summary
+from bench.speed.measure import Ceiling, Row, Run, Settings, Work, once, seconds, summary
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.trial import pretrain_job, run_pretraining
@@ -48,14 +47,15 @@ def methods(settings: Settings) -> list[Row]:
         measured = session(name)
         record: dict[str, Any] = {}
         times = []
+        top = Ceiling(Work("matmul", 0), settings.device)
         for _ in range(settings.repeats):
+            top.measure()
             learnt_s, seen_s, evaluated_s = (seconds(run) / baseline.images for run in prices)
             took = seconds(lambda measured=measured, record=record: record.update(measured.again()))  # type: ignore[misc]
             trained, inferred, evaluated = (record[f"samples_{key}"] for key in ("trained", "inferred", "evaluated"))
             times.append((took, trained * learnt_s + (inferred - evaluated) * seen_s + evaluated * evaluated_s))
         row = summary("methods", name, times, settings, measured.images, case.name)
-        work = Work("matmul", trained * learning + inferred * seeing)
-        rows.append(replace(row, share=work.amount / row.ours_s / rate(work, settings), ceiling=work.ceiling))
+        rows.append(top.over(row, trained * learning + inferred * seeing))
         del measured
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

@@ -1,14 +1,20 @@
-"""What records and checkpoints add to a short trial: "theirs" is the same trial without what it spent on them.
+"""What is added to the work of short trials: by records and checkpoints, and by a sweep under Ray.
 
-The calls themselves are timed. The same trial run twice, with records and without, differs by several times as much from one
-time to the next as these take.
+For records the calls themselves are timed, and "theirs" is the same trial without them: run twice, with records and without,
+a trial differs by several times as much from one time to the next as these take. For a sweep it is what its trials worked, as
+they say themselves; "ours" is the time that each took of the sweep's, Ray's start included.
 """
 
+import importlib.util
 import io
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +41,9 @@ RECORDING: tuple[tuple[type, str], ...] = (
     *((Checkpoint, name) for name in ("save", "remove")),
 )
 
+#: A sweep of a minute or more, of trials of a few seconds.
+TRIALS, TRIAL_EPOCHS = 60, 20
+
 #: Where records are written: on the disk that sweeps write to, if it can be told.
 PLACE = Path("results")
 
@@ -56,7 +65,24 @@ def sweep(settings: Settings) -> list[Row]:
             if repeat:
                 times[name].append((took, took - sum(spent)))
     images = EPOCHS * len(data.train_labels)
-    return [summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()]
+    rows = [summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()]
+    return rows + ([under_ray(settings)] if importlib.util.find_spec("ray") else [])
+
+
+def under_ray(settings: Settings) -> Row:
+    """One sweep of digits as ``bench.run`` does it, a core a trial on a CPU: it is long enough to be measured once."""
+    with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder:
+        command = [sys.executable, "-m", "bench.run", "--methods", REFERENCE, "--noise", "0.5", "--seeds", str(TRIALS)]
+        command += ["--epochs", str(TRIAL_EPOCHS), "--device", settings.device, "--no-plots", "--out", f"{folder}/sweep"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with status {done.returncode}: {done.stderr[-2000:]}")
+        facts = json.loads(Path(folder, "sweep", "sweep.json").read_bytes())
+        lines = next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
+    worked, took = facts["work_seconds"] / TRIALS, facts["wall_seconds"] * facts["parallel_trials"] / TRIALS
+    images = sum(json.loads(line)["samples_trained"] for line in lines)
+    name = f"{TRIALS} trials under Ray, {facts['parallel_trials']} at a time"
+    return summary("sweep", name, [(took, worked)], replace(settings, threads=1), images, CASES["cpu"][0].name)
 
 
 @contextmanager

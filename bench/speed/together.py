@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 
 import torch
 
-from bench.speed.measure import Row, Settings, Work, once, rate, repeated, seconds, summary
+from bench.speed.measure import Row, Settings, Work, ceiling, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
 
 #: How many at a time.
@@ -23,30 +25,37 @@ def together(settings: Settings) -> list[Row]:
     """Training steps of 1, 2 and 4 trials at a time; "theirs" is as many trials, one after another."""
     rows = []
     gpu = settings.device == "cuda"
-    work = Work("matmul", 0, torch.bfloat16 if gpu else torch.float32)
-    peak = rate(work, settings)
-    for case in CASES[settings.device]:
+    counts = [count for count in COUNTS if gpu or count == 1 or count * settings.threads <= (os.cpu_count() or 1)]
+    for case in CASES[settings.device]:  # that trials must not share a core is known
         needed = operations(own_step(case, settings.device, bf16=gpu)) * case.steps
-        alone: list[float] = []
-        for count in COUNTS:
-            if not gpu and count > 1 and count * settings.threads > (os.cpu_count() or 1):
-                break  # that trials must not share a core is known
-            took = side_by_side(count, case, settings)
-            alone = alone or took
-            times = [(ours, count * one) for ours, one in zip(took, alone, strict=True)]
+        found = side_by_side(counts, case, settings)
+        for count in counts:
+            times = [(ours, count * alone) for (ours, _), (alone, _) in zip(found[count], found[1], strict=True)]
             name = f"{count} trial{'s' * (count > 1)} at a time{', bf16' * gpu}"
             row = summary("together", name, times, settings, count * case.steps * case.batch, case.name)
-            rows.append(replace(row, share=count * needed / row.ours_s / peak, ceiling=work.ceiling))
+            peak = statistics.median(rate for _, rate in found[count])
+            rows.append(replace(row, share=count * needed / row.ours_s / peak, ceiling="matmul"))
     return rows
 
 
-def side_by_side(count: int, case: Case, settings: Settings) -> list[float]:
-    """Seconds of each repeat until the last of ``count`` processes has taken its steps; they start together."""
+def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[int, list[tuple[float, float]]]:
+    """For so many processes at a time, of each repeat: seconds until the last of them has taken its steps; and how many
+    operations of matrix products they do in a second, side by side as well.
+
+    All counts come in turn, among the same processes: those that are not needed wait.
+    """
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+    most = max(counts)
     # Each waits for all others in its only task, so that none takes two.
-    with context.Pool(count, _join, (context.Barrier(count),)) as pool:
-        found = pool.starmap(_steps, [(case, settings)] * count, chunksize=1)
-    return [max(repeat) for repeat in zip(*found, strict=True)]
+    with context.Pool(most, _join, (context.Barrier(most),)) as pool:
+        found = pool.starmap(_steps, [(position, counts, case, settings) for position in range(most)], chunksize=1)
+    return {
+        count: [
+            (max(took for took, _ in repeat), sum(rate for _, rate in repeat))
+            for repeat in zip(*(process[count] for process in found[:count]), strict=True)
+        ]
+        for count in counts
+    }
 
 
 def _join(barrier: Barrier) -> None:
@@ -54,12 +63,22 @@ def _join(barrier: Barrier) -> None:
     _barrier = barrier
 
 
-def _steps(case: Case, settings: Settings) -> list[float]:
+def _steps(position: int, counts: Sequence[int], case: Case, settings: Settings) -> dict[int, list[tuple[float, float]]]:
     torch.set_num_threads(settings.threads)
-    run = repeated(own_step(case, settings.device, bf16=settings.device == "cuda"), case.steps)
-    once(run)
-    times = []
+    gpu = settings.device == "cuda"
+    run = repeated(own_step(case, settings.device, bf16=gpu), case.steps)
+    top, amount = ceiling(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)
+    for call in (run, top):
+        once(call)
+    found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for _ in range(settings.repeats):
-        _barrier.wait(PATIENCE)
-        times.append(seconds(run))
-    return times
+        for count in counts:
+            both = []
+            for call in (run, top):
+                _barrier.wait(PATIENCE)
+                if position < count:
+                    both.append(seconds(call))
+            if both:
+                took, full = both
+                found[count].append((took, amount / full))
+    return found
