@@ -1,6 +1,7 @@
 """Pure tensor helpers that more than one method uses."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -300,8 +301,9 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
     bank = features if bank is None else bank.to(features.dtype)
     k = min(k, len(bank) - own)
     centre = bank.mean(0)
-    features, bank = features - centre, bank - centre  # the distances stay; far from the origin, rounding would drown them
-    with torch.autocast(features.device.type, enabled=False):  # rounded to bfloat16, many neighbours would be others
+    bank = bank - centre  # the distances stay; far from the origin, rounding would drown them
+    features = bank if own else features - centre
+    with _in_full(features.device.type):  # rounded to bfloat16, many neighbours would be others
         if features.device.type == "cpu" and len(bank) >= WIDE and 2 * k <= CANDIDATES and bfloat16_units():
             return _nearest_by_candidates(features, k, bank, own, chunk)
         if features.device.type == "cpu" and len(bank) >= WIDE and own:
@@ -309,17 +311,25 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
         squares = bank.square().sum(1)
         found = []
         for start in range(0, len(features), chunk):
-            rows = features[start : start + chunk]
-            positions = torch.arange(start, start + len(rows), device=rows.device) if own else None
-            found.append(_nearest(rows, k, bank, squares, positions))
+            found.append(_nearest(features[start : start + chunk], k, bank, squares, start if own else None))
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _nearest(rows: Tensor, k: int, bank: Tensor, squares: Tensor, own: Tensor | None) -> Tensor:
-    """Positions (R, k) in the bank of what is nearest to rows (R, D); ``own`` (R,) are those of the rows themselves."""
+def _in_full(device: str) -> AbstractContextManager[object]:
+    """Without autocast; where there is none, nothing, which is faster to enter."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+
+def _nearest(rows: Tensor, k: int, bank: Tensor, squares: Tensor, own: Tensor | int | None) -> Tensor:
+    """Positions (R, k) in the bank of what is nearest to rows (R, D).
+
+    ``own`` (R,) are the positions of the rows themselves, or the first, if they follow one another.
+    """
     distances = torch.addmm(squares, rows, bank.T, alpha=-2)  # the row's own square does not change the order
-    if own is not None:
+    if isinstance(own, Tensor):
         distances.scatter_(1, own[:, None], torch.inf)
+    elif own is not None:
+        distances.diagonal(own).fill_(torch.inf)
     return _smallest(distances, k)
 
 

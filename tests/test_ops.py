@@ -20,6 +20,7 @@ from bench.ops import (
     fit_mixture,
     forever,
     min_max,
+    mix_with_neighbours,
     nearest_neighbours,
     sharpen,
     soft_cross_entropy,
@@ -518,6 +519,7 @@ def test_neighbours_make_nothing_on_another_device(monkeypatch):
     asked = []
     arange = torch.arange
     monkeypatch.setattr(torch, "arange", lambda *a, device=None, **k: asked.append(device) or arange(*a, device=device, **k))
-    features = torch.randn(64, 8)
-    nearest_neighbours(features, 1)
-    assert asked == [features.device]
+    features, images = torch.randn(64, 8), torch.randn(64, 1, 4, 4)
+    group = torch.cat([torch.zeros(64, 1, dtype=torch.long), nearest_neighbours(features, 1)], 1)
+    mix_with_neighbours(images, group, torch.ones(64, 2), torch.ones(64, 2, 3))
+    assert asked and set(asked) == {features.device}

@@ -71,9 +71,9 @@ def test_nothing_is_timed_where_they_differ(monkeypatch, step, wrong):
 
 
 def test_a_comparison_by_hand(monkeypatch):
-    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s; the ceiling takes 1 s each."""
+    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s; the ceiling takes 1 s at best."""
     calls = []
-    took = iter([1, 10, 1, 2, 8, 1, 4, 12, 1])
+    took = iter([1, 10, 1, 2, 3, 2, 8, 3, 1, 3, 4, 12, 3, 3, 1])
 
     def seconds(call):
         call()
@@ -84,7 +84,7 @@ def test_a_comparison_by_hand(monkeypatch):
     monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: calls.append("top"), 1000))
     sides = (lambda: calls.append("ours"), lambda: calls.append("theirs"))
     row = compare("data", "by hand", *sides, settings, 100, "small", Work("copy", 500))
-    assert calls == ["top", "ours", "theirs", *["ours", "theirs", "top"] * 3], "one of each is not counted"
+    assert calls == ["top", "ours", "theirs", *["ours", "theirs", "top", "top", "top"] * 3], "one of each is not counted"
     assert (row.part, row.name, row.network) == ("data", "by hand", "small")
     assert (row.ours_s, row.theirs_s, row.ratio) == (2, 10, 5)
     assert row.spread == (3, 10)
@@ -522,6 +522,8 @@ def test_trials_at_a_time_by_hand(monkeypatch):
     assert [row.ours_images_per_s for row in rows] == [2560, 4096, 5120]
     monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
     assert len(PARTS["together"](QUICK)) == 2, "four would share two cores"
+    with pytest.raises(measure.Nothing, match="two trials of 2 threads do not fit 2 cores: choose fewer --threads"):
+        PARTS["together"](replace(QUICK, threads=2))
 
 
 def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):

@@ -41,9 +41,6 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "sweep": sweep,
 }
 
-#: Of the parts that take long: ``methods`` some ten minutes on two cores.
-REPEATS = {"methods": 3}
-
 
 @click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.argument("part", default="all")
@@ -56,12 +53,12 @@ REPEATS = {"methods": 3}
     metavar="N",
     help="Images in a pass, 200 at least.  [default: as many as suit the part]",
 )
-@click.option("--repeats", type=click.IntRange(min=1), metavar="R", help="Passes of each kind.  [default: 5, in methods 3]")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), metavar="R", help="Passes of each kind.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), metavar="T", help="Threads of either.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where both compute.")
 @click.option("--methods", "names", metavar="NAME,...", help="Of these alone, in epoch and methods.  [default: all]")
 def speed(
-    part: str, file: Path | None, images: int | None, repeats: int | None, threads: int, device: str, names: str | None
+    part: str, file: Path | None, images: int | None, repeats: int, threads: int, device: str, names: str | None
 ) -> None:
     """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all) against authors' style.
 
@@ -89,7 +86,7 @@ def speed(
         for name, measure in PARTS.items():
             if part in (name, "all"):
                 try:
-                    found = measure(Settings(images, repeats or REPEATS.get(name, 5), threads, device, chosen))
+                    found = measure(Settings(images, repeats, threads, device, chosen))
                 except Nothing as error:
                     if part == name:
                         raise

@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-from bench.speed.measure import Row, Settings, Work, ceiling, once, repeated, seconds, summary
+from bench.speed.measure import Ceiling, Nothing, Row, Settings, Work, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
 
 #: How many at a time.
@@ -26,7 +26,9 @@ def together(settings: Settings) -> list[Row]:
     rows = []
     gpu = settings.device == "cuda"
     counts = [count for count in COUNTS if gpu or count == 1 or count * settings.threads <= (os.cpu_count() or 1)]
-    for case in CASES[settings.device]:  # that trials must not share a core is known
+    if len(counts) == 1:  # that trials must not share a core is known
+        raise Nothing(f"two trials of {settings.threads} threads do not fit {os.cpu_count()} cores: choose fewer --threads")
+    for case in CASES[settings.device]:
         needed = operations(own_step(case, settings.device, bf16=gpu)) * case.steps
         found = side_by_side(counts, case, settings)
         for count in counts:
@@ -67,18 +69,15 @@ def _steps(position: int, counts: Sequence[int], case: Case, settings: Settings)
     torch.set_num_threads(settings.threads)
     gpu = settings.device == "cuda"
     run = repeated(own_step(case, settings.device, bf16=gpu), case.steps)
-    top, amount = ceiling(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)
-    for call in (run, top):
-        once(call)
+    top = Ceiling(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)
+    once(run)
     found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for _ in range(settings.repeats):
         for count in counts:
-            both = []
-            for call in (run, top):
-                _barrier.wait(PATIENCE)
-                if position < count:
-                    both.append(seconds(call))
-            if both:
-                took, full = both
-                found[count].append((took, amount / full))
+            _barrier.wait(PATIENCE)
+            took = seconds(run) if position < count else 0.0
+            _barrier.wait(PATIENCE)
+            if position < count:
+                top.measure()
+                found[count].append((took, top.amount / top.times[-1]))
     return found
