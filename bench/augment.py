@@ -7,12 +7,19 @@ generator that is passed in, on its own device.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 Augmentation = Callable[[Tensor, Generator], Tensor]
+
+
+@cache
+def constant(numbers: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """These numbers (or tuples of them) as a tensor that nobody may change; copied to a GPU once, since it is waited for."""
+    return torch.tensor(numbers, device=device, dtype=dtype)
 
 
 def identity(images: Tensor, generator: Generator) -> Tensor:
@@ -96,7 +103,7 @@ def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
     hue = torch.where((value == blue) & (value != red) & (value != green), 4 + (red - green) / safe, hue)
     hue = (hue / 6 + turn.flatten()[:, None, None]) % 1
     # Each channel is a piecewise linear function of the hue (the standard HSV formula with n = 5, 3, 1).
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype)[:, None, None]
+    offsets = constant((5.0, 3.0, 1.0), images.device, images.dtype)[:, None, None]
     position = (offsets + 6 * hue[:, None]) % 6
     return value[:, None] - spread[:, None] * torch.minimum(position, 4 - position).clamp(0, 1)
 
@@ -105,7 +112,7 @@ def to_grey(images: Tensor) -> Tensor:
     """Luma (ITU-R 601), one channel; grey images stay as they are."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device, dtype=images.dtype)[:, None, None]
+    weights = constant((0.2989, 0.587, 0.114), images.device, images.dtype)[:, None, None]
     return (images * weights).sum(1, keepdim=True)
 
 
@@ -163,8 +170,8 @@ def warp(images: Tensor, matrix: Tensor) -> Tensor:
     Coordinates are in pixels from the image's centre, x to the right and y down, as in torchvision.
     """
     height, width = images.shape[2:]
-    half = images.new_tensor([width / 2, height / 2])  # grids run from -1 to 1
-    theta = matrix * torch.cat([half, half.new_ones(1)]) / half[:, None]
+    half = constant((width / 2, height / 2, 1.0), images.device, images.dtype)  # grids run from -1 to 1
+    theta = matrix * half / half[:2, None]
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="nearest", align_corners=False)
 
@@ -324,21 +331,10 @@ CIFAR10_POLICY = (
 )
 
 
-@cache
-def _scales(device: torch.device) -> Tensor:
-    """Of each operation (15, 3) both ends and whether it is signed; copied to a device once, which waits for it."""
-    return torch.tensor([(step.weakest, step.strongest, step.signed) for step in OPERATIONS.values()], device=device)
-
-
-@cache
-def _cifar10_policy(device: torch.device) -> Tensor:
-    """Number, probability and level of each pair's operations (25, 2, 3)."""
-    return torch.tensor([[(NUMBER[name], *rest) for name, *rest in pair] for pair in CIFAR10_POLICY], device=device)
-
-
 def signed_magnitude(operation: Tensor, level: Tensor | float, generator: Generator) -> Tensor:
     """Magnitudes of the operations (any shape) at a ``level`` from 0 to 1 of their scales, with random signs where signed."""
-    weakest, strongest, signed = _scales(operation.device)[operation].unbind(-1)
+    scales = tuple((step.weakest, step.strongest, step.signed) for step in OPERATIONS.values())
+    weakest, strongest, signed = constant(scales, operation.device)[operation].unbind(-1)
     negative = torch.rand(operation.shape, generator=generator, device=generator.device) < 0.5
     return (weakest + (strongest - weakest) * level) * (1 - 2 * signed * negative)
 
@@ -353,7 +349,8 @@ def draw_auto_augment(batch: int, generator: Generator) -> tuple[Tensor, Tensor]
     """AutoAugment's choices, in the form of RandAugment's; what a sub-policy's coin leaves out is the identity."""
     device = generator.device
     policy = torch.randint(0, len(CIFAR10_POLICY), (batch,), generator=generator, device=device)
-    operation, probability, level = _cifar10_policy(device)[policy].permute(2, 1, 0)  # each (2, B)
+    pairs = tuple(tuple((NUMBER[name], *rest) for name, *rest in pair) for pair in CIFAR10_POLICY)
+    operation, probability, level = constant(pairs, device)[policy].permute(2, 1, 0)  # each (2, B)
     happens = torch.rand(2, batch, generator=generator, device=device) < probability
     operation = torch.where(happens, operation, NUMBER["identity"]).long()
     return operation, signed_magnitude(operation, level / 9, generator)

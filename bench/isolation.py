@@ -77,9 +77,14 @@ class as_new:
             restore(value)
         for (_, put_back), value in zip(_SURROUNDINGS, self.around, strict=True):
             put_back(value)
-        if self.device == "cuda":
-            gc.collect()  # an error's traceback may hold tensors in a cycle
-            torch.cuda.empty_cache()
+        give_back_memory(self.device)
+
+
+def give_back_memory(device: str) -> None:
+    """Return to a GPU what nothing holds any longer, for its other trials."""
+    if device == "cuda":
+        gc.collect()  # an error's traceback may hold tensors in a cycle
+        torch.cuda.empty_cache()
 
 
 def seed_globals(*key: int) -> None:

@@ -237,4 +237,5 @@ class Task:
 
     def autocast(self) -> AbstractContextManager:
         """The context in which networks compute: bfloat16 where the trial's precision says so."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        # Weights are rounded for each pass: those that a pass without gradients has kept would get none in the next one.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)

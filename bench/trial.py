@@ -29,7 +29,7 @@ from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError
 from bench.graphs import steps_of
-from bench.isolation import as_new, seed_globals
+from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
@@ -316,6 +316,8 @@ def run_trial(
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
         facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
+    if facts["status"] == "failed":
+        give_back_memory(spec.device)  # until here the error's traceback held the networks
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
 

@@ -48,6 +48,12 @@ def test_without_autocast_nothing_is_rounded():
     assert torch.equal(conv(x), before)
 
 
+def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
+    """PyTorch up to some 2.11 gave those that were rounded in it to the next pass, where they got no gradients."""
+    with make_task(precision="bf16").autocast():
+        assert torch.is_autocast_enabled("cpu") and not torch.is_autocast_cache_enabled()
+
+
 def test_trials_use_it_where_the_cpu_has_no_units(monkeypatch, make_task):
     for fast, kinds in ((True, {nn.Conv2d, nn.Linear}), (False, {RoundedConv2d, RoundedLinear})):
         monkeypatch.setattr(task, "bfloat16_units", lambda fast=fast: fast)

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import warnings
 
 import pytest
 import torch
@@ -48,8 +49,8 @@ def draws_on_the_cpu(monkeypatch):
         monkeypatch.setattr(torch, name, moved(getattr(torch, name)))
 
 
-def trial(name: str, data: Dataset, device: str, epochs: int = 1) -> list[dict]:
-    plan = Plan(subset=320, overrides=(("epochs", epochs),), device=device)
+def trial(name: str, data: Dataset, device: str, epochs: int = 1, precision: str = "fp32") -> list[dict]:
+    plan = Plan(subset=320, overrides=(("epochs", epochs),), device=device, precision=precision)
     settings = {"rmd.pretrain_epochs": ["2"]} if name == "rmd" else {}
     [spec] = plan.specs(data, expand_hparams([name], {}, settings), [0.4], [0])
     job = pretrain_job(spec)
@@ -93,8 +94,17 @@ def test_its_main_phase_learns_as_much_as_on_the_cpu(name, data, draws_on_the_cp
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
+def test_in_bfloat16_too(name, data, draws_on_the_cpu):
+    """What trials on a GPU compute in by default."""
+    expected, found = trial(name, data, "cpu", epochs=5)[-1], trial(name, data, "cuda", epochs=5, precision="bf16")[-1]
+    assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.15)
+    assert found["samples_trained"] == pytest.approx(expected["samples_trained"], rel=0.2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", METHODS)
 def test_a_trial_gives_its_memory_back(name, data):
-    trial("ce", data, "cuda")  # what libraries keep for good
+    trial(name, data, "cuda", epochs=2)  # what libraries keep for good, and tables of numbers
     gc.collect()
     before = torch.cuda.memory_allocated()
     trial(name, data, "cuda", epochs=2)
@@ -102,10 +112,28 @@ def test_a_trial_gives_its_memory_back(name, data):
     assert torch.cuda.memory_allocated() == before
 
 
-def session(name: str, device: str, number: int) -> Session:
-    case = Case("tiny", "tiny_cnn", 8, 1)
+@pytest.mark.gpu
+def test_a_failed_trial_gives_its_memory_back(data, monkeypatch):
+    """Also what the allocator reserves, which no other process could have."""
+    trial("ce", data, "cuda")
+    before = torch.cuda.memory_reserved()
+    kept = []
+
+    def too_much(self, *_):
+        kept.append(torch.empty(1 << 28, device="cuda"))
+        held = kept.pop()
+        raise torch.OutOfMemoryError(f"{len(held)} are too many")
+
+    monkeypatch.setattr("bench.trial.Run.train", too_much)
+    with pytest.raises(AssertionError, match="out of memory"):
+        trial("ce", data, "cuda")
+    assert torch.cuda.memory_reserved() <= before + (2 << 20)
+
+
+def session(name: str, device: str, number: int, batch_size: int) -> Session:
+    case = Case("tiny", "tiny_cnn", 8, 3)  # what changes colours is at work, too
     images = dataset_for(case, number)
-    spec: TrialSpec = timed(case, images, name, Settings(device=device), {}, epochs=5, batch_size=number // 4)
+    spec: TrialSpec = timed(case, images, name, Settings(device=device), {}, epochs=5, batch_size=batch_size)
     job = pretrain_job(spec)
     return Session(spec, images, 3, run_pretraining(job, images) if job else None)
 
@@ -120,8 +148,10 @@ class Questions(TorchDispatchMode):
     def __init__(self, monkeypatch) -> None:
         super().__init__()
         self.asked: list[str] = []
-        for owner, name in ((torch, "tensor"), (torch, "as_tensor"), (torch.Tensor, "tolist"), (torch.Tensor, "cpu")):
-            monkeypatch.setattr(owner, name, self.noting(getattr(owner, name)))
+        for name in ("tensor", "as_tensor"):
+            monkeypatch.setattr(torch, name, self.noting(getattr(torch, name)))
+        for name in ("new_tensor", "tolist", "cpu"):
+            monkeypatch.setattr(torch.Tensor, name, self.noting(getattr(torch.Tensor, name)))
         monkeypatch.setattr(functional, "one_hot", self.checks_on_a_cpu(functional.one_hot))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -159,7 +189,7 @@ DIVIDES = {"divide_mix": 2 * 2, "pes": 1, "prune": 1, "unicon": 2 * 5}
 @pytest.mark.parametrize("name", METHODS)
 def test_no_step_asks_what_a_gpu_would_be_waited_for(name, monkeypatch):
     """Needs no GPU: operations are looked at as they come. Epochs may begin with such questions, steps may not."""
-    prepared = session(name, "cpu", 160)
+    prepared = session(name, "cpu", 160, 40)
     prepared.rewind()
     prepared.method.epoch_start()
     questions = Questions(monkeypatch)
@@ -201,7 +231,7 @@ def test_such_a_question_is_noticed(wait, asked, monkeypatch):
 @pytest.mark.parametrize("name", sorted(set(METHODS) - DIVIDES.keys()))
 def test_no_step_waits_for_the_device(name):
     """After what an epoch begins with, which may read a mixture's bound."""
-    prepared = session(name, "cuda", 512)
+    prepared = session(name, "cuda", 512, 16)
     prepared.rewind()
     prepared.method.epoch_start()
     torch.cuda.set_sync_debug_mode("error")
@@ -214,16 +244,22 @@ def test_no_step_waits_for_the_device(name):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", DIVIDES)
-def test_no_step_waits_for_the_device_after_a_division(name):
-    prepared = session(name, "cuda", 512)
+def test_an_epoch_that_divides_waits_for_that_alone(name):
+    """Fewer times than it has steps."""
+    prepared = session(name, "cuda", 512, 16)
     prepared.rewind()
     prepared.method.epoch_start()
-    for batch in prepared.method.batches():
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            prepared.method.update(batch, prepared.optimizer)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    steps = 0
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            for batch in prepared.method.batches():
+                prepared.method.update(batch, prepared.optimizer)
+                steps += 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert 0 < len(waits) < steps, [str(wait.message) for wait in waits]
 
 
 @pytest.mark.gpu

@@ -5,9 +5,11 @@ import gc
 import json
 import subprocess
 import sys
+import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from threading import BrokenBarrierError
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,12 +17,13 @@ import pytest
 import torch
 
 from bench import augment, cpu, ops, records, trial
+from bench.errors import InputError
 from bench.speed import __main__ as speed
 from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, together
 from bench.speed.__main__ import PARTS, main
 from bench.speed.data import FORMATS, difference
 from bench.speed.measure import Different, Settings, Work, compare, summary
-from bench.speed.networks import CASES, assert_same, gradients
+from bench.speed.networks import CASES, Case, assert_same, gradients
 from bench.speed.sessions import Session, dataset_for, specification
 
 ROOT = Path(__file__).parents[1]
@@ -269,7 +272,7 @@ def test_steps_and_evaluation_agree(counted, monkeypatch):
 
 def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypatch):
     """The check itself compares mixtures, losses and gradients; an epoch of either must run to its end."""
-    monkeypatch.setattr(epochs, "CASES", {"cpu": (TINY,)})
+    monkeypatch.setattr(networks, "CASES", {"cpu": (TINY,)})
     PARTS["epoch"](Settings(images=300))
     assert counted == [("epoch", name, "tiny") for name in ("ce", "divide_mix", "softmix")]
 
@@ -278,7 +281,6 @@ def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypa
 def test_bfloat16_is_compared_with_our_own_float32(counted, monkeypatch):
     monkeypatch.setattr(networks, "bfloat16_units", lambda: True)
     monkeypatch.setattr(networks, "CASES", {"cpu": (TINY,)})
-    monkeypatch.setattr(epochs, "CASES", {"cpu": (TINY,)})
     computed = []
     autocast = torch.autocast
 
@@ -350,22 +352,35 @@ def test_a_gpus_float32_is_tf32_in_its_ceiling_too():
     assert (seen, torch.get_float32_matmul_precision()) == (["high"], "highest")
 
 
-def test_all_parts_go_on_where_one_has_nothing_to_measure(monkeypatch, capsys):
-    def nothing(settings):
-        raise measure.Nothing("no epochs of gce")
+@pytest.mark.parametrize(
+    ("error", "message", "of_all", "alone"),
+    [
+        (measure.Nothing("no epochs of gce"), "epoch is left out: no epochs of gce", 0, 2),
+        (Different("ce", "losses differ"), "epoch could not be measured: ce: losses differ, so that their times", 1, 2),
+        (torch.OutOfMemoryError("CUDA out of memory"), "epoch could not be measured: CUDA out of memory", 1, None),
+    ],
+)
+def test_all_parts_go_on_where_one_cannot_be_measured(monkeypatch, capsys, tmp_path, error, message, of_all, alone):
+    def fails(settings):
+        raise error
 
     row = summary("data", "by hand", [(1.0, 2.0)], QUICK, 1, None)
-    monkeypatch.setattr(speed, "PARTS", {"epoch": nothing, "data": lambda settings: [row]})
-    assert run(["all"]) == 0
-    text = capsys.readouterr().out
-    assert "epoch is left out: no epochs of gce" in text and "by hand" in text
-    assert run(["epoch"]) == 2
+    monkeypatch.setattr(speed, "PARTS", {"epoch": fails, "data": lambda settings: [row]})
+    assert run(["all", "--json", str(tmp_path / "speed.json")]) == of_all
+    told = capsys.readouterr()
+    assert message in told.out + told.err and "by hand" in told.out
+    assert [row["name"] for row in json.loads((tmp_path / "speed.json").read_text())] == ["by hand"]
+    if alone:
+        assert run(["epoch"]) == alone
+    else:
+        with pytest.raises(type(error)):
+            main(["epoch"])
 
 
-def test_on_a_gpu_epochs_are_of_each_network_once():
-    """Cases differ in a batch there, and in epochs the authors' batch is taken."""
-    assert [case.name for case in epochs.cases("cuda")] == ["resnet18", "resnet34"]
-    assert epochs.cases("cpu") == CASES["cpu"]
+def test_on_a_gpu_epochs_and_evaluation_are_of_each_network_once():
+    """Cases differ in a batch there; in epochs the authors' batch is taken, and evaluation has its own."""
+    assert [case.name for case in networks.cases("cuda")] == ["resnet18", "resnet34"]
+    assert networks.cases("cpu") == CASES["cpu"]
 
 
 def test_without_units_for_bfloat16_its_rows_are_left_out_and_this_is_said(monkeypatch, capsys):
@@ -432,8 +447,38 @@ def test_gradients_that_differ_are_told_apart():
         assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), [g + 0.5 for g in found]))
 
 
+def test_what_is_timed_is_compared_as_it_is_rounded(monkeypatch):
+    """Kernels of float32 are others than float64's: where they alone are wrong, nothing is timed."""
+    pair = torch.tensor(1.0), [torch.ones(100), torch.ones(100)]
+    networks.assert_close("by hand", pair, pair)
+    with pytest.raises(Different, match=r"the losses differ by 0\.5 as they are timed"):
+        networks.assert_close("by hand", (torch.tensor(1.5), pair[1]), pair)
+    with pytest.raises(Different, match=r"the gradients differ by 10\.0% as they are timed"):
+        networks.assert_close("by hand", (pair[0], [1.1 * part for part in pair[1]]), pair)
+    cross_entropy = networks.F.cross_entropy
+
+    def wrong_in_float32(logits, y, **options):
+        off = logits.dtype == torch.float32 and logits.requires_grad and wrong_in_float32.calls % 2
+        wrong_in_float32.calls += 1
+        return cross_entropy(logits, y, **options) * (1.2 if off else 1)
+
+    wrong_in_float32.calls = 0
+    networks.check_step(TINY, "cpu", bf16=False)
+    monkeypatch.setattr(networks.F, "cross_entropy", wrong_in_float32)
+    with pytest.raises(Different, match="as they are timed"):
+        networks.check_step(TINY, "cpu", bf16=False)
+
+
+def test_in_bfloat16_a_step_is_compared_too(monkeypatch):
+    """With rounding that is far too coarse for it, it would not be timed."""
+    networks.check_step(TINY, "cpu", bf16=True)
+    monkeypatch.setattr(networks, "COARSE", 0.0)
+    with pytest.raises(Different, match="tiny, bf16: the losses differ by"):
+        networks.check_step(TINY, "cpu", bf16=True)
+
+
 def test_only_the_methods_that_are_asked_for_are_measured(counted, monkeypatch):
-    for module in (epochs, methods):
+    for module in (networks, methods):
         monkeypatch.setattr(module, "CASES", {"cpu": (TINY,)})
     chosen = Settings(images=150, repeats=1, methods=("ce", "gce"))
     assert [row.name for row in PARTS["epoch"](chosen)] == ["ce"]
@@ -528,16 +573,23 @@ def test_trials_at_a_time_by_hand(monkeypatch):
 
 def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):
     """Of two processes the second is slower; alone, only the first one works."""
-    told = iter([{1: [(3.0, 10.0)], 2: [(4.0, 8.0)]}, {1: [], 2: [(5.0, 7.0)]}])
+    told = {0: {1: [(3.0, 10.0)], 2: [(4.0, 8.0)]}, 1: {1: [], 2: [(5.0, 7.0)]}}
 
     class Pool(contextlib.nullcontext):
-        def starmap(self, call, arguments, chunksize):
-            assert [position for position, *_ in arguments] == [0, 1] and chunksize == 1
-            return [next(told) for _ in arguments]
+        def submit(self, call, position, *_):
+            return SimpleNamespace(result=lambda: told[position])
 
-    context = SimpleNamespace(Pool=lambda count, *_: Pool(Pool()), Barrier=lambda count: None)
-    monkeypatch.setattr(together.multiprocessing, "get_context", lambda kind: context)
+    monkeypatch.setattr(together, "ProcessPoolExecutor", lambda *_: Pool(Pool()))
     assert together.side_by_side([1, 2], TINY, QUICK) == {1: [(3.0, 10.0)], 2: [(5.0, 15.0)]}
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_a_trial_that_failed():
+    """For a network that there is not, until somebody's patience of five minutes ends."""
+    start = time.monotonic()
+    with pytest.raises((InputError, BrokenBarrierError)):
+        together.side_by_side([1, 2], Case("none", "no_such_network", 8, 1), Settings())
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.slow

@@ -10,14 +10,13 @@ On a GPU, and where the CPU has units for bfloat16, each of our epochs in it is 
 
 import importlib
 import pkgutil
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from bench.speed import authors
-from bench.speed.measure import Different, Nothing, Row, Settings, Work, compare
-from bench.speed.networks import CASES, Case, assert_same, gradients, in_bfloat16, operations
+from bench.speed.measure import Different, Nothing, Row, Run, Settings, Work, compare, tuned
+from bench.speed.networks import assert_close, assert_same, cases, full_float32, gradients, in_bfloat16, operations
 from bench.speed.pieces import MOVED, moved
 from bench.speed.reference import Reference
 from bench.speed.sessions import Session, dataset_for, specification
@@ -36,27 +35,24 @@ def references() -> dict[str, type[Reference]]:
 
 
 def check(name: str, session: Session, reference: Reference) -> None:
-    """Raise Different unless the epoch starts with the same division and its first batch gives the same loss and gradients."""
+    """Raise Different unless the epoch starts with the same division and its first batch gives the same loss and gradients.
+
+    The latter in float64, and as they are timed.
+    """
     session.rewind()
     reference.rewind()
-    session.method.epoch_start()
-    for ours, theirs in reference.divide():
-        if (share := moved(ours, theirs)) > MOVED:
-            raise Different(name, f"the mixtures disagree on {share:.1%} of the samples")
     both = (*session.method.networks, *reference.networks)
-    for net in both:
-        net.double()
-    ours_loss, theirs_loss, mine, other = reference.compare_with()
-    ours_pair = ours_loss.detach(), gradients(ours_loss, mine)
-    assert_same(name, ours_pair, (theirs_loss.detach(), gradients(theirs_loss, other)))
-    for net in both:
-        net.float()
-
-
-def cases(device: str) -> tuple[Case, ...]:
-    """The networks; those that on a GPU differ in their batch are one, as the batch is the authors' here."""
-    found = CASES[device]
-    return found if device == "cpu" else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
+    with full_float32():
+        session.method.epoch_start()
+        for ours, theirs in reference.divide():
+            if (share := moved(ours, theirs)) > MOVED:
+                raise Different(name, f"the mixtures disagree on {share:.1%} of the samples")
+        for dtype, same in ((torch.float64, assert_same), (torch.float32, assert_close)):
+            for net in both:
+                net.to(dtype)
+            ours_loss, theirs_loss, mine, other = reference.compare_with(dtype)
+            ours_pair = ours_loss.detach(), gradients(ours_loss, mine)
+            same(name, ours_pair, (theirs_loss.detach(), gradients(theirs_loss, other)))
 
 
 def epoch(settings: Settings) -> list[Row]:
@@ -75,7 +71,8 @@ def epoch(settings: Settings) -> list[Row]:
             reference = kind(session, case, settings)
             check(f"epoch, {name}, {case.name}", session, reference)
             work = Work("matmul", operations(session.again))
-            rows.append(compare("epoch", name, session.again, reference.epoch, settings, session.images, case.name, work))
+            sides: tuple[Run, Run] = session.again, tuned(reference.epoch)
+            rows.append(compare("epoch", name, *sides, settings, session.images, case.name, work))
             if settings.device == "cuda" or in_bfloat16(settings):
                 spec = specification(case, data, name, settings, changes, precision="bf16", **recipe)
                 half = Session(spec, data, TIMED)

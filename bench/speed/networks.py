@@ -5,8 +5,9 @@ in bfloat16 against our own in float32.
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +16,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.backbones import Network, build_network
 from bench.cpu import bfloat16_units
-from bench.speed.measure import Different, Row, Run, Settings, Work, compare, repeated
+from bench.speed.measure import Different, Row, Run, Settings, Work, compare, repeated, tuned
 from bench.task import EVALUATION_BATCH, evaluation_batch
 
 CLASSES = 10
 
 #: Differences of losses, gradients and probabilities that rounding explains.
 TOLERANCE = 1e-4
+
+#: The same of bfloat16's losses.
+COARSE = 0.05
+
+#: Of all gradients together in float32, in proportion to their length: 0.9 % were seen, in ResNet-34. In bfloat16 that differ
+#: by 58 % there, so that they are only held to be nearer to float32's than none would be.
+TURNED, TURNED_COARSE = 0.05, 1.0
+
+#: Images that are compared in float64, which takes four times the memory.
+CHECKED = 16
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,10 @@ def gradients(loss: Tensor, net: nn.Module) -> list[Tensor]:
     return [gradient.detach() for gradient in found]
 
 
-def assert_same(name: str, ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tensor, list[Tensor]]) -> None:
+Gradients = tuple[Tensor, list[Tensor]]  # a loss, and of every parameter
+
+
+def assert_same(name: str, ours: Gradients, theirs: Gradients) -> None:
     """Raise Different unless losses and gradients agree.
 
     To be had from networks in float64: in float32, an activation that rounding puts on the other side of 0 or in second place
@@ -79,6 +93,28 @@ def assert_same(name: str, ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tens
     error = max((a - b).abs().max().item() for a, b in zip(ours[1], theirs[1], strict=True))
     if error > TOLERANCE:
         raise Different(name, f"the gradients differ by {error:g}")
+
+
+def assert_close(name: str, ours: Gradients, theirs: Gradients, loss: float = TOLERANCE, gradient: float = TURNED) -> None:
+    """Raise Different unless what is computed as it is timed, rounding and all, agrees: float32's kernels are not float64's.
+
+    Losses may differ by ``loss``, all gradients together by a share ``gradient`` of their length.
+    """
+    if (error := (ours[0] - theirs[0]).abs().item()) > loss:
+        raise Different(name, f"the losses differ by {error:g} as they are timed")
+    ours_all, theirs_all = (torch.cat([part.flatten().float() for part in side[1]]) for side in (ours, theirs))
+    if (error := ((ours_all - theirs_all).norm() / theirs_all.norm()).item()) > gradient:
+        raise Different(name, f"the gradients differ by {error:.1%} as they are timed")
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Without TF32, in which a GPU's convolutions round to ten bits of mantissa, in either layout to other ones."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def operations(run: Run) -> float:
@@ -125,9 +161,30 @@ def graphed(step: Callable[[], Tensor]) -> Run:
     return replay
 
 
+def check_step(case: Case, device: str, *, bf16: bool) -> None:
+    """Raise Different unless a step's loss and gradients are those of the usual layout: in float64, and as they are timed."""
+    x, y = case.samples(case.batch, device)
+
+    def computed(number: int, dtype: torch.dtype, *, last: bool = True, bf16: bool = False) -> Gradients:
+        net, images = case.network(device).to(dtype), x[:number].to(dtype)
+        if last:
+            net, images = net.to(memory_format=torch.channels_last), channels_last(images)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(net(images), y[:number])
+        return loss.detach(), gradients(loss, net)
+
+    name = f"step, {case.name}"
+    assert_same(name, computed(CHECKED, torch.float64), computed(CHECKED, torch.float64, last=False))
+    with full_float32():
+        theirs = computed(case.batch, torch.float32, last=False)
+        assert_close(name, computed(case.batch, torch.float32), theirs)
+    if bf16:
+        assert_close(f"{name}, bf16", computed(case.batch, torch.float32, bf16=True), theirs, COARSE, TURNED_COARSE)
+
+
 def check_graph(case: Case) -> None:
     """Raise Different unless as many steps by a graph and one by one leave the same network, in float64."""
-    x, y = case.samples(case.batch, "cuda")
+    x, y = (part[:CHECKED] for part in case.samples(case.batch, "cuda"))
     nets = [case.network("cuda").double().to(memory_format=torch.channels_last) for _ in range(2)]
     eager, static = (training_step(net, channels_last(x.double()), y, fused=True) for net in nets)
     replay = graphed(static)
@@ -155,6 +212,7 @@ def variants(case: Case, device: str) -> dict[str, Run]:
     return {
         "step, channels-last": own_step(case, device, bf16=False),
         "step, channels-last, bf16": own_step(case, device, bf16=True),
+        "step, channels-last, bf16, tuned": tuned(own_step(case, device, bf16=True)),
         "step, channels-last, bf16, graphed": graphed(own_step(case, device, bf16=True)),
     }
 
@@ -169,11 +227,7 @@ def step(settings: Settings) -> list[Row]:
     rows = []
     for case in CASES[settings.device]:
         x, y = case.samples(case.batch, settings.device)
-        exact = case.network(settings.device).double()
-        other = copy.deepcopy(exact).to(memory_format=torch.channels_last)
-        theirs = F.cross_entropy(exact(x.double()), y)
-        ours = F.cross_entropy(other(channels_last(x.double())), y)
-        assert_same(f"step, {case.name}", (ours.detach(), gradients(ours, other)), (theirs.detach(), gradients(theirs, exact)))
+        check_step(case, settings.device, bf16=settings.device == "cuda" or in_bfloat16(settings))
         if settings.device == "cuda":
             check_graph(case)
         reference = training_step(case.network(settings.device), x, y)
@@ -184,7 +238,7 @@ def step(settings: Settings) -> list[Row]:
                     "step",
                     name,
                     repeated(run, case.steps),
-                    repeated(lambda step=reference: step().item(), case.steps),  # type: ignore[misc]
+                    tuned(repeated(lambda step=reference: step().item(), case.steps)),  # type: ignore[misc]
                     settings,
                     case.batch * case.steps,
                     case.name,
@@ -207,10 +261,16 @@ def step(settings: Settings) -> list[Row]:
     return rows
 
 
+def cases(device: str) -> tuple[Case, ...]:
+    """The networks; those that on a GPU differ in their batch alone are one."""
+    found = CASES[device]
+    return found if device == "cpu" else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
+
+
 def evaluation(settings: Settings) -> list[Row]:
     """Predictions for many images: large batches in inference mode against batches of training size."""
     rows = []
-    for case in CASES[settings.device]:
+    for case in cases(settings.device):
         number = settings.images or 2 * EVALUATION_BATCH
         x, _ = case.samples(number, settings.device)
         net = case.network(settings.device).eval()
@@ -225,10 +285,9 @@ def evaluation(settings: Settings) -> list[Row]:
         def theirs(net: nn.Module = net, x: Tensor = x) -> Tensor:
             return torch.cat([net(part).softmax(1) for part in x.split(128)])
 
-        # In float64: a GPU rounds convolutions of float32 to ten bits of mantissa, in either layout to other ones.
-        exact = ours(copy.deepcopy(other).double(), [part.double() for part in batches])
-        if (error := (exact - theirs(copy.deepcopy(net).double(), x.double())).abs().max().item()) > TOLERANCE:
-            raise Different(f"eval, {case.name}", f"the probabilities differ by {error:g}")
+        with full_float32():
+            if (error := (ours() - theirs()).abs().max().item()) > TOLERANCE:
+                raise Different(f"eval, {case.name}", f"the probabilities differ by {error:g}")
         work = Work("matmul", operations(theirs))
-        rows.append(compare("eval", "pass", ours, theirs, settings, number, case.name, work))
+        rows.append(compare("eval", "pass", ours, tuned(theirs), settings, number, case.name, work))
     return rows

@@ -44,12 +44,16 @@ RECORDING: tuple[tuple[type, str], ...] = (
 #: A sweep of a minute or more, of trials of a few seconds.
 TRIALS, TRIAL_EPOCHS = 60, 20
 
+#: Seconds after which that sweep hangs.
+PATIENCE = 3600
+
 #: Where records are written: on the disk that sweeps write to, if it can be told.
 PLACE = Path("results")
 
 
 def sweep(settings: Settings) -> list[Row]:
     """The trial as ``bench.trial`` runs it, after one that is not counted."""
+    whole = [under_ray(settings)] if importlib.util.find_spec("ray") else []
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
     spec = specification(case, data, REFERENCE, settings, {}, epochs=EPOCHS)
@@ -65,8 +69,7 @@ def sweep(settings: Settings) -> list[Row]:
             if repeat:
                 times[name].append((took, took - sum(spent)))
     images = EPOCHS * len(data.train_labels)
-    rows = [summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()]
-    return rows + ([under_ray(settings)] if importlib.util.find_spec("ray") else [])
+    return [summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()] + whole
 
 
 def under_ray(settings: Settings) -> Row:
@@ -74,9 +77,10 @@ def under_ray(settings: Settings) -> Row:
     with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder:
         command = [sys.executable, "-m", "bench.run", "--methods", REFERENCE, "--noise", "0.5", "--seeds", str(TRIALS)]
         command += ["--epochs", str(TRIAL_EPOCHS), "--device", settings.device, "--no-plots", "--out", f"{folder}/sweep"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with status {done.returncode}: {done.stderr[-2000:]}")
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        except subprocess.SubprocessError as error:
+            raise RuntimeError(f"{error} {error.stderr or ''}") from error  # type: ignore[attr-defined]
         facts = json.loads(Path(folder, "sweep", "sweep.json").read_bytes())
         lines = next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
     worked, took = facts["work_seconds"] / TRIALS, facts["wall_seconds"] * facts["parallel_trials"] / TRIALS

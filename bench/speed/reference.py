@@ -35,9 +35,9 @@ class Samples(Pictures):
         return *(Pictures.__getitem__(self, index)[0] for _ in range(self.views)), int(self.labels[index]), index
 
 
-def exact(batch: Batch) -> Batch:
-    """The same images in float64."""
-    return replace(batch, views=tuple(view.double() for view in batch.views))
+def cast(batch: Batch, dtype: torch.dtype) -> Batch:
+    """The same images in this precision."""
+    return replace(batch, views=tuple(view.to(dtype) for view in batch.views))
 
 
 class Reference:
@@ -81,8 +81,8 @@ class Reference:
         """For each mixture that the epoch begins with: how likely each sample is clean, ours and theirs."""
         return []
 
-    def compare_with(self) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
-        """Losses of the session's first batch, ours and theirs, and the networks that they train."""
+    def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
+        """Losses of the session's first batch, ours and theirs, and the networks that they train, which are of this dtype."""
         raise NotImplementedError
 
     def epoch(self) -> None:

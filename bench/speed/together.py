@@ -4,11 +4,13 @@ import multiprocessing
 import os
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 
 import torch
 
+from bench.memory import keep_freed_memory
 from bench.speed.measure import Ceiling, Nothing, Row, Settings, Work, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
 
@@ -35,7 +37,8 @@ def together(settings: Settings) -> list[Row]:
             times = [(ours, count * alone) for (ours, _), (alone, _) in zip(found[count], found[1], strict=True)]
             name = f"{count} trial{'s' * (count > 1)} at a time{', bf16' * gpu}"
             row = summary("together", name, times, settings, count * case.steps * case.batch, case.name)
-            peak = statistics.median(rate for _, rate in found[count])
+            # Processes share a CPU's cores at once, a GPU in turn: there each one's products have it to themselves.
+            peak = statistics.median(rate for _, rate in found[1 if gpu else count])
             rows.append(replace(row, share=count * needed / row.ours_s / peak, ceiling="matmul"))
     return rows
 
@@ -48,9 +51,10 @@ def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[
     """
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     most = max(counts)
-    # Each waits for all others in its only task, so that none takes two.
-    with context.Pool(most, _join, (context.Barrier(most),)) as pool:
-        found = pool.starmap(_steps, [(position, counts, case, settings) for position in range(most)], chunksize=1)
+    # Each waits for all others in its only task, so that none takes two. One that dies ends them all.
+    with ProcessPoolExecutor(most, context, _join, (context.Barrier(most),)) as pool:
+        tasks = [pool.submit(_steps, position, counts, case, settings) for position in range(most)]
+        found = [task.result() for task in tasks]
     return {
         count: [
             (max(took for took, _ in repeat), sum(rate for _, rate in repeat))
@@ -66,7 +70,16 @@ def _join(barrier: Barrier) -> None:
 
 
 def _steps(position: int, counts: Sequence[int], case: Case, settings: Settings) -> dict[int, list[tuple[float, float]]]:
+    try:
+        return _timed(position, counts, case, settings)
+    except BaseException:
+        _barrier.abort()  # nobody has to wait for this one
+        raise
+
+
+def _timed(position: int, counts: Sequence[int], case: Case, settings: Settings) -> dict[int, list[tuple[float, float]]]:
     torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     gpu = settings.device == "cuda"
     run = repeated(own_step(case, settings.device, bf16=gpu), case.steps)
     top = Ceiling(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)

@@ -1,9 +1,10 @@
 """Cross-entropy."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.speed.reference import Reference, exact
+from bench.speed.reference import Reference, cast
 
 
 class Authors(Reference):
@@ -16,8 +17,8 @@ class Authors(Reference):
             logits = self.networks[0](x)
             self.descend(F.cross_entropy(logits, y), logits, y)
 
-    def compare_with(self) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
+    def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
         method = self.session.method
         [mine], [other] = method.networks, self.networks
-        batch = exact(next(iter(method.batches())))
+        batch = cast(next(iter(method.batches())), dtype)
         return method.loss(batch), F.cross_entropy(other(batch.x.contiguous()), batch.y), mine, other

@@ -10,7 +10,7 @@ from bench import ops
 from bench.speed.measure import Settings
 from bench.speed.networks import CLASSES, Case
 from bench.speed.pieces import gaussian_by_sklearn
-from bench.speed.reference import Reference, Samples, exact
+from bench.speed.reference import Reference, Samples, cast
 from bench.speed.sessions import Session
 
 
@@ -89,10 +89,10 @@ class Authors(Reference):
                 loss, logits = self.loss(student, (x1, x2, y, w), (u1, u2), 0.1, max(lam, 1 - lam))
                 self.descend(loss, logits, y)
 
-    def compare_with(self) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
+    def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
         method: Any = self.session.method
         batch = next(iter(method.batches()))
-        batch = batch._replace(labelled=exact(batch.labelled), unlabelled=exact(batch.unlabelled))
+        batch = batch._replace(labelled=cast(batch.labelled, dtype), unlabelled=cast(batch.unlabelled, dtype))
         probability = method.clean[1 - batch.student, batch.labelled.index]
         # The same random numbers for both: drawn once here, then the streams start anew.
         method.task.seed(1)

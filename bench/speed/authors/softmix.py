@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.pieces import gaussian_by_sklearn, mixed_one_by_one, nearest_by_index
-from bench.speed.reference import Reference, exact
+from bench.speed.reference import Reference, cast
 from bench.speed.sessions import Session
 
 
@@ -55,9 +55,9 @@ class Authors(Reference):
             loss, logits = self.loss(x, index, clean)
             self.descend(loss, logits, y)
 
-    def compare_with(self) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
+    def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
         method = self.session.method
-        batch = exact(next(iter(method.batches())))
+        batch = cast(next(iter(method.batches())), dtype)
         clean = method.clean_probability()
         assert clean is not None
         [mine], [other] = method.networks, self.networks
