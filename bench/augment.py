@@ -300,6 +300,7 @@ OPERATIONS = {
     "invert": Operation(lambda images, _: 1 - images),  # last, since RandAugment chooses from all but this one
 }
 NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
+SCALES = tuple((step.weakest, step.strongest, step.signed) for step in OPERATIONS.values())
 
 #: AutoAugment's policy for CIFAR-10 (Cubuk et al., 2019, appendix): pairs of operation, probability, magnitude from 0 to 9.
 CIFAR10_POLICY = (
@@ -331,10 +332,13 @@ CIFAR10_POLICY = (
 )
 
 
+#: The same by numbers of operations.
+CIFAR10_PAIRS = tuple(tuple((NUMBER[name], *rest) for name, *rest in pair) for pair in CIFAR10_POLICY)
+
+
 def signed_magnitude(operation: Tensor, level: Tensor | float, generator: Generator) -> Tensor:
     """Magnitudes of the operations (any shape) at a ``level`` from 0 to 1 of their scales, with random signs where signed."""
-    scales = tuple((step.weakest, step.strongest, step.signed) for step in OPERATIONS.values())
-    weakest, strongest, signed = constant(scales, operation.device)[operation].unbind(-1)
+    weakest, strongest, signed = constant(SCALES, operation.device)[operation].unbind(-1)
     negative = torch.rand(operation.shape, generator=generator, device=generator.device) < 0.5
     return (weakest + (strongest - weakest) * level) * (1 - 2 * signed * negative)
 
@@ -349,8 +353,7 @@ def draw_auto_augment(batch: int, generator: Generator) -> tuple[Tensor, Tensor]
     """AutoAugment's choices, in the form of RandAugment's; what a sub-policy's coin leaves out is the identity."""
     device = generator.device
     policy = torch.randint(0, len(CIFAR10_POLICY), (batch,), generator=generator, device=device)
-    pairs = tuple(tuple((NUMBER[name], *rest) for name, *rest in pair) for pair in CIFAR10_POLICY)
-    operation, probability, level = constant(pairs, device)[policy].permute(2, 1, 0)  # each (2, B)
+    operation, probability, level = constant(CIFAR10_PAIRS, device)[policy].permute(2, 1, 0)  # each (2, B)
     happens = torch.rand(2, batch, generator=generator, device=device) < probability
     operation = torch.where(happens, operation, NUMBER["identity"]).long()
     return operation, signed_magnitude(operation, level / 9, generator)

@@ -300,7 +300,7 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
         features = features.float()  # as under autocast below
     bank = features if bank is None else bank.to(features.dtype)
     k = min(k, len(bank) - own)
-    centre = bank.mean(0)
+    centre = bank.mean(0).nan_to_num(0, 0, 0)  # else one row that is not finite would make all so
     bank = bank - centre  # the distances stay; far from the origin, rounding would drown them
     features = bank if own else features - centre
     with _in_full(features.device.type):  # rounded to bfloat16, many neighbours would be others

@@ -6,6 +6,7 @@ python -m bench.speed epoch --threads 2 --json speed.json
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from bench.commands import Once, execute, writable
 from bench.cpu import bfloat16_units, processor
 from bench.errors import InputError, unknown
+from bench.isolation import give_back_memory
 from bench.memory import keep_freed_memory
 from bench.registry import split_name
 from bench.speed.data import data
@@ -63,9 +65,10 @@ def speed(
 ) -> None:
     """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all) against authors' style.
 
-    A ratio above 1 says how many times faster this package is. `methods` says what a method takes in proportion to its passes
-    through the network by themselves, `sweep` what records add to a trial of some seconds.
-    In `together` it is the same trials one after another, in rows that end in "bf16" this package in float32.
+    A ratio above 1 says how many times faster this package is. In `together` it is compared with the same trials one after
+    another, in rows that end in "bf16" with itself in float32. `methods` says what a method takes in proportion to its passes
+    through the network by themselves, `sweep` what records, checkpoints and Ray add to trials of some seconds (Ray in one
+    sweep, however many the repeats).
     """
     if part not in PARTS and part != "all":
         raise unknown("part", part, [*PARTS, "all"])
@@ -97,9 +100,13 @@ def speed(
             except (Different, RuntimeError) as error:  # memory that is too short is one, too
                 if part != "all":
                     raise
+                if not isinstance(error, Different):
+                    traceback.print_exception(error)
                 click.echo(f"{name} could not be measured: {error}", err=True)
                 failed = True
                 continue
+            finally:
+                give_back_memory(device)  # the next part may start processes that need it
             show(name, found)
             rows += found
             if file:  # after each part: a later one may take too long
@@ -133,7 +140,7 @@ def show(part: str, rows: Sequence[Row]) -> None:
 #: Columns of the parts that compare seconds of other things than images, and what is said below.
 HEADINGS = {
     "methods": (("s", "s of its passes", "of its passes"), f"seconds an epoch; ! where more than {BOUND} of its passes"),
-    "sweep": (("s with", "s without", "adds"), "seconds a trial; no ceiling: records wait for a disk"),
+    "sweep": (("s with", "s without", "adds"), "seconds a trial; no ceiling: records wait for a disk, workers for each other"),
 }
 
 

@@ -37,7 +37,7 @@ def references() -> dict[str, type[Reference]]:
 def check(name: str, session: Session, reference: Reference) -> None:
     """Raise Different unless the epoch starts with the same division and its first batch gives the same loss and gradients.
 
-    The latter in float64, and as they are timed.
+    The latter in float64 and in float32.
     """
     session.rewind()
     reference.rewind()

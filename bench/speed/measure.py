@@ -43,12 +43,16 @@ class Row:
     device: str
 
 
+Kind = Literal["matmul", "copy"]
+
+
 class Work(NamedTuple):
     """What a pass cannot do without: floating-point operations of matrix products, or bytes read and written."""
 
-    ceiling: Literal["matmul", "copy"]
+    ceiling: Kind
     amount: float
     dtype: torch.dtype = torch.float32
+    tf32: bool = True  # on a GPU, as convolutions of float32 are computed unless told otherwise; matrix products are not
 
 
 def seconds(run: Run) -> float:
@@ -89,11 +93,11 @@ def repeated(run: Run, times: int) -> Run:
 
 
 class Ceiling:
-    """Something of the work's kind which the machine does as fast as it can, timed beside what it is the ceiling of."""
+    """Something of this kind which the machine does as fast as it can, timed beside what it is the ceiling of."""
 
-    def __init__(self, work: Work, device: str) -> None:
-        self.kind = work.ceiling
-        self.run, self.amount = ceiling(work, device)
+    def __init__(self, kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True) -> None:
+        self.kind = kind
+        self.run, self.amount = ceiling(kind, device, dtype, tf32)
         self.times: list[float] = []
         once(self.run)
 
@@ -106,24 +110,24 @@ class Ceiling:
         return replace(row, share=amount / row.ours_s * statistics.median(self.times) / self.amount, ceiling=self.kind)
 
 
-def ceiling(work: Work, device: str) -> tuple[Run, float]:
+def ceiling(kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True) -> tuple[Run, float]:
     """What reaches it, and the operations or bytes that this takes."""
-    if work.ceiling == "matmul":
+    if kind == "matmul":
         side = 8192 if device == "cuda" else 1024
-        square = torch.rand(side, side, device=device, dtype=work.dtype)
+        square = torch.rand(side, side, device=device, dtype=dtype)
         product = torch.empty_like(square)
 
         def multiply() -> None:
             torch.mm(square, square, out=product)
 
-        return in_tf32(multiply) if device == "cuda" and work.dtype == torch.float32 else multiply, 2 * side**3
+        return in_tf32(multiply) if device == "cuda" and dtype == torch.float32 and tf32 else multiply, 2 * side**3
     source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)  # more than any cache holds
     target = torch.zeros_like(source)
     return lambda: target.copy_(source), 2 * 4 * len(source)
 
 
 def in_tf32(run: Run) -> Run:
-    """The same with matrix products as a GPU rounds convolutions in float32, unless told otherwise."""
+    """The same with matrix products of float32 in TF32, on a GPU."""
 
     def call() -> None:
         before = torch.get_float32_matmul_precision()
@@ -150,7 +154,7 @@ def compare(
 
     ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the machine's ceiling.
     """
-    top = Ceiling(work, settings.device) if work else None
+    top = Ceiling(work.ceiling, settings.device, work.dtype, work.tf32) if work else None
     for run in (ours, theirs):
         once(run)
     times = []

@@ -8,10 +8,9 @@ took has been counted. So "theirs" is the algorithm itself, and 1 / ratio the ti
 
 from typing import Any
 
-import torch
-
+from bench.isolation import give_back_memory
 from bench.registry import REFERENCE, method_names
-from bench.speed.measure import Ceiling, Row, Run, Settings, Work, once, seconds, summary
+from bench.speed.measure import Ceiling, Row, Run, Settings, once, seconds, summary
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.trial import pretrain_job, run_pretraining
@@ -47,7 +46,7 @@ def methods(settings: Settings) -> list[Row]:
         measured = session(name)
         record: dict[str, Any] = {}
         times = []
-        top = Ceiling(Work("matmul", 0), settings.device)
+        top = Ceiling("matmul", settings.device)
         for _ in range(settings.repeats):
             top.measure()
             learnt_s, seen_s, evaluated_s = (seconds(run) / baseline.images for run in prices)
@@ -57,6 +56,5 @@ def methods(settings: Settings) -> list[Row]:
         row = summary("methods", name, times, settings, measured.images, case.name)
         rows.append(top.over(row, trained * learning + inferred * seeing))
         del measured
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        give_back_memory(settings.device)
     return rows

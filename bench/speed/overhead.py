@@ -52,7 +52,7 @@ PLACE = Path("results")
 
 
 def sweep(settings: Settings) -> list[Row]:
-    """The trial as ``bench.trial`` runs it, after one that is not counted."""
+    """The trial as ``bench.trial`` runs it, after one that is not counted; where Ray is, also a sweep."""
     whole = [under_ray(settings)] if importlib.util.find_spec("ray") else []
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
@@ -85,7 +85,7 @@ def under_ray(settings: Settings) -> Row:
         lines = next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
     worked, took = facts["work_seconds"] / TRIALS, facts["wall_seconds"] * facts["parallel_trials"] / TRIALS
     images = sum(json.loads(line)["samples_trained"] for line in lines)
-    name = f"{TRIALS} trials under Ray, {facts['parallel_trials']} at a time"
+    name = f"{TRIALS} trials under Ray, {facts['parallel_trials']} at a time, a thread each"
     return summary("sweep", name, [(took, worked)], replace(settings, threads=1), images, CASES["cpu"][0].name)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 
 import torch
 
 from bench.memory import keep_freed_memory
-from bench.speed.measure import Ceiling, Nothing, Row, Settings, Work, once, repeated, seconds, summary
+from bench.speed.measure import Ceiling, Nothing, Row, Settings, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
 
 #: How many at a time.
@@ -29,7 +30,8 @@ def together(settings: Settings) -> list[Row]:
     gpu = settings.device == "cuda"
     counts = [count for count in COUNTS if gpu or count == 1 or count * settings.threads <= (os.cpu_count() or 1)]
     if len(counts) == 1:  # that trials must not share a core is known
-        raise Nothing(f"two trials of {settings.threads} threads do not fit {os.cpu_count()} cores: choose fewer --threads")
+        cores = f"{2 * settings.threads} cores, and here are {os.cpu_count()}"
+        raise Nothing(f"two trials of --threads {settings.threads} need {cores}")
     for case in CASES[settings.device]:
         needed = operations(own_step(case, settings.device, bf16=gpu)) * case.steps
         found = side_by_side(counts, case, settings)
@@ -54,6 +56,9 @@ def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[
     # Each waits for all others in its only task, so that none takes two. One that dies ends them all.
     with ProcessPoolExecutor(most, context, _join, (context.Barrier(most),)) as pool:
         tasks = [pool.submit(_steps, position, counts, case, settings) for position in range(most)]
+        errors = [error for error in (task.exception() for task in tasks) if error]
+        for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
+            raise error  # what one of them met, not that others noticed
         found = [task.result() for task in tasks]
     return {
         count: [
@@ -82,7 +87,7 @@ def _timed(position: int, counts: Sequence[int], case: Case, settings: Settings)
     keep_freed_memory()
     gpu = settings.device == "cuda"
     run = repeated(own_step(case, settings.device, bf16=gpu), case.steps)
-    top = Ceiling(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)
+    top = Ceiling("matmul", settings.device, torch.bfloat16 if gpu else torch.float32)
     once(run)
     found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for _ in range(settings.repeats):

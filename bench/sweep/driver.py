@@ -175,7 +175,7 @@ class Driver:
             return  # Tune repeats the last result when a function ends
         work.reports.add(message["number"])
         if message["kind"] == "epochs":
-            work.peak_memory = message["peak_memory_bytes"]
+            work.peak_memory = max(work.peak_memory or 0, message["peak_memory_bytes"])  # also of a worker that died
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
             if work.spec and self.trackers:

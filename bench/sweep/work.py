@@ -69,7 +69,7 @@ class Work:
     died_after: float = 0.0  # seconds that it had those that died
     seconds: float = 0.0
     reports: set[int] = field(default_factory=set)
-    peak_memory: int | None = None  # in bytes, as its worker last said
+    peak_memory: int | None = None  # in bytes, as its workers have said so far
     stopping: bool = False  # a scheduler has said so
 
     @classmethod
