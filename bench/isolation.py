@@ -4,6 +4,7 @@ import gc
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ def give_back_memory(device: str) -> None:
     """Return to a GPU what nothing holds any longer, for its other trials."""
     if device == "cuda":
         gc.collect()  # an error's traceback may hold tensors in a cycle
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # of a device that an assertion has failed on, nothing can be had any more
+            torch.cuda.empty_cache()
 
 
 def seed_globals(*key: int) -> None:

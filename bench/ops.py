@@ -285,6 +285,9 @@ WIDE = 4096
 #: Columns of which one value is compared first, in rows as wide as that.
 BLOCK = 16
 
+#: Coordinates farther than any, of which float32 still has the squares.
+REMOTE = 1e15
+
 #: Neighbours in bfloat16, among which exact distances choose; half of them at most.
 CANDIDATES = 32
 
@@ -300,7 +303,11 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
         features = features.float()  # as under autocast below
     bank = features if bank is None else bank.to(features.dtype)
     k = min(k, len(bank) - own)
-    centre = bank.mean(0).nan_to_num(0, 0, 0)  # else one row that is not finite would make all so
+    centre = bank.mean(0)
+    # On other devices topk takes what is no number for the farthest.
+    if features.device.type == "cpu" and not np.isfinite(centre.detach().numpy()).all():
+        bank = bank.where(bank.isfinite().all(1, keepdim=True), REMOTE)  # such a row spoils itself alone
+    centre = centre.nan_to_num(0, 0, 0)
     bank = bank - centre  # the distances stay; far from the origin, rounding would drown them
     features = bank if own else features - centre
     with _in_full(features.device.type):  # rounded to bfloat16, many neighbours would be others

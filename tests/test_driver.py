@@ -152,6 +152,18 @@ def test_a_second_try_does_not_make_little_of_what_the_first_died_of(data, tmp_p
     assert record(driver.out, spec)["peak_memory_bytes"] == 900
 
 
+def test_nor_does_one_that_ends_well(data, tmp_path, work_on):
+    spec = spec_of(data)
+    driver, work = driver_for(spec, data, tmp_path)
+    driver.started(work, lambda: None)
+    driver.received(work, {"kind": "epochs", "number": 0, "epochs": [], "restart": True, "peak_memory_bytes": 10**15})
+    driver.lost(work)
+    driver.started(work, lambda: None)
+    for message in work_on(spec.to_json(), data):
+        driver.received(work, message)
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("finished", 10**15)
+
+
 def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
     spec = spec_of(data)
     driver, work = driver_for(spec, data, tmp_path / "slow", trial_timeout=50)

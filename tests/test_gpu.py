@@ -250,7 +250,7 @@ def test_no_step_waits_for_the_device(name):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", DIVIDES)
 def test_an_epoch_that_divides_waits_for_that_alone(name):
-    """Fewer times than it has steps."""
+    """Fewer times than it has batches, and never in a step."""
     prepared = session(name, "cuda", 512, 16)
     prepared.rewind()
     prepared.method.epoch_start()
@@ -260,7 +260,9 @@ def test_an_epoch_that_divides_waits_for_that_alone(name):
         with warnings.catch_warnings(record=True) as waits:
             warnings.simplefilter("always")
             for batch in prepared.method.batches():
+                torch.cuda.set_sync_debug_mode("error")
                 prepared.method.update(batch, prepared.optimizer)
+                torch.cuda.set_sync_debug_mode("warn")
                 steps += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -371,13 +371,16 @@ def test_far_from_the_origin_neighbours_are_exact(wide, rows):
     assert not torch.equal(by_topk(features, 5, features), exact), "else these features would show nothing"
 
 
-def test_a_row_that_is_not_finite_spoils_itself_alone():
-    features = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    expected = nearest_neighbours(features[1:], 3) + 1
-    for value in (torch.nan, torch.inf):
-        features[0, 2] = value
-        found = nearest_neighbours(features, 4)[1:]
-        assert all(set(row[row > 0].tolist()) >= set(best.tolist()) for row, best in zip(found, expected, strict=True))
+@pytest.mark.parametrize("units", [False, True])
+@pytest.mark.parametrize(("rows", "k"), [(40, 3), (100, 1), (300, 1), (300, 5)])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_row_that_is_not_finite_spoils_itself_alone(wide, monkeypatch, value, rows, k, units):
+    monkeypatch.setattr(ops, "bfloat16_units", lambda: units)
+    features = torch.randn(rows, 6, generator=torch.Generator().manual_seed(0))
+    expected = nearest_neighbours(features[1:], k) + 1
+    features[0, 2] = value
+    assert torch.equal(nearest_neighbours(features, k)[1:], expected)
+    assert torch.equal(nearest_neighbours(features[1:], k, features)[:, 1:], expected[:, : k - 1])
 
 
 @pytest.fixture

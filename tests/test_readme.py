@@ -2,11 +2,13 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
 
 from bench.registry import card, method_names
+from bench.speed.methods import BOUND
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -51,6 +53,18 @@ def speed_lines(part: str) -> list[str]:
             name = ", ".join(filter(None, (row["name"], row["network"])))
             lines.append(f"| {part} | {name} | {row['ratio']:.1f} | {low:.1f} to {high:.1f} | {share} |")
     return lines
+
+
+def test_what_is_said_of_methods_and_sweeps_is_on_record():
+    rows = json.loads((ROOT / "results" / "reference" / "speed" / "cpu.json").read_text())
+    taken = {row["name"]: 1 / row["ratio"] for row in rows if row["part"] == "methods"}
+    times = sorted(taken.values())
+    assert sorted(taken) == sorted(method_names()) and times[-1] <= BOUND
+    record, _, ray = [100 * (1 / row["ratio"] - 1) for row in rows if row["part"] == "sweep"]
+    text = " ".join(TEXT.split())
+    most = f"(median {statistics.median(times):.2f}, most for `{max(taken, key=taken.get)}`)"
+    assert f"all {len(times)} take {times[0]:.2f} to {times[-1]:.2f} times" in text and most in text
+    assert f"add {record:.1f} % to it" in text and f"takes {ray:.0f} % more than their work" in text
 
 
 @pytest.mark.parametrize("part", ["data", "step", "eval", "neighbours", "mixture", "epoch"])

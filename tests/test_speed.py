@@ -612,7 +612,7 @@ def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):
     told = {0: {1: [(3.0, 10.0)], 2: [(4.0, 8.0)]}, 1: {1: [], 2: [(5.0, 7.0)]}}
 
     class Pool(contextlib.nullcontext):
-        def submit(self, call, position, *_):
+        def submit(self, call, position=0, *_):
             return SimpleNamespace(result=lambda: told[position], exception=lambda: None)
 
     monkeypatch.setattr(together, "ProcessPoolExecutor", lambda *_: Pool(Pool()))

@@ -112,7 +112,7 @@ def passes(form: Format, settings: Settings) -> Row:
     """A pass over shuffled, augmented, normalised batches: tensors on the device against PIL and a DataLoader."""
     from torchvision import transforms
 
-    # A GPU multiplies and adds with one rounding.
+    # A GPU divides by multiplying with a reciprocal.
     if not (error := difference(form, device=settings.device)) <= (1e-6 if settings.device == "cpu" else 1e-5):
         raise Different(form.name, f"the two ways differ by {error:g}")
     number = settings.images or 10_000

@@ -31,7 +31,7 @@ COARSE = 0.05
 #: by 58 % there, so that they are only held to be nearer to float32's than none would be.
 TURNED, TURNED_COARSE = 0.05, 1.0
 
-#: Images that are compared in float64, which takes four times the memory.
+#: Images that are compared in float64, which takes more memory than what is timed.
 CHECKED = 16
 
 

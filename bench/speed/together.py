@@ -11,6 +11,7 @@ from threading import BrokenBarrierError
 
 import torch
 
+from bench.isolation import give_back_memory
 from bench.memory import keep_freed_memory
 from bench.speed.measure import Ceiling, Nothing, Row, Settings, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
@@ -34,6 +35,7 @@ def together(settings: Settings) -> list[Row]:
         raise Nothing(f"two trials of --threads {settings.threads} need {cores}")
     for case in CASES[settings.device]:
         needed = operations(own_step(case, settings.device, bf16=gpu)) * case.steps
+        give_back_memory(settings.device)
         found = side_by_side(counts, case, settings)
         for count in counts:
             times = [(ours, count * alone) for (ours, _), (alone, _) in zip(found[count], found[1], strict=True)]
@@ -56,6 +58,7 @@ def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[
     # Each waits for all others in its only task, so that none takes two. One that dies ends them all.
     with ProcessPoolExecutor(most, context, _join, (context.Barrier(most),)) as pool:
         tasks = [pool.submit(_steps, position, counts, case, settings) for position in range(most)]
+        pool.submit(int)  # the pool watches those processes that it had when it was given a task: now the last one as well
         errors = [error for error in (task.exception() for task in tasks) if error]
         for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
             raise error  # what one of them met, not that others noticed

@@ -200,6 +200,7 @@ class Driver:
             self._checkpoint(work).remove()
         else:
             facts = message["facts"]
+            facts["peak_memory_bytes"] = max(work.peak_memory or 0, facts.get("peak_memory_bytes", 0))
             self._writer(work).finish(facts, message["samples"], message["weights"])
             if work.spec and self.trackers:
                 self.trackers.finish(work.spec, facts)
