@@ -304,10 +304,10 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
     bank = features if bank is None else bank.to(features.dtype)
     k = min(k, len(bank) - own)
     centre = bank.mean(0)
-    # On other devices topk takes what is no number for the farthest.
-    if features.device.type == "cpu" and not np.isfinite(centre.detach().numpy()).all():
-        bank = bank.where(bank.isfinite().all(1, keepdim=True), REMOTE)  # such a row spoils itself alone
-    centre = centre.nan_to_num(0, 0, 0)
+    if features.device.type != "cpu":
+        centre = centre.nan_to_num(0, 0, 0)  # topk takes what is no number for the farthest
+    elif not np.isfinite(centre.detach().numpy()).all():
+        bank, centre = bank.where(bank.isfinite().all(1, keepdim=True), REMOTE), centre.nan_to_num(0, 0, 0)
     bank = bank - centre  # the distances stay; far from the origin, rounding would drown them
     features = bank if own else features - centre
     with _in_full(features.device.type):  # rounded to bfloat16, many neighbours would be others
