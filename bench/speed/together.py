@@ -59,9 +59,8 @@ def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[
     with ProcessPoolExecutor(most, context, _join, (context.Barrier(most),)) as pool:
         tasks = [pool.submit(_steps, position, counts, case, settings) for position in range(most)]
         pool.submit(int)  # the pool watches those processes that it had when it was given a task: now the last one as well
-        errors = [error for error in (task.exception() for task in tasks) if error]
-        for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
-            raise error  # what one of them met, not that others noticed
+        if errors := [error for error in (task.exception() for task in tasks) if error]:
+            raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))  # what one met, not that others noticed
         found = [task.result() for task in tasks]
     return {
         count: [

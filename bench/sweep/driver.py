@@ -200,10 +200,7 @@ class Driver:
             self._checkpoint(work).remove()
         else:
             facts = message["facts"]
-            facts["peak_memory_bytes"] = max(work.peak_memory or 0, facts.get("peak_memory_bytes", 0))
-            self._writer(work).finish(facts, message["samples"], message["weights"])
-            if work.spec and self.trackers:
-                self.trackers.finish(work.spec, facts)
+            self._finish(work, facts, message["samples"], message["weights"])
             self._checkpoint(work).remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
@@ -276,12 +273,17 @@ class Driver:
         assert work.spec is not None
         pretraining = self.pretrain_seconds[work.needs] if work.needs else 0.0
         facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
-        facts["peak_memory_bytes"] = work.peak_memory
-        self._writer(work).finish(facts)
-        if self.trackers:
-            self.trackers.finish(work.spec, facts)
+        self._finish(work, facts)
         self._checkpoint(work).remove()
         self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
+
+    def _finish(self, work: Work, facts: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None) -> None:
+        """Write down how a trial ended, with the most memory that any of its workers had."""
+        assert work.spec is not None
+        facts["peak_memory_bytes"] = max(work.peak_memory or 0, facts.get("peak_memory_bytes") or 0) or None
+        self._writer(work).finish(facts, samples, weights)
+        if self.trackers:
+            self.trackers.finish(work.spec, facts)
 
     def _epochs(self, work: Work) -> list[dict[str, Any]]:
         return list(read_epochs(self.out / "trials" / work.key / "epochs.jsonl"))
@@ -339,10 +341,7 @@ class Driver:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
         facts = {"schema": SCHEMA, "status": status, "error": error, **facts, "work_seconds": seconds}
-        facts["peak_memory_bytes"] = work.peak_memory
-        self._writer(work).finish(facts)
-        if self.trackers:
-            self.trackers.finish(work.spec, facts)
+        self._finish(work, facts)
 
     def _writer(self, work: Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started
