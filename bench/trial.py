@@ -515,7 +515,7 @@ class Run:
     def predict(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
         """Class probabilities (len(positions), C)."""
         self.method.eval()
-        with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
+        with self.method.task.autocast():
             batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
             return torch.cat([self.method.predict(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
 
@@ -530,7 +530,7 @@ class Run:
         """Features (len(positions), D) of the first network that predicts."""
         self.method.eval()
         net = self.method.predictors()[0]
-        with torch.autocast(self.spec.device, torch.bfloat16, enabled=self.spec.precision == "bf16"):
+        with self.method.task.autocast():
             batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
             return torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
 
