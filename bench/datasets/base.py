@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.datasets.account import Account
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
 
@@ -45,6 +46,7 @@ class Dataset:
     train_names: np.ndarray | None = None  # (N,) file names, for a user who wants to know which labels are wrong
     noisy_test: bool = False  # nobody knows the test images' true classes either
     donors: np.ndarray | None = None  # images of none of the classes, for open-set noise
+    account: Account | None = None  # files of a folder, used and passed over; no part of the content
 
     @property
     def num_classes(self) -> int:
