@@ -388,7 +388,8 @@ def _sweep(
     report.print(console)
     console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}", soft_wrap=True)
     if result.missing:
-        console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
+        why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
+        console.print(f"{len(result.missing)} trials are missing{why}: run the same command again", soft_wrap=True)
     if result.diverged:
         console.print(f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance", soft_wrap=True)
     if result.failures:

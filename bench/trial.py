@@ -3,6 +3,7 @@
 python -m bench.trial SPEC.json
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -27,7 +28,7 @@ from bench import noise, scoring
 from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
-from bench.errors import InputError
+from bench.errors import InputError, Unavailable
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
@@ -35,6 +36,7 @@ from bench.method import Method
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
+    LOST,
     TrialWriter,
     check_specification,
     finished_statuses,
@@ -56,6 +58,11 @@ PROBES = 3000
 
 #: A checkpoint's file begins with so many bytes of checksum.
 CHECKSUM_BYTES = 32
+
+#: Errors of the machine, whatever the method: no room, no handles, a device or a network mount that is gone.
+MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT}
+)
 
 #: Takes new epochs of the record and whether all earlier ones are void.
 Report = Callable[[list[dict[str, Any]], bool], None]
@@ -299,7 +306,10 @@ def run_trial(
         checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
 
     Returns:
-        The outcome. A method that raises is a failed outcome, not an exception.
+        The outcome. A method that raises is a failed outcome, not an exception; an error of the machine is a lost one.
+
+    Raises:
+        Unavailable: where the data or the noise file are not those of the specification.
     """
     facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
     start = time.perf_counter()
@@ -312,11 +322,11 @@ def run_trial(
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
-        facts["status"] = "failed"
+        facts["status"] = LOST if isinstance(error, OSError) and error.errno in MACHINE_ERRORS else "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
         facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
-    if facts["status"] == "failed":
+    if facts["status"] in ("failed", LOST):
         give_back_memory(spec.device)  # until here the error's traceback held the networks
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
@@ -343,12 +353,12 @@ class Run:
         outcome: Outcome,
     ) -> None:
         if dataset.content_hash != spec.data_hash:
-            raise InputError(
+            raise Unavailable(
                 f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
                 f"check --data-dir and --subset"
             )
         if noise.fingerprint(spec.noise_kind) != spec.noise_hash:
-            raise InputError(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
+            raise Unavailable(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         self.facts = outcome.facts
