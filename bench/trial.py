@@ -659,6 +659,8 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = noise.prepare(load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size), spec.noise_kind, data_dir)
+    for line in dataset.remarks:
+        click.echo(line, err=True)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))
