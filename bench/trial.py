@@ -87,6 +87,7 @@ class Labels:
         known = self.truth != UNKNOWN
         wrong = int((self.noisy != self.truth)[known].sum())
         matrix = noise.transition_matrix(self.truth, self.noisy, dataset.num_classes).round(6).tolist()
+        tested = len(np.unique(dataset.test_labels))
         return {
             "classes": dataset.num_classes,
             "noise": {
@@ -106,6 +107,8 @@ class Labels:
             if (self.truth[self.validation] >= 0).any()
             else None,
             "test_images": len(dataset.test_labels),
+            # Only where it is fewer than all: accuracies on the test set leave the others out.
+            **({"tested_classes": tested} if tested < dataset.num_classes else {}),
             "noisy_test": dataset.noisy_test,
         }
 

@@ -7,11 +7,43 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-NAMES = [b"cat", b"caf\xe9", "été".encode(), "e\u0301te\u0301".encode(), b"a b ", b"[bold]x", b"[red]", b"line\nbreak", b"\xff\xfe"]
-NAMES += ["😀".encode(), b"-rf", b"1", b"01", "²".encode(), "１".encode(), b"None", b"CON", b"{x}", b"%s", b"x,y", b'q"', b"tab\t", b"10"]
+NAMES = [
+    b"cat",
+    b"caf\xe9",
+    "été".encode(),
+    "e\u0301te\u0301".encode(),
+    b"a b ",
+    b"[bold]x",
+    b"[red]",
+    b"line\nbreak",
+    b"\xff\xfe",
+]
+NAMES += [
+    "😀".encode(),
+    b"-rf",
+    b"1",
+    b"01",
+    "²".encode(),
+    "１".encode(),
+    b"None",
+    b"CON",
+    b"{x}",
+    b"%s",
+    b"x,y",
+    b'q"',
+    b"tab\t",
+    b"10",
+]
 MODES = ["RGB", "L", "RGBA", "LA", "P", "1", "CMYK", "I;16"]
 SIZES = [(16, 16), (1, 1), (1, 500), (500, 1), (33, 20), (8, 8), (3, 7)]
-SPLITS = [(b"train", b"test"), (b"Train", b"VAL"), (b"training", b"dev", b"eval"), (b"train",), (b"test",), (b"train", b"Training")]
+SPLITS = [
+    (b"train", b"test"),
+    (b"Train", b"VAL"),
+    (b"training", b"dev", b"eval"),
+    (b"train",),
+    (b"test",),
+    (b"train", b"Training"),
+]
 
 
 def image_bytes(draw: random.Random) -> tuple[bytes, bytes]:
@@ -35,7 +67,15 @@ def damaged(draw: random.Random) -> tuple[bytes, bytes]:
     flipped = bytearray(content)
     for _ in range(5):
         flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
-    contents = [b"", b"<html>404</html>", content[: len(content) // 2], bytes(flipped), b"P1 is a name", b"BMW", b"%!PS-Adobe\n"]
+    contents = [
+        b"",
+        b"<html>404</html>",
+        content[: len(content) // 2],
+        bytes(flipped),
+        b"P1 is a name",
+        b"BMW",
+        b"%!PS-Adobe\n",
+    ]
     endings = [ending, b".jpg", b"", b".txt", b".eps", b".tga", b".ico", b".heic"]
     return draw.choice(contents), draw.choice(endings)
 

@@ -138,7 +138,9 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
         for line, fields in _records(text, separator):
             rows.append((line, fields))
     except csv.Error as error:
-        raise InputError(f"{str(path)!r} cannot be read as CSV after line {line} ({error}): mend the quotes there") from error
+        raise InputError(
+            f"{str(path)!r} cannot be read as CSV after line {line} ({printable(str(error))}): mend the quotes there"
+        ) from error
     return columns, rows[1:]
 
 
