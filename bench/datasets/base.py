@@ -73,8 +73,9 @@ class Dataset:
         absent = [printable(self.classes[label]) for label in np.flatnonzero(counts == 0)]
         if not absent:
             return None
+        verb = "has" if len(absent) == 1 else "have"
         return (
-            f"{len(absent)} of {self.num_classes} classes have no test image ({shortlist(absent)}): "
+            f"{len(absent)} of {self.num_classes} classes {verb} no test image ({shortlist(absent)}): "
             f"accuracy and worst-class accuracy stand on the other {self.num_classes - len(absent)}"
         )
 

@@ -7,6 +7,7 @@ as found, unless clean labels are given. Every file below the folder is accounte
 
 import os
 import unicodedata
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +103,7 @@ def load(folder: Path, side: int | None = None) -> Dataset:
 
 
 def _listing(folder: Path) -> Path | None:
-    """The folder's labels.csv, in any case if there is one only."""
+    """Return the path of labels.csv; another case of its name will do if there is one such file."""
     try:
         names = [name for name in os.listdir(folder) if name.lower() == LABELS]
     except OSError as error:
@@ -114,7 +115,10 @@ def _listing(folder: Path) -> Path | None:
 
 
 def _held_out(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Which images (N,) are held out: a fifth, at least one of each class of two or more, never a class's only one."""
+    """Return which images (N,) are held out: a stratified fifth.
+
+    Each class of two images or more has at least one of them, and a class of one image none.
+    """
     in_test = np.zeros(len(labels), bool)
     size = max(1, round(TEST_SHARE * len(labels)))
     in_test[stratified_choice(labels, size, np.random.default_rng(0))] = True
@@ -154,7 +158,7 @@ def _digits(number: str) -> str:
 
 
 def _form(name: str) -> str:
-    """What is left of a name without case, spaces, invisible characters, leading zeros and styles of letters."""
+    """Return the name without case, spaces, invisible characters, leading zeros and styles of letters."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     plain = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Cf")
     return f"{_digits(plain)} as a number" if plain.isdecimal() else plain
@@ -207,13 +211,13 @@ def _from_folders(folder: Path) -> _Contents:
             part = "test" if split == "val" else split
             entries.append(_Entry(name, class_name(above[depth - 1]), None, part))
     notes += _said_of_folders(folders, images, splits, depth)
-    # By the file's own name first: images exported with their numbers keep their order, whatever their class.
+    # By the file's own name first: images exported with their numbers keep that order in all classes.
     entries.sort(key=lambda entry: (order(os.path.basename(entry.path)), order(entry.path)))
     return _Contents(entries, _account(len(files), passed, notes))
 
 
 def _usable(folder: Path, file: File, passed: Mapping[str, list[str]]) -> bool:
-    """Whether the file is an image to use; if not, it is noted in ``passed``."""
+    """Return whether the file is an image to use; add it to ``passed`` if not."""
     if reason := file.reason or objection(os.path.join(folder, file.name)):
         passed[reason].append(file.name)
     return reason is None
@@ -229,7 +233,7 @@ def _tops(images: Iterable[str]) -> list[str]:
 
 
 def _check_splits(folder: Path, images: Sequence[str], splits: Mapping[str, str]) -> None:
-    """Raise InputError where the folders of splits, name -> train, val or test, may be classes, or are not clear."""
+    """Raise InputError where the folders ``splits``, name -> train, val or test, may be classes."""
     root = repr(printable(str(folder)))
     named = shortlist(map(printable, splits))
     if others := [top for top in _tops(images) if top not in splits]:
@@ -312,7 +316,7 @@ def _from_csv(folder: Path, path: Path) -> _Contents:
             passed[NOT_LISTED].append(file.name)
     outside = sum(place not in here for place in listed)
     if outside:
-        notes.append(f"{outside:,} images that {LABELS} lists lie outside the folder, and are counted too")
+        notes.append(f"images that {LABELS} lists outside the folder, counted too: {outside:,}")
     parts = {row.split for row in rows}
     if "val" in parts and "test" not in parts:
         notes.append(f"{LABELS} has no test images: its validation images are what methods are tested on")
@@ -363,7 +367,8 @@ def _locate(folder: Path, path: Path, rows: Iterable[Row], files: Iterable[File]
         lines[target] = row.line
         located[finder.place(name)] = name
     if absent:
-        more = f" (nor are those of {len(absent) - 1:,} more lines)" if len(absent) > 1 else ""
+        others = len(absent) - 1
+        more = f" (nor are those of {others:,} other line{'s' * (others > 1)})" if others else ""
         raise InputError(
             f"line {absent[0].line} of {str(path)!r} names {absent[0].path!r}, which is not there{more}: "
             f"paths start from the folder of {LABELS}"
@@ -411,8 +416,10 @@ def _usual_side(folder: Path, paths: np.ndarray) -> int:
     sizes = set()
     for name in paths[:: max(1, len(paths) // 100)]:
         try:
-            with Image.open(folder / str(name)) as image:
-                sizes.add(image.size)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(folder / str(name)) as image:
+                    sizes.add(image.size)
         except Exception:  # Pillow raises errors of any type on damaged files; decoding names these
             continue
     width, height = next(iter(sizes), (0, 1))

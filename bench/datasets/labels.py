@@ -77,7 +77,7 @@ def read_labels(path: Path) -> tuple[list[Row], list[str]]:
                 values[column] = ""
         rows.append(_row(where, line, values))
     notes = [
-        f"{count:,} lines of {LABELS} spell an absent {column} as nan, NA, NULL or the like: taken as empty"
+        f"lines of {LABELS} where {column} is nan, NA, NULL or the like, read as empty: {count:,}"
         for column, count in missing.items()
         if count
     ]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bench.datasets.formats import UNOPENABLE
-from bench.errors import InputError
 
 HIDDEN = "hidden"
 ASIDE = "left by thumbnailers, editors or systems"
@@ -65,14 +64,10 @@ class _Walk:
         self.root = root
         self.files: list[File] = []
         self.folders: list[str] = []
-        self.links: list[tuple[str, str]] = []  # links to folders: (name, real path of the folder that holds the link)
+        self.links: list[tuple[str, str]] = []  # links to folders: name, real path of what holds it
         self.visited: set[tuple[int, int]] = set()  # device and inode of folders
 
     def run(self) -> tuple[list[File], list[str]]:
-        try:
-            os.scandir(self.root).close()
-        except OSError as error:
-            raise InputError(f"the folder {self.root!r} cannot be opened ({error.strerror}): check its permissions") from error
         self._read(Folder("", os.path.realpath(self.root)))
         while self.links:
             links, self.links = self.links, []
