@@ -378,6 +378,12 @@ def test_numbers_come_by_value_whatever_their_digits(names, classes):
         assert folder._classes(shuffled) == classes
 
 
+@pytest.mark.parametrize("pair", [("1", "1.0"), ("1", "１"), ("01", "1"), ("a", "A"), ("a b", "a\xa0b"), ("a", "a\u200b")])
+def test_names_that_look_the_same_are_said(pair):
+    [sentence] = folder._alike(sorted([*pair, "other", "1.5", "2"]))
+    assert all(repr(name) in sentence for name in pair)
+
+
 # ---------------------------------------------------------------------------------- held-out images
 
 

@@ -161,7 +161,8 @@ def _form(name: str) -> str:
     """Return the name without case, spaces, invisible characters, leading zeros and styles of letters."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     plain = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Cf")
-    return f"{_digits(plain)} as a number" if plain.isdecimal() else plain
+    whole, _, fraction = plain.partition(".")  # pandas writes 1 as 1.0 where others are missing
+    return f"{_digits(whole)} as a number" if whole.isdecimal() and not fraction.strip("0") else plain
 
 
 def _alike(classes: Sequence[str]) -> list[str]:
