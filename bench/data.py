@@ -5,6 +5,7 @@ python -m bench.data list | show NAME | prepare NAME | check NAME
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,6 +64,7 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
+    _print_remarks(dataset)
     cache.note(_receipt(name, dataset), dataset.content_hash)
     click.echo(f"{name} is ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}")
 
@@ -73,12 +75,18 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, in_memory, open_dataset
+    from bench.datasets import UNREADABLE, cache, in_memory, open_dataset
 
     dataset = open_dataset(name, data_dir, image_size)
     broken = _broken(dataset)
     dataset = in_memory(dataset, warn=False)
+    # Streamed sets are read here only.
+    account = dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE))
+    dataset = replace(dataset, account=account)
     _print_counts(dataset)
+    _print_remarks(dataset)
+    for line in account.examples() if account else []:
+        click.echo(f"  {line}")
     _print_balance(dataset)
     for file, reason in broken.items():
         click.echo(f"broken: {file}: {reason}")
@@ -133,6 +141,11 @@ def _print_counts(dataset: "Dataset") -> None:
         click.echo(f"{len(labels):,} images more to test on: {name}")
     if dataset.noisy_test:
         click.echo("no true labels to test on: a fifth of the images was held out, with labels as found")
+
+
+def _print_remarks(dataset: "Dataset") -> None:
+    for line in dataset.remarks:
+        click.echo(line)
 
 
 def _print_balance(dataset: "Dataset") -> None:

@@ -57,7 +57,7 @@ UNKNOWN_RATE = -1.0
 
 _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "protocol"]
 _GROUP += ["validation_share", "device", "precision", "threads"]
-_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
+_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "tested_classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
 _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search", "competes"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
@@ -225,6 +225,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "realised_noise_rate": _number(noise.get("realised_rate")),
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
+        "tested_classes": _number(done.get("tested_classes", done.get("classes"))),
         "noisy_test": bool(done.get("noisy_test")),
         "label_hash": _string(noise.get("label_hash")),
         "git_commit": _string(done.get("git_commit")),

@@ -290,6 +290,8 @@ def _run(
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
     data = prepare(in_memory(data if subset is None else data.subset(subset)), noise_kind, data_dir)
+    for line in data.remarks:
+        click.echo(line, err=True)
     plan = Plan(
         subset=subset,
         image_size=image_size,

@@ -427,6 +427,11 @@ def _validation_notes(ranked: pd.DataFrame) -> list[str]:
         notes.append(
             "The test labels are as found too: nobody knows the true ones, and accuracy against them is no more than that."
         )
+    if (untested := ranked[ranked["tested_classes"] < ranked["classes"]]).size:
+        tested, classes = untested[["tested_classes", "classes"]].iloc[0]
+        notes.append(
+            f"Accuracy and worst-class accuracy stand on {tested:g} of {classes:g} classes: the others have no test image."
+        )
     if not set(ranked["noise_kind"]) <= {"symmetric"}:
         return notes  # what the labels of other kinds do to selection depends on more than the rate
     for rate, cell in ranked.groupby("noise_rate"):

@@ -94,6 +94,7 @@ class Labels:
         known = self.truth != UNKNOWN
         wrong = int((self.noisy != self.truth)[known].sum())
         matrix = noise.transition_matrix(self.truth, self.noisy, dataset.num_classes).round(6).tolist()
+        tested = len(np.unique(dataset.test_labels))
         return {
             "classes": dataset.num_classes,
             "noise": {
@@ -113,6 +114,8 @@ class Labels:
             if (self.truth[self.validation] >= 0).any()
             else None,
             "test_images": len(dataset.test_labels),
+            # Only where it is fewer than all: accuracies on the test set leave the others out.
+            **({"tested_classes": tested} if tested < dataset.num_classes else {}),
             "noisy_test": dataset.noisy_test,
         }
 
@@ -669,6 +672,8 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = noise.prepare(load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size), spec.noise_kind, data_dir)
+    for line in dataset.remarks:
+        click.echo(line, err=True)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))

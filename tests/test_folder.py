@@ -112,10 +112,9 @@ WRONG_CSV = {
     "no columns": (["pictures/0.png,cat"], "has no column label and path"),
     "no label": (["path,label", "pictures/0.png,"], "line 2 of"),
     "absent image": (["path,label", "pictures/99.png,cat"], "names 'pictures/99.png', which is not there"),
-    "twice": (["path,label", "pictures/0.png,a", "pictures/0.png,b"], "names an image twice"),
-    "twice, spelt otherwise": (["path,label", "pictures/0.png,a", "./pictures/0.png,b"], "names an image twice"),
-    "semicolons": (["path;label", "pictures/0.png;a"], "are separated by semicolons: save it with commas"),
-    "odd split": (["path,label,split", "pictures/0.png,a,valid"], "has the split 'valid': write train or test"),
+    "twice": (["path,label", "pictures/0.png,a", "pictures/0.png,b"], "name an image twice"),
+    "twice, spelt otherwise": (["path,label", "pictures/0.png,a", "./pictures/0.png,b"], "name an image twice"),
+    "odd split": (["path,label,split", "pictures/0.png,a,fold1"], "has the split 'fold1': write train, val or test"),
     "clean label of no class": (
         ["path,label,clean_label", "pictures/0.png,a,c", "pictures/1.png,b,b"],
         "clean labels that no image is labelled with (c)",

@@ -324,6 +324,13 @@ def test_what_nobody_knows_is_absent_and_not_zero(tmp_path):
     assert any(path.name.endswith("-accuracy.png") for path in report.files)
 
 
+def test_classes_without_a_test_image_are_said(tmp_path):
+    for number, done in enumerate(({"classes": 5}, {"classes": 5, "tested_classes": 3})):
+        write_trial(tmp_path / str(number), "ce", done=done)
+        [section] = write_report([tmp_path / str(number)], tmp_path / f"out{number}", plots=False).sections
+        assert any("stand on 3 of 5 classes" in note for note in section.notes) == bool(number)
+
+
 def test_a_stopped_trial_is_no_failure(tmp_path):
     write_trial(tmp_path, "ce", test=[0.4], status="stopped")
     assert tuple(board_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)

@@ -33,6 +33,9 @@ __all__ = [
     "with_donors",
 ]
 
+#: Reason of images that cannot be decoded, in the account of a folder's files.
+UNREADABLE = "unreadable"
+
 _OWN = {**small.SOURCES, **human.SOURCES, **web.SOURCES}
 
 #: Data sets of one's own, as SCHEME:PATH.
@@ -197,4 +200,5 @@ def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
         test_images=test,
         test_labels=dataset.test_labels[kept_test],
         extra_tests=extra_tests,
+        account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.datasets.account import Account
+from bench.datasets.account import Account, printable, shortlist
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
 
@@ -65,6 +65,25 @@ class Dataset:
     def knows_truth(self) -> bool:
         """Whether every training image's true class is known."""
         return bool((self.train_labels != UNKNOWN).all())
+
+    @property
+    def untested(self) -> str | None:
+        """Sentence about the classes without a test image, if there are any."""
+        counts = np.bincount(self.test_labels[self.test_labels >= 0], minlength=self.num_classes)
+        absent = [printable(self.classes[label]) for label in np.flatnonzero(counts == 0)]
+        if not absent:
+            return None
+        verb = "has" if len(absent) == 1 else "have"
+        return (
+            f"{len(absent)} of {self.num_classes} classes {verb} no test image ({shortlist(absent)}): "
+            f"accuracy and worst-class accuracy stand on the other {self.num_classes - len(absent)}"
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines that a user should see before a run: files used and passed over, and what is unusual."""
+        account = [f"{printable(self.name)}: {self.account.summary}", *self.account.notes] if self.account else []
+        return account + ([self.untested] if self.untested else [])
 
     @cached_property
     def content_hash(self) -> str:

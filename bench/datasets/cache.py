@@ -136,9 +136,9 @@ def _note(subject: str) -> Path:
 
 def _content(files: ImageFiles) -> str:
     """Hash of all files' bytes; read again only where a file's size or time has changed."""
-    digest = hashlib.sha256(f"{VERSION} {files.side} {files.root}".encode())
+    digest = hashlib.sha256(os.fsencode(f"{VERSION} {files.side} {files.root}"))
     for name, stat in zip(files.names, _stats(files), strict=True):
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{name} {stat.st_size} {stat.st_mtime_ns}\n"))
     memo = folder() / f"seen-{digest.hexdigest()[:16]}"
     if memo.exists() and (known := re.fullmatch(rb"[0-9a-f]{16}", memo.read_bytes())):
         return known[0].decode()

@@ -1,6 +1,7 @@
 """Images in files: decoded one by one, and all in the same way."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +69,7 @@ class ImageFiles:
         for name in self.names:
             path = Path(self.root) / str(name)
             try:
-                digest.update(f"{name} {path.stat().st_size}\n".encode())
+                digest.update(os.fsencode(f"{name} {path.stat().st_size}\n"))
             except OSError as error:
                 raise InputError(
                     f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the set again"
