@@ -73,11 +73,9 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, in_memory, open_dataset
+    from bench.datasets import cache, open_dataset, read_images
 
-    dataset = open_dataset(name, data_dir, image_size)
-    broken = _broken(dataset)
-    dataset = in_memory(dataset, warn=False)
+    dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
     _print_balance(dataset)
     for file, reason in broken.items():
@@ -108,18 +106,6 @@ def _in_files(dataset: "Dataset") -> bool:
     from bench.datasets import ImageFiles
 
     return isinstance(dataset.train_images, ImageFiles)
-
-
-def _broken(dataset: "Dataset") -> dict[str, str]:
-    """Every file of the data set that cannot be decoded, with the reason."""
-    from bench.datasets import ImageFiles, cache
-
-    parts = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    broken: dict[str, str] = {}
-    for part in parts:
-        if isinstance(part, ImageFiles):
-            broken |= cache.decoded(part).broken if cache.fits(part) else cache.unreadable(part)
-    return broken
 
 
 def _print_counts(dataset: "Dataset") -> None:

@@ -2,7 +2,9 @@
 
 import warnings
 from dataclasses import replace
+from functools import reduce
 from importlib.metadata import EntryPoint
+from operator import or_
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +30,14 @@ __all__ = [
     "in_memory",
     "load_dataset",
     "open_dataset",
+    "read_images",
     "sources",
     "stratified_choice",
     "with_donors",
 ]
+
+#: Reason of images that cannot be decoded, in the account of a folder's files.
+UNREADABLE = "unreadable"
 
 _OWN = {**small.SOURCES, **human.SOURCES, **web.SOURCES}
 
@@ -158,37 +164,57 @@ def _resize(images: Images, size: tuple[int, ...]) -> np.ndarray:
 
 
 def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
-    """The data set with its images decoded and in memory, where they fit; images that cannot be read are left out.
+    """Return the data set with its images decoded and in memory, where they fit; unreadable images are left out.
 
     Without ``warn``, they are left out silently: the caller names them.
     """
-    parts = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    if not any(isinstance(part, ImageFiles) and cache.fits(part) for part in parts):
-        return dataset
-    broken: dict[str, str] = {}
-
-    def decoded(images: Images) -> tuple[Images, np.ndarray | slice]:
-        if not isinstance(images, ImageFiles) or not cache.fits(images):
-            return images, slice(None)
-        found = cache.decoded(images)
-        broken.update(found.broken)
-        return found.images, found.kept
-
-    train, kept = decoded(dataset.train_images)
-    for labels in (dataset.train_labels, *dataset.found.values()):
-        if lost := sorted(set(labels) - set(labels[kept])):
-            names = ", ".join(dataset.classes[label] for label in lost)
-            raise InputError(f"no image of the class {names} can be read ({next(iter(broken.items()))}): mend them")
-    test, kept_test = decoded(dataset.test_images)
-    extra_tests = {}
-    for name, (images, labels) in dataset.extra_tests.items():
-        extra, kept_extra = decoded(images)
-        extra_tests[name] = extra, labels[kept_extra]
+    dataset, broken = read_images(dataset)
     if broken and warn:
         shown = "; ".join(f"{name} ({reason})" for name, reason in sorted(broken.items())[:5])
         more = f"; and {len(broken) - 5} more (python -m bench.data check)" if len(broken) > 5 else ""
         warnings.warn(f"{len(broken)} images cannot be read and are left out: {shown}{more}", stacklevel=2)
-    return replace(
+    return dataset
+
+
+def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
+    """Read every image in a file once: decoded where they fit into memory, looked at where they are streamed.
+
+    Returns:
+        The data set without unreadable images, and these: file -> what is wrong with it.
+
+    Raises:
+        InputError: where no image of a class is left for training, or none at all.
+    """
+    extra = {name: images for name, (images, _) in dataset.extra_tests.items()}
+    parts = {"train": dataset.train_images, "test": dataset.test_images, **{f"extra {name}": extra[name] for name in extra}}
+    files = {part: images for part, images in parts.items() if isinstance(images, ImageFiles)}
+    if not files:
+        return dataset, {}
+    surveys = {part: cache.survey(images, decoding=not cache.fits(images)) for part, images in files.items()}
+    extremes = reduce(or_, (seen.extremes for seen in surveys.values()))
+    broken: dict[str, str] = {}
+
+    def readable(part: str) -> tuple[Images, np.ndarray | slice]:
+        if part not in files:
+            return parts[part], slice(None)
+        images, seen = replace(files[part], extremes=extremes), surveys[part]
+        if cache.fits(images):
+            decoded = cache.decoded(images, seen)
+            broken.update(decoded.broken)
+            return decoded.images, decoded.kept
+        cache.check_some(images, seen.broken)
+        broken.update({str(images.names[position]): reason for position, reason in seen.broken.items()})
+        kept = np.setdiff1d(np.arange(len(images)), list(seen.broken))
+        return (images[kept] if seen.broken else images), kept
+
+    train, kept = readable("train")
+    _check_classes(dataset, kept, broken)
+    test, kept_test = readable("test")
+    extra_tests = {}
+    for name, (_, labels) in dataset.extra_tests.items():
+        images, kept_extra = readable(f"extra {name}")
+        extra_tests[name] = images, labels[kept_extra]
+    whole = replace(
         dataset,
         train_images=train,
         train_labels=dataset.train_labels[kept],
@@ -197,4 +223,16 @@ def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
         test_images=test,
         test_labels=dataset.test_labels[kept_test],
         extra_tests=extra_tests,
+        account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
     )
+    return whole, broken
+
+
+def _check_classes(dataset: Dataset, kept: np.ndarray | slice, broken: dict[str, str]) -> None:
+    """Raise InputError where a class had training images, and none of them can be read."""
+    truth = [dataset.train_labels] if dataset.knows_truth else []
+    for labels in (*truth, *dataset.found.values()):
+        if lost := sorted(set(labels.tolist()) - set(labels[kept].tolist())):
+            names = ", ".join(dataset.classes[label] for label in lost)
+            name, reason = next(iter(broken.items()))
+            raise InputError(f"no image of the class {names} can be read (as {name}: {reason}): mend them")
