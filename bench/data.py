@@ -73,11 +73,13 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, open_dataset, read_images
+    from bench.datasets import cache, copies, open_dataset, read_images
 
     dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
     _print_balance(dataset)
+    for sentence in copies.of_dataset(dataset):
+        click.echo(f"copies: {sentence}")
     for file, reason in broken.items():
         click.echo(f"broken: {file}: {reason}")
     before = cache.noted(_receipt(name, dataset))

@@ -2,17 +2,16 @@
 
 import warnings
 from dataclasses import replace
-from functools import reduce
 from importlib.metadata import EntryPoint
-from operator import or_
 from pathlib import Path
 
 import numpy as np
 
 from bench import plugins
-from bench.datasets import arrays, cache, folder, human, small, web
+from bench.datasets import arrays, copies, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
 from bench.datasets.files import ImageFiles
+from bench.datasets.reading import read_images
 from bench.errors import InputError, unknown
 
 __all__ = [
@@ -33,11 +32,9 @@ __all__ = [
     "read_images",
     "sources",
     "stratified_choice",
+    "warn_of_copies",
     "with_donors",
 ]
-
-#: Reason of images that cannot be decoded, in the account of a folder's files.
-UNREADABLE = "unreadable"
 
 _OWN = {**small.SOURCES, **human.SOURCES, **web.SOURCES}
 
@@ -163,6 +160,12 @@ def _resize(images: Images, size: tuple[int, ...]) -> np.ndarray:
     return torch.cat([F.resize(chunk, list(size), antialias=True) for chunk in chunks]).numpy()
 
 
+def warn_of_copies(dataset: Dataset) -> None:
+    """Give one warning of exact copies in a data set of the user's own; published sets are used as they are."""
+    if dataset.name not in _OWN and (sentences := copies.of_dataset(dataset)):
+        warnings.warn(f"{'; '.join(sentences)} (they are kept)", stacklevel=2)
+
+
 def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
     """Return the data set with its images decoded and in memory, where they fit; unreadable images are left out.
 
@@ -174,65 +177,3 @@ def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
         more = f"; and {len(broken) - 5} more (python -m bench.data check)" if len(broken) > 5 else ""
         warnings.warn(f"{len(broken)} images cannot be read and are left out: {shown}{more}", stacklevel=2)
     return dataset
-
-
-def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
-    """Read every image in a file once: decoded where they fit into memory, looked at where they are streamed.
-
-    Returns:
-        The data set without unreadable images, and these: file -> what is wrong with it.
-
-    Raises:
-        InputError: where no image of a class is left for training, or none at all.
-    """
-    extra = {name: images for name, (images, _) in dataset.extra_tests.items()}
-    parts = {"train": dataset.train_images, "test": dataset.test_images, **{f"extra {name}": extra[name] for name in extra}}
-    files = {part: images for part, images in parts.items() if isinstance(images, ImageFiles)}
-    if not files:
-        return dataset, {}
-    surveys = {part: cache.survey(images, decoding=not cache.fits(images)) for part, images in files.items()}
-    extremes = reduce(or_, (seen.extremes for seen in surveys.values()))
-    broken: dict[str, str] = {}
-
-    def readable(part: str) -> tuple[Images, np.ndarray | slice]:
-        if part not in files:
-            return parts[part], slice(None)
-        images, seen = replace(files[part], extremes=extremes), surveys[part]
-        if cache.fits(images):
-            decoded = cache.decoded(images, seen)
-            broken.update(decoded.broken)
-            return decoded.images, decoded.kept
-        cache.check_some(images, seen.broken)
-        broken.update({str(images.names[position]): reason for position, reason in seen.broken.items()})
-        kept = np.setdiff1d(np.arange(len(images)), list(seen.broken))
-        return (images[kept] if seen.broken else images), kept
-
-    train, kept = readable("train")
-    _check_classes(dataset, kept, broken)
-    test, kept_test = readable("test")
-    extra_tests = {}
-    for name, (_, labels) in dataset.extra_tests.items():
-        images, kept_extra = readable(f"extra {name}")
-        extra_tests[name] = images, labels[kept_extra]
-    whole = replace(
-        dataset,
-        train_images=train,
-        train_labels=dataset.train_labels[kept],
-        train_names=None if dataset.train_names is None else dataset.train_names[kept],
-        found={name: labels[kept] for name, labels in dataset.found.items()},
-        test_images=test,
-        test_labels=dataset.test_labels[kept_test],
-        extra_tests=extra_tests,
-        account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
-    )
-    return whole, broken
-
-
-def _check_classes(dataset: Dataset, kept: np.ndarray | slice, broken: dict[str, str]) -> None:
-    """Raise InputError where a class had training images, and none of them can be read."""
-    truth = [dataset.train_labels] if dataset.knows_truth else []
-    for labels in (*truth, *dataset.found.values()):
-        if lost := sorted(set(labels.tolist()) - set(labels[kept].tolist())):
-            names = ", ".join(dataset.classes[label] for label in lost)
-            name, reason = next(iter(broken.items()))
-            raise InputError(f"no image of the class {names} can be read (as {name}: {reason}): mend them")

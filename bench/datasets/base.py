@@ -47,6 +47,7 @@ class Dataset:
     noisy_test: bool = False  # nobody knows the test images' true classes either
     donors: np.ndarray | None = None  # images of none of the classes, for open-set noise
     account: Account | None = None  # files of a folder, used and passed over; no part of the content
+    copies: tuple[str, ...] | None = None  # sentences on exact copies among files; None where nobody has looked
 
     @property
     def num_classes(self) -> int:
@@ -123,6 +124,7 @@ class Dataset:
             train_labels=self.train_labels[chosen],
             train_names=None if self.train_names is None else self.train_names[chosen],
             found={name: labels[chosen] for name, labels in self.found.items()},
+            copies=None,
         )
 
 
