@@ -3,7 +3,11 @@
 import io
 import os
 import pickle
+import stat
 import struct
+import subprocess
+import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -11,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import ImageFiles, files, load_dataset
+from bench.commands import execute
+from bench.data import data as data_command
+from bench.datasets import FOUND, ImageFiles, cache, copies, files, load_dataset
 from bench.datasets.files import BrokenImage, Extremes, decode
 from bench.errors import InputError
 
@@ -400,3 +406,401 @@ def test_five_thousand_damaged_files_are_read_or_named(tmp_path, capfd):
         warnings.simplefilter("error")
         assert 500 < fuzz(tmp_path, 5000, seed=1) < 4500
     assert capfd.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------------------------------------- streamed sets
+
+
+def own_set(root: Path, each: int = 10, classes: str = "ab") -> Path:
+    """Noise, a folder a class."""
+    for number in range(each * len(classes)):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        save(root / classes[number % len(classes)] / f"{number:02}.png", pixels)
+    return root
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", "0.000001")
+
+
+def call(capsys, *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        execute(data_command, list(arguments))
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out + captured.err
+
+
+@pytest.mark.parametrize("memory", ["1", "0.000001"])
+def test_an_unreadable_file_is_left_out_whether_in_memory_or_streamed(tmp_path, monkeypatch, capsys, memory):
+    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
+    root = own_set(tmp_path / "d")
+    whole = load_dataset(f"folder:{root}")
+    files_of_test = {"00.png", "01.png", "02.png", "05.png"}
+    content = {name: (path := next(root.rglob(name))).read_bytes() for name in files_of_test}
+    for path in root.rglob("0[0125].png"):
+        path.write_bytes(content[path.name][:-40])
+    with pytest.warns(UserWarning, match="4 images cannot be read and are left out"):
+        dataset = load_dataset(f"folder:{root}")
+    assert len(dataset.train_labels) + len(dataset.test_labels) == 16 and len(dataset.train_images) == len(
+        dataset.train_labels
+    )
+    assert not files_of_test & {Path(str(name)).name for name in dataset.train_names}
+    assert dataset.found[FOUND].tolist() == ["ab".index(str(name)[0]) for name in dataset.train_names]
+    assert dataset.content_hash != whole.content_hash
+    status, text = call(capsys, "check", f"folder:{root}")
+    assert status == 1 and text.count("broken: ") == 4 and "4 images cannot be read and are left out of every trial" in text
+
+
+def test_what_is_left_out_is_as_if_it_had_never_been_there(tmp_path, streamed):
+    """The content of a streamed set is that of the files that are used."""
+    for part in ("train", "test"):
+        own_set(tmp_path / part)
+    whole = load_dataset(f"folder:{tmp_path}").content_hash
+    (tmp_path / "train" / "a" / "99.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"1 images cannot be read .* train/a/99\.png"):
+        assert load_dataset(f"folder:{tmp_path}").content_hash == whole
+
+
+def test_files_are_looked_through_once(tmp_path, streamed, monkeypatch):
+    root = own_set(tmp_path / "d")
+    (root / "a" / "00.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="1 images cannot be read"):
+        first = load_dataset(f"folder:{root}")
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "read_bytes", lambda path: pytest.fail("read again"))
+        with pytest.warns(UserWarning, match="1 images cannot be read"):
+            assert load_dataset(f"folder:{root}").content_hash == first.content_hash
+    (root / "a" / "02.png").write_bytes(b"no image either")
+    with pytest.warns(UserWarning, match="2 images cannot be read"):
+        load_dataset(f"folder:{root}")
+
+
+def test_an_interrupted_look_goes_on_where_it_was(tmp_path, monkeypatch):
+    root = own_set(tmp_path / "d")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    images, read = ImageFiles(str(root), np.array(names), 16), []
+    monkeypatch.setattr(cache, "CHUNK", 4)
+
+    def interrupted(path):
+        read.append(path)
+        if len(read) > 13:
+            raise KeyboardInterrupt
+        return files.read_bytes(path)
+
+    monkeypatch.setattr(cache, "read_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.survey(images, decoding=True)
+    again = []
+    monkeypatch.setattr(cache, "read_bytes", lambda path: again.append(path) or files.read_bytes(path))
+    digests = cache.survey(images, decoding=True).digests
+    assert 0 < len(again) <= 12 and len(digests) == 20
+    for memo in (tmp_path / "cache").glob("read-*"):
+        memo.unlink()
+    np.testing.assert_array_equal(cache.survey(images, decoding=True).digests, digests)
+
+
+def test_what_the_machine_cannot_read_for_now_is_not_remembered(tmp_path, streamed, monkeypatch):
+    root, read = own_set(tmp_path / "d"), files.read_bytes
+
+    def forbidden(path):
+        if path.name == "00.png":
+            raise BrokenImage(path, "Permission denied", passing=True)
+        return read(path)
+
+    for memory in ("0.000001", "1"):
+        monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "read_bytes", forbidden)
+            patch.setattr(files, "read_bytes", forbidden)
+            with pytest.warns(UserWarning, match="00.png .Permission denied"):
+                assert len(load_dataset(f"folder:{root}").train_labels) == 15
+        assert len(load_dataset(f"folder:{root}").train_labels) == 16
+
+
+@pytest.mark.parametrize("change", ["rewritten", "removed"])
+@pytest.mark.parametrize("memory", ["1", "0.000001"])
+def test_files_that_change_while_they_are_read_are_one_sentence(tmp_path, monkeypatch, memory, change):
+    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
+    root, read = own_set(tmp_path / "d"), files.read_bytes
+    victim = root / "b" / "03.png"
+
+    def changing(path):
+        if path.name == "15.png" and victim.exists():
+            victim.write_bytes(b"something else") if change == "rewritten" else victim.unlink()
+        return read(path)
+
+    monkeypatch.setattr(cache, "read_bytes", changing)
+    with pytest.raises(InputError, match=r"changed while they were read|cannot be read") as error:
+        load_dataset(f"folder:{root}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_set_without_a_readable_file_or_class_is_one_sentence(tmp_path, streamed):
+    root = own_set(tmp_path / "d")
+    for path in (root / "b").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"no image of the class b can be read \(as b/"):
+        load_dataset(f"folder:{root}")
+    for path in (root / "a").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match="none of the 16 images below"):
+        load_dataset(f"folder:{root}")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_damaged_during_a_trial_is_one_sentence(tmp_path, streamed, workers):
+    import torch
+
+    from bench.stream import StreamedPixels
+
+    images = load_dataset(f"folder:{own_set(tmp_path / 'd')}").train_images
+    images.path(9).write_bytes(b"no image")
+    pixels = StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), workers)
+    with pytest.raises(
+        InputError, match=r"a file changed after the sweep had begun: .* then run again with --retry-failed"
+    ) as e:
+        list(pixels.stream(torch.arange(16).split(4)))
+    assert images.path(9).name in str(e.value) and "\n" not in str(e.value)
+
+
+def test_names_that_are_no_utf8(tmp_path, streamed, monkeypatch):
+    root = own_set(tmp_path / "d")
+    os.rename(root / "a" / "00.png", os.fsencode(root / "a") + b"/caf\xe9.png")
+    names = [os.fsdecode(b"a/caf\xe9.png"), "b/01.png"]
+    images = ImageFiles(str(root), np.array(names), 16)
+    assert len(images.fingerprint) == 64 and not cache.survey(images, decoding=True).broken
+    assert cache.decoded(images).images.shape == (2, 3, 16, 16)
+
+
+# ------------------------------------------------------------------------------------------------------- exact copies
+
+
+@pytest.mark.parametrize("memory", ["1", "0.000001"])
+def test_copies_across_training_and_test_are_counted_and_named(tmp_path, monkeypatch, capsys, memory):
+    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
+    own_set(tmp_path / "train")
+    own_set(tmp_path / "test", each=12)
+    (tmp_path / "test" / "b" / "00.png").write_bytes((tmp_path / "test" / "a" / "00.png").read_bytes())
+    (tmp_path / "test" / "a" / "00.png").unlink()
+    sentence = (
+        "20 of 24 test images are exact copies of training images (as test/b/00.png = train/a/00.png), "
+        "1 of them with another label"
+    )
+    assert load_dataset(f"folder:{tmp_path}").copies == (sentence,)
+    status, text = call(capsys, "check", f"folder:{tmp_path}")
+    assert status == 0 and f"copies: {sentence}\n" in text
+
+
+def test_copies_within_training_with_the_same_and_with_another_label(tmp_path):
+    own_set(tmp_path / "train")
+    own_set(tmp_path / "test", each=1, classes="cdefghijklmnopqrstuvwxyz")  # other images: of numbers from 20 on
+    for path in (tmp_path / "test").rglob("*.png"):
+        target = tmp_path / "test" / "ab"[int(path.stem) % 2] / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target) if int(path.stem) >= 20 else path.unlink()
+    for path in (tmp_path / "test").iterdir():
+        if path.name not in ("a", "b"):
+            path.rmdir()
+    train = tmp_path / "train"
+    (train / "a" / "50.png").write_bytes((train / "a" / "00.png").read_bytes())
+    Image.open(train / "a" / "02.png").save(train / "b" / "51.bmp")  # equal pixels in another file
+    assert load_dataset(f"folder:{tmp_path}").copies == (
+        "4 of 22 training images are exact copies of each other (as train/a/00.png = train/a/50.png), "
+        "2 of them with another label",
+    )
+
+
+def part(images: list, labels: list[int]) -> copies.Part:
+    return copies.Part(np.array(images, np.uint8).reshape(len(images), 1, 2, 2), np.array(labels))
+
+
+def test_copies_of_arrays_are_counted_as_by_hand():
+    blank, one, two = [0, 0, 0, 0], [1, 2, 3, 4], [1, 2, 3, 5]
+    train = part([blank, one, blank, two, [9, 9, 9, 8]], [0, 1, 1, 1, 0])
+    assert copies.describe(train, {"test": part([two, [7, 0, 0, 0], blank], [0, 0, 1])}) == (
+        "2 of 3 test images are exact copies of training images (as test image 0 = training image 3), "
+        "1 of them with another label; 1 of them are blank",
+        "2 of 5 training images are exact copies of each other (as training image 0 = training image 2), "
+        "2 of them with another label; 2 of them are blank",
+    )
+    assert copies.describe(part([one, two], [0, 1]), {"test": part([[0, 2, 3, 4]], [0])}) == ()
+
+
+def test_copies_are_found_as_by_comparing_all_pairs():
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 2, (200, 1, 4, 4), dtype=np.uint8) * rng.integers(0, 2, (200, 1, 1, 1), dtype=np.uint8)
+    images[150:] = np.repeat(images[100:110], 5, 0)
+    train, test = images[:120], images[120:]
+    number = sum(any((image == other).all() for other in train) for image in test)
+    [first, *_] = copies.describe(copies.Part(train, np.zeros(120, int)), {"test": copies.Part(test, np.zeros(80, int))})
+    assert first.startswith(f"{number} of 80 test images are exact copies")
+
+
+def test_a_run_warns_of_copies_in_own_data_only(tmp_path, digits):
+    from dataclasses import replace
+
+    from bench.datasets import warn_of_copies
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "x.npz", train_images=images, train_labels=labels, test_images=images[:4], test_labels=labels[:4])
+    with pytest.warns(UserWarning, match=r"^4 of 4 test images are exact copies of training images .* \(they are kept\)$"):
+        warn_of_copies(load_dataset(f"npz:{tmp_path / 'x.npz'}"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_copies(replace(digits, test_images=digits.train_images, test_labels=digits.train_labels))
+
+
+# ------------------------------------------------------------------------------------------------- folders of caches
+
+
+def places(monkeypatch, tmp_path: Path, **variables: str | None) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir(exist_ok=True)
+    for name in ("LNL_BENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
+
+
+def test_where_caches_are(tmp_path, monkeypatch):
+    own = tmp_path / "tmp" / f"lnl-bench-{os.getuid()}"
+    places(monkeypatch, tmp_path)
+    assert cache.folder() == own and not (tmp_path / "home").exists(), "no home folder is made"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    (tmp_path / "home").mkdir()
+    assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench"
+    places(monkeypatch, tmp_path, XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert cache.folder() == tmp_path / "xdg" / "lnl-bench"
+    for relative in ("caches", "./caches", ""):
+        places(monkeypatch, tmp_path, XDG_CACHE_HOME=relative)
+        assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench", "the specification has it ignored"
+    places(monkeypatch, tmp_path, XDG_CACHE_HOME="~/xdg")
+    assert cache.folder() == tmp_path / "home" / "xdg" / "lnl-bench"
+    places(monkeypatch, tmp_path, LNL_BENCH_CACHE="~/mine")
+    assert cache.folder() == tmp_path / "home" / "mine"
+    monkeypatch.chdir(tmp_path)
+    places(monkeypatch, tmp_path, LNL_BENCH_CACHE="here")
+    assert cache.folder() == tmp_path / "here", "also for processes that start elsewhere"
+    (tmp_path / "file").touch()
+    places(monkeypatch, tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert cache.folder() == own
+    places(monkeypatch, tmp_path, LNL_BENCH_CACHE=str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"cannot keep files in .*file' \(.+\): name another folder in LNL_BENCH_CACHE"):
+        cache.folder()
+
+
+@pytest.mark.parametrize("trap", ["open to all", "a link", "a file", "somebody else's"])
+def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch, trap):
+    places(monkeypatch, tmp_path)
+    own = tmp_path / "tmp" / f"lnl-bench-{os.getuid()}"
+    if trap == "open to all":
+        own.mkdir()
+        own.chmod(0o777)
+    elif trap == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        own.symlink_to(tmp_path / "elsewhere")
+    elif trap == "a file":
+        own.touch()
+    else:
+        own.mkdir(mode=0o700)
+        uid = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+        own.rename(own.with_name(f"lnl-bench-{uid + 1}"))
+    with pytest.raises(InputError, match="name a folder in the environment variable LNL_BENCH_CACHE") as error:
+        cache.folder()
+    assert "\n" not in str(error.value)
+
+
+def test_a_user_whom_the_system_does_not_know(tmp_path, monkeypatch):
+    places(monkeypatch, tmp_path, HOME=None)
+
+    def unknown(*_):
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    own = tmp_path / "tmp" / f"lnl-bench-{os.getuid()}"
+    assert cache.folder() == own
+    for variable in ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.setenv(variable, "x")  # so that it is put back
+        monkeypatch.delenv(variable)
+    cache.keep_library_caches()
+    assert os.environ["MPLCONFIGDIR"] == str(own / "matplotlib")
+    images = own_set(tmp_path / "d")
+    assert len(load_dataset(f"folder:{images}").train_images) == 16 and list(own.glob("images-*/images.u8"))
+    monkeypatch.setenv("LNL_BENCH_CACHE", "~/mine")
+    with pytest.raises(InputError, match="LNL_BENCH_CACHE is '~/mine', but there is no home folder: give a path without ~"):
+        cache.folder()
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(tmp_path, monkeypatch, explicit):
+    root, other = own_set(tmp_path / "d"), own_set(tmp_path / "other", each=6)
+    variables = {"LNL_BENCH_CACHE": str(tmp_path / "kept")} if explicit else {"XDG_CACHE_HOME": str(tmp_path / "kept")}
+    places(monkeypatch, tmp_path, **variables)
+    whole = np.array(load_dataset(f"folder:{root}").train_images)
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not str(path).startswith(str(tmp_path / "kept")) and access(path, mode)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "decode", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr(cache, "_lock", lambda *_: pytest.fail("opened for writing"))
+        np.testing.assert_array_equal(load_dataset(f"folder:{root}").train_images, whole)
+        cache.keep_library_caches()
+    if explicit:
+        with pytest.raises(InputError, match=r"cannot keep files in .*kept' \(it is read-only\): name another folder"):
+            load_dataset(f"folder:{other}")
+    else:
+        assert len(load_dataset(f"folder:{other}").test_images) == 2
+        assert list((tmp_path / "tmp").glob("lnl-bench-*/images-*/images.u8"))
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        InputError, match=r"cannot keep decoded images in .*cache' \(No space left on device\): .*LNL_BENCH_CACHE"
+    ):
+        load_dataset(f"folder:{own_set(tmp_path / 'd')}")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user whom the system does not know")
+def test_a_container_without_a_home_folder(tmp_path):
+    code = (
+        "import os, sys, bench.datasets.cache as c\n"
+        "for name in ('HOME', 'XDG_CACHE_HOME', 'LNL_BENCH_CACHE'): os.environ.pop(name, None)\n"
+        "os.setuid(54321)\n"
+        "c.keep_library_caches(); print(c.folder())\n"
+    )
+    tmp_path.chmod(0o777)
+    for parent in list(tmp_path.parents)[:2]:
+        parent.chmod(0o755)
+    (tmp_path / "tmp").mkdir(mode=0o777)
+    (tmp_path / "tmp").chmod(0o777)
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'tmp' / 'lnl-bench-54321'}\n", done.stderr
+
+
+def test_many_threads_may_decode_at_once(tmp_path):
+    """The filter of warnings is one for all threads."""
+    path = save(tmp_path / "x.jpg", (RAMP * 255).astype(np.uint8), exif=ODD_METADATA["an entry beyond the end"])
+    results: list[object] = []
+
+    def work() -> None:
+        for _ in range(20):
+            results.append(decode(path, 16).shape)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == [(3, 16, 16)] * 160

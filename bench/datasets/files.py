@@ -1,5 +1,6 @@
 """Images in files: decoded one by one, and all in the same way."""
 
+import ctypes
 import hashlib
 import io
 import logging
@@ -9,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ _NO_DATA = 1e30
 _BITS, _PHOTOMETRIC, _MAX_VALUE, _SAMPLE_FORMAT, _GDAL_NO_DATA = 258, 262, 281, 339, 42113
 
 _ORIENTATION = 0x0112
+
+#: First bytes of JPEG, GIF and WebP, which have no more than 8 bits a value.
+_SHALLOW = (b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 Range = tuple[float, float]
 
@@ -217,6 +221,8 @@ def extremes_of(path: Path, content: bytes) -> Extremes:
     """Return the extremes of an image of more than 8 bits; of any other, and of a damaged one, none."""
     from PIL import Image
 
+    if content.startswith(_SHALLOW) or (content.startswith(b"\x89PNG") and content[24:25] <= b"\x08"):
+        return Extremes()  # most files; asking Pillow takes a millisecond
     try:
         with _damage(path):
             with Image.open(io.BytesIO(content)) as header:
@@ -262,7 +268,19 @@ def _silence_pillow() -> None:
     first = warnings.filters[0] if warnings.filters else (None,) * 5
     if first[:3] != ours or getattr(first[3], "pattern", None) != r"PIL\.":
         warnings.filterwarnings("ignore", module=r"PIL\.")
+    _silence_libraries()
+
+
+@cache
+def _silence_libraries() -> None:
+    """Keep Pillow's log and libtiff's own lines off the terminal."""
+    from PIL import Image
+
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    libtiff = ctypes.CDLL(Image.core.__file__)  # which looks names up in the libraries that it is linked to, as well
+    for handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        if hasattr(libtiff, handler):
+            getattr(libtiff, handler)(None)
 
 
 def _loaded(path: Path, content: bytes) -> "PillowImage":
@@ -358,7 +376,8 @@ def _values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
         values = np.asarray(image)
         if image.mode == "I" and _tag(image, _BITS) == 32 and _tag(image, _SAMPLE_FORMAT) == 1:
             values = values.view(np.uint32)  # which Pillow keeps as signed integers
-        values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+        with np.errstate(invalid="ignore"):  # of NaNs, which are refused below
+            values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
         missing = _missing(image, values)
     present = values if missing is None else values[~missing]
     if values.dtype.kind == "f" and not (np.abs(present) < _NO_DATA).all():
