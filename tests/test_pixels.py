@@ -514,8 +514,10 @@ def test_what_the_machine_cannot_read_for_now_is_not_remembered(tmp_path, stream
             patch.setattr(cache, "read_bytes", forbidden)
             patch.setattr(files, "read_bytes", forbidden)
             with pytest.warns(UserWarning, match="00.png .Permission denied"):
-                assert len(load_dataset(f"folder:{root}").train_labels) == 15
-        assert len(load_dataset(f"folder:{root}").train_labels) == 16
+                dataset = load_dataset(f"folder:{root}")
+            assert len(dataset.train_labels) + len(dataset.test_labels) == 19
+        dataset = load_dataset(f"folder:{root}")
+        assert len(dataset.train_labels) + len(dataset.test_labels) == 20
 
 
 @pytest.mark.parametrize("change", ["rewritten", "removed"])
@@ -785,6 +787,11 @@ def test_a_container_without_a_home_folder(tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stdout == f"{tmp_path / 'tmp' / 'lnl-bench-54321'}\n", done.stderr
+
+
+def test_a_path_in_a_home_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="there is no home folder for '~nobody-here/d': write the path without ~"):
+        load_dataset("folder:~nobody-here/d")
 
 
 def test_many_threads_may_decode_at_once(tmp_path):

@@ -11,7 +11,7 @@ from bench import plugins
 from bench.datasets import arrays, copies, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
 from bench.datasets.files import ImageFiles
-from bench.datasets.reading import read_images
+from bench.datasets.reading import UNREADABLE, read_images
 from bench.errors import InputError, unknown
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "OUTSIDE",
     "SCHEMES",
     "UNKNOWN",
+    "UNREADABLE",
     "Dataset",
     "ImageFiles",
     "Images",
@@ -105,7 +106,11 @@ def open_dataset(name: str, data_dir: Path | str = "data", image_size: int | Non
     """The data set of that name, images in files not yet decoded; arguments as for ``load_dataset``."""
     check_dataset(name, image_size)
     source, path = find_source(name)
-    dataset = source.load(Path(path or data_dir).expanduser(), image_size)
+    try:
+        place = Path(path or data_dir).expanduser()
+    except RuntimeError as error:  # a user without a home folder, or with a name that nobody has
+        raise InputError(f"there is no home folder for {str(path or data_dir)!r}: write the path without ~") from error
+    dataset = source.load(place, image_size)
     if source.content and len(dataset.train_labels) == source.images and dataset.content_hash != source.content:
         raise InputError(
             f"the files of {name} are not the published ones (content {dataset.content_hash}, not {source.content}): "
