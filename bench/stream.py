@@ -1,5 +1,6 @@
 """Images that are too many for memory: decoded by worker processes, a few batches ahead, and augmented on the device."""
 
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,8 +10,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from bench import augment
 from bench.datasets import ImageFiles
+from bench.datasets.files import BrokenImage
 from bench.errors import InputError
 from bench.task import Pixels
+
+#: Seconds to wait for a disk or network that does not answer, before a file is read again.
+PAUSES = (1.0, 10.0)
 
 
 class _Files(TorchDataset):
@@ -22,6 +27,13 @@ class _Files(TorchDataset):
 
     def __getitem__(self, position: int) -> Tensor | str:
         """One image; or what is wrong with its file, since an error raised here would reach the trial as a traceback."""
+        for seconds in PAUSES:
+            try:
+                return torch.from_numpy(self.files.decode(position))
+            except BrokenImage as error:
+                if not error.passing:
+                    return str(error)
+                time.sleep(seconds)
         try:
             return torch.from_numpy(self.files.decode(position))
         except InputError as error:

@@ -577,6 +577,14 @@ def test_npz_images_of_another_type_are_refused_with_what_to_do(load_npz, images
         load_npz(**arrays(train_images=images))
 
 
+def test_npz_arrays_without_a_use_are_said(load_npz):
+    noisy = np.arange(12) % 3
+    with pytest.warns(UserWarning, match=r"are not used \(class_names, noisy_label\): names that count are train_images"):
+        assert not load_npz(**arrays(), noisy_label=noisy, class_names=np.array(["a", "b", "c"])).found
+    with pytest.raises(InputError, match=r"two arrays for one kind of noise \(noisy_labels, noisy_labels_\): rename one"):
+        load_npz(**arrays(), noisy_labels=noisy, noisy_labels_=noisy)
+
+
 def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):
     given = arrays(train_images=np.uint8(3), noisy_labels=np.arange(12) % 3)
     del given["train_labels"]

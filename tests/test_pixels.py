@@ -225,6 +225,28 @@ def test_of_several_frames_the_first_is_taken(tmp_path, ending):
     assert row(tmp_path / f"x.{ending}") == [0] * 16
 
 
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_rotation_is_undone_in_images_that_are_not_square(tmp_path, ending, orientation):
+    """As EXIF defines it: where the first row and the first column of the stored image belong."""
+    stored = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    turned = {
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.transpose(1, 0, 2),
+        6: stored[::-1].transpose(1, 0, 2),
+        7: stored[::-1, ::-1].transpose(1, 0, 2),
+        8: stored[:, ::-1].transpose(1, 0, 2),
+    }
+    tags = Image.Exif()
+    tags[0x112] = orientation
+    settings = {"lossless": True} if ending == "webp" else {}
+    path = save(tmp_path / f"x.{ending}", stored, exif=tags, **settings)
+    result = np.asarray(files.read(path, files.read_bytes(path)))
+    np.testing.assert_array_equal(result, turned.get(orientation, stored))
+
+
 # ------------------------------------------------------------------------------------------------------------- damage
 
 
@@ -564,6 +586,28 @@ def test_a_file_damaged_during_a_trial_is_one_sentence(tmp_path, streamed, worke
     ) as e:
         list(pixels.stream(torch.arange(16).split(4)))
     assert images.path(9).name in str(e.value) and "\n" not in str(e.value)
+
+
+def test_a_disk_that_does_not_answer_for_a_while_costs_no_trial(tmp_path, streamed, monkeypatch):
+    import torch
+
+    from bench import stream
+
+    images = load_dataset(f"folder:{own_set(tmp_path / 'd')}").train_images
+    pixels = stream.StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), 0)
+    whole, read, failures = pixels.raw(torch.arange(4)), files.read_bytes, [True, True, False, False, False, False]
+
+    def hesitant(path):
+        if failures.pop(0):
+            raise BrokenImage(path, "Stale file handle", passing=True)
+        return read(path)
+
+    monkeypatch.setattr(files, "read_bytes", hesitant)
+    monkeypatch.setattr(stream, "PAUSES", (0.0, 0.0))
+    assert (pixels.raw(torch.arange(4)) == whole).all() and not failures
+    failures += [True] * 3
+    with pytest.raises(InputError, match="Stale file handle"):
+        pixels.raw(torch.arange(1))
 
 
 def test_names_that_are_no_utf8(tmp_path, streamed, monkeypatch):

@@ -1,5 +1,6 @@
 """Arrays of one's own in a NumPy archive: ``npz:FILE``."""
 
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -29,7 +30,16 @@ def load(path: Path, side: int | None = None) -> Dataset:
             arrays = {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez") from error
-    found = {_kind(key): array for key, array in arrays.items() if key.startswith("noisy_labels")}
+    noisy = [key for key in arrays if key.startswith("noisy_labels")]
+    found = {_kind(key): arrays[key] for key in noisy}
+    if len(found) < len(noisy):
+        raise InputError(f"{str(path)!r} has two arrays for one kind of noise ({', '.join(noisy)}): rename one of them")
+    if unused := sorted(set(arrays) - {*NAMES, "classes", *noisy}):
+        warnings.warn(
+            f"arrays of {str(path)!r} are not used ({', '.join(unused)}): names that count are {', '.join(NAMES)}, classes, "
+            f"noisy_labels and noisy_labels_NAME",
+            stacklevel=2,
+        )
     if found and "train_images" in arrays and "train_labels" not in arrays:
         arrays["train_labels"] = np.full(arrays["train_images"].shape[:1], UNKNOWN)
     if missing := [name for name in NAMES if name not in arrays]:
