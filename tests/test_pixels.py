@@ -102,13 +102,25 @@ def test_a_declared_range_holds(tmp_path):
     assert row(tmp_path / "x.pgm") == [round(value * 65535 / 4095) >> 8 for value in dark[0].tolist()]
 
 
-def test_white_is_zero(tmp_path):
-    path = save(tmp_path / "x.tif", (RAMP * 65535).astype(np.uint16))
-    raw = path.read_bytes()
-    entry = struct.pack("<HHLH", 262, 3, 1, 1)
-    assert raw.count(entry) == 1
-    path.write_bytes(raw.replace(entry, struct.pack("<HHLH", 262, 3, 1, 0)))
-    assert row(path) == BYTES[::-1].tolist()
+def tiff(bits: int, kind: int, data: bytes, photometric: int = 1) -> bytes:
+    """An uncompressed TIFF file of 16x16 pixels; ``kind`` of values: 1 unsigned, 2 signed, 3 float."""
+    tags = {256: 16, 257: 16, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 16, 279: len(data), 339: kind}
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<L", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
+    path = tmp_path / "x.tif"
+    path.write_bytes(tiff(32, 1, (RAMP * (2**32 - 1)).astype("<u4").tobytes()))
+    assert row(path) == BYTES.tolist(), "not below 0 in the upper half"
+    path.write_bytes(tiff(16, 2, (RAMP * 65535 - 32768).astype("<i2").tobytes()))
+    assert row(path) == BYTES.tolist()
+    path.write_bytes(tiff(16, 1, (RAMP * 65535).astype("<u2").tobytes(), photometric=0))
+    assert row(path) == BYTES[::-1].tolist(), "white is zero"
+    values = (RAMP * 1000).astype(int)
+    packed = b"".join(sum(int(v) << (12 * (15 - x)) for x, v in enumerate(line)).to_bytes(24, "big") for line in values)
+    path.write_bytes(tiff(12, 1, packed))
+    assert row(path) == (values[0] >> 4).tolist(), "of 12 bits, as it says"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3.4028235e38])

@@ -376,11 +376,7 @@ def _make(place: Path, files: ImageFiles, key: str, seen: Survey) -> None:
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         start, broken = 0, {}
-        with partial.open("wb") as file:
-            size = int(np.prod(files.shape))
-            if hasattr(os, "posix_fallocate"):  # on a full disk, writing to the map would end the process
-                os.posix_fallocate(file.fileno(), 0, size)
-            file.truncate(size)
+        _reserve(partial, int(np.prod(files.shape)))
     images = np.memmap(partial, np.uint8, "r+", shape=files.shape)
 
     def one(position: int) -> str | None:
@@ -419,6 +415,18 @@ def _make(place: Path, files: ImageFiles, key: str, seen: Survey) -> None:
     facts = {"content": key, "sha256": checksum, "shape": (end, *files.shape[1:]), "broken": broken}
     write_atomically(place / "manifest.json", to_json(facts))
     progress.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of that many bytes, for which there is room."""
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # on a full disk, writing to the map would end the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(size)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def check_some(files: ImageFiles, broken: dict[int, str]) -> None:
