@@ -27,17 +27,15 @@ class _Files(TorchDataset):
 
     def __getitem__(self, position: int) -> Tensor | str:
         """One image; or what is wrong with its file, since an error raised here would reach the trial as a traceback."""
-        for seconds in PAUSES:
+        pauses = iter(PAUSES)
+        while True:
             try:
                 return torch.from_numpy(self.files.decode(position))
-            except BrokenImage as error:
-                if not error.passing:
+            except InputError as error:
+                pause = next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
+                if pause is None:
                     return str(error)
-                time.sleep(seconds)
-        try:
-            return torch.from_numpy(self.files.decode(position))
-        except InputError as error:
-            return str(error)
+            time.sleep(pause)
 
 
 def _collate(images: list[Tensor | str]) -> Tensor | str:
