@@ -5,7 +5,6 @@ python -m bench.data list | show NAME | prepare NAME | check NAME
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,19 +74,16 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import UNREADABLE, cache, in_memory, open_dataset
+    from bench.datasets import cache, copies, open_dataset, read_images
 
-    dataset = open_dataset(name, data_dir, image_size)
-    broken = _broken(dataset)
-    dataset = in_memory(dataset, warn=False)
-    # Streamed sets are read here only.
-    account = dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE))
-    dataset = replace(dataset, account=account)
+    dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
     _print_remarks(dataset)
-    for line in account.examples() if account else []:
+    for line in dataset.account.examples() if dataset.account else []:
         click.echo(f"  {line}")
     _print_balance(dataset)
+    for sentence in copies.of_dataset(dataset):
+        click.echo(f"copies: {sentence}")
     for file, reason in broken.items():
         click.echo(f"broken: {file}: {reason}")
     before = cache.noted(_receipt(name, dataset))
@@ -116,18 +112,6 @@ def _in_files(dataset: "Dataset") -> bool:
     from bench.datasets import ImageFiles
 
     return isinstance(dataset.train_images, ImageFiles)
-
-
-def _broken(dataset: "Dataset") -> dict[str, str]:
-    """Every file of the data set that cannot be decoded, with the reason."""
-    from bench.datasets import ImageFiles, cache
-
-    parts = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    broken: dict[str, str] = {}
-    for part in parts:
-        if isinstance(part, ImageFiles):
-            broken |= cache.decoded(part).broken if cache.fits(part) else cache.unreadable(part)
-    return broken
 
 
 def _print_counts(dataset: "Dataset") -> None:

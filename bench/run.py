@@ -255,7 +255,7 @@ def _run(
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
-    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
+    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
     from bench.records import kept
@@ -289,7 +289,9 @@ def _run(
     rates = _rates(noise, noise_kind)
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
-    data = prepare(in_memory(data if subset is None else data.subset(subset)), noise_kind, data_dir)
+    data = in_memory(data if subset is None else data.subset(subset))
+    warn_of_copies(data)
+    data = prepare(data, noise_kind, data_dir)
     for line in data.remarks:
         click.echo(line, err=True)
     plan = Plan(
