@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 from bench import augment
 from bench.datasets import ImageFiles
 from bench.datasets.files import BrokenImage
-from bench.errors import InputError
+from bench.errors import InputError, Unavailable
 from bench.task import Pixels
 
 #: Seconds to wait for a disk or network that does not answer, before a file is read again.
@@ -75,7 +75,7 @@ class StreamedPixels(Pixels):
         )
         for raw in loader:
             if isinstance(raw, str):
-                raise InputError(f"a file changed after the sweep had begun: {raw}, then run again with --retry-failed")
+                raise Unavailable(f"a file changed after the sweep had begun: {raw}, then run the same command again")
             yield raw.to(self.device, non_blocking=True)
 
     def view(
