@@ -511,8 +511,7 @@ class Run:
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
         mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]
         return {
-            **({"schema": SCHEMA} if epoch == 0 else {}),
-            **({"privileges": privileges} if epoch == 0 and (privileges := self.facts["privileges"]) else {}),
+            **({"schema": SCHEMA, "privileges": self.facts["privileges"]} if epoch == 0 else {}),
             "epoch": epoch,
             "train_loss": loss if np.isfinite(loss) else None,
             "learning_rate": optimizer.param_groups[0]["lr"],
@@ -690,13 +689,15 @@ def stopped_facts(
 ) -> dict[str, Any]:
     """The done.json of a trial that a scheduler stopped after the epochs ``records``."""
     labels = Labels.of(spec, dataset)
-    privileges = frozenset().union(*map(_granted, method_for(spec).parts()))
+    privileges = records[0].get("privileges") if records else None
+    if privileges is None:  # it never began, or under an earlier version
+        privileges = sorted(frozenset().union(*map(_granted, method_for(spec).parts())))
     return {
         "schema": SCHEMA,
         "status": "stopped",
         "error": None,
         **labels.facts(spec, dataset),
-        "privileges": sorted({*privileges, *(records[0].get("privileges", ()) if records else ())}),
+        "privileges": privileges,
         **_sums(records, len(labels.train)),
         "epochs": len(records),
         "pretrain_seconds": pretrain_seconds,
