@@ -399,6 +399,7 @@ class Run:
         numbered = shuffled(len(self.labels.train), order)
         self.shown = self.labels.train[numbered]  # positions in the data set of the method's samples
         self.number = np.argsort(numbered)  # of each training sample, in the data set's order
+        self.numbering = hashlib.sha256(self.shown.tobytes()).hexdigest()[:16]  # which row of a state is whose
         self.pixels = pixels_for(dataset, spec, images, self.shown)
         self.validating = pixels_for(dataset, spec, images, self.labels.validation)
         self.tests = {"test": (pixels_for(dataset, spec, dataset.test_images), dataset.test_labels)}
@@ -614,6 +615,7 @@ class Run:
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
             "id": self.spec.id,
+            "numbering": self.numbering,
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
             "records": self.records,
@@ -622,6 +624,12 @@ class Run:
     def restore(self) -> torch.optim.Optimizer | None:
         """Take up the checkpoint, if there is one; returns its optimiser."""
         state = self.checkpoint.load(self.spec) if self.checkpoint else None
+        if self.checkpoint and state and state.get("numbering") != self.numbering:
+            self.checkpoint.warn(
+                f"cannot use the checkpoint {self.checkpoint.path} (an earlier version made it, which numbered samples in "
+                f"another way): the trial starts anew"
+            )
+            state = None
         if state is None:
             self.report([], True)
             return None

@@ -187,6 +187,26 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
     assert order(Plain) == order(Wide) != order(Plain, seed=4)
 
 
+def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
+    """Those that were made before samples were numbered at random say nothing of it."""
+    warnings: list[str] = []
+    kept: list[int] = []
+    checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
+    expected = run_trial(spec, data, checkpoint=checkpoint)
+    state = checkpoint.load(spec)
+    assert [epoch["epoch"] for epoch in state["records"]] == [0]
+    for numbering, starts in ((state["numbering"], 1), ("0" * 16, 0), (None, 0)):
+        if numbering is None:
+            state.pop("numbering")
+        checkpoint.save(state | ({"numbering": numbering} if numbering else {}))
+        again = run_trial(spec, data, report=lambda new, restart: kept.append(len(new) * restart), checkpoint=checkpoint)
+        assert kept[0] == starts
+        assert len(warnings) == (not starts) and all("numbered samples in another way" in text for text in warnings)
+        assert timeless(again.facts) == timeless(expected.facts)
+        kept.clear()
+        warnings.clear()
+
+
 def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
     seen: list[Tensor] = []
 
