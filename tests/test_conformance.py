@@ -21,7 +21,7 @@ from bench.method import Wrapper
 from bench.spaces import draw
 from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.task import stream_seed
-from bench.trial import Checkpoint, Labels, method_for, pretrain_job, run_pretraining, run_trial
+from bench.trial import Checkpoint, Labels, method_for, pixels_for, pretrain_job, run_pretraining, run_trial
 
 NAMES = registry.method_names()
 WRAPPERS = [name for name in NAMES if issubclass(registry.load_method(name), Wrapper)]
@@ -230,25 +230,38 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
     return found
 
 
+def kept_test_images(root, data: Dataset, spec: TrialSpec) -> int:
+    """How many of the images that ``predict`` was given can be reached from ``root``."""
+    test = pixels_for(data, spec, data.test_images)(torch.arange(len(data.test_labels))).contiguous()
+    given = {image.tobytes() for image in test.numpy()}
+    held = [item for item in reachable(root) if isinstance(item, torch.Tensor) and item.shape[1:] == test.shape[1:]]
+    images = [image for item in held if item.is_floating_point() for image in item.detach().float().contiguous().numpy()]
+    return len(given & {image.tobytes() for image in images})
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encoders, monkeypatch):
     """Looked for from inside a running trial, in all that hangs on the method and its task."""
     spec = spec_of(name, data, epochs=1)
     labels = Labels.of(spec, data)
     found: list[list[str]] = []
-    base = registry.load_method(name.split("+")[-1])
-    original = base.loss
+    method: list[torch.nn.Module] = []
+    outermost = registry.load_method(name.split("+")[0])  # from a wrapper its base is in reach
+    original = outermost.loss
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def spy(self, batch):
         if not found:
+            method.append(self)
             found.append(leaks(self, data, labels) + leaks(self.task, data, labels) + leaks(batch, data, labels))
             given.extend((lent, lent.clone()) for lent in (self.task.noisy_labels, self.task._pixels.images))
         return original(self, batch)
 
-    monkeypatch.setattr(base, "loss", spy)
+    monkeypatch.setattr(outermost, "loss", spy)
     undisturbed(spec, data, encoders)
     assert found == [[]]
+    assert leaks(method[0], data, labels) == [], "after evaluation"
+    assert kept_test_images(method[0], data, spec) == 0
     assert all(torch.equal(now, before) for now, before in given), "labels and images are there to be read"
     y = given[0][0]
     assert (y[1:] == y[:-1]).float().mean() < 0.2, "neighbours in number are no neighbours in class"
@@ -270,6 +283,9 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
     assert set(leaks(thing, data, labels)) == expected
     thing.inner = [SEED, torch.Generator().manual_seed(stream_seed(SEED, 2, 0)), labels.train[::-1].copy()]
     assert leaks(thing, data, labels) == ["positions in the data set", "seed of a generator", "seed"]
+    spec = spec_of("ce", data)
+    thing.inner = [pixels_for(data, spec, data.test_images)(torch.arange(3)), pixels_for(data, spec)(torch.arange(3))]
+    assert kept_test_images(thing, data, spec) == 3 and leaks(thing, data, labels) == []
     thing.inner = np.split(data.train_images, 2)
     assert set(leaks(thing, data, labels)) == {"memory of the data set"}
     assert leaks(Thing(), data, labels) == []
