@@ -593,9 +593,7 @@ def test_a_file_damaged_during_a_trial_is_one_sentence(tmp_path, streamed, worke
     images = load_dataset(f"folder:{own_set(tmp_path / 'd')}").train_images
     images.path(9).write_bytes(b"no image")
     pixels = StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), workers)
-    with pytest.raises(
-        InputError, match=r"a file changed after the sweep had begun: .* then run the same command again"
-    ) as e:
+    with pytest.raises(InputError, match=r"a file changed after the sweep had begun: .* then run the same command again") as e:
         list(pixels.stream(torch.arange(16).split(4)))
     assert images.path(9).name in str(e.value) and "\n" not in str(e.value)
 
