@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bench.backbones import check_backbone
 from bench.errors import InputError, one_line, unknown
 from bench.method import Method, Wrapper
+from bench.pretrain import SimSiam
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
 from bench.registry import convert
 from bench.task import PRIVILEGES
@@ -51,6 +52,16 @@ def check_instance(method: Method, hparams: object) -> None:
     if vars(method).get("hp") != hparams or "_modules" not in vars(method):
         base = ", base" if isinstance(method, Wrapper) else ""
         raise InputError(f"its __init__ does not pass the hyper-parameters on: write super().__init__(hparams{base})")
+
+
+def check_plan(method: Method) -> None:
+    """Raise InputError where a method that knows its recipe answers what no plan can be made of."""
+    if not _is_number(epochs := method.grace()) or epochs < 0:
+        raise InputError(f"grace() returns {_short(epochs)}: return a number of epochs from 0")
+    if not isinstance(encoder := method.pretraining(), SimSiam | None):
+        raise InputError(f"pretraining() returns {_short(encoder)}: return a bench.pretrain.SimSiam, or None")
+    if not isinstance(method, Wrapper) and not _is_number(factor := method.schedule(0.0)):
+        raise InputError(f"schedule(0) returns {_short(factor)}: return a factor of the learning rate")
 
 
 # ---------------------------------------------------------------------------------------------------- hyper-parameters

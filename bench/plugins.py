@@ -83,6 +83,11 @@ def shown(path: str | Path) -> str:
         return str(path)
 
 
+def file_of(module: ModuleType) -> str:
+    """The file of a plugin's module, for people."""
+    return shown(module.__file__ or module.__name__)
+
+
 def offered(group: str) -> dict[str, list[EntryPoint]]:
     """Entry points of the group by name. Several installed packages may offer the same name: see ``only``."""
     points: dict[str, list[EntryPoint]] = {}

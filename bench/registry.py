@@ -77,7 +77,7 @@ def load_method(name: str) -> "type[Method]":
     from bench.method_checks import check_class
 
     module = plugins.import_file(_module_name(name))
-    with plugins.blame(plugins.shown(module.__file__ or module.__name__), "its class"):
+    with plugins.blame(plugins.file_of(module), "its class"):
         classes = [
             value
             for value in vars(module).values()
@@ -91,8 +91,7 @@ def load_method(name: str) -> "type[Method]":
 
 def method_file(name: str) -> str:
     """The file of a method, for people."""
-    module = sys.modules[load_method(name).__module__]
-    return plugins.shown(module.__file__ or module.__name__)
+    return plugins.file_of(sys.modules[load_method(name).__module__])
 
 
 @dataclass(frozen=True)
@@ -272,8 +271,13 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
                 continue
             if option is not float or math.isfinite(converted):
                 return converted
-    wanted = " or ".join(_describe(option) for option in options)
-    raise InputError(f"{key} is {value!r}: give {wanted}")
+    raise InputError(f"{key} is {value!r}: give {describe_type(hint)}")
+
+
+def describe_type(hint: Any) -> str:
+    """A declared type for people, such as "a whole number"."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(_describe(option) for option in options)
 
 
 def _describe(option: Any) -> str:

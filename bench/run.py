@@ -257,11 +257,11 @@ def _run(
         raise InputError(f"--seeds is {seeds}: give at least 1")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.datasets.cache import keep_library_caches
-    from bench.noise import check_noise, default_noise, prepare
+    from bench.noise import check_noise, default_noise, prepare, rehearse
     from bench.records import kept
-    from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
+    from bench.trial import check_trials
 
     keep_library_caches()
     # What needs no data is checked first: a typing error should not wait for a download.
@@ -275,12 +275,12 @@ def _run(
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
     searched = _searched(tune, tune_seconds, tune_for, scheduler, transfer, address)
+    fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
     if searched:
-        from bench.spaces import load_space
+        from bench.spaces import check_space
 
-        for name, _ in configurations:
-            for part in split_name(name):
-                load_space(part)
+        for name, hparams in configurations:
+            check_space(name, hparams, {key: hparams[key] for key in fixed if key in hparams})
     device, precision = _resolve_device(device, precision, address)
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
@@ -302,11 +302,13 @@ def _run(
         threads=cpus_per_trial,
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
+    check_trials(specs)
+    for spec in {spec.noise_rate: spec for spec in specs}.values():
+        rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
     tuning = None
     if searched:
         from bench.tuning import plan_tuning
 
-        fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
         replicas = (range(seeds), noise_seed, split_seed)
         tuning = plan_tuning(
             plan, data, configurations, fixed, sorted({s.noise_rate for s in specs}, key=str), *replicas, searched

@@ -227,10 +227,11 @@ def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
 def _rate_settings(method: str) -> list[str]:
     """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
     found = []
-    for key in resolve(method, {}):
-        with contextlib.suppress(InputError):  # no name, or not this one
-            if reads_rate(method, {key: "oracle"}):
-                found.append(key)
+    with contextlib.suppress(InputError):  # a broken method has none to offer
+        for key in resolve(method, {}):
+            with contextlib.suppress(InputError):  # no name, or not this one
+                if reads_rate(method, {key: "oracle"}):
+                    found.append(key)
     return found
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import noise, scoring
+from bench import noise, plugins, scoring
 from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
@@ -32,6 +32,7 @@ from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
+from bench.method_checks import check_plan
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
@@ -42,7 +43,7 @@ from bench.records import (
     lock,
     pack_classes,
 )
-from bench.registry import build
+from bench.registry import build, method_file, split_name
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
@@ -212,6 +213,20 @@ def method_for(spec: TrialSpec) -> Method:
     for part in method.parts():
         part.recipe = spec.recipe
     return method
+
+
+def check_trials(specs: Iterable[TrialSpec]) -> None:
+    """Ask each method what planning needs of it, with each of its configurations and recipes.
+
+    Raises:
+        InputError: where a method fails, or answers what cannot be used.
+    """
+    for spec in {(spec.method, str(spec.hparams), spec.recipe): spec for spec in specs}.values():
+        method = method_for(spec)
+        for name, part in zip(reversed(split_name(spec.method)), method.parts(), strict=True):
+            with plugins.blame(method_file(name), "planning its trials"):
+                check_plan(part)
+        pretrain_job(spec)
 
 
 def pretrain_job(spec: TrialSpec) -> PretrainJob | None:

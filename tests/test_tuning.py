@@ -125,7 +125,7 @@ def test_a_method_without_a_search_space_says_where_to_put_one(monkeypatch):
         load_space("my_method")
     point = types.SimpleNamespace(name="my_method", module="json")
     monkeypatch.setattr(bench.spaces, "entry_points", lambda group: [point] * (group == "bench.search_spaces"))
-    with pytest.raises(InputError, match="json defines neither SPACE nor space"):
+    with pytest.raises(InputError, match="it defines neither SPACE nor space"):
         load_space("my_method")
     monkeypatch.setattr(json, "SPACE", {"level": tune.uniform(0, 1)}, raising=False)
     asked = []
