@@ -27,7 +27,7 @@ from bench import noise, plugins, scoring
 from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
-from bench.errors import InputError
+from bench.errors import InputError, first_line, one_line
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
@@ -171,7 +171,7 @@ class Checkpoint:
         try:
             write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
-            self.warn(f"cannot write the checkpoint {self.path} ({error}): the trial goes on without it")
+            self.warn(f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on without it")
         self._saved = time.monotonic()
         # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
         self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
@@ -194,7 +194,7 @@ class Checkpoint:
                     return state
                 reason = "it belongs to another trial"
             except Exception as error:  # torch.load raises many kinds on damaged files
-                reason = (str(error).splitlines() or [""])[0][:100] or type(error).__name__
+                reason = first_line(error)[:100]
             self.warn(f"cannot use the checkpoint {path} ({reason}): {otherwise}")
         return None
 
@@ -204,7 +204,7 @@ class Checkpoint:
             for path in (self.path, self.previous):
                 path.unlink(missing_ok=True)
         except Exception as error:  # a store out of reach
-            self.warn(f"cannot remove the checkpoint {self.path} ({error}): do so by hand")
+            self.warn(f"cannot remove the checkpoint {self.path} ({one_line(error)}): do so by hand")
 
 
 def method_for(spec: TrialSpec) -> Method:
@@ -339,7 +339,7 @@ def run_trial(
 
 def describe(error: Exception) -> str:
     """The error in one line; where memory was short, that is what it says."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    text = one_line(error)
     short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
     return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
 

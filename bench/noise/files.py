@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import pickled
-from bench.errors import InputError, unknown
+from bench.errors import InputError, first_line, unknown
 
 #: Format -> ending of its files.
 FORMATS = {"dividemix": ".json", "npy": ".npy", "pt": ".pt", "csv": ".csv"}
@@ -248,7 +248,7 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
 
 
 def _unsafe(path: Path, error: Exception) -> InputError:
-    first = next(iter(str(error).splitlines()), type(error).__name__)
+    first = first_line(error)
     return InputError(
         f"{str(path)!r} is damaged, or holds more than tensors and arrays of integers, which is not read since it could run "
         f"any program ({first[:120]}): save the labels as a tensor, or as .npy"

@@ -15,6 +15,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from bench.errors import last_line
 from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.worker import train
 
@@ -168,7 +169,7 @@ def _reason(trial: Any) -> str | None:
         error = trial.get_pickled_error()
     if error is None or isinstance(error, RayActorError):
         return None
-    return str(error).strip().splitlines()[-1]
+    return last_line(error)
 
 
 def _kill(trial: Any) -> None:

@@ -8,7 +8,7 @@ import ray
 from ray import tune
 
 from bench.datasets import Dataset
-from bench.errors import InputError
+from bench.errors import InputError, one_line
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.spec import TrialSpec
 from bench.storage import Store
@@ -77,7 +77,7 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str,
     try:
         encoder: Encoder = run_pretraining(job, dataset, beat)
     except Exception as error:  # a collapse, or anything torch may raise: the trials that need it become failed rows
-        send("encoder failed", {"error": f"{type(error).__name__}: {error}"})
+        send("encoder failed", {"error": one_line(error)})
         return
     send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
 
