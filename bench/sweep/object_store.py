@@ -47,7 +47,7 @@ def store_bytes(content: int, memory: int, shared: int | None, platform: str = s
     """
     wanted, limit = 2 * content + SLACK, int(SHARE * memory)
     if shared is not None and shared < wanted:
-        limit = min(limit, shared if shared >= content + SLACK else LARGEST_ON_DISK)
+        limit = min(limit, shared if shared >= content + SLACK else max(shared, LARGEST_ON_DISK))
     if platform == "darwin":
         limit = min(limit, LARGEST_ON_MACOS)
     return max(MINIMUM, min(wanted, limit))
