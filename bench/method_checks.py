@@ -29,7 +29,8 @@ def check_class(cls: type[Method]) -> None:
     _check_numbers(cls)
     _check_names(cls, fields)
     _check_paper(cls.paper)
-    if not isinstance(inspect.getattr_static(cls, "privileges"), property):
+    privileges = inspect.getattr_static(cls, "privileges")
+    if not isinstance(privileges, property) and not inspect.isfunction(privileges):
         check_privileges(cls.privileges)
     _check_hooks(cls)
 
@@ -47,11 +48,12 @@ def check_privileges(privileges: object) -> frozenset[str]:
     return frozenset(privileges)
 
 
-def check_instance(method: Method, hparams: object) -> None:
-    """Raise InputError where a method's own constructor has dropped its hyper-parameters."""
-    if vars(method).get("hp") != hparams or "_modules" not in vars(method):
-        base = ", base" if isinstance(method, Wrapper) else ""
-        raise InputError(f"its __init__ does not pass the hyper-parameters on: write super().__init__(hparams{base})")
+def check_instance(method: Method, hparams: object, base: Method | None) -> None:
+    """Raise InputError where a method's own constructor has dropped its hyper-parameters, or what it wraps."""
+    given = vars(method)
+    if given.get("hp") is not hparams or "_modules" not in given or (base and given["_modules"].get("base") is not base):
+        arguments = "hparams, base" if base else "hparams"
+        raise InputError(f"its __init__ does not pass on what it is given: write super().__init__({arguments})")
 
 
 def check_plan(method: Method) -> None:

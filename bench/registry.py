@@ -47,14 +47,15 @@ def method_names() -> list[str]:
 def _module_name(name: str) -> str:
     if name not in method_names():
         raise unknown("method", name, method_names())
-    own = importlib.util.find_spec(f"methods.{name}") is not None
+    own = importlib.util.find_spec(f"methods.{name}")
     points = _packaged().get(name, [])
     if points:
-        point = plugins.only(points, "methods", own)
-    where = f"methods/{name}.py" if own else f"the entry point {name!r} ({point.value})"
+        point = plugins.only(points, "methods", own is not None)
+    where = plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         fitting = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
-        hint = f", such as {fitting}" if fitting.isidentifier() and not keyword.iskeyword(fitting) else ""
+        fits = fitting.isidentifier() and not keyword.iskeyword(fitting) and fitting not in _RESERVED
+        hint = f", such as {fitting}" if fits else ""
         raise InputError(f"{where} has a name that is no identifier of Python: use letters, digits and _{hint}")
     if name in _RESERVED:
         raise InputError(f"{where} has a name that means something else on the command line: rename it")
@@ -240,7 +241,7 @@ def _build_part(part: str, values: Mapping[str, Any], base: "Method | None") -> 
     place, hparams = method_file(part), _made(part, values)
     with plugins.blame(place, "its __init__"):
         method = cls(hparams) if base is None else cls(hparams, base)
-        check_instance(method, hparams)
+        check_instance(method, hparams, base)
     with plugins.blame(place, "privileges"):
         check_privileges(method.privileges)
     return method

@@ -6,7 +6,8 @@ python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,10 +204,14 @@ def run(**options: Any) -> None:
     if options["list_what"]:
         _list(options["list_what"])
         return
-    sys.exit(_run(**{key: value for key, value in options.items() if key != "list_what"}))
+    from bench.noise import reading_once
+
+    with reading_once():
+        sweep = _planned(**{key: value for key, value in options.items() if key != "list_what"})
+    sys.exit(sweep())
 
 
-def _run(
+def _planned(
     *,
     methods: list[str] | None,
     noise: list[float] | None,
@@ -249,8 +254,8 @@ def _run(
     track: list[str] | None,
     no_plots: bool,
     dry_run: bool,
-) -> int:
-    """Returns the exit status: 0, or 1 when trials failed."""
+) -> Callable[[], int]:
+    """Plan a sweep, and return what runs it and gives the exit status: 0, or 1 when trials failed."""
     if not methods:
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
@@ -325,8 +330,9 @@ def _run(
         from bench.estimate import print_plan
 
         print_plan(console, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
-        return 0
-    return _sweep(
+        return lambda: 0
+    return partial(
+        _sweep,
         console,
         specs,
         tuning,

@@ -44,6 +44,8 @@ def load_space(part: str) -> Callable[[Draw], None]:
     def go_through(draw: Draw) -> None:
         with plugins.blame(place, "space(draw)"):
             if (returned := function(draw)) is not None:
+                if inspect.iscoroutine(returned):
+                    returned.close()  # Python would warn that nobody awaited it
                 raise InputError(
                     f"space(draw) returns a {type(returned).__name__}: call draw(name, domain) for each hyper-parameter, "
                     f"and return nothing"
