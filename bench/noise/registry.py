@@ -389,9 +389,8 @@ def corrupt(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling
         noisy = np.asarray(noise.corrupt(dataset, rate or 0.0, rng, sampling, argument))
         if noisy.ndim != 1 or noisy.dtype.kind not in "iu":
             raise InputError(f"corrupt returns {noisy.dtype} of shape {noisy.shape}: return one integer for each image")
-    noisy = noisy.astype(np.int64)
-    check_labels(noisy, dataset, kind)  # another package's kind may return anything, and a file may have changed
-    return noisy
+        check_labels(noisy, dataset, kind)  # another package's kind may return anything, and a file may have changed
+    return noisy.astype(np.int64)
 
 
 @contextlib.contextmanager
