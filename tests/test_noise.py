@@ -1,7 +1,9 @@
 """Kinds of noise: what they do to labels, and what they refuse."""
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -603,3 +605,118 @@ def test_labels_out_of_range_of_another_packages_kind_are_refused(offer):
     offer("beyond", NoiseKind("", lambda data, rate, rng, sampling, argument: data.train_labels + 1))
     with pytest.raises(InputError, match="the labels in beyond go from 1 to 10, but mydata has 10 classes"):
         corrupt(DATA, "beyond", 0.5, 0)
+
+
+def _odd(change: Callable[[np.ndarray], object]) -> Callable:
+    return lambda data, rate, rng, sampling, argument: change(data.train_labels.copy())
+
+
+def _in_place(data, rate, rng, sampling, argument):
+    data.train_labels[:5] = 0
+    return data.train_labels
+
+
+def _raise(error: BaseException) -> Callable:
+    def corrupt(data, rate, rng, sampling, argument):
+        raise error
+
+    return corrupt
+
+
+@pytest.mark.parametrize(
+    ("corruption", "message"),
+    [
+        (_raise(KeyError("x")), "theirs.noise:KIND: corrupt raised KeyError: 'x': mend it"),
+        (_raise(SystemExit()), "theirs.noise:KIND: corrupt raised SystemExit"),
+        (lambda data, rate: data.train_labels, "theirs.noise:KIND: corrupt raised TypeError"),
+        (_odd(lambda labels: None), "theirs.noise:KIND: corrupt returns object of shape ()"),
+        (_odd(lambda labels: labels + 0.5), "theirs.noise:KIND: corrupt returns float64 of shape (20,)"),
+        (_odd(lambda labels: labels > 3), "theirs.noise:KIND: corrupt returns bool"),
+        (_odd(lambda labels: labels[:, None]), "theirs.noise:KIND: corrupt returns int64 of shape (20, 1)"),
+        (_odd(lambda labels: labels[:10]), "theirs.noise:KIND: there are 10 labels in mine for 20 training images"),
+        (_odd(lambda labels: labels - 1), "theirs.noise:KIND: the labels in mine go from -1 to 8"),
+        (_in_place, "theirs.noise:KIND: corrupt raised ValueError: assignment destination is read-only"),
+        (
+            _odd(lambda labels: np.random.default_rng().permutation(labels)),
+            "theirs.noise:KIND: corrupt draws other labels each time",
+        ),
+    ],
+)
+def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(offer, corruption, message):
+    offer("mine", NoiseKind("", corruption))
+    clean = DATA.train_labels.copy()
+    with pytest.raises(InputError) as error:
+        noise.rehearse(DATA, "mine", 0.5, 0, "exact")
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert (DATA.train_labels == clean).all() and DATA.train_labels.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corrupt": None}, "theirs.noise:KIND: corrupt is None: give a function"),
+        ({"check": 3}, "theirs.noise:KIND: check is 3: give a function"),
+        ({"files": "T.npy"}, "theirs.noise:KIND: files is 'T.npy': give a function"),
+        ({"takes_rate": "no"}, "theirs.noise:KIND: takes_rate is 'no'"),
+        ({"summary": None}, "theirs.noise:KIND: summary is None"),
+        ({"check": lambda data, kind, argument: 1 / 0}, "theirs.noise:KIND: check raised ZeroDivisionError"),
+        ({"check": lambda data: None}, "theirs.noise:KIND: check raised TypeError"),
+    ],
+)
+def test_wrong_fields_of_another_packages_kind_are_named(offer, changes, message):
+    offer("mine", replace(THEIRS, **changes))
+    with pytest.raises(InputError) as error:
+        check_noise("mine", 0.5, DATA)
+    assert message in str(error.value)
+    check_noise("symmetric", 0.5, DATA)
+
+
+def test_a_name_that_clashes_stops_only_those_who_ask_for_it(offer):
+    offer("symmetric", THEIRS)
+    check_noise("pairflip", 0.5, DATA)
+    assert noise.listing()["symmetric"].startswith("[broken: two kinds of noise are called 'symmetric'")
+
+
+def test_whole_numbers_of_any_kind_are_labels(offer):
+    offer("small", NoiseKind("", _odd(lambda labels: labels.astype(np.uint8).tolist())))
+    noisy = corrupt(DATA, "small", 0.5, 0)
+    assert noisy.dtype == np.int64 and (noisy == DATA.train_labels).all()
+
+
+def test_files_that_another_packages_kind_reads_are_in_the_fingerprint(offer, tmp_path):
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("first")
+    two.write_text("second")
+    # sha256 of "first"; of the digests of both, one after the other
+    first = "a7937b64b8caa58f"
+    both = hashlib.sha256(hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest()).hexdigest()[:16]
+    offer("mine", replace(THEIRS, argument="FILE"))
+    assert noise.fingerprint(f"mine:{one}") == first, "an argument that is a FILE is read"
+    offer(
+        "mine",
+        replace(THEIRS, argument="DIR", files=lambda argument: [Path(argument) / name for name in ("one.csv", "two.csv")]),
+    )
+    assert noise.fingerprint(f"mine:{tmp_path}") == both
+    two.write_text("changed")
+    assert noise.fingerprint(f"mine:{tmp_path}") != both
+    offer("mine", replace(THEIRS, files=lambda argument: [str(one)]))
+    assert noise.fingerprint("mine") == first, "of a kind without an argument too"
+    offer("mine", THEIRS)
+    assert noise.fingerprint("mine") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (lambda argument: ["nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (lambda argument: argument, "files returns '': return a list of paths"),
+        (lambda argument: [3], "files returns [3]: return a list of paths"),
+        (lambda argument: 1 / 0, "theirs.noise:KIND: files raised ZeroDivisionError"),
+        (lambda: [], "theirs.noise:KIND: files raised TypeError"),
+    ],
+)
+def test_wrong_files_of_another_packages_kind_are_named(offer, files, message):
+    offer("mine", replace(THEIRS, files=files))
+    with pytest.raises(InputError) as error:
+        noise.fingerprint("mine")
+    assert message in str(error.value)
