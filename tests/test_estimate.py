@@ -24,7 +24,12 @@ def evaluated(spec: TrialSpec, data: Dataset, monkeypatch) -> tuple[int, int]:
     """Images that an epoch of a trial really trains on, and those that it predicts."""
     predicted: list[int] = []
     original = Run.predict
-    monkeypatch.setattr(Run, "predict", lambda run, pixels, at: predicted.append(len(at)) or original(run, pixels, at))
+
+    def predict(run, pixels, positions=None):
+        predicted.append(len(pixels if positions is None else positions))
+        return original(run, pixels, positions)
+
+    monkeypatch.setattr(Run, "predict", predict)
     records: list[dict] = []
     outcome: Outcome = train(spec, data, report=lambda epochs, restart: records.extend(epochs))
     assert outcome.facts["status"] == "finished"
