@@ -60,9 +60,13 @@ class DivideMix(Method):
         "epochs": 300,
         "augmentation": "crop_flip",
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
         "schedule": "step",
         "milestones": (0.5,),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

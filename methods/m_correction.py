@@ -36,9 +36,14 @@ class MCorrection(Method):
         "backbone": "preact_resnet18",
         "epochs": 300,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (1 / 3, 5 / 6),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -40,7 +40,10 @@ class SoftMix(Method):
         "backbone": "resnet34",
         "epochs": 300,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
         "weight_decay": 1e-3,
         "schedule": "restarts",
         "period": 10 / 300,  # T0

@@ -50,8 +50,12 @@ class Unicon(Method):
         "epochs": 350,
         "augmentation": "crop_flip",
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
         "schedule": "restarts",  # a single cycle over the run: theirs ends after 280 epochs and rises again
+        "period": 1.0,
         "minimum": 0.01,
     }
 

@@ -15,7 +15,6 @@ from torch import nn
 from bench import ops
 from bench.method import Method
 from bench.recipe import Recipe
-from bench.registry import load_method
 from bench.task import Batch
 from methods import unicon
 from methods.divide_mix import Division, PlainStep
@@ -200,11 +199,7 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
 # shengliu66/ELR, commit 934af53, ELR/model/loss.py and ELR/config_cifar10.json
 
 
-def paper_recipe(name: str) -> Recipe:
-    return Recipe(**{"backbone": "tiny_cnn", "epochs": 1, **load_method(name).paper})
-
-
-def test_elr_trains_as_the_authors_do(make_task):
+def test_elr_trains_as_the_authors_do(make_task, paper_recipe):
     """`elr_loss` over three steps that share samples, with the optimiser of the same configuration."""
     method = setup("elr", make_task(12), networks=[flat(0.0)])
     method.recipe = paper_recipe("elr")
@@ -217,7 +212,7 @@ def test_elr_trains_as_the_authors_do(make_task):
 
 
 @pytest.mark.parametrize("name", ["elr", "softmix"])
-def test_the_rate_restarts_as_the_authors_does(name):
+def test_the_rate_restarts_as_the_authors_does(name, paper_recipe):
     """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in epochs 0, 1, 5, 9, 10, 11, 25."""
     recipe = paper_recipe(name)
     rates = [recipe.learning_rate * recipe.rate_factor(epoch / recipe.epochs) for epoch in (0, 1, 5, 9, 10, 11, 25)]
@@ -239,7 +234,7 @@ CO_TEACHING = {
 }
 
 
-def test_co_teaching_trains_as_the_authors_do(make_task):
+def test_co_teaching_trains_as_the_authors_do(make_task, paper_recipe):
     """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, at a forget rate of 0.4."""
     method = setup("co_teaching", make_task(12), {"co_teaching.forget_rate": 0.4}, 200, [flat(0.0), flat(1.0)])
     method.recipe = paper_recipe("co_teaching")
@@ -324,7 +319,7 @@ SOFTMIX = {
 
 
 @pytest.mark.parametrize("window", SOFTMIX)
-def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, window):
+def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, window):
     """`train` and `eval_train_gmm` with `ANNLoss_K_2`, over the mixup phase, two target updates and a dozen epochs among
     neighbours. Lambda and the partners are given; neighbours are exact in place of their approximate index, and scikit-learn's
     mixture, whose random start would make other runs of them, starts from the exact two-means split."""
@@ -480,7 +475,7 @@ PES = {
 }
 
 
-def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch):
+def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper_recipe):
     """`noisy_refine`, twice, and three epochs with `update_trainloader`, `splite_confident` and `train`, whose optimiser has
     not stepped before; with their slip. Their loader drops the last batch, here the last two of five confident samples."""
     task = make_task(12)
@@ -648,7 +643,7 @@ def three(*index: int) -> Batch:
 PAIR = three(0, 5, 3, 8, 1, 10), three(7, 1, 5, 0, 11, 2)
 
 
-def test_co_learning_trains_as_the_authors_do(co_learning):
+def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
     """`train` in epochs 0 and 140, its structure loss made 0: mixup, NT-Xent, and Adam with their rates and first betas."""
     method = co_learning({"co_learning.structure_weight": 0.0}, paper_recipe("co_learning"))
     losses = []
