@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
 import methods
 from bench import registry
+from bench.datasets.base import from_arrays
 from bench.errors import InputError
 from bench.method import Method, Wrapper
 from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe, paper_recipe
@@ -100,6 +102,34 @@ def test_digits_are_not_augmented_and_own_arrays_get_a_recipe_by_their_side():
     assert (digits.backbone, digits.augmentation, digits.epochs, digits.batch_size) == ("tiny_cnn", "none", 25, 128)
     assert (digits.optimizer, digits.schedule) == ("sgd", "cosine")
     assert [default_recipe("npz:x", side).backbone for side in (8, 16, 17, 28)] == ["tiny_cnn"] * 2 + ["small_cnn"] * 2
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    images, labels = np.zeros((8, 3, 128, 128), dtype=np.uint8), np.arange(8) % 4
+    return from_arrays("npz:photographs", images, labels, images, labels)
+
+
+@pytest.mark.parametrize("name", [name for name in method_names() if not issubclass(load_method(name), Wrapper)])
+def test_every_methods_paper_recipe_is_the_same_on_any_data_set(digits, photographs, name):
+    """But for the network and the augmentation, where the authors' are none of ours; alone and under a wrapper."""
+    planned = []
+    for data in (digits, photographs):
+        specs = Plan(recipe="paper").specs(data, expand_hparams([name, f"rmd+{name}"], {}, {}), [0.2], [0])
+        planned += [dataclasses.replace(spec.recipe, backbone="", augmentation="none") for spec in specs]
+    assert planned == planned[:1] * 4
+    assert planned[0].epochs == load_method(name).reference_epochs
+    assert planned[0] != dataclasses.replace(default_recipe("digits", 8), backbone="", augmentation="none")
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "decay", "batch_size"),
+    [("m_correction", 0.1, 1e-4, 128), ("pes", 0.1, 1e-4, 128), ("prune", 0.1, 1e-4, 256), ("divide_mix", 0.02, 5e-4, 64)],
+)
+def test_what_trains_under_paper_has_the_authors_rate(photographs, name, rate, decay, batch_size):
+    """Where photographs' own are 0.02, 1e-3 and 64."""
+    [spec] = Plan(recipe="paper").specs(photographs, expand_hparams([name], {}, {}), [0.2], [0])
+    assert (spec.recipe.learning_rate, spec.recipe.weight_decay, spec.recipe.batch_size) == (rate, decay, batch_size)
 
 
 #: All that a recipe by SGD with steps has to state.
