@@ -314,7 +314,7 @@ class Plan:
             )
         if other := asked - set(PRIVILEGES):
             raise InputError(f"{display(name)} declares the privileges {sorted(other)}: there are {', '.join(PRIVILEGES)}")
-        recipe = default_recipe(data.name, data.side)
+        recipe = default_recipe(data.name, data.side, len(data.train_labels))
         if self.recipe == "shared":
             return recipe
         base = split_name(name)[-1]

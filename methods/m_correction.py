@@ -132,7 +132,7 @@ class LossModel:
         grid = torch.linspace(0, 1, RESOLUTION, device=losses.device, dtype=scaled.dtype)
         pair = ops.fit_mixture(scaled, "bmm", seen, start=torch.stack([1 - scaled, scaled]))
         posterior = torch.zeros_like(grid)  # where nothing could be fitted, no label is noisy
-        if pair is not None:
+        if isinstance(pair, ops.BetaPair):
             joint = pair.log_joint(grid, edge=EDGE).exp()
             posterior = joint[1] / (joint.sum(0) + EDGE)
         peak = posterior.argmax()

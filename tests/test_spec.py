@@ -12,6 +12,7 @@ import torch
 
 import methods
 from bench import registry
+from bench.datasets import load_dataset
 from bench.datasets.base import from_arrays
 from bench.errors import InputError
 from bench.method import Method, Wrapper
@@ -102,6 +103,25 @@ def test_digits_are_not_augmented_and_own_arrays_get_a_recipe_by_their_side():
     assert (digits.backbone, digits.augmentation, digits.epochs, digits.batch_size) == ("tiny_cnn", "none", 25, 128)
     assert (digits.optimizer, digits.schedule) == ("sgd", "cosine")
     assert [default_recipe("npz:x", side).backbone for side in (8, 16, 17, 28)] == ["tiny_cnn"] * 2 + ["small_cnn"] * 2
+
+
+@pytest.mark.parametrize(
+    ("side", "images", "rate"),
+    [(8, 1437, 0.02), (14, 1000, 0.02), (28, 4000, 0.02), (32, 19_999, 0.02), (32, 20_000, 0.05), (8, 60_000, 0.05)],
+)
+def test_small_sets_of_ones_own_get_a_low_rate(side, images, rate):
+    assert default_recipe("npz:x", side, images).learning_rate == rate
+    named = {"digits": 0.02, "mnist": 0.05, "fashion_mnist": 0.05, "cifar10": 0.05, "red_mini_imagenet_40": 0.05}
+    assert {name: default_recipe(name, side, images).learning_rate for name in named} == named
+    assert default_recipe("folder:x", 224, images).learning_rate == 0.02
+
+
+def test_digits_as_ones_own_arrays_train_as_digits_do(digits, tmp_path):
+    path = tmp_path / "own.npz"
+    arrays = {"train_images": digits.train_images, "train_labels": digits.train_labels}
+    np.savez(path, **arrays, test_images=digits.test_images, test_labels=digits.test_labels)
+    own, named = (Plan().specs(d, [("ce", {})], [0.5], [0])[0].recipe for d in (load_dataset(f"npz:{path}"), digits))
+    assert own == named
 
 
 @pytest.fixture(scope="module")
