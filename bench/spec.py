@@ -14,7 +14,7 @@ from bench.backbones import check_backbone
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
+from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
 from bench.records import trial_id
 from bench.registry import (
     Scalar,
@@ -116,10 +116,7 @@ class TrialSpec:
     def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
         """The spec that ``to_json`` wrote, its names, types and values checked again."""
         try:
-            recipe = {
-                key: value if key == "milestones" else _converted(Recipe, key, value)
-                for key, value in values["recipe"].items()
-            }
+            recipe = _recipe_fields(values["recipe"])
             plain = {
                 key: value if key in ("recipe", "hparams") else _converted(cls, key, value) for key, value in values.items()
             }
@@ -142,6 +139,10 @@ class TrialSpec:
 def _converted(owner: type, name: str, value: Any) -> Any:
     hints = typing.get_type_hints(owner)
     return convert(name, value, hints[name]) if name in hints else value  # the constructor says what it does not know
+
+
+def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if key == "milestones" else _converted(Recipe, key, value) for key, value in values.items()}
 
 
 def record_of(spec: TrialSpec) -> dict[str, Any]:
@@ -326,5 +327,8 @@ class Plan:
             raise InputError(
                 f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of {data.name}: use other settings"
             )
-        recipe = default_recipe(data.name, data.side)
-        return recipe.override(load_method(split_name(name)[-1]).paper) if self.recipe == "paper" else recipe
+        recipe = default_recipe(data.name, data.side, len(data.train_labels))
+        if self.recipe == "shared":
+            return recipe
+        base = split_name(name)[-1]
+        return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)
