@@ -197,16 +197,16 @@ def test_adam_has_no_momentum_to_state_and_a_cosine_no_milestones():
 @pytest.mark.parametrize(
     ("name", "paper", "message"),
     [
-        ("mine_lr", "WHOLE | {'lr': 0.1}", "there is no field of the recipe, which mine_lr states in `paper`, 'lr'"),
+        ("mine_lr", "WHOLE | {'lr': 0.1}", "mine_lr.py: in paper, there is no field of the recipe"),
         ("mine_part", "{'learning_rate': 0.1}", "mine_part states a part of its paper's recipe, but not epochs, batch_size"),
-        ("mine_milestones", "WHOLE | {'milestones': 0.5}", "milestones is 0.5: give shares of the run"),
+        ("mine_milestones", "WHOLE | {'milestones': 0.5}", "milestones is 0.5: give a tuple of numbers"),
         ("mine_epochs", "WHOLE | {'epochs': 'many'}", "epochs is 'many'"),
         ("mine_schedule", "WHOLE | {'schedule': 'steps'}", "schedule is 'steps': choose from"),
     ],
 )
 def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(digits, tmp_path, monkeypatch, name, paper, message):
     (tmp_path / f"{name}.py").write_text(
-        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n'
+        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n    def loss(self, batch): ...\n'
     )
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     with pytest.raises(InputError) as error:

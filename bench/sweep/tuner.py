@@ -15,7 +15,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from bench.errors import last_line
+from bench.errors import last_line, one_line
 from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.worker import train
 
@@ -181,7 +181,7 @@ def _reason(error: Exception | None) -> str | None:
 
 def _out_of_memory(error: Exception | None) -> bool:
     """Whether Ray's memory monitor has ended the worker."""
-    return isinstance(error, OutOfMemoryError) or "NODE_OUT_OF_MEMORY" in str(error)
+    return isinstance(error, OutOfMemoryError) or (error is not None and "NODE_OUT_OF_MEMORY" in one_line(error))
 
 
 def _kill(trial: Any) -> None:
