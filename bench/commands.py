@@ -1,6 +1,7 @@
 """How every command of this package behaves towards its user."""
 
 import errno
+import importlib
 import os
 import shlex
 import signal
@@ -13,6 +14,7 @@ from typing import NoReturn
 import click
 
 from bench.errors import InputError
+from bench.importing import put_working_directory_last
 
 
 class Once(click.Command):
@@ -32,6 +34,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
     """
+    put_working_directory_last()
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     status = 130
 
@@ -43,6 +46,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
     signal.signal(signal.SIGTERM, terminate)
     try:
+        check_platform()
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
@@ -64,6 +68,25 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         where = f" ({error.filename})" if error.filename else ""
         click.echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
         sys.exit(1)
+
+
+def check_platform() -> None:
+    """Raise InputError where this package cannot run: it needs Ray, file locks and limits of a POSIX system."""
+    modules = [name for name in ("fcntl", "resource") if not _importable(name)]
+    if sys.platform not in ("linux", "darwin") or modules:
+        raise InputError(
+            f"this package runs on Linux and macOS, and this is {sys.platform}"
+            + (f" without {' and '.join(modules)}" if modules else "")
+            + ": on Windows, install and run it inside WSL (learn.microsoft.com/windows/wsl)"
+        )
+
+
+def _importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def writable(folder: Path, option: str = "--out") -> Path:

@@ -15,8 +15,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-import methods
 from bench.errors import InputError, unknown
+from bench.importing import own_package
 
 if typing.TYPE_CHECKING:
     from bench.method import Method
@@ -34,7 +34,9 @@ def _packaged() -> dict[str, EntryPoint]:
 
 def method_names() -> list[str]:
     """All methods: files of ``methods/`` and those that installed packages offer."""
-    files = {module.name for module in pkgutil.iter_modules(methods.__path__) if not module.name.startswith("_")}
+    files = {
+        module.name for module in pkgutil.iter_modules(own_package("methods").__path__) if not module.name.startswith("_")
+    }
     return sorted(files | set(_packaged()))
 
 

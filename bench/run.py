@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import __version__
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
+from bench.version import __version__
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:

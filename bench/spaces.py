@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from bench.errors import InputError
+from bench.importing import own_package
 from bench.registry import Scalar, split_name
 from bench.sweep.domains import suggest
 
@@ -33,6 +34,7 @@ def load_space(part: str) -> Callable[[Draw], Any]:
         InputError: where there is none, or none that can be used.
     """
     packaged = {point.name: point.module for point in entry_points(group=GROUP)}
+    own_package("search_spaces")
     module_name = f"search_spaces.{part}"
     if importlib.util.find_spec(module_name) is None:
         module_name = packaged.get(part, "")

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import sys
 import time
 import traceback
@@ -636,6 +635,8 @@ def peak_memory(device: str) -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,11 @@ import ray
 
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.importing import worker_path
 from bench.records import to_json, write_atomically
-from bench.sweep.address import connect, driving_here
+from bench.sweep.address import CLIENT, connect
+from bench.sweep.private import SESSION_PREFIX, driving_here, job_config, without_sigterm_handler
 from bench.sweep.work import Resources
-
-_PREFIX = "lnl-ray-"
 
 
 def _parent() -> str:
@@ -36,14 +37,14 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[P
         A folder of the session's own.
     """
     _remove_what_was_left(out)
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_parent())
+    folder = tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=_parent())
     write_atomically(out / ".ray-session", to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}))
     try:
         with holding_back_sigterm():
-            _start(resources, dataset, folder)
+            address = _start(resources, dataset, folder)
         for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        with driving_here(folder) if (resources.address or "").startswith("ray://") else contextlib.nullcontext():
+        with driving_here(folder) if (address or "").startswith(CLIENT) else contextlib.nullcontext():
             yield Path(folder)
     finally:
         ray.shutdown()
@@ -51,18 +52,24 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[P
         (out / ".ray-session").unlink(missing_ok=True)
 
 
-def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
+def _start(resources: Resources, dataset: Dataset, folder: str) -> str | None:
+    """Start Ray here, or join a cluster; returns the cluster's address."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
-        connect(resources.address, quiet)
-        return
+        return connect(resources.address, quiet)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if resources.cpus_per_trial > cpus:
         raise InputError(f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer")
     data_bytes = dataset.train_images.nbytes + dataset.test_images.nbytes
     try:
         ray.init(
-            num_cpus=cpus, include_dashboard=False, object_store_memory=2 * data_bytes + (256 << 20), _temp_dir=folder, **quiet
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=2 * data_bytes + (256 << 20),
+            _temp_dir=folder,
+            job_config=job_config(worker_path(sys.path, same_machine=True)),
+            **quiet,
         )
     except Exception as error:  # Ray has no class for what its processes say, or do not say in the seconds it gives them
         reason = " ".join(str(error).split()).partition(". ")[0]
@@ -70,6 +77,7 @@ def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
             f"Ray did not start ({type(error).__name__}: {reason}): this machine may be overloaded or out of memory; "
             f"run the same command again when it is not"
         ) from error
+    return None
 
 
 @contextlib.contextmanager
@@ -91,13 +99,12 @@ def holding_back_sigterm() -> Iterator[None]:
 
     os.register_at_fork(after_in_child=let_through)
     handler = signal.getsignal(signal.SIGTERM)
-    theirs, ray._private.utils.set_sigterm_handler = ray._private.utils.set_sigterm_handler, lambda _: None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        yield
+        with without_sigterm_handler():
+            yield
     finally:
         starting = False
-        ray._private.utils.set_sigterm_handler = theirs
         signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -110,7 +117,8 @@ def _remove_what_was_left(out: Path) -> None:
     with contextlib.suppress(ValueError, KeyError, TypeError):  # torn: what it named stays
         left = json.loads(path.read_bytes())
         folder = Path(left["folder"])
-        ours = folder.parent == Path(_parent()) and folder.name.startswith(_PREFIX) and left["out"] == str(out.resolve())
+        temporary = folder.parent == Path(_parent()) and folder.name.startswith(SESSION_PREFIX)
+        ours = temporary and left["out"] == str(out.resolve())
         if ours and not _alive(left["pid"]):
             shutil.rmtree(folder, ignore_errors=True)
     path.unlink()

@@ -9,10 +9,15 @@ from ray import tune
 
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.importing import PLUGINS, own_package
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.spec import TrialSpec
 from bench.storage import Store
 from bench.trial import Checkpoint, describe, peak_memory, run_pretraining, run_trial
+
+# What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
+for _package in PLUGINS:
+    own_package(_package)
 
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 
