@@ -1,8 +1,8 @@
 """Other people's numbers beside ours, under their protocol where it can be named.
 
-``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set beside ours where data set, kind of
-noise, noise rate, method and selection rule are the same; what else is known to differ is listed with it. A number that cannot
-be set beside ours says why.
+``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set beside ours where data
+set, kind of noise, noise rate, method and selection rule are the same; what else is known to differ is listed with it. A
+number that cannot be set beside ours says why.
 """
 
 from collections.abc import Sequence

@@ -31,6 +31,7 @@ from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
+from bench.paths import Place, UserPath
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
@@ -649,9 +650,11 @@ def _load_spec(path: Path) -> TrialSpec:
 
 
 @click.command(name="trial", cls=Once, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("spec_file", metavar="SPEC.json", type=click.Path(path_type=Path))
-@click.option("--data-dir", default="data", show_default=True, metavar="DIR", help="Where the data set's files are.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A sweep's folder to write the record to.")
+@click.argument("spec_file", metavar="SPEC.json", type=UserPath())
+@click.option(
+    "--data-dir", type=Place(), default="data", show_default=True, metavar="DIR", help="Where the data set's files are."
+)
+@click.option("--out", type=UserPath(), metavar="DIR", help="A sweep's folder to write the record to.")
 @click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
 @click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE.")
 def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool) -> None:
