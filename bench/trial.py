@@ -149,12 +149,24 @@ class Checkpoint:
     The state before it is kept too: a file that cannot be read costs the epochs in between, not the trial's.
     """
 
-    def __init__(self, path: Path | StoredFile, every_seconds: float = 30.0, warn: Callable[[str], None] = _warn) -> None:
-        """``warn``: is told what goes wrong, a sentence each; the trial goes on in any case."""
+    def __init__(
+        self,
+        path: Path | StoredFile,
+        every_seconds: float = 30.0,
+        warn: Callable[[str], None] = _warn,
+        allowed: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Keep the state of a trial at ``path``.
+
+        Args:
+            warn: is told what goes wrong, a sentence each; the trial goes on in any case.
+            allowed: asked before each write; False once another run of the sweep has taken over.
+        """
         self.path = path
         self.previous = path.with_name(f"{path.name.removesuffix('.pt')}.before.pt")
         self.every_seconds = every_seconds
         self.warn = warn
+        self.allowed = allowed
         self._saved = time.monotonic()
 
     def due(self) -> bool:
@@ -168,7 +180,8 @@ class Checkpoint:
         torch.save(state, buffer)
         content = buffer.getvalue()
         try:
-            write_whole(self.path, _checksum(content) + content, self.previous)
+            if self.allowed():
+                write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
             self.warn(f"cannot write the checkpoint {self.path} ({error}): the trial goes on without it")
         self._saved = time.monotonic()

@@ -115,6 +115,21 @@ def running() -> Running:
     return Running(frozenset(clusters), frozenset(sweeps), ray._private.utils.read_ray_address())
 
 
+def end_session(folder: str) -> None:
+    """Kill what is left of the private Ray that a killed driver has started in ``folder``.
+
+    ``ray._private.services.psutil``, and that the folder shows on the command lines: changed, processes of the earlier run
+    live on for a minute or so, and take time from the next one.
+    """
+    psutil = services.psutil
+    for process in psutil.process_iter(["cmdline"]):
+        arguments = process.info["cmdline"] or []
+        if any(argument.startswith("--") and f"={folder}/" in argument for argument in arguments):
+            with contextlib.suppress(psutil.Error):  # gone meanwhile
+                for child in [*process.children(recursive=True), process]:
+                    child.kill()
+
+
 # -------------------------------------------------------------------------------------------------------- Tune's trials
 
 

@@ -20,7 +20,7 @@ from bench.errors import InputError
 from bench.importing import worker_path
 from bench.records import to_json, write_atomically
 from bench.sweep.address import CLIENT, connect
-from bench.sweep.private import SESSION_PREFIX, driving_here, job_config, without_sigterm_handler
+from bench.sweep.private import SESSION_PREFIX, driving_here, end_session, job_config, without_sigterm_handler
 from bench.sweep.work import Resources
 
 
@@ -120,6 +120,7 @@ def _remove_what_was_left(out: Path) -> None:
         temporary = folder.parent == Path(_parent()) and folder.name.startswith(SESSION_PREFIX)
         ours = temporary and left["out"] == str(out.resolve())
         if ours and not _alive(left["pid"]):
+            end_session(str(folder))
             shutil.rmtree(folder, ignore_errors=True)
     path.unlink()
 

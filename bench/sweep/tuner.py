@@ -27,6 +27,7 @@ def fit(driver: Driver, state: Path) -> None:
             train,
             dataset=driver.dataset,
             store=driver.store.place,
+            run=driver.run_id,
             checkpoint_seconds=driver.checkpoint_seconds,
             keep=driver.keep,
             timed=resources.trial_timeout is not None,

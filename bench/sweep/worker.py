@@ -26,11 +26,12 @@ def train(
     config: dict[str, Any],
     dataset: Dataset,
     store: str,
+    run: str,
     checkpoint_seconds: float,
     keep: Collection[str],
     timed: bool,
 ) -> None:
-    """What a Tune worker runs: one piece of work."""
+    """What a Tune worker runs: one piece of work. ``run`` is that of the sweep, which owns the store of checkpoints."""
     number = 0
 
     def send(kind: str, content: dict[str, Any]) -> None:
@@ -51,13 +52,17 @@ def train(
     try:
         spec = TrialSpec.from_json(values)
         report = _Reporter(send, spec.device)
+        place = Store(store)
         outcome = run_trial(
             spec,
             dataset,
             encoder=load_encoder(blob) if blob else None,
             report=report,
             checkpoint=Checkpoint(
-                Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
+                place.file(spec.id),
+                checkpoint_seconds,
+                warn=lambda text: send("warning", {"text": text}),
+                allowed=lambda: place.owner() in (run, None),
             ),
             keep=keep,
         )
