@@ -66,6 +66,11 @@ def _bind_bench() -> None:
         package.__path__ = [str(ROOT / "bench")]
 
 
+def module_command(module: str) -> list[str]:
+    """Words that start a command of this package: with python -P where this one was started so."""
+    return [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", module]
+
+
 def worker_path(path: Sequence[str], *, same_machine: bool) -> list[str]:
     """``sys.path`` entries for a Ray worker, first one first: with them it imports the same files as its driver.
 

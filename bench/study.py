@@ -14,6 +14,7 @@ import click
 
 from bench.commands import Once, execute
 from bench.errors import InputError, unknown
+from bench.importing import module_command
 from bench.paths import UserPath
 from bench.registry import REFERENCE, load_method, method_names
 
@@ -118,7 +119,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
 
 def _run(module: str, arguments: Sequence[str]) -> int:
     click.echo(f"python -m {module} {shlex.join(arguments)}")
-    status = subprocess.run([sys.executable, "-m", module, *arguments]).returncode
+    status = subprocess.run([*module_command(module), *arguments]).returncode
     if status > 1:  # 1: trials failed, which is a result
         sys.exit(status)
     return status

@@ -42,7 +42,7 @@ def test_auto_is_the_latest_of_several(running):
     running({"10.0.0.1:6379", "10.0.0.2:6379"}, latest="10.0.0.2:6379")
     assert address.find_cluster() == "10.0.0.2:6379"
     running({"10.0.0.1:6379", "10.0.0.2:6379"}, latest="10.0.0.9:6379")
-    with pytest.raises(InputError, match="give one of 10.0.0.1:6379, 10.0.0.2:6379"):
+    with pytest.raises(InputError, match=r"give one of 10\.0\.0\.1:6379, 10\.0\.0\.2:6379"):
         address.find_cluster()
 
 
@@ -65,7 +65,7 @@ def test_auto_takes_the_address_in_the_environment(running, monkeypatch, given):
 
 def test_the_private_ray_of_another_sweep_is_refused_by_its_address(running):
     running(sweeps={"127.0.0.1:1"})
-    with pytest.raises(InputError, match="'127.0.0.1:1' is the private Ray of another sweep"):
+    with pytest.raises(InputError, match=r"'127\.0\.0\.1:1' is the private Ray of another sweep"):
         address.connect("127.0.0.1:1", {})
 
 
@@ -130,7 +130,7 @@ def test_a_server_that_speaks_its_protocol_is_let_through(running):
     "given", ["", "local", "host", "host:", ":6379", "http://host:8265", "host:x", "host:²", "ray://", "host:99999"]
 )
 def test_what_is_no_address_is_one_clear_sentence(running, given):
-    with pytest.raises(InputError, match="address|reach a Ray cluster") as error:
+    with pytest.raises(InputError, match=r"address|reach a Ray cluster") as error:
         address._check_address(given)
     assert "\n" not in str(error.value)
 

@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench.errors import InputError
-from bench.importing import PLUGINS, ROOT, own_package, worker_path
+from bench.importing import PLUGINS, ROOT, module_command, own_package, worker_path
 
 
 def write(folder: Path, *files: str) -> Path:
@@ -110,6 +110,14 @@ class TestWorkerPath:
     def test_a_relative_entry_is_made_absolute(self, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
         assert str(tmp_path) in worker_path(["", self.LIBRARY], same_machine=True)
+
+
+def test_a_command_of_this_package_is_started_as_this_one():
+    assert module_command("bench.run") == [sys.executable, "-m", "bench.run"]
+    code = "from bench.importing import module_command; print(module_command('bench.run')[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.strip() == "['-P', '-m', 'bench.run']"
 
 
 def test_the_version_is_known_under_its_old_name():
