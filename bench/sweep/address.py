@@ -34,7 +34,6 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
     """
     if address == "auto":
         address = find_cluster()
-    _check_address(address)
     settings = dict(quiet)
     if address.startswith(CLIENT):
         try:
@@ -43,6 +42,7 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
             raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
     else:
         settings["job_config"] = job_config(worker_path(sys.path, same_machine=False))
+    _check_address(address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with _silent_libraries():
