@@ -49,13 +49,14 @@ def put_working_directory_last() -> None:
     """Let no file of the working directory (``random.py``, ``torch.py``) shadow a library of a command.
 
     ``python -m`` puts that directory first on ``sys.path``. It becomes the last entry: a user's own
-    plugins may be there.
+    plugins may be there. In a checkout it stays first, or another, installed copy would come before it
+    in the processes that a command starts.
     """
     _bind_bench()
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     if main is None or main.name.partition(".")[0] != "bench" or sys.flags.safe_path:
         return
-    if sys.path and os.path.abspath(sys.path[0]) == os.getcwd():
+    if sys.path and os.path.abspath(sys.path[0]) == os.getcwd() != str(ROOT):
         sys.path.append(os.path.abspath(sys.path.pop(0)))
 
 

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
 import bench
 from bench.errors import InputError
-from bench.importing import PLUGINS, ROOT, module_command, own_package, worker_path
+from bench.importing import PLUGINS, ROOT, module_command, own_package, put_working_directory_last, worker_path
 
 
 def write(folder: Path, *files: str) -> Path:
@@ -84,6 +85,25 @@ def test_a_project_around_the_user_shadows_nothing(tmp_path, files, arguments, s
     done = run_in(tmp_path, "bench.run", *arguments)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("root", "main", "moved"),
+    [
+        ("/elsewhere", "bench.run", True),
+        ("here", "bench.run", False),
+        ("/elsewhere", "pytest.__main__", False),
+        ("/elsewhere", None, False),
+    ],
+)
+def test_the_working_directory_goes_behind_all_libraries(tmp_path, monkeypatch, root, main, moved):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.importing.ROOT", tmp_path if root == "here" else Path(root))
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", main and ModuleSpec(main, None))
+    for first in ("", str(tmp_path)):
+        monkeypatch.setattr(sys, "path", [first, "/library"])
+        put_working_directory_last()
+        assert sys.path == (["/library", str(tmp_path)] if moved else [first, "/library"])
 
 
 class TestWorkerPath:
