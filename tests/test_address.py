@@ -11,14 +11,17 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import InputError
-from bench.sweep import environment
+from bench.sweep import address, environment, private
 from bench.sweep.environment import prepare_environment
-
-prepare_environment()
-from bench.sweep import address, private  # noqa: E402
-from bench.sweep.private import Running  # noqa: E402
+from bench.sweep.private import Running
 
 NONE: frozenset[str] = frozenset()
+
+
+@pytest.fixture
+def surroundings(monkeypatch) -> None:
+    """Variables that are set in a test are not there after it."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ def test_what_is_no_address_is_one_clear_sentence(running, given):
         ({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{"}, "RAY_JOB_CONFIG_JSON_ENV_VAR in the environment is ignored"),
     ],
 )
-def test_a_local_sweep_leaves_clusters_of_the_environment_alone(monkeypatch, given, said):
+def test_a_local_sweep_leaves_clusters_of_the_environment_alone(surroundings, monkeypatch, given, said):
     for name in environment._OF_A_CLUSTER:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
@@ -156,7 +159,7 @@ def test_a_local_sweep_leaves_clusters_of_the_environment_alone(monkeypatch, giv
         prepare_environment()  # said once
 
 
-def test_a_sweep_on_a_cluster_keeps_them(monkeypatch):
+def test_a_sweep_on_a_cluster_keeps_them(surroundings, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     prepare_environment("auto")

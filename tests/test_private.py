@@ -10,16 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from packaging.requirements import Requirement
+from ray import tune
 
-from bench.sweep import environment
-from bench.sweep.environment import prepare_environment
-
-prepare_environment()
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-
-from bench.sweep import private  # noqa: E402
+from bench.sweep import environment, private
 
 ROOT = Path(__file__).resolve().parent.parent
 RAY = Path(ray.__file__).parent
