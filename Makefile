@@ -3,7 +3,7 @@ BIN := .venv/bin
 # each test computes on one thread
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: bench test test-all check format install clean
+.PHONY: bench test test-all wheel-test check format install clean
 
 ## what a newcomer types: install, then the sweep of the README on the digits
 bench: install
@@ -16,6 +16,10 @@ test: install
 ## all of them; what is missing on this machine is skipped with a reason
 test-all: install
 	$(BIN)/python -m pytest -m ""
+
+## README's command, shortened, from a wheel in a clean environment
+wheel-test: install
+	.ci/wheel-test $(BIN)/python
 
 ## everything a change has to pass
 check: install

@@ -1,3 +1,5 @@
 """A benchmark suite for learning with noisy labels in image classification."""
 
-__version__ = "0.1.0"
+from bench.version import __version__
+
+__all__ = ["__version__"]

@@ -1,6 +1,8 @@
 """How every command of this package behaves towards its user."""
 
+import contextlib
 import errno
+import importlib
 import os
 import shlex
 import signal
@@ -13,6 +15,7 @@ from typing import NoReturn
 import click
 
 from bench.errors import InputError
+from bench.importing import put_working_directory_last
 
 
 class Once(click.Command):
@@ -30,19 +33,26 @@ class Once(click.Command):
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit.
 
-    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
+    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143, a terminal that closes
+    (SIGHUP) 129.
     """
+    put_working_directory_last()
     warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     status = 130
 
-    def terminate(*_: object) -> NoReturn:
+    def terminate(number: int, _: object) -> NoReturn:
         nonlocal status
-        status = 143
+        status = 128 + number
+        if number == signal.SIGHUP:  # a closing terminal sends it twice: the second would end Ray's shutdown
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # Not SystemExit: where Ray waits, that would end the process at once, with status 1.
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, terminate)
     try:
+        check_platform()
+        signal.signal(signal.SIGTERM, terminate)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+            signal.signal(signal.SIGHUP, terminate)
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
@@ -50,20 +60,42 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
-        click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
-        if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
             sys.stdout.flush()
+        if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
             os._exit(status)
         sys.exit(status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
+        if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # a display's last words
+            os._exit(status)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
         click.echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
         sys.exit(1)
+
+
+def check_platform() -> None:
+    """Raise InputError where this package cannot run: it needs Ray, file locks and limits of a POSIX system."""
+    modules = [name for name in ("fcntl", "resource") if not _importable(name)]
+    if sys.platform not in ("linux", "darwin") or modules:
+        raise InputError(
+            f"this package runs on Linux and macOS, and this is {sys.platform}"
+            + (f" without {' and '.join(modules)}" if modules else "")
+            + ": on Windows, install and run it inside WSL (learn.microsoft.com/windows/wsl)"
+        )
+
+
+def _importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def writable(folder: Path, option: str = "--out") -> Path:

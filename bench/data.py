@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.commands import Once, execute
+from bench.paths import NameOrFile, Place
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
 
 _SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
-_name = click.argument("name", metavar="NAME")
+_name = click.argument("name", type=NameOrFile(), metavar="NAME")
 _data_dir = click.option(
-    "--data-dir", default="data", show_default=True, metavar="DIR", help="Where its files are, or are downloaded to."
+    "--data-dir",
+    type=Place(),
+    default="data",
+    show_default=True,
+    metavar="DIR",
+    help="Where its files are, or are downloaded to.",
 )
 _image_size = click.option(
     "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to  [default: as they are, or 64]."

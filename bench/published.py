@@ -1,8 +1,8 @@
 """Other people's numbers beside ours, under their protocol where it can be named.
 
-``results/published/*.csv`` hold what papers and READMEs print, in percent. A number is set beside ours where data set, kind of
-noise, noise rate, method and selection rule are the same; what else is known to differ is listed with it. A number that cannot
-be set beside ours says why.
+``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set beside ours where data
+set, kind of noise, noise rate, method and selection rule are the same; what else is known to differ is listed with it. A
+number that cannot be set beside ours says why.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from bench.tables import rate_title
 from bench.tracks import PRIVILEGED
 
 #: Where the project keeps them.
-FOLDER = Path(__file__).parents[1] / "results" / "published"
+FOLDER = Path(__file__).parent / "published_numbers"
 
 COLUMNS = ["dataset", "noise", "rate", "method", "backbone", "protocol", "accuracy", "source"]
 

@@ -8,7 +8,6 @@ the truth; whatever else a sweep keeps can be thrown away.
 import base64
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -37,6 +36,8 @@ LOST = "lost"
 @contextlib.contextmanager
 def lock(out: Path) -> Iterator[None]:
     """Keep a second driver out of a sweep's folder. The lock goes with the process, however that ends."""
+    import fcntl  # not on every platform: here a command has checked it
+
     with (out / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

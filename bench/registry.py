@@ -16,9 +16,9 @@ from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
-import methods
 from bench import plugins
 from bench.errors import InputError, one_line, unknown
+from bench.importing import own_package
 
 if typing.TYPE_CHECKING:
     from bench.method import Method
@@ -40,7 +40,8 @@ def _packaged() -> dict[str, list[EntryPoint]]:
 
 def method_names() -> list[str]:
     """All methods: files of ``methods/`` and those that installed packages offer, also those that cannot be used."""
-    files = {module.name for module in pkgutil.iter_modules(methods.__path__) if not module.name.startswith("_")}
+    modules = pkgutil.iter_modules(own_package("methods").__path__)
+    files = {module.name for module in modules if not module.name.startswith("_")}
     return sorted(files | set(_packaged()))
 
 

@@ -13,20 +13,17 @@ from click.core import ParameterSource
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
 from bench.metrics import RANKED
+from bench.paths import UserPath
 from bench.registry import REFERENCE
 
 
 @click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where to write; the first DIR without it."
-)
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=UserPath())
+@click.option("--out", type=UserPath(file_okay=False), metavar="DIR", help="Where to write; the first DIR without it.")
 @click.option(
     "--reference", default=REFERENCE, show_default=True, metavar="NAME", help="Method that all are compared with, or none."
 )
-@click.option(
-    "--compare", type=click.Path(path_type=Path), metavar="DIR", help="Compare with this sweep instead: compare.md, .csv."
-)
+@click.option("--compare", type=UserPath(), metavar="DIR", help="Compare with this sweep instead: compare.md, .csv.")
 @click.option(
     "--rank-by",
     default="test_accuracy",

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench import __version__
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
+from bench.paths import NameOrFile, Place
+from bench.version import __version__
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 @click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.option("--methods", type=CommaList(), metavar="M1,M2", help="Methods to compare; wrappers go before a +, as rmd+elr.")
 @click.option("--noise", type=CommaList(float), metavar="R1,R2", help="Noise rates  [default: 0.5].")
-@click.option("--noise-kind", metavar="KIND", help="How labels are corrupted  [default: as found, or symmetric].")
+@click.option(
+    "--noise-kind", type=NameOrFile(), metavar="KIND", help="How labels are corrupted  [default: as found, or symmetric]."
+)
 @click.option(
     "--noise-sampling",
     default="exact",
@@ -78,9 +81,16 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     type=click.Choice(["exact", "independent"]),
     help="Corrupt an exact number of labels, or each by its own coin flip.",
 )
-@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="A data set's name, or npz:FILE.")
 @click.option(
-    "--data-dir", default="data", show_default=True, metavar="DIR", help="Where its files are, or are downloaded to."
+    "--dataset", type=NameOrFile(), default="digits", show_default=True, metavar="NAME", help="A data set's name, or npz:FILE."
+)
+@click.option(
+    "--data-dir",
+    type=Place(),
+    default="data",
+    show_default=True,
+    metavar="DIR",
+    help="Where its files are, or are downloaded to.",
 )
 @click.option(
     "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to  [default: as they are, or 64]."
@@ -162,14 +172,18 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
 @click.option("--gpus-per-trial", type=Finite(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0].")
 @click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
 @click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
-@click.option("--storage", metavar="PLACE", help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out].")
+@click.option(
+    "--storage", type=Place(), metavar="PLACE", help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out]."
+)
 @click.option(
     "--trial-timeout",
     type=Finite(min=0, min_open=True),
     metavar="SECONDS",
     help="End a trial that takes longer; --retry-failed goes on with it.",
 )
-@click.option("--out", metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials].")
+@click.option(
+    "--out", type=Place(), metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials]."
+)
 @click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
 @click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE in the report.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")

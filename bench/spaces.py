@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import plugins
 from bench.errors import InputError, unknown
+from bench.importing import own_package
 from bench.registry import Scalar, convert, describe_type, hyper_parameter_types, resolve, split_name
 from bench.rehearsal import Take, defaults_of, rehearse
 from bench.sweep.domains import distribution, suggest
@@ -60,6 +61,7 @@ def space_file(part: str) -> str:
 
 
 def _module_name(part: str) -> str:
+    own_package("search_spaces")
     own = f"search_spaces.{part}"
     names = [own] * (importlib.util.find_spec(own) is not None)
     names += [point.module for point in entry_points(group=GROUP) if point.name == part]

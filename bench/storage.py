@@ -78,6 +78,10 @@ def own_place(storage: str, out: Path) -> str:
     return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 
+#: File of a store that names the run of the sweep whose workers may write there.
+OWNER = ".owner"
+
+
 class Store:
     """The checkpoints of one sweep."""
 
@@ -107,6 +111,19 @@ class Store:
         name = f"{key}.pt"
         return self.folder / name if self.folder else StoredFile(self.system, f"{self.root}/{name}")
 
+    def claim(self, run: str) -> None:
+        """Let only workers of ``run`` write: those of a killed driver may live on beside it."""
+        write_whole(self._owner_file, run.encode())
+
+    def owner(self) -> str | None:
+        """The run that has claimed the store last; None once it is over, or on a machine without this folder."""
+        file = self._owner_file
+        return file.read_bytes().decode() if file.exists() else None
+
+    @property
+    def _owner_file(self) -> Path | StoredFile:
+        return self.folder / OWNER if self.folder else StoredFile(self.system, f"{self.root}/{OWNER}")
+
     def check(self) -> None:
         """Raise InputError where nothing can be written."""
         probe = self.file(f".probe-{os.getpid()}")
@@ -122,16 +139,20 @@ class Store:
     def tidy(self, statuses: Mapping[str, str]) -> None:
         """Remove what a killed process could not: torn files, and the state of trials that are over."""
         for file in self._files():
+            if file.name == OWNER:
+                continue
             if file.name.startswith(".") or statuses.get(file.name.partition(".")[0]) in COMPLETED:
                 file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder if it is empty."""
-        if self.folder:
-            if self.folder.is_dir() and not any(self.folder.iterdir()):
-                self.folder.rmdir()
-        elif not self._files():
+        """Remove the folder if it holds no state."""
+        if any(file.name != OWNER for file in self._files()):
+            return
+        if not self.folder:
             self.system.delete_dir(self.root)
+        elif self.folder.is_dir():
+            (self.folder / OWNER).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _files(self) -> list[Any]:
         if self.folder:

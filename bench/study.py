@@ -14,6 +14,8 @@ import click
 
 from bench.commands import Once, execute
 from bench.errors import InputError, unknown
+from bench.importing import module_command
+from bench.paths import UserPath
 from bench.registry import REFERENCE, load_method, method_names
 
 
@@ -87,7 +89,7 @@ STUDIES = {
 @click.command(cls=Once, name="study", context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="[default: results/study-NAME]")
+@click.option("--out", type=UserPath(), metavar="DIR", help="[default: results/study-NAME]")
 def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     """Run a study, or list them. Like any sweep, the same command goes on where it was.
 
@@ -117,7 +119,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
 
 def _run(module: str, arguments: Sequence[str]) -> int:
     click.echo(f"python -m {module} {shlex.join(arguments)}")
-    status = subprocess.run([sys.executable, "-m", module, *arguments]).returncode
+    status = subprocess.run([*module_command(module), *arguments]).returncode
     if status > 1:  # 1: trials failed, which is a result
         sys.exit(status)
     return status

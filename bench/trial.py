@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import resource
 import sys
 import time
 import traceback
@@ -35,6 +34,7 @@ from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
 from bench.method_checks import check_plan
+from bench.paths import Place, UserPath
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
@@ -165,12 +165,24 @@ class Checkpoint:
     The state before it is kept too: a file that cannot be read costs the epochs in between, not the trial's.
     """
 
-    def __init__(self, path: Path | StoredFile, every_seconds: float = 30.0, warn: Callable[[str], None] = _warn) -> None:
-        """``warn``: is told what goes wrong, a sentence each; the trial goes on in any case."""
+    def __init__(
+        self,
+        path: Path | StoredFile,
+        every_seconds: float = 30.0,
+        warn: Callable[[str], None] = _warn,
+        allowed: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Keep the state of a trial at ``path``.
+
+        Args:
+            warn: is told what goes wrong, a sentence each; the trial goes on in any case.
+            allowed: asked before each write; False once another run of the sweep has taken over.
+        """
         self.path = path
         self.previous = path.with_name(f"{path.name.removesuffix('.pt')}.before.pt")
         self.every_seconds = every_seconds
         self.warn = warn
+        self.allowed = allowed
         self._saved = time.monotonic()
 
     def due(self) -> bool:
@@ -184,7 +196,8 @@ class Checkpoint:
         torch.save(state, buffer)
         content = buffer.getvalue()
         try:
-            write_whole(self.path, _checksum(content) + content, self.previous)
+            if self.allowed():
+                write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
             self.warn(f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on without it")
         self._saved = time.monotonic()
@@ -757,6 +770,8 @@ def peak_memory(device: str) -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -769,9 +784,11 @@ def _load_spec(path: Path) -> TrialSpec:
 
 
 @click.command(name="trial", cls=Once, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("spec_file", metavar="SPEC.json", type=click.Path(path_type=Path))
-@click.option("--data-dir", default="data", show_default=True, metavar="DIR", help="Where the data set's files are.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A sweep's folder to write the record to.")
+@click.argument("spec_file", metavar="SPEC.json", type=UserPath())
+@click.option(
+    "--data-dir", type=Place(), default="data", show_default=True, metavar="DIR", help="Where the data set's files are."
+)
+@click.option("--out", type=UserPath(), metavar="DIR", help="A sweep's folder to write the record to.")
 @click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
 @click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE.")
 def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool) -> None:

@@ -60,7 +60,7 @@ def work_on(monkeypatch, tmp_path):
     def run(values: dict, data: Dataset, encoder: bytes | None = None) -> list[dict]:
         messages: list[dict] = []
         monkeypatch.setattr(worker.tune, "report", lambda result: messages.append(result["message"][0]))
-        worker.train({"work": (values, None), "encoder": encoder}, data, str(tmp_path / "store"), 30.0, (), False)
+        worker.train({"work": (values, None), "encoder": encoder}, data, str(tmp_path / "store"), "run", 30.0, (), False)
         return messages
 
     return run
@@ -275,7 +275,9 @@ def test_only_what_a_dead_driver_of_this_folder_left_is_removed(tmp_path, of, dr
             process.kill()
             process.wait()
         (tmp_path / "here").mkdir()
-        with tempfile.TemporaryDirectory(prefix=session._PREFIX, dir=session._parent(), ignore_cleanup_errors=True) as left:
+        with tempfile.TemporaryDirectory(
+            prefix=session.SESSION_PREFIX, dir=session._parent(), ignore_cleanup_errors=True
+        ) as left:
             note = {"folder": left, "out": str(tmp_path / of), "pid": process.pid}
             (tmp_path / "here" / ".ray-session").write_bytes(to_json(note))
             session._remove_what_was_left(tmp_path / "here")

@@ -215,7 +215,7 @@ def test_a_file_system_without_locks_is_one_clear_sentence(tmp_path, monkeypatch
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(records.fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(InputError, match=r"has no locks .*: choose an --out on another one"), records.lock(tmp_path):
         pass
 

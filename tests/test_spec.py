@@ -206,7 +206,8 @@ def test_adam_has_no_momentum_to_state_and_a_cosine_no_milestones():
 )
 def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(digits, tmp_path, monkeypatch, name, paper, message):
     (tmp_path / f"{name}.py").write_text(
-        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n    def loss(self, batch): ...\n'
+        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n'
+        "    def loss(self, batch): ...\n"
     )
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     with pytest.raises(InputError) as error:

@@ -6,7 +6,6 @@ checksum, and made anew.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -335,6 +334,8 @@ def _stats(files: ImageFiles) -> Iterator[os.stat_result]:
 @contextmanager
 def _lock(place: Path) -> Iterator[None]:
     """One process makes a cache, the others wait for it."""
+    import fcntl  # not on every platform: here a command has checked it
+
     with (place / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

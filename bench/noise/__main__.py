@@ -17,17 +17,27 @@ from bench.errors import InputError
 from bench.noise.files import FORMATS, read_labels, write_labels
 from bench.noise.measures import label_hash, realised_rate, transition_matrix
 from bench.noise.registry import SAMPLINGS, check_labels, check_noise, corrupt, takes_rate
+from bench.paths import NameOrFile, Place, UserPath
 
 _SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
 _DATASET = (
-    click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="A data set's name, or npz:FILE."),
-    click.option("--data-dir", default="data", show_default=True, metavar="DIR", help="Where its files are."),
+    click.option(
+        "--dataset",
+        type=NameOrFile(),
+        default="digits",
+        show_default=True,
+        metavar="NAME",
+        help="A data set's name, or npz:FILE.",
+    ),
+    click.option("--data-dir", type=Place(), default="data", show_default=True, metavar="DIR", help="Where its files are."),
     click.option("--image-size", type=int, metavar="PIXELS", help="Side that images are brought to."),
 )
 _SUBSET = (click.option("--subset", type=int, metavar="N", help="A stratified part of N training images."),)
 _NOISE = (
-    click.option("--kind", default="symmetric", show_default=True, metavar="KIND", help="See bench.run --list noise."),
+    click.option(
+        "--kind", type=NameOrFile(), default="symmetric", show_default=True, metavar="KIND", help="See bench.run --list noise."
+    ),
     click.option("--rate", type=float, metavar="R", help="Noise rate, for kinds that take one."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="As --noise-seed."),
     click.option("--sampling", default="exact", show_default=True, type=click.Choice(SAMPLINGS), help="As --noise-sampling."),
@@ -55,7 +65,7 @@ def noise(context: click.Context) -> None:
 @_options(_DATASET, _SUBSET, _NOISE)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     default=Path("transition-matrix.png"),
     show_default=True,
     metavar="FILE.png",
@@ -91,7 +101,7 @@ def show(out: Path, **options: Any) -> None:
 @noise.command(cls=Once, context_settings=_SETTINGS)
 @_options(_DATASET, _SUBSET, _NOISE)
 @click.option("--format", "file_format", default="npy", show_default=True, type=click.Choice([*FORMATS]), help="Of the file.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="The file.")
+@click.option("--out", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="The file.")
 def export(file_format: str, out: Path, **options: Any) -> None:
     """Write noisy labels to a file that other people's code reads."""
     if options["kind"].startswith("openset:"):
@@ -102,12 +112,12 @@ def export(file_format: str, out: Path, **options: Any) -> None:
 
 
 @noise.command("import", cls=Once, context_settings=_SETTINGS)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=UserPath())
 @_options(_DATASET)
 @click.option("--key", metavar="NAME", help="Which labels of a .pt that holds several.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     metavar="FILE.npy",
     help="Where to keep them; not at all without.",
 )

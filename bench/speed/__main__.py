@@ -20,6 +20,7 @@ from bench.cpu import bfloat16_units, processor
 from bench.errors import InputError, unknown
 from bench.isolation import give_back_memory
 from bench.memory import keep_freed_memory
+from bench.paths import UserPath
 from bench.registry import split_name
 from bench.speed.data import data
 from bench.speed.epochs import epoch
@@ -47,9 +48,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
 
 @click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
 @click.argument("part", default="all")
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the rows here too."
-)
+@click.option("--json", "file", type=UserPath(dir_okay=False), metavar="FILE", help="Write the rows here too.")
 @click.option(
     "--images",
     type=click.IntRange(min=200),

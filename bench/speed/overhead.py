@@ -9,7 +9,6 @@ import importlib.util
 import io
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from bench.importing import module_command
 from bench.records import TrialWriter
 from bench.registry import REFERENCE
 from bench.speed.measure import Row, Settings, seconds, summary
@@ -75,7 +75,7 @@ def sweep(settings: Settings) -> list[Row]:
 def under_ray(settings: Settings) -> Row:
     """One sweep of digits as ``bench.run`` does it, a core a trial on a CPU: it is long enough to be measured once."""
     with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder:
-        command = [sys.executable, "-m", "bench.run", "--methods", REFERENCE, "--noise", "0.5", "--seeds", str(TRIALS)]
+        command = [*module_command("bench.run"), "--methods", REFERENCE, "--noise", "0.5", "--seeds", str(TRIALS)]
         command += ["--epochs", str(TRIAL_EPOCHS), "--device", settings.device, "--no-plots", "--out", f"{folder}/sweep"]
         try:
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)

@@ -12,6 +12,7 @@ from each trial's own checkpoint.
     session      Ray itself: started, joined, counted, ended
     address      clusters that are there already
     environment  what Ray has to be told before it is imported
+    private      names of Ray that its documentation does not promise
     provenance   sweep.json: where the records come from
     domains, stopping   what tuning borrows of Ray Tune: ranges, schedulers
 """

@@ -9,35 +9,99 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
-import ray.util.client
-from ray.train._internal import storage
 
 from bench.errors import InputError
+from bench.importing import worker_path
+from bench.sweep.private import job_config, running
+
+#: How an address begins that is reached through Ray's client server.
+CLIENT = "ray://"
+
+#: A connection, and then its first answer, may take this many seconds each.
+CONNECT_SECONDS = 5
+
+_SETTINGS_FRAME = 4  # type of HTTP/2's frame of settings
 
 
-def connect(address: str, quiet: dict[str, Any]) -> None:
-    """Join a cluster; Ray itself would wait for minutes where there is none.
+def connect(address: str, quiet: dict[str, Any]) -> str:
+    """Join a cluster; Ray itself would wait for minutes, or for ever, where there is none.
+
+    Returns:
+        The address, in place of auto the one that it stands for.
 
     Raises:
         InputError: where it cannot be reached, or does not let us in.
     """
-    if address.startswith("ray://"):
+    if address == "auto":
+        address = find_cluster()
+    settings = dict(quiet)
+    if address.startswith(CLIENT):
         try:
             import grpc  # noqa: F401
         except ImportError as error:
             raise InputError('--address ray:// needs gRPC: pip install "ray[client]"') from error
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        if colon:
-            socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+    else:
+        settings["job_config"] = job_config(worker_path(sys.path, same_machine=False))
+    _check_address(address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with _silent_libraries():
-            ray.init(address=address, **quiet)
+            ray.init(address=address, **settings)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise unreachable(address, error) from error
+    return address
+
+
+def find_cluster() -> str:
+    """Address that --address auto stands for: RAY_ADDRESS, or else the cluster that this machine belongs to.
+
+    Ray would take any Ray that it finds on the machine, the private one of another local sweep too.
+
+    Raises:
+        InputError: where there is no cluster, or it cannot be told which one is meant.
+    """
+    if (given := os.environ.get("RAY_ADDRESS", "")) not in ("", "auto"):
+        return given
+    found = running()
+    if len(found.clusters) == 1:
+        return next(iter(found.clusters))
+    if found.latest in found.clusters:
+        return str(found.latest)
+    if found.clusters:
+        raise InputError(
+            f"--address auto finds several Ray clusters on this machine: give one of {', '.join(sorted(found.clusters))}"
+        )
+    private = " but the private Ray of another sweep" if found.sweeps else ""
+    raise InputError(
+        f"--address auto finds no Ray cluster on this machine{private}: start one with ray start --head, give "
+        f"--address host:port, or leave out --address to run on this machine alone"
+    )
+
+
+def _check_address(address: str) -> None:
+    """Raise InputError where no Ray answers at ``address``, or one that another sweep has for itself."""
+    host, colon, port = address.removeprefix(CLIENT).rpartition(":")
+    if "/" in host or not (host and colon and port.isascii() and port.isdigit()):
+        raise InputError(f"{address!r} is no address of a Ray cluster: give --address auto, host:port or ray://host:port")
+    if address in running().sweeps:
+        raise InputError(f"{address!r} is the private Ray of another sweep on this machine: give --address of a cluster")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+                _greet(connection)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+
+
+def _greet(connection: socket.socket) -> None:
+    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do; it begins with a frame of its settings."""
+    empty_settings = bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
+    answer = b""
+    while len(answer) < 4 and (more := connection.recv(4 - len(answer))):
+        answer += more
+    if answer[3:] != bytes([_SETTINGS_FRAME]):
+        raise ConnectionError("what answers there is no Ray")
 
 
 @contextlib.contextmanager
@@ -69,20 +133,3 @@ def unreachable(address: str, error: Exception) -> InputError:
     return InputError(
         f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0] or type(error).__name__}): {hint}"
     )
-
-
-@contextlib.contextmanager
-def driving_here(session: str) -> Iterator[None]:
-    """Over ray://, Tune would move itself to the cluster, and our hooks, which write the records, with it: keep it here.
-
-    It then asks for the folder of a Ray that this machine does not run.
-    """
-    client: Any = ray.util.client.ray
-    session_folder = storage._get_ray_train_session_dir
-    client.is_connected = lambda: False
-    storage._get_ray_train_session_dir = lambda: session
-    try:
-        yield
-    finally:
-        del client.is_connected  # the method of its class is back
-        storage._get_ray_train_session_dir = session_folder

@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ class Driver:
         self.observer, self.keep = observer, keep
         # A trial that runs out of time has to have something to go on from.
         self.checkpoint_seconds = min(checkpoint_seconds, (self.resources.trial_timeout or math.inf) / 4)
+        self.run_id = uuid.uuid4().hex
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
         self.running: dict[str, Callable[[], None]] = {}  # key -> what ends its worker
@@ -137,6 +139,7 @@ class Driver:
         self.store = Store(own_place(storage, self.out) if storage else self.out / "checkpoints")
         if storage:
             self.store.check()
+        self.store.claim(self.run_id)
         self.store.tidy(finished_statuses(self.out))
         _ = self.dataset.pixel_statistics  # once here, not once a trial
         with session.ray_session(self.resources, self.dataset, self.out, self.jobs) as folder:

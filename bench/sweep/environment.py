@@ -22,10 +22,41 @@ _ON_ONE_MACHINE = {
 }
 
 
+#: Variables that join a process to somebody's cluster or job, or change what Ray starts: none of them is for a local sweep.
+_OF_A_CLUSTER = (
+    "RAY_ADDRESS",
+    "RAY_REDIS_ADDRESS",
+    "RAY_NAMESPACE",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV",
+    "RAY_RUNTIME_ENV",
+    "RAY_RUNTIME_ENV_HOOK",
+    "RAY_OVERRIDE_RESOURCES",
+    "RAY_OVERRIDE_LABELS",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING",
+    "RAY_GCS_SERVER_PORT",
+    "RAY_ENABLE_GCS_LEADER_ELECTION",
+    "RAY_object_spilling_config",
+)
+
+
 def prepare_environment(address: str | None = None) -> None:
     """To be called before anybody imports Ray; ``address``: of the cluster, if there is one."""
+    if not address:
+        _leave_clusters()
     os.environ.update(_ALWAYS | (_on_a_cluster() if address else _ON_ONE_MACHINE))
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+
+
+def _leave_clusters() -> None:
+    """Drop what would change a sweep on this machine alone, and say so."""
+    given = [name for name in _OF_A_CLUSTER if os.environ.pop(name, "")]
+    if given:
+        warnings.warn(
+            f"{' and '.join(given)} in the environment {'is' if len(given) == 1 else 'are'} ignored: this sweep runs on this "
+            f"machine alone; to use a Ray cluster, give --address (auto takes RAY_ADDRESS)",
+            stacklevel=3,
+        )
 
 
 def _on_a_cluster() -> dict[str, str]:

@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import __version__
 from bench.cpu import processor
 from bench.spec import SCHEMA, TrialSpec
-from bench.version import git_commit
+from bench.version import __version__, git_commit
 
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
 

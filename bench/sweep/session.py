@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +17,13 @@ import ray
 
 from bench.datasets import Dataset
 from bench.errors import InputError, one_line
+from bench.importing import worker_path
 from bench.pretrain import PretrainJob
 from bench.records import to_json, write_atomically
-from bench.sweep.address import connect, driving_here
+from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
+from bench.sweep.private import SESSION_PREFIX, driving_here, end_session, job_config, without_sigterm_handler
 from bench.sweep.work import Resources
-
-_PREFIX = "lnl-ray-"
 
 
 def _parent() -> str:
@@ -38,14 +39,14 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path, jobs: Sequenc
         A folder of the session's own.
     """
     _remove_what_was_left(out)
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_parent())
+    folder = tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=_parent())
     write_atomically(out / ".ray-session", to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}))
     try:
         with holding_back_sigterm():
-            _start(resources, content_bytes(dataset, jobs), folder)
+            address = _start(resources, content_bytes(dataset, jobs), folder)
         for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        with driving_here(folder) if (resources.address or "").startswith("ray://") else contextlib.nullcontext():
+        with driving_here(folder) if (address or "").startswith(CLIENT) else contextlib.nullcontext():
             yield Path(folder)
     finally:
         ray.shutdown()
@@ -53,23 +54,32 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path, jobs: Sequenc
         (out / ".ray-session").unlink(missing_ok=True)
 
 
-def _start(resources: Resources, content: int, folder: str) -> None:
+def _start(resources: Resources, content: int, folder: str) -> str | None:
+    """Start Ray here, or join a cluster; returns the cluster's address."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
-        connect(resources.address, quiet)
-        return
+        return connect(resources.address, quiet)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if resources.cpus_per_trial > cpus:
         raise InputError(f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer")
     size = store_bytes(content, machine_memory(), shared_memory())
     try:
-        ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=size, _temp_dir=folder, **quiet)
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=size,
+            _temp_dir=folder,
+            job_config=job_config(worker_path(sys.path, same_machine=True)),
+            **quiet,
+        )
     except Exception as error:  # Ray has no class for what its processes say, or do not say in the seconds it gives them
         reason = one_line(error).partition(". ")[0]
         raise InputError(
             f"Ray did not start ({reason}): this machine may be overloaded or out of memory; "
             f"run the same command again when it is not"
         ) from error
+    return None
 
 
 @contextlib.contextmanager
@@ -91,13 +101,12 @@ def holding_back_sigterm() -> Iterator[None]:
 
     os.register_at_fork(after_in_child=let_through)
     handler = signal.getsignal(signal.SIGTERM)
-    theirs, ray._private.utils.set_sigterm_handler = ray._private.utils.set_sigterm_handler, lambda _: None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        yield
+        with without_sigterm_handler():
+            yield
     finally:
         starting = False
-        ray._private.utils.set_sigterm_handler = theirs
         signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -110,8 +119,10 @@ def _remove_what_was_left(out: Path) -> None:
     with contextlib.suppress(ValueError, KeyError, TypeError):  # torn: what it named stays
         left = json.loads(path.read_bytes())
         folder = Path(left["folder"])
-        ours = folder.parent == Path(_parent()) and folder.name.startswith(_PREFIX) and left["out"] == str(out.resolve())
+        temporary = folder.parent == Path(_parent()) and folder.name.startswith(SESSION_PREFIX)
+        ours = temporary and left["out"] == str(out.resolve())
         if ours and not _alive(left["pid"]):
+            end_session(str(folder))
             shutil.rmtree(folder, ignore_errors=True)
     path.unlink()
 

@@ -9,14 +9,12 @@ import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.error import TuneError
-
-# Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
-from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from bench.errors import last_line, one_line
 from bench.sweep.driver import MAX_FAILURES, Driver
+from bench.sweep.private import TrialProgressCallback, forget, kill
 from bench.sweep.worker import train
 
 UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
@@ -30,6 +28,7 @@ def fit(driver: Driver, state: Path) -> None:
             train,
             dataset=driver.dataset,
             store=driver.store.place,
+            run=driver.run_id,
             checkpoint_seconds=driver.checkpoint_seconds,
             keep=driver.keep,
             timed=resources.trial_timeout is not None,
@@ -132,7 +131,7 @@ class Recorder(TrialProgressCallback):
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
-            self.driver.started(self.driver.work[trial.config["key"]], lambda: _kill(trial))
+            self.driver.started(self.driver.work[trial.config["key"]], lambda: kill(trial))
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
         # Taken out of Tune's hands: it would keep every trial's last message in memory.
@@ -143,16 +142,9 @@ class Recorder(TrialProgressCallback):
                 self.driver.received(self.driver.work[trial.config["key"]], message[0])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        # Its last message said so already. What Tune would still hold of it is most of what a long sweep's driver holds.
-        about = trial.run_metadata
-        about.metric_analysis.clear()
-        about.metric_n_steps.clear()
-        about.last_result = {"done": True}
-        for settings in (trial.config, trial.evaluated_params):
-            settings.pop("work", None)
-            settings.pop("encoder", None)
+        # Its last message said so already.
         self.shape = self.shape or trial.placement_group_factory
-        trial.placement_group_factory = trial._default_placement_group_factory = self.shape
+        forget(trial, self.shape)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.driver.lost(self.driver.work[trial.config["key"]])
@@ -182,10 +174,3 @@ def _reason(error: Exception | None) -> str | None:
 def _out_of_memory(error: Exception | None) -> bool:
     """Whether Ray's memory monitor has ended the worker."""
     return isinstance(error, OutOfMemoryError) or (error is not None and "NODE_OUT_OF_MEMORY" in one_line(error))
-
-
-def _kill(trial: Any) -> None:
-    """End the worker of a Tune trial that is over for us, and do not let Tune try again."""
-    trial.max_failures = 0
-    if worker := trial.temporary_state.ray_actor:
-        ray.kill(worker)

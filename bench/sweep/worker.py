@@ -10,11 +10,16 @@ from ray import tune
 from bench import noise
 from bench.datasets import Dataset
 from bench.errors import InputError, Unavailable, one_line
+from bench.importing import PLUGINS, own_package
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.records import LOST
 from bench.spec import TrialSpec
 from bench.storage import Store
 from bench.trial import Checkpoint, describe, peak_memory, run_pretraining, run_trial
+
+# What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
+for _package in PLUGINS:
+    own_package(_package)
 
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 
@@ -23,11 +28,12 @@ def train(
     config: dict[str, Any],
     dataset: Dataset,
     store: str,
+    run: str,
     checkpoint_seconds: float,
     keep: Collection[str],
     timed: bool,
 ) -> None:
-    """What a Tune worker runs: one piece of work."""
+    """What a Tune worker runs: one piece of work. ``run`` is that of the sweep, which owns the store of checkpoints."""
     number = 0
 
     def send(kind: str, content: dict[str, Any]) -> None:
@@ -52,13 +58,17 @@ def train(
         noise.fingerprint(spec.noise_kind)  # a file that only the driver's machine has
         status = "failed"
         report = _Reporter(send, spec.device)
+        place = Store(store)
         outcome = run_trial(
             spec,
             dataset,
             encoder=encoder,
             report=report,
             checkpoint=Checkpoint(
-                Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
+                place.file(spec.id),
+                checkpoint_seconds,
+                warn=lambda text: send("warning", {"text": text}),
+                allowed=lambda: place.owner() in (run, None),
             ),
             keep=keep,
         )

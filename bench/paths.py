@@ -1,0 +1,58 @@
+"""Types of options that hold a path: each understands ~, also where the shell leaves it, as in --out=~/x."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def expanded(path: str) -> str:
+    """Put the home folder in place of a leading ~ or ~user.
+
+    Raises:
+        ValueError: where there is no such user, or no home folder is known.
+    """
+    if not path.startswith("~"):
+        return path
+    full = os.path.expanduser(path)
+    if full.startswith("~"):
+        user = path.partition("/")[0]
+        raise ValueError(f"there is no home folder {user!r}: write the whole path, or ./{path} for a name that begins with ~")
+    return full
+
+
+class UserPath(click.Path):
+    """A file or folder, as a ``Path``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_expand(self, os.fspath(value), param, ctx), param, ctx)
+
+
+class Place(click.ParamType):
+    """A folder, or the address of a store, as it is given otherwise."""
+
+    name = "place"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return _expand(self, value, param, ctx)
+
+
+class NameOrFile(click.ParamType):
+    """A name, or a kind and a path as in folder:~/photos."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, path = value.partition(":")
+        return f"{kind}{colon}{_expand(self, path, param, ctx)}"
+
+
+def _expand(kind: click.ParamType, path: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    try:
+        return expanded(path)
+    except ValueError as error:
+        kind.fail(str(error), param, ctx)
