@@ -151,6 +151,12 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="auto is cuda where there is a GPU.",
 )
 @click.option(
+    "--graphs",
+    is_flag=True,
+    envvar="LNL_BENCH_GRAPHS",
+    help="Replay steps on a GPU as CUDA graphs, where the method allows; rounds otherwise, and is part of a trial's id.",
+)
+@click.option(
     "--cpus-per-trial",
     type=click.IntRange(min=1),
     default=1,
@@ -235,6 +241,7 @@ def _run(
     backbone: str | None,
     precision: str,
     device: str,
+    graphs: bool,
     cpus_per_trial: int,
     gpus_per_trial: float | None,
     max_concurrent: int | None,
@@ -300,6 +307,7 @@ def _run(
         device=device,
         precision=precision,
         threads=cpus_per_trial,
+        graphs=graphs and device == "cuda",
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
     tuning = None
@@ -317,7 +325,7 @@ def _run(
     from rich.console import Console
 
     console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
-    folder = Path(out) if out else Path("results") / _default_name(specs)
+    folder = Path(out) if out else _default_folder(specs)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")
     if dry_run:
         from bench.estimate import print_plan
@@ -480,9 +488,22 @@ def _warn_of_emulation(device: str, precision: str, address: str | None) -> None
         )
 
 
-def _default_name(specs: "list[TrialSpec]") -> str:
-    """The same command means the same folder."""
-    digest = hashlib.sha256(" ".join(sorted(spec.id for spec in specs)).encode()).hexdigest()[:8]
+def _default_folder(specs: "list[TrialSpec]") -> Path:
+    """Return the folder of these trials, the same for the same command, however it spells the path of the data.
+
+    Earlier versions took the path's spelling into account: a folder of theirs is used where there is one.
+    """
+    from bench.identity import plain_id
+
+    own, earlier = (
+        Path("results") / _default_name(specs, ids)
+        for ids in ([spec.id for spec in specs], [plain_id(spec.to_json()) for spec in specs])
+    )
+    return earlier if earlier.is_dir() and not own.is_dir() else own
+
+
+def _default_name(specs: "list[TrialSpec]", ids: list[str]) -> str:
+    digest = hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:8]
     return f"{specs[0].dataset.partition(':')[0]}-{specs[0].noise_kind.partition(':')[0]}-{digest}"
 
 

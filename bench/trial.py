@@ -459,7 +459,7 @@ class Run:
             part.task.mixtures.clear()
         self.method.train()
         self.method.epoch_start()
-        step = steps_of(self.method, optimizer, self.counted, self.spec.device)
+        step = steps_of(self.method, optimizer, self.counted, self.spec.device, self.spec.graphs)
         losses = [step(batch) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
