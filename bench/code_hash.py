@@ -49,10 +49,10 @@ def _method_hash(part: str) -> str:
     package, modules, waiting = start.partition(".")[0], set[str](), [start]
     while waiting:
         module = waiting.pop()
-        if module in modules or not _source(module):
-            continue
-        modules.add(module)
-        waiting += [name for name in _imports(module) if name.partition(".")[0] == package]
+        tree = None if module in modules else _tree(module)
+        if tree is not None:
+            modules.add(module)
+            waiting += [name for name in _imports(module, tree) if name.partition(".")[0] == package]
     return _hash(sorted(modules))
 
 
@@ -60,11 +60,11 @@ def _hash(modules: Iterable[str]) -> str:
     """Hash of these modules' syntax; empty where one has no source."""
     digest = hashlib.sha256()
     for module in modules:
-        source = _source(module)
-        if not source:
+        tree = _tree(module)
+        if tree is None:
             return ""
         digest.update(f"{module.rpartition('.')[2]}:".encode())
-        digest.update("".join(syntax(ast.parse(source))).encode("utf-8", "surrogatepass"))
+        digest.update("".join(syntax(tree)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:12]
 
 
@@ -85,24 +85,21 @@ def syntax(node: object) -> Iterator[str]:
         yield repr(node)
 
 
-@cache
-def _source(module: str) -> bytes:
-    """A module's source; empty where it has none that can be read."""
+def _tree(module: str) -> ast.Module | None:
+    """Syntax of a module; None where it has no source that can be read."""
     try:
         loaded = sys.modules.get(module)
         spec = None if loaded else importlib.util.find_spec(module)
         path = loaded.__file__ if loaded else spec.origin if spec else None
-        source = Path(path).read_bytes() if path and path.endswith(".py") else b""
-        ast.parse(source)
+        return ast.parse(Path(path).read_bytes()) if path and path.endswith(".py") else None
     except (OSError, ValueError, SyntaxError, ImportError):
-        return b""
-    return source
+        return None
 
 
-def _imports(module: str) -> Iterator[str]:
+def _imports(module: str, tree: ast.Module) -> Iterator[str]:
     """Names of modules that a module may import; names of what is in them too, which are none."""
-    package = module if _is_package(module) else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(_source(module))):
+    package = module if hasattr(sys.modules.get(module), "__path__") else module.rpartition(".")[0]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -110,11 +107,6 @@ def _imports(module: str) -> Iterator[str]:
             owner = ".".join([*above, *([node.module] if node.module else [])])
             yield owner
             yield from (f"{owner}.{alias.name}" for alias in node.names)
-
-
-def _is_package(module: str) -> bool:
-    loaded = sys.modules.get(module)
-    return loaded is not None and hasattr(loaded, "__path__")
 
 
 def to_text(code: Mapping[str, str] | None) -> str:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from bench import noise, scoring
 from bench.backbones import Network
+from bench.code_hash import code_of
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError
@@ -189,6 +190,9 @@ class Checkpoint:
                 if checksum != _checksum(content):
                     raise ValueError("its checksum is wrong")  # torch.load would not notice a changed weight
                 state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+                if state["id"] == spec.id and state.get("code") != code_of(spec.method):
+                    self.warn(f"the checkpoint {path} was made by other code than today's: the trial starts anew")
+                    return None  # the one before is older still
                 if state["id"] == spec.id:
                     return state
                 reason = "it belongs to another trial"
@@ -301,7 +305,7 @@ def run_trial(
     Returns:
         The outcome. A method that raises is a failed outcome, not an exception.
     """
-    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
+    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None, "code": code_of(spec.method)}
     start = time.perf_counter()
     outcome = Outcome(facts)
     try:
@@ -537,6 +541,7 @@ class Run:
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
             "id": self.spec.id,
+            "code": code_of(self.spec.method),
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
             "records": self.records,
@@ -611,6 +616,7 @@ def stopped_facts(
         "schema": SCHEMA,
         "status": "stopped",
         "error": None,
+        "code": code_of(spec.method),
         **labels.facts(spec, dataset),
         "privileges": sorted(set().union(*(part.privileges for part in method_for(spec).parts()))),
         **_sums(records, len(labels.train)),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.datasets import Dataset
-from bench.pretrain import load_encoder
+from bench.pretrain import by_this_code, load_encoder
 from bench.records import (
     TrialWriter,
     check_specification,
@@ -310,18 +310,21 @@ class Driver:
         return self.out / "encoders" / f"{key}.safetensors"
 
     def _encoder_on_disk(self, key: str) -> bytes | None:
-        """What an earlier run has trained; removed where it is damaged, so that it is trained again."""
+        """Return what an earlier run has trained; removed where it cannot be used, so that it is trained again."""
         path = self._encoder_file(key)
         if not path.exists():
             return None
         blob = path.read_bytes()
         try:
             load_encoder(blob)
+            if by_this_code(blob):
+                return blob
+            reason = "was made by other code than today's"
         except Exception as error:  # safetensors, JSON and missing arrays all have their own
-            warnings.warn(f"{path} is damaged ({type(error).__name__}: {error}); it is trained again", stacklevel=2)
-            path.unlink()
-            return None
-        return blob
+            reason = f"is damaged ({type(error).__name__}: {error})"
+        warnings.warn(f"{path} {reason}; it is trained again", stacklevel=2)
+        path.unlink()
+        return None
 
     def _share_encoder(self, key: str, blob: bytes) -> None:
         import ray
