@@ -59,14 +59,15 @@ def name_sources(trials: Sequence[Facts]) -> None:
     """
 
     def name(field: str, content: Callable[[Facts], Any], apart: Callable[[Facts], Any]) -> None:
+        by_path = [facts for facts in trials if ":" in facts[field]]
         spellings = defaultdict(set)
-        for facts in trials:
+        for facts in by_path:
             spellings[content(facts)].add(short_name(facts[field]))
         chosen = {key: min(names, key=_merit) for key, names in spellings.items()}
         contents = defaultdict(set)
-        for facts in trials:
+        for facts in by_path:
             contents[chosen[content(facts)], apart(facts)].add(content(facts))
-        for facts in trials:
+        for facts in by_path:
             key = content(facts)
             several = len(contents[chosen[key], apart(facts)]) > 1
             facts[field] = chosen[key] + (f" ({key[-1][:8]})" if several and key[-1] else "")

@@ -19,9 +19,7 @@ from bench.task import Batch
 Step = Callable[[Any], Tensor]
 
 
-def steps_of(
-    method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network], device: str, graphs: bool
-) -> Step:
+def steps_of(method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network], device: str, graphs: bool) -> Step:
     """Return what takes an epoch's steps: ``method.update``, or with ``graphs``, where that is possible, a graph of it."""
     # Adam counts its steps on the host.
     if graphs and device == "cuda" and method.static_step and type(optimizer) is torch.optim.SGD:

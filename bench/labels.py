@@ -9,8 +9,8 @@ import msgspec
 
 from bench.errors import InputError
 from bench.identity import neutral_values
-from bench.registry import load_method
 from bench.registry import _source as source_of
+from bench.registry import load_method
 
 Settings = Mapping[str, Any]
 

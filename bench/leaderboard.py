@@ -11,7 +11,7 @@ of classes. Its cost, which covers part of a run at best, is left out of the mea
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -361,6 +361,7 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table["pretrained"] = grouped["pretrained"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
+    table["codes"] = rows[[*keys, "code"]].drop_duplicates().groupby(keys, sort=False)["code"].agg(tuple)
     table["drawn"] = (
         pd.util.hash_pandas_object(rows[PAIRED], index=False).groupby([rows[key] for key in keys], sort=False).sum()
     )

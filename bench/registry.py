@@ -108,7 +108,7 @@ def _source(name: str) -> str:
     spec = importlib.util.find_spec(_module_name(name))
     assert spec is not None and spec.origin is not None
     try:
-        source = Path(spec.origin).read_text()
+        source = Path(spec.origin).read_text(encoding="utf-8")
         ast.parse(source)
     except (SyntaxError, ValueError, OSError) as error:
         raise InputError(f"{spec.origin!r} cannot be read: {error}: mend it") from error

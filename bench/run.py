@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bench import __version__
 from bench.commands import Once, execute, writable
@@ -289,6 +290,7 @@ def _run(
             for part in split_name(name):
                 load_space(part)
     device, precision = _resolve_device(device, precision, address)
+    _check_graphs(graphs, device)
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
@@ -367,7 +369,7 @@ def _sweep(
     from bench.progress import Display, duration, rate_of
     from bench.records import without_weights
     from bench.registry import display
-    from bench.sweep.run import run_sweep
+    from bench.sweep.run import other_code, run_sweep
     from bench.sweep.work import Resources
 
     rates = {spec.id: rate_of(spec) for spec in specs}
@@ -406,6 +408,8 @@ def _sweep(
             "to run them again: the same command with --retry-failed",
             soft_wrap=True,
         )
+    if made_otherwise := other_code([*specs, *(tuning.trials if tuning else [])], out):
+        console.print(made_otherwise, soft_wrap=True, markup=False)
     if "models" in keep and (bare := without_weights(out, result.statuses)):
         console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
     return 1 if result.missing or result.failures else 0
@@ -475,6 +479,14 @@ def _resolve_device(device: str, precision: str, address: str | None = None) -> 
     if precision == "auto":
         precision = "bf16" if device == "cuda" else "fp32"
     return device, precision
+
+
+def _check_graphs(graphs: bool, device: str) -> None:
+    """Refuse --graphs without a GPU; the environment variable may be set for all commands of a machine."""
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source("graphs") if context else None
+    if graphs and device != "cuda" and source is ParameterSource.COMMANDLINE:
+        raise InputError(f"--graphs is for GPUs, but the trials run on {device}: leave it out, or use --device cuda")
 
 
 def _warn_of_emulation(device: str, precision: str, address: str | None) -> None:

@@ -50,7 +50,9 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
         Figure, and what its caption adds, by the settings' names, the one with more values first.
     """
     axes_of_sweep = swept(configs)
-    table = configs.assign(**{key: [json.loads(text).get(key) for text in configs["hparams"]] for key in axes_of_sweep.values()})
+    table = configs.assign(
+        **{key: [json.loads(text).get(key) for text in configs["hparams"]] for key in axes_of_sweep.values()}
+    )
     names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
     found: dict[tuple[str, ...], tuple[Figure, str]] = {}
     for shown in [*combinations(names, 2), *((name,) for name in names)]:
