@@ -53,7 +53,7 @@ def _method_hash(part: str) -> str:
         if tree is not None:
             modules.add(module)
             waiting += [name for name in _imports(module, tree) if name.partition(".")[0] == package]
-    return _hash(sorted(modules))
+    return _hash(sorted(modules)) if modules else ""
 
 
 def _hash(modules: Iterable[str]) -> str:

@@ -133,10 +133,9 @@ def _declared(part: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _written(part: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The same read from the method's file without running it, which would take seconds; None where it takes that."""
     classes = [node for node in ast.parse(source_of(part)).body if isinstance(node, ast.ClassDef)]
-    if len(classes) != 1 or {getattr(base, "id", "") for base in classes[0].bases} - {"Method", "Wrapper"}:
-        return None
-    own = [node for node in classes[0].body if isinstance(node, ast.ClassDef) and node.name == "HParams"]
-    if any(node.bases for node in own):
+    own = [node for cls in classes for node in cls.body if isinstance(node, ast.ClassDef) and node.name == "HParams"]
+    inherits = {getattr(base, "id", "") for cls in classes for base in cls.bases} - {"Method", "Wrapper"}
+    if len(own) > 1 or any(node.bases for node in own) or (inherits and not own):
         return None
     defaults, neutral = {}, {}
     for field in (field for node in own for field in node.body if isinstance(field, ast.AnnAssign)):

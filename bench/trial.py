@@ -647,7 +647,7 @@ def peak_memory(device: str) -> int:
 
 def _load_spec(path: Path) -> TrialSpec:
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {str(path)!r} as JSON ({error}): give a sweep's trials/ID/spec.json") from error
     return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})

@@ -1,6 +1,7 @@
 """Images in files: decoded one by one, and all in the same way."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,12 +64,13 @@ class ImageFiles:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of names and sizes of the files."""
+        """Hash of names below ``root`` and sizes of the files: the same wherever the folder lies."""
         digest = hashlib.sha256(f"{self.side}".encode())
         for name in self.names:
             path = Path(self.root) / str(name)
+            below = os.path.relpath(path, self.root) if os.path.isabs(str(name)) else str(name)
             try:
-                digest.update(f"{name} {path.stat().st_size}\n".encode())
+                digest.update(os.fsencode(below) + f" {path.stat().st_size}\n".encode())
             except OSError as error:
                 raise InputError(
                     f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the set again"
