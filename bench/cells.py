@@ -38,7 +38,12 @@ def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
 
     Args:
         rate: the noise rate of the cell.
+
+    Raises:
+        TypeError: where a name is none.
     """
+    if not all(isinstance(spec[key], str) for key in ("dataset", "noise_kind", "protocol")):
+        raise TypeError("data set, noise and protocol have names")
     # Fields that a specification has only where they are set, those of younger versions among them.
     further = {key: value for key, value in spec.items() if key not in _OTHER and key not in GROUP}
     return {

@@ -9,9 +9,10 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bench.registry import load_method
 
@@ -109,9 +110,9 @@ def _imports(module: str, tree: ast.Module) -> Iterator[str]:
             yield from (f"{owner}.{alias.name}" for alias in node.names)
 
 
-def to_text(code: Mapping[str, str] | None) -> str:
+def to_text(code: Any) -> str:
     """Return the hashes of a record as one text; empty where it has none, as those of earlier versions."""
-    return json.dumps(code, sort_keys=True) if code else ""
+    return json.dumps(code, sort_keys=True) if code and isinstance(code, dict) else ""
 
 
 def differing(texts: Iterable[str]) -> list[str]:

@@ -216,7 +216,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     """One trial's part of a row, whatever the rule. What a failed trial could not say is missing."""
     spec, done = trial.spec["spec"], trial.done
     shared = not spec["protocol"].startswith(PAPER)
-    recorded = trial.spec["config"]
+    recorded = {**trial.spec["config"]}
     seconds = done.get("train_seconds") if trial.succeeded else None
     pretraining = done.get("pretrain_seconds") or 0.0
     noise = done.get("noise") or {}

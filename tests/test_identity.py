@@ -503,6 +503,30 @@ def test_a_changed_paper_recipe_is_another_configuration(tmp_path):
     assert load_rows([tmp_path])["group"].nunique() == 1
 
 
+@pytest.mark.parametrize("change", [{"dataset": 5}, {"noise_kind": None}, {"protocol": ["paper"]}, {"recipe": [1]}])
+def test_a_specification_of_other_types_is_named(tmp_path, change):
+    folder = write_trial(tmp_path, "ce", spec={"dataset": "digits"} | change)
+    with pytest.raises(InputError, match=f"'{folder}' is no trial's record"):
+        load_rows([tmp_path])
+
+
+def test_codes_and_changes_of_other_types_do_no_harm(tmp_path):
+    for seed, code in enumerate(["abc", ["a"], 5, {"harness": 3}]):
+        write_trial(tmp_path, "ce", seed=seed, done={"code": code})
+    assert len(load_rows([tmp_path]).query("rule == 'last'")) == 4
+    write_report([tmp_path], tmp_path / "out", plots=False)
+
+
+def test_settings_that_some_records_lack_are_drawn(tmp_path):
+    from bench.plots import figures
+
+    for settings in ({"m.a": 1}, {"m.a": 2}, {"m.a": 1, "m.b": 3}, {"m.a": 2, "m.b": 3}, {"m.a": 1, "m.b": "x"}):
+        write_trial(tmp_path, "from_elsewhere", defaults=settings)
+    write_trial(tmp_path, "ce")
+    rows = load_rows([tmp_path])
+    figures(rows, leaderboard(rows), configurations(rows))
+
+
 # ----------------------------------------------------------------------------------------------------- nothing by chance
 
 PROGRAM = """
