@@ -22,8 +22,31 @@ HARNESS = "harness"
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are missing: a trial's
 #: specification holds the hash of what they load.
 NUMERICS = (
-    *("augment", "backbones", "bfloat16", "cpu", "datasets.base", "datasets.files", "graphs", "isolation", "method"),
-    *("noise.flips", "noise.pixels", "noise.registry", "ops", "pretrain", "recipe", "scoring", "stream", "task", "trial"),
+    *(
+        "augment",
+        "backbones",
+        "bfloat16",
+        "cpu",
+        "datasets.base",
+        "datasets.files",
+        "evaluation",
+        "graphs",
+        "isolation",
+        "method",
+    ),
+    *(
+        "noise.flips",
+        "noise.pixels",
+        "noise.registry",
+        "ops",
+        "pretrain",
+        "recipe",
+        "scoring",
+        "seeds",
+        "stream",
+        "task",
+        "trial",
+    ),
 )
 
 #: Parts of a syntax tree that say nothing of what it computes.

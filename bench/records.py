@@ -30,6 +30,8 @@ from bench.version import git_commit
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
 COMPLETED = ("finished", "stopped", "diverged")
 RETRIED = ("failed", "timeout")
+#: Status of a trial that its machine ended (a killed worker, a lost node, a full disk): the next run tries it again.
+LOST = "lost"
 
 
 @contextlib.contextmanager
@@ -161,6 +163,11 @@ class Trial:
     @property
     def succeeded(self) -> bool:
         return self.done["status"] in ("finished", "stopped")
+
+    @property
+    def lost(self) -> bool:
+        """Whether the machine ended the trial, so that it says nothing of the method."""
+        return self.done["status"] == LOST
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
@@ -300,7 +307,7 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
     try:
         text = _content(path)
         done = msgspec.json.decode(text)
-        if done["status"] not in COMPLETED + RETRIED:
+        if done["status"] not in (*COMPLETED, *RETRIED, LOST):
             raise ValueError
         path = f"{folder}/epochs.jsonl"
         content = _lines(path)
@@ -338,9 +345,14 @@ def results(sweep: Path) -> dict[str, Result]:
         code = done.get("code")
         result = Result(folder, done["status"], code if isinstance(code, dict) else None)
         name = _id_of(folder)
-        if name not in found or (found[name].status in RETRIED and result.status in COMPLETED):
+        if name not in found or _merit(result.status) > _merit(found[name].status):
             found[name] = result
     return found
+
+
+def _merit(status: str) -> int:
+    """Rank of a record among several of one trial: a result, then a failure, then what its machine ended."""
+    return 2 * (status in COMPLETED) + (status in RETRIED)
 
 
 def finished_statuses(sweep: Path) -> dict[str, str]:
@@ -434,7 +446,7 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
             continue  # whoever runs the trial writes it again
         _check_folder(path.parent, content)
         done = over.get(path.parent)
-        merit = 0 if done is None else 1 + (done["status"] in COMPLETED)
+        merit = 0 if done is None else 1 + _merit(done["status"])
         name = trial_id(content["spec"])
         if name not in best or best[name][0] < merit:
             best[name] = merit, path.parent, content

@@ -263,7 +263,7 @@ def _run(
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
-    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
+    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare
     from bench.records import kept
@@ -298,7 +298,11 @@ def _run(
     rates = _rates(noise, noise_kind)
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
-    data = prepare(in_memory(data if subset is None else data.subset(subset)), noise_kind, data_dir)
+    data = in_memory(data if subset is None else data.subset(subset))
+    warn_of_copies(data)
+    data = prepare(data, noise_kind, data_dir)
+    for line in data.remarks:
+        click.echo(line, err=True)
     plan = Plan(
         subset=subset,
         image_size=image_size,
@@ -398,7 +402,8 @@ def _sweep(
     report.print(console)
     console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}", soft_wrap=True)
     if result.missing:
-        console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
+        why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
+        console.print(f"{len(result.missing)} trials are missing{why}: run the same command again", soft_wrap=True)
     if result.diverged:
         console.print(f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance", soft_wrap=True)
     if result.failures:

@@ -215,22 +215,22 @@ def test_rows_of_mixed_code_are_marked_with_one_footnote(tmp_path):
         write_trial(tmp_path, "elr", seed=seed, done={"code": {"harness": harness, "elr": "e"}})
         write_trial(tmp_path, "ce", seed=seed, done={"code": {"harness": "a", "ce": "e"}})
         write_trial(tmp_path, "gce", seed=seed, done={"code": {"harness": "a", "gce": "e"} if seed else None})
-    assert sorted(method_column(tmp_path)) == ["ce", "elr§", "gce"]
+    assert sorted(method_column(tmp_path)) == ["ce", "elr¶", "gce"]
     rows = load_rows([tmp_path])
     report = write_report([tmp_path], tmp_path / "out", plots=False)
-    notes = [note for note in report.sections[0].notes if "§" in note]
-    assert notes == ["§ Not all trials of the row were made by the same code, which done.json names: elr (harness)."]
+    notes = [note for note in report.sections[0].notes if "¶" in note]
+    assert notes == ["¶ Not all trials of the row were made by the same code, which done.json names: elr (harness)."]
     analysis = (tmp_path / "out" / "analysis.md").read_text(encoding="utf-8")
     assert "The code of harness was not the same for all rows (a: ce, elr, gce; b: elr)" in analysis
     latex = to_latex(leaderboard(rows))
-    assert r"elr\textsuperscript{\S} & " in latex and latex.count("Not all trials of the row") == 1
+    assert r"elr\textsuperscript{\P} & " in latex and latex.count("Not all trials of the row") == 1
 
 
 def test_rows_that_differ_across_noise_rates_are_marked_too(tmp_path):
     for rate, code in ((0.2, "a"), (0.5, "b")):
         write_trial(tmp_path, "elr", rate=rate, done={"code": {"harness": "a", "elr": code}})
         write_trial(tmp_path, "ce", rate=rate, done={"code": {"harness": "a", "ce": "e"}})
-    assert sorted(method_column(tmp_path)) == ["ce", "elr§"]
+    assert sorted(method_column(tmp_path)) == ["ce", "elr¶"]
 
 
 def test_records_without_hashes_are_reported_as_before(tmp_path):
@@ -238,5 +238,5 @@ def test_records_without_hashes_are_reported_as_before(tmp_path):
         for seed in range(2):
             write_trial(tmp_path, method, seed=seed)
     assert sorted(method_column(tmp_path)) == ["ce", "elr"]
-    assert "§" not in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "¶" not in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
     assert "The code of" not in (tmp_path / "out" / "analysis.md").read_text(encoding="utf-8")

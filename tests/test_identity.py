@@ -268,7 +268,9 @@ def test_several_records_of_one_trial_count_once(tmp_path):
     assert pairs["pairs"].tolist() == [1]
 
 
-@pytest.mark.parametrize("statuses", [("failed", "finished"), ("finished", "failed")])
+@pytest.mark.parametrize(
+    "statuses", [("failed", "finished"), ("finished", "failed"), ("lost", "finished"), ("finished", "lost")]
+)
 def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
     first, second = statuses
     one = write_trial(tmp_path, "ce", status=first, earlier=True, **found("folder:d"))
