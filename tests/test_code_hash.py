@@ -26,6 +26,7 @@ ELSEWHERE = {
     *("selection", "spec", "storage", "version", "noise", "noise.files", "noise.measures"),
     *("datasets", "datasets.account", "datasets.arrays", "datasets.cache", "datasets.folder", "datasets.human"),
     *("datasets.pickled", "datasets.small", "datasets.web"),
+    *("datasets.copies", "datasets.formats", "datasets.labels", "datasets.reading", "datasets.walk"),
 }
 
 
