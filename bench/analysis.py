@@ -1,5 +1,6 @@
 """What a leaderboard rests on, for people: selection rules, statistics, cost, and other people's numbers beside ours."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ from bench.tables import (
     disagreement,
     group_title,
     methods_in_order,
+    mixed_code,
     rate_title,
 )
 
@@ -124,7 +126,7 @@ def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
         own_learning = found.learning[found.learning["group"] == name]
         tables += [learning_table(own_learning)] if len(own_learning) else []
         notes = _rule_notes(own_agreement, rules_of(group))
-        notes += [*_statistics_notes(ranked, own_variance.empty), *_cost_notes(ranked)]
+        notes += [*_statistics_notes(ranked, own_variance.empty), *_cost_notes(ranked), *_code_notes(ranked)]
         sections.append(Section(group_title(group), _HOW_MUCH, tables, notes))
     sections.append(_rank_section(found.ranks) if found.ranks else _no_ranks(board))
     published = published_section(found.published)
@@ -272,6 +274,19 @@ def _cost_notes(ranked: pd.DataFrame) -> list[str]:
     if ranked[f"cost_vs_{REFERENCE}"].isna().all():
         return [f"No records of {REFERENCE}, whose cost is the unit of budgets."]
     return [f"Budgets: mean cost of a trial, pretraining included, up to {SLACK:g} times what is named."]
+
+
+def _code_notes(ranked: pd.DataFrame) -> list[str]:
+    """Say which rows of a table different code has made, part by part."""
+    notes = []
+    for part in mixed_code(ranked):
+        by_version: dict[str, list[str]] = {}
+        for method, own in ranked.groupby("method", sort=True):
+            for version in {json.loads(code).get(part) for codes in own["codes"] for code in codes if code} - {None}:
+                by_version.setdefault(version, []).append(method)
+        versions = "; ".join(f"{version}: {', '.join(methods)}" for version, methods in sorted(by_version.items()))
+        notes.append(f"The code of {part} was not the same for all rows ({versions}): differences may be its doing.")
+    return notes
 
 
 def _variance_table(table: pd.DataFrame) -> Table:

@@ -1,7 +1,7 @@
 """Two sweeps side by side: before and after a change, ours and theirs.
 
-Trials are paired where data, noise, recipe, method, settings and seeds agree. Device, precision and threads may differ: they
-are often what is compared. Trials that their machine ended are left out: a comparison stands on the pairs that it counts.
+Trials are paired where data, noise, recipe, method, settings and seeds agree. Device, precision, threads and code may differ:
+they are often what is compared. Trials that their machine ended are left out: a comparison stands on the pairs that it counts.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.leaderboard import load_rows
+from bench.identity import PAPER
+from bench.leaderboard import load_sides
 from bench.merge import conflict_notes
 from bench.records import write_atomically
 from bench.selection import ALL, DEFAULT_RULE, ORACLE, check_clean_images, rule_order
@@ -20,7 +21,7 @@ from bench.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_mar
 
 _CELL = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "noise_rate"]
 _CELL += ["protocol", "validation_share", "recipe"]
-_CONFIGURATION = [*_CELL, "method", "config", "hparams"]
+_CONFIGURATION = [*_CELL, "method", "hparams", "config"]
 _TRIAL = [*_CONFIGURATION, *SEEDS]
 #: Where no trial has them these columns hold None, which merges neither with numbers nor with text.
 _TYPES = {"subset": float, "image_size": float, "noise_hash": "string"}
@@ -69,7 +70,7 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    loaded = [load_rows(folders, check_clean_images(clean_images)) for folders in (first, second)]
+    loaded = [_own_protocols(rows) for rows in load_sides((first, second), check_clean_images(clean_images))]
     conflicts = {conflict for rows in loaded for conflict in rows["conflicts"].explode().dropna()}
     columns = [*_TRIAL, "rule", "test_accuracy", "label_hash", "cost_seconds"]
     sides = [rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates([*_TRIAL, "rule"]) for rows in loaded]
@@ -101,6 +102,12 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     table["rule_order"] = table["rule"].map(rule_order)
     table = table.sort_values(["dataset", "noise_kind", "noise_rate", "rule_order", "method", "hparams"], kind="stable")
     return Comparison(table.reset_index(drop=True), (_name(first), _name(second)), sorted(conflicts))
+
+
+def _own_protocols(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, where each method has its own recipe without what the command line changed in it: the recipe says that."""
+    own = rows["protocol"].str.startswith(PAPER)
+    return rows.assign(protocol=rows["protocol"].mask(own, PAPER))
 
 
 def write_comparison(

@@ -19,7 +19,7 @@ from bench.registry import display, load_method, split_name
 from bench.scoring import PROBES
 from bench.searches import SearchKind
 from bench.spec import TrialSpec, relative_cost
-from bench.sweep.run import pending
+from bench.sweep.run import other_code, pending
 from bench.task import Batch, Task
 from bench.trial import Labels, pixels_for, pretrain_job, use_threads
 from bench.tuning import Tuning
@@ -130,6 +130,8 @@ def print_plan(
     console.print(
         f"{len(specs)} trial{'s' * (len(specs) != 1)}, {len(specs) - len(todo)} of them on record in {out}", markup=False
     )
+    if made_otherwise := other_code(specs, out):
+        console.print(made_otherwise, markup=False, soft_wrap=True)
     for base, count in later:
         tracks = " ".join(base.stage.split(" ")[1:])
         text = f"tuning        {display(base.method)} · {base.noise} ({tracks}): {count} trials, those of its pick included"

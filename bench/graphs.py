@@ -1,10 +1,10 @@
 """Steps on a GPU as one launch: the second step of an epoch is recorded as a CUDA graph, and the others replay it.
 
 A step of ResNet-18 on 128 images is over before Python has launched its kernels. Other trials beside it fill the gaps as well,
-and for every method, which is why graphs are asked for: LNL_BENCH_GRAPHS=1.
+and for every method, which is why graphs are asked for: ``--graphs``. They are part of a trial's specification, since they
+change the order of its sums.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,11 +19,10 @@ from bench.task import Batch
 Step = Callable[[Any], Tensor]
 
 
-def steps_of(method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network], device: str) -> Step:
-    """What takes an epoch's steps: ``method.update``, or where that is asked for and possible, a graph of it."""
-    wanted = os.environ.get("LNL_BENCH_GRAPHS", "0") not in ("", "0")
+def steps_of(method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network], device: str, graphs: bool) -> Step:
+    """Return what takes an epoch's steps: ``method.update``, or with ``graphs``, where that is possible, a graph of it."""
     # Adam counts its steps on the host.
-    if wanted and device == "cuda" and method.static_step and type(optimizer) is torch.optim.SGD:
+    if graphs and device == "cuda" and method.static_step and type(optimizer) is torch.optim.SGD:
         return GraphedSteps(method, optimizer, networks)
     return lambda batch: method.update(batch, optimizer)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.metrics import ACCURACY, Metric
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE
-from bench.tables import disagreement, group_title, mark, methods_in_order, places, rate_title
+from bench.tables import disagreement, group_title, mark, methods_in_order, mixed_code, mixed_rows, places, rate_title
 
 _HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
 % Needs \\usepackage{booktabs}.
@@ -22,6 +22,7 @@ _SPECIAL = {
 }
 _MARKS = {"*": "$^{*}$", "†": r"$^{\dagger}$", "": ""}
 _DOUBTFUL = r"$^{\ddagger}$"
+_MIXED = r"\textsuperscript{\P}"
 _LOST = r"$^{\S}$"
 
 
@@ -61,7 +62,7 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
     lines = []
     for method in methods_in_order(group):
         own = group[group["method"] == method]
-        entries = [escaped(method), *(_figure(rows.get((method, rate))) for rate in rates)]
+        entries = [escaped(method) + _MIXED * bool(mixed_code(own)), *(_figure(rows.get((method, rate))) for rate in rates)]
         entries += [_number(own["rank"].mean()), _number(own[cost].mean())]
         entries += [escaped(own["privileges"].max().replace(",", ", ")) or "--"] * privileged
         entries += [f"{own['failures'].sum()}/{own['seeds'].sum()}"] * failed
@@ -103,7 +104,8 @@ def _caption(group: pd.DataFrame, doubtful: Sequence[float]) -> str:
     if group["lost"].any():
         text += f"; {_LOST} seeds are missing that a machine, not the method, ended"
     note = f" {_DOUBTFUL} {escaped(disagreement(doubtful))}" if doubtful else ""
-    return f"{text}.{note}"
+    mixed = f" {_MIXED} {escaped(rows)}" if (rows := mixed_rows(group)) else ""
+    return f"{text}.{note}{mixed}"
 
 
 def _figure(row: pd.Series | None) -> str:

@@ -12,7 +12,7 @@ says nothing of the method: it is a missing seed, counted in ``lost``.
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -25,7 +25,11 @@ import pandas as pd
 from rich.console import Console
 
 from bench.analysis import analyse, analysis_sections, published_section
+from bench.cells import GROUP, arrange_cells, cell_facts, key_of, name_sources
+from bench.code_hash import to_text
 from bench.errors import InputError, unknown
+from bench.identity import PAPER
+from bench.labels import RECIPE, label_configurations, listed
 from bench.latex import to_latex
 from bench.merge import merged
 from bench.metrics import ACCURACY, RANKED, RESOURCES, Metric, ranked_by
@@ -58,9 +62,7 @@ EARLIER_FIGURES = "Figures in plots/ are older than the tables: python -m bench.
 #: In place of a noise rate that nobody knows, since groups of a missing value would be dropped.
 UNKNOWN_RATE = -1.0
 
-_GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "protocol"]
-_GROUP += ["validation_share", "device", "precision", "threads"]
-_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "tested_classes", "noisy_test"]
+_ABOUT_CELL = [*GROUP, "further", "noise_rate", "group", "cell", "classes", "tested_classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
 _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search", "competes"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
@@ -132,11 +134,38 @@ def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    return _rows(read_trials(folders, clean_images)[0], clean_images)
+    [rows] = load_sides([folders], clean_images)
+    return rows
+
+
+def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list[pd.DataFrame]:
+    """The same of several sets of folders, with the same names for the same data and configurations."""
+    read = [_read(folders, clean_images) for folders in sides]
+    _name([facts for trials in read for facts in trials])
+    return [_rows(_arranged(trials)[0], clean_images) for trials in read]
 
 
 def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Facts of the trials to compare, and of each trial of a search."""
+    trials = _read(folders, clean_images)
+    _name(trials)
+    return _arranged(trials)
+
+
+def _name(trials: Sequence[dict[str, Any]]) -> None:
+    """Give data sets and configurations their names, which depend on what they have to be told from."""
+    name_sources(trials)
+    label_configurations(trials)
+
+
+def _arranged(trials: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    trials = arrange_cells(trials)
+    _complete(trials)
+    return arrange(sorted(trials, key=lambda facts: facts["id"]))
+
+
+def _read(folders: Sequence[Path], clean_images: str) -> list[dict[str, Any]]:
+    """Facts of all trials of these folders, each by itself."""
     trials: list[dict[str, Any]] = []
     for trial in merged(folders, list(_CURVES.values())):
         try:
@@ -148,8 +177,7 @@ def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[s
     if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
-    _complete(trials)
-    return arrange(sorted(trials, key=lambda facts: facts["id"]))
+    return trials
 
 
 def _rows(trials: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
@@ -191,29 +219,29 @@ def _selected(trials: Sequence[dict[str, Any]], rules: Sequence[str]) -> dict[st
 def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     """One trial's part of a row, whatever the rule. What a failed trial could not say is missing."""
     spec, done = trial.spec["spec"], trial.done
-    recipe, config = _listed(_key(spec["recipe"])), _listed(_key(trial.spec["config"]))
-    shared = spec["protocol"].startswith("shared")
-    group = {key: spec[key] for key in _GROUP} | {"recipe": recipe if shared else None}
+    shared = not spec["protocol"].startswith(PAPER)
+    recorded = {**trial.spec["config"]}
     seconds = done.get("train_seconds") if trial.succeeded else None
     pretraining = done.get("pretrain_seconds") or 0.0
     noise = done.get("noise") or {}
     # Labels that came with the data have no nominal rate: theirs is what it is, and the same in all replicas.
     rate = next((r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE)
     return {
-        **{key: spec[key] for key in [*_GROUP, *SEEDS]},
-        "noise_rate": rate,
-        "group": _key(group),
-        "cell": _key(group | {"noise_rate": rate}),
+        **{key: spec[key] for key in SEEDS},
+        **cell_facts(spec, rate),
         "method": display(spec["method"]),
         "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
-        "config": config,
-        "is_default": not config,
+        "_method": spec["method"],
+        "_recorded": key_of(recorded),
+        "changes": len(recorded),  # as many as the search knew that picked by them
         # The recipe too: under "paper" it is the method's own, and not part of the cell.
-        "hparams": _key(spec["hparams"] | ({} if shared else {"recipe": recipe})),
-        "recipe": recipe,
+        "hparams": key_of(spec["hparams"] | ({} if shared else {RECIPE + k: v for k, v in spec["recipe"].items()})),
+        "recipe": _listed(key_of(spec["recipe"])),
         "epochs": spec["recipe"]["epochs"],
         "backbone": spec["recipe"]["backbone"],
         "id": trial.id,
+        "folder": str(trial.folder),
+        "code": to_text(done.get("code")),
         "status": done["status"],
         "succeeded": trial.succeeded,
         "failed": not (trial.succeeded or trial.lost),
@@ -251,15 +279,10 @@ def _resources(trial: Trial) -> dict[str, float]:
     return {**passes, "peak_memory_mb": _number(done.get("peak_memory_bytes")) / 1e6}
 
 
-def _key(settings: Mapping[str, Any]) -> str:
-    """Equal for equal settings."""
-    return msgspec.json.encode(settings, order="deterministic").decode()
-
-
 @cache
 def _listed(key: str) -> str:
-    """Settings for people, from their ``_key``: thousands of trials have the same."""
-    return " ".join(f"{name}={_text(value)}" for name, value in sorted(msgspec.json.decode(key).items()))
+    """Settings for people, from their ``key_of``: thousands of trials have the same."""
+    return listed(msgspec.json.decode(key))
 
 
 #: Columns of curves, and what the records call them.
@@ -347,6 +370,7 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table["pretrained"] = grouped["pretrained"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
+    table["codes"] = rows[[*keys, "code"]].drop_duplicates().groupby(keys, sort=False)["code"].agg(tuple)
     drawn = pd.util.hash_pandas_object(rows[PAIRED], index=False).where(~rows["lost"], np.uint64(0))
     table["drawn"] = drawn.groupby([rows[key] for key in keys], sort=False).sum()
     table = table.reset_index()
@@ -553,9 +577,3 @@ def _string(value: Any) -> str:
     if not isinstance(value, str | None):
         raise TypeError(f"{value!r} is no text")
     return value or ""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

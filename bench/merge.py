@@ -1,9 +1,9 @@
 """Records of several folders as one: sweeps that were cut in parts, and other people's.
 
-A trial is known by the hash of its specification, so the same trial is the same name everywhere. It counts once: a success
-before a failure, a failure before a trial that its machine ended, else the one of the folder that is given first. Two
-successes have to agree: to the bit where they are of one machine's CPU, within a tolerance elsewhere. Those that do not are
-named.
+A trial is known by the hash of its identity (``bench.identity``), so the same trial is the same name everywhere. It counts
+once: a success before a failure, a failure before a trial that its machine ended, else the one of the folder that is given
+first. Two successes have to agree: to the bit where they are of one machine's CPU, within a tolerance elsewhere. Those that do
+not are named.
 """
 
 import warnings
@@ -26,13 +26,16 @@ _NAMED = 10
 
 def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Trial]:
     """The trials that are over in any of the folders, each once; warns of those whose results conflict, which say so."""
-    if len(folders) == 1:  # nothing to merge, nor to keep
-        yield from read_trials(folders[0], curves)
-        return
     kept: dict[str, Trial] = {}
     conflicts: dict[str, list[str]] = defaultdict(list)
+    given: set[str] = set()
     for folder in folders:
         for trial in read_trials(folder, curves):
+            # One folder holds a trial twice only where an earlier version has named it after the path of its data.
+            if len(folders) == 1 and trial.succeeded and trial.folder.name == trial.id:
+                given.add(trial.id)
+                yield trial
+                continue
             first = kept.setdefault(trial.id, trial)
             if first is trial:
                 continue
@@ -42,7 +45,7 @@ def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Tria
                 conflicts[trial.id].append(conflict)
     for note in conflict_notes([conflict for own in conflicts.values() for conflict in own]):
         warnings.warn(note, stacklevel=2)
-    for name in list(kept):
+    for name in [name for name in kept if name not in given]:
         trial = kept.pop(name)  # with its epochs, once the caller has read them
         yield replace(trial, conflicts=tuple(conflicts[name])) if name in conflicts else trial
 

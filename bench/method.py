@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.backbones import Network
 from bench.errors import InputError
+from bench.identity import added as added
 from bench.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.backbones import Network
+from bench.code_hash import harness_hash
+from bench.identity import noise_identity
 from bench.noise import OPENSET
 from bench.spec import SCHEMA, TrialSpec
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
@@ -119,7 +121,7 @@ def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
         precision=spec.precision,
         threads=spec.threads,
         openset=(
-            (spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
+            (noise_identity(spec.noise_kind, None), spec.noise_rate, spec.noise_seed, spec.noise_sampling)
             if spec.noise_kind.startswith(OPENSET) and spec.noise_rate
             else None
         ),
@@ -257,6 +259,7 @@ def save_encoder(encoder: Encoder) -> bytes:
     arrays = {f"weights.{name}": array for name, array in encoder.weights.items()}
     arrays |= {name: getattr(encoder, name) for name in ("probes", "neighbours_before", "neighbours_after")}
     facts = {name: repr(getattr(encoder, name)) for name in ("spread", "train_seconds", "loss")}
+    facts["code"] = harness_hash()
     return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=facts)
 
 
@@ -264,9 +267,7 @@ def load_encoder(blob: bytes) -> Encoder:
     """The encoder that ``save_encoder`` wrote."""
     from safetensors.numpy import load
 
-    arrays = load(blob)
-    length = int.from_bytes(blob[:8], "little")
-    facts = json.loads(blob[8 : 8 + length])["__metadata__"]
+    arrays, facts = load(blob), _facts(blob)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
     return Encoder(
         weights,
@@ -277,3 +278,13 @@ def load_encoder(blob: bytes) -> Encoder:
         float(facts["train_seconds"]),
         float(facts["loss"]),
     )
+
+
+def by_this_code(blob: bytes) -> bool:
+    """Whether today's code has trained the encoder that ``save_encoder`` wrote."""
+    return _facts(blob).get("code") == harness_hash()
+
+
+def _facts(blob: bytes) -> dict[str, str]:
+    length = int.from_bytes(blob[:8], "little")
+    return json.loads(blob[8 : 8 + length])["__metadata__"]

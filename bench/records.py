@@ -8,7 +8,6 @@ the truth; whatever else a sweep keeps can be thrown away.
 import base64
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import warnings
@@ -17,12 +16,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from bench.errors import InputError
+from bench.identity import identity, plain_id, trial_id
 from bench.index import Entry, Index, stamp
 from bench.version import git_commit
 
@@ -99,14 +99,6 @@ def unpack_truth(text: str | None) -> np.ndarray | None:
     return np.where(classes >= 1 << 15, classes - (1 << 16), classes)
 
 
-def trial_id(spec: Any) -> str:
-    """Name of a trial's folder: a hash of its specification, as plain values."""
-    return hashlib.sha256(_SORTED.encode(spec).encode()).hexdigest()[:12]
-
-
-_SORTED = json.JSONEncoder(sort_keys=True)
-
-
 def kept(models: bool, features: bool) -> frozenset[str]:
     """What a trial is asked to keep: its final "models", "features" of up to ``scoring.PROBES`` samples of known truth."""
     return frozenset(name for name, wanted in (("models", models), ("features", features)) if wanted)
@@ -115,9 +107,9 @@ def kept(models: bool, features: bool) -> frozenset[str]:
 class TrialWriter:
     """Writes one trial's folder. The driver of a sweep holds one for each running trial."""
 
-    def __init__(self, sweep: Path, trial_id: str, spec: dict[str, Any], draw: int | None = None) -> None:
+    def __init__(self, sweep: Path, name: str, spec: dict[str, Any], draw: int | None = None) -> None:
         """``draw``: of a search's trial, how many its search had drawn before it."""
-        self.folder = sweep / "trials" / trial_id
+        self.folder = sweep / "trials" / name
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
         if path.exists():
@@ -127,7 +119,7 @@ class TrialWriter:
                 warnings.warn(f"{path} is damaged; it is written again", stacklevel=2)
                 path.unlink()
         if path.exists():
-            check_specification(sweep, trial_id, spec)
+            check_specification(sweep, name, spec)
         else:
             write_atomically(path, to_json(spec if draw is None else spec | {"draw": draw}, indent=1))
 
@@ -163,9 +155,11 @@ class Trial:
     conflicts: tuple[str, ...] = ()  # with results of the same specification in other folders: see bench/merge.py
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # curves that were read with it
 
-    @property
+    @cached_property
     def id(self) -> str:
-        return self.folder.name
+        """Hash of its identity. Folders that an earlier version has named after a path keep their names."""
+        spec = self.spec.get("spec", {})
+        return self.folder.name if identity(spec) is spec else trial_id(spec)
 
     @property
     def succeeded(self) -> bool:
@@ -281,11 +275,17 @@ def _read_json(path: Path) -> tuple[Any, bytes]:
         raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
 
 
-def check_specification(sweep: Path, trial_id: str, spec: dict[str, Any]) -> None:
-    """Raise InputError where a trial's spec.json is not ``spec``: somebody has changed it."""
-    path = sweep / "trials" / trial_id / "spec.json"
+def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
+    """Raise InputError where the spec.json of the trial ``name`` is of another trial than ``spec``: somebody has changed it.
+
+    A trial without a folder of that name is on record in one that an earlier version has named; see ``results``.
+    """
+    path = sweep / "trials" / name / "spec.json"
+    if not path.parent.exists():
+        return
     found, _ = _read_json(path)
-    if not isinstance(found, dict) or {**found, "draw": None} != {**json.loads(to_json(spec)), "draw": None}:
+    values = found.get("spec") if isinstance(found, dict) else None
+    if not isinstance(values, dict) or trial_id(values) != trial_id(spec["spec"]):
         raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
 
 
@@ -331,9 +331,43 @@ def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield sweep / "trials" / name, found[0]
 
 
+class Result(NamedTuple):
+    """Where a trial's record is, how the trial ended, and the hashes of the code that made it, if the record says them."""
+
+    folder: Path
+    status: str
+    code: Mapping[str, str] | None
+
+
+def results(sweep: Path) -> dict[str, Result]:
+    """Every trial that is over, by id; of several records of one trial one that is not to be run again."""
+    found: dict[str, Result] = {}
+    for folder, done in _over(sweep):
+        code = done.get("code")
+        result = Result(folder, done["status"], code if isinstance(code, dict) else None)
+        name = _id_of(folder)
+        if name not in found or _merit(result.status) > _merit(found[name].status):
+            found[name] = result
+    return found
+
+
+def _merit(status: str) -> int:
+    """Rank of a record among several of one trial: a result, then a failure, then what its machine ended."""
+    return 2 * (status in COMPLETED) + (status in RETRIED)
+
+
 def finished_statuses(sweep: Path) -> dict[str, str]:
     """Status of every trial that is over, by id."""
-    return {folder.name: done["status"] for folder, done in _over(sweep)}
+    return {name: result.status for name, result in results(sweep).items()}
+
+
+def _id_of(folder: Path) -> str:
+    """The trial's id by its spec.json; the folder's name where that does not fit it."""
+    try:
+        spec, _ = _specification(folder)
+    except InputError:
+        return folder.name
+    return trial_id(spec["spec"])
 
 
 def check_sweep(sweep: Path) -> None:
@@ -389,7 +423,8 @@ def _specification(folder: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _check_folder(folder: Path, spec: Any) -> None:
-    if not isinstance(spec, dict) or trial_id(spec.get("spec")) != folder.name:
+    values = spec.get("spec") if isinstance(spec, dict) else None
+    if not isinstance(values, dict) or folder.name not in (trial_id(values), plain_id(values)):
         raise InputError(
             f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
             f"{folder.name}: move the folder away, or give it back its name"
@@ -397,8 +432,12 @@ def _check_folder(folder: Path, spec: Any) -> None:
 
 
 def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any] | None]]:
-    """Folder, spec.json and, of those that are over, done.json of every trial that was ever started."""
+    """Folder, spec.json and, of those that are over, done.json of every trial that was ever started.
+
+    A trial with several records comes once: with a result before a failure, and with either before none.
+    """
     over = dict(_over(sweep))
+    best: dict[str, tuple[int, Path, dict[str, Any]]] = {}
     for path in sorted((sweep / "trials").glob("*/spec.json")):
         try:
             content, _ = _read_json(path)
@@ -407,10 +446,17 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
                 raise
             continue  # whoever runs the trial writes it again
         _check_folder(path.parent, content)
-        yield path.parent, content, over.get(path.parent)
+        done = over.get(path.parent)
+        merit = 0 if done is None else 1 + _merit(done["status"])
+        name = trial_id(content["spec"])
+        if name not in best or best[name][0] < merit:
+            best[name] = merit, path.parent, content
+    for _, folder, content in best.values():
+        yield folder, content, over.get(folder)
 
 
-def without_weights(sweep: Path, statuses: Mapping[str, str]) -> int:
-    """How many of the trials have a result, but no final weights."""
-    folders = [sweep / "trials" / name for name, status in statuses.items() if status in ("finished", "stopped")]
-    return sum(not (folder / "model.safetensors").exists() for folder in folders)
+def without_weights(sweep: Path, names: Collection[str]) -> int:
+    """How many of these trials have a result, but no final weights."""
+    over = results(sweep)
+    ended = [over[name].folder for name in names if name in over and over[name].status in ("finished", "stopped")]
+    return sum(not (folder / "model.safetensors").exists() for folder in ended)

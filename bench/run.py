@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
@@ -162,6 +163,12 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="auto is cuda where there is a GPU.",
 )
 @click.option(
+    "--graphs",
+    is_flag=True,
+    envvar="LNL_BENCH_GRAPHS",
+    help="Replay steps on a GPU as CUDA graphs, where the method allows; rounds otherwise, and is part of a trial's id.",
+)
+@click.option(
     "--cpus-per-trial",
     type=click.IntRange(min=1),
     default=1,
@@ -254,6 +261,7 @@ def _planned(
     backbone: str | None,
     precision: str,
     device: str,
+    graphs: bool,
     cpus_per_trial: int,
     gpus_per_trial: float | None,
     max_concurrent: int | None,
@@ -301,6 +309,7 @@ def _planned(
         for name, hparams in configurations:
             check_space(name, hparams, {key: hparams[key] for key in fixed if key in hparams})
     device, precision = _resolve_device(device, precision, address)
+    _check_graphs(graphs, device)
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
@@ -323,6 +332,7 @@ def _planned(
         device=device,
         precision=precision,
         threads=cpus_per_trial,
+        graphs=graphs and device == "cuda",
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
     check_trials(specs)
@@ -342,7 +352,7 @@ def _planned(
     from rich.console import Console
 
     console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
-    folder = Path(out) if out else Path("results") / _default_name(specs)
+    folder = Path(out) if out else _default_folder(specs)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")
     if dry_run:
         from bench.estimate import print_plan
@@ -385,7 +395,7 @@ def _sweep(
     from bench.progress import Display, duration, rate_of
     from bench.records import without_weights
     from bench.registry import display
-    from bench.sweep.run import run_sweep
+    from bench.sweep.run import other_code, run_sweep
     from bench.sweep.work import Resources
 
     rates = {spec.id: rate_of(spec) for spec in specs}
@@ -425,6 +435,8 @@ def _sweep(
             "to run them again: the same command with --retry-failed",
             soft_wrap=True,
         )
+    if made_otherwise := other_code([*specs, *(tuning.trials if tuning else [])], out):
+        console.print(made_otherwise, soft_wrap=True, markup=False)
     if "models" in keep and (bare := without_weights(out, result.statuses)):
         console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
     return 1 if result.missing or result.failures else 0
@@ -496,6 +508,14 @@ def _resolve_device(device: str, precision: str, address: str | None = None) -> 
     return device, precision
 
 
+def _check_graphs(graphs: bool, device: str) -> None:
+    """Refuse --graphs without a GPU; the environment variable may be set for all commands of a machine."""
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source("graphs") if context else None
+    if graphs and device != "cuda" and source is ParameterSource.COMMANDLINE:
+        raise InputError(f"--graphs is for GPUs, but the trials run on {device}: leave it out, or use --device cuda")
+
+
 def _warn_of_emulation(device: str, precision: str, address: str | None) -> None:
     """Say so where bfloat16 saves no time; what a cluster's machines can do is not known here."""
     from bench.cpu import bfloat16_units
@@ -507,9 +527,22 @@ def _warn_of_emulation(device: str, precision: str, address: str | None) -> None
         )
 
 
-def _default_name(specs: "list[TrialSpec]") -> str:
-    """The same command means the same folder."""
-    digest = hashlib.sha256(" ".join(sorted(spec.id for spec in specs)).encode()).hexdigest()[:8]
+def _default_folder(specs: "list[TrialSpec]") -> Path:
+    """Return the folder of these trials, the same for the same command, however it spells the path of the data.
+
+    Earlier versions took the path's spelling into account: a folder of theirs is used where there is one.
+    """
+    from bench.identity import plain_id
+
+    own, earlier = (
+        Path("results") / _default_name(specs, ids)
+        for ids in ([spec.id for spec in specs], [plain_id(spec.to_json()) for spec in specs])
+    )
+    return earlier if earlier.is_dir() and not own.is_dir() else own
+
+
+def _default_name(specs: "list[TrialSpec]", ids: list[str]) -> str:
+    digest = hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:8]
     return f"{specs[0].dataset.partition(':')[0]}-{specs[0].noise_kind.partition(':')[0]}-{digest}"
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from bench.backbones import check_backbone
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
+from bench.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
-from bench.records import trial_id
 from bench.registry import (
     Scalar,
     build,
@@ -37,7 +37,10 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial. Equal specs give equal records, to the bit on one machine's CPU; ``id`` is a hash of all fields."""
+    """One trial. Equal specs give equal records, to the bit on one machine's CPU.
+
+    ``id`` is a hash of all fields, with content in place of paths: see ``bench.identity``.
+    """
 
     method: str  # canonical name, such as "rmd+ce"
     hparams: dict[str, Scalar]  # all of them, namespaced by part
@@ -61,6 +64,7 @@ class TrialSpec:
     # Fields with a default are younger than the records of others: see ``to_json``.
     stage: str = ""  # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked ("tuned")
     told: float = 1.0  # a method that reads the noise rate is told the true one times this
+    graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
 
     def __post_init__(self) -> None:
         for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("noise_sampling", SAMPLINGS)):
@@ -103,20 +107,30 @@ class TrialSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in ``spec.json``.
 
-        A field that has a default is left out where it has it, so that a field added later changes no earlier trial's id.
+        A field that has a default is left out where it has it, and so is a younger field of the method or the recipe
+        (``bench.identity.added``) where it is neutral: a field added later changes no earlier trial's id.
         """
         values = asdict(self)
         for field in fields(self):
             if field.default is not MISSING and values[field.name] == field.default:
                 del values[field.name]
         values["recipe"]["milestones"] = list(self.recipe.milestones)
+        values["recipe"] = without_neutral(values["recipe"], neutral_values(Recipe))
+        values["hparams"] = without_neutral(values["hparams"], _neutral_hparams(self.method))
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
-        """The spec that ``to_json`` wrote, its names, types and values checked again."""
+        """The spec that ``to_json`` wrote, its names, types and values checked again.
+
+        Raises:
+            InputError: where it is none, or has a field that this version does not know.
+        """
         try:
-            recipe = _recipe_fields(values["recipe"])
+            _refuse_unknown(values, [field.name for field in fields(cls)], "")
+            _refuse_unknown(values["recipe"], RECIPE_FIELDS, "recipe.")
+            recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
+            hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
             plain = {
                 key: value if key in ("recipe", "hparams") else _converted(cls, key, value) for key, value in values.items()
             }
@@ -125,7 +139,7 @@ class TrialSpec:
                     **plain,
                     "recipe": Recipe(**recipe),
                     "method": canonical(values["method"]),
-                    "hparams": resolve(values["method"], values["hparams"]),
+                    "hparams": resolve(values["method"], hparams),
                 }
             )
             check_backbone(spec.recipe.backbone)
@@ -134,6 +148,23 @@ class TrialSpec:
                 f"this is no trial specification ({error}): take one from a sweep's trials/*/spec.json"
             ) from error
         return spec
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    if others := sorted(values.keys() - set(known)):
+        raise InputError(
+            f"the specification has {where}{others[0]}, which this version does not know: run the trial with the version "
+            f"that wrote it"
+        )
+
+
+def _neutral_hparams(method: str) -> dict[str, Any]:
+    """Neutral values of the younger hyper-parameters of a method, namespaced by part."""
+    return {
+        f"{part}.{key}": value
+        for part in split_name(method)
+        for key, value in neutral_values(load_method(part).HParams).items()
+    }
 
 
 def _converted(owner: type, name: str, value: Any) -> Any:
@@ -250,6 +281,7 @@ class Plan:
     device: str = "cpu"
     precision: str = "fp32"
     threads: int = 1
+    graphs: bool = False
 
     def specs(
         self,
@@ -261,8 +293,8 @@ class Plan:
         split_seed: int | None = None,
     ) -> list[TrialSpec]:
         """All trials, seed by seed, so that a sweep's early results already compare every method."""
-        if self.recipe not in ("shared", "paper"):
-            raise unknown("recipe", self.recipe, ["shared", "paper"])
+        if self.recipe not in ("shared", PAPER):
+            raise unknown("recipe", self.recipe, ["shared", PAPER])
         for key, _ in self.overrides:
             if key not in RECIPE_FIELDS:
                 raise unknown("field of the recipe", key, RECIPE_FIELDS)
@@ -270,14 +302,10 @@ class Plan:
         if not takes_rate(self.noise_kind):
             rates = [None]  # a rate of 0 for clean labels says nothing
         recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
-        # An override that gives a recipe what it has anyway is none.
-        changed = "".join(
-            f", {key}={value}" for key, value in self.overrides if any(getattr(r, key) != value for r in recipes)
-        )
         pairs = list(zip(configurations, recipes, strict=True))
         specs = []
-        for seed, ((name, hparams), recipe), rate in itertools.product(seeds, pairs, rates):
-            recipe = recipe.override(dict(self.overrides))
+        for seed, ((name, hparams), planned), rate in itertools.product(seeds, pairs, rates):
+            recipe = planned.override(dict(self.overrides))
             check_backbone(recipe.backbone)
             specs.append(
                 TrialSpec(
@@ -295,11 +323,12 @@ class Plan:
                     split_seed=seed if split_seed is None else split_seed,
                     train_seed=seed,
                     validation_share=self.validation_share,
-                    protocol=self.recipe + changed,
+                    protocol=self.recipe + self._changed(planned),
                     recipe=recipe,
                     device=self.device,
                     precision=self.precision,
                     threads=self.threads,
+                    graphs=self.graphs,
                 )
             )
         return specs
@@ -320,6 +349,10 @@ class Plan:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
 
+    def _changed(self, recipe: Recipe) -> str:
+        """Overrides that give a recipe another value than its own; nothing depends on what is planned beside it."""
+        return "".join(f", {key}={value}" for key, value in self.overrides if getattr(recipe, key) != value)
+
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """The recipe without the overrides, for a configuration that is checked on the way."""
         asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
@@ -328,7 +361,7 @@ class Plan:
                 f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of {data.name}: use other settings"
             )
         recipe = default_recipe(data.name, data.side, len(data.train_labels))
-        if self.recipe == "shared":
+        if self.recipe != PAPER:
             return recipe
         base = split_name(name)[-1]
         return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)

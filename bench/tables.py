@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.code_hash import differing
 from bench.merge import conflict_notes
 from bench.metrics import ACCURACY, METRICS, RANKED, Metric
 from bench.noise import takes_rate
@@ -22,7 +23,7 @@ from bench.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.statistics import rules_of
 from bench.tracks import PRIVILEGED
 
-BETTER, WORSE, DOUBTFUL, LOST_SEEDS = "*", "†", "‡", "§"
+BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = "*", "†", "‡", "§", "¶"
 SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
     "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs), {}"
@@ -128,6 +129,7 @@ def _setup(group: pd.DataFrame) -> str:
         *([] if pd.isna(first["image_size"]) else [f"images of {first['image_size']:g} pixels"]),
         f"data {first['data_hash']}",
         *([] if pd.isna(first["noise_hash"]) else [f"noise file {first['noise_hash']}"]),
+        *([first["further"]] if first["further"] else []),
     ]
     return ", ".join(parts)
 
@@ -201,7 +203,7 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flag
     lines = []
     for method in order:
         own = ranked[ranked["method"] == method]
-        entries = [Entry(method)]
+        entries = [Entry(method, mark=MIXED * bool(mixed_code(own)))]
         for rate in rates:
             row = found.get((DEFAULT_RULE, method, rate))
             entries.append(Entry(NONE) if row is None else _figure(row, place[row.name], mark(row)))
@@ -213,6 +215,20 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flag
             entries.append(Entry(f"{own['failures'].sum()}/{own['seeds'].sum()}"))
         lines.append(entries)
     return Table(f"{metric.label}, {SELECTED}", columns, lines)
+
+
+def mixed_code(table: pd.DataFrame) -> list[str]:
+    """Parts whose code differs between the trials behind these rows of a leaderboard; a record that says none is like any."""
+    return differing(code for codes in table["codes"] for code in codes)
+
+
+def mixed_rows(table: pd.DataFrame) -> str:
+    """Footnote of the rows whose trials different code has made; empty where there are none."""
+    mixed = {method: parts for method, own in table.groupby("method", sort=True) if (parts := mixed_code(own))}
+    if not mixed:
+        return ""
+    rows = "; ".join(f"{method} ({', '.join(parts)})" for method, parts in mixed.items())
+    return f"Not all trials of the row were made by the same code, which done.json names: {rows}."
 
 
 def _beside_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
@@ -328,6 +344,7 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
         *_failure_notes(trials),
         *_lost_notes(trials),
         *_beside_notes(ranked),
+        *([f"{MIXED} {mixed}"] if (mixed := mixed_rows(ranked)) else []),
     ]
 
 

@@ -86,7 +86,7 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
         text = ", ".join(words)
         picks = {}
         for cell, tried in cells.items():
-            chosen = pick((facts["id"], facts["value"], len(facts["config"].split())) for facts in tried)
+            chosen = pick((facts["id"], facts["value"], facts["changes"]) for facts in tried)
             [best] = [facts for facts in tried if facts["id"] == chosen]
             picks[cell] = best
             for facts in tried:
@@ -177,7 +177,7 @@ def search_summary(searched: Sequence[Facts]) -> pd.DataFrame:
     if table.empty:
         return table
     for (group, rate, method), tried in table.groupby(["group", "noise_rate", "method"], sort=False):
-        first = tried.loc[tried["config"].str.split().str.len().sort_values(kind="stable").index[0]]
+        first = tried.loc[tried["changes"].sort_values(kind="stable").index[0]]
         [picked] = tried.loc[tried["picked"], "config"]
         rows.append(
             {

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from bench import noise, plugins, scoring
 from bench.backbones import Network
+from bench.code_hash import code_of
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError, Unavailable, first_line, one_line
@@ -218,6 +219,9 @@ class Checkpoint:
                 if checksum != _checksum(content):
                     raise ValueError("its checksum is wrong")  # torch.load would not notice a changed weight
                 state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+                if state["id"] == spec.id and state.get("code") != code_of(spec.method):
+                    self.warn(f"the checkpoint {path} was made by other code than today's: the trial starts anew")
+                    return None  # the one before is older still
                 if state["id"] == spec.id:
                     return state
                 reason = "it belongs to another trial"
@@ -370,7 +374,7 @@ def run_trial(
     Raises:
         Unavailable: where the data or the noise file are not those of the specification.
     """
-    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
+    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None, "code": code_of(spec.method)}
     start = time.perf_counter()
     outcome = Outcome(facts)
     try:
@@ -547,7 +551,7 @@ class Run:
             part.task.mixtures.clear()
         self.method.train()
         self.method.epoch_start()
-        step = steps_of(self.method, optimizer, self.counted, self.spec.device)
+        step = steps_of(self.method, optimizer, self.counted, self.spec.device, self.spec.graphs)
         losses = [step(batch) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
@@ -656,6 +660,7 @@ class Run:
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
             "id": self.spec.id,
+            "code": code_of(self.spec.method),
             "numbering": self.numbering,
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -745,6 +750,7 @@ def stopped_facts(
         "schema": SCHEMA,
         "status": "stopped",
         "error": None,
+        "code": code_of(spec.method),
         **labels.facts(spec, dataset),
         "privileges": privileges,
         **_sums(records, len(labels.train)),
@@ -777,7 +783,7 @@ def peak_memory(device: str) -> int:
 
 def _load_spec(path: Path) -> TrialSpec:
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {str(path)!r} as JSON ({error}): give a sweep's trials/ID/spec.json") from error
     return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})

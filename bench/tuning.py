@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.identity import identity
 from bench.records import COMPLETED, RETRIED, read_begun, read_epochs
 from bench.registry import Scalar, changes, display
 from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
@@ -235,7 +236,7 @@ class Search:
         """
         import optuna
 
-        text = json.dumps([self.base.to_json(), len(self.candidates)], sort_keys=True)
+        text = json.dumps([identity(self.base.to_json()), len(self.candidates)], sort_keys=True)
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
         yield optuna.samplers.TPESampler(seed=seed)
         yield from [optuna.samplers.RandomSampler(seed=seed)] * (PATIENCE - 1)
@@ -384,7 +385,7 @@ class Tuning:
 
 def _key_of(spec: TrialSpec) -> str:
     """What the trials of one search have in common."""
-    return json.dumps(spec.to_json() | {"hparams": None}, sort_keys=True)
+    return json.dumps({**identity(spec.to_json()), "hparams": None}, sort_keys=True)
 
 
 def plan_tuning(

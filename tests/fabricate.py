@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.records import TrialWriter, trial_id
+from bench.identity import plain_id, trial_id
+from bench.records import TrialWriter
 
 RECIPE = {
     "backbone": "tiny_cnn",
@@ -39,6 +40,7 @@ def write_trial(
     done: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
     epochs: Mapping[str, Sequence[float | str | None]] | None = None,
+    earlier: bool = False,
 ) -> Path:
     """Write one trial of a hundred validation images and ten classes; returns its folder.
 
@@ -50,6 +52,7 @@ def write_trial(
         done: fields of done.json to replace; None removes one.
         recipe: fields of the recipe to replace.
         epochs: further figures of each epoch, by name.
+        earlier: whether a version wrote it that took paths for a part of what a trial is.
     """
     config = dict(config or {})
     fields: dict[str, Any] = {
@@ -93,7 +96,8 @@ def write_trial(
         "pretrain_seconds": 0.0,
         **(done or {}),
     }
-    writer = TrialWriter(sweep, trial_id(fields), {"spec": fields, "config": config})
+    name = plain_id(fields) if earlier else trial_id(fields)
+    writer = TrialWriter(sweep, name, {"spec": fields, "config": config})
     writer.restart()
     curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
     figures = zip(*curves.values(), strict=True)

@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from bench import graphs
 from bench.datasets import load_dataset
 from bench.graphs import GraphedSteps, steps_of, tensors
 from bench.registry import load_method, method_names
-from bench.spec import Plan, expand_hparams
+from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.sessions import Session, dataset_for, specification
@@ -70,16 +71,16 @@ def recorded(monkeypatch):
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(graphs, "GraphedSteps", Steps)
-    monkeypatch.setattr("bench.trial.steps_of", lambda *arguments: steps_of(*arguments[:3], "cuda"))
+    monkeypatch.setattr("bench.trial.steps_of", lambda *arguments: steps_of(*arguments[:3], "cuda", arguments[4]))
     return made
 
 
 @pytest.mark.parametrize("name", STATIC)
-def test_an_epoch_of_replays_is_the_epoch(name, recorded, monkeypatch):
+def test_an_epoch_of_replays_is_the_epoch(name, recorded):
     prepared = session(name)
     expected = prepared.again()
     after = copy.deepcopy(prepared.method.state_dict())
-    monkeypatch.setenv("LNL_BENCH_GRAPHS", "1")
+    prepared.run.spec = replace(prepared.run.spec, graphs=True)
     found = prepared.again()
     [graph] = recorded
     assert graph.replays == 8, "the first and the smaller last one are ordinary"
@@ -109,23 +110,19 @@ def test_a_static_step_draws_nothing_and_replaces_nothing(name):
 @pytest.mark.parametrize(
     ("asked", "device", "static", "optimizer", "graphed"),
     [
-        ("1", "cuda", True, torch.optim.SGD, True),
-        ("0", "cuda", True, torch.optim.SGD, False),
-        (None, "cuda", True, torch.optim.SGD, False),
-        ("1", "cpu", True, torch.optim.SGD, False),
-        ("1", "cuda", False, torch.optim.SGD, False),
-        ("1", "cuda", True, torch.optim.Adam, False),
+        (True, "cuda", True, torch.optim.SGD, True),
+        (False, "cuda", True, torch.optim.SGD, False),
+        (True, "cpu", True, torch.optim.SGD, False),
+        (True, "cuda", False, torch.optim.SGD, False),
+        (True, "cuda", True, torch.optim.Adam, False),
     ],
 )
 def test_graphs_are_taken_where_they_are_asked_for_and_possible(
     recorded, monkeypatch, asked, device, static, optimizer, graphed
 ):
-    if asked is None:
-        monkeypatch.delenv("LNL_BENCH_GRAPHS", raising=False)
-    else:
-        monkeypatch.setenv("LNL_BENCH_GRAPHS", asked)
+    monkeypatch.setenv("LNL_BENCH_GRAPHS", "0" if asked else "1")  # is read when trials are planned, and not by a worker
     method = SimpleNamespace(static_step=static, update=lambda batch, optimizer: torch.zeros(()))
-    step = steps_of(method, optimizer([torch.zeros(1, requires_grad=True)]), [], device)
+    step = steps_of(method, optimizer([torch.zeros(1, requires_grad=True)]), [], device, asked)
     assert isinstance(step, GraphedSteps) == graphed
     assert step(None) == 0, "what is no Batch is an ordinary step in any case"
 
@@ -148,17 +145,16 @@ def test_graphs_change_no_record(name, precision, monkeypatch):
     plan = Plan(subset=320, overrides=(("epochs", 5), ("batch_size", 32)), device="cuda", precision=precision)
     [spec] = plan.specs(data, expand_hparams([name], {}, {}), [0.4], [0])
 
-    def records() -> list[dict]:
+    def records(spec: TrialSpec) -> list[dict]:
         epochs: list[dict] = []
         outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(new))
         assert outcome.facts["status"] == "finished", outcome.facts
         return epochs
 
-    plain = records()
+    plain = records(spec)
     replays, replay = [], torch.cuda.CUDAGraph.replay
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(1), replay(graph))[1])
-    monkeypatch.setenv("LNL_BENCH_GRAPHS", "1")
-    for expected, found in zip(plain, records(), strict=True):
+    for expected, found in zip(plain, records(replace(spec, graphs=True)), strict=True):
         assert found["train_loss"] == pytest.approx(expected["train_loss"], abs=0.02)
         assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.03)
         for key in ("samples_trained", "samples_inferred"):

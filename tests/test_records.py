@@ -171,7 +171,7 @@ def test_the_same_specification_is_taken_up_again(tmp_path):
 def test_another_specification_is_refused_and_left_alone(tmp_path):
     TrialWriter(tmp_path, ID, SPEC)
     with pytest.raises(InputError, match="is not the specification its folder is named after: move the folder away"):
-        TrialWriter(tmp_path, ID, SPEC | {"noise_rate": 0.45})
+        TrialWriter(tmp_path, ID, SPEC | {"spec": SPEC["spec"] | {"noise_rate": 0.45}})
     assert json.loads((tmp_path / f"trials/{ID}/spec.json").read_bytes()) == SPEC
 
 

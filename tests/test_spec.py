@@ -511,6 +511,7 @@ OTHER = {
     "threads": 2,
     "stage": "tuned",
     "told": 0.5,
+    "graphs": True,
 }
 OTHER_RECIPE = {
     "backbone": "small_cnn",
@@ -543,7 +544,7 @@ def test_the_id_changes_with_every_field():
     ids = [spec.id, *(make_spec(**{name: value}).id for name, value in OTHER.items())]
     ids += [make_spec(recipe=spec.recipe.override({name: value})).id for name, value in OTHER_RECIPE.items()]
     ids += [make_spec(hparams=spec.hparams | {name: 9}).id for name in spec.hparams]
-    assert len(set(ids)) == len(ids) == 1 + 21 + 13 + 9
+    assert len(set(ids)) == len(ids) == 1 + 22 + 13 + 9
 
 
 def test_the_id_does_not_depend_on_the_order_of_hyper_parameters():

@@ -94,7 +94,8 @@ class Dataset:
         Of images in files it takes names and sizes, since reading them all would take as long as training on them.
         """
         # Classes and flips too: the network's outputs and the noise depend on them.
-        digest = hashlib.sha256(repr((self.num_classes, sorted((self.flips or {}).items()))).encode())
+        flips = sorted((int(one), int(other)) for one, other in (self.flips or {}).items())
+        digest = hashlib.sha256(repr((self.num_classes, flips)).encode())
         arrays: list[Any] = [self.train_images, self.train_labels, self.test_images, self.test_labels]
         for name, labels in sorted(self.found.items()):
             digest.update(name.encode())

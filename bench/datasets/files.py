@@ -122,12 +122,13 @@ class ImageFiles:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of names and sizes of the files."""
+        """Hash of names below ``root`` and sizes of the files: the same wherever the folder lies."""
         digest = hashlib.sha256(f"{self.side}".encode())
         for name in self.names:
             path = Path(self.root) / str(name)
+            below = os.path.relpath(path, self.root) if os.path.isabs(str(name)) else str(name)
             try:
-                digest.update(as_bytes(f"{name} {path.stat().st_size}\n"))
+                digest.update(as_bytes(f"{below} {path.stat().st_size}\n"))
             except OSError as error:
                 raise InputError(
                     f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the set again"

@@ -50,7 +50,9 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
         Figure, and what its caption adds, by the settings' names, the one with more values first.
     """
     axes_of_sweep = swept(configs)
-    table = configs.assign(**{key: [json.loads(text)[key] for text in configs["hparams"]] for key in axes_of_sweep.values()})
+    table = configs.assign(
+        **{key: [json.loads(text).get(key) for text in configs["hparams"]] for key in axes_of_sweep.values()}
+    )
     names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
     found: dict[tuple[str, ...], tuple[Figure, str]] = {}
     for shown in [*combinations(names, 2), *((name,) for name in names)]:
@@ -67,7 +69,7 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
 
 def _where(table: pd.DataFrame, shown: list[str], others: list[str]) -> pd.DataFrame | None:
     """The rows in which the ``others`` are equal and those ``shown`` were crossed, or, if it is one, varied."""
-    rests = [json.dumps([json.loads(text)[key] for key in others]) for text in table["hparams"]]
+    rests = [json.dumps([json.loads(text).get(key) for key in others]) for text in table["hparams"]]
     best: tuple[tuple[int, float], pd.DataFrame] | None = None
     for _, own in table.groupby(rests, sort=False):
         run = own.drop_duplicates(shown).assign(run=1)
@@ -123,7 +125,7 @@ def swept(configs: pd.DataFrame) -> dict[str, str]:
     """Settings that differ between configurations: label of the axis -> one of the settings that it stands for."""
     settings = [json.loads(text) for text in dict.fromkeys(configs["hparams"])]
     found: dict[tuple[str, ...], list[str]] = {}
-    for key in settings[0]:
+    for key in dict.fromkeys(key for setting in settings for key in setting):  # of several versions, perhaps
         values = tuple(json.dumps(setting.get(key)) for setting in settings)
         if len(set(values)) > 1:
             found.setdefault(values, []).append(key)

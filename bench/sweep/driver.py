@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.datasets import Dataset
 from bench.errors import one_line
-from bench.pretrain import load_encoder
+from bench.pretrain import by_this_code, load_encoder
 from bench.records import (
     LOST,
     TrialWriter,
@@ -321,18 +321,21 @@ class Driver:
         return self.out / "encoders" / f"{key}.safetensors"
 
     def _encoder_on_disk(self, key: str) -> bytes | None:
-        """What an earlier run has trained; removed where it is damaged, so that it is trained again."""
+        """Return what an earlier run has trained; removed where it cannot be used, so that it is trained again."""
         path = self._encoder_file(key)
         if not path.exists():
             return None
         blob = path.read_bytes()
         try:
             load_encoder(blob)
+            if by_this_code(blob):
+                return blob
+            reason = "was made by other code than today's"
         except Exception as error:  # safetensors, JSON and missing arrays all have their own
-            warnings.warn(f"{path} is damaged ({one_line(error)}); it is trained again", stacklevel=2)
-            path.unlink()
-            return None
-        return blob
+            reason = f"is damaged ({one_line(error)})"
+        warnings.warn(f"{path} {reason}; it is trained again", stacklevel=2)
+        path.unlink()
+        return None
 
     def _share_encoder(self, key: str, blob: bytes) -> None:
         import ray

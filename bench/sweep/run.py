@@ -7,8 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.code_hash import code_of, differing, to_text
 from bench.datasets import Dataset
-from bench.records import COMPLETED, LOST, RETRIED, check_specification, finished_statuses, lock, to_json, write_atomically
+from bench.records import (
+    COMPLETED,
+    LOST,
+    RETRIED,
+    check_specification,
+    finished_statuses,
+    lock,
+    results,
+    to_json,
+    write_atomically,
+)
 from bench.spec import TrialSpec, record_of
 from bench.sweep.driver import Driver
 from bench.sweep.provenance import describe
@@ -17,6 +28,9 @@ from bench.trackers import Trackers
 
 if TYPE_CHECKING:
     from bench.tuning import Tuning
+
+#: Number of trials that a sentence names.
+_NAMED = 5
 
 
 @dataclass
@@ -61,6 +75,28 @@ def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -
         if spec.id in on_record:
             check_specification(out, spec.id, record_of(spec))
     return [spec for spec in specs if spec.id not in on_record]
+
+
+def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
+    """Return a sentence on the trials on record that other code than today's has made; empty where there are none.
+
+    A record that does not say by which code it was made is of an earlier version, of which nothing is known.
+    """
+    over = results(out)
+    changed: dict[str, list[str]] = {}
+    for spec in specs:
+        code = over[spec.id].code if spec.id in over else None
+        if code and (parts := differing([to_text(code), to_text(code_of(spec.method))])):
+            changed[over[spec.id].folder.name] = parts
+    if not changed:
+        return ""
+    count, parts = len(changed), sorted({part for parts in changed.values() for part in parts})
+    names = f"{', '.join(list(changed)[:_NAMED])}{f' and {count - _NAMED} more' if count > _NAMED else ''}"
+    return (
+        f"{count} trial{'s' * (count != 1)} on record {'was' if count == 1 else 'were'} made by other code than today's "
+        f"({', '.join(parts)}): {names}; to run {'it' if count == 1 else 'them'} anew, move the folders trials/ID away and "
+        f"type the same command again"
+    )
 
 
 def run_sweep(
