@@ -12,7 +12,9 @@ from typing import NoReturn
 
 import click
 
+from bench import terminal
 from bench.errors import InputError
+from bench.terminal import echo
 
 
 class Once(click.Command):
@@ -32,7 +34,8 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143.
     """
-    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+    terminal.prepare()
+    warnings.showwarning = lambda message, *_: echo(f"Warning: {_joined(message)}", err=True)
     status = 130
 
     def terminate(*_: object) -> NoReturn:
@@ -46,24 +49,32 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        echo(f"Error: {_joined(message)}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
-        click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+        echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
         if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
             sys.stdout.flush()
             os._exit(status)
         sys.exit(status)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.discard_output()
         sys.exit(141)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
+        if not terminal.takes_output():
+            where = " that the output goes to"
+            terminal.discard_output()
+        echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
         sys.exit(1)
+
+
+def _joined(message: object) -> str:
+    """The message on one line."""
+    return " ".join(str(message).split())
 
 
 def writable(folder: Path, option: str = "--out") -> Path:

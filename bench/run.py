@@ -15,6 +15,7 @@ import click
 from bench import __version__
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
+from bench.terminal import console, echo, line, padded, wide
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:
@@ -314,18 +315,16 @@ def _run(
     if misspecify:
         specs = misspecified(specs, misspecify)
 
-    from rich.console import Console
-
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    output = console()
     folder = Path(out) if out else Path("results") / _default_name(specs)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")
     if dry_run:
         from bench.estimate import print_plan
 
-        print_plan(console, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
+        print_plan(output, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
         return 0
     return _sweep(
-        console,
+        output,
         specs,
         tuning,
         data,
@@ -341,7 +340,7 @@ def _run(
 
 
 def _sweep(
-    console: Any,
+    output: Any,
     specs: "list[TrialSpec]",
     tuning: "Tuning | None",
     data: "Dataset",
@@ -363,7 +362,7 @@ def _sweep(
     from bench.sweep.work import Resources
 
     rates = {spec.id: rate_of(spec) for spec in specs}
-    with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
+    with Display(output, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
         result = run_sweep(
             specs,
             data,
@@ -378,28 +377,26 @@ def _sweep(
             track=track,
         )
     if result.ran:
-        console.print(
-            f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}"
-            + (f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else "")
-        )
+        overhead = f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else ""
+        line(output, f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}{overhead}")
     else:
-        console.print("nothing was missing: every trial is on record")
+        line(output, "nothing was missing: every trial is on record")
     report = write_report([out], out, reference, plots)
-    report.print(console)
-    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}", soft_wrap=True)
+    report.print(output)
+    line(output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
     if result.missing:
-        console.print(f"{len(result.missing)} trials are missing: run the same command again", soft_wrap=True)
+        line(output, f"{len(result.missing)} trials are missing: run the same command again")
     if result.diverged:
-        console.print(f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance", soft_wrap=True)
+        line(output, f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance")
     if result.failures:
-        console.print(
+        line(
+            output,
             f"{len(result.failures)} of {len(result.statuses)} trials failed; see trials/ID/done.json for "
             f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}; "
             "to run them again: the same command with --retry-failed",
-            soft_wrap=True,
         )
     if "models" in keep and (bare := without_weights(out, result.statuses)):
-        console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
+        line(output, f"{bare} trials were run without --save-models: their weights were not kept")
     return 1 if result.missing or result.failures else 0
 
 
@@ -474,7 +471,7 @@ def _warn_of_emulation(device: str, precision: str, address: str | None) -> None
     from bench.cpu import bfloat16_units
 
     if device == "cpu" and precision == "bf16" and not address and not bfloat16_units():
-        click.echo(
+        echo(
             "warning: this CPU lacks units for bfloat16 (AVX512-BF16, AMX): bf16 rounds as these, and is no faster than fp32",
             err=True,
         )
@@ -500,10 +497,10 @@ def _list(what: str) -> None:
     }
     for title, rows in tables.items():
         if what in ("all", title):
-            click.echo(title)
-            width = max(map(len, rows))
+            echo(title)
+            width = max(map(wide, rows))
             for name, summary in rows.items():
-                click.echo(f"  {name:{width}}  {summary}")
+                echo(f"  {padded(name, width)}  {summary}")
 
 
 def _schemes() -> "dict[str, Source]":

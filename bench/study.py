@@ -15,6 +15,7 @@ import click
 from bench.commands import Once, execute
 from bench.errors import InputError, unknown
 from bench.registry import REFERENCE, load_method, method_names
+from bench.terminal import echo
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     if name is None:
         width = max(map(len, STUDIES))
         for key, found in STUDIES.items():
-            click.echo(f"{key:{width}}  {found.question}")
+            echo(f"{key:{width}}  {found.question}")
         return
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
@@ -116,7 +117,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
 
 
 def _run(module: str, arguments: Sequence[str]) -> int:
-    click.echo(f"python -m {module} {shlex.join(arguments)}")
+    echo(f"python -m {module} {shlex.join(arguments)}")
     status = subprocess.run([sys.executable, "-m", module, *arguments]).returncode
     if status > 1:  # 1: trials failed, which is a result
         sys.exit(status)

@@ -47,6 +47,7 @@ from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
 from bench.task import Pixels, Task
+from bench.terminal import echo
 
 #: Random stream of the global generators, for code that draws from them (dropout).
 GLOBAL = 2000
@@ -662,11 +663,11 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))
-            click.echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
+            echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return
         outcome = run_recorded(spec, dataset, out, kept(save_models, save_features))
     why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
-    click.echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
+    echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
     sys.exit(0 if outcome.facts["status"] == "finished" else 1)
 
 
@@ -680,7 +681,7 @@ def run_recorded(
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
-            click.echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
+            echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
 
     checkpoint = Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
