@@ -64,11 +64,11 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        full = f"the disk is full ({error.filename})" if error.filename else "the disk is full"
         if not terminal.takes_output():
-            where = " that the output goes to"
+            full = "the disk that the output goes to is full"
             terminal.discard_output()
-        echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
+        echo(f"Error: {full}: free some room, then run the same command again", err=True)
         sys.exit(1)
 
 

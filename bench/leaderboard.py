@@ -46,6 +46,7 @@ from bench.selection import (
 )
 from bench.statistics import BUDGETS, PAIRED, SEEDS, half_width, paired_differences, within_budget
 from bench.tables import Section, print_sections, sections, to_csv, to_markdown
+from bench.text import printable
 from bench.tracks import PRIVILEGED, about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
@@ -196,7 +197,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     # Labels that came with the data have no nominal rate: theirs is what it is, and the same in all replicas.
     rate = next((r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE)
     return {
-        **{key: spec[key] for key in [*_GROUP, *SEEDS]},
+        **{key: _shown(spec[key]) for key in [*_GROUP, *SEEDS]},
         "noise_rate": rate,
         "group": _key(group),
         "cell": _key(group | {"noise_rate": rate}),
@@ -539,7 +540,12 @@ def _string(value: Any) -> str:
     return value or ""
 
 
+def _shown(value: Any) -> Any:
+    """A field of the specification as every table and figure shows it: paths may hold line ends, and worse."""
+    return printable(value) if isinstance(value, str) else value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

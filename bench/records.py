@@ -25,6 +25,7 @@ import numpy as np
 
 from bench.errors import InputError
 from bench.index import Entry, Index, stamp
+from bench.text import encodable
 from bench.version import git_commit
 
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
@@ -64,18 +65,18 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: what is undefined is null, never NaN."""
+    """Strict JSON: what is undefined is null, never NaN, and text is what UTF-8 can hold."""
     return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
 
 
 def _defined(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _defined(item) for key, item in value.items()}
+        return {_defined(key): _defined(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_defined(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def pack_classes(classes: np.ndarray) -> str:
@@ -98,10 +99,21 @@ def unpack_truth(text: str | None) -> np.ndarray | None:
 
 def trial_id(spec: Any) -> str:
     """Name of a trial's folder: a hash of its specification, as plain values."""
-    return hashlib.sha256(_SORTED.encode(spec).encode()).hexdigest()[:12]
+    text = _SORTED.encode(spec)
+    if "\\ud" in text:  # perhaps of a path that is no UTF-8: as ``to_json`` writes it, so that the file has the same name
+        text = _SORTED.encode(_encodable(spec))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 _SORTED = json.JSONEncoder(sort_keys=True)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return encodable(value) if isinstance(value, str) else value
 
 
 def kept(models: bool, features: bool) -> frozenset[str]:

@@ -19,6 +19,7 @@ from bench.registry import REFERENCE
 from bench.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.statistics import rules_of
 from bench.terminal import line, print_table, styled
+from bench.text import printable
 from bench.tracks import PRIVILEGED
 
 BETTER, WORSE, DOUBTFUL = "*", "†", "‡"
@@ -477,7 +478,12 @@ def _beside_notes(ranked: pd.DataFrame) -> list[str]:
 
 
 def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
-    """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing."""
+    """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing.
+
+    Text is as it is, and in quotes where it has to be: a program reads it back. No column of text begins with what somebody
+    else wrote, which a spreadsheet might take for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are
+    Python's, and those of files stand behind ``folder:`` or ``labels:``.
+    """
     if "name" in table:  # of a method whose rows are of several tracks
         table = table.assign(method=table["name"])
     table = table[list(columns)]
@@ -518,7 +524,8 @@ def _markdown_entry(entry: Entry) -> str:
 
 
 def _escaped(text: str) -> str:
-    for character in "\\`*_|[]":
+    text = printable(text)
+    for character in "\\`*_|[]$~":
         text = text.replace(character, f"\\{character}")
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))  # what would be HTML
 

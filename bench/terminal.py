@@ -60,8 +60,9 @@ def echo(text: str = "", err: bool = False) -> None:
 
 
 def takes_output() -> bool:
-    """Whether the standard output takes what was written to it."""
+    """Whether the standard output takes a line; what it refused before, Python has forgotten."""
     try:
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError:
         return False

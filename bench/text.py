@@ -2,7 +2,7 @@
 
 import unicodedata
 
-#: Joiners, without which words of some scripts are spelt wrongly; they are invisible, as any text has them.
+#: Joiners, without which words of some scripts are spelt wrongly; no other invisible character is left as it is.
 _JOINERS = "\u200c\u200d"
 
 
@@ -14,16 +14,23 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() or character in _JOINERS else ascii(character)[1:-1] for character in text
-    )
+    shown = (one if one.isprintable() or one in _JOINERS else ascii(one)[1:-1] for one in _decoded(text))
+    return "".join(shown)
 
 
 def encodable(text: str) -> str:
     r"""Return the text with lone surrogates as ``\udce9``, so that UTF-8, and with it JSON, can hold it."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else _decoded(text).encode("utf-8", "backslashreplace").decode()
 
 
 def same_spelling(text: str) -> str:
     """Return the text with composed accents: macOS and Linux may write one name in two ways."""
     return unicodedata.normalize("NFC", text)
+
+
+def _decoded(text: str) -> str:
+    """Return the text as it is where the locale is UTF-8: in others Python knows the bytes of a name alone."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:  # no UTF-8 in any locale
+        return text

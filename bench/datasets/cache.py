@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets.files import BrokenImage, ImageFiles, decode
+from bench.datasets.files import AS_BYTES, BrokenImage, ImageFiles, decode
 from bench.errors import InputError
 from bench.records import to_json, write_atomically
 
@@ -131,14 +131,14 @@ def noted(subject: str) -> str | None:
 
 
 def _note(subject: str) -> Path:
-    return folder() / f"noted-{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
+    return folder() / f"noted-{hashlib.sha256(subject.encode(errors=AS_BYTES)).hexdigest()[:16]}"
 
 
 def _content(files: ImageFiles) -> str:
     """Hash of all files' bytes; read again only where a file's size or time has changed."""
-    digest = hashlib.sha256(f"{VERSION} {files.side} {files.root}".encode())
+    digest = hashlib.sha256(f"{VERSION} {files.side} {files.root}".encode(errors=AS_BYTES))
     for name, stat in zip(files.names, _stats(files), strict=True):
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors=AS_BYTES))
     memo = folder() / f"seen-{digest.hexdigest()[:16]}"
     if memo.exists() and (known := re.fullmatch(rb"[0-9a-f]{16}", memo.read_bytes())):
         return known[0].decode()

@@ -13,6 +13,9 @@ from bench.errors import InputError
 #: Share of the resized image that a network sees: 224 of 256 pixels, as everywhere in the field.
 WINDOW = 0.875
 
+#: How names are hashed that are no UTF-8: as the bytes that they are, and so alike in every locale.
+AS_BYTES = "surrogateescape"
+
 #: An image longer than so many times its shorter side loses its ends before it is resized: only the middle is kept anyway.
 LONGEST = 8
 
@@ -68,7 +71,7 @@ class ImageFiles:
         for name in self.names:
             path = Path(self.root) / str(name)
             try:
-                digest.update(f"{name} {path.stat().st_size}\n".encode())
+                digest.update(f"{name} {path.stat().st_size}\n".encode(errors=AS_BYTES))
             except OSError as error:
                 raise InputError(
                     f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the set again"
