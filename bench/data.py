@@ -1,6 +1,6 @@
 """The command for data sets: what there is, getting it ready, and checking it.
 
-python -m bench.data list | show NAME | prepare NAME | check NAME
+python -m bench.data list | show NAME | prepare NAME | check NAME | images NAME
 """
 
 import sys
@@ -92,6 +92,41 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     if not broken and (not before or before == dataset.content_hash):
         echo(f"{name} is {verdict}")
     sys.exit(1 if broken or (before and before != dataset.content_hash) else 0)
+
+
+@data.command(cls=Once)
+@_name
+@_data_dir
+def images(name: str, data_dir: str) -> None:
+    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of the set.
+
+    Of a set whose images have no names it lists the training images: index and number of the class.
+    """
+    from bench.datasets import UNKNOWN, ImageFiles, open_dataset
+
+    dataset = open_dataset(name, data_dir)
+    labels = dataset.train_labels
+    if (labels == UNKNOWN).any() and dataset.found:
+        labels = next(iter(dataset.found.values()))
+    if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
+        rows: list[tuple[str, ...]] = [("index", "label"), *((str(index), str(label)) for index, label in enumerate(labels))]
+    else:
+        parts = (("train", dataset.train_names, labels), ("test", dataset.test_images.names, dataset.test_labels))
+        about = {
+            str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
+            for part, paths, numbers in parts
+            for path, label in zip(paths, numbers, strict=True)
+        }
+        ordered = about if dataset.all_names is None else map(str, dataset.all_names)
+        rows = [("path", "label", "split"), *(about[path] for path in ordered)]
+    for row in rows:
+        echo(",".join(_field(text) for text in row))
+
+
+def _field(text: str) -> str:
+    """The text as CSV holds it."""
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
 
 
 def _known() -> "dict[str, Source]":

@@ -6,6 +6,7 @@ python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
 import hashlib
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,7 +259,7 @@ def _run(
         raise InputError(f"--seeds is {seeds}: give at least 1")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.datasets.cache import keep_library_caches
-    from bench.noise import check_noise, default_noise, prepare
+    from bench.noise import check_noise, default_noise, prepare, rounding_note
     from bench.records import kept
     from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
@@ -303,6 +304,10 @@ def _run(
         threads=cpus_per_trial,
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
+    for spec in {spec.noise_rate: spec for spec in reversed(specs)}.values():
+        note = rounding_note(data, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
+        if note:
+            warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
         from bench.tuning import plan_tuning

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def load(path: Path, side: int | None = None) -> Dataset:
         raise InputError(f"{str(path)!r} lacks {', '.join(missing)}: save these arrays in it with numpy.savez")
     classes = tuple(str(name) for name in arrays["classes"].ravel()) if "classes" in arrays else None
     train_images, train_labels, test_images, test_labels = (arrays[name] for name in NAMES)
-    return from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
+    dataset = from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
+    return replace(dataset, train_then_test=True)
 
 
 def _kind(key: str) -> str:

@@ -47,6 +47,9 @@ class Dataset:
     noisy_test: bool = False  # nobody knows the test images' true classes either
     donors: np.ndarray | None = None  # images of none of the classes, for open-set noise
     account: Account | None = None  # files of a folder, used and passed over; no part of the content
+    all_names: np.ndarray | None = None  # (M,) file names of all images, training and test, in the order of the set itself
+    train_then_test: bool = False  # the order of the set itself is its training images, then its test images
+    subset_of: int | None = None  # number of training images of which these are a stratified part
 
     @property
     def num_classes(self) -> int:
@@ -123,6 +126,7 @@ class Dataset:
             train_labels=self.train_labels[chosen],
             train_names=None if self.train_names is None else self.train_names[chosen],
             found={name: labels[chosen] for name, labels in self.found.items()},
+            subset_of=len(self.train_labels),
         )
 
 

@@ -79,6 +79,7 @@ def load(folder: Path, side: int | None = None) -> Dataset:
         classes,
         found={FOUND: found[~in_test]},
         noisy_test=not (knows_test or cleaned),
+        all_names=paths,
     )
 
 

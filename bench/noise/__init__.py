@@ -25,6 +25,7 @@ from bench.noise.registry import (
     prepare,
     takes_rate,
 )
+from bench.noise.rounding import rounding_note
 
 __all__ = [
     "FORMATS",
@@ -46,6 +47,7 @@ __all__ = [
     "read_labels",
     "read_matrix",
     "realised_rate",
+    "rounding_note",
     "takes_rate",
     "transition_matrix",
     "write_labels",

@@ -3,6 +3,8 @@
 python -m bench.noise show --dataset digits --kind asymmetric --rate 0.4
 """
 
+import shlex
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,11 @@ import numpy as np
 from bench.commands import Once, execute
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
-from bench.noise.files import FORMATS, read_labels, write_labels
+from bench.noise.files import FORMATS, read_file, write_labels
+from bench.noise.matching import match
 from bench.noise.measures import label_hash, realised_rate, transition_matrix
-from bench.noise.registry import SAMPLINGS, check_labels, check_noise, corrupt, takes_rate
+from bench.noise.registry import SAMPLINGS, check_noise, corrupt, takes_rate
+from bench.noise.rounding import rounding_note
 from bench.terminal import echo, padded, wide
 
 _SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
@@ -114,16 +118,17 @@ def export(file_format: str, out: Path, **options: Any) -> None:
 )
 def import_labels(file: Path, key: str | None, out: Path | None, **options: Any) -> None:
     """Check noisy labels from a file against a data set, and say how to use them."""
-    labels = read_labels(file, key)  # before the data set, which may take a while
+    content = read_file(file, key)  # before the data set, which may take a while
     dataset = _load(**options)
-    check_labels(labels, dataset, repr(str(file)))
+    labels = match(content, dataset)
     if out:
         write_labels(out, labels, "npy")
     _describe(dataset, labels, None)
     if not out and key is not None:
         echo("to use them, give --out labels.npy, since a .pt of several is no file of labels yet")
         return
-    echo(f"to use them: python -m bench.run --methods ... --dataset {dataset.name} --noise-kind labels:{out or file}")
+    kind = shlex.quote(f"labels:{out or file}")
+    echo(f"to use them: python -m bench.run --methods ... --dataset {shlex.quote(dataset.name)} --noise-kind {kind}")
 
 
 def _load(dataset: str, data_dir: str, image_size: int | None, subset: int | None = None) -> Dataset:
@@ -144,7 +149,10 @@ def _corrupted(kind: str, rate: float | None, seed: int, sampling: str, **option
         check_noise(kind, rate)  # a typing error should not wait for a download
         dataset = _load(**options)
         check_noise(kind, rate, dataset)
-    return dataset, corrupt(dataset, kind, rate, seed, sampling)
+    noisy = corrupt(dataset, kind, rate, seed, sampling)
+    if note := rounding_note(dataset, kind, rate, seed, sampling):
+        warnings.warn(note.replace("--noise-sampling", "--sampling"), stacklevel=2)
+    return dataset, noisy
 
 
 def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> None:
