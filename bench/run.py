@@ -17,6 +17,7 @@ from bench import __version__
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
 from bench.terminal import console, echo, line, padded, wide
+from bench.text import encodable
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:
@@ -328,6 +329,7 @@ def _run(
 
         print_plan(output, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
         return 0
+    _check_command(sys.argv)
     return _sweep(
         output,
         specs,
@@ -403,6 +405,15 @@ def _sweep(
     if "models" in keep and (bare := without_weights(out, result.statuses)):
         line(output, f"{bare} trials were run without --save-models: their weights were not kept")
     return 1 if result.missing or result.failures else 0
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Refuse paths that Ray cannot be told of: it writes down the command that starts it, as UTF-8."""
+    for word in words:
+        if encodable(word) != word:
+            raise InputError(
+                f"{word!r} is no UTF-8 in this locale, and Ray does not start with it: rename it, or set LC_ALL=C.UTF-8"
+            )
 
 
 def _searched(

@@ -48,7 +48,7 @@ def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
             f"{kind} noise makes {len(labels)} labels for {len(dataset.train_labels)} training images of {dataset.name}: "
             f"it has to make one for each"
         )
-    _check_range(OrderedLabels(f"{kind} noise", labels), dataset.num_classes, dataset.name)
+    _check_range(OrderedLabels(kind, labels), dataset.num_classes, dataset.name)
 
 
 def _check_range(content: OrderedLabels, classes: int, name: str) -> None:
