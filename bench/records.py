@@ -110,7 +110,7 @@ _SORTED = json.JSONEncoder(sort_keys=True)
 
 def _encodable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _encodable(item) for key, item in value.items()}
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_encodable(item) for item in value]
     return encodable(value) if isinstance(value, str) else value

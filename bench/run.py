@@ -258,6 +258,8 @@ def _run(
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
+    if out == "":
+        raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rounding_note
@@ -270,7 +272,7 @@ def _run(
     # What needs no data is checked first: a typing error should not wait for a download.
     check_trackers(track or [])
     check_dataset(dataset, image_size)
-    if noise_kind:
+    if noise_kind is not None:
         for rate in _rates(noise, noise_kind):
             check_noise(noise_kind, rate)
     names = methods if reference == "none" else [reference, *methods]
@@ -288,7 +290,7 @@ def _run(
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
-    noise_kind = noise_kind or default_noise(data)
+    noise_kind = default_noise(data) if noise_kind is None else noise_kind
     rates = _rates(noise, noise_kind)
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)

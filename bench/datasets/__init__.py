@@ -1,5 +1,6 @@
 """Data sets: a name becomes images and labels."""
 
+import os
 import warnings
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -102,7 +103,7 @@ def open_dataset(name: str, data_dir: Path | str = "data", image_size: int | Non
     """The data set of that name, images in files not yet decoded; arguments as for ``load_dataset``."""
     check_dataset(name, image_size)
     source, path = find_source(name)
-    dataset = source.load(Path(path or data_dir).expanduser(), image_size)
+    dataset = source.load(Path(os.path.expanduser(path or data_dir)), image_size)
     if source.content and len(dataset.train_labels) == source.images and dataset.content_hash != source.content:
         raise InputError(
             f"the files of {name} are not the published ones (content {dataset.content_hash}, not {source.content}): "

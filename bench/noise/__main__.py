@@ -68,6 +68,8 @@ def noise(context: click.Context) -> None:
 )
 def show(out: Path, **options: Any) -> None:
     """Print what a kind of noise does to a data set, and plot its transition matrix."""
+    if not out.name:
+        raise InputError("--out names no file: write for example --out plot.png")
     if out.suffix != ".png":
         raise InputError(f"the plot {str(out)!r} is a PNG: name it {out.with_suffix('.png').name!r}; an SVG goes beside it")
     dataset, noisy = _corrupted(**options)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import shlex
 import warnings
@@ -75,7 +76,7 @@ def read_file(path: Path | str, key: str | None = None) -> OrderedLabels | Named
     Raises:
         InputError: where the file is missing, damaged, or holds anything else.
     """
-    path = Path(path).expanduser()
+    path = _expanded(path)
     if key is None and path.suffix in (".csv", ".txt"):
         return _csv(path, _content(path))
     readers = {".json": _json, ".npy": _npy}
@@ -100,6 +101,8 @@ def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
 
     if file_format not in FORMATS:
         raise unknown("format of labels", file_format, FORMATS)
+    if not path.name:
+        raise InputError(f"the file for the labels has no name: write for example labels{FORMATS[file_format]}")
     if path.suffix != (ending := FORMATS[file_format]):
         raise InputError(f"{str(path)!r} is to be in the format {file_format}: name it {path.with_suffix(ending).name!r}")
     buffer = io.BytesIO()
@@ -129,7 +132,7 @@ def read_matrix(path: Path | str) -> np.ndarray:
     Raises:
         InputError: where the file is missing, damaged, or no such matrix.
     """
-    path = Path(path).expanduser()
+    path = _expanded(path)
     if path.suffix == ".npy":
         found = _npy(path, _content(path))
     elif path.suffix in (".csv", ".txt"):
@@ -161,7 +164,12 @@ def fingerprint(kind: str) -> str | None:
     name, _, path = kind.partition(":")
     if name not in ("matrix", "labels"):
         return None
-    return hashlib.sha256(_content(Path(path).expanduser())).hexdigest()[:16]
+    return hashlib.sha256(_content(_expanded(path))).hexdigest()[:16]
+
+
+def _expanded(path: Path | str) -> Path:
+    """The path with ``~`` as the home folder; a name that only begins so stays, where pathlib would raise."""
+    return Path(os.path.expanduser(path))
 
 
 def _content(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """The kinds of noise by name: what each is, what it goes together with, and how a data set's labels are corrupted."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -338,7 +339,7 @@ def prepare(dataset: Dataset, kind: str, data_dir: Path | str = "data") -> Datas
     noise, argument = find_kind(kind)
     if noise is KINDS["openset"]:
         noise.check(dataset, kind, argument)
-        below = Path(data_dir).expanduser() / argument
+        below = Path(os.path.expanduser(data_dir)) / argument
         return with_donors(dataset, load_dataset(argument, below if below.is_dir() else data_dir))
     if kind.startswith("pmd-") and dataset.knows_truth:
         noise.check(dataset, kind, argument)
