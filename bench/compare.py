@@ -1,7 +1,7 @@
 """Two sweeps side by side: before and after a change, ours and theirs.
 
 Trials are paired where data, noise, recipe, method, settings and seeds agree. Device, precision and threads may differ: they
-are often what is compared.
+are often what is compared. Trials that their machine ended are left out: a comparison stands on the pairs that it counts.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     loaded = [load_rows(folders, check_clean_images(clean_images)) for folders in (first, second)]
     conflicts = {conflict for rows in loaded for conflict in rows["conflicts"].explode().dropna()}
     columns = [*_TRIAL, "rule", "test_accuracy", "label_hash", "cost_seconds"]
-    sides = [rows[columns].astype(_TYPES).drop_duplicates([*_TRIAL, "rule"]) for rows in loaded]
+    sides = [rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates([*_TRIAL, "rule"]) for rows in loaded]
     both = sides[0].merge(sides[1], how="outer", on=[*_TRIAL, "rule"], suffixes=("_first", "_second"), indicator="side")
     rows = []
     for key, own in both.groupby([*_CONFIGURATION, "rule"], dropna=False, sort=True):

@@ -64,6 +64,7 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
+    _print_remarks(dataset)
     cache.note(_receipt(name, dataset), dataset.content_hash)
     echo(f"{name} is ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}")
 
@@ -74,13 +75,16 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, in_memory, open_dataset
+    from bench.datasets import cache, copies, open_dataset, read_images
 
-    dataset = open_dataset(name, data_dir, image_size)
-    broken = _broken(dataset)
-    dataset = in_memory(dataset, warn=False)
+    dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
+    _print_remarks(dataset)
+    for line in dataset.account.examples() if dataset.account else []:
+        echo(f"  {line}")
     _print_balance(dataset)
+    for sentence in copies.of_dataset(dataset):
+        echo(f"copies: {sentence}")
     for file, reason in broken.items():
         echo(f"broken: {file}: {reason}")
     before = cache.noted(_receipt(name, dataset))
@@ -146,18 +150,6 @@ def _in_files(dataset: "Dataset") -> bool:
     return isinstance(dataset.train_images, ImageFiles)
 
 
-def _broken(dataset: "Dataset") -> dict[str, str]:
-    """Every file of the data set that cannot be decoded, with the reason."""
-    from bench.datasets import ImageFiles, cache
-
-    parts = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    broken: dict[str, str] = {}
-    for part in parts:
-        if isinstance(part, ImageFiles):
-            broken |= cache.decoded(part).broken if cache.fits(part) else cache.unreadable(part)
-    return broken
-
-
 def _print_counts(dataset: "Dataset") -> None:
     shape = dataset.train_images.shape
     colour = "grey" if shape[1] == 1 else "colour"
@@ -169,6 +161,11 @@ def _print_counts(dataset: "Dataset") -> None:
         echo(f"{len(labels):,} images more to test on: {name}")
     if dataset.noisy_test:
         echo("no true labels to test on: a fifth of the images was held out, with labels as found")
+
+
+def _print_remarks(dataset: "Dataset") -> None:
+    for line in dataset.remarks:
+        echo(line)
 
 
 def _print_balance(dataset: "Dataset") -> None:

@@ -8,6 +8,10 @@ class InputError(ValueError):
     """A wrong name, value or file. The message is one sentence that names the fix; commands exit with status 2."""
 
 
+class Unavailable(InputError):
+    """Data, a file or a plugin that this machine lacks: no fault of the method's."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not among the ``known`` ones, with suggestions."""
     known = sorted(known)

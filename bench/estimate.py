@@ -24,11 +24,10 @@ from bench.tuning import Tuning
 def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
     """Seconds of a training sample and of an evaluated one, measured on a few batches of plain cross-entropy."""
     labels = Labels.of(spec, dataset)
-    pixels = pixels_for(dataset, spec)
+    pixels = pixels_for(dataset, spec, positions=labels.train)
     device = torch.device(spec.device)
     task = Task(
         pixels,
-        torch.from_numpy(labels.train).to(device),
         torch.from_numpy(labels.noisy[labels.train]).to(device),
         dataset.num_classes,
         epochs=spec.recipe.epochs,

@@ -32,6 +32,7 @@ _SPECIAL = {
 }
 _MARKS = {"*": "$^{*}$", "†": r"$^{\dagger}$", "": ""}
 _DOUBTFUL = r"$^{\ddagger}$"
+_LOST = r"$^{\S}$"
 
 
 def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection[str] = ()) -> str:
@@ -109,18 +110,21 @@ def _caption(group: pd.DataFrame, doubtful: Sequence[float]) -> str:
         text += f"; $^{{*}}$ better, $^{{\\dagger}}$ worse than {reference} (paired, uncorrected)"
     if group["unequal_seeds"].any():
         text += "; $n$: trials, where the rows of a column do not have the same seeds and are not paired"
+    if group["lost"].any():
+        text += f"; {_LOST} seeds are missing that a machine, not the method, ended"
     note = f" {_DOUBTFUL} {escaped(disagreement(doubtful))}" if doubtful else ""
     return f"{text}.{note}"
 
 
 def _figure(row: pd.Series | None) -> str:
+    lost = _LOST * bool(row is not None and row["lost"])
     if row is None or pd.isna(row["mean"]):
-        return "--"
+        return f"--{lost}"
     text = f"{100 * row['mean']:.1f}"
     shown = {0: text, 1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}[row["place"]]
     interval = "" if pd.isna(row["ci95"]) else rf" {{\scriptsize$\pm${100 * row['ci95']:.1f}}}"
-    seeds = rf" {{\scriptsize($n={row['seeds']}$)}}" if row["unequal_seeds"] else ""
-    return shown + interval + seeds + _MARKS[mark(row)]
+    seeds = rf" {{\scriptsize($n={row['seeds']}$)}}" if row["unequal_seeds"] or row["lost"] else ""
+    return shown + interval + seeds + _MARKS[mark(row)] + lost
 
 
 def _number(value: float) -> str:

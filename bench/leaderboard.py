@@ -5,7 +5,8 @@ configuration, over its seeds) and ``leaderboard`` (a row per method, with the c
 are fractions. A *cell* holds all that makes trials comparable; a *group* is a cell without its noise rate: one printed table.
 
 A failed trial (diverged, failed, timeout) stays in the denominator under every rule, at chance accuracy: one over the number
-of classes. Its cost, which covers part of a run at best, is left out of the mean cost.
+of classes. Its cost, which covers part of a run at best, is left out of the mean cost. A trial that its machine ended (lost)
+says nothing of the method: it is a missing seed, counted in ``lost``.
 """
 
 import re
@@ -57,7 +58,7 @@ UNKNOWN_RATE = -1.0
 
 _GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "protocol"]
 _GROUP += ["validation_share", "device", "precision", "threads"]
-_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "noisy_test"]
+_ABOUT_CELL = [*_GROUP, "noise_rate", "group", "cell", "classes", "tested_classes", "noisy_test"]
 _ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
 _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search", "competes"]
 #: What each epoch's record says of learning with wrong labels (bench/scoring.py); missing where the truth is, or where a
@@ -88,7 +89,7 @@ LEADERBOARD_COLUMNS = [
     *GAIN,
     *LEARNING,
     *_FEATURES,
-    *("track", "told", "tuned_at", "search", "metric", ACCURACY.name),
+    *("track", "told", "tuned_at", "search", "metric", ACCURACY.name, "lost"),
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
@@ -110,7 +111,7 @@ CONFIGURATION_COLUMNS = [
     *("device", "precision", "threads", "data_hash", "noise_hash"),
     *LEARNING,
     *_FEATURES,
-    *("track", "told", "tuned_at", "search"),
+    *("track", "told", "tuned_at", "search", "lost"),
 ]
 
 
@@ -166,7 +167,7 @@ def _selected(trials: Sequence[dict[str, Any]], rules: Sequence[str]) -> dict[st
     columns = {rule: {name: np.full(len(trials), np.nan) for name in names} for rule in rules}
     by_length = defaultdict(list)
     for place, facts in enumerate(trials):
-        if not facts["failed"]:
+        if facts["succeeded"]:
             by_length[len(facts["test_curve"])].append(place)
             continue
         for (name, value), own in product(facts["at_failure"].items(), columns.values()):
@@ -212,7 +213,9 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "backbone": spec["recipe"]["backbone"],
         "id": trial.id,
         "status": done["status"],
-        "failed": not trial.succeeded,
+        "succeeded": trial.succeeded,
+        "failed": not (trial.succeeded or trial.lost),
+        "lost": trial.lost,
         "at_failure": {},
         "privileges": ",".join(done.get("privileges") or ()),
         "pretrained": bool(done.get("pretraining")),
@@ -223,6 +226,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "realised_noise_rate": _number(noise.get("realised_rate")),
         "validation_images": _number(done.get("validation_images")),
         "classes": _number(done.get("classes")),
+        "tested_classes": _number(done.get("tested_classes", done.get("classes"))),
         "noisy_test": bool(done.get("noisy_test")),
         "label_hash": _string(noise.get("label_hash")),
         "git_commit": _string(done.get("git_commit")),
@@ -296,14 +300,14 @@ def _complete(trials: Sequence[dict[str, Any]]) -> None:
         facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
         facts["clean_labels"] = bool(np.isfinite(facts["clean_val_curve"]).any())
     told = {facts["cell"] for facts in trials if facts["clean_labels"]}
-    if not any(facts["failed"] for facts in trials):
+    if all(facts["succeeded"] for facts in trials):
         return
     for facts in trials:
-        if facts["failed"]:
+        if not facts["succeeded"]:
             facts["clean_labels"] = facts["cell"] in told
     for name, at_failure in RANKED.items():
         # What no method of the cell has is not defined there, and what no trial of the method has it never says.
-        known = [facts for facts in trials if not facts["failed"] and np.isfinite(facts[_curve_of(name)]).any()]
+        known = [facts for facts in trials if facts["succeeded"] and np.isfinite(facts[_curve_of(name)]).any()]
         cells, methods = ({facts[key] for facts in known} for key in ("cell", "method"))
         for facts in trials:
             if facts["failed"] and (name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods)):
@@ -323,7 +327,8 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
 
     Returns:
         ``mean`` of the metric over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
-        ``score``, number of ``seeds`` and ``failures``, mean costs, and whether the rule has ``chosen`` the configuration.
+        ``score``, number of ``seeds``, of ``failures`` among them and of ``lost`` seeds, mean costs, and whether the rule has
+        ``chosen`` the configuration.
     """
     keys = ["cell", "method", "hparams", "rule"]
     about = [name for name in [*_ABOUT_CELL, *_ABOUT_CONFIGURATION] if name not in keys]
@@ -332,16 +337,16 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     values = grouped[metric.name]
     table["metric"] = metric.name
     table["mean"] = values.mean().round(DECIMALS)
-    table["seeds"] = grouped.size()
+    table["lost"] = grouped["lost"].sum()
+    table["seeds"] = grouped.size() - table["lost"]
     table["ci95"] = half_width(values.sem(), values.count())
     table["score"] = grouped["score"].mean().round(DECIMALS)
     table["failures"] = grouped["failed"].sum()
     table["pretrained"] = grouped["pretrained"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
-    table["drawn"] = (
-        pd.util.hash_pandas_object(rows[PAIRED], index=False).groupby([rows[key] for key in keys], sort=False).sum()
-    )
+    drawn = pd.util.hash_pandas_object(rows[PAIRED], index=False).where(~rows["lost"], np.uint64(0))
+    table["drawn"] = drawn.groupby([rows[key] for key in keys], sort=False).sum()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
     table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried

@@ -34,7 +34,7 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
     Args:
         chosen: from ``leaderboard.chosen_rows``.
     """
-    rows = chosen[(chosen["rule"] == RULE) & ~chosen["failed"]]
+    rows = chosen[(chosen["rule"] == RULE) & chosen["succeeded"]]
     found: list[dict[str, Any]] = []
     gains: dict[str, list[np.ndarray]] = {name: [] for name in ("targets", *_FEATURES.values())}
     for _, in_cell in rows.groupby("cell", sort=False):

@@ -1,8 +1,9 @@
 """Records of several folders as one: sweeps that were cut in parts, and other people's.
 
 A trial is known by the hash of its specification, so the same trial is the same name everywhere. It counts once: a success
-before a failure, else the one of the folder that is given first. Two successes have to agree: to the bit where they are of one
-machine's CPU, within a tolerance elsewhere. Those that do not are named.
+before a failure, a failure before a trial that its machine ended, else the one of the folder that is given first. Two
+successes have to agree: to the bit where they are of one machine's CPU, within a tolerance elsewhere. Those that do not are
+named.
 """
 
 import warnings
@@ -35,7 +36,7 @@ def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Tria
             first = kept.setdefault(trial.id, trial)
             if first is trial:
                 continue
-            if trial.succeeded and not first.succeeded:
+            if (trial.succeeded and not first.succeeded) or (first.lost and not trial.lost):
                 kept[trial.id] = trial
             elif trial.succeeded and (conflict := conflict_of(first, trial)):
                 conflicts[trial.id].append(conflict)

@@ -66,7 +66,10 @@ class Method(nn.Module):
 
     @property
     def privileges(self) -> frozenset[str]:
-        """What it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says."""
+        """What it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says.
+
+        A trial asks once, before ``setup``: the answer is granted and goes on record.
+        """
         asked = [facts for name, facts in self.oracles.items() if getattr(self.hp, name) == "oracle"]
         return frozenset(fact for facts in asked for fact in facts)
 
@@ -156,7 +159,10 @@ class Method(nn.Module):
         return self.networks
 
     def predict(self, x: Tensor) -> Tensor:
-        """Class probabilities (B, C) of normalised images: the mean over the networks that predict."""
+        """Class probabilities (B, C) of normalised images: the mean over the networks that predict.
+
+        An image's do not depend on the others, and predicting changes no parameter or buffer: else the trial fails.
+        """
         return torch.stack([net(x).float().softmax(1) for net in self.predictors()]).mean(0)
 
     def clean_probability(self) -> Tensor | None:

@@ -20,7 +20,7 @@ from bench.metrics import ACCURACY, METRICS, RESOURCES, Metric
 from bench.registry import REFERENCE
 from bench.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.statistics import BUDGETS, CONFIDENCE, SEEDS, SLACK, half_width, rules_of, within_budget
-from bench.tables import Section, clean_note, mark, rate_title, rule_label
+from bench.tables import LOST_SEEDS, Section, clean_note, mark, rate_title, rule_label
 from bench.text import printable
 
 ASSETS = Path(__file__).parent / "assets"
@@ -214,7 +214,7 @@ def _rows(
                 "privileges": row["privileges"].replace(",", ", "),
                 "tier": tier,
                 "below": below,
-                "mark": "" if row["rule"] == ORACLE else mark(row),
+                "mark": ("" if row["rule"] == ORACLE else mark(row)) + LOST_SEEDS * bool(row["lost"]),
                 "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
                 "budget": budgets[place],
                 "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **values.get(key, {})},

@@ -165,19 +165,27 @@ def spread(projections: Tensor) -> float:
     return float(F.normalize(projections.float(), dim=1).std(0).mean() * projections.shape[1] ** 0.5)
 
 
-def pretrain(job: PretrainJob, pixels: Pixels, beat: Callable[[int, float], None] = lambda epoch, loss: None) -> Encoder:
-    """Train an encoder on all of ``pixels``; ``beat(epoch, loss)`` is called after each epoch. A pure function of the job.
+def pretrain(
+    job: PretrainJob,
+    pixels: Pixels,
+    beat: Callable[[int, float], None] = lambda epoch, loss: None,
+    seed: int | None = None,
+) -> Encoder:
+    """Train an encoder on all of ``pixels``. A pure function of its arguments.
+
+    Args:
+        beat: called as ``beat(epoch, loss)`` after each epoch.
+        seed: of everything random; the job's own without it.
 
     Raises:
         CollapseError: when the projections have collapsed.
     """
     start = time.perf_counter()
     device = pixels.device
-    everything = torch.arange(len(pixels), device=device)
+    seed = job.seed if seed is None else seed
     task = Task(
         pixels,
-        everything,
-        torch.zeros_like(everything),
+        torch.zeros(len(pixels), dtype=torch.int64, device=device),
         num_classes=2,
         epochs=job.settings.epochs,
         batch_size=min(job.settings.batch_size, len(pixels)),
@@ -186,7 +194,7 @@ def pretrain(job: PretrainJob, pixels: Pixels, beat: Callable[[int, float], None
         device=device,
         precision=job.precision,
     )
-    torch.manual_seed(stream_seed(job.seed, PRETRAINING))
+    torch.manual_seed(stream_seed(seed, PRETRAINING))
     learner = task.place(_Learner(task.build_network(), job.settings.projector_layers))
     rng = np.random.default_rng(stream_seed(PRETRAINING, len(pixels)))  # a stream that the noise does not use
     probes = np.sort(rng.permutation(len(pixels))[:2000])
@@ -203,7 +211,7 @@ def pretrain(job: PretrainJob, pixels: Pixels, beat: Callable[[int, float], None
     views = (task.strong_augment,) * 2
     width, mean_loss = 0.0, float("nan")
     for epoch in range(job.settings.epochs):
-        task.seed(job.seed, epoch, PRETRAINING)
+        task.seed(seed, epoch, PRETRAINING)
         losses = []
         for batch in task.loader(augmentations=views):
             optimizer.zero_grad(set_to_none=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bench import terminal
+from bench.records import LOST
 from bench.registry import display
 from bench.spec import TrialSpec
 
@@ -26,7 +27,7 @@ class Display:
         self.costs: dict[str, float] = {}
         self.shares: dict[str, float] = {}
         self.running: dict[str, str] = {}
-        self.done = self.failed = 0
+        self.done = self.failed = self.gone = 0
         self.best: dict[str, tuple[float, str]] = {}
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
@@ -94,7 +95,8 @@ class Display:
         self.running.pop(key, None)
         if key in self.trials:
             self.done += status in ("finished", "stopped")
-            self.failed += status not in ("finished", "stopped")
+            self.gone += status == LOST
+            self.failed += status not in ("finished", "stopped", LOST)
         if error:
             self._line(f"{status}: {label}: {' '.join(error.split())}")
         over = not self.running and not self.later_trials and all(share == 1.0 for share in self.shares.values())
@@ -113,6 +115,7 @@ class Display:
         """One line."""
         trials = sum(key in self.trials for key in self.costs) + self.later_trials
         parts = [f"{self.done}/{trials} done", f"{len(self.running)} running", f"{self.failed} failed"]
+        parts += [f"{self.gone} lost"] * bool(self.gone)
         share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(self.total_cost, 1e-9)
         if 0.02 < share < 1:
             left = (time.monotonic() - self.started) * (1 - share) / share

@@ -31,6 +31,8 @@ from bench.version import git_commit
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
 COMPLETED = ("finished", "stopped", "diverged")
 RETRIED = ("failed", "timeout")
+#: Status of a trial that its machine ended (a killed worker, a lost node, a full disk): the next run tries it again.
+LOST = "lost"
 
 
 @contextlib.contextmanager
@@ -180,6 +182,11 @@ class Trial:
     def succeeded(self) -> bool:
         return self.done["status"] in ("finished", "stopped")
 
+    @property
+    def lost(self) -> bool:
+        """Whether the machine ended the trial, so that it says nothing of the method."""
+        return self.done["status"] == LOST
+
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
         """One dictionary an epoch."""
@@ -312,7 +319,7 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
     try:
         text = _content(path)
         done = msgspec.json.decode(text)
-        if done["status"] not in COMPLETED + RETRIED:
+        if done["status"] not in (*COMPLETED, *RETRIED, LOST):
             raise ValueError
         path = f"{folder}/epochs.jsonl"
         content = _lines(path)

@@ -260,7 +260,7 @@ def _run(
         raise InputError(f"--seeds is {seeds}: give at least 1")
     if out == "":
         raise InputError("--out names no folder: write for example --out results/mine")
-    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset
+    from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rounding_note
     from bench.records import kept
@@ -294,7 +294,11 @@ def _run(
     rates = _rates(noise, noise_kind)
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
-    data = prepare(in_memory(data if subset is None else data.subset(subset)), noise_kind, data_dir)
+    data = in_memory(data if subset is None else data.subset(subset))
+    warn_of_copies(data)
+    data = prepare(data, noise_kind, data_dir)
+    for remark in data.remarks:
+        echo(remark, err=True)
     plan = Plan(
         subset=subset,
         image_size=image_size,
@@ -394,7 +398,8 @@ def _sweep(
     report.print(output)
     line(output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
     if result.missing:
-        line(output, f"{len(result.missing)} trials are missing: run the same command again")
+        why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
+        line(output, f"{len(result.missing)} trials are missing{why}: run the same command again")
     if result.diverged:
         line(output, f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance")
     if result.failures:

@@ -65,7 +65,7 @@ def correction(soft_targets: np.ndarray, clean: np.ndarray) -> dict[str, float |
 
 
 def worst_class_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on the class that fares worst, of those that ``labels`` (N,) has."""
+    """Return the lowest accuracy of a class; classes without a test image, absent from ``labels`` (N,), are left out."""
     size, right = np.bincount(labels), np.bincount(labels, predicted == labels)
     return float((right[size > 0] / size[size > 0]).min())
 

@@ -285,7 +285,7 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
     Args:
         rows: from ``leaderboard.load_rows``.
     """
-    rows = rows[(rows["rule"] == DEFAULT_RULE) & ~rows["failed"]]
+    rows = rows[(rows["rule"] == DEFAULT_RULE) & rows["succeeded"]]
     keys = ["cell", "method", "hparams"]
     found = []
     for varied in [*combinations(SEEDS, 1), *combinations(SEEDS, 2)]:
@@ -332,7 +332,7 @@ def agreement(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> p
         rows: from ``leaderboard.load_rows``.
         board, tried: from ``leaderboard.leaderboard`` and ``leaderboard.configurations``.
     """
-    trials = rows[(rows["rule"] == DEFAULT_RULE) & ~rows["failed"]]
+    trials = rows[(rows["rule"] == DEFAULT_RULE) & rows["succeeded"]]
     over_epochs = pd.Series(_epoch_correlations(trials), trials.index).groupby(trials["cell"]).median()
     scored = tried[tried["rule"] == DEFAULT_RULE].dropna(subset=["score", "mean"])
     rules = rules_of(board)

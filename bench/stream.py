@@ -1,15 +1,21 @@
 """Images that are too many for memory: decoded by worker processes, a few batches ahead, and augmented on the device."""
 
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from bench import augment
 from bench.datasets import ImageFiles
+from bench.datasets.files import BrokenImage
+from bench.errors import InputError, Unavailable
 from bench.task import Pixels
+
+#: Seconds to wait for a disk or network that does not answer, before a file is read again.
+PAUSES = (1.0, 10.0)
 
 
 class _Files(TorchDataset):
@@ -19,8 +25,21 @@ class _Files(TorchDataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, position: int) -> Tensor:
-        return torch.from_numpy(self.files.decode(position))
+    def __getitem__(self, position: int) -> Tensor | str:
+        """One image; or what is wrong with its file, since an error raised here would reach the trial as a traceback."""
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                return torch.from_numpy(self.files.decode(position))
+            except InputError as error:
+                pause = next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
+                if pause is None:
+                    return str(error)
+            time.sleep(pause)
+
+
+def _collate(images: list[Tensor | str]) -> Tensor | str:
+    return next((image for image in images if isinstance(image, str)), None) or default_collate(images)
 
 
 class StreamedPixels(Pixels):
@@ -50,10 +69,13 @@ class StreamedPixels(Pixels):
             self.files,
             batch_sampler=[index.tolist() for index in indices],
             num_workers=workers,
+            collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # without one, it would draw from torch's global stream
         )
         for raw in loader:
+            if isinstance(raw, str):
+                raise Unavailable(f"a file changed after the sweep had begun: {raw}, then run the same command again")
             yield raw.to(self.device, non_blocking=True)
 
     def view(

@@ -22,7 +22,7 @@ from bench.terminal import line, print_table, styled
 from bench.text import printable
 from bench.tracks import PRIVILEGED
 
-BETTER, WORSE, DOUBTFUL = "*", "†", "‡"
+BETTER, WORSE, DOUBTFUL, LOST_SEEDS = "*", "†", "‡", "§"
 SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
     "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs), {}"
@@ -150,10 +150,13 @@ def rate_title(rate: float) -> str:
 
 
 def _figure(row: pd.Series | None, place: int = 0, mark: str = "") -> Entry:
-    if row is None or pd.isna(row["mean"]):
+    if row is None:
         return Entry(NONE)
+    mark += LOST_SEEDS * bool(row["lost"])
+    if pd.isna(row["mean"]):
+        return Entry(NONE, mark=mark)
     interval = "" if pd.isna(row["ci95"]) else f" ± {100 * row['ci95']:.1f}"
-    seeds = f" (n={row['seeds']})" if row["unequal_seeds"] else ""
+    seeds = f" (n={row['seeds']})" if row["unequal_seeds"] or row["lost"] else ""
     return Entry(f"{100 * row['mean']:.1f}{interval}{seeds}", place, mark)
 
 
@@ -323,6 +326,7 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
         *_validation_notes(ranked),
         *_pretraining_notes(ranked),
         *_failure_notes(trials),
+        *_lost_notes(trials),
         *_beside_notes(ranked),
     ]
 
@@ -336,8 +340,10 @@ def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> 
         notes = [f"Mean ± half-width of its 95 % t interval over {seeds} seeds; {best}"]
     absent = [rate_title(rate) for rate, cell in ranked.groupby("noise_rate") if reference not in set(cell["method"])]
     if high > 1 and reference:
+        pairs = sorted(set(ranked["paired_seeds"].dropna()))
+        counts = "" if not pairs else f"{pairs[0]} " if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]} "
         notes.append(
-            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over common seeds, lies "
+            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over {counts}common seeds, lies "
             f"{'above' if metric.more_is_better else 'below'} 0; {WORSE} worse: "
             f"{'below' if metric.more_is_better else 'above'} 0. Marks are not corrected for the number of comparisons."
         )
@@ -421,6 +427,11 @@ def _validation_notes(ranked: pd.DataFrame) -> list[str]:
         notes.append(
             "The test labels are as found too: nobody knows the true ones, and accuracy against them is no more than that."
         )
+    if (untested := ranked[ranked["tested_classes"] < ranked["classes"]]).size:
+        tested, classes = untested[["tested_classes", "classes"]].iloc[0]
+        notes.append(
+            f"Accuracy and worst-class accuracy stand on {tested:g} of {classes:g} classes: the others have no test image."
+        )
     if not set(ranked["noise_kind"]) <= {"symmetric"}:
         return notes  # what the labels of other kinds do to selection depends on more than the rate
     for rate, cell in ranked.groupby("noise_rate"):
@@ -459,7 +470,21 @@ def _failure_notes(trials: pd.DataFrame) -> list[str]:
     kinds = ", ".join(f"{count} {status}" for status, count in sorted(failed["status"].value_counts().items()))
     classes = failed["classes"].iloc[0]
     chance = f"at chance accuracy ({100 / classes:.3g} %)" if np.isfinite(classes) else "as failures alone"
-    return [f"Failures: {len(failed)} of {len(trials)} trials ({kinds}), all configurations together; they count {chance}."]
+    count = int((~trials["lost"]).sum())
+    return [f"Failures: {len(failed)} of {count} trials ({kinds}), all configurations together; they count {chance}."]
+
+
+def _lost_notes(trials: pd.DataFrame) -> list[str]:
+    """Footnote for seeds that are missing because their machine, not the method, ended them."""
+    lost = trials[trials["lost"]]
+    if lost.empty:
+        return []
+    counts = ", ".join(f"{method} {count}" for method, count in lost.groupby("method").size().items())
+    return [
+        f"{LOST_SEEDS} Missing seeds: {len(lost)} of {len(trials)} trials were ended by their machine (a killed worker, a "
+        f"lost node, a full disk), not by the method ({counts}). Their rows and comparisons stand on the other seeds; running "
+        "the same command again tries them again."
+    ]
 
 
 def _beside_notes(ranked: pd.DataFrame) -> list[str]:

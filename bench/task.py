@@ -47,7 +47,9 @@ class Batch:
 
     views: tuple[Tensor, ...]  # each (B, C, H, W), normalised; every view is augmented on its own
     y: Tensor  # (B,) noisy labels
-    index: Tensor  # (B,) positions in the training set, for per-sample state
+    index: (
+        Tensor  # (B,) numbers of the samples, for per-sample state; given at random, they say nothing of the data set's order
+    )
 
     @property
     def x(self) -> Tensor:
@@ -110,6 +112,28 @@ class Pixels:
         return self.view(self.raw(index), augmentation, generator)
 
 
+class SharedPixels(Pixels):
+    """``Pixels`` in ordinary memory that other trials read too, a part of it in an order of its own.
+
+    Images are looked up through NumPy, which takes as long and refuses to write to memory that is read-only.
+    """
+
+    def __init__(self, memory: np.ndarray, positions: np.ndarray, mean: Tensor, std: Tensor) -> None:
+        """``memory``: read-only uint8 (M, C, H, W); ``positions``: (N,) the images in it that these are."""
+        self._memory = np.asarray(memory)
+        self._positions = positions.copy()
+        self._positions.flags.writeable = False
+        self.device = mean.device
+        self.channels, self.side = memory.shape[1], memory.shape[-1]
+        self._set_scale(mean, std)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def raw(self, index: Tensor) -> Tensor:
+        return torch.from_numpy(np.take(self._memory, self._positions[index.numpy()], axis=0))
+
+
 class Oracle:
     """Privileged information. Reading what the method did not declare in ``privileges`` is an error."""
 
@@ -123,7 +147,7 @@ class Oracle:
 
 
 class Task:
-    """A noisy training set and the means to learn from it.
+    """A noisy training set and the means to learn from it. It shares no memory that can be written to with the harness.
 
     Each part of a method (host and wrappers) has a Task of its own, which differs in nothing but its random streams: that
     is why ``rmd+ce`` trains on exactly the batches that ``ce`` sees.
@@ -132,7 +156,6 @@ class Task:
     def __init__(
         self,
         pixels: Pixels,
-        train_index: Tensor,
         noisy_labels: Tensor,
         num_classes: int,
         *,
@@ -146,7 +169,6 @@ class Task:
         facts: dict[str, object] | None = None,
     ) -> None:
         self._pixels = pixels
-        self._train_index = train_index
         self.noisy_labels = noisy_labels  # (N,) int64
         self.num_classes = num_classes
         self.epochs = epochs
@@ -206,13 +228,12 @@ class Task:
             steps = (augment.identity,)
         chunks = indices.split(batch_size or (self.batch_size if train else self.evaluation_batch))
         chunks = [chunk for chunk in chunks if len(chunk) > 1 or not train]
-        images = self._pixels.stream([self._train_index[chunk] for chunk in chunks])
-        for chunk, raw in zip(chunks, images, strict=True):
+        for chunk, raw in zip(chunks, self._pixels.stream(chunks), strict=True):
             yield self._batch(chunk, raw, steps)
 
     def batch(self, indices: Tensor, augmentations: tuple[augment.Augmentation, ...] | None = None) -> Batch:
         """The samples at ``indices`` (B,), in that order; one view for each augmentation, by default the recipe's."""
-        return self._batch(indices, self._pixels.raw(self._train_index[indices]), augmentations or (self.augment,))
+        return self._batch(indices, self._pixels.raw(indices), augmentations or (self.augment,))
 
     def _batch(self, indices: Tensor, raw: Tensor, augmentations: tuple[augment.Augmentation, ...]) -> Batch:
         views = tuple(self._pixels.view(raw, step, self.generator) for step in augmentations)

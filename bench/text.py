@@ -2,25 +2,28 @@
 
 import unicodedata
 
-#: Joiners, without which words of some scripts are spelt wrongly; no other invisible character is left as it is.
+#: Line ends, control characters, lone surrogates, and marks without a glyph, such as those that turn writing around.
+_HIDDEN = ("Cc", "Cs", "Cf", "Zl", "Zp")
+
+#: Without these marks words of some scripts are spelt wrongly, and some emoji fall apart.
 _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
     r"""Return the text on one line: whatever has no glyph is shown as Python writes it, such as ``\n`` or ``\x1b``.
 
-    Those are control characters, line ends included, marks that turn the direction of writing, and lone surrogates, which
-    stand for the bytes of a file name that is no UTF-8. What this returns can be encoded as UTF-8.
+    A byte of a file name that is no UTF-8 becomes ``\xe9``. What this returns can be encoded as UTF-8.
     """
     if text.isprintable():
         return text
-    shown = (one if one.isprintable() or one in _JOINERS else ascii(one)[1:-1] for one in _decoded(text))
-    return "".join(shown)
+    return "".join(_escaped(one) if _is_hidden(one) else one for one in _decoded(text))
 
 
 def encodable(text: str) -> str:
-    r"""Return the text with lone surrogates as ``\udce9``, so that UTF-8, and with it JSON, can hold it."""
-    return text if text.isascii() else _decoded(text).encode("utf-8", "backslashreplace").decode()
+    r"""Return the text with bytes that are no UTF-8 as ``\xe9``, so that UTF-8, and with it JSON, can hold it."""
+    if text.isascii():
+        return text
+    return "".join(_escaped(one) if unicodedata.category(one) == "Cs" else one for one in _decoded(text))
 
 
 def same_spelling(text: str) -> str:
@@ -34,3 +37,14 @@ def _decoded(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:  # no UTF-8 in any locale
         return text
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN and character not in _JOINERS
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name, as os.fsdecode gives it
+        return f"\\x{code - 0xDC00:02x}"
+    return ascii(character)[1:-1]

@@ -3,6 +3,7 @@
 python -m bench.trial SPEC.json
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -27,7 +28,8 @@ from bench import noise, scoring
 from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
-from bench.errors import InputError
+from bench.errors import InputError, Unavailable
+from bench.evaluation import PART, TRIED, check_alike, untouched
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
@@ -35,6 +37,7 @@ from bench.method import Method
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
+    LOST,
     TrialWriter,
     check_specification,
     finished_statuses,
@@ -43,10 +46,11 @@ from bench.records import (
     pack_classes,
 )
 from bench.registry import build
+from bench.seeds import hidden_seed, shuffled
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
-from bench.task import Pixels, Task
+from bench.task import PRIVILEGES, Pixels, SharedPixels, Task
 from bench.terminal import echo
 
 #: Random stream of the global generators, for code that draws from them (dropout).
@@ -55,8 +59,16 @@ GLOBAL = 2000
 #: Seed of the choice of training samples that are predicted after each epoch.
 PROBES = 3000
 
+#: Images that are copied to the device at a time.
+COPIED = 4096
+
 #: A checkpoint's file begins with so many bytes of checksum.
 CHECKSUM_BYTES = 32
+
+#: Errors of the machine, whatever the method: no room, no handles, a device or a network mount that is gone.
+MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT}
+)
 
 #: Takes new epochs of the record and whether all earlier ones are void.
 Report = Callable[[list[dict[str, Any]], bool], None]
@@ -88,6 +100,7 @@ class Labels:
         known = self.truth != UNKNOWN
         wrong = int((self.noisy != self.truth)[known].sum())
         matrix = noise.transition_matrix(self.truth, self.noisy, dataset.num_classes).round(6).tolist()
+        tested = len(np.unique(dataset.test_labels))
         return {
             "classes": dataset.num_classes,
             "noise": {
@@ -107,6 +120,8 @@ class Labels:
             if (self.truth[self.validation] >= 0).any()
             else None,
             "test_images": len(dataset.test_labels),
+            # Only where it is fewer than all: accuracies on the test set leave the others out.
+            **({"tested_classes": tested} if tested < dataset.num_classes else {}),
             "noisy_test": dataset.noisy_test,
         }
 
@@ -242,13 +257,30 @@ def replaced(dataset: Dataset, drawn: tuple[np.ndarray, np.ndarray] | None) -> n
     return images
 
 
-def pixels_for(dataset: Dataset, spec: TrialSpec | PretrainJob, images: np.ndarray | ImageFiles | None = None) -> Pixels:
-    """The data set's training images, or these other ones, on the trial's device or on their way there."""
+def pixels_for(
+    dataset: Dataset,
+    spec: TrialSpec | PretrainJob,
+    images: np.ndarray | ImageFiles | None = None,
+    positions: np.ndarray | None = None,
+) -> Pixels:
+    """The data set's training images, or these other ones, on the trial's device or on their way there.
+
+    With ``positions`` (N,) these of them alone, in that order and in memory of their own. Only memory that nobody can write
+    to, such as that of Ray's object store or of a decoded cache, is shared: there may be gigabytes of it.
+    """
     images = dataset.train_images if images is None else images
     mean, std = (torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics)
     if isinstance(images, ImageFiles):
-        return StreamedPixels(images, mean, std, torch.device(spec.device), workers=spec.threads - 1)
-    return Pixels(_tensor(images, spec.device), mean, std)
+        files = images if positions is None else images[positions]
+        return StreamedPixels(files, mean, std, torch.device(spec.device), workers=spec.threads - 1)
+    if positions is None:
+        return Pixels(_tensor(images, spec.device), mean, std)
+    if spec.device == "cpu" and not images.flags.writeable:
+        return SharedPixels(images, positions, mean, std)
+    copies = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=spec.device)
+    for part, chosen in zip(copies.split(COPIED), np.split(positions, range(COPIED, len(positions), COPIED)), strict=True):
+        part.copy_(torch.from_numpy(np.take(images, chosen, axis=0)))
+    return Pixels(copies, mean, std)
 
 
 def _tensor(array: np.ndarray, device: str) -> Tensor:
@@ -277,7 +309,13 @@ def run_pretraining(
     """Train the encoder that some trials of this data set need."""
     with as_new(job.device), use_threads(job.threads):
         drawn = openset(dataset, *job.openset) if job.openset else None
-        return pretrain(job, pixels_for(dataset, job, replaced(dataset, drawn)), beat)
+        return _encoder(job, dataset, replaced(dataset, drawn), beat)
+
+
+def _encoder(
+    job: PretrainJob, dataset: Dataset, images: np.ndarray | ImageFiles, beat: Callable[[int, float], None]
+) -> Encoder:
+    return pretrain(job, pixels_for(dataset, job, images), beat, hidden_seed("pretraining", job.seed, dataset))
 
 
 def run_trial(
@@ -300,7 +338,10 @@ def run_trial(
         checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
 
     Returns:
-        The outcome. A method that raises is a failed outcome, not an exception.
+        The outcome. A method that raises is a failed outcome, not an exception; an error of the machine is a lost one.
+
+    Raises:
+        Unavailable: where the data or the noise file are not those of the specification.
     """
     facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None}
     start = time.perf_counter()
@@ -313,11 +354,11 @@ def run_trial(
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
-        facts["status"] = "failed"
+        facts["status"] = LOST if isinstance(error, OSError) and error.errno in MACHINE_ERRORS else "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
         facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
-    if facts["status"] == "failed":
+    if facts["status"] in ("failed", LOST):
         give_back_memory(spec.device)  # until here the error's traceback held the networks
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
@@ -328,6 +369,14 @@ def describe(error: Exception) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
     return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
+
+
+def _granted(part: Method) -> frozenset[str]:
+    """What this part of a method is told of the truth."""
+    privileges = frozenset(part.privileges)
+    if unknown := privileges - set(PRIVILEGES):
+        raise InputError(f"a method declares the privileges {sorted(unknown)}: there are {', '.join(PRIVILEGES)}")
+    return privileges
 
 
 class Run:
@@ -344,44 +393,56 @@ class Run:
         outcome: Outcome,
     ) -> None:
         if dataset.content_hash != spec.data_hash:
-            raise InputError(
+            raise Unavailable(
                 f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
                 f"check --data-dir and --subset"
             )
         if noise.fingerprint(spec.noise_kind) != spec.noise_hash:
-            raise InputError(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
+            raise Unavailable(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
         drawn = openset(dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
-        self.pixels = pixels_for(dataset, spec, replaced(dataset, drawn))
+        images = replaced(dataset, drawn)
+        self.seed, order, self.evaluation_seed = (
+            hidden_seed(purpose, spec.train_seed, dataset) for purpose in ("training", "positions", "evaluation")
+        )
+        # A method's samples are numbered in a random order: that of the data set often goes by the true class.
+        numbered = shuffled(len(self.labels.train), order)
+        self.shown = self.labels.train[numbered]  # positions in the data set of the method's samples
+        self.number = np.argsort(numbered)  # of each training sample, in the data set's order
+        self.numbering = hashlib.sha256(self.shown.tobytes()).hexdigest()[:16]  # which row of a state is whose
+        self.pixels = pixels_for(dataset, spec, images, self.shown)
+        self.validating = pixels_for(dataset, spec, images, self.labels.validation)
         self.tests = {"test": (pixels_for(dataset, spec, dataset.test_images), dataset.test_labels)}
-        for name, (images, labels) in dataset.extra_tests.items():
-            self.tests[name] = pixels_for(dataset, spec, images), labels
+        for name, (extra, labels) in dataset.extra_tests.items():
+            self.tests[name] = pixels_for(dataset, spec, extra), labels
         self.method = method_for(spec)
-        self.facts["privileges"] = sorted(set().union(*(part.privileges for part in self.method.parts())))
+        # Asked once: what is on record is what is granted.
+        self.granted = [_granted(part) for part in self.method.parts()]
+        self.facts["privileges"] = sorted(frozenset().union(*self.granted))
         self.counted: list[Network] = []
         self.records: list[dict[str, Any]] = []
         known = np.flatnonzero(self.labels.truth[self.labels.train] != UNKNOWN)  # samples that can be scored
         self.known = known
         chosen = np.random.default_rng(PROBES).permutation(known)[: scoring.PROBES]
-        self.probes = self.labels.train[np.sort(chosen)]
-        self.setup(encoder)
+        self.probes = np.sort(chosen)  # among the training samples
+        self.judged = False
+        self.setup(encoder, images)
 
-    def setup(self, encoder: Encoder | None) -> None:
-        spec = self.spec
+    def setup(self, encoder: Encoder | None, images: np.ndarray | ImageFiles) -> None:
         features = None
-        if job := pretrain_job(spec):
-            encoder = encoder or pretrain(job, self.pixels)
+        if job := pretrain_job(self.spec):
+            encoder = encoder or _encoder(job, self.dataset, images, lambda epoch, loss: None)
             self.facts["pretraining"] = self.score(encoder)
-            features = encoder.frozen(self.task(None, 0, frozenset()))
+            features = encoder.frozen(self.task(None, frozenset()))
             self.counted.append(features.network)
-        for stream, part in enumerate(self.method.parts()):
-            part.task = self.task(features, stream, part.privileges)
-            part.task.seed(spec.train_seed, stream)
-            seed_globals(spec.train_seed, stream)
+        for stream, (part, granted) in enumerate(zip(self.method.parts(), self.granted, strict=True)):
+            part.task = self.task(features, granted)
+            part.task.seed(self.seed, stream)
+            seed_globals(self.seed, stream)
             part.setup(part.task)
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
 
@@ -395,7 +456,7 @@ class Run:
         figures = dict(zip(names, (*noisy, *clean), strict=True))
         return figures | {"spread": encoder.spread, "loss": encoder.loss, "pretrain_seconds": encoder.train_seconds}
 
-    def task(self, features: Callable[[Tensor], Tensor] | None, stream: int, privileges: frozenset[str]) -> Task:
+    def task(self, features: Callable[[Tensor], Tensor] | None, privileges: frozenset[str]) -> Task:
         """What one part of the method may see."""
         spec, recipe, device = self.spec, self.spec.recipe, torch.device(self.spec.device)
         truth = {
@@ -404,8 +465,7 @@ class Run:
         }
         return Task(
             self.pixels,
-            _tensor(self.labels.train, spec.device),
-            _tensor(self.labels.noisy[self.labels.train], spec.device),
+            _tensor(self.labels.noisy[self.shown], spec.device),
             self.dataset.num_classes,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
@@ -438,10 +498,10 @@ class Run:
 
     def enter(self, epoch: int) -> None:
         """Seed every random stream from the epoch alone, so that a resumed trial needs no generator's state."""
-        seed_globals(self.spec.train_seed, epoch, GLOBAL)
+        seed_globals(self.seed, epoch, GLOBAL)
         for stream, part in enumerate(self.method.parts()):
             part.epoch = epoch
-            part.task.seed(self.spec.train_seed, epoch, stream)
+            part.task.seed(self.seed, epoch, stream)
 
     def new_optimizer(self) -> torch.optim.Optimizer:
         optimizer = self.method.optimizer(self.method.param_groups())
@@ -466,7 +526,7 @@ class Run:
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
         mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]
         return {
-            **({"schema": SCHEMA} if epoch == 0 else {}),
+            **({"schema": SCHEMA, "privileges": self.facts["privileges"]} if epoch == 0 else {}),
             "epoch": epoch,
             "train_loss": loss if np.isfinite(loss) else None,
             "learning_rate": optimizer.param_groups[0]["lr"],
@@ -478,8 +538,17 @@ class Run:
 
     def evaluate(self) -> dict[str, Any]:
         start = time.perf_counter()
-        self.validation = self.predict(self.pixels, self.labels.validation)
-        probabilities = {name: self.predict(pixels, np.arange(len(pixels))) for name, (pixels, _) in self.tests.items()}
+        with untouched(self.method):
+            record = self.figures()
+        if not self.judged:
+            self.judged = True
+            self.judge()
+        return record | {"eval_seconds": time.perf_counter() - start}
+
+    def figures(self) -> dict[str, Any]:
+        """What the method predicts of validation and test images, and how good that is."""
+        self.validation = self.predict(self.validating)
+        probabilities = {name: self.predict(pixels) for name, (pixels, _) in self.tests.items()}
         self.test = probabilities["test"]
         guesses, validation = self.validation.argmax(1), self.labels.validation
         return {
@@ -491,8 +560,16 @@ class Run:
             },
             **(self.scores() if np.isfinite(self.test).all() else {}),
             "val_predictions": pack_classes(guesses),
-            "eval_seconds": time.perf_counter() - start,
         }
+
+    @torch.inference_mode()
+    def judge(self) -> None:
+        """Check on a few images, once in a process, that what is predicted of one does not depend on the others."""
+        self.method.eval()
+        images = self.validating(_tensor(np.arange(min(TRIED, len(self.validating))), self.spec.device))
+        with self.method.task.autocast():
+            whole, part = (self.method.predict(few).float() for few in (images, images[:PART]))
+        check_alike(whole, part, self.spec.precision)
 
     def scores(self) -> dict[str, float | None]:
         """How sure the method is with what right, and how it fares with wrong labels where somebody knows which are."""
@@ -502,23 +579,42 @@ class Run:
         if not len(self.known):
             return found
         noisy, clean = self.labels.noisy, self.labels.truth
-        guesses = self.predict(self.pixels, self.probes).argmax(1)
-        found |= scoring.memorisation(guesses, noisy[self.probes], clean[self.probes])
+        guesses = self.predict(self.pixels, self.number[self.probes]).argmax(1)
+        probes = self.labels.train[self.probes]
+        found |= scoring.memorisation(guesses, noisy[probes], clean[probes])
         samples = self.labels.train[self.known]
-        if (probability := self.method.clean_probability()) is not None:
-            known = probability.float().cpu().numpy()[self.known]
-            found |= scoring.detection(known, noisy[samples] != clean[samples])
-        if (targets := self.method.soft_targets()) is not None:
-            found |= scoring.correction(targets.float().cpu().numpy()[self.known], clean[samples])
+        per_sample = self.per_sample()
+        if (probability := per_sample.get("clean_probability")) is not None:
+            found |= scoring.detection(probability[self.known], noisy[samples] != clean[samples])
+        if (targets := per_sample.get("soft_targets")) is not None:
+            found |= scoring.correction(targets[self.known], clean[samples])
         return found
 
+    def per_sample(self) -> dict[str, np.ndarray]:
+        """What the method says of each training sample, by hook, in the data set's order and in memory of its own."""
+        given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
+        found = {}
+        for hook, values in given.items():
+            if values is not None:
+                if len(values) != len(self.number):
+                    raise ValueError(f"{hook} gives {len(values)} values: give one for each of {len(self.number)} samples")
+                found[hook] = values.float().cpu().numpy()[self.number]
+        return found
+
+    def predict(self, pixels: Pixels, positions: np.ndarray | None = None) -> np.ndarray:
+        """Class probabilities (len(positions), C), of all images by default."""
+        return self.evaluated(self.method.predict, pixels, positions)
+
     @torch.inference_mode()
-    def predict(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
-        """Class probabilities (len(positions), C)."""
+    def evaluated(self, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None) -> np.ndarray:
+        """What ``function`` gives of images, which it gets in a random order: by class, they would say what they are."""
         self.method.eval()
+        positions = np.arange(len(pixels)) if positions is None else positions
+        order = shuffled(len(positions), self.evaluation_seed)
+        batches = pixels.stream(_tensor(positions[order], self.spec.device).split(pixels.evaluation_batch))
         with self.method.task.autocast():
-            batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
-            return torch.cat([self.method.predict(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
+            values = torch.cat([function(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
+        return values[np.argsort(order)]
 
     def separation(self) -> dict[str, float | None]:
         """How far apart the first network's features of test samples lie."""
@@ -526,18 +622,14 @@ class Run:
         chosen = np.sort(np.random.default_rng(PROBES).permutation(len(labels))[: scoring.PROBES])
         return scoring.separation(self.features(pixels, chosen), labels[chosen])
 
-    @torch.inference_mode()
     def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
         """Features (len(positions), D) of the first network that predicts."""
-        self.method.eval()
-        net = self.method.predictors()[0]
-        with self.method.task.autocast():
-            batches = pixels.stream(_tensor(positions, self.spec.device).split(pixels.evaluation_batch))
-            return torch.cat([net.forward_features(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
+        return self.evaluated(self.method.predictors()[0].forward_features, pixels, positions)
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
             "id": self.spec.id,
+            "numbering": self.numbering,
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
             "records": self.records,
@@ -546,10 +638,18 @@ class Run:
     def restore(self) -> torch.optim.Optimizer | None:
         """Take up the checkpoint, if there is one; returns its optimiser."""
         state = self.checkpoint.load(self.spec) if self.checkpoint else None
+        if self.checkpoint and state and state.get("numbering") != self.numbering:
+            self.checkpoint.warn(
+                f"cannot use the checkpoint {self.checkpoint.path} (an earlier version made it, which numbered samples in "
+                f"another way): the trial starts anew"
+            )
+            state = None
         if state is None:
             self.report([], True)
             return None
         self.records = state["records"]
+        earlier = self.records[0].get("privileges", ())  # granted before the restart
+        self.facts["privileges"] = sorted({*earlier, *self.facts["privileges"]})
         self.enter(self.records[-1]["epoch"])
         self.method.load_state_dict(state["method"])
         optimizer = self.new_optimizer()
@@ -558,7 +658,7 @@ class Run:
         return optimizer
 
     def conclude(self, last: dict[str, Any] | None) -> None:
-        """Sum up the record; keep per-sample results and, on request, the weights."""
+        """Sum up the record and, unless it ends with the epoch ``last``, which diverged, keep the results."""
         records = self.records + ([last] if last else [])
         self.facts.update(
             _sums(records, len(self.labels.train)),
@@ -567,27 +667,30 @@ class Run:
             parameters=sum(p.numel() for net in self.method.networks for p in net.parameters()),
             peak_memory_bytes=peak_memory(self.spec.device),
         )
-        if last is not None:
-            return
+        if last is None:
+            with untouched(self.method):
+                self.keep_results()
+
+    def keep_results(self) -> None:
+        """Keep per-sample results and, on request, features and weights."""
         self.facts |= self.separation()
         self.facts["reliability"] = scoring.reliability(self.test, self.dataset.test_labels)
         if (transition := self.method.transition_matrix()) is not None:
             self.facts["estimated_transition_matrix"] = transition.detach().cpu().double().numpy().round(6).tolist()
-        per_sample = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
         self.outcome.samples = {
             "noisy_labels": self.labels.noisy,
             "train_positions": self.labels.train,
             "validation_positions": self.labels.validation,
             "validation_probabilities": self.validation.astype(np.float16),
             "test_probabilities": self.test.astype(np.float16),
-            **{name: value.float().cpu().numpy() for name, value in per_sample.items() if value is not None},
+            **self.per_sample(),
             **({} if self.dataset.train_names is None else {"names": self.dataset.train_names}),
         }
         if "features" in self.keep:
             self.outcome.samples |= {
-                "feature_positions": self.probes,
-                "features": self.features(self.pixels, self.probes).astype(np.float16),
-                "feature_truth": self.labels.truth[self.probes],
+                "feature_positions": (probes := self.labels.train[self.probes]),
+                "features": self.features(self.pixels, self.number[self.probes]).astype(np.float16),
+                "feature_truth": self.labels.truth[probes],
             }
         if "models" in self.keep:
             self.outcome.weights = nn.ModuleList(self.method.networks).state_dict()
@@ -608,12 +711,15 @@ def stopped_facts(
 ) -> dict[str, Any]:
     """The done.json of a trial that a scheduler stopped after the epochs ``records``."""
     labels = Labels.of(spec, dataset)
+    privileges = records[0].get("privileges") if records else None
+    if privileges is None:  # it never began, or under an earlier version
+        privileges = sorted(frozenset().union(*map(_granted, method_for(spec).parts())))
     return {
         "schema": SCHEMA,
         "status": "stopped",
         "error": None,
         **labels.facts(spec, dataset),
-        "privileges": sorted(set().union(*(part.privileges for part in method_for(spec).parts()))),
+        "privileges": privileges,
         **_sums(records, len(labels.train)),
         "epochs": len(records),
         "pretrain_seconds": pretrain_seconds,
@@ -660,6 +766,8 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = noise.prepare(load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size), spec.noise_kind, data_dir)
+    for line in dataset.remarks:
+        echo(line, err=True)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))

@@ -57,7 +57,7 @@ def make_task():
             "precision": "fp32",
         } | changes
         pixels = Pixels(images, torch.full((channels,), 0.5), torch.full((channels,), 0.25))
-        task = Task(pixels, torch.arange(num), labels, **settings)
+        task = Task(pixels, labels, **settings)
         task.seed(0)
         return task
 

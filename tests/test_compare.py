@@ -188,3 +188,12 @@ def test_a_success_counts_before_a_failure_and_is_no_conflict(tmp_path):
         for names in (("one", "two", "three"), ("three", "one", "two")):
             rows = load_rows([tmp_path / name for name in names])
             assert rows["failed"].tolist() == [False] * len(rows)
+
+
+def test_a_seed_that_its_machine_ended_is_no_pair(tmp_path):
+    for seed in range(3):
+        write_trial(tmp_path / "one", "elr", test=[0.5], seed=seed)
+        write_trial(tmp_path / "two", "elr", test=[0.6], seed=seed, status="lost" if seed == 1 else "finished")
+    table = compare([tmp_path / "one"], [tmp_path / "two"]).table
+    row = table[table["rule"] == "noisy-val"].iloc[0]
+    assert (row["pairs"], row["only_first"]) == (2, 1) and row["difference"] == pytest.approx(0.1)

@@ -20,23 +20,37 @@ from bench.errors import InputError
 from bench.method import Wrapper
 from bench.spaces import draw
 from bench.spec import Plan, TrialSpec, expand_hparams
-from bench.trial import Checkpoint, Labels, method_for, pretrain_job, run_pretraining, run_trial
+from bench.task import stream_seed
+from bench.trial import Checkpoint, Labels, method_for, pixels_for, pretrain_job, run_pretraining, run_trial
 
 NAMES = registry.method_names()
 WRAPPERS = [name for name in NAMES if issubclass(registry.load_method(name), Wrapper)]
 BASES = [name for name in NAMES if name not in WRAPPERS]
 SPECS = BASES + [f"{wrapper}+{base}" for wrapper in WRAPPERS for base in BASES]
 RATE = 0.4375  # of 160 images: exactly 70, and no number that turns up elsewhere
+SEED = 7919  # of noise, split and training, and likewise
+
+#: Seeds of a generator that would give it away.
+TELLING = {SEED, *(stream_seed(SEED, *rest) for rest in ((), (0,), (1,), *((e, s) for e in range(3) for s in (0, 1, 2000))))}
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return load_dataset("digits", subset=160)
+    """Digits class by class, as folders of images come: positions in the set are as good as the truth."""
+    digits = load_dataset("digits", subset=160)
+    training, test = (np.argsort(labels, kind="stable") for labels in (digits.train_labels, digits.test_labels))
+    return dataclasses.replace(
+        digits,
+        train_images=digits.train_images[training],
+        train_labels=digits.train_labels[training],
+        test_images=digits.test_images[test],
+        test_labels=digits.test_labels[test],
+    )
 
 
 def spec_of(name: str, data: Dataset, epochs: int = 3, settings: dict[str, list[str]] | None = None) -> TrialSpec:
     plan = Plan(overrides=(("batch_size", 32), ("epochs", epochs)), subset=160)
-    [spec] = plan.specs(data, expand_hparams([name], {}, settings or {}), [RATE], [0])
+    [spec] = plan.specs(data, expand_hparams([name], {}, settings or {}), [RATE], [SEED])
     return spec
 
 
@@ -184,20 +198,29 @@ def reachable(root) -> typing.Iterator[object]:
 def leaks(root, data: Dataset, labels: Labels) -> list[str]:
     """Which secrets can be reached from ``root``."""
     clean, test = data.train_labels, data.test_images
-    secrets = {
+    secrets: dict[str, list[np.ndarray]] = {
         "clean labels": [clean, clean[labels.train], clean[labels.validation], labels.noisy != clean],
         "noisy validation labels": [labels.noisy, labels.noisy[labels.validation]],
         "test labels": [data.test_labels],
         "test images": [test],
     }
+    held = [value for value in vars(data).values() if isinstance(value, np.ndarray)]
     found = []
     for item in reachable(root):
+        if type(item) is int and item == SEED:
+            found.append("seed")
+        if isinstance(item, torch.Generator) and item.initial_seed() in TELLING:
+            found.append("seed of a generator")
         if isinstance(item, float) and abs(item - RATE) < 1e-9:
             found.append("noise rate")
         if isinstance(item, str) and item == "symmetric":
             found.append("noise kind")
         if isinstance(item, torch.Tensor | np.ndarray):
             array = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else item
+            if array.flags.writeable and any(np.may_share_memory(array, values) for values in held):
+                found.append("memory of the data set")
+            if array.shape == labels.train.shape and np.array_equal(np.sort(array), labels.train):
+                found.append("positions in the data set")
             found += [
                 name
                 for name, values in secrets.items()
@@ -207,23 +230,41 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
     return found
 
 
+def kept_test_images(root, data: Dataset, spec: TrialSpec) -> int:
+    """How many of the images that ``predict`` was given can be reached from ``root``."""
+    test = pixels_for(data, spec, data.test_images)(torch.arange(len(data.test_labels))).contiguous()
+    given = {image.tobytes() for image in test.numpy()}
+    held = [item for item in reachable(root) if isinstance(item, torch.Tensor) and item.shape[1:] == test.shape[1:]]
+    images = [image for item in held if item.is_floating_point() for image in item.detach().float().contiguous().numpy()]
+    return len(given & {image.tobytes() for image in images})
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encoders, monkeypatch):
     """Looked for from inside a running trial, in all that hangs on the method and its task."""
     spec = spec_of(name, data, epochs=1)
     labels = Labels.of(spec, data)
     found: list[list[str]] = []
-    base = registry.load_method(name.split("+")[-1])
-    original = base.loss
+    method: list[torch.nn.Module] = []
+    outermost = registry.load_method(name.split("+")[0])  # from a wrapper its base is in reach
+    original = outermost.loss
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def spy(self, batch):
         if not found:
+            method.append(self)
             found.append(leaks(self, data, labels) + leaks(self.task, data, labels) + leaks(batch, data, labels))
+            given.extend((lent, lent.clone()) for lent in (self.task.noisy_labels, self.task._pixels.images))
         return original(self, batch)
 
-    monkeypatch.setattr(base, "loss", spy)
+    monkeypatch.setattr(outermost, "loss", spy)
     undisturbed(spec, data, encoders)
     assert found == [[]]
+    assert leaks(method[0], data, labels) == [], "after evaluation"
+    assert kept_test_images(method[0], data, spec) == 0
+    assert all(torch.equal(now, before) for now, before in given), "labels and images are there to be read"
+    y = given[0][0]
+    assert (y[1:] == y[:-1]).float().mean() < 0.2, "neighbours in number are no neighbours in class"
 
 
 def test_the_search_for_leaks_finds_what_is_hidden(data):
@@ -238,7 +279,15 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
 
     thing = Thing()
     thing.inner = {"deep": [(hide(), torch.from_numpy(data.test_images), RATE)]}
-    assert set(leaks(thing, data, labels)) == {"clean labels", "test images", "noise rate"}
+    expected = {"clean labels", "test images", "noise rate", "memory of the data set"}
+    assert set(leaks(thing, data, labels)) == expected
+    thing.inner = [SEED, torch.Generator().manual_seed(stream_seed(SEED, 2, 0)), labels.train[::-1].copy()]
+    assert leaks(thing, data, labels) == ["positions in the data set", "seed of a generator", "seed"]
+    spec = spec_of("ce", data)
+    thing.inner = [pixels_for(data, spec, data.test_images)(torch.arange(3)), pixels_for(data, spec)(torch.arange(3))]
+    assert kept_test_images(thing, data, spec) == 3 and leaks(thing, data, labels) == []
+    thing.inner = np.split(data.train_images, 2)
+    assert set(leaks(thing, data, labels)) == {"memory of the data set"}
     assert leaks(Thing(), data, labels) == []
 
 

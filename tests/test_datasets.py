@@ -454,7 +454,8 @@ def test_npz_layouts(load_npz, layout, shape):
 
 def test_npz_classes_may_have_names(load_npz):
     assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow"]))).classes == ("cat", "dog", "cow")
-    assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
+    with pytest.warns(UserWarning, match="is of the class absent"):
+        assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
@@ -512,6 +513,76 @@ def test_a_stray_label_is_no_class(load_npz, stray):
     labels[5] = stray
     with pytest.raises(InputError, match=f"labels up to {stray}, but only 4 different ones: count classes from 0"):
         load_npz(**arrays(train_labels=labels))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (np.arange(12) % 3 + 1, np.arange(6) % 3 + 1, "labels up to 3, but only 3 different .*no image has the label 0"),
+        (np.arange(12) % 3 * 2, np.arange(6) % 3 * 2, "labels up to 4, but only 3 different .*no image has the label 1"),
+        (np.arange(12) % 2 * 9, np.arange(6) % 2 * 9, "labels up to 9, but only 2 different .*no image has the label 1"),
+        (np.arange(12) % 3 + 100, np.arange(6) % 3 + 100, "labels up to 102, but only 3 .*no image has the label 0"),
+        (np.arange(12) % 2, np.arange(6) % 3, "no training image of .* is of the class 2, which has labels elsewhere"),
+        (np.full(12, 2**64 - 1, np.uint64), np.arange(6) % 3, "training labels up to 18446744073709551615"),
+        (np.arange(12)[:, None] % 3, np.arange(6) % 3, r"shape \(12, 1\) .* one integer for each image: labels\[:, 0\]"),
+        (np.eye(3, dtype=int)[np.arange(12) % 3], np.arange(6) % 3, r"shape \(12, 3\) .*: labels.argmax\(1\)"),
+        (np.arange(12) % 2 == 1, np.arange(6) % 2, r"type bool .*: labels.astype\(int\)"),
+        (np.arange(12) % 3 + 0.5, np.arange(6) % 3, "type float64 .* if none is missing or a fraction"),
+        (np.full(12, np.nan), np.arange(6) % 3, "type float64"),
+        (np.array(["cat", "dog"] * 6), np.arange(6) % 2, "type <U3 .*: classes, labels = np.unique"),
+        (np.array([b"cat", b"dog"] * 6), np.arange(6) % 2, "type .S3 .*: classes, labels = np.unique"),
+    ],
+)
+def test_npz_labels_that_are_not_counted_from_0(load_npz, train, test, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_npz(**arrays(train_labels=train, test_labels=test))
+    assert "\n" not in str(error.value)
+
+
+def test_npz_classes_with_names_may_lack_images_and_it_is_said(load_npz):
+    titles = np.array([b"none", b"cat", b"dog", b"cow"])
+    shifted = arrays(train_labels=np.arange(12) % 3 + 1, test_labels=np.arange(6) % 3 + 1)
+    with pytest.warns(UserWarning, match=r"no training image of .* is of the class none: noise still gives labels to it"):
+        assert load_npz(**shifted, classes=titles).classes == ("none", "cat", "dog", "cow")
+    with pytest.raises(InputError, match="names the class 'cat' twice"):
+        load_npz(**arrays(classes=np.array(["cat", "dog", "cat"])))
+    with pytest.warns(UserWarning, match=r"of the class 3, 4: noise"):  # numbers, but named all the same
+        assert load_npz(**arrays(classes=np.arange(5))).num_classes == 5
+
+
+@pytest.mark.parametrize("stray", [-1, -2, 3, 2**40])
+def test_npz_noisy_labels_that_are_no_class(load_npz, stray):
+    given = arrays(train_labels=np.full(12, -1))
+    noisy = np.arange(12) % 3
+    noisy[4] = stray
+    match = "labels from -|labels up to|no training image" if stray != 3 else "3 classes"
+    named = {"classes": np.array(["a", "b", "c"])} if stray == 3 else {}
+    with pytest.raises(InputError, match=match):
+        load_npz(**given, **named, noisy_labels=noisy)
+    with pytest.raises(InputError, match=r"human-worst labels\)|labels up to|human-worst"):
+        load_npz(**given, noisy_labels=np.arange(12) % 3, noisy_labels_worst=noisy, classes=np.array(["a", "b", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        (np.zeros((12, 9, 7), np.float32), r"float32 .*such as \(images \* 255\).round"),
+        (np.zeros((12, 9, 7), np.uint16), r"uint16 .*such as \(images >> 8\)"),
+        (np.zeros((12, 9, 7), bool), r"bool .*such as images \* np.uint8\(255\)"),
+        (np.zeros((12, 9, 7), np.int64), "int64 of shape .*: give uint8"),
+    ],
+)
+def test_npz_images_of_another_type_are_refused_with_what_to_do(load_npz, images, hint):
+    with pytest.raises(InputError, match=hint):
+        load_npz(**arrays(train_images=images))
+
+
+def test_npz_arrays_without_a_use_are_said(load_npz):
+    noisy = np.arange(12) % 3
+    with pytest.warns(UserWarning, match=r"are not used \(class_names, noisy_label\): names that count are train_images"):
+        assert not load_npz(**arrays(), noisy_label=noisy, class_names=np.array(["a", "b", "c"])).found
+    with pytest.raises(InputError, match=r"two arrays for one kind of noise \(noisy_labels, noisy_labels_\): rename one"):
+        load_npz(**arrays(), noisy_labels=noisy, noisy_labels_=noisy)
 
 
 def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):

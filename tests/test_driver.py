@@ -1,7 +1,9 @@
 """The two ends of a sweep, the driver and a worker, without Ray between them."""
 
+import errno
 import json
 import os
+import pickle
 import subprocess
 import tempfile
 import time
@@ -11,17 +13,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from bench import noise
 from bench.datasets import Dataset
 from bench.pretrain import Encoder, save_encoder
 from bench.records import to_json
+from bench.registry import load_method
 from bench.spec import Plan, TrialSpec, expand_hparams
 from bench.storage import Store
 from bench.sweep import session, worker
 from bench.sweep.driver import Driver
-from bench.sweep.tuner import _reason
+from bench.sweep.run import pending
+from bench.sweep.tuner import _last_error, _out_of_memory, _reason
 from bench.sweep.work import Resources, Work
 from bench.trial import pretrain_job
 
@@ -78,15 +82,16 @@ def changed_data(spec: TrialSpec) -> tuple[dict, None]:
     ("cause", "message"),
     [(absent_method, "there is no method 'elsewhere'"), (damaged_encoder, "Error"), (changed_data, "the data is not what")],
 )
-def test_whatever_a_worker_cannot_do_is_a_row_that_says_so(data, tmp_path, work_on, cause, message):
+def test_whatever_a_machine_cannot_do_is_a_lost_row_that_says_so(data, tmp_path, work_on, cause, message):
     spec = spec_of(data)
     [told] = work_on(*(cause(spec)[0], data, cause(spec)[1]))
     assert told["kind"] == "failed" and message in told["error"] and "\n" not in told["error"]
     driver, work = driver_for(spec, data, tmp_path / "sweep")
     driver.received(work, told)
     done = record(driver.out, spec)
-    assert (done["status"], done["error"]) == ("failed", told["error"])
+    assert (done["status"], done["error"]) == ("lost", told["error"])
     assert done["noise"]["nominal_rate"] == 0.4 and work.over
+    assert pending([spec], driver.out) == [spec], "the next run of the command tries it again"
 
 
 def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
@@ -100,7 +105,44 @@ def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
     assert told["kind"] == "failed" and str(path) in told["error"]
     aside.rename(path)
     driver.received(work, told)
-    assert record(driver.out, spec)["error"] == told["error"]
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["error"]) == ("lost", told["error"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "lost"),
+        (OSError(errno.EIO, "Input/output error"), "lost"),
+        (OSError(errno.EMFILE, "Too many open files"), "lost"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "failed"),  # the method's own
+        (MemoryError(), "failed"),
+        (RuntimeError("the method's own fault"), "failed"),
+    ],
+)
+def test_what_the_method_did_is_told_from_what_its_machine_did(data, tmp_path, work_on, monkeypatch, error, status):
+    def loss(self, batch):
+        raise error
+
+    monkeypatch.setattr(load_method("ce"), "loss", loss)
+    spec = spec_of(data)
+    driver, work = driver_for(spec, data, tmp_path / "sweep")
+    driver.started(work, lambda: None)
+    for message in work_on(spec.to_json(), data):
+        driver.received(work, message)
+    assert record(driver.out, spec)["status"] == status
+    assert bool(pending([spec], driver.out)) == (status == "lost")
+
+
+def test_a_lost_trial_goes_on_from_its_checkpoint(data, tmp_path):
+    spec = spec_of(data)
+    driver, work = driver_for(spec, data, tmp_path)
+    kept = driver._checkpoint(work)
+    for status, there in (("lost", True), ("failed", False)):
+        kept.save({"id": spec.id})
+        work.over = False
+        message = {"kind": "failed", "number": len(status), "status": status, "error": "gone", "seconds": 1.0}
+        driver.received(work, message)
+        assert kept.path.exists() == there
 
 
 def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
@@ -108,17 +150,22 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
         get_pickled_error=lambda: RayTaskError("train", "Traceback\nImportError: no bench\n", ImportError())
     )
     killed = SimpleNamespace(get_pickled_error=lambda: RayActorError())
-    assert _reason(raised) == "ImportError: no bench" and _reason(killed) is None
+    empty = SimpleNamespace(get_pickled_error=lambda: ValueError())
+    full = SimpleNamespace(get_pickled_error=lambda: OutOfMemoryError("Task was killed"))
+    unknown = SimpleNamespace(get_pickled_error=lambda: pickle.loads(b"no pickle"))
+    reasons = [_reason(_last_error(trial)) for trial in (raised, killed, empty, unknown)]
+    assert reasons == ["ImportError: no bench", None, "ValueError", None]
     spec = spec_of(data)
-    for trial, error in (
-        (raised, "ImportError: no bench"),
-        (killed, "the worker process died 3 times (killed, or out of memory)"),
+    for trial, error, status in (
+        (raised, "ImportError: no bench", "lost"),
+        (killed, "the worker process died 3 times (killed, out of memory, or its machine was lost)", "lost"),
+        (full, _reason(_last_error(full)), "failed"),
     ):
         driver, work = driver_for(spec, data, tmp_path / error[:3])
         driver.lost(work)
         driver.lost(work)
-        driver.died(work, _reason(trial))
-        assert record(driver.out, spec)["error"] == error
+        driver.died(work, _reason(_last_error(trial)), _out_of_memory(_last_error(trial)))
+        assert (record(driver.out, spec)["error"], record(driver.out, spec)["status"]) == (error, status)
 
 
 def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work_on):
@@ -177,6 +224,22 @@ def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
         work.held -= 20
         end(work)
     assert 60 <= record(driver.out, spec)["work_seconds"] < 70
+
+
+@pytest.mark.parametrize(("end", "status"), [("killed", "lost"), ("raised", "failed")])
+def test_trials_end_as_the_pretraining_that_they_waited_for(data, tmp_path, end, status):
+    spec = spec_of(data, "rmd")
+    driver, work = driver_for(spec, data, tmp_path)
+    job = driver.work[pretrain_job(spec).key]
+    assert driver.next() is job
+    if end == "killed":
+        driver.lost(job)
+        driver.lost(job)
+        driver.died(job)
+    else:
+        driver.received(job, {"kind": "encoder failed", "number": 1, "error": "RuntimeError: collapsed"})
+    assert work.over and record(driver.out, spec)["status"] == status
+    assert "pretraining" in record(driver.out, spec)["error"]
 
 
 def test_a_damaged_encoder_is_trained_again_and_a_whole_one_is_not(data, tmp_path, monkeypatch):

@@ -112,10 +112,9 @@ WRONG_CSV = {
     "no columns": (["pictures/0.png,cat"], "has no column label and path"),
     "no label": (["path,label", "pictures/0.png,"], "line 2 of"),
     "absent image": (["path,label", "pictures/99.png,cat"], "names 'pictures/99.png', which is not there"),
-    "twice": (["path,label", "pictures/0.png,a", "pictures/0.png,b"], "names an image twice"),
-    "twice, spelt otherwise": (["path,label", "pictures/0.png,a", "./pictures/0.png,b"], "names an image twice"),
-    "semicolons": (["path;label", "pictures/0.png;a"], "are separated by semicolons: save it with commas"),
-    "odd split": (["path,label,split", "pictures/0.png,a,valid"], "has the split 'valid': write train or test"),
+    "twice": (["path,label", "pictures/0.png,a", "pictures/0.png,b"], "name an image twice"),
+    "twice, spelt otherwise": (["path,label", "pictures/0.png,a", "./pictures/0.png,b"], "name an image twice"),
+    "odd split": (["path,label,split", "pictures/0.png,a,fold1"], "has the split 'fold1': write train, val or test"),
     "clean label of no class": (
         ["path,label,clean_label", "pictures/0.png,a,c", "pictures/1.png,b,b"],
         "clean labels that no image is labelled with (c)",
@@ -225,7 +224,7 @@ def files_of(root: Path, side: int = 16) -> ImageFiles:
 def test_the_cache_is_made_once_and_named_after_the_content(tmp_path, monkeypatch):
     files = files_of(class_folders(tmp_path / "one"))
     first = cache.decoded(files)
-    monkeypatch.setattr(cache, "decode", lambda *args: pytest.fail("decoded again"))
+    monkeypatch.setattr(cache, "decode", lambda *args, **settings: pytest.fail("decoded again"))
     np.testing.assert_array_equal(cache.decoded(files).images, first.images)
     (tmp_path / "one").rename(tmp_path / "two")  # equal content elsewhere
     np.testing.assert_array_equal(cache.decoded(files_of(tmp_path / "two")).images, first.images)
@@ -362,11 +361,11 @@ def test_an_interrupted_cache_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CHUNK", 10)
     decode, seen = cache.decode, []
 
-    def interrupted(path, side):
+    def interrupted(path, side, **settings):
         seen.append(path)
         if len(seen) > 35:
             raise KeyboardInterrupt
-        return decode(path, side)
+        return decode(path, side, **settings)
 
     monkeypatch.setattr(cache, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -376,7 +375,7 @@ def test_an_interrupted_cache_goes_on_where_it_was(tmp_path, monkeypatch):
     done = json.loads((place / "progress.json").read_bytes())["done"]
     assert 10 <= done <= 30
     again = []
-    monkeypatch.setattr(cache, "decode", lambda path, side: again.append(path) or decode(path, side))
+    monkeypatch.setattr(cache, "decode", lambda path, *rest, **settings: again.append(path) or decode(path, *rest, **settings))
     np.testing.assert_array_equal(cache.decoded(files).images, whole)
     assert len(again) == 60 - done
     assert {path.name for path in place.iterdir()} == {"images.u8", "manifest.json", "lock"}
@@ -386,7 +385,7 @@ def _decode_in_process(root: str, folder: str, queue) -> None:
     os.environ["LNL_BENCH_CACHE"] = folder
     made = []
     decode = cache.decode
-    cache.decode = lambda path, side: made.append(path) or decode(path, side)
+    cache.decode = lambda path, *rest, **settings: made.append(path) or decode(path, *rest, **settings)
     images = cache.decoded(files_of(Path(root))).images
     queue.put((len(made), int(images.astype(np.int64).sum())))
 

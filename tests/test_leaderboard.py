@@ -250,6 +250,35 @@ def test_a_diverged_trial_keeps_its_partial_cost_out(tmp_path):
     assert board_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
 
 
+def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
+    for seed in range(3):
+        write_trial(tmp_path, "ce", test=[0.5], seed=seed)
+        gone = {"status": "lost", "done": {"train_seconds": None}} if seed == 2 else {}
+        write_trial(tmp_path, "elr", test=[0.75 + seed / 100], seed=seed, **gone)
+        write_trial(tmp_path, "gce", test=[0.9], seed=seed, status="lost", done={"noise": None})
+    row = board_of(tmp_path).loc["elr"]
+    assert (row["mean"], row["seeds"], row["failures"], row["lost"]) == (pytest.approx(0.755), 2, 0, 1)
+    assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.255)
+    assert row["unequal_seeds"], "a column in which one row lacks a seed is not paired"
+    row = board_of(tmp_path).loc["gce"]
+    assert (row["seeds"], row["lost"], row["failures"]) == (0, 3, 0) and np.isnan(row["mean"]) and pd.isna(row["rank"])
+    report = write_report([tmp_path], tmp_path, plots=True)
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert "(n=2)**\\*§" in page and "| gce | –§ |" in page, page
+    assert "4 of 9 trials were ended by their machine" in page and "elr 1, gce 3" in page
+    assert "Failures" not in page and (tmp_path / "plots").exists() and report.files
+    assert r"$^{\S}$" in (tmp_path / "leaderboard.tex").read_text()
+
+
+def test_what_another_folder_has_of_a_lost_trial_counts(tmp_path):
+    for folder, status in (("one", "lost"), ("two", "failed"), ("three", "finished")):
+        write_trial(tmp_path / folder, "ce", test=[0.5], status=status)
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    assert set(load_rows(folders[:2])["status"]) == {"failed"}
+    assert set(load_rows([folders[1], folders[0]])["status"]) == {"failed"}
+    assert set(load_rows(folders)["status"]) == {"finished"}
+
+
 def test_a_sweep_of_failures_only_is_still_a_table(tmp_path):
     write_trial(
         tmp_path,
@@ -293,6 +322,13 @@ def test_what_nobody_knows_is_absent_and_not_zero(tmp_path):
     assert table["noise_rate"].isna().all() and table["realised_noise_rate"].isna().all()
     assert list(table["rank"].dropna()) == [1, 2, 1, 2]
     assert any(path.name.endswith("-accuracy.png") for path in report.files)
+
+
+def test_classes_without_a_test_image_are_said(tmp_path):
+    for number, done in enumerate(({"classes": 5}, {"classes": 5, "tested_classes": 3})):
+        write_trial(tmp_path / str(number), "ce", done=done)
+        [section] = write_report([tmp_path / str(number)], tmp_path / f"out{number}", plots=False).sections
+        assert any("stand on 3 of 5 classes" in note for note in section.notes) == bool(number)
 
 
 def test_a_stopped_trial_is_no_failure(tmp_path):

@@ -1082,7 +1082,7 @@ def test_neighbours_of_a_probe_are_never_itself_twins_included(make_task):
     images = random_images(20)
     images[1:15] = images[0]  # more twins than neighbours
     task = make_task()
-    task._pixels, task._train_index, task.noisy_labels = pixels(images), torch.arange(20), torch.zeros(20, dtype=torch.long)
+    task._pixels, task.noisy_labels = pixels(images), torch.zeros(20, dtype=torch.long)
     found = _neighbours(Task.build_network(task), task, np.arange(20), k=5)
     assert found.shape == (20, 5)
     assert (found != np.arange(20)[:, None]).all()

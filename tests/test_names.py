@@ -17,6 +17,7 @@ from PIL import Image
 from bench import data, report, run, study, trackers, trial
 from bench.commands import execute
 from bench.datasets import load_dataset
+from bench.datasets.labels import class_name
 from bench.latex import escaped
 from bench.noise import NoiseKind, registry
 from bench.noise import __main__ as noise
@@ -31,6 +32,8 @@ NAMES = [
     *("\x7f", "%s %(a)d", "{x} {0}", "CON", "~", "`x`", "\\", "'", "a,b", 'q"q', "--help", "-", "nan"),
     *("n" * 250, "*_#&^", "."),
 ]
+#: Names that labels.csv takes for classes, which nan is not.
+CLASSES = [name for name in NAMES if name.strip() and name != "nan"]
 #: Names of files alone: bytes that are no UTF-8, and blanks.
 FILES = [name for name in NAMES if "/" not in name and name != "."] + ["\udce9", " ", " a"]
 
@@ -79,7 +82,7 @@ def listed(tmp_path) -> Path:
     """Images named in a labels.csv, with right labels, of classes that are no names of folders either."""
     root = tmp_path / "here" / "listed"
     rows = [("path", "label", "clean_label")]
-    for number, name in enumerate(name for name in NAMES if name.strip()):
+    for number, name in enumerate(CLASSES):
         for copy in range(5):
             image(root / "all" / f"{copy} {number}.png", 6 * number + copy)
             rows.append((f"all/{copy} {number}.png", name, name))
@@ -93,7 +96,7 @@ def test_folders_of_any_name(folders, capsys):
     status, text, errors = call(capsys, data.main, "check", name)
     assert status == 0 and not errors
     rows = text.splitlines()
-    assert [name for name in FILES if not any(row.startswith(f"{printable(name)} ") for row in rows)] == []
+    assert [name for name in FILES if not any(row.startswith(f"{class_name(name)} ") for row in rows)] == []
     assert call(capsys, data.main, "prepare", name)[0] == 0
     status, text, _ = call(capsys, data.main, "images", name)
     Path("as [li]sted %s.csv").write_text(text, encoding="utf-8")
@@ -111,7 +114,7 @@ def test_class_names_in_tables_and_figures(listed, capsys):
     with warnings.catch_warnings(record=True):  # of characters that the font lacks
         status, text, errors = call(capsys, noise.main, *shown, "--out", "T [/red] $x_1$.png")
     assert status == 0 and "Traceback" not in errors
-    assert [name for name in NAMES if name.strip() and printable(name) not in text] == []
+    assert [name for name in CLASSES if class_name(name) not in text] == []
     assert Path("T [/red] $x_1$.svg").read_bytes().count(b"<svg") == 1
 
 
@@ -215,7 +218,7 @@ def test_markdown_shows_names_as_they_are():
     text = to_markdown([Section("*t*", "[s](u)", [table], ["`n` &lt;"])], [])
     assert text.split("\n") == [
         *("# Leaderboard", "", "## \\*t\\*", "", "\\[s\\](u)", "", "**a\\\\nb**", ""),
-        *("| x\\|y | \\$z\\$ |", "| --- | --- |", "| &lt;b>x&lt;/b> | \\~\\~a\\~\\~ \\\\udce9\\\\x1b |", ""),
+        *("| x\\|y | \\$z\\$ |", "| --- | --- |", "| &lt;b>x&lt;/b> | \\~\\~a\\~\\~ \\\\xe9\\\\x1b |", ""),
         *("- \\`n\\` &amp;lt;", ""),
     ]
 
@@ -226,7 +229,7 @@ def test_markdown_shows_names_as_they_are():
         ("#$%&_{}", r"\#\$\%\&\_\{\}"),
         ("~^\\", r"\textasciitilde{}\textasciicircum{}\textbackslash{}"),
         ("<a|b> [c]", r"\textless{}a\textbar{}b\textgreater{} {[}c]"),
-        ("a\nb\udce9", r"a\textbackslash{}nb\textbackslash{}udce9"),
+        ("a\nb\udce9", r"a\textbackslash{}nb\textbackslash{}xe9"),
         ("née ± × · … −", r"née $\pm$ $\times$ \textperiodcentered{} \ldots{} $-$"),
     ],
 )

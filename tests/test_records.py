@@ -131,7 +131,7 @@ def test_a_trials_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("status", "succeeded"),
-    [("finished", True), ("stopped", True), ("diverged", False), ("failed", False), ("timeout", False)],
+    [("finished", True), ("stopped", True), ("diverged", False), ("failed", False), ("timeout", False), ("lost", False)],
 )
 def test_every_status_is_a_row(tmp_path, status, succeeded):
     TrialWriter(tmp_path, ID, SPEC).finish({"status": status})
@@ -139,7 +139,7 @@ def test_every_status_is_a_row(tmp_path, status, succeeded):
     [trial] = list(read_trials(tmp_path))
     assert trial.succeeded == succeeded
     assert trial.epochs == []
-    assert status in records.COMPLETED + records.RETRIED
+    assert status in (*records.COMPLETED, *records.RETRIED, records.LOST)
 
 
 def test_done_is_written_last(tmp_path, monkeypatch):

@@ -499,8 +499,22 @@ def test_an_empty_folder_is_one_sentence(tmp_path, name):
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_image_is_named_when_it_is_read(animals):
+def test_a_damaged_image_of_a_streamed_set_is_left_out_and_named(animals):
+    path = animals / "training" / ANIMALS[0]
+    whole = path.read_bytes()
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(InputError, match=r"no image of the class cat can be read \(as .*: cannot identify"):
+        load_dataset("animal10n", animals)
+    path.write_bytes(whole)
+    (animals / "training" / "1_8.jpg").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"1 images cannot be read and are left out: 1_8\.jpg \("):
+        dataset = load_dataset("animal10n", animals)
+    assert isinstance(dataset.train_images, ImageFiles) and names(dataset.train_images) == ANIMALS
+
+
+def test_an_image_that_becomes_unreadable_is_named(animals):
+    images = load_dataset("animal10n", animals).train_images
     path = animals / "training" / ANIMALS[1]
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"1_7\.jpg' is no image that can be read"):
-        load_dataset("animal10n", animals).train_images.decode(1)
+        images.decode(1)

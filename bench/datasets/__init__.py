@@ -1,6 +1,5 @@
 """Data sets: a name becomes images and labels."""
 
-import os
 import warnings
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -9,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from bench import plugins
-from bench.datasets import arrays, cache, folder, human, small, web
+from bench.datasets import arrays, copies, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
 from bench.datasets.files import ImageFiles
+from bench.datasets.reading import UNREADABLE, read_images
 from bench.errors import InputError, unknown
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "OUTSIDE",
     "SCHEMES",
     "UNKNOWN",
+    "UNREADABLE",
     "Dataset",
     "ImageFiles",
     "Images",
@@ -29,8 +30,10 @@ __all__ = [
     "in_memory",
     "load_dataset",
     "open_dataset",
+    "read_images",
     "sources",
     "stratified_choice",
+    "warn_of_copies",
     "with_donors",
 ]
 
@@ -103,7 +106,11 @@ def open_dataset(name: str, data_dir: Path | str = "data", image_size: int | Non
     """The data set of that name, images in files not yet decoded; arguments as for ``load_dataset``."""
     check_dataset(name, image_size)
     source, path = find_source(name)
-    dataset = source.load(Path(os.path.expanduser(path or data_dir)), image_size)
+    try:
+        place = Path(path or data_dir).expanduser()
+    except RuntimeError as error:  # a user without a home folder, or with a name that nobody has
+        raise InputError(f"there is no home folder for {str(path or data_dir)!r}: write the path without ~") from error
+    dataset = source.load(place, image_size)
     if source.content and len(dataset.train_labels) == source.images and dataset.content_hash != source.content:
         raise InputError(
             f"the files of {name} are not the published ones (content {dataset.content_hash}, not {source.content}): "
@@ -158,44 +165,20 @@ def _resize(images: Images, size: tuple[int, ...]) -> np.ndarray:
     return torch.cat([F.resize(chunk, list(size), antialias=True) for chunk in chunks]).numpy()
 
 
+def warn_of_copies(dataset: Dataset) -> None:
+    """Give one warning of exact copies in a data set of the user's own; published sets are used as they are."""
+    if dataset.name not in _OWN and (sentences := copies.of_dataset(dataset)):
+        warnings.warn(f"{'; '.join(sentences)} (they are kept)", stacklevel=2)
+
+
 def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
-    """The data set with its images decoded and in memory, where they fit; images that cannot be read are left out.
+    """Return the data set with its images decoded and in memory, where they fit; unreadable images are left out.
 
     Without ``warn``, they are left out silently: the caller names them.
     """
-    parts = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    if not any(isinstance(part, ImageFiles) and cache.fits(part) for part in parts):
-        return dataset
-    broken: dict[str, str] = {}
-
-    def decoded(images: Images) -> tuple[Images, np.ndarray | slice]:
-        if not isinstance(images, ImageFiles) or not cache.fits(images):
-            return images, slice(None)
-        found = cache.decoded(images)
-        broken.update(found.broken)
-        return found.images, found.kept
-
-    train, kept = decoded(dataset.train_images)
-    for labels in (dataset.train_labels, *dataset.found.values()):
-        if lost := sorted(set(labels) - set(labels[kept])):
-            names = ", ".join(dataset.classes[label] for label in lost)
-            raise InputError(f"no image of the class {names} can be read ({next(iter(broken.items()))}): mend them")
-    test, kept_test = decoded(dataset.test_images)
-    extra_tests = {}
-    for name, (images, labels) in dataset.extra_tests.items():
-        extra, kept_extra = decoded(images)
-        extra_tests[name] = extra, labels[kept_extra]
+    dataset, broken = read_images(dataset)
     if broken and warn:
         shown = "; ".join(f"{name} ({reason})" for name, reason in sorted(broken.items())[:5])
         more = f"; and {len(broken) - 5} more (python -m bench.data check)" if len(broken) > 5 else ""
         warnings.warn(f"{len(broken)} images cannot be read and are left out: {shown}{more}", stacklevel=2)
-    return replace(
-        dataset,
-        train_images=train,
-        train_labels=dataset.train_labels[kept],
-        train_names=None if dataset.train_names is None else dataset.train_names[kept],
-        found={name: labels[kept] for name, labels in dataset.found.items()},
-        test_images=test,
-        test_labels=dataset.test_labels[kept_test],
-        extra_tests=extra_tests,
-    )
+    return dataset

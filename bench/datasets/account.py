@@ -1,15 +1,23 @@
 """Account of a folder's files: how many there are, how many are used, and why the others are not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+from bench.text import printable
 
 
 @dataclass(frozen=True)
 class Account:
-    """Every file below a folder, either used or passed over for a reason."""
+    """Every file below a folder, either used as an image or passed over for a reason.
+
+    A file is a folder's entry that is no folder. A link counts as one file, unless it leads to a
+    folder that is read through it: then that folder's files count. A folder that cannot be opened
+    counts as one file. Images outside the folder count where labels.csv lists them.
+    """
 
     files: int
     passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # reason -> names, sorted
+    notes: tuple[str, ...] = ()  # sentences about how the folder was read
 
     @property
     def used(self) -> int:
@@ -18,24 +26,29 @@ class Account:
 
     def without(self, reasons: Mapping[str, str]) -> "Account":
         """Return the account after these files, name -> reason, turned out to be unusable."""
-        passed_over = {reason: list(names) for reason, names in self.passed_over.items()}
+        passed_over = {reason: set(names) for reason, names in self.passed_over.items()}
+        known = set().union(*passed_over.values())
         for name, reason in reasons.items():
-            passed_over.setdefault(reason, []).append(name)
+            if name not in known:
+                passed_over.setdefault(reason, set()).add(str(name))
         return replace(self, passed_over={reason: tuple(sorted(names)) for reason, names in passed_over.items()})
 
     @property
     def summary(self) -> str:
         """One line: the number of files, of those used, and of those passed over by reason."""
-        line = f"{self.files:,} files: {self.used:,} used"
+        line = f"{self.files:,} file{'s' * (self.files != 1)}: {self.used:,} used"
         if self.passed_over:
-            reasons = (f"{len(names):,} {reason}" for reason, names in sorted(self.passed_over.items()))
+            reasons = (f"{reason}: {len(names):,}" for reason, names in sorted(self.passed_over.items()))
             line += f", {self.files - self.used:,} passed over ({'; '.join(reasons)})"
         return line
 
     def examples(self, limit: int = 3) -> list[str]:
         """One line a reason, with at most ``limit`` names each."""
-        lines = []
-        for reason, names in sorted(self.passed_over.items()):
-            more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-            lines.append(f"{reason}: {', '.join(names[:limit])}{more}")
-        return lines
+        return [f"{reason}: {shortlist(map(printable, names), limit)}" for reason, names in sorted(self.passed_over.items())]
+
+
+def shortlist(names: Iterable[str], limit: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,5 +1,6 @@
 """Arrays of one's own in a NumPy archive: ``npz:FILE``."""
 
+import warnings
 import zipfile
 import zlib
 from dataclasses import replace
@@ -17,7 +18,8 @@ def load(path: Path, side: int | None = None) -> Dataset:
     """Arrays ``train_images``, ``train_labels``, ``test_images``, ``test_labels``, and optionally ``classes``.
 
     ``train_labels`` are the true ones. Noisy labels that came with the images are further arrays named ``noisy_labels``
-    or ``noisy_labels_NAME``; with them, true labels may be missing, or -1 where unknown.
+    or ``noisy_labels_NAME``; with them, true labels may be missing, or -1 where unknown. Classes are counted from 0 without
+    gaps, unless ``classes`` names all of them.
     """
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}: give npz: the path of a NumPy archive")
@@ -29,15 +31,29 @@ def load(path: Path, side: int | None = None) -> Dataset:
             arrays = {key: archive[key] for key in archive.files}
     except (ValueError, OSError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez") from error
-    found = {_kind(key): array for key, array in arrays.items() if key.startswith("noisy_labels")}
+    noisy = [key for key in arrays if key.startswith("noisy_labels")]
+    found = {_kind(key): arrays[key] for key in noisy}
+    if len(found) < len(noisy):
+        raise InputError(f"{str(path)!r} has two arrays for one kind of noise ({', '.join(noisy)}): rename one of them")
+    if unused := sorted(set(arrays) - {*NAMES, "classes", *noisy}):
+        warnings.warn(
+            f"arrays of {str(path)!r} are not used ({', '.join(unused)}): names that count are {', '.join(NAMES)}, classes, "
+            f"noisy_labels and noisy_labels_NAME",
+            stacklevel=2,
+        )
     if found and "train_images" in arrays and "train_labels" not in arrays:
         arrays["train_labels"] = np.full(arrays["train_images"].shape[:1], UNKNOWN)
     if missing := [name for name in NAMES if name not in arrays]:
         raise InputError(f"{str(path)!r} lacks {', '.join(missing)}: save these arrays in it with numpy.savez")
-    classes = tuple(str(name) for name in arrays["classes"].ravel()) if "classes" in arrays else None
+    classes = _names(arrays["classes"]) if "classes" in arrays else None
     train_images, train_labels, test_images, test_labels = (arrays[name] for name in NAMES)
     dataset = from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
     return replace(dataset, train_then_test=True)
+
+
+def _names(classes: np.ndarray) -> tuple[str, ...]:
+    """Names of the classes as text, whether they were saved as text, bytes or numbers."""
+    return tuple(name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in classes.ravel().tolist())
 
 
 def _kind(key: str) -> str:

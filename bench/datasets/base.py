@@ -1,6 +1,7 @@
 """What a data set is: images and labels, in memory or in files, and what is known about them."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.datasets.account import Account
+from bench.datasets.account import Account, shortlist
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
+from bench.text import printable
 
 #: Label of an image whose true class nobody knows.
 UNKNOWN = -1
@@ -50,6 +52,7 @@ class Dataset:
     all_names: np.ndarray | None = None  # (M,) file names of all images, training and test, in the order of the set itself
     train_then_test: bool = False  # the order of the set itself is its training images, then its test images
     subset_of: int | None = None  # number of training images of which these are a stratified part
+    copies: tuple[str, ...] | None = None  # sentences on exact copies among files; None where nobody has looked
 
     @property
     def num_classes(self) -> int:
@@ -68,6 +71,25 @@ class Dataset:
     def knows_truth(self) -> bool:
         """Whether every training image's true class is known."""
         return bool((self.train_labels != UNKNOWN).all())
+
+    @property
+    def untested(self) -> str | None:
+        """Sentence about the classes without a test image, if there are any."""
+        counts = np.bincount(self.test_labels[self.test_labels >= 0], minlength=self.num_classes)
+        absent = [printable(self.classes[label]) for label in np.flatnonzero(counts == 0)]
+        if not absent:
+            return None
+        verb = "has" if len(absent) == 1 else "have"
+        return (
+            f"{len(absent)} of {self.num_classes} classes {verb} no test image ({shortlist(absent)}): "
+            f"accuracy and worst-class accuracy stand on the other {self.num_classes - len(absent)}"
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines that a user should see before a run: files used and passed over, and what is unusual."""
+        account = [f"{printable(self.name)}: {self.account.summary}", *self.account.notes] if self.account else []
+        return account + ([self.untested] if self.untested else [])
 
     @cached_property
     def content_hash(self) -> str:
@@ -127,6 +149,7 @@ class Dataset:
             train_names=None if self.train_names is None else self.train_names[chosen],
             found={name: labels[chosen] for name, labels in self.found.items()},
             subset_of=len(self.train_labels),
+            copies=None,
         )
 
 
@@ -168,7 +191,9 @@ def from_arrays(
 ) -> Dataset:
     """A data set from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels, checked.
 
-    ``found`` are noisy labels of the training images; where there are some, true labels may be UNKNOWN (-1).
+    ``found`` are noisy labels of the training images; where there are some, true labels may be UNKNOWN (-1). Images of
+    other types are refused, not scaled: only their owner knows what black and white are. Without names, every class from 0
+    to the highest label has training images; of named classes that have none, a warning tells.
     """
     pairs = []
     for part, given in (("training", (train_images, train_labels)), ("test", (test_images, test_labels))):
@@ -176,7 +201,7 @@ def from_arrays(
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise InputError(
                 f"the {part} images of {name} are {images.dtype} of shape {images.shape}: "
-                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W){_BYTES.get(images.dtype.kind, '')}"
             )
         if images.ndim == 3:
             images = images[:, None]
@@ -189,27 +214,76 @@ def from_arrays(
     if train.shape[1:] != test.shape[1:]:
         raise InputError(f"training and test images of {name} differ in shape: make them the same size")
     noisy = {key: _labels(name, key, np.asarray(labels), len(train)) for key, labels in (found or {}).items()}
-    everything = [train_classes[train_classes != UNKNOWN] if noisy else train_classes, test_classes, *noisy.values()]
-    highest, lowest = (int(f([f(labels) for labels in everything if len(labels)])) for f in (np.max, np.min))
-    if classes is None:
-        occurring = len(np.unique(np.concatenate(everything)))
-        if lowest >= 0 and 2 * occurring <= highest:
+    truth = train_classes[train_classes != UNKNOWN] if noisy else train_classes
+    names = _classes(name, {"training": truth, "test": test_classes, **noisy}, classes)
+    training = [truth] if len(truth) == len(train) else [truth, *noisy.values()]
+    if absent := sorted(set(range(len(names))) - set(np.concatenate(training).tolist())):
+        listed = ", ".join(names[label] for label in absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        if classes is None:
             raise InputError(
-                f"{name} has labels up to {highest}, but only {occurring} different ones: count classes from 0 without gaps, "
-                f"or name them all"
+                f"no training image of {name} is of the class {listed}, which has labels elsewhere: give it training images, "
+                f"count classes from 0 without gaps, or name all of them"
             )
-        classes = tuple(str(label) for label in range(highest + 1))
-    if lowest < 0 or highest >= len(classes) or len(classes) < 2:
-        raise InputError(
-            f"{name} has labels from {lowest} to {highest} for {len(classes)} classes: count classes from 0, at least two"
-        )
-    return Dataset(name, train, train_classes, test, test_classes, classes, flips, noisy)
+        # Noise gives labels to all classes, and no network can learn one without images.
+        warnings.warn(f"no training image of {name} is of the class {listed}: noise still gives labels to it", stacklevel=2)
+    return Dataset(name, train, train_classes, test, test_classes, names, flips, noisy)
+
+
+#: What to do about images of another type, by NumPy's kind of type.
+_BYTES = {
+    "f": ", such as (images * 255).round().astype('uint8') for values from 0 to 1",
+    "u": ", such as (images >> 8).astype('uint8') for values of 16 bits",
+    "b": ", such as images * np.uint8(255)",
+}
+
+#: What to do about labels of another type, by NumPy's kind of type.
+_INTEGERS = {
+    "f": ": labels.astype(int), if none is missing or a fraction",
+    "b": ": labels.astype(int)",
+    "U": ": classes, labels = np.unique(labels, return_inverse=True)",
+    "S": ": classes, labels = np.unique(labels, return_inverse=True)",
+}
 
 
 def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray:
+    """Labels as int64 (N,); InputError unless there is one integer for each image."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != images or not images:
+        hint = _INTEGERS.get(labels.dtype.kind, "")
+        if labels.ndim == 2 and len(labels) == images:
+            hint = ": labels[:, 0]" if labels.shape[1] == 1 else ": labels.argmax(1), where each row marks a class"
         raise InputError(
             f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} "
-            f"for {images} images: give one integer for each image"
+            f"for {images} images: give one integer for each image{hint}"
         )
+    if int(labels.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{name} has {part} labels up to {labels.max()}: count classes from 0")
     return labels.astype(np.int64)
+
+
+def _classes(name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Names of the classes, numbers where none are given; InputError unless they go with all labels."""
+    parts = {part: labels for part, labels in parts.items() if len(labels)}
+    lowest = min(parts, key=lambda part: parts[part].min())
+    highest = max(parts, key=lambda part: parts[part].max())
+    first, last = int(parts[lowest].min()), int(parts[highest].max())
+    if classes is None and first >= 0:
+        occurring = np.unique(np.concatenate(list(parts.values())))
+        if len(occurring) <= last:
+            gap = next(number for number, label in enumerate([*occurring.tolist(), -1]) if number != label)
+            raise InputError(
+                f"{name} has labels up to {last}, but only {len(occurring)} different ones: count classes from 0 without "
+                f"gaps, or name all of them (no image has the label {gap})"
+            )
+        classes = tuple(map(str, range(last + 1)))
+    number = 0 if classes is None else len(classes)
+    if first < 0 or last >= number or number < 2:
+        wrong = lowest if first < 0 else highest
+        raise InputError(
+            f"{name} has labels from {first} to {last} for {number or last + 1} classes (see its {wrong} labels): "
+            f"count classes from 0, at least two"
+        )
+    assert classes is not None
+    if len(set(classes)) < number:
+        twice = next(title for title in classes if classes.count(title) > 1)
+        raise InputError(f"{name} names the class {twice!r} twice: give each class a name of its own")
+    return classes

@@ -78,7 +78,7 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
         for group, everything in board.groupby("group", sort=False):
             name, title = _name(everything.iloc[0], names), group_title(everything)
             ranked = plain_board[plain_board["group"] == group]
-            trials = plain_rows[(plain_rows["group"] == group) & ~plain_rows["failed"]]
+            trials = plain_rows[(plain_rows["group"] == group) & plain_rows["succeeded"]]
             if len(ranked):
                 found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {accuracy_caption(ranked)}"
                 found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"

@@ -53,11 +53,11 @@ class Reference:
         run, recipe = session.run, session.run.spec.recipe
         self.session, self.settings, self.device = session, settings, settings.device
         assert isinstance(run.dataset.train_images, np.ndarray)
-        images = run.dataset.train_images[run.labels.train].transpose(0, 2, 3, 1)
+        images = run.dataset.train_images[run.shown].transpose(0, 2, 3, 1)
         mean, std = run.dataset.pixel_statistics
         form = Format(case.side, case.channels, recipe.augmentation, tuple(mean), tuple(std))
         plain = Format(case.side, case.channels, "none", tuple(mean), tuple(std))
-        labels = run.labels.noisy[run.labels.train]
+        labels = run.labels.noisy[run.shown]
         self.pictures = Pictures(images, labels, transforms.Compose(pipeline(form)))
         self.loader = self.load(Samples(self.pictures))
         self.evaluation = self.load(Samples(Pictures(images, labels, transforms.Compose(pipeline(plain)))), shuffle=False)

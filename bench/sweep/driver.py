@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.datasets import Dataset
 from bench.pretrain import load_encoder
 from bench.records import (
+    LOST,
     TrialWriter,
     check_specification,
     finished_statuses,
@@ -118,7 +119,7 @@ class Driver:
         work = self.work[spec.id] = Work.of_spec(spec, job)
         self._announce(work)
         if job and job.key not in self.encoders and self.work[job.key].over:
-            self._give_up_on(self.work[job.key], "see the first trial that needed it")
+            self._give_up_on(self.work[job.key], "see the first trial that needed it", self.work[job.key].status)
 
     def _announce(self, work: Work) -> None:
         if self.observer and self.tuning:
@@ -196,12 +197,14 @@ class Driver:
         elif message["kind"] == "encoder failed":
             self._fail(work, message["error"], 0.0)
         elif message["kind"] == "failed":
-            self._fail(work, message["error"], message["seconds"])
-            self._checkpoint(work).remove()
+            self._fail(work, message["error"], message["seconds"], message["status"])
+            if message["status"] != LOST:  # the next run goes on from it
+                self._checkpoint(work).remove()
         else:
             facts = message["facts"]
             self._finish(work, facts, message["samples"], message["weights"])
-            self._checkpoint(work).remove()  # only now: the record is whole
+            if facts["status"] != LOST:
+                self._checkpoint(work).remove()  # only now: the record is whole
             self._end(work, facts["status"], facts["error"], facts["work_seconds"])
 
     def lost(self, work: Work) -> None:
@@ -213,10 +216,12 @@ class Driver:
         if self.observer:
             self.observer.lost(work.key, work.label)
 
-    def died(self, work: Work, reason: str | None = None) -> None:
-        """Tune has given the work up: its workers died too often, or one did between two trials, which Tune never forgives.
+    def died(self, work: Work, reason: str | None = None, out_of_memory: bool = False) -> None:
+        """End the work as lost: its workers died too often. A single death between two trials is tried again.
 
-        ``reason``: what they said before, if anything.
+        Args:
+            reason: what the workers said before, if anything.
+            out_of_memory: whether Ray killed the last one because its machine ran out of memory: a failure of the method.
         """
         if work.over:
             return
@@ -225,8 +230,8 @@ class Driver:
             work.taken = False
             return
         self._let_go(work)
-        error = reason or f"the worker process died {work.deaths + 1} times (killed, or out of memory)"
-        self._fail(work, error, work.died_after)
+        error = reason or f"the worker process died {work.deaths + 1} times (killed, out of memory, or its machine was lost)"
+        self._fail(work, error, work.died_after, "failed" if out_of_memory else LOST)
 
     def _let_go(self, work: Work) -> None:
         """Its worker is no more: what it took counts, should there never be a result."""
@@ -255,7 +260,7 @@ class Driver:
             self._write_failure(work, error, seconds, status)
         self._end(work, status, error, seconds)
         if not work.spec:
-            self._give_up_on(work, error)
+            self._give_up_on(work, error, status)
 
     def _checkpoint(self, work: Work) -> Checkpoint:
         return Checkpoint(self.store.file(work.key), warn=lambda text: self._warn(work, text))
@@ -290,6 +295,7 @@ class Driver:
 
     def _end(self, work: Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
+        work.status = status
         work.writer = None
         work.reports.clear()
         self.running.pop(work.key, None)
@@ -329,13 +335,13 @@ class Driver:
         self.pretrain_seconds[key] = load_encoder(blob).train_seconds
         self.encoders[key] = ray.put(blob)
 
-    def _give_up_on(self, pretraining: Work, error: str) -> None:
-        """Trials whose encoder there will never be are failed rows."""
+    def _give_up_on(self, pretraining: Work, error: str, status: str) -> None:
+        """End the trials whose encoder there will not be in this run: failed, or lost like their pretraining."""
         for work in list(self.work.values()):
             if work.spec and work.needs == pretraining.key and not work.taken:
                 work.taken = True
-                self._write_failure(work, f"its pretraining failed: {error}", 0.0)
-                self._end(work, "failed", error, 0.0)
+                self._write_failure(work, f"its pretraining {'was lost' if status == LOST else status}: {error}", 0.0, status)
+                self._end(work, status, error, 0.0)
 
     def _write_failure(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
         assert work.spec is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets import Dataset
-from bench.records import COMPLETED, RETRIED, check_specification, finished_statuses, lock, to_json, write_atomically
+from bench.records import COMPLETED, LOST, RETRIED, check_specification, finished_statuses, lock, to_json, write_atomically
 from bench.spec import TrialSpec, record_of
 from bench.sweep.driver import Driver
 from bench.sweep.provenance import describe
@@ -24,7 +24,7 @@ class SweepResult:
     """How a sweep ended."""
 
     statuses: dict[str, str]  # of every requested trial that is over
-    missing: list[str]
+    missing: list[str]  # not begun or not over, and those that their machine ended
     ran: int
     overhead: float | None = None
     wall_seconds: float = 0.0
@@ -33,6 +33,11 @@ class SweepResult:
     def failures(self) -> list[str]:
         """Trials that have no result."""
         return [trial_id for trial_id, status in self.statuses.items() if status in RETRIED]
+
+    @property
+    def lost(self) -> list[str]:
+        """Trials that their machine ended."""
+        return [trial_id for trial_id, status in self.statuses.items() if status == LOST]
 
     @property
     def diverged(self) -> list[str]:
@@ -108,7 +113,7 @@ def run_sweep(
         undecided = ["not decided on"] * tuning.remaining()[0] if tuning else []
         result = SweepResult(
             statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
-            missing=[*dict.fromkeys(spec.id for spec in specs if spec.id not in statuses), *undecided],
+            missing=[*dict.fromkeys(spec.id for spec in specs if statuses.get(spec.id, LOST) == LOST), *undecided],
             ran=sum(work.spec is not None for work in driver.work.values()),
             wall_seconds=time.perf_counter() - start,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.error import TuneError
 
 # Deriving from Tune's own progress callback keeps Tune from adding one, which would print.
@@ -158,17 +158,29 @@ class Recorder(TrialProgressCallback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
-            self.driver.died(self.driver.work[trial.config["key"]], _reason(trial))
+            work, error = self.driver.work[trial.config["key"]], _last_error(trial)
+            self.driver.died(work, _reason(error), _out_of_memory(error))
 
 
-def _reason(trial: Any) -> str | None:
-    """What a Tune trial's last error says, where it is more than that the worker died."""
-    error = None
-    with contextlib.suppress(Exception):  # of a class that only the worker's machine has
-        error = trial.get_pickled_error()
-    if error is None or isinstance(error, RayActorError):
+def _last_error(trial: Any) -> Exception | None:
+    """The last error of a Tune trial; None where only the worker's machine has its class."""
+    with contextlib.suppress(Exception):
+        return trial.get_pickled_error()
+    return None
+
+
+def _reason(error: Exception | None) -> str | None:
+    """Last line of the error, where it says more than that the worker died."""
+    if error is None or (isinstance(error, RayActorError) and not _out_of_memory(error)):
         return None
-    return str(error).strip().splitlines()[-1]
+    if _out_of_memory(error):
+        return "out of memory (Ray ended the worker before its machine had none left): lower --max-concurrent"
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _out_of_memory(error: Exception | None) -> bool:
+    """Whether Ray's memory monitor has ended the worker."""
+    return isinstance(error, OutOfMemoryError) or "NODE_OUT_OF_MEMORY" in str(error)
 
 
 def _kill(trial: Any) -> None:

@@ -63,6 +63,7 @@ class Work:
     taken: bool = False
     deaths: int = 0  # of its workers
     over: bool = False
+    status: str = ""  # of work that is over
     writer: TrialWriter | None = None
     began: float | None = None  # when its worker took it up, by the monotonic clock
     held: float | None = None  # since when it has a worker

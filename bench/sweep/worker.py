@@ -7,9 +7,11 @@ from typing import Any
 import ray
 from ray import tune
 
+from bench import noise
 from bench.datasets import Dataset
-from bench.errors import InputError
+from bench.errors import InputError, Unavailable
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
+from bench.records import LOST
 from bench.spec import TrialSpec
 from bench.storage import Store
 from bench.trial import Checkpoint, describe, peak_memory, run_pretraining, run_trial
@@ -43,13 +45,17 @@ def train(
     assert values is not None
     blob = ray.get(config["encoder"]) if config["encoder"] else None
     start = time.perf_counter()
+    status = LOST  # until the trial itself begins, what goes wrong is this machine's
     try:
         spec = TrialSpec.from_json(values)
+        encoder = load_encoder(blob) if blob else None
+        noise.fingerprint(spec.noise_kind)  # a file that only the driver's machine has
+        status = "failed"
         report = _Reporter(send, spec.device)
         outcome = run_trial(
             spec,
             dataset,
-            encoder=load_encoder(blob) if blob else None,
+            encoder=encoder,
             report=report,
             checkpoint=Checkpoint(
                 Store(store).file(spec.id), checkpoint_seconds, lambda text: send("warning", {"text": text})
@@ -59,7 +65,8 @@ def train(
         content = {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()}
     except Exception as error:  # a plugin or a file that this machine does not have: a row, not a dead worker
         text = str(error) if isinstance(error, InputError) else describe(error)
-        send("failed", {"error": text, "seconds": time.perf_counter() - start})
+        status = LOST if isinstance(error, Unavailable) else status
+        send("failed", {"status": status, "error": text, "seconds": time.perf_counter() - start})
         return
     report.flush()
     send("done", content)

@@ -1,0 +1,99 @@
+"""Rules of evaluation: it leaves the method as it was, and an image's prediction depends on that image alone.
+
+Images of the test set pass through ``predict``. A method that takes their statistics into its batch normalisation learns
+from them, and one that normalises by the batch is measured by the company of an image.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+#: Images of a batch that is predicted twice, and of the part of it that is predicted alone.
+TRIED, PART = 64, 8
+
+#: Total variation between two predictions of an image that rounding may cause, by the trial's precision.
+TOLERANCE = {"fp32": 0.01, "bf16": 0.05}
+
+#: Integers of a float's size: compared by bits, two numbers that are none are equal.
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class EvaluationError(RuntimeError):
+    """A method that breaks a rule of evaluation."""
+
+
+@contextmanager
+def untouched(method: nn.Module) -> Iterator[None]:
+    """Context that has to leave every parameter and buffer of ``method`` as it is, and every module in eval mode.
+
+    Sparse tensors are not compared. On a GPU this waits for the device once.
+
+    Raises:
+        EvaluationError: at the end, where something has changed.
+    """
+    before = {name: value.clone() for name, value in _state(method).items()}
+    yield
+    after = _state(method)
+    changed = sorted(before.keys() ^ after.keys()) or _differing(before, after)
+    if changed:
+        others = len({_part(name) for name in changed}) - 1
+        more = f" (and of {others} more)" if others > 0 else ""
+        raise EvaluationError(
+            f"evaluation changed {_described(changed[0])}{more}: predict in eval mode, and write to no parameter or buffer "
+            f"in predict, clean_probability, soft_targets and transition_matrix"
+        )
+    if training := [name or "the method" for name, module in method.named_modules() if module.training]:
+        raise EvaluationError(f"predict leaves {training[0]} in training mode: predict in eval mode")
+
+
+def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
+    """Compare predictions (B, C) of a batch with those (P, C) of its first images alone.
+
+    Raises:
+        EvaluationError: where they differ by more than rounding.
+    """
+    gap = float((whole[: len(part)] - part).abs().sum(1).mean()) / 2
+    if gap > TOLERANCE[precision]:
+        raise EvaluationError(
+            f"predict gives images other probabilities in another batch (they differ by {gap:.2f}): predict each image by "
+            f"itself, without random numbers, in eval mode"
+        )
+
+
+def _state(method: nn.Module) -> dict[str, Tensor]:
+    named = (*method.named_parameters(), *method.named_buffers())
+    return {name: value.detach() for name, value in named if value.layout == torch.strided}
+
+
+def _differing(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
+    reshaped = [name for name in before if _form(before[name]) != _form(after[name])]
+    if reshaped or not before:
+        return reshaped
+    with torch.no_grad():
+        flags = [(_bits(before[name]) != _bits(after[name])).any() for name in before]
+        together = torch.stack([flag.to(flags[0].device) for flag in flags]).tolist()
+    return [name for name, differs in zip(before, together, strict=True) if differs]
+
+
+def _form(value: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
+    return value.shape, value.dtype, value.device
+
+
+def _bits(value: Tensor) -> Tensor:
+    if value.is_complex():
+        value = torch.view_as_real(value)
+    return value.view(_BITS[value.element_size()]) if value.is_floating_point() else value
+
+
+def _part(name: str) -> str:
+    """The module whose statistics these are, or the tensor itself."""
+    module, _, last = name.rpartition(".")
+    return module if last in _STATISTICS else name
+
+
+def _described(name: str) -> str:
+    return f"running statistics of {_part(name)}" if _part(name) != name else name
