@@ -12,6 +12,29 @@ class Unavailable(InputError):
     """Data, a file or a plugin that this machine lacks: no fault of the method's."""
 
 
+def one_line(error: BaseException) -> str:
+    """Type and text of an error in one line; the type alone where there is no text, or none to be had."""
+    text = " ".join(_text(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def last_line(error: BaseException) -> str:
+    """Last line of an error's text, where a traceback says what was raised; the type where there is no text."""
+    return _text(error).split("\n")[-1] or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's text; the type where there is no text."""
+    return _text(error).split("\n")[0] or type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception:  # somebody's own class of errors
+        return ""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not among the ``known`` ones, with suggestions."""
     known = sorted(known)

@@ -1,8 +1,11 @@
 """What a sweep would cost: a few measured steps of the network, times what the methods say they need."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -10,24 +13,76 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from bench import terminal
-from bench.datasets import Dataset
+from bench.backbones import Network
+from bench.datasets import UNKNOWN, Dataset
 from bench.progress import duration
-from bench.registry import display
+from bench.registry import display, load_method, split_name
+from bench.scoring import PROBES
 from bench.searches import SearchKind
 from bench.spec import TrialSpec, relative_cost
 from bench.sweep.run import pending
-from bench.task import Task
+from bench.task import Batch, Task
 from bench.trial import Labels, pixels_for, pretrain_job, use_threads
 from bench.tuning import Tuning
 
 
+@dataclass(frozen=True)
+class EpochImages:
+    """Images that an epoch takes through one network, for every method alike."""
+
+    trained: int
+    evaluated: int
+
+    @classmethod
+    def of(cls, spec: TrialSpec, dataset: Dataset, labels: Labels) -> "EpochImages":
+        """Count them: validation and test images and probes are predicted, and a last batch of a single sample is left out."""
+        training, known = len(labels.train), int((labels.truth[labels.train] != UNKNOWN).sum())
+        tests = [dataset.test_labels, *(labels for _, labels in dataset.extra_tests.values())]
+        evaluated = len(labels.validation) + sum(map(len, tests)) + min(PROBES, known)
+        return cls(training - (training % spec.recipe.batch_size == 1), evaluated)
+
+
 def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
-    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain cross-entropy."""
+    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain cross-entropy.
+
+    Where an epoch has fewer than ``steps`` batches, whole epochs are measured: the last batch is smaller, and its samples
+    take longer.
+    """
     labels = Labels.of(spec, dataset)
-    pixels = pixels_for(dataset, spec, positions=labels.train)
+    task = _task(spec, dataset, labels)
+    batches = math.ceil(EpochImages.of(spec, dataset, labels).trained / spec.recipe.batch_size)
+    if not batches:
+        return 0.0, 0.0
+    if batches <= steps:
+        steps = batches * math.ceil(steps / batches)
+    training = evaluating = 0.0
+    samples = 0
+    with use_threads(spec.threads):
+        net = task.build_network()
+        _step_seconds(net, task, next(task.loader()))  # the first one warms up
+        for batch in islice(chain.from_iterable(task.loader() for _ in range(steps)), steps):
+            trained, inferred = _step_seconds(net, task, batch)
+            training, evaluating, samples = training + trained, evaluating + inferred, samples + len(batch.y)
+    return training / samples, evaluating / samples
+
+
+def _step_seconds(net: Network, task: Task, batch: Batch) -> tuple[float, float]:
+    """Seconds of a training step on a batch, and of its prediction."""
+    start = time.perf_counter()
+    with task.autocast():
+        F.cross_entropy(net(batch.x), batch.y).backward()
+    if task.device.type == "cuda":
+        torch.cuda.synchronize()
+    middle = time.perf_counter()
+    with torch.inference_mode(), task.autocast():
+        net(batch.x).argmax().item()  # waits for the device
+    return middle - start, time.perf_counter() - middle
+
+
+def _task(spec: TrialSpec, dataset: Dataset, labels: Labels) -> Task:
     device = torch.device(spec.device)
     task = Task(
-        pixels,
+        pixels_for(dataset, spec, positions=labels.train),
         torch.from_numpy(labels.noisy[labels.train]).to(device),
         dataset.num_classes,
         epochs=spec.recipe.epochs,
@@ -38,26 +93,18 @@ def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[flo
         precision=spec.precision,
     )
     task.seed(0)
-    with use_threads(spec.threads):
-        net = task.build_network()
-        batches = task.loader()
-        training = evaluating = 0.0
-        for step in range(steps + 1):
-            start = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                break
-            with task.autocast():
-                F.cross_entropy(net(batch.x), batch.y).backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            middle = time.perf_counter()
-            with torch.inference_mode(), task.autocast():
-                net(batch.x).argmax().item()  # waits for the device
-            if step:  # the first one warms up
-                training += (middle - start) / len(batch.y) / steps
-                evaluating += (time.perf_counter() - middle) / len(batch.y) / steps
-    return training, evaluating
+    return task
+
+
+def epoch_seconds(spec: TrialSpec, images: EpochImages, sample: float, prediction: float) -> float:
+    """Rough seconds of an epoch of the trial's method.
+
+    Args:
+        sample: seconds of a training sample in plain cross-entropy.
+        prediction: seconds of an evaluated one.
+    """
+    networks = load_method(split_name(spec.method)[-1]).num_networks
+    return relative_cost(spec) * images.trained * sample + networks * images.evaluated * prediction
 
 
 def print_plan(
@@ -94,21 +141,21 @@ def print_plan(
         terminal.line(console, f"{count} trials of tuning, at {bound}, none of them on record")
     if not todo and not later:
         return
-    speeds: dict[tuple[str, str], tuple[float, float]] = {}
+    labels = Labels.of((todo or [base for base, _ in later])[0], dataset)  # of all trials as many
+    speeds: dict[tuple[str, str, int], tuple[float, float]] = {}
     seconds: defaultdict[str, float] = defaultdict(float)
     jobs = {}
     for spec, count in [*((spec, 1) for spec in todo), *later]:
-        kind = (spec.recipe.backbone, spec.recipe.augmentation)
+        kind = (spec.recipe.backbone, spec.recipe.augmentation, spec.recipe.batch_size)
         if kind not in speeds:
             speeds[kind] = step_seconds(spec, dataset)
-        training, evaluating = speeds[kind]
-        images = len(dataset.train_labels)
-        held_out = len(dataset.test_labels) + spec.validation_share * images
-        epoch = relative_cost(spec) * (1 - spec.validation_share) * images * training + held_out * evaluating
+        sample, prediction = speeds[kind]
+        epoch = epoch_seconds(spec, EpochImages.of(spec, dataset, labels), sample, prediction)
         seconds["tuning" if spec.is_search else "trials"] += count * epoch * spec.recipe.epochs
         if (job := pretrain_job(spec)) and job.key not in jobs:
             jobs[job.key] = job
-            seconds["pretraining"] += 2.5 * images * training * job.settings.epochs  # two views, strongly augmented
+            epoch = 2.5 * len(dataset.train_labels) * sample  # two views, strongly augmented
+            seconds["pretraining"] += epoch * job.settings.epochs
     pieces = len(todo) + sum(count for _, count in later)
     fitting = [torch.get_num_threads() / cpus_per_trial]
     if gpus_per_trial:

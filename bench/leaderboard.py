@@ -46,12 +46,16 @@ from bench.selection import (
     select,
 )
 from bench.statistics import BUDGETS, PAIRED, SEEDS, half_width, paired_differences, within_budget
-from bench.tables import Section, print_sections, sections, to_csv, to_markdown
+from bench.tables import Section, print_sections, sections, to_csv, to_markdown, unescaped
+from bench.terminal import line
 from bench.text import printable
 from bench.tracks import PRIVILEGED, about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
 NO_REFERENCE = "none"
+
+#: Of figures that a report without plots leaves where they are.
+EARLIER_FIGURES = "Figures in plots/ are older than the tables: python -m bench.report draws them from all records."
 
 #: In place of a noise rate that nobody knows, since groups of a missing value would be dropped.
 UNKNOWN_RATE = -1.0
@@ -455,10 +459,13 @@ class Report:
     leaderboard: pd.DataFrame
     sections: list[Section]
     files: list[Path]
+    about_figures: str = ""  # where they are not of this report
 
     def print(self, console: Console) -> None:
         """Show the tables."""
         print_sections(console, self.sections)
+        if self.about_figures:
+            line(console, self.about_figures)
 
 
 def write_report(
@@ -489,9 +496,12 @@ def write_report(
     against = None if reference == NO_REFERENCE else _label_of(reference, rows)
     found = sections(rows, ranked, against, search_summary(searched), metric, analysis.flagged())
     out_dir.mkdir(parents=True, exist_ok=True)
-    before = set(_figures_of(out_dir / "leaderboard.md"))
-    figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else {}
-    page = to_markdown(found, [(f"plots/{name}.png", caption) for name, caption in figures.items()])
+    earlier = _figures_of(out_dir)
+    kept = {name: caption for name, caption in earlier.items() if (out_dir / "plots" / f"{name}.png").exists()}
+    figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else kept
+    about_figures = EARLIER_FIGURES if figures and not plots else ""
+    captions = [(f"plots/{name}.png", caption) for name, caption in figures.items()]
+    page = to_markdown(found, captions, about_figures=about_figures)
     contents = {
         "leaderboard.csv": to_csv(ranked, LEADERBOARD_COLUMNS),
         "configs.csv": to_csv(_with_searches(tried, searched, clean_images), CONFIGURATION_COLUMNS),
@@ -505,10 +515,10 @@ def write_report(
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)
-    for name, kind in product(before - set(figures), FORMATS):  # of an earlier report, which shows other records
+    for name, kind in product(earlier.keys() - figures.keys(), FORMATS):  # of other records
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
-    drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
-    return Report(ranked, found, [*(out_dir / name for name in contents), *drawn])
+    drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS] if plots else []
+    return Report(ranked, found, [*(out_dir / name for name in contents), *drawn], about_figures)
 
 
 def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
@@ -521,10 +531,12 @@ def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]], clea
     return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
 
 
-def _figures_of(page: Path) -> list[str]:
-    """Names of the figures that an earlier report shows."""
+def _figures_of(out_dir: Path) -> dict[str, str]:
+    """Figures that an earlier report shows: name -> caption."""
+    page = out_dir / "leaderboard.md"
     text = page.read_text(errors="replace") if page.exists() else ""
-    return re.findall(r"\]\(plots/([\w-]+)\.png\)", text)
+    shown = re.findall(r"^!\[(.*)\]\(plots/([\w-]+)\.png\)$", text, flags=re.MULTILINE)
+    return {name: unescaped(caption) for caption, name in shown}
 
 
 def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:

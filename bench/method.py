@@ -32,7 +32,8 @@ class Method(nn.Module):
     reference_epochs: ClassVar[int] = 300
     #: The sweep's axes: name on the command line -> hyper-parameter.
     axes: ClassVar[Mapping[str, str]] = {}
-    #: Fields of the recipe as the authors have them, for ``--recipe paper``.
+    #: The authors' recipe, for ``--recipe paper``: all fields, but for ``backbone`` and ``augmentation`` where theirs are none
+    #: of ours. Without any, the data set's recipe is taken. A wrapper states none: its base's counts.
     paper: ClassVar[Mapping[str, Any]] = {}
     #: Hyper-parameters that count the epochs before the method does more than warm up (see ``grace``).
     begins: ClassVar[Sequence[str]] = ()

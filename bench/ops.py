@@ -236,9 +236,9 @@ class BetaPair(NamedTuple):
         """Means (2, 1)."""
         return self.alpha / (self.alpha + self.beta)
 
-    def log_joint(self, values: Tensor) -> Tensor:
-        """Log density (2, N) of values (N,) in [0, 1], weighted."""
-        values = values.clamp(1e-4, 1 - 1e-4)
+    def log_joint(self, values: Tensor, edge: float = 1e-4) -> Tensor:
+        """Log density (2, N) of values (N,) in [0, 1], weighted; they are kept ``edge`` away from 0 and 1."""
+        values = values.clamp(edge, 1 - edge)
         normaliser = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
         log_density = (self.alpha - 1) * values.log() + (self.beta - 1) * (-values).log1p() - normaliser
         return self.weight.log() + log_density

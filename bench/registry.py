@@ -1,22 +1,24 @@
 """Finding methods by name, and building them from a name and hyper-parameters."""
 
 import ast
-import importlib
 import importlib.util
+import keyword
 import math
 import pkgutil
 import re
+import sys
+import tokenize
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 import methods
-from bench.errors import InputError, unknown
+from bench import plugins
+from bench.errors import InputError, one_line, unknown
 
 if typing.TYPE_CHECKING:
     from bench.method import Method
@@ -27,48 +29,70 @@ REFERENCE = "ce"
 Scalar = bool | int | float | str | None
 
 
-def _packaged() -> dict[str, EntryPoint]:
+#: Names that the command line uses for something else: --reference none, --set recipe.epochs=10.
+_RESERVED = ("none", "recipe")
+
+
+def _packaged() -> dict[str, list[EntryPoint]]:
     """Methods of installed packages: entry points of the group ``bench.methods``, name = module."""
-    return {point.name: point for point in entry_points(group="bench.methods")}
+    return plugins.offered("bench.methods")
 
 
 def method_names() -> list[str]:
-    """All methods: files of ``methods/`` and those that installed packages offer."""
+    """All methods: files of ``methods/`` and those that installed packages offer, also those that cannot be used."""
     files = {module.name for module in pkgutil.iter_modules(methods.__path__) if not module.name.startswith("_")}
     return sorted(files | set(_packaged()))
 
 
 def _module_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name not in method_names():
+    if name not in method_names():
         raise unknown("method", name, method_names())
-    point = _packaged().get(name)
-    own = importlib.util.find_spec(f"methods.{name}") is not None
-    if own and point:
-        raise InputError(f"two methods are called {name!r}, one here and one in {point.value}: rename either")
-    return f"methods.{name}" if own else typing.cast(EntryPoint, point).module
+    own = importlib.util.find_spec(f"methods.{name}")
+    points = _packaged().get(name, [])
+    if points:
+        point = plugins.only(points, "methods", own is not None)
+    where = plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
+    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+        fitting = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+        fits = fitting.isidentifier() and not keyword.iskeyword(fitting) and fitting not in _RESERVED
+        hint = f", such as {fitting}" if fits else ""
+        raise InputError(f"{where} has a name that is no identifier of Python: use letters, digits and _{hint}")
+    if name in _RESERVED:
+        raise InputError(f"{where} has a name that means something else on the command line: rename it")
+    if own:
+        return f"methods.{name}"
+    try:
+        return point.module
+    except AttributeError:  # of a value that its pattern does not match
+        raise InputError(f'{where} names no module: write {name} = "package.module"') from None
 
 
 @cache
 def load_method(name: str) -> "type[Method]":
-    """The class in the method's file."""
-    from bench.method import Method
+    """The class in the method's file, checked.
 
-    module_name = _module_name(name)
-    try:
-        module = importlib.import_module(module_name)
-    except InputError:
-        raise
-    except Exception as error:  # anything that somebody's file may do
-        where = f" in {error.filename!r}" if isinstance(error, SyntaxError) else ""
-        raise InputError(f"{module_name} cannot be imported: {type(error).__name__}: {error}{where}: mend its file") from error
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        raise InputError(f"{module.__name__} defines {len(classes)} subclasses of Method: a method's file has exactly one")
+    Raises:
+        InputError: where the file, or what the class declares, cannot be used.
+    """
+    from bench.method import Method
+    from bench.method_checks import check_class
+
+    module = plugins.import_file(_module_name(name))
+    with plugins.blame(plugins.file_of(module), "its class"):
+        classes = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise InputError(f"it defines {len(classes)} subclasses of Method: a method's file has exactly one")
+        check_class(classes[0])
     return classes[0]
+
+
+def method_file(name: str) -> str:
+    """The file of a method, for people."""
+    return plugins.file_of(sys.modules[load_method(name).__module__])
 
 
 @dataclass(frozen=True)
@@ -83,15 +107,15 @@ class Card:
 
 
 def card(name: str) -> Card:
-    """The method's card; ``summary`` and ``lines`` are read without running its file.
+    """The method's card.
 
     Raises:
         InputError: where the file is broken.
     """
     from bench.method import Wrapper
 
-    source = _source(name)
     cls = load_method(name)
+    source = _source(name)
     wraps = issubclass(cls, Wrapper)
     passes = " + ".join(f"{count:g}" for count in cls.passes if count)
     reads = sorted({*re.findall(r"\boracle\.(\w+)", source), *(fact for facts in cls.oracles.values() for fact in facts)})
@@ -105,13 +129,13 @@ def summary(name: str) -> str:
 
 
 def _source(name: str) -> str:
-    spec = importlib.util.find_spec(_module_name(name))
-    assert spec is not None and spec.origin is not None
+    path = plugins.find_file(_module_name(name))
     try:
-        source = Path(spec.origin).read_text()
+        with tokenize.open(path) as file:  # in the encoding that the file itself names
+            source = file.read()
         ast.parse(source)
-    except (SyntaxError, ValueError, OSError) as error:
-        raise InputError(f"{spec.origin!r} cannot be read: {error}: mend it") from error
+    except (SyntaxError, ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{plugins.shown(path)} cannot be read: {one_line(error)}: mend it") from error
     return source
 
 
@@ -155,23 +179,38 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
     known = set()
     for part in split_name(name):
         cls = load_method(part)
-        hints = typing.get_type_hints(cls.HParams)
+        hints = hyper_parameter_types(part)
         values = {}
         for field in fields(cls.HParams):
             key = f"{part}.{field.name}"
             known.add(key)
             if key in settings:
-                values[field.name] = convert(key, settings[key], hints[field.name])
-        try:
-            resolved.update({f"{part}.{k}": v for k, v in asdict(cls.HParams(**values)).items()})
-        except InputError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise InputError(f"hyper-parameters of {part} do not fit: {error}") from error
+                value = convert(key, settings[key], hints[field.name])
+                # The default itself where it is equal: 1 and 1.0 would be two trials.
+                same = value == field.default and isinstance(value, bool) == isinstance(field.default, bool)
+                values[field.name] = field.default if same else value
+        resolved.update({f"{part}.{k}": v for k, v in asdict(_made(part, values)).items()})
     for key in settings:
         if key not in known:
             raise unknown(f"hyper-parameter of {display(name)}", key, known)
     return resolved
+
+
+def _made(part: str, values: Mapping[str, Any]) -> Any:
+    """The part's ``HParams`` of these values; its own InputErrors name the setting, and pass."""
+    try:
+        return load_method(part).HParams(**values)
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # anything that somebody's __post_init__ may raise
+        given = ", ".join(f"{part}.{name}={value!r}" for name, value in values.items()) or "its defaults"
+        raise InputError(f"{method_file(part)}: HParams refuses {given} ({one_line(error)}): give other values") from error
+
+
+@cache
+def hyper_parameter_types(part: str) -> dict[str, Any]:
+    """Declared type of each hyper-parameter of one part of a method."""
+    return typing.get_type_hints(load_method(part).HParams)
 
 
 def changes(name: str, hparams: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -181,17 +220,30 @@ def changes(name: str, hparams: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def build(name: str, settings: Mapping[str, Any]) -> "Method":
-    """A method, not yet set up: ``build("rmd+elr", {"rmd.weight": 2.0})``."""
+    """A method, not yet set up: ``build("rmd+elr", {"rmd.weight": 2.0})``.
+
+    Raises:
+        InputError: where settings do not fit, or the method's own constructor fails.
+    """
     hparams = resolve(name, settings)
-    *wrappers, base = split_name(name)
+    method: Method | None = None
+    for part in reversed(split_name(name)):
+        values = {key.partition(".")[2]: value for key, value in hparams.items() if key.partition(".")[0] == part}
+        method = _build_part(part, values, method)
+    assert method is not None
+    return method
 
-    def make(part: str) -> Any:
-        own = {key.partition(".")[2]: value for key, value in hparams.items() if key.partition(".")[0] == part}
-        return load_method(part).HParams(**own)
 
-    method = load_method(base)(make(base))
-    for wrapper in reversed(wrappers):
-        method = load_method(wrapper)(make(wrapper), method)  # type: ignore[call-arg]  # a Wrapper takes a base too
+def _build_part(part: str, values: Mapping[str, Any], base: "Method | None") -> "Method":
+    from bench.method_checks import check_instance, check_privileges
+
+    cls: Any = load_method(part)
+    place, hparams = method_file(part), _made(part, values)
+    with plugins.blame(place, "its __init__"):
+        method = cls(hparams) if base is None else cls(hparams, base)
+        check_instance(method, hparams, base)
+    with plugins.blame(place, "privileges"):
+        check_privileges(method.privileges)
     return method
 
 
@@ -220,8 +272,13 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
                 continue
             if option is not float or math.isfinite(converted):
                 return converted
-    wanted = " or ".join(_describe(option) for option in options)
-    raise InputError(f"{key} is {value!r}: give {wanted}")
+    raise InputError(f"{key} is {value!r}: give {describe_type(hint)}")
+
+
+def describe_type(hint: Any) -> str:
+    """A declared type for people, such as "a whole number"."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(_describe(option) for option in options)
 
 
 def _describe(option: Any) -> str:

@@ -7,7 +7,8 @@ import hashlib
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,10 +207,14 @@ def run(**options: Any) -> None:
     if options["list_what"]:
         _list(options["list_what"])
         return
-    sys.exit(_run(**{key: value for key, value in options.items() if key != "list_what"}))
+    from bench.noise import reading_once
+
+    with reading_once():
+        sweep = _planned(**{key: value for key, value in options.items() if key != "list_what"})
+    sys.exit(sweep())
 
 
-def _run(
+def _planned(
     *,
     methods: list[str] | None,
     noise: list[float] | None,
@@ -252,8 +257,8 @@ def _run(
     track: list[str] | None,
     no_plots: bool,
     dry_run: bool,
-) -> int:
-    """Returns the exit status: 0, or 1 when trials failed."""
+) -> Callable[[], int]:
+    """Plan a sweep, and return what runs it and gives the exit status: 0, or 1 when trials failed."""
     if not methods:
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
@@ -262,11 +267,11 @@ def _run(
         raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
     from bench.datasets.cache import keep_library_caches
-    from bench.noise import check_noise, default_noise, prepare, rounding_note
+    from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.records import kept
-    from bench.registry import split_name
     from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
+    from bench.trial import check_trials
 
     keep_library_caches()
     # What needs no data is checked first: a typing error should not wait for a download.
@@ -280,12 +285,12 @@ def _run(
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
     configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
     searched = _searched(tune, tune_seconds, tune_for, scheduler, transfer, address)
+    fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
     if searched:
-        from bench.spaces import load_space
+        from bench.spaces import check_space
 
-        for name, _ in configurations:
-            for part in split_name(name):
-                load_space(part)
+        for name, hparams in configurations:
+            check_space(name, hparams, {key: hparams[key] for key in fixed if key in hparams})
     device, precision = _resolve_device(device, precision, address)
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
@@ -311,15 +316,15 @@ def _run(
         threads=cpus_per_trial,
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
-    for spec in {spec.noise_rate: spec for spec in reversed(specs)}.values():
-        note = rounding_note(data, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
-        if note:
+    check_trials(specs)
+    for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
+        rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
+        if note := rounding_note(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling):
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
         from bench.tuning import plan_tuning
 
-        fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
         replicas = (range(seeds), noise_seed, split_seed)
         tuning = plan_tuning(
             plan, data, configurations, fixed, sorted({s.noise_rate for s in specs}, key=str), *replicas, searched
@@ -334,9 +339,10 @@ def _run(
         from bench.estimate import print_plan
 
         print_plan(output, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
-        return 0
+        return lambda: 0
     _check_command(sys.argv)
-    return _sweep(
+    return partial(
+        _sweep,
         output,
         specs,
         tuning,

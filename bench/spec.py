@@ -13,8 +13,8 @@ from typing import Any
 from bench.backbones import check_backbone
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
-from bench.noise import SAMPLINGS, check_noise, fingerprint, takes_rate
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
+from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
+from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
 from bench.records import trial_id
 from bench.registry import (
     Scalar,
@@ -29,7 +29,6 @@ from bench.registry import (
     split_name,
 )
 from bench.searches import SEARCH
-from bench.task import PRIVILEGES
 
 SCHEMA = 1
 DEVICES = ("cpu", "cuda")
@@ -76,7 +75,7 @@ class TrialSpec:
             raise InputError(f"validation_share is {self.validation_share:g}: give a number between 0 and 1")
         if not 0 <= self.told < math.inf:
             raise InputError(f"the noise rate is told times {self.told:g}: give a number of at least 0")
-        check_noise(self.noise_kind, self.noise_rate)
+        check_rate(self.noise_kind, self.noise_rate)  # the kind's file is read once, by the plan
 
     @cached_property
     def id(self) -> str:
@@ -117,10 +116,7 @@ class TrialSpec:
     def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
         """The spec that ``to_json`` wrote, its names, types and values checked again."""
         try:
-            recipe = {
-                key: value if key == "milestones" else _converted(Recipe, key, value)
-                for key, value in values["recipe"].items()
-            }
+            recipe = _recipe_fields(values["recipe"])
             plain = {
                 key: value if key in ("recipe", "hparams") else _converted(cls, key, value) for key, value in values.items()
             }
@@ -143,6 +139,10 @@ class TrialSpec:
 def _converted(owner: type, name: str, value: Any) -> Any:
     hints = typing.get_type_hints(owner)
     return convert(name, value, hints[name]) if name in hints else value  # the constructor says what it does not know
+
+
+def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if key == "milestones" else _converted(Recipe, key, value) for key, value in values.items()}
 
 
 def record_of(spec: TrialSpec) -> dict[str, Any]:
@@ -228,10 +228,11 @@ def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
 def _rate_settings(method: str) -> list[str]:
     """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
     found = []
-    for key in resolve(method, {}):
-        with contextlib.suppress(InputError):  # no name, or not this one
-            if reads_rate(method, {key: "oracle"}):
-                found.append(key)
+    with contextlib.suppress(InputError):  # a broken method has none to offer
+        for key in resolve(method, {}):
+            with contextlib.suppress(InputError):  # no name, or not this one
+                if reads_rate(method, {key: "oracle"}):
+                    found.append(key)
     return found
 
 
@@ -265,8 +266,7 @@ class Plan:
         for key, _ in self.overrides:
             if key not in RECIPE_FIELDS:
                 raise unknown("field of the recipe", key, RECIPE_FIELDS)
-        for rate in rates:
-            check_noise(self.noise_kind, rate, data)
+        self._check_noise(data, rates)
         if not takes_rate(self.noise_kind):
             rates = [None]  # a rate of 0 for clean labels says nothing
         recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
@@ -288,7 +288,7 @@ class Plan:
                     subset=self.subset,
                     image_size=self.image_size,
                     noise_kind=self.noise_kind,
-                    noise_hash=fingerprint(self.noise_kind),
+                    noise_hash=self._noise_hash,
                     noise_rate=None if rate is None else float(rate),
                     noise_sampling=self.noise_sampling,
                     noise_seed=seed if noise_seed is None else noise_seed,
@@ -304,6 +304,22 @@ class Plan:
             )
         return specs
 
+    @cached_property
+    def _noise_hash(self) -> str | None:
+        return fingerprint(self.noise_kind)
+
+    @cached_property
+    def _checked(self) -> set[tuple[str, float | None]]:
+        """Data sets, by their content, and rates that the noise was checked with."""
+        return set()
+
+    def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
+        """Check the noise once for each data set and rate: a search asks for its trials one after another."""
+        for rate in rates:
+            if (data.content_hash, rate) not in self._checked:
+                check_noise(self.noise_kind, rate, data)
+                self._checked.add((data.content_hash, rate))
+
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """The recipe without the overrides, for a configuration that is checked on the way."""
         asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
@@ -311,7 +327,8 @@ class Plan:
             raise InputError(
                 f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of {data.name}: use other settings"
             )
-        if other := asked - set(PRIVILEGES):
-            raise InputError(f"{display(name)} declares the privileges {sorted(other)}: there are {', '.join(PRIVILEGES)}")
-        recipe = default_recipe(data.name, data.side)
-        return recipe.override(load_method(split_name(name)[-1]).paper) if self.recipe == "paper" else recipe
+        recipe = default_recipe(data.name, data.side, len(data.train_labels))
+        if self.recipe == "shared":
+            return recipe
+        base = split_name(name)[-1]
+        return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)

@@ -129,7 +129,12 @@ def _named(arguments: str) -> str:
     of the truth, and ORACLES: their settings to do so."""
     from bench.method import Wrapper, takes_own_steps
 
-    classes = {method: load_method(method) for method in method_names()}
+    classes = {}
+    for method in method_names():
+        try:
+            classes[method] = load_method(method)
+        except InputError as error:  # a broken plugin stops no study
+            echo(f"warning: {method} is left out: {error}", err=True)
     bases = [method for method, cls in classes.items() if not issubclass(cls, Wrapper)]
     wrappers = [method for method in classes if method not in bases]
     hosts = [base for base in bases if not takes_own_steps(classes[base])]

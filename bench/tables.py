@@ -517,11 +517,14 @@ def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
     return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
 
 
-def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]], title: str = "Leaderboard") -> str:
+def to_markdown(
+    found: Sequence[Section], figures: Sequence[tuple[str, str]], title: str = "Leaderboard", about_figures: str = ""
+) -> str:
     """A page of its own.
 
     Args:
         figures: (path relative to the page, caption) of each figure.
+        about_figures: what a reader has to know of all of them.
     """
     lines = [f"# {_escaped(title)}", ""]
     for section in found:
@@ -531,7 +534,7 @@ def to_markdown(found: Sequence[Section], figures: Sequence[tuple[str, str]], ti
         lines += [f"- {_escaped(note)}" for note in section.notes]
         lines.append("")
     if figures:
-        lines += ["## Figures", ""]
+        lines += ["## Figures", "", *([_escaped(about_figures), ""] if about_figures else [])]
     for path, caption in figures:
         lines += [f"![{_escaped(caption)}]({path})", "", _escaped(caption), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -553,6 +556,12 @@ def _escaped(text: str) -> str:
     for character in "\\`*_|[]$~":
         text = text.replace(character, f"\\{character}")
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))  # what would be HTML
+
+
+def unescaped(text: str) -> str:
+    """The text that ``to_markdown`` has escaped."""
+    plain = re.sub(r"\\([\\`*_|\[\]])", r"\1", text)
+    return re.sub(r"&amp;(?=#?\w+;)", "&", re.sub(r"&lt;(?=[A-Za-z/!?])", "<", plain))
 
 
 def print_sections(console: Console, found: Sequence[Section]) -> None:

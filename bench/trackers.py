@@ -1,13 +1,15 @@
 """Copies of the records in the formats of TensorBoard, MLflow and Weights & Biases, for ``--track``.
 
 They are written by the driver, beside the records and after them, through the libraries' own clients, into the sweep's folder
-and nowhere else; nothing goes over the network. The records stay the truth: a tracker that fails is switched off with a
-warning, and what it lacks is made up from the records by the next command.
+and nowhere else; nothing goes over the network. The records stay the truth: a trial that a tracker fails on is left out of it
+with a warning, once a tracker, and what it lacks is made up from the records by the next command. A tracker that fails on
+several trials in a row is switched off.
 """
 
 import contextlib
 import glob
 import importlib
+import json
 import logging
 import os
 import re
@@ -19,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.errors import InputError, unknown
-from bench.records import read_trials
+from bench.errors import InputError, one_line, unknown
+from bench.records import finished_statuses, read_epochs
 from bench.spec import TrialSpec
 from bench.text import printable
 
@@ -188,6 +190,10 @@ def check_trackers(names: Sequence[str]) -> None:
             raise InputError(f"--track {name} needs a package that is not installed: pip install 'lnl-bench[{name}]'")
 
 
+#: A tracker that fails on so many trials in a row is switched off: each failure may take its client's whole patience.
+PATIENCE = 3
+
+
 class Trackers:
     """The trackers of a sweep, told what has been written to its records."""
 
@@ -196,83 +202,111 @@ class Trackers:
         self.out = out.resolve()
         self.open: dict[str, Tracker] = {}
         self.runs: dict[tuple[str, str], Run] = {}
+        self.left_out: set[tuple[str, str]] = set()  # trials that a tracker has failed on
+        self._failures = dict.fromkeys(names, 0)  # in a row
+        self._warned: set[str] = set()
         for name in names:
-            with self._may_fail(name):
+            try:
                 self.open[name] = TRACKERS[name](self.out)
+            except Exception as error:  # whatever its client may raise: the sweep goes on without it
+                self._warn(name, f"{name} is switched off", error)
 
     def catch_up(self) -> None:
         """Copy the trials that are over but not in a tracker: run before it was asked for, or while it failed."""
-        known = {name: self._logged(name) for name in self.open}
-        if not self.open or not (self.out / "trials").is_dir():
+        if not self.open:
             return
-        for trial in read_trials(self.out):
-            status = trial.done["status"]
-            for name in [name for name in self.open if known[name].get(trial.id) != status]:
-                spec = TrialSpec.from_json(trial.spec["spec"])
-                self._restart(name, spec, trial.epochs)
-                self._finish(name, spec, trial.done)
+        known = {name: self._logged(name) for name in self.open}
+        for trial_id, status in sorted(finished_statuses(self.out).items()):
+            for name in [name for name in self.open if known[name].get(trial_id) != status]:
+                with self._may_fail(name, trial_id):
+                    self._copy(name, self.out / "trials" / trial_id)
 
-    def restart(self, spec: TrialSpec, epochs: Iterable[dict[str, Any]]) -> None:
+    def restart(self, spec: TrialSpec, epochs: Sequence[dict[str, Any]]) -> None:
         """The trial's record has been cut back to these epochs."""
         for name in list(self.open):
-            self._restart(name, spec, epochs)
+            self.left_out.discard((name, spec.id))  # it begins anew
+            with self._may_fail(name, spec.id):
+                self._restart(name, spec, epochs)
 
-    def append(self, spec: TrialSpec, epochs: Iterable[dict[str, Any]]) -> None:
+    def append(self, spec: TrialSpec, epochs: Sequence[dict[str, Any]]) -> None:
         """These epochs have been added to it."""
         for name in list(self.open):
-            self._append(name, spec, epochs)
+            with self._may_fail(name, spec.id):
+                self._append(name, spec, epochs)
 
     def finish(self, spec: TrialSpec, facts: dict[str, Any]) -> None:
         """It is over."""
         for name in list(self.open):
-            self._finish(name, spec, facts)
+            with self._may_fail(name, spec.id):
+                self._finish(name, spec, facts)
 
     def close(self) -> None:
         """End what was interrupted; the trial's next start makes a new run of it."""
-        for (name, _), run in self.runs.items():
-            with self._may_fail(name):
+        for (name, trial_id), run in list(self.runs.items()):
+            with self._may_fail(name, trial_id):
                 run.end(False, {"status": "interrupted"})
         self.runs.clear()
         self.open.clear()
 
+    def _copy(self, name: str, folder: Path) -> None:
+        """Copy the record of a trial that is over."""
+        spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_bytes())["spec"])
+        self._restart(name, spec, read_epochs(folder / "epochs.jsonl"))
+        self._finish(name, spec, json.loads((folder / "done.json").read_bytes()))
+
     def _restart(self, name: str, spec: TrialSpec, epochs: Iterable[dict[str, Any]]) -> None:
-        with self._may_fail(name):
-            if earlier := self.runs.pop((name, spec.id), None):
-                earlier.end(False, {"status": "interrupted"})
-            self.runs[name, spec.id] = self.open[name].begin(spec)
+        if earlier := self.runs.pop((name, spec.id), None):
+            earlier.end(False, {"status": "interrupted"})
+        self.runs[name, spec.id] = self.open[name].begin(spec)
         self._append(name, spec, epochs)
 
     def _append(self, name: str, spec: TrialSpec, epochs: Iterable[dict[str, Any]]) -> None:
-        with self._may_fail(name):
-            for epoch in epochs if name in self.open else ():
-                self.runs[name, spec.id].epoch(epoch["epoch"], _figures(epoch))
+        if (name, spec.id) in self.left_out:
+            return
+        for epoch in epochs:
+            self.runs[name, spec.id].epoch(epoch["epoch"], _figures(epoch))
 
     def _finish(self, name: str, spec: TrialSpec, facts: dict[str, Any]) -> None:
-        if name not in self.open:
+        if (name, spec.id) in self.left_out:
             return
-        with self._may_fail(name):
-            run = self.runs.pop((name, spec.id), None) or self.open[name].begin(spec)
-            run.end(facts["status"] in ("finished", "stopped"), facts)
-            with (self.out / name / "logged.txt").open("a") as file:
-                file.write(f"{spec.id} {facts['status']}\n")
+        run = self.runs.pop((name, spec.id), None) or self.open[name].begin(spec)
+        run.end(facts["status"] in ("finished", "stopped"), facts)
+        with (self.out / name / "logged.txt").open("a") as file:
+            file.write(f"{spec.id} {facts['status']}\n")
+        self._failures[name] = 0
 
     def _logged(self, name: str) -> dict[str, str]:
         """Status of every trial that a tracker holds to its end."""
-        path = self.out / name / "logged.txt"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return dict(line.split() for line in lines if line.count(" ") == 1)
+        try:
+            lines = (self.out / name / "logged.txt").read_text(errors="replace").splitlines()
+        except OSError:  # none yet, or none that can be read: they are copied again
+            lines = []
+        return dict(line.split() for line in lines if len(line.split()) == 2)
 
     @contextlib.contextmanager
-    def _may_fail(self, name: str) -> Iterator[None]:
+    def _may_fail(self, name: str, trial_id: str) -> Iterator[None]:
+        """Context in which a tracker that fails loses this trial, and keeps the others."""
         try:
             yield
-        except Exception as error:  # whatever its client may raise: the sweep goes on without it
-            self.open.pop(name, None)
-            warnings.warn(
-                f"{name} is switched off ({type(error).__name__}: {error}); the records are whole, and the same command "
-                f"again copies what is missing",
-                stacklevel=3,
-            )
+        except Exception as error:  # whatever its client may raise, or a record that cannot be read
+            self.left_out.add((name, trial_id))
+            if run := self.runs.pop((name, trial_id), None):
+                with contextlib.suppress(Exception):  # the same fault again
+                    run.end(False, {"status": "interrupted"})
+            self._failures[name] += not isinstance(error, InputError)  # a record that cannot be read is not its fault
+            if self._failures[name] >= PATIENCE:
+                self.open.pop(name, None)
+            self._warn(name, f"{name} is switched off for the trial {trial_id}, and for others that it fails on", error)
+
+    def _warn(self, name: str, what: str, error: Exception) -> None:
+        """Say so, once a tracker."""
+        if name in self._warned:
+            return
+        self._warned.add(name)
+        reason = str(error) if isinstance(error, InputError) else one_line(error)
+        warnings.warn(
+            f"{what} ({reason}); the records are whole, and the same command again copies what is missing", stacklevel=4
+        )
 
 
 def _figures(epoch: dict[str, Any]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import noise, scoring
+from bench import noise, plugins, scoring
 from bench.backbones import Network
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
-from bench.errors import InputError, Unavailable
+from bench.errors import InputError, Unavailable, first_line, one_line
 from bench.evaluation import PART, TRIED, check_alike, untouched
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
+from bench.method_checks import check_plan
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
     COMPLETED,
@@ -45,7 +46,7 @@ from bench.records import (
     lock,
     pack_classes,
 )
-from bench.registry import build
+from bench.registry import build, method_file, split_name
 from bench.seeds import hidden_seed, shuffled
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
@@ -186,7 +187,7 @@ class Checkpoint:
         try:
             write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
-            self.warn(f"cannot write the checkpoint {self.path} ({error}): the trial goes on without it")
+            self.warn(f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on without it")
         self._saved = time.monotonic()
         # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
         self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
@@ -209,7 +210,7 @@ class Checkpoint:
                     return state
                 reason = "it belongs to another trial"
             except Exception as error:  # torch.load raises many kinds on damaged files
-                reason = (str(error).splitlines() or [""])[0][:100] or type(error).__name__
+                reason = first_line(error)[:100]
             self.warn(f"cannot use the checkpoint {path} ({reason}): {otherwise}")
         return None
 
@@ -219,7 +220,7 @@ class Checkpoint:
             for path in (self.path, self.previous):
                 path.unlink(missing_ok=True)
         except Exception as error:  # a store out of reach
-            self.warn(f"cannot remove the checkpoint {self.path} ({error}): do so by hand")
+            self.warn(f"cannot remove the checkpoint {self.path} ({one_line(error)}): do so by hand")
 
 
 def method_for(spec: TrialSpec) -> Method:
@@ -228,6 +229,20 @@ def method_for(spec: TrialSpec) -> Method:
     for part in method.parts():
         part.recipe = spec.recipe
     return method
+
+
+def check_trials(specs: Iterable[TrialSpec]) -> None:
+    """Ask each method what planning needs of it, with each of its configurations and recipes.
+
+    Raises:
+        InputError: where a method fails, or answers what cannot be used.
+    """
+    for spec in {(spec.method, str(spec.hparams), spec.recipe): spec for spec in specs}.values():
+        method = method_for(spec)
+        for name, part in zip(reversed(split_name(spec.method)), method.parts(), strict=True):
+            with plugins.blame(method_file(name), "planning its trials"):
+                check_plan(part)
+        pretrain_job(spec)
 
 
 def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
@@ -366,7 +381,7 @@ def run_trial(
 
 def describe(error: Exception) -> str:
     """The error in one line; where memory was short, that is what it says."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    text = one_line(error)
     short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
     return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
 

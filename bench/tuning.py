@@ -21,7 +21,7 @@ from bench.records import COMPLETED, RETRIED, read_begun, read_epochs
 from bench.registry import Scalar, changes, display
 from bench.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.selection import DEFAULT_RULE, check_goal
-from bench.spaces import draw
+from bench.spaces import check_space, draw
 from bench.spec import Plan, TrialSpec, relative_cost
 from bench.sweep.stopping import Stopper
 from bench.trial import Labels, method_for
@@ -263,8 +263,8 @@ class Search:
                 self.candidates[spec.id] = Candidate(spec, ask=ask)
                 return self.candidates[spec.id]
             self.optuna.tell(ask, state=optuna.trial.TrialState.FAIL)  # it knows that one; no record tells of the repetition
-        if fault and len(self.candidates) == 1:
-            raise InputError(f"no configuration of {display(self.base.method)} can be drawn: {fault}")
+        if fault and len(self.candidates) == 1:  # the searches of other methods go on
+            warnings.warn(f"no other configuration of {display(self.base.method)} can be drawn: {fault}", stacklevel=2)
         self.exhausted = True
         return None
 
@@ -292,14 +292,28 @@ class Tuning:
         if not (out / "trials").is_dir():
             return
         over = COMPLETED if retry_failed else COMPLETED + RETRIED
+        methods = {search.base.method for search in self.searches}
+        unusable: dict[str, list[str]] = {}
         for folder, content, done in sorted(read_begun(out), key=lambda begun: begun[1].get("draw", 0)):
-            if not str(content["spec"].get("stage", "")).startswith(SEARCH):
+            method = content["spec"].get("method")
+            # Others may be of plugins that are not here, or no longer what they were.
+            if method not in methods or not str(content["spec"].get("stage", "")).startswith(SEARCH):
                 continue
-            spec = TrialSpec.from_json(content["spec"])
+            try:
+                spec = TrialSpec.from_json(content["spec"])
+            except InputError as error:
+                unusable.setdefault(method, []).append(str(error))
+                continue
             search = self._by_key.get(_key_of(spec))
             if search:
                 status = done["status"] if done and done["status"] in over else None
                 search.resume(spec, status, list(read_epochs(folder / "epochs.jsonl")) if status else [], done or {})
+        for method, reasons in unusable.items():
+            warnings.warn(
+                f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by this one "
+                f"({reasons[0]}): they stay on record",
+                stacklevel=2,
+            )
         for search in self.searches:
             search.prepare()
 
@@ -409,7 +423,7 @@ def plan_tuning(
     searches = []
     for method, hparams in configurations:
         kept = {key: hparams[key] for key in fixed if key in hparams}
-        if not _draws(method, hparams, kept):
+        if not check_space(method, hparams, kept):
             continue
         kind = SearchKind("tuned", settings.goal, settings.scheduler, tuple(f"{k}={kept[k]}" for k in sorted(kept)))
         kinds = [kind] * (settings.configurations is not None)
@@ -421,21 +435,6 @@ def plan_tuning(
     if not searches:
         raise InputError(f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune")
     return Tuning(searches, settings, rates, evaluate)
-
-
-def _draws(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
-    """Whether there is anything to draw; the first configuration has to lie in the space."""
-    from optuna.trial import FixedTrial
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return bool(draw(method, FixedTrial(dict(hparams)), fixed))
-    except InputError:
-        raise
-    except (ValueError, UserWarning) as error:
-        message = str(error).rstrip(".")
-        raise InputError(f"the defaults of {display(method)} are not in its search space ({message}): widen it") from error
 
 
 def _validation_truth(base: TrialSpec, data: Dataset, goal: str) -> np.ndarray | None:

@@ -28,7 +28,10 @@ class APL(Method):
     paper = {
         "epochs": 120,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.01,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "cosine",
     }

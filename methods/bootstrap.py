@@ -1,7 +1,8 @@
 """Bootstrapping (Reed et al., ICLR workshop 2015, arXiv 1412.6596): targets that are partly what the network itself predicts.
 
 [source] ``hard`` takes the predicted class, ``soft`` the predicted distribution, through which the gradient flows too: it
-is cross-entropy plus a penalty on the entropy. [inferred] ``hard`` is the default; there is no warm-up.
+is cross-entropy plus a penalty on the entropy. [inferred] ``hard`` is the default; there is no warm-up; the ``paper`` recipe
+is ce's, since theirs, for other data, is not known.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from bench import ops
 from bench.errors import InputError
 from bench.method import Method
 from bench.task import Batch, Task
+from methods.ce import CrossEntropy
 
 
 class Bootstrap(Method):
@@ -21,6 +23,7 @@ class Bootstrap(Method):
 
     reference_epochs = 120
     static_step = True
+    paper = CrossEntropy.paper
 
     @dataclass(frozen=True)
     class HParams:

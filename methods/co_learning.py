@@ -32,6 +32,7 @@ class CoLearning(Method):
         "backbone": "resnet18",
         "epochs": 200,
         "augmentation": "crop_flip",
+        "batch_size": 128,
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "weight_decay": 0.0,

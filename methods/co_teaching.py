@@ -35,6 +35,7 @@ class CoTeaching(Method):
     paper = {
         "epochs": 200,
         "augmentation": "none",
+        "batch_size": 128,
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "weight_decay": 0.0,

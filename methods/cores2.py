@@ -29,11 +29,13 @@ class CORES2(Method):
         "epochs": 100,
         "augmentation": "crop_flip",
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.1,
         "momentum": 0.0,
         "weight_decay": 0.0,
         "schedule": "step",
         "milestones": (0.5,),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -60,9 +60,13 @@ class DivideMix(Method):
         "epochs": 300,
         "augmentation": "crop_flip",
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
         "schedule": "step",
         "milestones": (0.5,),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)
@@ -177,10 +181,11 @@ class DivideMix(Method):
         def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
             return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
 
+        # The authors' order: the student is in train mode, and its batch norm follows what it sees last.
+        guessed = mean(batch.unlabelled.views, net, peer)
         w = self.clean[1 - batch.student, batch.labelled.index][:, None]
         given = F.one_hot(batch.labelled.y, self.task.num_classes)
         refined = w * given + (1 - w) * mean(batch.labelled.views, net)
-        guessed = mean(batch.unlabelled.views, net, peer)
         return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:

@@ -35,7 +35,10 @@ class ELR(Method):
         "backbone": "resnet34",
         "epochs": 150,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
         "weight_decay": 1e-3,
         "schedule": "restarts",
         "period": 10 / 150,  # T0

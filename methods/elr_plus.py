@@ -47,9 +47,14 @@ class ELRPlus(Method):
         "backbone": "preact_resnet18",
         "epochs": 200,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
         "schedule": "step",
         "milestones": (0.75,),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

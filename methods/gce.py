@@ -25,10 +25,14 @@ class GCE(Method):
         "backbone": "resnet34",
         "epochs": 120,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.01,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (1 / 3, 2 / 3),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Label smoothing (Szegedy et al., CVPR 2016, arXiv 1512.00567; on noisy labels: Lukasik et al., ICML 2020, arXiv 2003.02819):
 cross-entropy with a share of each label spread over all classes.
 
-[source] The share is spread over all classes, the labelled one among them.
+[source] The share is spread over all classes, the labelled one among them. [inferred] The ``paper`` recipe is ce's: Szegedy et
+al. train on ImageNet.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from bench.errors import InputError
 from bench.method import Method
 from bench.task import Batch
+from methods.ce import CrossEntropy
 
 
 class LabelSmoothing(Method):
@@ -19,6 +21,7 @@ class LabelSmoothing(Method):
 
     reference_epochs = 120
     static_step = True
+    paper = CrossEntropy.paper
 
     @dataclass(frozen=True)
     class HParams:

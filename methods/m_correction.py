@@ -3,8 +3,9 @@ each label is, and so how far the network's own prediction replaces it, under mi
 
 From the authors' code (GitHub PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e): before the fit, losses outside the 5th to
 95th percentile are left out and the rest scaled to [0, 1]; the posterior is read from a table of 100 losses, in which it
-does not fall again behind its peak; a batch's losses are taken anew, in eval mode, and its predictions in train mode.
-[inferred] The fitted losses are those of images without augmentation; ``clean_probability`` is
+does not fall again behind its peak; a batch's predictions are taken in train mode before the mixed images pass, its losses
+anew in eval mode, after that pass with ``hard`` and before it with ``soft``: each pass in train mode moves the statistics
+that eval mode uses. [inferred] The fitted losses are those of images without augmentation; ``clean_probability`` is
 the table's answer at the start of the last epoch. Left out: dynamic mixup (MD-DYR-SH), the authors' choice at 90 % noise.
 """
 
@@ -22,6 +23,9 @@ from bench.task import Batch, Task
 
 RESOLUTION = 100
 
+#: Distance of the table's ends from 0 and 1, where a density may be infinite; also added to the sum of both densities.
+EDGE = 1e-12
+
 
 class MCorrection(Method):
     """Mixup, then mixup with dynamic bootstrapping."""
@@ -32,9 +36,14 @@ class MCorrection(Method):
         "backbone": "preact_resnet18",
         "epochs": 300,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (1 / 3, 5 / 6),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)
@@ -73,30 +82,37 @@ class MCorrection(Method):
         [net] = self.networks
         labels = F.one_hot(batch.y, self.task.num_classes).float()
         if self.correcting:
-            self.targets[batch.index] = labels = self.corrected(batch, labels)
+            with torch.no_grad():
+                predicted = net(batch.x).float()
+            if self.hp.bootstrap == "soft":
+                noisy = self.noisy(batch)
         lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
         partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
         logits = net(lam * batch.x + (1 - lam) * batch.x[partner]).float()
+        if self.correcting:
+            if self.hp.bootstrap == "hard":
+                noisy = self.noisy(batch)
+            self.targets[batch.index] = labels = (1 - noisy) * labels + noisy * self.guess(predicted)
         loss = ops.soft_cross_entropy(logits, lam * labels + (1 - lam) * labels[partner])
         if self.correcting:
             mean = logits.softmax(1).mean(0).clamp_min(1e-8)
             loss = loss - self.hp.uniform_weight * (mean * self.task.num_classes).log().mean()  # KL from uniform
         return loss
 
+    def guess(self, logits: Tensor) -> Tensor:
+        """Predicted class or distribution (B, C)."""
+        if self.hp.bootstrap == "soft":
+            return logits.softmax(1)
+        return F.one_hot(logits.argmax(1), self.task.num_classes).float()
+
     @torch.no_grad()
-    def corrected(self, batch: Batch, labels: Tensor) -> Tensor:
-        """Labels (B, C) and predictions, weighed by how noisy the labels are."""
+    def noisy(self, batch: Batch) -> Tensor:
+        """Probability (B, 1) that each label is wrong, by the network's loss in eval mode."""
         [net] = self.networks
-        predicted = net(batch.x).float()
         net.eval()
         losses = F.cross_entropy(net(batch.x).float(), batch.y, reduction="none")
         net.train()
-        if self.hp.bootstrap == "hard":
-            guess = F.one_hot(predicted.argmax(1), self.task.num_classes).float()
-        else:
-            guess = predicted.softmax(1)
-        noisy = self.model.noisy(losses)[:, None]
-        return (1 - noisy) * labels + noisy * guess
+        return self.model.noisy(losses)[:, None]
 
     def clean_probability(self) -> Tensor:
         return self.clean
@@ -115,7 +131,10 @@ class LossModel:
         scaled = self.scale(losses[~((losses < self.low) | (losses > self.high))]).double()  # what is no number stays in
         grid = torch.linspace(0, 1, RESOLUTION, device=losses.device, dtype=scaled.dtype)
         pair = ops.fit_mixture(scaled, "bmm", seen, start=torch.stack([1 - scaled, scaled]))
-        posterior = torch.zeros_like(grid) if pair is None else pair.posterior(grid)[1]  # none: no label is noisy
+        posterior = torch.zeros_like(grid)  # where nothing could be fitted, no label is noisy
+        if isinstance(pair, ops.BetaPair):
+            joint = pair.log_joint(grid, edge=EDGE).exp()
+            posterior = joint[1] / (joint.sum(0) + EDGE)
         peak = posterior.argmax()
         behind = torch.arange(RESOLUTION, device=losses.device) >= peak
         self.table = torch.where(behind, posterior[peak], posterior).to(losses.dtype).clamp(1e-4, 1 - 1e-4)

@@ -16,6 +16,19 @@ class Mixup(Method):
     """One lambda ~ Beta(alpha, alpha) a batch; partners from a random permutation of the batch."""
 
     reference_epochs = 200
+    paper = {
+        "backbone": "preact_resnet18",
+        "epochs": 200,
+        "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "schedule": "step",
+        "milestones": (0.5, 0.75),
+        "gamma": 0.1,
+    }
 
     @dataclass(frozen=True)
     class HParams:

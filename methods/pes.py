@@ -35,9 +35,14 @@ class PES(Method):
         "backbone": "resnet18",
         "epochs": 200,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (0.5, 0.75),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

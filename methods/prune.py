@@ -40,9 +40,13 @@ class Prune(Method):
         "epochs": 700,  # 350 for cross-validation, 350 for the new network
         "augmentation": "crop_flip",
         "batch_size": 256,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (150 / 350, 250 / 350),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -38,10 +38,14 @@ class SELC(Method):
         "backbone": "resnet34",
         "epochs": 200,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
         "weight_decay": 1e-3,
         "schedule": "step",
         "milestones": (0.2, 0.4),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -9,8 +9,10 @@ neighbours: weights and targets are averaged over the sample and its k neighbour
 which they count the sample itself and write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole
 training set, features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the authors
 use 5 at a noise rate of 0.8, as "oracle" does, a privilege. ``clean_probability`` is the mixture's where the target still is
-the given label, and 0 where it has become another's. The unmixed pass is left out where nothing needs it. In a run so
-short that the warm-up, a fifth of it at least, reaches the start of correction, there is no mixup phase.
+the given label, and 0 where it has become another's. As in the authors' code, the unmixed images pass through the network
+in every step after the warm-up, also where nothing else needs it: the statistics of batch norm, with which losses are taken
+and predictions made, are then those of unmixed images too. In a run so short that the warm-up, a fifth of it at least,
+reaches the start of correction, there is no mixup phase.
 """
 
 from dataclasses import dataclass
@@ -38,7 +40,10 @@ class SoftMix(Method):
         "backbone": "resnet34",
         "epochs": 300,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
         "weight_decay": 1e-3,
         "schedule": "restarts",
         "period": 10 / 300,  # T0
@@ -99,19 +104,17 @@ class SoftMix(Method):
         if self.epoch < self.first:
             return F.cross_entropy(net(batch.x), batch.y)
         updating = self.since_correction >= 0 and self.since_correction % self.interval(self.hp.update_every) == 0
-        in_batch = self.since_correction > 0 and self.hp.scope == "batch"
-        if updating or in_batch:
-            with torch.no_grad():
-                features = net.forward_features(batch.x)
-                if updating:
-                    predicted = net.head(features).float().softmax(1)
-                    m = self.hp.momentum
-                    self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * predicted
+        with torch.no_grad():
+            features = net.forward_features(batch.x)
+            if updating:
+                predicted = net.head(features).float().softmax(1)
+                m = self.hp.momentum
+                self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * predicted
         if self.since_correction <= 0:
             return self.random_mix_loss(batch)
         images = batch.x
         own = torch.arange(len(images), device=images.device)[:, None]
-        if in_batch:
+        if self.hp.scope == "batch":
             nearest = ops.nearest_neighbours(features.float(), self.hp.k)
             partners = batch.index[nearest]
         else:

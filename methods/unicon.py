@@ -5,7 +5,8 @@ From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc4
 authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a privilege. Divergences use natural logarithms as there
 and so stay below ln 2: with the default ``high_divergence`` their rule for very noisy sets, whose line would fail, never
 acts. Not repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
-second network come from the first in train mode. [inferred] Warm-up batches are the recipe's, not double; where fewer than
+second network come from the first in train mode. Not taken over: their loaders leave out a last batch that is not full,
+which on a small data set is a good part of an epoch. [inferred] Warm-up batches are the recipe's, not double; where fewer than
 two samples are clean, or all but one, that network takes a plain epoch. The networks' probabilities are averaged for
 predictions, not their logits.
 """
@@ -49,8 +50,12 @@ class Unicon(Method):
         "epochs": 350,
         "augmentation": "crop_flip",
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.02,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
         "schedule": "restarts",  # a single cycle over the run: theirs ends after 280 epochs and rises again
+        "period": 1.0,
         "minimum": 0.01,
     }
 
@@ -177,10 +182,11 @@ class Unicon(Method):
         def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
             return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
 
+        # The authors' order: the student is in train mode, and its batch norm follows what it sees last.
+        guessed = mean(unlabelled.views[:2], net, peer)
         w = self.weight[batch.labelled.index][:, None]
         given = F.one_hot(batch.labelled.y, self.task.num_classes)
         refined = w * given + (1 - w) * mean(batch.labelled.views[:2], net)
-        guessed = mean(unlabelled.views[:2], net, peer)
         return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:

@@ -29,10 +29,14 @@ class VolMinNet(Method):
         "backbone": "resnet18",
         "epochs": 80,
         "augmentation": "crop_flip",
+        "batch_size": 128,
+        "optimizer": "sgd",
         "learning_rate": 0.01,
+        "momentum": 0.9,
         "weight_decay": 1e-4,
         "schedule": "step",
         "milestones": (30 / 80, 60 / 80),
+        "gamma": 0.1,
     }
 
     @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from bench.datasets import Dataset, load_dataset
+from bench.recipe import Recipe
+from bench.spec import Plan, expand_hparams
 from bench.task import Pixels, Task
 
 
@@ -37,6 +39,17 @@ def tiny_dataset() -> Dataset:
         tuple("abcd"),
         {0: 1, 1: 2},
     )
+
+
+@pytest.fixture(scope="session")
+def paper_recipe(tiny_dataset):
+    """The recipe with which a method is trained under --recipe paper."""
+
+    def recipe(name: str) -> Recipe:
+        [spec] = Plan(recipe="paper").specs(tiny_dataset, expand_hparams([name], {}, {}), [0.2], [0])
+        return spec.recipe
+
+    return recipe
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ The authors' code was run outside this repository, on the commits named below; n
 random numbers and its networks were replaced by those of this file; the expected numbers are what it gave then.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,6 @@ from torch import nn
 from bench import ops
 from bench.method import Method
 from bench.recipe import Recipe
-from bench.registry import load_method
 from bench.task import Batch
 from methods import unicon
 from methods.divide_mix import Division, PlainStep
@@ -50,6 +51,59 @@ def descend(method: Method, batches: list) -> list[float]:
     return [method.update(batch, method.test_optimizer).item() for batch in batches]
 
 
+class TwoLayers(nn.Module):
+    """A network whose features change as it learns."""
+
+    num_features = 5
+
+    def __init__(self, phase: float = 0.0) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 5), nn.Linear(5, 3)
+        with torch.no_grad():
+            self.body.weight.copy_(waves(5, 64, phase=phase, size=0.2))
+            self.body.bias.copy_(waves(5, phase=phase))
+            self.head.weight.copy_(waves(3, 5, phase=phase + 1))
+            self.head.bias.copy_(waves(3, phase=phase + 2))
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x.flatten(1)).tanh()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.forward_features(x))
+
+
+class Normed(TwoLayers):
+    """The same with batch norm, which has seen all samples once: every pass in train mode moves its statistics."""
+
+    def __init__(self, phase: float = 0.0) -> None:
+        super().__init__(phase)
+        self.norm = nn.BatchNorm1d(5)
+        with torch.no_grad():
+            self(IMAGES)
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.body(x.flatten(1))).tanh()
+
+
+def give_draws(monkeypatch) -> None:
+    """Put the lambdas and partners of the authors' runs in place of random ones."""
+    mixing = itertools.cycle([0.3, 0.8, 0.55, 0.1])
+    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
+
+
+def give_scores(monkeypatch) -> None:
+    """Take per-sample scores of IMAGES and LABELS, in eval mode."""
+
+    def scores(method: Method, net: nn.Module, score) -> torch.Tensor:
+        net.eval()
+        found = score(net(IMAGES), LABELS, torch.arange(12)).detach()
+        net.train()
+        return found
+
+    monkeypatch.setattr(ops, "per_sample", scores)
+
+
 @pytest.fixture
 def divide_mix(make_task):
     def make(settings: dict | None = None) -> Method:
@@ -81,6 +135,26 @@ def test_divide_mix_trains_as_the_authors_do(divide_mix, monkeypatch):
     np.testing.assert_allclose(head.bias.detach(), [-0.0032491, 0.6918033, 0.9409656], atol=1e-6)
     np.testing.assert_allclose(head.weight[0, :3].detach(), [0.0034911, 0.1983133, 0.3015624], atol=1e-6)
     assert torch.equal(method.networks[1].head.weight, flat(1.0).head.weight), "the peer only guesses"
+
+
+def test_divide_mix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
+    """`train` as above: the student guesses in train mode, for the unlabelled samples first, the peer in eval mode."""
+    method = setup("divide_mix", make_task(12, batch_size=3), networks=[Normed(), Normed(1.0)])
+    method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.02)
+    method.test_optimizer = method.optimizer(method.param_groups())
+    method.clean[1] = CLEAN
+    method.networks[1].eval()
+    give_draws(monkeypatch)
+    steps = [
+        Division(0, labelled, unlabelled, (epoch + step / 2) / 16)
+        for epoch in (2, 3)
+        for step, (labelled, unlabelled) in enumerate([(samples(2, 7, 1), samples(5, 3, 0)), (samples(11, 4), samples(9, 10))])
+    ]
+    assert descend(method, steps) == pytest.approx([3.0154076, 3.2105539, 2.2579862, 2.5671165], rel=3e-5)
+    net = method.networks[0]
+    np.testing.assert_allclose(net.norm.running_mean, [-0.0186411, 0.5553663, 0.8613399, 0.7617657, 0.3161090], atol=1e-5)
+    np.testing.assert_allclose(net.norm.running_var, [0.7187109, 0.6883500, 0.3739842, 0.3606052, 0.2511559], atol=3e-5)
+    np.testing.assert_allclose(net.head.bias.detach(), [0.8737806, 0.4385880, -0.2313303], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -125,11 +199,7 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
 # shengliu66/ELR, commit 934af53, ELR/model/loss.py and ELR/config_cifar10.json
 
 
-def paper_recipe(name: str) -> Recipe:
-    return Recipe(**{"backbone": "tiny_cnn", "epochs": 1, **load_method(name).paper})
-
-
-def test_elr_trains_as_the_authors_do(make_task):
+def test_elr_trains_as_the_authors_do(make_task, paper_recipe):
     """`elr_loss` over three steps that share samples, with the optimiser of the same configuration."""
     method = setup("elr", make_task(12), networks=[flat(0.0)])
     method.recipe = paper_recipe("elr")
@@ -142,7 +212,7 @@ def test_elr_trains_as_the_authors_do(make_task):
 
 
 @pytest.mark.parametrize("name", ["elr", "softmix"])
-def test_the_rate_restarts_as_the_authors_does(name):
+def test_the_rate_restarts_as_the_authors_does(name, paper_recipe):
     """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in epochs 0, 1, 5, 9, 10, 11, 25."""
     recipe = paper_recipe(name)
     rates = [recipe.learning_rate * recipe.rate_factor(epoch / recipe.epochs) for epoch in (0, 1, 5, 9, 10, 11, 25)]
@@ -164,7 +234,7 @@ CO_TEACHING = {
 }
 
 
-def test_co_teaching_trains_as_the_authors_do(make_task):
+def test_co_teaching_trains_as_the_authors_do(make_task, paper_recipe):
     """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, at a forget rate of 0.4."""
     method = setup("co_teaching", make_task(12), {"co_teaching.forget_rate": 0.4}, 200, [flat(0.0), flat(1.0)])
     method.recipe = paper_recipe("co_teaching")
@@ -184,27 +254,6 @@ def test_co_teaching_trains_as_the_authors_do(make_task):
 
 
 # MacLLL/MixNN, commit 99e4b12, train_cifar_with_MixNN.py and loss.py
-
-
-class TwoLayers(nn.Module):
-    """A network whose features change as it learns."""
-
-    num_features = 5
-
-    def __init__(self, phase: float = 0.0) -> None:
-        super().__init__()
-        self.body, self.head = nn.Linear(64, 5), nn.Linear(5, 3)
-        with torch.no_grad():
-            self.body.weight.copy_(waves(5, 64, phase=phase, size=0.2))
-            self.body.bias.copy_(waves(5, phase=phase))
-            self.head.weight.copy_(waves(3, 5, phase=phase + 1))
-            self.head.bias.copy_(waves(3, phase=phase + 2))
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(x.flatten(1)).tanh()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.forward_features(x))
 
 
 #: Losses of the two steps of an epoch, as the authors count them, by loss window: theirs is 1, and 5 at a noise rate of 0.8.
@@ -270,7 +319,7 @@ SOFTMIX = {
 
 
 @pytest.mark.parametrize("window", SOFTMIX)
-def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, window):
+def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, window):
     """`train` and `eval_train_gmm` with `ANNLoss_K_2`, over the mixup phase, two target updates and a dozen epochs among
     neighbours. Lambda and the partners are given; neighbours are exact in place of their approximate index, and scikit-learn's
     mixture, whose random start would make other runs of them, starts from the exact two-means split."""
@@ -293,6 +342,76 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, window):
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
     np.testing.assert_allclose(method.targets[[0, 4, 11]], targets, atol=2e-6)
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=2e-6)
+
+
+def test_softmix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
+    """`train` in epochs 57, 58 and 60: the unmixed images pass, too, where no target and no neighbour needs them."""
+    task = make_task(12)
+    task.noisy_labels = LABELS
+    method = setup("softmix", task, networks=[Normed()])
+    method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.02, weight_decay=1e-3)
+    method.test_optimizer = method.optimizer(method.param_groups())
+    give_draws(monkeypatch)
+    give_scores(monkeypatch)
+    losses = []
+    for epoch in (57, 58, 60):
+        enter(method, epoch - 1)
+        losses += descend(method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)])
+    assert losses == pytest.approx([-0.4482515, -0.1349927, -0.4852108, -0.1351132, 1.1754092, 2.8730558], rel=1e-5)
+    norm = method.networks[0].norm
+    np.testing.assert_allclose(norm.running_mean, [-0.0327599, 0.4494693, 0.7249414, 0.6615168, 0.2837172], atol=3e-6)
+    np.testing.assert_allclose(norm.running_var, [0.4195492, 0.3502107, 0.3379437, 0.3814924, 0.4027251], atol=3e-6)
+
+
+# PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py
+
+
+#: Six steps in three epochs: losses; places 0, 1 and 50 of the second epoch's table, cut at 1 - 1e-4 as they do on reading it;
+#: batch norm's means and variances; the last layer's biases; the targets of samples 0 and 4.
+M_CORRECTION = {
+    "hard": (
+        [0.7940523, 1.3096610, 1.1479135, 0.9627922, 1.0779363, 0.9781668],
+        [0.9997975, 0.1298013, 0.2189375],
+        [-0.0077506, 0.6098358, 0.8152504, 0.6570928, 0.2717379],
+        [1.9149351, 18.5234998, 2.2026950, 0.4157855, 1.1958364],
+        [0.9376128, 0.3146768, -0.1713461],
+        [[0.8818326, 0.0, 0.1181674], [0.0, 0.6018523, 0.3981477]],
+    ),
+    "soft": (
+        [0.8708221, 1.4116921, 1.1770659, 1.0955655, 1.1760014, 1.0632372],
+        [0.9999, 0.1524483, 0.4415134],
+        [-0.0059598, 0.5797394, 0.8252245, 0.6553986, 0.2716901],
+        [2.3216257, 14.0803454, 2.6811098, 0.4303274, 1.4038927],
+        [0.9400995, 0.3023980, -0.1615540],
+        [[0.9270126, 0.0123903, 0.0605971], [0.1624258, 0.5961184, 0.2414459]],
+    ),
+}
+
+
+@pytest.mark.parametrize("bootstrap", M_CORRECTION)
+def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap):
+    """`train_mixUp_HardBootBeta` and `train_mixUp_SoftBootBeta` with `track_training_loss` before each epoch, and the table of
+    `BetaMixture1D`, whose lowest place in the second epoch is not what its neighbour is: a density is infinite there."""
+    losses, table, mean, variance, bias, targets = M_CORRECTION[bootstrap]
+    task = make_task(12, batch_size=6)
+    task.noisy_labels = LABELS
+    method = setup("m_correction", task, {"m_correction.bootstrap": bootstrap}, networks=[Normed()])
+    method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.1, weight_decay=1e-4)
+    method.test_optimizer = method.optimizer(method.param_groups())
+    give_draws(monkeypatch)
+    give_scores(monkeypatch)
+    found = []
+    for epoch in (109, 110, 111):
+        enter(method, epoch)
+        if epoch == 110:
+            np.testing.assert_allclose(method.model.table[[0, 1, 50]], table, atol=3e-5)
+        found += descend(method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)])
+    assert found == pytest.approx(losses, rel=1e-5)
+    [net] = method.networks
+    np.testing.assert_allclose(net.norm.running_mean, mean, atol=1e-5)
+    np.testing.assert_allclose(net.norm.running_var, variance, rtol=3e-5)
+    np.testing.assert_allclose(net.head.bias.detach(), bias, atol=1e-5)
+    np.testing.assert_allclose(method.targets[[0, 4]], targets, atol=2e-5)
 
 
 # tmllab/2021_NeurIPS_PES, commit ec5290d, PES_cs.py
@@ -356,7 +475,7 @@ PES = {
 }
 
 
-def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch):
+def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper_recipe):
     """`noisy_refine`, twice, and three epochs with `update_trainloader`, `splite_confident` and `train`, whose optimiser has
     not stepped before; with their slip. Their loader drops the last batch, here the last two of five confident samples."""
     task = make_task(12)
@@ -465,6 +584,37 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
     assert torch.equal(method.networks[1].body.weight, TwoLayers(0.5).body.weight), "the peer only guesses"
 
 
+def test_unicon_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
+    """`train` as above; `Calculate_JSD`'s weights are given."""
+    task = make_task(12, batch_size=3)
+    task.noisy_labels = LABELS
+    method = setup("unicon", task, epochs=350, networks=[Normed(), Normed(0.5)])
+    with torch.no_grad():
+        for linear, _ in method.projections:
+            linear.weight.copy_(waves(128, 5))
+            linear.bias.copy_(waves(128))
+    method.recipe = Recipe("tiny_cnn", 350, learning_rate=0.02)
+    method.test_optimizer = method.optimizer(method.param_groups())
+    distance = torch.linspace(0.05, 0.69, 12)
+    method.weight = torch.where(distance < 0.5, 1, 1 - distance)
+    method.networks[1].eval()
+    give_draws(monkeypatch)
+
+    def four(*index: int) -> Batch:
+        x = IMAGES[[*index]]
+        return Batch((x, x.flip(3), x.flip(2), x.roll(1, 3)), LABELS[[*index]], torch.tensor(index))
+
+    steps = [
+        unicon.Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
+        for epoch in (2, 3)
+        for step, (labelled, unlabelled) in enumerate([(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))])
+    ]
+    assert descend(method, steps) == pytest.approx([3.0116271, 3.3964007, 2.7072607, 3.1586055], rel=5e-5)
+    net = method.networks[0]
+    np.testing.assert_allclose(net.norm.running_mean, [0.0148409, 0.5678803, 0.8874262, 0.8423406, 0.3270923], atol=3e-5)
+    np.testing.assert_allclose(net.norm.running_var, [0.7917013, 0.5496537, 1.3514050, 0.3916155, 0.2180820], atol=1e-4)
+
+
 # chengtan9907/Co-learning, commit 9d709ed, algorithms/Colearning.py
 
 
@@ -493,7 +643,7 @@ def three(*index: int) -> Batch:
 PAIR = three(0, 5, 3, 8, 1, 10), three(7, 1, 5, 0, 11, 2)
 
 
-def test_co_learning_trains_as_the_authors_do(co_learning):
+def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
     """`train` in epochs 0 and 140, its structure loss made 0: mixup, NT-Xent, and Adam with their rates and first betas."""
     method = co_learning({"co_learning.structure_weight": 0.0}, paper_recipe("co_learning"))
     losses = []

@@ -70,9 +70,9 @@ def encoders(data):
     return get
 
 
-def test_the_median_file_has_under_90_lines():
+def test_the_median_file_has_under_100_lines():
     files = [path for path in Path(methods.__path__[0]).glob("*.py") if not path.stem.startswith("_")]
-    assert np.median([len(path.read_text().splitlines()) for path in files]) < 90
+    assert np.median([len(path.read_text().splitlines()) for path in files]) < 100
 
 
 def undisturbed(spec: TrialSpec, data: Dataset, encoders):
@@ -326,11 +326,18 @@ def test_hyper_parameters_and_names_are_fit_for_a_command_line(name):
     assert "import ray" not in source and "from bench.trial" not in source
 
 
-@pytest.mark.parametrize("name", BASES)
-def test_paper_recipe_is_valid(name, data):
+@pytest.mark.parametrize("name", SPECS)
+def test_a_papers_recipe_is_stated_whole_and_trained_with(name, data):
+    """Planned as in a sweep, which refuses a part of one; a method that states none has the data set's."""
+    stated = registry.load_method(name.split("+")[-1]).paper
     [spec] = Plan(recipe="paper").specs(data, expand_hparams([name], {}, {}), [0.2], [0])
+    assert {key: getattr(spec.recipe, key) for key in stated} == stated
     assert spec.recipe.rate_factor(0) > 0
-    assert spec.recipe.epochs >= 25
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_wrapper_states_no_recipe(name):
+    assert not registry.load_method(name).paper, "its base's is the one that counts"
 
 
 def test_a_wrapper_that_adds_a_loss_refuses_a_base_that_takes_its_own_steps(tmp_path, monkeypatch):

@@ -76,14 +76,13 @@ def m_correction(m: Method) -> Counts:
 
 
 def softmix(m: Method) -> Counts:
-    """The losses of all samples for the mixture; features for neighbours and predictions for targets, in one pass if both."""
+    """The losses of all samples for the mixture; the unmixed images in every step after the warm-up."""
     first, start = m.warmup(m.hp.warmup_epochs - 1), m.phase(m.hp.correction_start - 1)
     if m.epoch < first:
         return plain(m)
     since = m.epoch - max(first, start)
-    updating = since >= 0 and since % m.interval(m.hp.update_every) == 0
-    in_batch, in_set = (since > 0 and m.hp.scope == scope for scope in ("batch", "dataset"))
-    return everything(m), m.task.num_train * (1 + in_set) + everything(m) * (updating or in_batch)
+    in_set = since > 0 and m.hp.scope == "dataset"
+    return everything(m), m.task.num_train * (1 + in_set) + everything(m)
 
 
 def pes(m: Method) -> Counts:

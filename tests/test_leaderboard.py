@@ -663,9 +663,8 @@ def test_report_command(tmp_path):
 
 def test_without_plots_there_are_none_and_none_is_linked(tmp_path):
     fabricate_sweep(tmp_path)
-    write_report([tmp_path], tmp_path / "out")
     files = write_report([tmp_path], tmp_path / "out", plots=False).files
-    assert not list((tmp_path / "out" / "plots").iterdir()) and not any(path.parent.name == "plots" for path in files)
+    assert not (tmp_path / "out" / "plots").exists() and not any(path.parent.name == "plots" for path in files)
     assert "![" not in (tmp_path / "out" / "leaderboard.md").read_text()
 
 
@@ -861,3 +860,32 @@ def test_rows_over_other_seeds_say_how_many(tmp_path, seeds, shown):
     for text, count, rest in ((markdown, "(n={})", "not paired"), (latex, "($n={}$)", "not paired")):
         assert (count.format(3) in text) == (rest in text) == (shown is not None)
         assert shown is None or count.format(shown) in text
+
+
+def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(tmp_path, capsys, monkeypatch):
+    def draw(rows, board, tried, folder):
+        folder.mkdir(exist_ok=True)
+        names = {f"{method}-curves": f"Curves of {method} [in_percent] & more" for method in rows["method"].unique()}
+        for name, kind in product(names, ("png", "svg")):
+            (folder / f"{name}.{kind}").write_text(name)
+        return names
+
+    monkeypatch.setattr("bench.leaderboard.write_plots", draw)
+    for method in ("ce", "elr"):
+        write_trial(tmp_path, method, test=[0.5, 0.6])
+    write_report([tmp_path], tmp_path)
+    page = (tmp_path / "leaderboard.md").read_text()
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
+    assert drawn and "older than the tables" not in page
+    write_trial(tmp_path, "gce", test=[0.5, 0.7])
+    report = write_report([tmp_path], tmp_path, plots=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()} == drawn
+    after = (tmp_path / "leaderboard.md").read_text()
+    assert "Figures in plots/ are older than the tables: python -m bench.report draws them" in after
+    assert after.partition("are older")[2].partition("![")[2] == page.partition("![")[2], "the captions are the same"
+    assert not any(path.parent.name == "plots" for path in report.files)
+    report.print(Console(width=200))
+    assert "Figures in plots/ are older than the tables" in capsys.readouterr().out
+    (tmp_path / "plots" / "ce-curves.png").unlink()  # by somebody: it is no longer shown, the others still are
+    write_report([tmp_path], tmp_path, plots=False)
+    assert re.findall(r"plots/([\w-]+)\.png", (tmp_path / "leaderboard.md").read_text()) == ["elr-curves"]

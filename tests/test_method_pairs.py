@@ -13,8 +13,7 @@ from test_methods import Given, enter, given_batch, setup, softmax
 
 from bench import ops
 from bench.errors import InputError
-from bench.recipe import Recipe
-from bench.registry import build, load_method
+from bench.registry import build
 from bench.task import Task
 from methods.co_learning import structure_loss
 from methods.co_teaching_plus import easiest
@@ -388,10 +387,10 @@ def test_co_learnings_structure_loss_reaches_the_classifier_alone(make_task, mon
 
 @pytest.mark.parametrize(("epoch", "beta"), [(79, 0.9), (80, 0.1), (199, 0.1)])
 @pytest.mark.parametrize("name", ["co_learning", "jocor", "co_teaching_plus"])
-def test_adams_first_beta_falls_with_the_rate(make_task, name, epoch, beta):
+def test_adams_first_beta_falls_with_the_rate(make_task, paper_recipe, name, epoch, beta):
     """``beta1_plan`` of all these authors' codes."""
     method = setup(name, make_task(), epochs=200)
-    method.recipe = Recipe("tiny_cnn", 200).override(load_method(name).paper)
+    method.recipe = paper_recipe(name)
     optimizer = method.optimizer(method.param_groups())
     enter(method, epoch)
     assert {group["betas"] for group in optimizer.param_groups} == {(beta, 0.999)}

@@ -261,8 +261,8 @@ def test_ids_of_plain_names_are_those_of_before():
 @pytest.mark.parametrize("text", [*NAMES, "[broken]"])
 def test_what_plugins_say_of_themselves_is_shown(text, capsys, monkeypatch):
     points = {
-        f"kind {text}": SimpleNamespace(load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text),
-        "broken": SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken"),
+        f"kind {text}": [SimpleNamespace(load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text)],
+        "broken": [SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken")],
     }
     monkeypatch.setattr(registry, "_packaged", lambda: points)
     monkeypatch.setattr(run, "_card", lambda method: f"card {text}")

@@ -1,7 +1,9 @@
 """Kinds of noise: what they do to labels, and what they refuse."""
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,21 @@ from hypothesis import strategies as st
 
 from bench import noise, plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles
+from bench.datasets.base import from_arrays
 from bench.datasets.small import CIFAR100_SUPERCLASSES, superclass_flips, superclass_ids
 from bench.errors import InputError
-from bench.noise import KINDS, NoiseKind, check_noise, corrupt, label_hash, openset, pixels, registry, transition_matrix
+from bench.noise import (
+    KINDS,
+    NoiseKind,
+    check_noise,
+    classifier,
+    corrupt,
+    label_hash,
+    openset,
+    pixels,
+    registry,
+    transition_matrix,
+)
 from bench.noise import flips as flip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +38,13 @@ SAMPLINGS = ["exact", "independent"]
 LABEL_KINDS = ["symmetric", "symmetric-inclusive", "pairflip", "asymmetric", "asymmetric-block"]
 PIXEL_KINDS = ["instance", "instance-raw", "pmd-1", "pmd-2", "pmd-3"]
 NOISY_KINDS = LABEL_KINDS + PIXEL_KINDS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LNL_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def data_of(labels: np.ndarray, classes: int = CLASSES, flips: dict[int, int] | None = FLIPS, seed: int = 0) -> Dataset:
@@ -334,16 +355,36 @@ def posteriors(margins: list[float], count: int) -> tuple[np.ndarray, np.ndarray
     return labels, probabilities
 
 
+#: Chances to flip at margins 0.3, 0.6 and 0.9, by hand. Chances to keep the label are 0.545, 0.68 and 0.905 for type I; 0.027,
+#: 0.216 and 0.729 for II; 0.139, 0.392 and 0.813 for III: divided by one number, cut at 1, so that their mean is 1 - rate.
+CHANCES = {
+    (1, 0.3): [0.46268, 0.32958, 0.10775],
+    (1, 0.6): [0.69296, 0.61690, 0.49014],
+    (2, 0.3): [0.87778, 0.02222, 0.0],
+    (2, 0.7): [0.975, 0.8, 0.325],
+    (3, 0.3): [0.71205, 0.18795, 0.0],
+    (3, 0.6): [0.87589, 0.65, 0.27411],
+}
+
+
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-@pytest.mark.parametrize(("degree", "chances"), [(1, [0.5, 0.375, 0.18]), (2, [1, 0.875, 0.488]), (3, [1, 17 / 24, 0.349333])])
-def test_margin_diminishing_noise_follows_its_polynomial(degree, chances, sampling):
-    """The chances at margins 0, 0.5 and 0.8, by hand."""
-    labels, posterior = posteriors([0, 0.5, 0.8], 8000)
-    noisy = pixels.margin_diminishing(labels, degree, 0.3, np.random.default_rng(0), sampling, posterior)
+@pytest.mark.parametrize(("degree", "rate"), CHANCES)
+def test_margin_diminishing_noise_follows_its_polynomial(degree, rate, sampling):
+    labels, posterior = posteriors([0.3, 0.6, 0.9], 8000)
+    noisy = pixels.margin_diminishing(labels, degree, rate, np.random.default_rng(0), sampling, posterior)
     wrong = noisy != labels
     assert (noisy[wrong] == (labels[wrong] + 1) % 4).all(), "to the runner-up"
-    expected = 0.9 * np.array(chances) / sum(chances)
+    expected = np.array(CHANCES[degree, rate])
     assert (np.abs(wrong.reshape(3, -1).mean(1) - expected) <= bound(expected, 8000)).all()
+    assert sampling == "independent" or wrong.sum() == round(rate * 24_000)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("margins", [[0.0], [1.0], [0.0, 1.0]])
+def test_margin_diminishing_noise_meets_its_rate_where_all_margins_are_alike(degree, margins):
+    labels, posterior = posteriors(margins, 100)
+    noisy = pixels.margin_diminishing(labels, degree, 0.37, np.random.default_rng(0), "exact", posterior)
+    assert (noisy != labels).sum() == 37 * len(margins)
 
 
 def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_is_wrong():
@@ -353,13 +394,91 @@ def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_
 
 
 def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
-    found = pixels.posterior(digits.train_images, digits.train_labels, 10)
+    found = digits.posterior
     assert found.shape == (1437, 10)
     assert found.sum(1) == pytest.approx(1)
-    assert (found.argmax(1) == digits.train_labels).mean() > 0.93
+    assert (found.argmax(1) == digits.train_labels).mean() > 0.96
+    assert found.max(1).mean() == pytest.approx((found.argmax(1) == digits.train_labels).mean(), abs=0.05), "as sure as right"
     labels = digits.train_labels.copy()
     labels[0] = (labels[0] + 1) % 10  # a wrong label moves others' probabilities, but never pulls its own image along
     assert pixels.posterior(digits.train_images, labels, 10)[0].argmax() == digits.train_labels[0]
+
+
+def between_classes(count: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Grey images of 28x28 of five blurred shapes, each with some of another class's; their classes, that one, its share."""
+    rng = np.random.default_rng(1)
+    shapes = rng.random((5, 7, 7)).repeat(4, 1).repeat(4, 2)
+    labels = np.arange(count) % 5
+    other = (labels + rng.integers(1, 5, count)) % 5
+    share = rng.uniform(0, 0.5, count)
+    images = (
+        (1 - share)[:, None, None] * shapes[labels]
+        + share[:, None, None] * shapes[other]
+        + rng.normal(0, 0.1, (count, 28, 28))
+    )
+    return (images.clip(0, 1) * 255).astype(np.uint8)[:, None], labels, other, share
+
+
+def test_images_between_two_classes_flip_most_and_to_the_other_one():
+    images, labels, other, share = between_classes()
+    data = from_arrays("between", images, labels, images[:20], labels[:20])
+    near, far = share > 0.4, share < 0.1
+    for kind in ("pmd-1", "pmd-2", "pmd-3"):
+        noisy = corrupt(data, kind, 0.2, 0)
+        wrong = noisy != labels
+        assert wrong[near].mean() > 2 * wrong[far].mean()
+        assert (noisy[wrong & near] == other[wrong & near]).mean() > 0.9
+
+
+@pytest.mark.parametrize(("kind", "ratio"), [("pmd-1", 1.6), ("pmd-2", 3.0), ("pmd-3", 3.0)])
+def test_digits_flip_more_often_where_the_margin_is_small(digits, kind, ratio):
+    ordered = np.sort(digits.posterior, 1)
+    order = np.argsort(ordered[:, -1] - ordered[:, -2])
+    wrong = np.mean([(corrupt(digits, kind, 0.2, seed) != digits.train_labels)[order] for seed in range(20)], 0)
+    assert wrong[:144].mean() > ratio * wrong[-144:].mean()
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 9, 5), (3, 70, 50), (1, 33, 200), (3, 6, 6)])
+def test_the_classifier_takes_images_of_any_size(shape):
+    """Two classes, dark and light on either side."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (40, *shape), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    images[labels == 1, ..., : shape[-1] // 2] += 150
+    found = pixels.posterior(images, labels, 2)
+    assert (found.argmax(1) == labels).mean() > 0.9
+
+
+def test_images_without_any_contrast_tell_the_classifier_nothing():
+    found = pixels.posterior(np.full((20, 1, 8, 8), 7, dtype=np.uint8), np.arange(20) % 2, 2)
+    assert found == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_probabilities_of_many_images_are_kept(digits, tmp_path, monkeypatch, capsys):
+    part = digits.subset(60)
+    images, labels = part.train_images, part.train_labels
+    expected = pixels.posterior(images, labels, 10)
+    assert not capsys.readouterr().err, "few images take no time worth a word"
+    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pixels, "MANY", 60)
+    fitted = []
+    original = classifier.out_of_fold
+    monkeypatch.setattr(classifier, "out_of_fold", lambda *args: fitted.append(args) or original(*args))
+
+    def found(labels=labels):
+        return pixels.posterior(images, labels, 10)
+
+    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert "fitting its classifier on 60 images, once" in capsys.readouterr().err
+    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert not capsys.readouterr().err
+    found(np.roll(labels, 1))
+    assert len(fitted) == 2, "other labels, other probabilities"
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    assert np.array_equal(found(), expected) and len(fitted) == 3
+    monkeypatch.setenv("LNL_BENCH_CACHE", "/dev/null/cache")
+    assert np.array_equal(found(), expected) and len(fitted) == 4
 
 
 def test_a_class_without_images_has_no_probability():
@@ -603,3 +722,118 @@ def test_labels_out_of_range_of_another_packages_kind_are_refused(offer):
     offer("beyond", NoiseKind("", lambda data, rate, rng, sampling, argument: data.train_labels + 1))
     with pytest.raises(InputError, match="the labels in beyond go from 1 to 10, but mydata has 10 classes"):
         corrupt(DATA, "beyond", 0.5, 0)
+
+
+def _odd(change: Callable[[np.ndarray], object]) -> Callable:
+    return lambda data, rate, rng, sampling, argument: change(data.train_labels.copy())
+
+
+def _in_place(data, rate, rng, sampling, argument):
+    data.train_labels[:5] = 0
+    return data.train_labels
+
+
+def _raise(error: BaseException) -> Callable:
+    def corrupt(data, rate, rng, sampling, argument):
+        raise error
+
+    return corrupt
+
+
+@pytest.mark.parametrize(
+    ("corruption", "message"),
+    [
+        (_raise(KeyError("x")), "theirs.noise:KIND: corrupt raised KeyError: 'x': mend it"),
+        (_raise(SystemExit()), "theirs.noise:KIND: corrupt raised SystemExit"),
+        (lambda data, rate: data.train_labels, "theirs.noise:KIND: corrupt raised TypeError"),
+        (_odd(lambda labels: None), "theirs.noise:KIND: corrupt returns object of shape ()"),
+        (_odd(lambda labels: labels + 0.5), "theirs.noise:KIND: corrupt returns float64 of shape (20,)"),
+        (_odd(lambda labels: labels > 3), "theirs.noise:KIND: corrupt returns bool"),
+        (_odd(lambda labels: labels[:, None]), "theirs.noise:KIND: corrupt returns int64 of shape (20, 1)"),
+        (_odd(lambda labels: labels[:10]), "theirs.noise:KIND: there are 10 labels in mine for 20 training images"),
+        (_odd(lambda labels: labels - 1), "theirs.noise:KIND: the labels in mine go from -1 to 8"),
+        (_in_place, "theirs.noise:KIND: corrupt raised ValueError: assignment destination is read-only"),
+        (
+            _odd(lambda labels: np.random.default_rng().permutation(labels)),
+            "theirs.noise:KIND: corrupt draws other labels each time",
+        ),
+    ],
+)
+def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(offer, corruption, message):
+    offer("mine", NoiseKind("", corruption))
+    clean = DATA.train_labels.copy()
+    with pytest.raises(InputError) as error:
+        noise.rehearse(DATA, "mine", 0.5, 0, "exact")
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert (DATA.train_labels == clean).all() and DATA.train_labels.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corrupt": None}, "theirs.noise:KIND: corrupt is None: give a function"),
+        ({"check": 3}, "theirs.noise:KIND: check is 3: give a function"),
+        ({"files": "T.npy"}, "theirs.noise:KIND: files is 'T.npy': give a function"),
+        ({"takes_rate": "no"}, "theirs.noise:KIND: takes_rate is 'no'"),
+        ({"summary": None}, "theirs.noise:KIND: summary is None"),
+        ({"check": lambda data, kind, argument: 1 / 0}, "theirs.noise:KIND: check raised ZeroDivisionError"),
+        ({"check": lambda data: None}, "theirs.noise:KIND: check raised TypeError"),
+    ],
+)
+def test_wrong_fields_of_another_packages_kind_are_named(offer, changes, message):
+    offer("mine", replace(THEIRS, **changes))
+    with pytest.raises(InputError) as error:
+        check_noise("mine", 0.5, DATA)
+    assert message in str(error.value)
+    check_noise("symmetric", 0.5, DATA)
+
+
+def test_a_name_that_clashes_stops_only_those_who_ask_for_it(offer):
+    offer("symmetric", THEIRS)
+    check_noise("pairflip", 0.5, DATA)
+    assert noise.listing()["symmetric"].startswith("[broken: two kinds of noise are called 'symmetric'")
+
+
+def test_whole_numbers_of_any_kind_are_labels(offer):
+    offer("small", NoiseKind("", _odd(lambda labels: labels.astype(np.uint8).tolist())))
+    noisy = corrupt(DATA, "small", 0.5, 0)
+    assert noisy.dtype == np.int64 and (noisy == DATA.train_labels).all()
+
+
+def test_files_that_another_packages_kind_reads_are_in_the_fingerprint(offer, tmp_path):
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("first")
+    two.write_text("second")
+    # sha256 of "first"; of the digests of both, one after the other
+    first = "a7937b64b8caa58f"
+    both = hashlib.sha256(hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest()).hexdigest()[:16]
+    offer("mine", replace(THEIRS, argument="FILE"))
+    assert noise.fingerprint(f"mine:{one}") == first, "an argument that is a FILE is read"
+    offer(
+        "mine",
+        replace(THEIRS, argument="DIR", files=lambda argument: [Path(argument) / name for name in ("one.csv", "two.csv")]),
+    )
+    assert noise.fingerprint(f"mine:{tmp_path}") == both
+    two.write_text("changed")
+    assert noise.fingerprint(f"mine:{tmp_path}") != both
+    offer("mine", replace(THEIRS, files=lambda argument: [str(one)]))
+    assert noise.fingerprint("mine") == first, "of a kind without an argument too"
+    offer("mine", THEIRS)
+    assert noise.fingerprint("mine") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (lambda argument: ["nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (lambda argument: argument, "files returns '': return a list of paths"),
+        (lambda argument: [3], "files returns [3]: return a list of paths"),
+        (lambda argument: 1 / 0, "theirs.noise:KIND: files raised ZeroDivisionError"),
+        (lambda: [], "theirs.noise:KIND: files raised TypeError"),
+    ],
+)
+def test_wrong_files_of_another_packages_kind_are_named(offer, files, message):
+    offer("mine", replace(THEIRS, files=files))
+    with pytest.raises(InputError) as error:
+        noise.fingerprint("mine")
+    assert message in str(error.value)

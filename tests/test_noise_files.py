@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,24 @@ import pytest
 import torch
 
 from bench.errors import InputError
-from bench.noise import FORMATS, check_noise, corrupt, fingerprint, label_hash, read_labels, read_matrix, write_labels
+from bench.noise import (
+    FORMATS,
+    check_noise,
+    corrupt,
+    files,
+    fingerprint,
+    label_hash,
+    read_labels,
+    read_matrix,
+    reading_once,
+    write_labels,
+)
 from bench.noise.__main__ import main
 from bench.noise.figure import matrix_figure
 from bench.plots import render
+from bench.run import main as run_main
+from bench.spec import Plan, TrialSpec, expand_hparams
+from bench.trial import run_trial
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = np.array([3, 0, 2, 2, 1])
@@ -337,6 +352,54 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
     assert fingerprint("symmetric") is None and fingerprint("openset:npz:a.npz") is None
     with pytest.raises(InputError, match="there is no file"):
         fingerprint("labels:nowhere.npy")
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[Path]:
+    """Files of noise that were really read."""
+    paths: list[Path] = []
+    original = files._bytes
+    monkeypatch.setattr(files, "_bytes", lambda path: paths.append(path) or original(path))
+    return paths
+
+
+def test_a_file_is_read_once_for_a_plan_and_not_for_copies_of_its_trials(digits, tmp_path, reads):
+    path = tmp_path / "l.npy"
+    write_labels(path, digits.train_labels, "npy")
+    plan = Plan(noise_kind=f"labels:{path}")
+    configurations = expand_hparams(["elr", "gce", "mixup"], {}, {})
+    specs = [spec for _ in range(3) for spec in plan.specs(digits, configurations, [None], range(3))]
+    assert len(specs) == 27 and reads == [path] * 2, "to check it, and for its hash"
+    reads.clear()
+    assert [replace(spec, stage="tuned").noise_hash for spec in specs] == [fingerprint(f"labels:{path}")] * 27
+    assert TrialSpec.from_json(specs[0].to_json()) == specs[0]
+    assert reads == [path], "by this test itself"
+
+
+def test_a_command_reads_the_file_once(digits, tmp_path, reads, capsys):
+    path = tmp_path / "l.npy"
+    write_labels(path, digits.train_labels, "npy")
+    with pytest.raises(SystemExit) as end:
+        run_main(["--methods", "elr,gce", "--noise-kind", f"labels:{path}", "--dry-run"])
+    assert end.value.code == 0 and reads == [path]
+    assert files._READ.get() is None, "what comes after planning reads the file anew"
+
+
+def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp_path):
+    path = tmp_path / "l.npy"
+    kind = f"labels:{path}"
+    write_labels(path, digits.train_labels, "npy")
+    with reading_once():
+        before = fingerprint(kind)
+        [spec] = Plan(noise_kind=kind).specs(digits, expand_hparams(["ce"], {}, {}), [None], [0])
+        path.write_bytes(b"not read within one planning")
+        assert fingerprint(kind) == before
+    write_labels(path, (digits.train_labels + 1) % 10, "npy")
+    assert fingerprint(kind) != before
+    with pytest.raises(InputError, match="is not the one the trial was planned with: put that one back"):
+        run_trial(spec, digits)
+    path.unlink()
+    assert replace(spec, stage="tuned").noise_hash == before, "records of a file that is gone can be read"
 
 
 # ------------------------------------------------------------------------------------------------------------ the command

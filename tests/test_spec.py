@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
+import methods
 from bench import registry
+from bench.datasets import load_dataset
+from bench.datasets.base import from_arrays
 from bench.errors import InputError
 from bench.method import Method, Wrapper
-from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe
+from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe, paper_recipe
 from bench.registry import build, canonical, changes, convert, display, load_method, method_names, resolve, split_name
 from bench.spec import Plan, TrialSpec, expand_hparams, relative_cost
 from methods.rmd import RMD
@@ -101,9 +105,113 @@ def test_digits_are_not_augmented_and_own_arrays_get_a_recipe_by_their_side():
     assert [default_recipe("npz:x", side).backbone for side in (8, 16, 17, 28)] == ["tiny_cnn"] * 2 + ["small_cnn"] * 2
 
 
-@pytest.mark.parametrize("name", method_names())
-def test_every_papers_recipe_is_one(name):
-    assert isinstance(default_recipe("cifar10", 32).override(load_method(name).paper), Recipe)
+@pytest.mark.parametrize(
+    ("side", "images", "rate"),
+    [(8, 1437, 0.02), (14, 1000, 0.02), (28, 4000, 0.02), (32, 19_999, 0.02), (32, 20_000, 0.05), (8, 60_000, 0.05)],
+)
+def test_small_sets_of_ones_own_get_a_low_rate(side, images, rate):
+    assert default_recipe("npz:x", side, images).learning_rate == rate
+    named = {"digits": 0.02, "mnist": 0.05, "fashion_mnist": 0.05, "cifar10": 0.05, "red_mini_imagenet_40": 0.05}
+    assert {name: default_recipe(name, side, images).learning_rate for name in named} == named
+    assert default_recipe("folder:x", 224, images).learning_rate == 0.02
+
+
+def test_digits_as_ones_own_arrays_train_as_digits_do(digits, tmp_path):
+    path = tmp_path / "own.npz"
+    arrays = {"train_images": digits.train_images, "train_labels": digits.train_labels}
+    np.savez(path, **arrays, test_images=digits.test_images, test_labels=digits.test_labels)
+    own, named = (Plan().specs(d, [("ce", {})], [0.5], [0])[0].recipe for d in (load_dataset(f"npz:{path}"), digits))
+    assert own == named
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    images, labels = np.zeros((8, 3, 128, 128), dtype=np.uint8), np.arange(8) % 4
+    return from_arrays("npz:photographs", images, labels, images, labels)
+
+
+@pytest.mark.parametrize("name", [name for name in method_names() if not issubclass(load_method(name), Wrapper)])
+def test_every_methods_paper_recipe_is_the_same_on_any_data_set(digits, photographs, name):
+    """But for the network and the augmentation, where the authors' are none of ours; alone and under a wrapper."""
+    planned = []
+    for data in (digits, photographs):
+        specs = Plan(recipe="paper").specs(data, expand_hparams([name, f"rmd+{name}"], {}, {}), [0.2], [0])
+        planned += [dataclasses.replace(spec.recipe, backbone="", augmentation="none") for spec in specs]
+    assert planned == planned[:1] * 4
+    assert planned[0].epochs == load_method(name).reference_epochs
+    assert planned[0] != dataclasses.replace(default_recipe("digits", 8), backbone="", augmentation="none")
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "decay", "batch_size"),
+    [("m_correction", 0.1, 1e-4, 128), ("pes", 0.1, 1e-4, 128), ("prune", 0.1, 1e-4, 256), ("divide_mix", 0.02, 5e-4, 64)],
+)
+def test_what_trains_under_paper_has_the_authors_rate(photographs, name, rate, decay, batch_size):
+    """Where photographs' own are 0.02, 1e-3 and 64."""
+    [spec] = Plan(recipe="paper").specs(photographs, expand_hparams([name], {}, {}), [0.2], [0])
+    assert (spec.recipe.learning_rate, spec.recipe.weight_decay, spec.recipe.batch_size) == (rate, decay, batch_size)
+
+
+#: All that a recipe by SGD with steps has to state.
+WHOLE = {
+    "epochs": 90,
+    "batch_size": 64,
+    "optimizer": "sgd",
+    "learning_rate": 0.3,
+    "momentum": 0.8,
+    "weight_decay": 1e-3,
+    "schedule": "step",
+    "milestones": (0.5,),
+    "gamma": 0.2,
+}
+
+
+@pytest.mark.parametrize("dataset", [Recipe("tiny_cnn", 5, weight_decay=0.5), Recipe("resnet50", 9, "flip", gamma=0.7)])
+def test_of_the_data_set_a_papers_recipe_takes_network_and_augmentation_alone(dataset):
+    assert paper_recipe("mine", WHOLE, dataset) == Recipe(dataset.backbone, augmentation=dataset.augmentation, **WHOLE)
+    own = WHOLE | {"backbone": "resnet34", "augmentation": "crop"}
+    assert paper_recipe("mine", own, dataset) == Recipe(**own)
+    assert paper_recipe("mine", {}, dataset) == dataset
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        *(({name: None}, name) for name in WHOLE),
+        ({"epochs": None, "gamma": None}, "epochs, gamma"),
+        ({"schedule": "restarts", "period": 0.1}, "minimum"),
+        ({"schedule": "linear", "milestones": None}, "milestones"),
+    ],
+)
+def test_a_part_of_a_papers_recipe_is_refused(changes, missing):
+    paper = {key: value for key, value in (WHOLE | changes).items() if value is not None}
+    with pytest.raises(InputError, match=f"mine states a part of its paper's recipe, but not {missing}: state all"):
+        paper_recipe("mine", paper, Recipe("tiny_cnn", 5))
+
+
+def test_adam_has_no_momentum_to_state_and_a_cosine_no_milestones():
+    paper = {key: value for key, value in WHOLE.items() if key not in ("momentum", "milestones", "gamma")}
+    assert paper_recipe("mine", paper | {"optimizer": "adam", "schedule": "cosine"}, Recipe("tiny_cnn", 5)).epochs == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "paper", "message"),
+    [
+        ("mine_lr", "WHOLE | {'lr': 0.1}", "there is no field of the recipe, which mine_lr states in `paper`, 'lr'"),
+        ("mine_part", "{'learning_rate': 0.1}", "mine_part states a part of its paper's recipe, but not epochs, batch_size"),
+        ("mine_milestones", "WHOLE | {'milestones': 0.5}", "milestones is 0.5: give shares of the run"),
+        ("mine_epochs", "WHOLE | {'epochs': 'many'}", "epochs is 'many'"),
+        ("mine_schedule", "WHOLE | {'schedule': 'steps'}", "schedule is 'steps': choose from"),
+    ],
+)
+def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(digits, tmp_path, monkeypatch, name, paper, message):
+    (tmp_path / f"{name}.py").write_text(
+        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n'
+    )
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    with pytest.raises(InputError) as error:
+        Plan(recipe="paper").specs(digits, [(name, {})], [0.5], [0])
+    assert message in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------------- names of methods
@@ -521,7 +629,7 @@ def test_paper_recipes_are_each_methods_own_and_the_command_line_wins(digits):
     configurations = expand_hparams(["ce", "elr", "rmd+elr", "co_teaching"], {}, {})
     plan = Plan(recipe="paper", overrides=(("backbone", "tiny_cnn"), ("epochs", 7)))
     ce, elr, rmd, co_teaching = plan.specs(digits, configurations, [0.5], [0])
-    assert ce.recipe == dataclasses.replace(default_recipe("digits", 8), epochs=7)
+    assert (ce.recipe.learning_rate, ce.recipe.augmentation, ce.recipe.epochs) == (0.1, "none", 7)
     assert (elr.recipe.weight_decay, elr.recipe.schedule, elr.recipe.epochs) == (1e-3, "restarts", 7)
     assert rmd.recipe == elr.recipe
     assert co_teaching.recipe.optimizer == "adam"

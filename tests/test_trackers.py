@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from test_sweep import ROOT, command, sweep, wait_for
 
+import bench.trackers
 from bench.datasets import load_dataset
 from bench.errors import InputError
 from bench.records import TrialWriter
@@ -189,6 +190,115 @@ def test_a_tracker_that_fails_is_switched_off_and_made_up_for_later(spec, out):
     trackers = Trackers(["tensorboard"], out)
     trackers.catch_up()
     assert len(only_run("tensorboard", out, spec)["test_accuracy"]) == 4
+
+
+class Recorder:
+    """A tracker in memory, which fails on some trials."""
+
+    def __init__(self, out: Path) -> None:
+        (out / "fake").mkdir(exist_ok=True)
+        self.tried: list[str] = []
+        self.ended: list[str] = []
+
+    def begin(self, spec: TrialSpec):
+        self.tried.append(spec.id)
+        return Recorder.Run(self, spec.id)
+
+    class Run:
+        def __init__(self, tracker: "Recorder", trial_id: str) -> None:
+            self.tracker, self.id = tracker, trial_id
+
+        def epoch(self, step, figures) -> None:
+            if self.id in FAILING and step:
+                raise FAILING[self.id]
+
+        def end(self, succeeded, facts) -> None:
+            if self.id not in FAILING:
+                self.tracker.ended.append(self.id)
+
+
+FAILING: dict[str, Exception] = {}
+
+
+@pytest.fixture
+def fake(monkeypatch) -> Iterator[str]:
+    monkeypatch.setitem(bench.trackers.TRACKERS, "fake", Recorder)
+    Recorder.package = "json"  # type: ignore[attr-defined]  # an installed one
+    yield "fake"
+    FAILING.clear()
+
+
+def several(number: int) -> list[TrialSpec]:
+    data = load_dataset("digits", subset=100)
+    return Plan(subset=100).specs(data, expand_hparams(["elr"], {}, {}), [0.5], range(number))
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), OSError(36, "File name too long"), ValueError()])
+def test_a_tracker_that_fails_on_one_trial_keeps_the_others(fake, error, tmp_path):
+    first, second, third = several(3)
+    FAILING[second.id] = error
+    trackers = Trackers([fake], tmp_path)
+    with pytest.warns(UserWarning, match=f"fake is switched off for the trial {second.id}, and for others") as caught:
+        for spec in (first, second, third):
+            trackers.restart(spec, [])
+        for epochs in (EPOCHS[:2], EPOCHS[2:]):
+            for spec in (first, second, third):
+                trackers.append(spec, epochs)
+        for spec in (first, second, third):
+            trackers.finish(spec, DONE)
+    assert len(caught) == 1 and type(error).__name__ in str(caught[0].message)
+    assert trackers.open["fake"].ended == [first.id, third.id]
+    logged = (tmp_path / "fake" / "logged.txt").read_text()
+    assert logged == f"{first.id} finished\n{third.id} finished\n", "the next command copies the other"
+    FAILING.clear()
+    trackers.restart(second, EPOCHS)
+    trackers.finish(second, DONE)
+    assert second.id in trackers.open["fake"].ended, "one that begins anew is tried anew"
+
+
+def test_a_tracker_that_always_fails_is_not_tried_for_ever(fake, tmp_path):
+    specs = several(6)
+    FAILING.update({spec.id: OSError("no room") for spec in specs})
+    trackers = Trackers([fake], tmp_path)
+    tracker = trackers.open["fake"]
+    with pytest.warns(UserWarning) as caught:
+        for spec in specs:
+            trackers.restart(spec, EPOCHS)
+            trackers.finish(spec, DONE)
+    assert len(caught) == 1 and len(tracker.tried) == 3 and not trackers.open
+
+
+def harm_method(folder: Path) -> None:
+    """As of a plugin that is not installed here."""
+    content = json.loads((folder / "spec.json").read_text())
+    content["spec"] |= {"method": "mine", "hparams": {}}
+    (folder / "spec.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        harm_method,
+        lambda folder: (folder / "spec.json").write_text("{"),
+        lambda folder: (folder / "epochs.jsonl").write_text('{"epoch": 0}\nx\n{"epoch": 2}\n{"epoch": 3}\n'),
+        lambda folder: (folder / "spec.json").unlink(),
+    ],
+)
+def test_a_record_that_cannot_be_copied_does_not_keep_others_from_it(fake, harm, tmp_path):
+    specs = several(3)
+    for spec in specs:
+        record(tmp_path, spec)
+    harm(tmp_path / "trials" / specs[1].id)
+    trackers = Trackers([fake], tmp_path)
+    with pytest.warns(UserWarning, match=f"fake is switched off for the trial {specs[1].id}") as caught:
+        trackers.catch_up()
+    assert len(caught) == 1
+    assert sorted(trackers.open["fake"].ended) == sorted([specs[0].id, specs[2].id])
+
+
+def test_names_of_files_are_short_enough(fake):
+    name = bench.trackers._file_name("ä" * 300, 200)
+    assert len(name.encode()) <= 200 and set(name) == {"ä"}
 
 
 def test_mistakes_are_named(monkeypatch):

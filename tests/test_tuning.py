@@ -14,9 +14,10 @@ from ray import tune
 from rich.console import Console
 
 import bench.spaces
+import bench.tuning
 from bench.errors import InputError
 from bench.estimate import print_plan
-from bench.records import TrialWriter, pack_classes
+from bench.records import TrialWriter, pack_classes, trial_id
 from bench.scoring import clean_validation
 from bench.searches import TUNED, SearchKind, goal_values, pick
 from bench.spaces import draw, load_space
@@ -125,7 +126,7 @@ def test_a_method_without_a_search_space_says_where_to_put_one(monkeypatch):
         load_space("my_method")
     point = types.SimpleNamespace(name="my_method", module="json")
     monkeypatch.setattr(bench.spaces, "entry_points", lambda group: [point] * (group == "bench.search_spaces"))
-    with pytest.raises(InputError, match="json defines neither SPACE nor space"):
+    with pytest.raises(InputError, match="it defines neither SPACE nor space"):
         load_space("my_method")
     monkeypatch.setattr(json, "SPACE", {"level": tune.uniform(0, 1)}, raising=False)
     asked = []
@@ -536,3 +537,62 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
     again = make(data, "elr", configurations=13)
     again.resume(tmp_path)
     assert drain(again, score) == undisturbed[over:]
+
+
+# ------------------------------------------------------------------------------------------------------- foreign records
+
+
+def rewrite(folder, **changes) -> None:
+    """Change a record's specification, and give the folder the name that goes with it."""
+    content = json.loads((folder / "spec.json").read_text())
+    content["spec"] |= changes
+    (folder / "spec.json").write_text(json.dumps(content))
+    folder.rename(folder.parent / trial_id(content["spec"]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "mine", "hparams": {"mine.weight": 1.0}},
+        {"method": "mine+elr", "hparams": {}},
+        {"method": "mine", "noise_kind": "theirs"},
+        {"method": None},
+    ],
+)
+def test_a_search_of_what_is_not_here_does_not_disturb_others(data, tmp_path, changes, recwarn):
+    spec = make(data, "gce").next()
+    write(tmp_path, spec, [0.5] * EPOCHS)
+    [folder] = (tmp_path / "trials").iterdir()
+    rewrite(folder, **changes)
+    tuning = make(data, "elr")
+    tuning.resume(tmp_path)
+    assert len(drain(tuning)) == 3 and not recwarn.list
+
+
+def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, tmp_path):
+    for spec in drain(make(data, "elr")):
+        write(tmp_path, spec, [0.5] * EPOCHS)
+    for folder in list((tmp_path / "trials").iterdir())[:2]:
+        hparams = json.loads((folder / "spec.json").read_text())["spec"]["hparams"]
+        rewrite(folder, hparams=hparams | {"elr.gone": 1})
+    tuning = make(data, "elr")
+    with pytest.warns(UserWarning, match="2 trials of earlier searches of elr cannot be used by this one") as caught:
+        tuning.resume(tmp_path)
+    assert len(caught) == 1 and "elr.gone" in str(caught[0].message)
+    assert len(drain(tuning)) == 2, "of three one is on record"
+
+
+def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
+    tuning = make(data, "elr", "gce")
+    original = bench.tuning.draw
+
+    def fail(method, trial, fixed):
+        if method == "elr":
+            raise InputError("search_spaces/elr.py: space(draw) raised KeyError: mend it")
+        return original(method, trial, fixed)
+
+    monkeypatch.setattr(bench.tuning, "draw", fail)
+    with pytest.warns(UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"):
+        ran = drain(tuning)
+    assert tuning.over and [spec.method for spec in ran].count("gce") == 3
+    assert [spec.method for spec in ran].count("elr") == 1, "the defaults"

@@ -10,6 +10,7 @@ import numpy as np
 from bench import plugins
 from bench.datasets import arrays, copies, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
+from bench.datasets.checks import load_checked
 from bench.datasets.files import ImageFiles
 from bench.datasets.reading import UNREADABLE, read_images
 from bench.errors import InputError, unknown
@@ -49,16 +50,21 @@ def sources() -> dict[str, Source]:
     An entry point names a ``Source``. One that is broken says so in its summary, and hides no other.
     """
     found = dict(_OWN)
-    for name, point in _packaged().items():
+    for name in _packaged():
         try:
-            found[name] = plugins.load(point, Source, "data set")
+            found[name] = _load(name)
         except InputError as error:
             found[name] = Source(f"[broken: {error}]", small.SOURCES["digits"].load)
     return found
 
 
-def _packaged() -> dict[str, EntryPoint]:
-    return plugins.offered("bench.datasets", "data sets", _OWN.__contains__)
+def _packaged() -> dict[str, list[EntryPoint]]:
+    return plugins.offered("bench.datasets")
+
+
+def _load(name: str) -> Source:
+    """The source that an installed package offers under this name."""
+    return plugins.load(plugins.only(_packaged()[name], "data sets", name in _OWN), Source, "data set")
 
 
 def find_source(name: str) -> tuple[Source, str]:
@@ -73,12 +79,12 @@ def find_source(name: str) -> tuple[Source, str]:
             what = "file" if scheme == "npz" else "folder"
             raise InputError(f"{name} names no {what}: write {scheme}:{'FILE' if scheme == 'npz' else 'DIR'}")
         return SCHEMES[scheme], path
+    packaged = _packaged()
+    if name in packaged:
+        return _load(name), ""
     if name in _OWN:
         return _OWN[name], ""
-    packaged = _packaged()
-    if name not in packaged:
-        raise unknown("data set", name, [*_OWN, *packaged, "npz:FILE", "folder:DIR"])
-    return plugins.load(packaged[name], Source, "data set"), ""
+    raise unknown("data set", name, [*_OWN, *packaged, "npz:FILE", "folder:DIR"])
 
 
 def check_dataset(name: str, image_size: int | None = None) -> None:
@@ -110,7 +116,7 @@ def open_dataset(name: str, data_dir: Path | str = "data", image_size: int | Non
         place = Path(path or data_dir).expanduser()
     except RuntimeError as error:  # a user without a home folder, or with a name that nobody has
         raise InputError(f"there is no home folder for {str(path or data_dir)!r}: write the path without ~") from error
-    dataset = source.load(place, image_size)
+    dataset = load_checked(source, place, image_size, name) if name in _packaged() else source.load(place, image_size)
     if source.content and len(dataset.train_labels) == source.images and dataset.content_hash != source.content:
         raise InputError(
             f"the files of {name} are not the published ones (content {dataset.content_hash}, not {source.content}): "

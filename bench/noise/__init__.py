@@ -7,7 +7,7 @@ sampling each label is corrupted by its own coin flip.
 python -m bench.noise show --kind asymmetric --rate 0.4
 """
 
-from bench.noise.files import FORMATS, fingerprint, read_labels, read_matrix, write_labels
+from bench.noise.files import FORMATS, read_labels, read_matrix, reading_once, write_labels
 from bench.noise.flips import openset
 from bench.noise.measures import label_hash, realised_rate, transition_matrix
 from bench.noise.registry import (
@@ -16,13 +16,16 @@ from bench.noise.registry import (
     SAMPLINGS,
     NoiseKind,
     check_noise,
+    check_rate,
     comes_with_data,
     corrupt,
     default_noise,
     find_kind,
+    fingerprint,
     generator,
     listing,
     prepare,
+    rehearse,
     takes_rate,
 )
 from bench.noise.rounding import rounding_note
@@ -34,6 +37,7 @@ __all__ = [
     "SAMPLINGS",
     "NoiseKind",
     "check_noise",
+    "check_rate",
     "comes_with_data",
     "corrupt",
     "default_noise",
@@ -46,7 +50,9 @@ __all__ = [
     "prepare",
     "read_labels",
     "read_matrix",
+    "reading_once",
     "realised_rate",
+    "rehearse",
     "rounding_note",
     "takes_rate",
     "transition_matrix",

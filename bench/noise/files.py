@@ -8,14 +8,16 @@ import os
 import re
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.datasets import pickled
-from bench.errors import InputError, unknown
+from bench.errors import InputError, first_line, unknown
 
 #: Format -> ending of its files.
 FORMATS = {"dividemix": ".json", "npy": ".npy", "pt": ".pt", "csv": ".csv"}
@@ -159,20 +161,46 @@ def read_matrix(path: Path | str) -> np.ndarray:
     return found / sums[:, None]
 
 
-def fingerprint(kind: str) -> str | None:
-    """Short hash of the file that the kind reads; None where it reads none."""
-    name, _, path = kind.partition(":")
-    if name not in ("matrix", "labels"):
-        return None
-    return hashlib.sha256(_content(_expanded(path))).hexdigest()[:16]
-
-
 def _expanded(path: Path | str) -> Path:
     """The path with ``~`` as the home folder; a name that only begins so stays, where pathlib would raise."""
     return Path(os.path.expanduser(path))
 
 
+def file_hash(paths: Sequence[Path]) -> str:
+    """Short hash of the content of a file, or of several in their order.
+
+    Raises:
+        InputError: where one cannot be read.
+    """
+    hashes = [hashlib.sha256(_content(_expanded(path))) for path in paths]
+    whole = hashes[0] if len(hashes) == 1 else hashlib.sha256(b"".join(one.digest() for one in hashes))
+    return whole.hexdigest()[:16]
+
+
+#: Contents of files within ``reading_once``.
+_READ: ContextVar[dict[Path, bytes] | None] = ContextVar("read", default=None)
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Context in which each file is read once, so that all of a command's planning sees the same content."""
+    token = _READ.set({})
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
 def _content(path: Path) -> bytes:
+    contents = _READ.get()
+    if contents is None:
+        return _bytes(path)
+    if path not in contents:
+        contents[path] = _bytes(path)
+    return contents[path]
+
+
+def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -308,7 +336,7 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
 
 
 def _unsafe(path: Path, error: Exception) -> InputError:
-    first = next(iter(str(error).splitlines()), type(error).__name__)
+    first = first_line(error)
     return InputError(
         f"{str(path)!r} is damaged, or holds more than tensors and arrays of integers, which is not read since it could run "
         f"any program ({first[:120]}): save the labels as a tensor, or as .npy"

@@ -45,7 +45,7 @@ def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
     """Raise InputError unless these, which a kind of noise made, can be labels of the data set's training images."""
     if len(labels) != len(dataset.train_labels):
         raise InputError(
-            f"{kind} noise makes {len(labels)} labels for {len(dataset.train_labels)} training images of {dataset.name}: "
+            f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training images of {dataset.name}: "
             f"it has to make one for each"
         )
     _check_range(OrderedLabels(kind, labels), dataset.num_classes, dataset.name)

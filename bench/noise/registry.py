@@ -1,7 +1,8 @@
 """The kinds of noise by name: what each is, what it goes together with, and how a data set's labels are corrupted."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -13,7 +14,7 @@ from bench import plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, with_donors
 from bench.errors import InputError, unknown
 from bench.noise import flips, pixels
-from bench.noise.files import read_file, read_matrix
+from bench.noise.files import file_hash, read_file, read_matrix
 from bench.noise.matching import check_labels, labels_for, match
 
 SAMPLINGS = ("exact", "independent")
@@ -47,6 +48,9 @@ class NoiseKind:
     meant: Callable[[Dataset, float, str], float] | None = None
     #: (data set or None where it is not loaded yet, kind, argument); raises InputError where they do not go together.
     check: Callable[[Dataset | None, str, str], None] = _accept
+    #: Takes the argument; returns the files that the noise depends on, whose content is part of a trial's specification. By
+    #: default the argument's where that is a "FILE", and else none.
+    files: Callable[[str], Sequence[Path | str]] | None = None
 
 
 # -------------------------------------------------------------------------------------------------------- corruptions
@@ -249,19 +253,37 @@ KINDS = {
 
 
 @cache
-def _packaged() -> dict[str, EntryPoint]:
+def _packaged() -> dict[str, list[EntryPoint]]:
     """Kinds of installed packages: entry points of the group ``bench.noise``, each of which names a ``NoiseKind``."""
-    return plugins.offered("bench.noise", "kinds of noise", lambda name: name in KINDS or comes_with_data(name))
+    return plugins.offered("bench.noise")
 
 
 def _load(name: str) -> NoiseKind:
-    return KINDS[name] if name in KINDS else plugins.load(_packaged()[name], NoiseKind, "noise kind")
+    if name not in _packaged():
+        return KINDS[name]
+    point = plugins.only(_packaged()[name], "kinds of noise", name in KINDS or comes_with_data(name))
+    kind = plugins.load(point, NoiseKind, "noise kind")
+    for field, types in (("summary", str), ("argument", str), ("takes_rate", bool), ("needs_truth", bool)):
+        if not isinstance(value := getattr(kind, field), types):
+            raise InputError(f"{point.value}: {field} is {value!r}: give a value of the type {types.__name__}")
+    for field in ("corrupt", "check", "files"):
+        if not callable(value := getattr(kind, field)) and (field, value) != ("files", None):
+            raise InputError(f"{point.value}: {field} is {value!r}: give a function")
+    return kind
+
+
+@contextlib.contextmanager
+def _blame(kind: str, doing: str) -> Iterator[None]:
+    """Context in which what another package's kind raises becomes one sentence with its name."""
+    name = kind.partition(":")[0]
+    with plugins.blame(_packaged()[name][0].value, doing) if name in _packaged() else contextlib.nullcontext():
+        yield
 
 
 def listing() -> dict[str, str]:
     """Every kind as it is written, those of other packages too, and its summary."""
     rows = {}
-    for name in (*KINDS, *_packaged()):
+    for name in dict.fromkeys((*KINDS, *_packaged())):
         try:
             kind = _load(name)
             rows[f"{name}:{kind.argument}" if kind.argument else name] = kind.summary
@@ -278,8 +300,7 @@ def find_kind(kind: str) -> tuple[NoiseKind, str]:
         InputError: where there is none.
     """
     name, colon, argument = kind.partition(":")
-    known = [*KINDS, *_packaged()]
-    if name not in known:
+    if name not in KINDS and name not in _packaged():
         raise unknown("noise kind", name, [*listing()])
     found = _load(name)
     what = found.argument
@@ -288,6 +309,21 @@ def find_kind(kind: str) -> tuple[NoiseKind, str]:
     if colon and not what:
         raise InputError(f"{name} noise takes nothing after a colon: write {name} alone")
     return found, argument
+
+
+def fingerprint(kind: str) -> str | None:
+    """Short hash of the content of the files that the kind reads; None where it reads none."""
+    if comes_with_data(kind):
+        return None
+    noise, argument = find_kind(kind)
+    if noise.files is None:
+        paths: Sequence[Path | str] = [argument] if noise.argument == "FILE" else []
+    else:
+        with _blame(kind, "files"):
+            paths = noise.files(argument)
+            if isinstance(paths, str | Path) or not all(isinstance(path, str | Path) for path in paths):
+                raise InputError(f"files returns {paths!r}: return a list of paths")
+    return file_hash([Path(path) for path in paths]) if paths else None
 
 
 def comes_with_data(kind: str) -> bool:
@@ -307,6 +343,15 @@ def takes_rate(kind: str) -> bool:
 
 def check_noise(kind: str, rate: float | None, dataset: Dataset | None = None) -> None:
     """Raise InputError where this kind, rate and data set do not go together. Without a data set, what can be said is."""
+    check_rate(kind, rate, dataset)
+    if not comes_with_data(kind):
+        noise, argument = find_kind(kind)
+        with _blame(kind, "check"):
+            noise.check(dataset, kind, argument)
+
+
+def check_rate(kind: str, rate: float | None, dataset: Dataset | None = None) -> None:
+    """As ``check_noise``, but without the kind's own check, which may read a file."""
     if comes_with_data(kind):
         if dataset is not None and kind not in dataset.found:
             known = [*dataset.found, *(KINDS if dataset.knows_truth else [])]
@@ -314,7 +359,7 @@ def check_noise(kind: str, rate: float | None, dataset: Dataset | None = None) -
         if rate is not None:
             raise InputError(f"{kind} labels are as they are, and take no noise rate: leave out --noise")
         return
-    noise, argument = find_kind(kind)
+    noise, _ = find_kind(kind)
     if not noise.takes_rate and rate is not None:
         raise InputError(f"{kind} says itself how many labels are wrong, and takes no noise rate: leave out --noise")
     if rate is not None and not 0 <= rate < 1:
@@ -327,7 +372,6 @@ def check_noise(kind: str, rate: float | None, dataset: Dataset | None = None) -
         raise InputError(
             f"nobody knows the true labels of {dataset.name}, which {kind} noise starts from: use --noise-kind {FOUND}"
         )
-    noise.check(dataset, kind, argument)
 
 
 def prepare(dataset: Dataset, kind: str, data_dir: Path | str = "data") -> Dataset:
@@ -364,7 +408,41 @@ def corrupt(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling
         return dataset.found[kind].copy()
     noise, argument = find_kind(kind)
     if not rate and noise.takes_rate:
-        return dataset.train_labels.copy()
-    noisy = np.asarray(noise.corrupt(dataset, rate or 0.0, generator(seed), sampling, argument), dtype=np.int64)
-    check_labels(noisy, dataset, kind)  # another package's kind may return anything, and a file may have changed
-    return noisy
+        return dataset.train_labels.astype(np.int64)
+    rng = generator(seed)
+    with _blame(kind, "corrupt"), _read_only(dataset):
+        noisy = np.asarray(noise.corrupt(dataset, rate or 0.0, rng, sampling, argument))
+        if noisy.ndim != 1 or noisy.dtype.kind not in "iu":
+            raise InputError(f"corrupt returns {noisy.dtype} of shape {noisy.shape}: return one integer for each image")
+        check_labels(noisy, dataset, kind)  # another package's kind may return anything, and a file may have changed
+    return noisy.astype(np.int64)
+
+
+@contextlib.contextmanager
+def _read_only(dataset: Dataset) -> Iterator[None]:
+    """Context in which nobody writes into the data set's labels and images: noise that did would change the truth."""
+    arrays = [array for array in (dataset.train_labels, dataset.train_images) if isinstance(array, np.ndarray)]
+    before = [array.flags.writeable for array in arrays]
+    try:
+        for array in arrays:
+            array.flags.writeable = False
+        yield
+    finally:
+        for array, writeable in zip(arrays, before, strict=True):
+            array.flags.writeable = writeable
+
+
+def rehearse(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str) -> None:
+    """Draw the noise of another package's kind, so that its mistakes are found before anything runs.
+
+    Raises:
+        InputError: where it fails, or one seed does not always give the same labels.
+    """
+    name = kind.partition(":")[0]
+    if name not in _packaged():
+        return
+    first, second = (corrupt(dataset, kind, rate, seed, sampling) for _ in range(2))
+    if not np.array_equal(first, second):
+        raise InputError(
+            f"{_packaged()[name][0].value}: corrupt draws other labels each time: use the generator that it is given alone"
+        )

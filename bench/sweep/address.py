@@ -66,7 +66,9 @@ def unreachable(address: str, error: Exception) -> InputError:
         hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
     else:
         hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
-    return InputError(f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}")
+    return InputError(
+        f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0] or type(error).__name__}): {hint}"
+    )
 
 
 @contextlib.contextmanager

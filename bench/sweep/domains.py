@@ -1,28 +1,100 @@
 """Ray Tune's domains, in which search spaces are written, as Optuna understands them."""
 
-from typing import Any
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
-def suggest(trial: Any, key: str, domain: Any) -> Any:
-    """Ask an Optuna trial for a value of a Ray Tune domain.
+_KINDS = "use choice, uniform, loguniform, randint, or their relatives"
+
+
+def distribution(key: str, domain: Any) -> "BaseDistribution":
+    """Optuna's distribution of a hyper-parameter for a Ray Tune domain.
 
     Raises:
-        InputError: where Optuna has nothing like it.
+        InputError: where it is no domain, or one that Optuna has nothing like.
     """
+    from optuna.distributions import CategoricalDistribution
     from ray.tune.search import sample
 
     if isinstance(domain, sample.Categorical):
-        return trial.suggest_categorical(key, domain.categories)
-    sampler = domain.get_sampler() if isinstance(domain, sample.Domain) else None
+        _check_choices(key, domain.categories)
+        return CategoricalDistribution(domain.categories)
+    if not isinstance(domain, sample.Domain):
+        raise InputError(f"the search space of {key} is {_described(domain)}")
+    sampler = domain.get_sampler()
     step = sampler.q if isinstance(sampler, sample.Quantized) else None
     sampler = sampler.sampler if isinstance(sampler, sample.Quantized) else sampler
-    log = isinstance(sampler, sample.LogUniform)
-    if log or isinstance(sampler, sample.Uniform):
-        if isinstance(domain, sample.Integer):
-            last = domain.upper - (step in (None, 1))  # Tune leaves the upper end out, unless there are steps
-            return trial.suggest_int(key, domain.lower, last, log=log, step=1 if log else step or 1)
-        if isinstance(domain, sample.Float):
-            return trial.suggest_float(key, domain.lower, domain.upper, log=log, step=None if log else step)
-    raise InputError(f"the search space of {key} is {domain}: use choice, uniform, loguniform, randint, or their relatives")
+    is_range = isinstance(domain, sample.Float | sample.Integer) and isinstance(sampler, sample.Uniform | sample.LogUniform)
+    if not is_range:
+        raise InputError(f"the search space of {key} is {domain}: {_KINDS}")
+    return _range(key, domain, isinstance(sampler, sample.LogUniform), step)
+
+
+def suggest(trial: Any, key: str, drawn_from: "BaseDistribution") -> Any:
+    """Ask an Optuna trial for a value.
+
+    Raises:
+        InputError: where Optuna refuses, such as choices that were others before.
+    """
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    own: Any = drawn_from
+    try:
+        if isinstance(own, CategoricalDistribution):
+            return trial.suggest_categorical(key, own.choices)
+        if isinstance(own, IntDistribution):
+            return trial.suggest_int(key, own.low, own.high, log=own.log, step=own.step)
+        return trial.suggest_float(key, own.low, own.high, log=own.log, step=own.step)
+    except ValueError as error:
+        raise InputError(f"{key} cannot be drawn ({str(error).rstrip('.')}): mend its search space") from error
+
+
+def _check_choices(key: str, choices: Any) -> None:
+    if not len(choices):
+        raise InputError(f"the search space of {key} has no choices: give at least one")
+    for choice in choices:
+        if not isinstance(choice, bool | int | float | str | None):
+            raise InputError(
+                f"the search space of {key} has the choice {choice!r}, a {type(choice).__name__}: "
+                f"give plain numbers, texts, True, False or None"
+            )
+
+
+def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistribution":
+    from optuna.distributions import FloatDistribution, IntDistribution
+    from ray.tune.search import sample
+
+    whole = isinstance(domain, sample.Integer)
+    low, high = domain.lower, domain.upper
+    if not all(isinstance(end, int | float) and math.isfinite(end) for end in (low, high)):
+        raise InputError(f"the search space of {key} goes from {low} to {high}: give two numbers")
+    if log and step not in (None, 1 if whole else None):
+        raise InputError(f"the search space of {key} has steps on a logarithmic scale, which Optuna has not: leave out either")
+    if whole and (low != int(low) or high != int(high)):
+        raise InputError(f"the search space of {key} goes from {low} to {high} in whole numbers: give whole ends")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna would move the upper end to the last step
+            if whole:
+                last = int(high) - (step in (None, 1))  # Tune leaves the upper end out, unless there are steps
+                return IntDistribution(int(low), last, log=log, step=1 if log else int(step or 1))
+            return FloatDistribution(low, high, log=log, step=step)
+    except (ValueError, UserWarning) as error:
+        raise InputError(f"the search space of {key} is no range ({str(error).rstrip('.')}): mend it") from error
+
+
+def _described(value: Any) -> str:
+    """What stands in place of a domain, and what to do about it."""
+    if isinstance(value, dict) and "grid_search" in value:
+        return f"a grid: write tune.choice({value['grid_search']!r})"
+    if isinstance(value, list | tuple | set):
+        return f"{value!r}: write tune.choice({list(value)!r})"
+    if isinstance(value, bool | int | float | str | None):
+        return f"the constant {value!r}: leave it out and use --set, or {_KINDS}"
+    text = "a dictionary" if isinstance(value, dict) else repr(value)
+    return f"{text if len(text) <= 80 else type(value).__name__}: {_KINDS}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.datasets import Dataset
+from bench.errors import one_line
 from bench.pretrain import load_encoder
 from bench.records import (
     LOST,
@@ -62,6 +63,7 @@ class Driver:
         self.pretrain_seconds: dict[str, float] = {}  # of encoders that are there
         jobs = [pretrain_job(spec) for spec in todo]
         asked = {job.key: job for job in jobs if job}
+        self.jobs = list(asked.values())
         wanted = [job for key, job in asked.items() if self._encoder_on_disk(key) is None]
         first_trial: dict[int, int] = {}
         for position, spec in enumerate(todo):
@@ -137,7 +139,7 @@ class Driver:
             self.store.check()
         self.store.tidy(finished_statuses(self.out))
         _ = self.dataset.pixel_statistics  # once here, not once a trial
-        with session.ray_session(self.resources, self.dataset, self.out) as folder:
+        with session.ray_session(self.resources, self.dataset, self.out, self.jobs) as folder:
             later = self.tuning.remaining() if self.tuning else (0, 0.0)
             pieces = sys.maxsize if self.tuning and self.tuning.open_ended else len(self.work) + later[0]
             self.parallel = session.parallel_trials(self.resources, session.nodes(), pieces)
@@ -324,7 +326,7 @@ class Driver:
         try:
             load_encoder(blob)
         except Exception as error:  # safetensors, JSON and missing arrays all have their own
-            warnings.warn(f"{path} is damaged ({type(error).__name__}: {error}); it is trained again", stacklevel=2)
+            warnings.warn(f"{path} is damaged ({one_line(error)}); it is trained again", stacklevel=2)
             path.unlink()
             return None
         return blob

@@ -15,9 +15,11 @@ from typing import Any
 import ray
 
 from bench.datasets import Dataset
-from bench.errors import InputError
+from bench.errors import InputError, one_line
+from bench.pretrain import PretrainJob
 from bench.records import to_json, write_atomically
 from bench.sweep.address import connect, driving_here
+from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
 from bench.sweep.work import Resources
 
 _PREFIX = "lnl-ray-"
@@ -29,7 +31,7 @@ def _parent() -> str:
 
 
 @contextlib.contextmanager
-def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[Path]:
+def ray_session(resources: Resources, dataset: Dataset, out: Path, jobs: Sequence[PretrainJob] = ()) -> Iterator[Path]:
     """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing left behind.
 
     Yields:
@@ -40,7 +42,7 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[P
     write_atomically(out / ".ray-session", to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}))
     try:
         with holding_back_sigterm():
-            _start(resources, dataset, folder)
+            _start(resources, content_bytes(dataset, jobs), folder)
         for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with driving_here(folder) if (resources.address or "").startswith("ray://") else contextlib.nullcontext():
@@ -51,7 +53,7 @@ def ray_session(resources: Resources, dataset: Dataset, out: Path) -> Iterator[P
         (out / ".ray-session").unlink(missing_ok=True)
 
 
-def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
+def _start(resources: Resources, content: int, folder: str) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
         connect(resources.address, quiet)
@@ -59,15 +61,13 @@ def _start(resources: Resources, dataset: Dataset, folder: str) -> None:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if resources.cpus_per_trial > cpus:
         raise InputError(f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer")
-    data_bytes = dataset.train_images.nbytes + dataset.test_images.nbytes
+    size = store_bytes(content, machine_memory(), shared_memory())
     try:
-        ray.init(
-            num_cpus=cpus, include_dashboard=False, object_store_memory=2 * data_bytes + (256 << 20), _temp_dir=folder, **quiet
-        )
+        ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=size, _temp_dir=folder, **quiet)
     except Exception as error:  # Ray has no class for what its processes say, or do not say in the seconds it gives them
-        reason = " ".join(str(error).split()).partition(". ")[0]
+        reason = one_line(error).partition(". ")[0]
         raise InputError(
-            f"Ray did not start ({type(error).__name__}: {reason}): this machine may be overloaded or out of memory; "
+            f"Ray did not start ({reason}): this machine may be overloaded or out of memory; "
             f"run the same command again when it is not"
         ) from error
 

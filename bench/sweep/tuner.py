@@ -15,6 +15,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from bench.errors import last_line
 from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.worker import train
 
@@ -175,7 +176,7 @@ def _reason(error: Exception | None) -> str | None:
         return None
     if _out_of_memory(error):
         return "out of memory (Ray ended the worker before its machine had none left): lower --max-concurrent"
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return last_line(error)
 
 
 def _out_of_memory(error: Exception | None) -> bool:

@@ -9,7 +9,7 @@ from ray import tune
 
 from bench import noise
 from bench.datasets import Dataset
-from bench.errors import InputError, Unavailable
+from bench.errors import InputError, Unavailable, one_line
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.records import LOST
 from bench.spec import TrialSpec
@@ -84,7 +84,7 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str,
     try:
         encoder: Encoder = run_pretraining(job, dataset, beat)
     except Exception as error:  # a collapse, or anything torch may raise: the trials that need it become failed rows
-        send("encoder failed", {"error": f"{type(error).__name__}: {error}"})
+        send("encoder failed", {"error": one_line(error)})
         return
     send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
 

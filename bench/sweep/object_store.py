@@ -1,0 +1,71 @@
+"""Size of Ray's object store on this machine: what a sweep puts into it, and what the machine can spare."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.backbones import build_network
+from bench.datasets import Dataset
+from bench.pretrain import PretrainJob
+
+#: For results on their way to the driver, and for Ray itself.
+SLACK = 256 << 20
+
+#: Share of the machine's memory that the store may take; Ray writes to the disk what does not fit.
+SHARE = 0.8
+
+#: Ray refuses a smaller store, a larger one where shared memory is too small for it, and a larger one on macOS.
+MINIMUM, LARGEST_ON_DISK, LARGEST_ON_MACOS = 75 << 20, 10_000_000_000, 2 << 30
+
+
+def content_bytes(dataset: Dataset, jobs: Sequence[PretrainJob] = ()) -> int:
+    """Bytes of the data set's arrays and of the encoders of these pretrainings."""
+    images = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
+    arrays: list[np.ndarray | None] = [dataset.donors, dataset.train_labels, dataset.test_labels, dataset.train_names]
+    arrays += [*dataset.found.values(), *(labels for _, labels in dataset.extra_tests.values())]
+    total = sum(part.nbytes for part in images) + sum(array.nbytes for array in arrays if array is not None)
+    return total + sum(_encoder_bytes(job.backbone, dataset.channels) for job in jobs)
+
+
+def _encoder_bytes(backbone: str, channels: int) -> int:
+    with torch.device("meta"):  # shapes alone
+        body = build_network(backbone, channels, 2).body
+    return sum(value.nbytes for value in body.state_dict().values())
+
+
+def store_bytes(content: int, memory: int, shared: int | None, platform: str = sys.platform) -> int:
+    """Bytes of a store for so much content, twice where there is room.
+
+    Args:
+        memory: of the machine, or of the container.
+        shared: free in /dev/shm; None where there is none.
+    """
+    wanted, limit = 2 * content + SLACK, int(SHARE * memory)
+    if shared is not None and shared < wanted:
+        limit = min(limit, shared if shared >= content + SLACK else max(shared, LARGEST_ON_DISK))
+    if platform == "darwin":
+        limit = min(limit, LARGEST_ON_MACOS)
+    return max(MINIMUM, min(wanted, limit))
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container where that has fewer."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
+
+
+def shared_memory() -> int | None:
+    """Free bytes of /dev/shm; None where there is none, as on macOS."""
+    try:
+        state = os.statvfs("/dev/shm")
+    except OSError:
+        return None
+    return state.f_bsize * state.f_bavail
