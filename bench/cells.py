@@ -13,6 +13,7 @@ import msgspec
 
 from bench.identity import PAPER, data_identity, noise_identity, short_name
 from bench.statistics import SEEDS
+from bench.text import printable
 
 Facts = dict[str, Any]
 #: Fields of a recipe and their values as texts.
@@ -47,7 +48,8 @@ def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
     # Fields that a specification has only where they are set, those of younger versions among them.
     further = {key: value for key, value in spec.items() if key not in _OTHER and key not in GROUP}
     return {
-        **{key: spec[key] for key in GROUP},
+        # As every table and figure shows them: paths may hold line ends, and worse.
+        **{key: printable(spec[key]) if isinstance(spec[key], str) else spec[key] for key in GROUP},
         "noise_rate": rate,
         "further": ", ".join(f"{key}={value}" for key, value in sorted(further.items())),
         "_data": data_identity(spec["dataset"]),

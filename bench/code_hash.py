@@ -35,6 +35,7 @@ NUMERICS = (
         "method",
     ),
     *(
+        "noise.classifier",
         "noise.flips",
         "noise.pixels",
         "noise.registry",

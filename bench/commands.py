@@ -14,8 +14,10 @@ from typing import NoReturn
 
 import click
 
+from bench import terminal
 from bench.errors import InputError
 from bench.importing import put_working_directory_last
+from bench.terminal import echo
 
 
 class Once(click.Command):
@@ -37,7 +39,8 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     (SIGHUP) 129.
     """
     put_working_directory_last()
-    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+    terminal.prepare()
+    warnings.showwarning = lambda message, *_: echo(f"Warning: {_joined(message)}", err=True)
     status = 130
 
     def terminate(number: int, _: object) -> NoReturn:
@@ -56,26 +59,29 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        echo(f"Error: {_joined(message)}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
         with contextlib.suppress(OSError):  # the terminal may be gone
-            click.echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+            echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
             sys.stdout.flush()
         if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
             os._exit(status)
         sys.exit(status)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.discard_output()
         sys.exit(141)
     except OSError as error:
         if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # a display's last words
             os._exit(status)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: the disk is full{where}: free some room, then run the same command again", err=True)
+        full = f"the disk is full ({error.filename})" if error.filename else "the disk is full"
+        if not terminal.takes_output():
+            full = "the disk that the output goes to is full"
+            terminal.discard_output()
+        echo(f"Error: {full}: free some room, then run the same command again", err=True)
         sys.exit(1)
 
 
@@ -96,6 +102,11 @@ def _importable(name: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def _joined(message: object) -> str:
+    """The message on one line."""
+    return " ".join(str(message).split())
 
 
 def writable(folder: Path, option: str = "--out") -> Path:

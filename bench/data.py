@@ -1,6 +1,6 @@
 """The command for data sets: what there is, getting it ready, and checking it.
 
-python -m bench.data list | show NAME | prepare NAME | check NAME
+python -m bench.data list | show NAME | prepare NAME | check NAME | images NAME
 """
 
 import sys
@@ -11,6 +11,7 @@ import click
 
 from bench.commands import Once, execute
 from bench.paths import NameOrFile, Place
+from bench.terminal import echo
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
@@ -42,7 +43,7 @@ def list_sets() -> None:
     rows = [(name, source.size, source.access) for name, source in _known().items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, size, access in rows:
-        click.echo(f"{name:{widths[0]}}  {size:{widths[1]}}  {access}")
+        echo(f"{name:{widths[0]}}  {size:{widths[1]}}  {access}")
 
 
 @data.command(cls=Once)
@@ -52,10 +53,10 @@ def show(name: str) -> None:
     from bench.datasets import find_source
 
     source, _ = find_source(name)
-    click.echo(f"{name}: {source.summary}")
+    echo(f"{name}: {source.summary}")
     for field in ("size", "classes", "licence", "citation", "url", "access"):
         if value := getattr(source, field):
-            click.echo(f"  {field:9} {value}")
+            echo(f"  {field:9} {value}")
 
 
 @data.command(cls=Once)
@@ -71,7 +72,7 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     _print_counts(dataset)
     _print_remarks(dataset)
     cache.note(_receipt(name, dataset), dataset.content_hash)
-    click.echo(f"{name} is ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}")
+    echo(f"{name} is ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}")
 
 
 @data.command(cls=Once)
@@ -86,21 +87,56 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     _print_counts(dataset)
     _print_remarks(dataset)
     for line in dataset.account.examples() if dataset.account else []:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     _print_balance(dataset)
     for sentence in copies.of_dataset(dataset):
-        click.echo(f"copies: {sentence}")
+        echo(f"copies: {sentence}")
     for file, reason in broken.items():
-        click.echo(f"broken: {file}: {reason}")
+        echo(f"broken: {file}: {reason}")
     before = cache.noted(_receipt(name, dataset))
     if before and before != dataset.content_hash:
-        click.echo(f"changed: its content is not what it was when it was prepared (then {before})")
+        echo(f"changed: its content is not what it was when it was prepared (then {before})")
     if broken:
-        click.echo(f"{len(broken)} images cannot be read and are left out of every trial: mend or remove them")
+        echo(f"{len(broken)} images cannot be read and are left out of every trial: mend or remove them")
     verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
     if not broken and (not before or before == dataset.content_hash):
-        click.echo(f"{name} is {verdict}")
+        echo(f"{name} is {verdict}")
     sys.exit(1 if broken or (before and before != dataset.content_hash) else 0)
+
+
+@data.command(cls=Once)
+@_name
+@_data_dir
+def images(name: str, data_dir: str) -> None:
+    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of the set.
+
+    Of a set whose images have no names it lists the training images: index and number of the class.
+    """
+    from bench.datasets import UNKNOWN, ImageFiles, open_dataset
+
+    dataset = open_dataset(name, data_dir)
+    labels = dataset.train_labels
+    if (labels == UNKNOWN).any() and dataset.found:
+        labels = next(iter(dataset.found.values()))
+    if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
+        rows: list[tuple[str, ...]] = [("index", "label"), *((str(index), str(label)) for index, label in enumerate(labels))]
+    else:
+        parts = (("train", dataset.train_names, labels), ("test", dataset.test_images.names, dataset.test_labels))
+        about = {
+            str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
+            for part, paths, numbers in parts
+            for path, label in zip(paths, numbers, strict=True)
+        }
+        ordered = about if dataset.all_names is None else map(str, dataset.all_names)
+        rows = [("path", "label", "split"), *(about[path] for path in ordered)]
+    for row in rows:
+        echo(",".join(_field(text) for text in row))
+
+
+def _field(text: str) -> str:
+    """The text as CSV holds it."""
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
 
 
 def _known() -> "dict[str, Source]":
@@ -123,49 +159,48 @@ def _in_files(dataset: "Dataset") -> bool:
 def _print_counts(dataset: "Dataset") -> None:
     shape = dataset.train_images.shape
     colour = "grey" if shape[1] == 1 else "colour"
-    click.echo(
+    echo(
         f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images, "
         f"{shape[2]}x{shape[3]}, {colour}, {dataset.num_classes} classes, content {dataset.content_hash}"
     )
     for name, (_, labels) in dataset.extra_tests.items():
-        click.echo(f"{len(labels):,} images more to test on: {name}")
+        echo(f"{len(labels):,} images more to test on: {name}")
     if dataset.noisy_test:
-        click.echo("no true labels to test on: a fifth of the images was held out, with labels as found")
+        echo("no true labels to test on: a fifth of the images was held out, with labels as found")
 
 
 def _print_remarks(dataset: "Dataset") -> None:
     for line in dataset.remarks:
-        click.echo(line)
+        echo(line)
 
 
 def _print_balance(dataset: "Dataset") -> None:
     """Images of each class by true label, by each set of labels found, and for testing."""
     import numpy as np
-    from rich.console import Console
     from rich.table import Table
 
     from bench.datasets import UNKNOWN
+    from bench.terminal import console, print_table, styled
 
     columns = {}
     if (dataset.train_labels != UNKNOWN).any():
         columns["true"] = dataset.train_labels
     columns |= dataset.found
     columns["test"] = dataset.test_labels
+    output = console()
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     for heading in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(styled(output, heading), justify="right")
     for number, title in enumerate(dataset.classes):
-        table.add_row(title, *(f"{np.sum(labels == number):,}" for labels in columns.values()))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a name cut short would be a wrong one
-    console.print(table)
+        counts = (f"{np.sum(labels == number):,}" for labels in columns.values())
+        table.add_row(styled(output, title), *counts)
+    print_table(output, table)
     for kind, labels in dataset.found.items():
         known = dataset.train_labels != UNKNOWN
         if known.any():
             wrong = float((labels != dataset.train_labels)[known].mean())
-            click.echo(f"{kind}: {wrong:.2%} of {known.sum():,} labels whose truth is known are wrong")
+            echo(f"{kind}: {wrong:.2%} of {known.sum():,} labels whose truth is known are wrong")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
+from bench import terminal
 from bench.backbones import Network
 from bench.datasets import UNKNOWN, Dataset
 from bench.progress import duration
@@ -126,22 +127,20 @@ def print_plan(
     missing = {spec.id for spec in todo}
     for spec in specs:
         done = "" if spec.id in missing else "  (on record)"
-        console.print(f"{spec.id}  {spec.label}{done}", markup=False, highlight=False)
-    console.print(
-        f"{len(specs)} trial{'s' * (len(specs) != 1)}, {len(specs) - len(todo)} of them on record in {out}", markup=False
-    )
+        terminal.line(console, f"{spec.id}  {spec.label}{done}")
+    on_record = len(specs) - len(todo)
+    terminal.line(console, f"{len(specs)} trial{'s' * (len(specs) != 1)}, {on_record} of them on record in {out}")
     if made_otherwise := other_code(specs, out):
-        console.print(made_otherwise, markup=False, soft_wrap=True)
+        terminal.line(console, made_otherwise)
     for base, count in later:
         tracks = " ".join(base.stage.split(" ")[1:])
         text = f"tuning        {display(base.method)} · {base.noise} ({tracks}): {count} trials, those of its pick included"
-        console.print(text, markup=False, highlight=False)
+        terminal.line(console, text)
     if later:
         budget = any(SearchKind.of(base.stage).track == "budget" for base, _ in later)
-        console.print(
-            f"{sum(count for _, count in later)} trials of tuning, at {'least' if budget else 'most'}, none of them on record",
-            markup=False,
-        )
+        count = sum(count for _, count in later)
+        bound = "least" if budget else "most"
+        terminal.line(console, f"{count} trials of tuning, at {bound}, none of them on record")
     if not todo and not later:
         return
     labels = Labels.of((todo or [base for base, _ in later])[0], dataset)  # of all trials as many
@@ -165,8 +164,8 @@ def print_plan(
         fitting.append(torch.cuda.device_count() / gpus_per_trial)
     slots = max(1, int(min([*fitting, max_concurrent or pieces, pieces])))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
-    console.print(
+    terminal.line(
+        console,
         f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time ({parts} of work); "
         f"rough, from a few measured steps",
-        markup=False,
     )

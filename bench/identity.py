@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bench.text import encodable
+
 #: Name before the colon of open-set noise, whose argument is a data set.
 _OPENSET = "openset"
 
@@ -83,7 +85,18 @@ def trial_id(spec: Mapping[str, Any]) -> str:
 
 def plain_id(spec: Any) -> str:
     """Return the id by the rule of earlier versions: a hash of the specification as it is, paths included."""
-    return hashlib.sha256(_SORTED.encode(spec).encode()).hexdigest()[:12]
+    text = _SORTED.encode(spec)
+    if "\\ud" in text:  # perhaps of a path that is no UTF-8: as ``records.to_json`` writes it
+        text = _SORTED.encode(_encodable(spec))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return encodable(value) if isinstance(value, str) else value
 
 
 def short_name(name: str) -> str:

@@ -11,6 +11,7 @@ from bench.errors import InputError
 from bench.identity import neutral_values
 from bench.registry import _source as source_of
 from bench.registry import load_method
+from bench.text import printable
 
 Settings = Mapping[str, Any]
 
@@ -105,7 +106,7 @@ def _joined(parts: Mapping[str, str]) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
 # ------------------------------------------------------------------------------------------------------ today's defaults

@@ -9,6 +9,7 @@ from bench.metrics import ACCURACY, Metric
 from bench.registry import REFERENCE
 from bench.selection import DEFAULT_RULE
 from bench.tables import disagreement, group_title, mark, methods_in_order, mixed_code, mixed_rows, places, rate_title
+from bench.text import printable
 
 _HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
 % Needs \\usepackage{booktabs}.
@@ -17,7 +18,16 @@ _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # which after \\ would be a distance
     "–": "--",
+    "…": r"\ldots{}",
+    "·": r"\textperiodcentered{}",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "−": "$-$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 _MARKS = {"*": "$^{*}$", "†": r"$^{\dagger}$", "": ""}
@@ -42,8 +52,8 @@ def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    """Text as LaTeX prints it; letters stay as they are, and need a font that has them."""
+    return "".join(_SPECIAL.get(character, character) for character in printable(text))
 
 
 def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Collection[str]) -> str:
@@ -53,7 +63,7 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
     cost = f"cost_vs_{REFERENCE}" if group[f"cost_vs_{REFERENCE}"].notna().any() else "cost_seconds"
     heads = ["Method", *map(rate_title, rates), "Avg. rank", f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)"]
     heads += ["Privileges"] * privileged + ["Failures"] * failed
-    heads = [escaped(head).replace("×", r"$\times$") for head in heads]
+    heads = [escaped(head) for head in heads]
     heads[1 : 1 + len(rates)] = [head + _DOUBTFUL * (rate in doubtful) for head, rate in zip(heads[1:], rates, strict=False)]
     group = group.assign(place=0)
     for _, cell in group[group["competes"]].groupby("noise_rate"):

@@ -51,6 +51,7 @@ from bench.selection import (
 )
 from bench.statistics import BUDGETS, PAIRED, SEEDS, half_width, paired_differences, within_budget
 from bench.tables import Section, print_sections, sections, to_csv, to_markdown, unescaped
+from bench.terminal import line
 from bench.tracks import PRIVILEGED, about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
@@ -487,7 +488,7 @@ class Report:
         """Show the tables."""
         print_sections(console, self.sections)
         if self.about_figures:
-            console.print(self.about_figures, markup=False, highlight=False, soft_wrap=True)
+            line(console, self.about_figures)
 
 
 def write_report(

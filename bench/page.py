@@ -21,6 +21,7 @@ from bench.registry import REFERENCE
 from bench.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.statistics import BUDGETS, CONFIDENCE, SEEDS, SLACK, half_width, rules_of, within_budget
 from bench.tables import LOST_SEEDS, Section, clean_note, mark, rate_title, rule_label
+from bench.text import printable
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -77,7 +78,7 @@ def write_page(
         "budgets": BUDGETS,
         "slack": SLACK,
         "trials": _trials(rows, trials, rates, methods, configs, sweeps),
-        "sweeps": [{"name": Path(folder).resolve().name} | _origin(Path(folder)) for folder in sweeps.values],
+        "sweeps": [{"name": printable(Path(folder).resolve().name)} | _origin(Path(folder)) for folder in sweeps.values],
     }
     if published:
         tables = [

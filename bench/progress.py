@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bench import terminal
 from bench.records import LOST
 from bench.registry import display
 from bench.spec import TrialSpec
@@ -45,12 +46,12 @@ class Display:
         pretrainings = len(self.costs) - trials
         more = f" and {pretrainings} pretraining{'s' * (pretrainings > 1)}" if pretrainings else ""
         more += f", and about {self.later_trials} of tuning," if self.later_trials else ""
-        self.console.print(f"{trials} trial{'s' * (trials != 1)}{more} to run, {parallel} at a time")
+        self._line(f"{trials} trial{'s' * (trials != 1)}{more} to run, {parallel} at a time")
         if self.console.is_terminal:
             self.bar = Progress(
                 BarColumn(bar_width=None),
                 TextColumn("{task.percentage:3.0f}%"),
-                TextColumn("{task.fields[state]}"),
+                TextColumn("{task.fields[state]}", markup=False),
                 console=self.console,
                 expand=True,
                 transient=True,
@@ -84,10 +85,10 @@ class Display:
     def lost(self, key: str, label: str) -> None:
         self.running.pop(key, None)
         text = f"lost: {label}: its worker died (killed, or out of memory); it is tried again, from its last checkpoint"
-        self.console.print(text, markup=False, highlight=False)
+        self._line(text)
 
     def warn(self, key: str, label: str, text: str) -> None:
-        self.console.print(f"warning: {label}: {text}", markup=False, highlight=False)
+        self._line(f"warning: {label}: {' '.join(text.split())}")
 
     def end(self, key: str, label: str, status: str, error: str | None) -> None:
         self.shares[key] = 1.0
@@ -97,7 +98,7 @@ class Display:
             self.gone += status == LOST
             self.failed += status not in ("finished", "stopped", LOST)
         if error:
-            self.console.print(f"{status}: {label}: {error}", markup=False, highlight=False)
+            self._line(f"{status}: {label}: {' '.join(error.split())}")
         over = not self.running and not self.later_trials and all(share == 1.0 for share in self.shares.values())
         self._show(last=over)
 
@@ -124,15 +125,19 @@ class Display:
             parts.append(f"best on noisy validation {best}")
         return " · ".join(parts)
 
+    def _line(self, text: str) -> None:
+        terminal.line(self.console, text)
+
     def _show(self, last: bool = False) -> None:
         if self.bar:
             completed = sum(self.costs[key] * share for key, share in self.shares.items())
-            self.bar.update(self.task, completed=completed, total=self.total_cost, state=self.state())
+            state = terminal.styled(self.console, self.state()).plain
+            self.bar.update(self.task, completed=completed, total=self.total_cost, state=state)
             return
         now = time.monotonic()
         if last or now - self.last_line >= max(PLAIN_SECONDS, (now - self.started) / 20):
             self.last_line = now
-            self.console.print(self.state(), markup=False, highlight=False, soft_wrap=True)
+            self._line(self.state())
 
 
 def rate_of(spec: TrialSpec) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 from bench.errors import InputError
 from bench.identity import identity, plain_id, trial_id
 from bench.index import Entry, Index, stamp
+from bench.text import encodable
 from bench.version import git_commit
 
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
@@ -67,18 +68,18 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: what is undefined is null, never NaN."""
+    """Strict JSON: what is undefined is null, never NaN, and text is what UTF-8 can hold."""
     return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
 
 
 def _defined(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _defined(item) for key, item in value.items()}
+        return {_defined(key): _defined(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_defined(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def pack_classes(classes: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from bench.errors import InputError
 from bench.metrics import RANKED
 from bench.paths import UserPath
 from bench.registry import REFERENCE
+from bench.terminal import console, echo
 
 
 @click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
@@ -54,8 +55,6 @@ def report(
     """
     if compare:
         _check_comparison()
-    from rich.console import Console
-
     from bench.compare import write_comparison
     from bench.leaderboard import write_report
     from bench.records import check_sweep
@@ -64,14 +63,13 @@ def report(
     for folder in [*folders, *([compare] if compare else [])]:
         check_sweep(folder)
     out = writable(out) if out else writable(folders[0], "folder with --out")
-    console = Console(highlight=False)
     if compare:
         found, files = write_comparison(folders, [compare], out, clean_val)
-        print_sections(console, found)
-        click.echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
+        print_sections(console(), found)
+        echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    write_report(folders, out, reference, not no_plots, rank_by, clean_val).print(console)
-    click.echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
+    write_report(folders, out, reference, not no_plots, rank_by, clean_val).print(console())
+    echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
 
 
 def _check_comparison() -> None:

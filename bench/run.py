@@ -6,6 +6,7 @@ python -m bench.run --methods rmd,softmix --noise 0.2,0.5,0.8
 import hashlib
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from click.core import ParameterSource
 from bench.commands import Once, execute, writable
 from bench.errors import InputError
 from bench.paths import NameOrFile, Place
+from bench.terminal import console, echo, line, padded, wide
+from bench.text import encodable
 from bench.version import __version__
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
@@ -282,9 +285,11 @@ def _planned(
         raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
+    if out == "":
+        raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
     from bench.datasets.cache import keep_library_caches
-    from bench.noise import check_noise, default_noise, prepare, rehearse
+    from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.records import kept
     from bench.spec import Plan, expand_hparams, misspecified
     from bench.trackers import check_trackers
@@ -294,7 +299,7 @@ def _planned(
     # What needs no data is checked first: a typing error should not wait for a download.
     check_trackers(track or [])
     check_dataset(dataset, image_size)
-    if noise_kind:
+    if noise_kind is not None:
         for rate in _rates(noise, noise_kind):
             check_noise(noise_kind, rate)
     names = methods if reference == "none" else [reference, *methods]
@@ -313,15 +318,15 @@ def _planned(
     _warn_of_emulation(device, precision, address)
     overrides = _overrides(fields, epochs=epochs, batch_size=batch_size, backbone=backbone)
     data = open_dataset(dataset, data_dir, image_size)
-    noise_kind = noise_kind or default_noise(data)
+    noise_kind = default_noise(data) if noise_kind is None else noise_kind
     rates = _rates(noise, noise_kind)
     for rate in rates:  # before images are decoded, which may take minutes
         check_noise(noise_kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
     data = in_memory(data if subset is None else data.subset(subset))
     warn_of_copies(data)
     data = prepare(data, noise_kind, data_dir)
-    for line in data.remarks:
-        click.echo(line, err=True)
+    for remark in data.remarks:
+        echo(remark, err=True)
     plan = Plan(
         subset=subset,
         image_size=image_size,
@@ -336,8 +341,10 @@ def _planned(
     )
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
     check_trials(specs)
-    for spec in {spec.noise_rate: spec for spec in specs}.values():
+    for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
         rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
+        if note := rounding_note(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling):
+            warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
         from bench.tuning import plan_tuning
@@ -349,19 +356,18 @@ def _planned(
     if misspecify:
         specs = misspecified(specs, misspecify)
 
-    from rich.console import Console
-
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    output = console()
     folder = Path(out) if out else _default_folder(specs)
     gpus = gpus_per_trial if gpus_per_trial is not None else float(device == "cuda")
     if dry_run:
         from bench.estimate import print_plan
 
-        print_plan(console, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
+        print_plan(output, specs, data, folder, cpus_per_trial, gpus, max_concurrent, tuning)
         return lambda: 0
+    _check_command(sys.argv)
     return partial(
         _sweep,
-        console,
+        output,
         specs,
         tuning,
         data,
@@ -377,7 +383,7 @@ def _planned(
 
 
 def _sweep(
-    console: Any,
+    output: Any,
     specs: "list[TrialSpec]",
     tuning: "Tuning | None",
     data: "Dataset",
@@ -399,7 +405,7 @@ def _sweep(
     from bench.sweep.work import Resources
 
     rates = {spec.id: rate_of(spec) for spec in specs}
-    with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
+    with Display(output, rates, {spec.id: display(spec.method) for spec in specs}) as shown:
         result = run_sweep(
             specs,
             data,
@@ -414,32 +420,39 @@ def _sweep(
             track=track,
         )
     if result.ran:
-        console.print(
-            f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}"
-            + (f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else "")
-        )
+        overhead = f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else ""
+        line(output, f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}{overhead}")
     else:
-        console.print("nothing was missing: every trial is on record")
+        line(output, "nothing was missing: every trial is on record")
     report = write_report([out], out, reference, plots)
-    report.print(console)
-    console.print(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}", soft_wrap=True)
+    report.print(output)
+    line(output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
     if result.missing:
         why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
-        console.print(f"{len(result.missing)} trials are missing{why}: run the same command again", soft_wrap=True)
+        line(output, f"{len(result.missing)} trials are missing{why}: run the same command again")
     if result.diverged:
-        console.print(f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance", soft_wrap=True)
+        line(output, f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance")
     if result.failures:
-        console.print(
+        line(
+            output,
             f"{len(result.failures)} of {len(result.statuses)} trials failed; see trials/ID/done.json for "
             f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}; "
             "to run them again: the same command with --retry-failed",
-            soft_wrap=True,
         )
     if made_otherwise := other_code([*specs, *(tuning.trials if tuning else [])], out):
-        console.print(made_otherwise, soft_wrap=True, markup=False)
+        line(output, made_otherwise)
     if "models" in keep and (bare := without_weights(out, result.statuses)):
-        console.print(f"{bare} trials were run without --save-models: their weights were not kept", soft_wrap=True)
+        line(output, f"{bare} trials were run without --save-models: their weights were not kept")
     return 1 if result.missing or result.failures else 0
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Refuse paths that Ray cannot be told of: it writes down the command that starts it, as UTF-8."""
+    for word in words:
+        if encodable(word) != word:
+            raise InputError(
+                f"{word!r} is no UTF-8 in this locale, and Ray does not start with it: rename it, or set LC_ALL=C.UTF-8"
+            )
 
 
 def _searched(
@@ -521,7 +534,7 @@ def _warn_of_emulation(device: str, precision: str, address: str | None) -> None
     from bench.cpu import bfloat16_units
 
     if device == "cpu" and precision == "bf16" and not address and not bfloat16_units():
-        click.echo(
+        echo(
             "warning: this CPU lacks units for bfloat16 (AVX512-BF16, AMX): bf16 rounds as these, and is no faster than fp32",
             err=True,
         )
@@ -560,10 +573,10 @@ def _list(what: str) -> None:
     }
     for title, rows in tables.items():
         if what in ("all", title):
-            click.echo(title)
-            width = max(map(len, rows))
+            echo(title)
+            width = max(map(wide, rows))
             for name, summary in rows.items():
-                click.echo(f"  {name:{width}}  {summary}")
+                echo(f"  {padded(name, width)}  {summary}")
 
 
 def _schemes() -> "dict[str, Source]":

@@ -74,7 +74,7 @@ def write_whole(file: Path | StoredFile, content: bytes, previous: Path | Stored
 def own_place(storage: str, out: Path) -> str:
     """On a store that several sweeps share, each has a folder of its own; what follows a ? is not of the path."""
     path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
-    folder = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
+    folder = f"{out.name}-{hashlib.sha256(os.fsencode(out)).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
     return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 

@@ -17,6 +17,7 @@ from bench.errors import InputError, unknown
 from bench.importing import module_command
 from bench.paths import UserPath
 from bench.registry import REFERENCE, load_method, method_names
+from bench.terminal import echo
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     if name is None:
         width = max(map(len, STUDIES))
         for key, found in STUDIES.items():
-            click.echo(f"{key:{width}}  {found.question}")
+            echo(f"{key:{width}}  {found.question}")
         return
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
@@ -118,7 +119,7 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
 
 
 def _run(module: str, arguments: Sequence[str]) -> int:
-    click.echo(f"python -m {module} {shlex.join(arguments)}")
+    echo(f"python -m {module} {shlex.join(arguments)}")
     status = subprocess.run([*module_command(module), *arguments]).returncode
     if status > 1:  # 1: trials failed, which is a result
         sys.exit(status)
@@ -135,7 +136,7 @@ def _named(arguments: str) -> str:
         try:
             classes[method] = load_method(method)
         except InputError as error:  # a broken plugin stops no study
-            click.echo(f"warning: {method} is left out: {error}", err=True)
+            echo(f"warning: {method} is left out: {error}", err=True)
     bases = [method for method, cls in classes.items() if not issubclass(cls, Wrapper)]
     wrappers = [method for method in classes if method not in bases]
     hosts = [base for base in bases if not takes_own_steps(classes[base])]

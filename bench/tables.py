@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from bench.code_hash import differing
 from bench.merge import conflict_notes
@@ -21,6 +19,8 @@ from bench.noise import takes_rate
 from bench.registry import REFERENCE
 from bench.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.statistics import rules_of
+from bench.terminal import line, print_table, styled
+from bench.text import printable
 from bench.tracks import PRIVILEGED
 
 BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = "*", "†", "‡", "§", "¶"
@@ -520,7 +520,12 @@ def _beside_notes(ranked: pd.DataFrame) -> list[str]:
 
 
 def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
-    """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing."""
+    """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing.
+
+    Text is as it is, and in quotes where it has to be: a program reads it back. No column of text begins with what somebody
+    else wrote, which a spreadsheet might take for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are
+    Python's, and those of files stand behind ``folder:`` or ``labels:``.
+    """
     if "name" in table:  # of a method whose rows are of several tracks
         table = table.assign(method=table["name"])
     table = table[list(columns)]
@@ -564,7 +569,8 @@ def _markdown_entry(entry: Entry) -> str:
 
 
 def _escaped(text: str) -> str:
-    for character in "\\`*_|[]":
+    text = printable(text)
+    for character in "\\`*_|[]$~":
         text = text.replace(character, f"\\{character}")
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))  # what would be HTML
 
@@ -578,36 +584,28 @@ def unescaped(text: str) -> str:
 def print_sections(console: Console, found: Sequence[Section]) -> None:
     """The same in a terminal. Tables take the width that they need: a figure cut short would be a wrong one."""
     for section in found:
-        console.print(Text(f"\n{section.title}", style="bold"), soft_wrap=True)
-        console.print(Text(section.setup, style="dim"), soft_wrap=True)
+        line(console)
+        line(console, section.title, "bold")
+        line(console, section.setup, "dim")
         for table in section.tables:
-            console.print(Text(f"\n{table.caption}"), soft_wrap=True)
-            _print_whole(console, table)
+            line(console)
+            line(console, table.caption)
+            print_table(console, _drawn(console, table))
         for note in section.notes:
-            console.print(Text(note, style="dim"), soft_wrap=not console.is_terminal)
-
-
-def _print_whole(console: Console, table: Table) -> None:
-    """Print the table with all its columns, however wide; a terminal that is narrower wraps its lines."""
-    texts = [table.columns, *([entry.text + entry.mark for entry in row] for row in table.rows)]
-    padding = 3
-    width = console.width
-    console.width = sum(max(map(len, column)) + padding for column in zip(*texts, strict=True)) + padding
-    try:
-        console.print(_drawn(table), soft_wrap=False)
-    finally:
-        console.width = width
+            line(console, note, "dim", wrap=True)
 
 
 _STYLES = {0: "", 1: "bold", 2: "underline"}
 
 
-def _drawn(table: Table) -> RichTable:
+def _drawn(console: Console, table: Table) -> RichTable:
     drawn = RichTable(box=SIMPLE_HEAD)
     for column in table.columns:
-        drawn.add_column(escape(column), no_wrap=True)
+        drawn.add_column(styled(console, column), no_wrap=True)
     for row in table.rows:
-        drawn.add_row(*(Text(entry.text, style=_STYLES[entry.place]).append(entry.mark) for entry in row))
+        texts = (styled(console, entry.text, _STYLES[entry.place]) for entry in row)
+        marks = (styled(console, entry.mark) for entry in row)
+        drawn.add_row(*(text + mark for text, mark in zip(texts, marks, strict=True)))
     return drawn
 
 

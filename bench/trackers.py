@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from bench.errors import InputError, one_line, unknown
 from bench.records import finished_statuses, read_epochs
 from bench.spec import TrialSpec
+from bench.text import printable
 
 
 class Run(Protocol):
@@ -50,7 +51,7 @@ class TensorBoard:
         self.folder = out / "tensorboard"
 
     def begin(self, spec: TrialSpec) -> "_TensorBoardRun":
-        folder = self.folder / f"{_file_name(spec.label)}-{spec.id}"
+        folder = self.folder / f"{_file_name(spec.label, 100)}-{spec.id}"
         shutil.rmtree(folder, ignore_errors=True)
         return _TensorBoardRun(folder, spec)
 
@@ -89,9 +90,10 @@ class MLflow:
         folder = out / "mlflow"
         folder.mkdir(exist_ok=True)
         self.client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-        found = self.client.get_experiment_by_name(out.name)
+        name = printable(out.name)
+        found = self.client.get_experiment_by_name(name)
         artifacts = (folder / "artifacts").as_uri()
-        self.experiment = found.experiment_id if found else self.client.create_experiment(out.name, artifacts)
+        self.experiment = found.experiment_id if found else self.client.create_experiment(name, artifacts)
 
     def begin(self, spec: TrialSpec) -> "_MLflowRun":
         for run in self.client.search_runs([self.experiment], f"tags.trial = '{spec.id}'"):
@@ -104,7 +106,7 @@ class _MLflowRun:
         from mlflow.entities import Param
 
         self.client = client
-        self.id = client.create_run(experiment, run_name=spec.label, tags={"trial": spec.id}).info.run_id
+        self.id = client.create_run(experiment, run_name=printable(spec.label), tags={"trial": spec.id}).info.run_id
         client.log_batch(self.id, params=[Param(key, str(value)) for key, value in _settings(spec).items()])
 
     def epoch(self, step: int, figures: dict[str, float]) -> None:
@@ -149,10 +151,10 @@ class _WandBRun:
         import wandb
 
         self.run = wandb.init(
-            project=out.name,
+            project=_file_name(out.name, 128),
             id=spec.id,
-            name=spec.label,
-            group=spec.noise,
+            name=printable(spec.label),
+            group=printable(spec.noise),
             config=_settings(spec),
             dir=str(out),
             mode="offline",
@@ -319,9 +321,9 @@ def _settings(spec: TrialSpec) -> dict[str, Any]:
     values = spec.to_json()
     recipe = {f"recipe.{key}": value for key, value in values.pop("recipe").items()}
     flat = {**values.pop("hparams"), **values, **recipe}
-    return {key: value if isinstance(value, int | float | str) else str(value) for key, value in flat.items()}
+    return {key: value if isinstance(value, int | float) else printable(str(value)) for key, value in flat.items()}
 
 
-def _file_name(label: str) -> str:
-    """The label as a part of a file's name, short enough for file systems and an id behind it."""
-    return re.sub(r"[^\w.+=-]+", "_", label).encode()[:200].decode(errors="ignore")
+def _file_name(label: str, longest: int) -> str:
+    """The label as the name of a folder or project, of so many bytes at most."""
+    return re.sub(r"[^\w.+=-]+", "_", label).encode()[:longest].decode(errors="ignore")

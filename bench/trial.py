@@ -53,6 +53,7 @@ from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
 from bench.task import PRIVILEGES, Pixels, SharedPixels, Task
+from bench.terminal import echo
 
 #: Random stream of the global generators, for code that draws from them (dropout).
 GLOBAL = 2000
@@ -804,15 +805,15 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = noise.prepare(load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size), spec.noise_kind, data_dir)
     for line in dataset.remarks:
-        click.echo(line, err=True)
+        echo(line, err=True)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))
-            click.echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
+            echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return
         outcome = run_recorded(spec, dataset, out, kept(save_models, save_features))
     why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
-    click.echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
+    echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
     sys.exit(0 if outcome.facts["status"] == "finished" else 1)
 
 
@@ -826,7 +827,7 @@ def run_recorded(
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
-            click.echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
+            echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
 
     checkpoint = Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)

@@ -26,6 +26,7 @@ ELSEWHERE = {
     *("selection", "spec", "storage", "version", "noise", "noise.files", "noise.measures"),
     *("datasets", "datasets.account", "datasets.arrays", "datasets.cache", "datasets.folder", "datasets.human"),
     *("datasets.pickled", "datasets.small", "datasets.web"),
+    *("datasets.checks", "importing", "method_checks", "noise.matching", "noise.rounding", "paths", "terminal", "text"),
     *("datasets.copies", "datasets.formats", "datasets.labels", "datasets.reading", "datasets.walk"),
 }
 

@@ -18,10 +18,11 @@ from PIL import Image
 from bench.commands import execute
 from bench.data import data as data_command
 from bench.datasets import FOUND, UNKNOWN, folder, in_memory, open_dataset, walk
-from bench.datasets.account import Account, printable
+from bench.datasets.account import Account
 from bench.datasets.folder import NO_CLASS, NO_USE, NOT_LISTED
 from bench.datasets.formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
 from bench.errors import InputError
+from bench.text import printable
 
 
 @pytest.fixture(autouse=True)

@@ -355,7 +355,9 @@ def younger(monkeypatch):
     monkeypatch.setattr(gce, "HParams", HParams)
     monkeypatch.setattr(spec_module, "Recipe", Younger)
     monkeypatch.setattr(spec_module, "RECIPE_FIELDS", tuple(field.name for field in dataclasses.fields(Younger)))
-    return Younger
+    registry.hyper_parameter_types.cache_clear()
+    yield Younger
+    registry.hyper_parameter_types.cache_clear()
 
 
 def test_a_younger_field_leaves_earlier_ids_alone(digits, request):

@@ -1,8 +1,9 @@
 """Account of a folder's files: how many there are, how many are used, and why the others are not."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+from bench.text import printable
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,3 @@ def shortlist(names: Iterable[str], limit: int = 5) -> str:
     names = list(names)
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
-
-
-def printable(text: str) -> str:
-    """The text with backslash escapes for bytes that are no UTF-8, control characters and line ends."""
-    return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name, as os.fsdecode gives it
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

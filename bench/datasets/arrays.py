@@ -3,6 +3,7 @@
 import warnings
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def load(path: Path, side: int | None = None) -> Dataset:
         raise InputError(f"{str(path)!r} lacks {', '.join(missing)}: save these arrays in it with numpy.savez")
     classes = _names(arrays["classes"]) if "classes" in arrays else None
     train_images, train_labels, test_images, test_labels = (arrays[name] for name in NAMES)
-    return from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
+    dataset = from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
+    return replace(dataset, train_then_test=True)
 
 
 def _names(classes: np.ndarray) -> tuple[str, ...]:

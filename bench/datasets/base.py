@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.datasets.account import Account, printable, shortlist
+from bench.datasets.account import Account, shortlist
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
+from bench.text import printable
 
 #: Label of an image whose true class nobody knows.
 UNKNOWN = -1
@@ -48,6 +49,9 @@ class Dataset:
     noisy_test: bool = False  # nobody knows the test images' true classes either
     donors: np.ndarray | None = None  # images of none of the classes, for open-set noise
     account: Account | None = None  # files of a folder, used and passed over; no part of the content
+    all_names: np.ndarray | None = None  # (M,) file names of all images, training and test, in the order of the set itself
+    train_then_test: bool = False  # the order of the set itself is its training images, then its test images
+    subset_of: int | None = None  # number of training images of which these are a stratified part
     copies: tuple[str, ...] | None = None  # sentences on exact copies among files; None where nobody has looked
 
     @property
@@ -145,6 +149,7 @@ class Dataset:
             train_labels=self.train_labels[chosen],
             train_names=None if self.train_names is None else self.train_names[chosen],
             found={name: labels[chosen] for name, labels in self.found.items()},
+            subset_of=len(self.train_labels),
             copies=None,
         )
 

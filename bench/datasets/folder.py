@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.account import Account, printable, shortlist
+from bench.datasets.account import Account, shortlist
 from bench.datasets.base import FOUND, UNKNOWN, Dataset, Source, stratified_choice
 from bench.datasets.files import ImageFiles
 from bench.datasets.formats import UNOPENABLE, objection
 from bench.datasets.labels import LABELS, Row, class_name, read_labels, split_of
 from bench.datasets.walk import File, order, walk
 from bench.errors import InputError
+from bench.text import printable
 
 TEST_SHARE = 0.2
 
@@ -98,6 +99,7 @@ def load(folder: Path, side: int | None = None) -> Dataset:
         classes,
         found={FOUND: found[~in_test]},
         noisy_test=not (knows_test or cleaned),
+        all_names=paths,
         account=replace(account, notes=(*account.notes, *_alike(classes))),
     )
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.datasets.account import printable, shortlist
+from bench.datasets.account import shortlist
 from bench.errors import InputError
+from bench.text import printable
 
 LABELS = "labels.csv"
 

@@ -28,6 +28,7 @@ from bench.noise.registry import (
     rehearse,
     takes_rate,
 )
+from bench.noise.rounding import rounding_note
 
 __all__ = [
     "FORMATS",
@@ -52,6 +53,7 @@ __all__ = [
     "reading_once",
     "realised_rate",
     "rehearse",
+    "rounding_note",
     "takes_rate",
     "transition_matrix",
     "write_labels",

@@ -3,6 +3,8 @@
 python -m bench.noise show --dataset digits --kind asymmetric --rate 0.4
 """
 
+import shlex
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,13 @@ import numpy as np
 from bench.commands import Once, execute
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
-from bench.noise.files import FORMATS, read_labels, write_labels
+from bench.noise.files import FORMATS, read_file, write_labels
+from bench.noise.matching import match
 from bench.noise.measures import label_hash, realised_rate, transition_matrix
-from bench.noise.registry import SAMPLINGS, check_labels, check_noise, corrupt, takes_rate
+from bench.noise.registry import SAMPLINGS, check_noise, corrupt, takes_rate
+from bench.noise.rounding import rounding_note
 from bench.paths import NameOrFile, Place, UserPath
+from bench.terminal import echo, padded, wide
 
 _SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
@@ -73,14 +78,16 @@ def noise(context: click.Context) -> None:
 )
 def show(out: Path, **options: Any) -> None:
     """Print what a kind of noise does to a data set, and plot its transition matrix."""
+    if not out.name:
+        raise InputError("--out names no file: write for example --out plot.png")
     if out.suffix != ".png":
         raise InputError(f"the plot {str(out)!r} is a PNG: name it {out.with_suffix('.png').name!r}; an SVG goes beside it")
     dataset, noisy = _corrupted(**options)
     _describe(dataset, noisy, options["rate"])
     if options["kind"].startswith("openset:"):
-        click.echo(f"open-set noise leaves the labels as they are, and replaces {options['rate']:.2%} of the images")
+        echo(f"open-set noise leaves the labels as they are, and replaces {options['rate']:.2%} of the images")
     if (dataset.train_labels == UNKNOWN).all():
-        click.echo("there is no transition matrix to plot")
+        echo("there is no transition matrix to plot")
         return
     from bench.noise.figure import matrix_figure
     from bench.plots import FORMATS as PLOTS
@@ -95,7 +102,7 @@ def show(out: Path, **options: Any) -> None:
             write_atomically(out.with_suffix(f".{kind}"), render(figure, kind))
     except OSError as error:
         raise InputError(f"cannot write {str(out)!r} ({error.strerror}): choose another --out") from error
-    click.echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
+    echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 
 @noise.command(cls=Once, context_settings=_SETTINGS)
@@ -108,7 +115,7 @@ def export(file_format: str, out: Path, **options: Any) -> None:
         raise InputError("open-set noise changes images and no labels: there is nothing to export, leave it to bench.run")
     _, noisy = _corrupted(**options)
     write_labels(out, noisy, file_format)
-    click.echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
+    echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
 
 
 @noise.command("import", cls=Once, context_settings=_SETTINGS)
@@ -123,16 +130,17 @@ def export(file_format: str, out: Path, **options: Any) -> None:
 )
 def import_labels(file: Path, key: str | None, out: Path | None, **options: Any) -> None:
     """Check noisy labels from a file against a data set, and say how to use them."""
-    labels = read_labels(file, key)  # before the data set, which may take a while
+    content = read_file(file, key)  # before the data set, which may take a while
     dataset = _load(**options)
-    check_labels(labels, dataset, repr(str(file)))
+    labels = match(content, dataset)
     if out:
         write_labels(out, labels, "npy")
     _describe(dataset, labels, None)
     if not out and key is not None:
-        click.echo("to use them, give --out labels.npy, since a .pt of several is no file of labels yet")
+        echo("to use them, give --out labels.npy, since a .pt of several is no file of labels yet")
         return
-    click.echo(f"to use them: python -m bench.run --methods ... --dataset {dataset.name} --noise-kind labels:{out or file}")
+    kind = shlex.quote(f"labels:{out or file}")
+    echo(f"to use them: python -m bench.run --methods ... --dataset {shlex.quote(dataset.name)} --noise-kind {kind}")
 
 
 def _load(dataset: str, data_dir: str, image_size: int | None, subset: int | None = None) -> Dataset:
@@ -153,28 +161,32 @@ def _corrupted(kind: str, rate: float | None, seed: int, sampling: str, **option
         check_noise(kind, rate)  # a typing error should not wait for a download
         dataset = _load(**options)
         check_noise(kind, rate, dataset)
-    return dataset, corrupt(dataset, kind, rate, seed, sampling)
+    noisy = corrupt(dataset, kind, rate, seed, sampling)
+    if note := rounding_note(dataset, kind, rate, seed, sampling):
+        warnings.warn(note.replace("--noise-sampling", "--sampling"), stacklevel=2)
+    return dataset, noisy
 
 
 def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> None:
     """Rates, overall and by class, and the hash."""
     clean = dataset.train_labels
     realised = realised_rate(clean, noisy)
-    click.echo(f"data set       {dataset.name}, {len(noisy):,} training images, {dataset.num_classes} classes")
-    click.echo(f"nominal rate   {'none' if nominal is None else f'{100 * nominal:.2f} %'}")
-    click.echo(f"realised rate  {'unknown' if realised is None else f'{100 * realised:.2f} %'}")
-    click.echo(f"label hash     {label_hash(noisy)}")
+    echo(f"data set       {dataset.name}, {len(noisy):,} training images, {dataset.num_classes} classes")
+    echo(f"nominal rate   {'none' if nominal is None else f'{100 * nominal:.2f} %'}")
+    echo(f"realised rate  {'unknown' if realised is None else f'{100 * realised:.2f} %'}")
+    echo(f"label hash     {label_hash(noisy)}")
     if realised is None:
         return
     matrix = transition_matrix(clean, noisy, dataset.num_classes)
-    width = max(5, *map(len, dataset.classes))
-    click.echo(f"\n  {'class':{width}}  images  wrong (%)  becomes (%)")
+    width = max(5, *map(wide, dataset.classes))
+    echo()
+    echo(f"  {'class':{width}}  images  wrong (%)  becomes (%)")
     for label, name in enumerate(dataset.classes):
-        click.echo(
-            f"  {name:{width}}  {(clean == label).sum():6}  {100 * (1 - matrix[label, label]):9.1f}  "
+        echo(
+            f"  {padded(name, width)}  {(clean == label).sum():6}  {100 * (1 - matrix[label, label]):9.1f}  "
             f"{_becomes(matrix[label], label, dataset.classes)}".rstrip()
         )
-    click.echo()
+    echo()
 
 
 def _becomes(row: np.ndarray, label: int, classes: tuple[str, ...]) -> str:

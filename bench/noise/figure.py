@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.plots.style import COLUMN, style
+from bench.text import printable
 
 #: Up to so many classes, cells have numbers and classes have names.
 NAMED = 20
@@ -23,7 +24,7 @@ def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> F
         figure = Figure(figsize=(COLUMN, 0.86 * COLUMN), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(100 * matrix, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
-        axes.set_title(title)
+        axes.set_title(printable(title))
         by_number = "" if count <= NAMED else " (number)"
         axes.set_xlabel(f"Noisy label{by_number}")
         axes.set_ylabel(f"True class{by_number}")
@@ -44,7 +45,8 @@ def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> F
 
 
 def _name(axes: Axes, classes: tuple[str, ...], size: float) -> None:
-    short = [name if len(name) <= 14 else f"{name[:13]}…" for name in classes]
+    shown = map(printable, classes)
+    short = [name if len(name) <= 14 else f"{name[:13]}…" for name in shown]
     upright = max(map(len, short)) * len(short) <= 40
     places = range(len(short))
     axes.set_yticks(places, short, fontsize=min(size + 1, 7.5))

@@ -4,10 +4,14 @@ import csv
 import hashlib
 import io
 import json
+import os
+import re
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +28,49 @@ _ENDINGS = ".json (DivideMix's), .npy, .pt, .pth, .csv or .txt"
 TOLERANCE = 1e-2
 
 
+#: How spreadsheets and data frames write that there is no value.
+MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "<na>", "nat", "?", "-")
+
+
+@dataclass(frozen=True)
+class OrderedLabels:
+    """Labels in the order of the images."""
+
+    source: str  # name of the file, for people
+    labels: np.ndarray  # int64 (N,)
+    lines: Sequence[int] | None = None  # where each label stands, in files that have lines
+
+    def where(self, position: int) -> str:
+        """Say where the label at this position stands."""
+        return f"at index {position}" if self.lines is None else f"in line {self.lines[position]}"
+
+
+@dataclass(frozen=True)
+class NamedLabels:
+    """Labels by the path of their image."""
+
+    source: str  # name of the file, for people
+    rows: Sequence[tuple[int, str, str]]  # line, path, and label as it is written
+
+
 def read_labels(path: Path | str, key: str | None = None) -> np.ndarray:
-    """Labels (N,) int64 from a file, by its ending.
+    """Labels (N,) int64 from a file that has them in order; see ``read_file``.
+
+    Raises:
+        InputError: as ``read_file``, and where the file names images by their paths.
+    """
+    content = read_file(path, key)
+    if isinstance(content, NamedLabels):
+        raise InputError(f"{content.source} names images by their paths: give it with the data set that has them")
+    return content.labels
+
+
+def read_file(path: Path | str, key: str | None = None) -> OrderedLabels | NamedLabels:
+    """Labels from a file, by its ending.
 
     ``.json`` is DivideMix's list of integers; ``.npy`` an array of integers; ``.pt`` or ``.pth`` a tensor or array, or a
     dict of them (CIFAR-10N), which is read without running what a pickle may hold; ``.csv`` or ``.txt`` has a label a line,
-    or the columns index and label under that header.
+    or under a header the columns index and label, or path and label, and others, which are passed over.
 
     Args:
         key: name of the labels in a .pt that holds several.
@@ -37,8 +78,10 @@ def read_labels(path: Path | str, key: str | None = None) -> np.ndarray:
     Raises:
         InputError: where the file is missing, damaged, or holds anything else.
     """
-    path = Path(path).expanduser()
-    readers = {".json": _json, ".npy": _npy, ".csv": _csv, ".txt": _csv}
+    path = _expanded(path)
+    if key is None and path.suffix in (".csv", ".txt"):
+        return _csv(path, _content(path))
+    readers = {".json": _json, ".npy": _npy}
     if key is not None and path.suffix not in (".pt", ".pth"):
         raise InputError(f"{str(path)!r} holds one list of labels and no {key!r}: leave out --key")
     if path.suffix in (".pt", ".pth"):
@@ -51,7 +94,7 @@ def read_labels(path: Path | str, key: str | None = None) -> np.ndarray:
         raise InputError(
             f"{str(path)!r} holds {found.dtype} of shape {found.shape}: give a file with one integer for each training image"
         )
-    return found.astype(np.int64)
+    return OrderedLabels(repr(str(path)), found.astype(np.int64))
 
 
 def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
@@ -60,6 +103,8 @@ def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
 
     if file_format not in FORMATS:
         raise unknown("format of labels", file_format, FORMATS)
+    if not path.name:
+        raise InputError(f"the file for the labels has no name: write for example labels{FORMATS[file_format]}")
     if path.suffix != (ending := FORMATS[file_format]):
         raise InputError(f"{str(path)!r} is to be in the format {file_format}: name it {path.with_suffix(ending).name!r}")
     buffer = io.BytesIO()
@@ -89,7 +134,7 @@ def read_matrix(path: Path | str) -> np.ndarray:
     Raises:
         InputError: where the file is missing, damaged, or no such matrix.
     """
-    path = Path(path).expanduser()
+    path = _expanded(path)
     if path.suffix == ".npy":
         found = _npy(path, _content(path))
     elif path.suffix in (".csv", ".txt"):
@@ -116,13 +161,18 @@ def read_matrix(path: Path | str) -> np.ndarray:
     return found / sums[:, None]
 
 
+def _expanded(path: Path | str) -> Path:
+    """The path with ``~`` as the home folder; a name that only begins so stays, where pathlib would raise."""
+    return Path(os.path.expanduser(path))
+
+
 def file_hash(paths: Sequence[Path]) -> str:
     """Short hash of the content of a file, or of several in their order.
 
     Raises:
         InputError: where one cannot be read.
     """
-    hashes = [hashlib.sha256(_content(path.expanduser())) for path in paths]
+    hashes = [hashlib.sha256(_content(_expanded(path))) for path in paths]
     whole = hashes[0] if len(hashes) == 1 else hashlib.sha256(b"".join(one.digest() for one in hashes))
     return whole.hexdigest()[:16]
 
@@ -183,32 +233,70 @@ def _npy(path: Path, content: bytes) -> np.ndarray:
         raise InputError(f"{str(path)!r} is no array of numbers ({error}): save it with numpy.save") from error
 
 
-def _csv(path: Path, content: bytes) -> np.ndarray:
+_Rows = list[tuple[int, list[str]]]  # number of the line, and its fields
+
+
+def _csv(path: Path, content: bytes) -> OrderedLabels | NamedLabels:
+    reader = csv.reader(io.StringIO(_text(path, content), newline=""))
     try:
-        rows = [(number, row) for number, row in enumerate(csv.reader(_text(path, content).splitlines()), 1) if any(row)]
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{str(path)!r} cannot be read as CSV ({error}): give a label a line") from error
-    indexed = bool(rows) and [name.strip().lower() for name in rows[0][1]] == ["index", "label"]
-    try:
-        columns = np.array([_numbers(number, row, 1 + indexed) for number, row in rows[indexed:]], dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{str(path)!r}, {error}: give a label a line, or index,label under that header") from error
-    if not indexed:
-        return columns.reshape(-1)
-    if not len(columns):
-        return np.empty(0, dtype=np.int64)
-    indices, labels = columns.T
-    if (np.sort(indices) != np.arange(len(indices))).any():
-        raise InputError(
-            f"the indices of {str(path)!r} are not 0 to {len(indices) - 1}, each once: give a line for each image"
-        )
-    return labels[np.argsort(indices)]
+    while rows and not any(map(str.strip, rows[-1][1])):  # the end of the file
+        rows.pop()
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
+    if {"path", "label"} <= set(header):
+        return _named(path, header, rows[1:])
+    if len(header) == 1 and re.fullmatch(r"(path|index)\s*[;\t]\s*label.*", header[0]):
+        raise InputError(f"the columns of {str(path)!r} are not separated by commas: save it with commas")
+    indexed = header == ["index", "label"]
+    labels = _indexed(path, rows[1:]) if indexed else [(line, *_numbers(path, line, row, 1)) for line, row in rows]
+    if not labels:
+        raise InputError(f"{str(path)!r} holds no labels: give a label a line")
+    return OrderedLabels(repr(str(path)), np.array([label for _, label in labels]), [line for line, _ in labels])
 
 
-def _numbers(line: int, row: list[str], wanted: int) -> list[int]:
-    if len(row) != wanted or not all(item.strip().lstrip("-").isdigit() for item in row):
-        raise ValueError(f"line {line}, is {','.join(row)[:40]!r}")
-    return [int(item) for item in row]
+def _indexed(path: Path, rows: _Rows) -> list[tuple[int, int]]:
+    """Line and label of each index, in their order."""
+    lines: dict[int, tuple[int, int]] = {}
+    for line, row in rows:
+        if not row:
+            continue
+        index, label = _numbers(path, line, row, 2)
+        if index in lines:
+            raise InputError(f"lines {lines[index][0]} and {line} of {str(path)!r} have the index {index}: give each one line")
+        lines[index] = line, label
+    if sorted(lines) != list(range(len(lines))):
+        raise InputError(f"the indices of {str(path)!r} are not 0 to {len(lines) - 1}, each once: give a line for each image")
+    return [lines[index] for index in range(len(lines))]
+
+
+def _named(path: Path, header: list[str], rows: _Rows) -> NamedLabels:
+    if twice := [name for name in ("path", "label") if header.count(name) > 1]:
+        raise InputError(f"{str(path)!r} has the column {twice[0]} twice: leave one out")
+    place, label = header.index("path"), header.index("label")
+    for line, row in rows:
+        if row and len(row) != len(header):
+            raise InputError(
+                f"line {line} of {str(path)!r} has {len(row)} fields for {len(header)} columns: "
+                f"put a field that holds a comma into quotes"
+            )
+    named = [(line, row[place], row[label].strip()) for line, row in rows if row]
+    if not named:
+        raise InputError(f"{str(path)!r} names no image: give a line path,label for each")
+    return NamedLabels(repr(str(path)), named)
+
+
+def _numbers(path: Path, line: int, row: list[str], wanted: int) -> list[int]:
+    texts = [item.strip() for item in row]
+    if len(texts) == wanted and all(re.fullmatch("-?[0-9]{1,9}", text) for text in texts):
+        return [int(text) for text in texts]
+    if not texts or texts[-1].lower() in MISSING:
+        raise InputError(f"line {line} of {str(path)!r} has no label ({','.join(row)[:40]!r}): give each image one")
+    raise InputError(
+        f"{str(path)!r}, line {line}, is {','.join(row)[:40]!r}: give a label a line, or index,label under that header, "
+        f"as whole numbers, or path,label"
+    )
 
 
 def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
@@ -228,7 +316,7 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
         if key is None and len(found) > 1:
             raise InputError(
                 f"{str(path)!r} holds {', '.join(map(str, found))}: choose one with "
-                f"python -m bench.noise import {path} --key NAME --out labels.npy"
+                f"python -m bench.noise import {shlex.quote(str(path))} --key NAME --out labels.npy"
             )
         if key is not None and key not in found:
             raise unknown(f"entry of {str(path)!r}", key, map(str, found))

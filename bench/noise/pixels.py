@@ -119,11 +119,12 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     from rich.console import Console
     from rich.progress import track
 
+    from bench.terminal import echo
+
     console = Console(stderr=True)
-    console.print(
+    echo(
         f"pmd noise: fitting its classifier on {len(images):,} images, once; for CIFAR-10 it takes about three minutes",
-        markup=False,
-        highlight=False,
+        err=True,
     )
     shown = partial(track, console=console, transient=True, disable=not console.is_terminal)
     found = classifier.out_of_fold(images, labels, num_classes, shown)

@@ -1,8 +1,9 @@
 """The kinds of noise by name: what each is, what it goes together with, and how a data set's labels are corrupted."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -13,7 +14,8 @@ from bench import plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, with_donors
 from bench.errors import InputError, unknown
 from bench.noise import flips, pixels
-from bench.noise.files import file_hash, read_labels, read_matrix
+from bench.noise.files import file_hash, read_file, read_matrix
+from bench.noise.matching import check_labels, labels_for, match
 
 SAMPLINGS = ("exact", "independent")
 
@@ -41,6 +43,9 @@ class NoiseKind:
     takes_rate: bool = True
     argument: str = ""  # what is written after the kind's name and a colon, for people: "FILE"
     needs_truth: bool = True  # whether it starts from the true labels
+    by_class: bool = False  # whether exact sampling rounds the number of wrong labels class by class, and not in total
+    #: (data set, rate, argument) -> share of wrong labels that is meant; None where nobody can say.
+    meant: Callable[[Dataset, float, str], float] | None = None
     #: (data set or None where it is not loaded yet, kind, argument); raises InputError where they do not go together.
     check: Callable[[Dataset | None, str, str], None] = _accept
     #: Takes the argument; returns the files that the noise depends on, whose content is part of a trial's specification. By
@@ -89,7 +94,26 @@ def _matrix(dataset: Dataset, rate: float, rng: np.random.Generator, sampling: s
 
 
 def _labels(dataset: Dataset, rate: float, rng: np.random.Generator, sampling: str, argument: str) -> np.ndarray:
-    return read_labels(argument)
+    return labels_for(dataset, argument)
+
+
+# ------------------------------------------------------------------------------------------- meant share of wrong labels
+
+
+def _the_rate(dataset: Dataset, rate: float, argument: str) -> float:
+    return rate
+
+
+def _of_other_classes(dataset: Dataset, rate: float, argument: str) -> float:
+    return rate * (1 - 1 / dataset.num_classes)
+
+
+def _of_affected_classes(dataset: Dataset, rate: float, argument: str) -> float:
+    return rate * float(np.isin(dataset.train_labels, [*(dataset.flips or {})]).mean())
+
+
+def _off_diagonal(dataset: Dataset, rate: float, argument: str) -> float:
+    return 1 - float(read_matrix(argument).diagonal()[dataset.train_labels].mean())
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -136,9 +160,9 @@ def _is_matrix(dataset: Dataset | None, kind: str, argument: str) -> None:
 
 
 def _are_labels(dataset: Dataset | None, kind: str, argument: str) -> None:
-    labels = read_labels(argument)
+    content = read_file(argument)
     if dataset is not None:
-        check_labels(labels, dataset, repr(argument))
+        match(content, dataset)
 
 
 def _is_other_dataset(dataset: Dataset | None, kind: str, argument: str) -> None:
@@ -148,24 +172,6 @@ def _is_other_dataset(dataset: Dataset | None, kind: str, argument: str) -> None
         raise InputError(f"{kind} takes images of {argument}'s own classes: name another data set, as openset:mnist")
 
 
-def check_labels(labels: np.ndarray, dataset: Dataset, source: str) -> None:
-    """Raise InputError unless these can be noisy labels of the data set's training images.
-
-    Args:
-        source: where the labels are from, for people.
-    """
-    if len(labels) != len(dataset.train_labels):
-        raise InputError(
-            f"there are {len(labels)} labels in {source} for {len(dataset.train_labels)} training images of {dataset.name}: "
-            f"give one for each, and leave out --subset if it is given"
-        )
-    if labels.min() < 0 or labels.max() >= dataset.num_classes:
-        raise InputError(
-            f"the labels in {source} go from {labels.min()} to {labels.max()}, but {dataset.name} has {dataset.num_classes} "
-            f"classes: count them from 0"
-        )
-
-
 # ----------------------------------------------------------------------------------------------------------- registry
 
 _PMD = "Zhang et al. (ICLR 2021), Learning with feature-dependent label noise: a progressive approach, type"
@@ -173,43 +179,59 @@ _XIA = "Xia et al. (NeurIPS 2020), Part-dependent label noise: towards instance-
 
 KINDS = {
     "clean": NoiseKind("no noise; takes no rate", _keep),
-    "symmetric": NoiseKind("to any other class, all equally likely", _by_labels(flips.symmetric), "Han et al. (2018)"),
+    "symmetric": NoiseKind(
+        "to any other class, all equally likely", _by_labels(flips.symmetric), "Han et al. (2018)", meant=_the_rate
+    ),
     "symmetric-inclusive": NoiseKind(
         "to any class, the true one too (DivideMix's convention)",
         _by_labels(flips.symmetric_inclusive),
         "Li, Socher & Hoi (ICLR 2020), DivideMix",
+        meant=_of_other_classes,
     ),
     "asymmetric": NoiseKind(
-        "to a class it is easily mistaken for; rate per affected class", _asymmetric, "Patrini et al. (2017)", check=_has_flips
+        "to a class it is easily mistaken for; rate per affected class",
+        _asymmetric,
+        "Patrini et al. (2017)",
+        check=_has_flips,
+        by_class=True,
+        meant=_of_affected_classes,
     ),
     "asymmetric-block": NoiseKind(
         "to the next id within its block of five (legacy CIFAR-100 code)",
         _by_labels(flips.asymmetric_block),
         "as in the code of Zhang et al. (ICLR 2021)",
         check=_has_blocks,
+        by_class=True,
+        meant=_the_rate,
     ),
-    "pairflip": NoiseKind("to the next class", _by_labels(flips.pairflip), "Han et al. (2018)"),
-    "instance": NoiseKind("to a class that the image's pixels draw (part-dependent)", _instance, _XIA, check=_has_pixels),
+    "pairflip": NoiseKind("to the next class", _by_labels(flips.pairflip), "Han et al. (2018)", meant=_the_rate),
+    "instance": NoiseKind(
+        "to a class that the image's pixels draw (part-dependent)", _instance, _XIA, check=_has_pixels, meant=_the_rate
+    ),
     "instance-raw": NoiseKind(
         "the same with pixels from 0 to 255, as in the authors' code: most of a class to one other",
         _instance_raw,
         _XIA,
         check=_has_pixels,
+        meant=_the_rate,
     ),
     "pmd-1": NoiseKind(
         "to the runner-up of a classifier, more often where it is close; type I",
         _margin_diminishing(1),
         f"{_PMD} I",
         check=_has_samples,
+        meant=_the_rate,
     ),
-    "pmd-2": NoiseKind("the same, type II", _margin_diminishing(2), f"{_PMD} II", check=_has_samples),
-    "pmd-3": NoiseKind("the same, type III", _margin_diminishing(3), f"{_PMD} III", check=_has_samples),
+    "pmd-2": NoiseKind("the same, type II", _margin_diminishing(2), f"{_PMD} II", check=_has_samples, meant=_the_rate),
+    "pmd-3": NoiseKind("the same, type III", _margin_diminishing(3), f"{_PMD} III", check=_has_samples, meant=_the_rate),
     "matrix": NoiseKind(
         "by any transition matrix, from .npy, .csv or .txt; takes no rate",
         _matrix,
         takes_rate=False,
         argument="FILE",
         check=_is_matrix,
+        by_class=True,
+        meant=_off_diagonal,
     ),
     "labels": NoiseKind(
         "noisy labels from .json (DivideMix's), .npy, .pt, .csv or .txt; takes no rate",
@@ -225,6 +247,7 @@ KINDS = {
         "Wang et al. (CVPR 2018), Iterative learning with open-set noisy labels",
         argument="DATASET",
         check=_is_other_dataset,
+        meant=_the_rate,
     ),
 }
 
@@ -353,12 +376,14 @@ def check_rate(kind: str, rate: float | None, dataset: Dataset | None = None) ->
 
 def prepare(dataset: Dataset, kind: str, data_dir: Path | str = "data") -> Dataset:
     """The data set with all that the noise needs beside it, made or loaded once and not once a trial."""
+    if dataset.all_names is not None and not kind.startswith("labels:"):
+        dataset = replace(dataset, all_names=None)  # which nothing else asks for, and each worker would load
     if comes_with_data(kind):
         return dataset
     noise, argument = find_kind(kind)
     if noise is KINDS["openset"]:
         noise.check(dataset, kind, argument)
-        below = Path(data_dir).expanduser() / argument
+        below = Path(os.path.expanduser(data_dir)) / argument
         return with_donors(dataset, load_dataset(argument, below if below.is_dir() else data_dir))
     if kind.startswith("pmd-") and dataset.knows_truth:
         noise.check(dataset, kind, argument)

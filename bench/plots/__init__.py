@@ -3,6 +3,7 @@
 A method has the same colour, marker and line style in all figures of a report. Equal records give equal SVG files.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -46,6 +47,9 @@ from bench.records import write_atomically
 from bench.selection import DEFAULT_RULE
 from bench.statistics import average_ranks, regrets
 from bench.tables import group_title, methods_in_order, rate_title
+
+#: Longest part of a figure's name; it has at most four.
+_LONGEST = 60
 
 __all__ = ["DPI", "FORMATS", "figures", "render", "write_plots"]
 
@@ -118,7 +122,9 @@ def write_plots(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, fo
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    """The text as a part of a file's name, which a file system cuts off at 255 bytes; a long one ends in its hash."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _name(first: pd.Series, taken: set[str]) -> str:

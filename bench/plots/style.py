@@ -1,6 +1,8 @@
 """What all figures share: one look a method, widths of a paper's column and page, panels by noise rate, legends."""
 
 import io
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,11 +121,22 @@ def style() -> Iterator[None]:
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as "png" or "svg"."""
     buffer = io.BytesIO()
-    with style():
+    with style(), warnings.catch_warnings(record=True) as caught:
         # Without these a file says when, and by which version, it was made.
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    _pass_on(caught)
     return buffer.getvalue()
+
+
+def _pass_on(caught: Sequence[warnings.WarningMessage]) -> None:
+    """Warn of all that was caught; of characters without a glyph once, and not once for each."""
+    lacking = [one for one in caught if re.match("Glyph .* missing from", str(one.message))]
+    for one in caught:
+        if one not in lacking:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if lacking:
+        warnings.warn("the font of figures lacks characters of some names, and shows boxes in their place", stacklevel=3)
 
 
 class Panels:

@@ -30,6 +30,7 @@ from bench.speed.networks import evaluation, step
 from bench.speed.overhead import sweep
 from bench.speed.pieces import mixture, neighbours
 from bench.speed.together import together
+from bench.terminal import console, echo, print_table, styled
 from bench.version import git_commit
 
 #: What can be measured, by name; what takes minutes comes last.
@@ -94,14 +95,14 @@ def speed(
             except Nothing as error:
                 if part != "all":
                     raise
-                click.echo(f"{name} is left out: {error}")
+                echo(f"{name} is left out: {error}")
                 continue
             except (Different, RuntimeError) as error:  # memory that is too short is one, too
                 if part != "all":
                     raise
                 if not isinstance(error, Different):
                     traceback.print_exception(error)
-                click.echo(f"{name} could not be measured: {error}", err=True)
+                echo(f"{name} could not be measured: {error}", err=True)
                 failed = True
                 continue
             finally:
@@ -111,7 +112,7 @@ def speed(
             if file:  # after each part: a later one may take too long
                 file.write_text(json.dumps([asdict(row) | origin(device) for row in rows], indent=2) + "\n")
     if part in ("step", "epoch", "all") and device == "cpu" and not bfloat16_units():
-        click.echo("step and epoch in bfloat16 are left out: this CPU has no units for it (AVX512-BF16 or AMX)")
+        echo("step and epoch in bfloat16 are left out: this CPU has no units for it (AVX512-BF16 or AMX)")
     if failed:
         sys.exit(1)
 
@@ -124,16 +125,17 @@ def origin(device: str) -> dict[str, Any]:
 
 def show(part: str, rows: Sequence[Row]) -> None:
     """Print a part's table."""
-    from rich.console import Console
     from rich.table import Table
 
     headings, caption = HEADINGS.get(part, (("ours/s", "theirs/s", "ratio"), "images a second"))
     title = f"{part}, threads: {rows[0].threads}, device: {rows[0].device}"
+    output = console()
     table = Table("", "network", *headings, "min..max", "of the ceiling", title=title, caption=caption)
     for row in rows:
         share = f"{row.share:.0%} {row.ceiling}" if row.share is not None else "none"
-        table.add_row(row.name, row.network or "", *cells(part, row), share)
-    Console(highlight=False).print(table)
+        texts = (row.name, row.network or "", *cells(part, row), share)
+        table.add_row(*(styled(output, text) for text in texts))
+    print_table(output, table)
 
 
 #: Columns of the parts that compare seconds of other things than images, and what is said below.

@@ -1,0 +1,242 @@
+"""Labels of a file brought to the training images of a data set: by their order, or by the images' paths."""
+
+import posixpath
+import re
+import shlex
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.datasets import Dataset
+from bench.errors import InputError, unknown
+from bench.noise.files import MISSING, NamedLabels, OrderedLabels, read_file
+from bench.text import printable, same_spelling
+
+#: Line, path and label of an image that a file names.
+_Row = tuple[int, str, str]
+
+
+def labels_for(dataset: Dataset, path: Path | str, key: str | None = None) -> np.ndarray:
+    """Return the labels (N,) int64 that a file has for the training images of the data set.
+
+    Raises:
+        InputError: where the file cannot be read, or is about other images or classes.
+    """
+    return match(read_file(path, key), dataset)
+
+
+def match(content: OrderedLabels | NamedLabels, dataset: Dataset) -> np.ndarray:
+    """Return the labels (N,) int64 of the training images of the data set, out of those of a file.
+
+    Labels in order are those of the training images, or of all images: in the order of a folder or its labels.csv, and of
+    arrays the training images first. Labels by path are class names, or else numbers from 0; their paths are those of
+    ``Dataset.train_names``, or these with one and the same folder before them, with slashes of either kind.
+    """
+    if isinstance(content, NamedLabels):
+        return _by_path(content, dataset)
+    labels = _by_order(content, dataset)
+    _check_range(content, dataset.num_classes, dataset.name)
+    return labels
+
+
+def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
+    """Raise InputError unless these, which a kind of noise made, can be labels of the data set's training images."""
+    if len(labels) != len(dataset.train_labels):
+        raise InputError(
+            f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training images of {dataset.name}: "
+            f"it has to make one for each"
+        )
+    _check_range(OrderedLabels(kind, labels), dataset.num_classes, dataset.name)
+
+
+def _check_range(content: OrderedLabels, classes: int, name: str) -> None:
+    labels = content.labels
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise InputError(
+            f"the labels in {content.source} go from {labels.min()} to {labels.max()}, but {name} has {classes} "
+            f"classes: count them from 0 (the first that is none of them is {labels[wrong[0]]}, {content.where(wrong[0])})"
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------ by order
+
+
+def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
+    labels, images = content.labels, len(dataset.train_labels)
+    if len(labels) == images:
+        return labels
+    places, total = _places(dataset)
+    if places is not None and len(labels) == total:
+        return labels[places]
+    if dataset.subset_of == len(labels):
+        raise InputError(
+            f"there are {len(labels)} labels in {content.source} for {images} training images of {dataset.name}: "
+            f"they are for all of its training images, leave out --subset"
+        )
+    both = "" if places is None else f", or {total}, for all images with the test images"
+    raise InputError(
+        f"there are {len(labels)} labels in {content.source} for {images} training images of {dataset.name}: "
+        f"give one for each{both}; {_listing(dataset)} lists them in order"
+    )
+
+
+def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
+    """Place of each training image among all images of the set, (N,), where that is known, and the number of all."""
+    if dataset.all_names is not None and dataset.train_names is not None:
+        place = {str(name): number for number, name in enumerate(dataset.all_names)}
+        return np.array([place[str(name)] for name in dataset.train_names]), len(place)
+    images = len(dataset.train_labels)
+    if dataset.train_then_test and dataset.subset_of is None:
+        return np.arange(images), images + len(dataset.test_labels)
+    return None, 0
+
+
+def _listing(dataset: Dataset) -> str:
+    return f"python -m bench.data images {shlex.quote(dataset.name)}"
+
+
+# ------------------------------------------------------------------------------------------------------------- by path
+
+
+def _by_path(content: NamedLabels, dataset: Dataset) -> np.ndarray:
+    names = dataset.train_names
+    if names is None:
+        raise InputError(
+            f"{content.source} names images by their paths, but those of {dataset.name} have none: "
+            f"give a label a line in order; {_listing(dataset)} lists them"
+        )
+    everything = names if dataset.all_names is None else dataset.all_names
+    rows, strangers = _found(content, everything)
+    training = [rows.get(str(name)) for name in names]
+    lacking = [str(name) for name, row in zip(names, training, strict=True) if row is None]
+    others = ""
+    if strangers:
+        line, path, _ = strangers[0]
+        others = f"{_count(strangers, 'line')} of it name no image of {dataset.name}, such as line {line} ({path!r})"
+    if lacking:
+        raise InputError(
+            f"{content.source} has no label for {len(lacking)} of {len(names)} training images of {dataset.name}, such as "
+            f"{lacking[0]!r}{f', and {others}' if others else ''}: give each a line; {_listing(dataset)} lists them"
+        )
+    if others:
+        warnings.warn(f"{content.source} has more labels than there are images: {others}", stacklevel=2)
+    return _class_numbers(content.source, [row for row in training if row is not None], dataset)
+
+
+def _found(content: NamedLabels, names: Iterable[str]) -> tuple[dict[str, _Row], list[_Row]]:
+    """The row of each image that the file names, and the rows that name none of the images."""
+    known = _Spellings(map(str, names))
+    found: dict[str, _Row] = {}
+    strangers = []
+    paths = known.resolve([path for _, path, _ in content.rows])
+    for row, name in zip(content.rows, paths, strict=True):
+        if name is None:
+            strangers.append(row)
+        elif name in found:
+            raise InputError(
+                f"lines {found[name][0]} and {row[0]} of {content.source} name the same image {name!r}: give each one line"
+            )
+        else:
+            found[name] = row
+    return found, strangers
+
+
+class _Spellings:
+    """Finds names of images by what a file may call them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        exact = {name: name for name in names}
+        self._tables = [exact, _unique(exact, printable), _unique(exact, same_spelling)]
+
+    def resolve(self, paths: Sequence[str]) -> list[str | None]:
+        """Return the name of the image that each path means; None where it means none.
+
+        Absolute paths lie in one folder. So do relative ones, where not one of them is the name of an image.
+        """
+        found = [self._find(path) for path in paths]
+        absolute = [_is_absolute(path) for path in paths]
+        for kind in (True, False):
+            alike = [number for number, is_absolute in enumerate(absolute) if is_absolute == kind]
+            if kind or not any(found[number] is not None for number in alike):
+                for number, name in zip(alike, self._below_one_folder([paths[number] for number in alike]), strict=True):
+                    found[number] = found[number] or name
+        return found
+
+    def _find(self, path: str) -> str | None:
+        for spelling in (path, path.strip(), _plain(path)):
+            for table, key in zip(self._tables, (spelling, spelling, same_spelling(spelling)), strict=True):
+                if key in table:
+                    return table[key]
+        return None
+
+    def _below_one_folder(self, paths: Sequence[str]) -> list[str | None]:
+        """The names of the images, by what follows the folder below which most of the paths are images."""
+        plain = [_plain(path) for path in paths]
+        samples = {plain[0], plain[len(plain) // 2], plain[-1]} if plain else set()
+        folders = {path[: slash.start() + 1] for path in samples for slash in re.finditer("/", path)}
+        best: list[str | None] = [None] * len(plain)
+        for folder in sorted(folders, key=lambda folder: (len(folder), folder)):
+            found = [self._find(path[len(folder) :]) if path.startswith(folder) else None for path in plain]
+            if found.count(None) < best.count(None):
+                best = found
+        return best
+
+
+def _unique(names: Iterable[str], spell: Callable[[str], str]) -> dict[str, str]:
+    """Names by their spelling, without those that two have."""
+    table: dict[str, str] = {}
+    twice = set()
+    for name in names:
+        spelling = spell(name)
+        twice.update({spelling} & table.keys())
+        table[spelling] = name
+    return {spelling: name for spelling, name in table.items() if spelling not in twice}
+
+
+def _plain(path: str) -> str:
+    """The path without detours, with slashes."""
+    return posixpath.normpath(path.strip().replace("\\", "/"))
+
+
+def _is_absolute(path: str) -> bool:
+    return re.match(r"\s*([/\\]|[A-Za-z]:)", path) is not None
+
+
+def _class_numbers(source: str, rows: Sequence[_Row], dataset: Dataset) -> np.ndarray:
+    """Numbers (N,) of the classes in these rows, which are all names, or all numbers."""
+    names: dict[str, int] = {}
+    for number, name in enumerate(dataset.classes):
+        for spelling in (name, name.strip(), same_spelling(name), printable(name)):
+            names.setdefault(spelling, number)
+    no_names = [row for row in rows if _named(row[2], names) is None]
+    if not no_names:
+        return np.array([_named(label, names) for _, _, label in rows], dtype=np.int64)
+    no_numbers = [row for row in rows if not _is_number(row[2], dataset.num_classes)]
+    if not no_numbers:
+        return np.array([int(label) for _, _, label in rows], dtype=np.int64)
+    missing = next((row for row in no_names if row[2].lower() in MISSING), None)
+    line, _, label = missing or (no_names if len(no_names) <= len(no_numbers) else no_numbers)[0]
+    where = f"line {line} of {source}"
+    if missing:
+        raise InputError(f"{where} has no label ({label!r}): fill it in, for each training image needs one")
+    if re.fullmatch(r"[-+]?[0-9]+([.,][0-9]*)?(e[-+]?[0-9]+)?", label):
+        raise InputError(
+            f"{where} has the label {label!r}, but {dataset.name} has {dataset.num_classes} classes: "
+            f"write their names, or whole numbers from 0 to {dataset.num_classes - 1}"
+        )
+    raise InputError(f"{where} has a wrong label: {unknown(f'class of {dataset.name}', label, dataset.classes)}")
+
+
+def _named(label: str, names: Mapping[str, int]) -> int | None:
+    return names.get(label, names.get(same_spelling(label)))
+
+
+def _is_number(label: str, classes: int) -> bool:
+    return re.fullmatch("[0-9]{1,9}", label) is not None and int(label) < classes
+
+
+def _count(items: Sequence[object], what: str) -> str:
+    return f"{len(items)} {what}{'s' * (len(items) != 1)}"
