@@ -492,18 +492,18 @@ def test_what_is_left_out_is_as_if_it_had_never_been_there(tmp_path, streamed):
         own_set(tmp_path / part)
     whole = load_dataset(f"folder:{tmp_path}").content_hash
     (tmp_path / "train" / "a" / "99.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"1 images cannot be read .* train/a/99\.png"):
+    with pytest.warns(UserWarning, match=r"1 image cannot be read .* train/a/99\.png"):
         assert load_dataset(f"folder:{tmp_path}").content_hash == whole
 
 
 def test_files_are_looked_through_once(tmp_path, streamed, monkeypatch):
     root = own_set(tmp_path / "d")
     (root / "a" / "00.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match="1 images cannot be read"):
+    with pytest.warns(UserWarning, match="1 image cannot be read"):
         first = load_dataset(f"folder:{root}")
     with monkeypatch.context() as patch:
         patch.setattr(cache, "read_bytes", lambda path: pytest.fail("read again"))
-        with pytest.warns(UserWarning, match="1 images cannot be read"):
+        with pytest.warns(UserWarning, match="1 image cannot be read"):
             assert load_dataset(f"folder:{root}").content_hash == first.content_hash
     (root / "a" / "02.png").write_bytes(b"no image either")
     with pytest.warns(UserWarning, match="2 images cannot be read"):

@@ -186,5 +186,6 @@ def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
     if broken and warn:
         shown = "; ".join(f"{name} ({reason})" for name, reason in sorted(broken.items())[:5])
         more = f"; and {len(broken) - 5} more (python -m bench.data check)" if len(broken) > 5 else ""
-        warnings.warn(f"{len(broken)} images cannot be read and are left out: {shown}{more}", stacklevel=2)
+        number = "1 image cannot be read and is" if len(broken) == 1 else f"{len(broken):,} images cannot be read and are"
+        warnings.warn(f"{number} left out: {shown}{more}", stacklevel=2)
     return dataset

@@ -202,21 +202,26 @@ def from_arrays(
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise InputError(
                 f"the {part} images of {name} are {images.dtype} of shape {images.shape}: "
-                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W){_BYTES.get(images.dtype.kind, '')}"
+                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+                f"{'' if images.dtype == np.uint8 else _BYTES.get(images.dtype.kind, '')}"
             )
+        if not len(images):
+            raise InputError(f"{name} has no {part} images: give at least one of each class")
+        shape = images.shape
         if images.ndim == 3:
             images = images[:, None]
         elif images.shape[1] not in (1, 3):
             images = images.transpose(0, 3, 1, 2)
         if images.shape[1] not in (1, 3) or min(images.shape[2:]) < 4:
-            raise InputError(f"the {part} images of {name} have shape {images.shape}: give 1 or 3 channels, 4 pixels a side")
+            raise InputError(f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a side")
         pairs.append((np.ascontiguousarray(images), _labels(name, part, labels, len(images))))
     (train, train_classes), (test, test_classes) = pairs
     if train.shape[1:] != test.shape[1:]:
         raise InputError(f"training and test images of {name} differ in shape: make them the same size")
-    noisy = {key: _labels(name, key, np.asarray(labels), len(train)) for key, labels in (found or {}).items()}
+    noisy = {key: _labels(name, f"noisy ({key})", np.asarray(given), len(train)) for key, given in (found or {}).items()}
     truth = train_classes[train_classes != UNKNOWN] if noisy else train_classes
-    names = _classes(name, {"training": truth, "test": test_classes, **noisy}, classes)
+    parts = {"training": truth, "test": test_classes, **{f"noisy ({key})": labels for key, labels in noisy.items()}}
+    names = _classes(name, parts, classes)
     training = [truth] if len(truth) == len(train) else [truth, *noisy.values()]
     if absent := sorted(set(range(len(names))) - set(np.concatenate(training).tolist())):
         listed = ", ".join(names[label] for label in absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -234,6 +239,7 @@ def from_arrays(
 _BYTES = {
     "f": ", such as (images * 255).round().astype('uint8') for values from 0 to 1",
     "u": ", such as (images >> 8).astype('uint8') for values of 16 bits",
+    "i": ", such as images.astype('uint8') for values from 0 to 255",
     "b": ", such as images * np.uint8(255)",
 }
 
@@ -284,6 +290,8 @@ def _classes(name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...
             f"count classes from 0, at least two"
         )
     assert classes is not None
+    if not all(title.strip() for title in classes):
+        raise InputError(f"{name} has a class without a name: give each class one")
     if len(set(classes)) < number:
         twice = next(title for title in classes if classes.count(title) > 1)
         raise InputError(f"{name} names the class {twice!r} twice: give each class a name of its own")

@@ -146,7 +146,7 @@ def _set_aside(name: str, is_folder: bool) -> str | None:
     if name.startswith("."):
         return HIDDEN
     lower = name.lower()
-    backup = not is_folder and (lower in _FILES or lower.endswith(_ENDINGS))
+    backup = not is_folder and (lower in _FILES or lower.startswith("~$") or lower.endswith(_ENDINGS))
     return ASIDE if backup or lower in _FOLDERS else None
 
 
