@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import stat
 import struct
 import subprocess
@@ -121,6 +122,22 @@ def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
     packed = b"".join(sum(int(v) << (12 * (15 - x)) for x, v in enumerate(line)).to_bytes(24, "big") for line in values)
     path.write_bytes(tiff(12, 1, packed))
     assert row(path) == (values[0] >> 4).tolist(), "of 12 bits, as it says"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (tiff(8, 2, bytes(256)), "its values are signed and of 8 bits: save unsigned ones"),
+        (tiff(64, 3, bytes(2048)), "of a kind that is not read, such as floats of 64 bits"),
+        (tiff(16, 3, bytes(512)), "of a kind that is not read, such as floats of 64 bits"),
+        (b"MM\0*", "it is a damaged TIFF"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "in Git LFS: run git lfs pull"),
+    ],
+)
+def test_files_that_are_no_image_of_ours_say_why(tmp_path, content, reason):
+    (tmp_path / "x.tif").write_bytes(content)
+    with pytest.raises(BrokenImage, match=re.escape(reason)):
+        decode(tmp_path / "x.tif", 16)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3.4028235e38])
