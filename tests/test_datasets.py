@@ -4,6 +4,7 @@ import os
 import pickle
 import urllib.error
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bench.datasets import (
     check_dataset,
     from_arrays,
     load_dataset,
+    open_dataset,
     stratified_choice,
 )
 from bench.datasets.small import CIFAR100_SUPERCLASSES, SOURCES, read_idx, superclass_flips
@@ -626,6 +628,30 @@ def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):
     np.save(tmp_path / "one.npy", np.arange(5))
     with pytest.raises(InputError, match="it is a single array"):
         load_dataset(f"npz:{tmp_path / 'one.npy'}")
+
+
+def test_paths_that_cannot_be_opened_are_one_sentence(tmp_path, monkeypatch):
+    for name in ("folder:" + "x" * 5000, "npz:" + "x" * 5000, "cifar10n"):
+        with pytest.raises(InputError, match=r"cannot be opened \(File name too long\): check the path"):
+            open_dataset(name, tmp_path / ("x" * 5000))
+    monkeypatch.setattr(Path, "stat", Mock(side_effect=PermissionError(13, "Permission denied", "/closed/photos")))
+    with pytest.raises(InputError, match=r"'/closed/photos' cannot be opened \(Permission denied\): check the path"):
+        open_dataset("folder:/closed/photos")
+
+
+def test_a_path_without_its_scheme_is_told_what_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "mine.npz").touch()
+    for name, fix in (("photos", "folder:photos"), ("photos/", "folder:photos/"), ("mine.npz", "npz:mine.npz")):
+        with pytest.raises(InputError, match=f"there is no data set '{name}': .* write {fix}$"):
+            check_dataset(name)
+
+
+@pytest.mark.parametrize("side", [-1, 7, 4097, 2_000_000_000])
+def test_sizes_of_images_have_bounds(side):
+    with pytest.raises(InputError, match="give at least 8 pixels and at most 4096"):
+        check_dataset("digits", side)
 
 
 def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
