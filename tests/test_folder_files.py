@@ -129,6 +129,9 @@ ASIDE += [
     "$RECYCLE.BIN/x.png",
     "deep/er/.git/x.png",
     "deep/@Recycle/x.png",
+    "Thumbs/x.png",
+    "~$x.docx",
+    "#x.png#",
 ]
 
 
