@@ -330,8 +330,13 @@ def test_a_thin_line_does_not_take_gigabytes(tmp_path):
 
 def test_settings_of_the_environment_are_checked(tmp_path, monkeypatch, capsys):
     root = class_folders(tmp_path / "images")
-    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", "abc")
-    with pytest.raises(InputError, match="LNL_BENCH_MEMORY_GB is 'abc': give a number of gigabytes"):
+    for number in ("abc", "nan", "-1", "4GB"):
+        monkeypatch.setenv("LNL_BENCH_MEMORY_GB", number)
+        with pytest.raises(InputError, match=f"LNL_BENCH_MEMORY_GB is '{number}': give a number of gigabytes"):
+            load(root)
+    monkeypatch.delenv("LNL_BENCH_MEMORY_GB")
+    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / ("x" * 300)))
+    with pytest.raises(InputError, match=r"cannot keep files in .*\(File name too long\): name another folder"):
         load(root)
     (tmp_path / "file").touch()
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "file"))
