@@ -456,8 +456,7 @@ def test_npz_layouts(load_npz, layout, shape):
 
 def test_npz_classes_may_have_names(load_npz):
     assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow"]))).classes == ("cat", "dog", "cow")
-    with pytest.warns(UserWarning, match="is of the class absent"):
-        assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
+    assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
@@ -544,12 +543,31 @@ def test_npz_labels_that_are_not_counted_from_0(load_npz, train, test, message):
 def test_npz_classes_with_names_may_lack_images_and_it_is_said(load_npz):
     titles = np.array([b"none", b"cat", b"dog", b"cow"])
     shifted = arrays(train_labels=np.arange(12) % 3 + 1, test_labels=np.arange(6) % 3 + 1)
-    with pytest.warns(UserWarning, match=r"no training image of .* is of the class none: noise still gives labels to it"):
-        assert load_npz(**shifted, classes=titles).classes == ("none", "cat", "dog", "cow")
+    dataset = load_npz(**shifted, classes=titles)
+    assert dataset.classes == ("none", "cat", "dog", "cow")
+    assert dataset.remarks == [
+        "1 of 4 classes has no training image (none): no method can learn such a class",
+        "1 of 4 classes has no test image (none): accuracy and worst-class accuracy stand on the other 3",
+    ]
     with pytest.raises(InputError, match="names the class 'cat' twice"):
         load_npz(**arrays(classes=np.array(["cat", "dog", "cat"])))
-    with pytest.warns(UserWarning, match=r"of the class 3, 4: noise"):  # numbers, but named all the same
-        assert load_npz(**arrays(classes=np.arange(5))).num_classes == 5
+    numbered = load_npz(**arrays(classes=np.arange(5)))  # numbers, but named all the same
+    assert numbered.untrained.startswith("2 of 5 classes have no training image (3, 4): ")
+
+
+def test_a_subset_without_images_of_a_class_says_so(load_npz):
+    whole = load_npz(**arrays())
+    assert whole.remarks == []
+    [subset, untrained] = whole.subset(2).remarks
+    assert subset == "--subset takes 2 of 12 training images"
+    assert untrained.startswith("1 of 3 classes has no training image (")
+
+
+def test_a_class_that_some_label_gives_has_training_images(load_npz):
+    given = arrays(classes=np.array(["a", "b", "c", "d"]))
+    truth = np.where(given["train_labels"] == 2, -1, given["train_labels"])
+    dataset = load_npz(**(given | {"train_labels": truth}), noisy_labels=np.full(12, 2))
+    assert dataset.untrained.startswith("1 of 4 classes has no training image (d)")
 
 
 @pytest.mark.parametrize("stray", [-1, -2, 3, 2**40])
