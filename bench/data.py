@@ -97,7 +97,8 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     if before and before != dataset.content_hash:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
     if broken:
-        echo(f"{len(broken)} images cannot be read and are left out of every trial: mend or remove them")
+        left_out = "1 image cannot be read and is" if len(broken) == 1 else f"{len(broken):,} images cannot be read and are"
+        echo(f"{left_out} left out of every trial: mend or remove {'it' if len(broken) == 1 else 'them'}")
     verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
     if not broken and (not before or before == dataset.content_hash):
         echo(f"{name} is {verdict}")

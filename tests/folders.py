@@ -43,6 +43,8 @@ SPLITS = [
     (b"train",),
     (b"test",),
     (b"train", b"Training"),
+    (b"train_images", b"test_images"),
+    (b"wrapped/train", b"wrapped/test"),
 ]
 
 

@@ -4,6 +4,7 @@ import os
 import pickle
 import urllib.error
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bench.datasets import (
     check_dataset,
     from_arrays,
     load_dataset,
+    open_dataset,
     stratified_choice,
 )
 from bench.datasets.small import CIFAR100_SUPERCLASSES, SOURCES, read_idx, superclass_flips
@@ -454,8 +456,7 @@ def test_npz_layouts(load_npz, layout, shape):
 
 def test_npz_classes_may_have_names(load_npz):
     assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow"]))).classes == ("cat", "dog", "cow")
-    with pytest.warns(UserWarning, match="is of the class absent"):
-        assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
+    assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
@@ -481,8 +482,8 @@ def test_npz_labels_of_any_integer_type(load_npz, dtype):
         ({"train_labels": np.zeros(12, int), "test_labels": np.zeros(6, int)}, "at least two"),
         ({"classes": np.array(["cat", "dog"])}, "labels from 0 to 2 for 2 classes"),
         ({"classes": np.array("cat")}, "classes"),
-        ({"train_images": np.zeros((0, 9, 7, 3), np.uint8), "train_labels": np.zeros(0, int)}, "for 0 images"),
-        ({"train_labels": np.array([0, "a"] * 6, dtype=object)}, "cannot be read as a NumPy archive .*allow_pickle"),
+        ({"train_images": np.zeros((0, 9, 7, 3), np.uint8), "train_labels": np.zeros(0, int)}, "has no training images"),
+        ({"train_labels": np.array([0, "a"] * 6, dtype=object)}, "holds Python objects"),
     ],
 )
 def test_npz_of_the_wrong_kind_is_refused(load_npz, changes, message):
@@ -503,7 +504,7 @@ def test_npz_may_bring_noisy_labels(load_npz):
     dataset = load_npz(**given, noisy_labels=noisy)
     assert (dataset.train_labels == -1).all() and dataset.classes == ("0", "1", "2")
     assert dataset.subset(6).found["found"].shape == (6,)
-    with pytest.raises(InputError, match="has found labels of shape"):
+    with pytest.raises(InputError, match=r"has noisy \(found\) labels of shape"):
         load_npz(**given, noisy_labels=noisy[:5])
 
 
@@ -542,12 +543,31 @@ def test_npz_labels_that_are_not_counted_from_0(load_npz, train, test, message):
 def test_npz_classes_with_names_may_lack_images_and_it_is_said(load_npz):
     titles = np.array([b"none", b"cat", b"dog", b"cow"])
     shifted = arrays(train_labels=np.arange(12) % 3 + 1, test_labels=np.arange(6) % 3 + 1)
-    with pytest.warns(UserWarning, match=r"no training image of .* is of the class none: noise still gives labels to it"):
-        assert load_npz(**shifted, classes=titles).classes == ("none", "cat", "dog", "cow")
+    dataset = load_npz(**shifted, classes=titles)
+    assert dataset.classes == ("none", "cat", "dog", "cow")
+    assert dataset.remarks == [
+        "1 of 4 classes has no training image (none): no method can learn such a class",
+        "1 of 4 classes has no test image (none): accuracy and worst-class accuracy stand on the other 3",
+    ]
     with pytest.raises(InputError, match="names the class 'cat' twice"):
         load_npz(**arrays(classes=np.array(["cat", "dog", "cat"])))
-    with pytest.warns(UserWarning, match=r"of the class 3, 4: noise"):  # numbers, but named all the same
-        assert load_npz(**arrays(classes=np.arange(5))).num_classes == 5
+    numbered = load_npz(**arrays(classes=np.arange(5)))  # numbers, but named all the same
+    assert numbered.untrained.startswith("2 of 5 classes have no training image (3, 4): ")
+
+
+def test_a_subset_without_images_of_a_class_says_so(load_npz):
+    whole = load_npz(**arrays())
+    assert whole.remarks == []
+    [subset, untrained] = whole.subset(2).remarks
+    assert subset == "--subset takes 2 of 12 training images"
+    assert untrained.startswith("1 of 3 classes has no training image (")
+
+
+def test_a_class_that_some_label_gives_has_training_images(load_npz):
+    given = arrays(classes=np.array(["a", "b", "c", "d"]))
+    truth = np.where(given["train_labels"] == 2, -1, given["train_labels"])
+    dataset = load_npz(**(given | {"train_labels": truth}), noisy_labels=np.full(12, 2))
+    assert dataset.untrained.startswith("1 of 4 classes has no training image (d)")
 
 
 @pytest.mark.parametrize("stray", [-1, -2, 3, 2**40])
@@ -585,6 +605,39 @@ def test_npz_arrays_without_a_use_are_said(load_npz):
         load_npz(**arrays(), noisy_labels=noisy, noisy_labels_=noisy)
 
 
+@pytest.mark.parametrize("key", ["train_labels", "classes", "noisy_labels"])
+def test_npz_of_python_objects_is_refused_with_what_to_do(load_npz, key):
+    values = np.array(["a", "b", "c"] if key == "classes" else [0, 1, 2] * 4, object)
+    with pytest.raises(InputError, match=rf"the array {key} of .* holds Python objects.*: save {key}\.astype\('(int|str)'\)"):
+        load_npz(**arrays(**{key: values}))
+
+
+def test_npz_objects_without_a_use_do_no_harm(load_npz):
+    with pytest.warns(UserWarning, match=r"are not used \(about\)"):
+        assert load_npz(**arrays(), about=np.array({"by": "me"}, object)).num_classes == 3
+
+
+def test_npz_under_other_names_is_one_sentence(load_npz, recwarn):
+    with pytest.raises(InputError, match=r"lacks train_images, .* \(it has x_train, y_train\): save these"):
+        load_npz(x_train=np.zeros((3, 8, 8), np.uint8), y_train=np.arange(3))
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_images": np.zeros((0, 8, 8), np.uint8), "test_labels": np.arange(0)}, "has no test images: give at least"),
+        ({"train_images": np.zeros((12, 8, 8, 4), np.uint8)}, r"have shape \(12, 8, 8, 4\): give 1 or 3 channels"),
+        ({"train_images": np.zeros((12, 64), np.uint8)}, r"are uint8 of shape \(12, 64\): .*\(N, C, H, W\)$"),
+        ({"classes": np.array(["a", " ", "c"])}, "has a class without a name"),
+        ({"noisy_labels_worst": np.arange(11) % 3}, r"has noisy \(human-worst\) labels of shape \(11,\)"),
+    ],
+)
+def test_npz_messages_say_what_was_given(load_npz, changes, message):
+    with pytest.raises(InputError, match=message):
+        load_npz(**arrays(**changes))
+
+
 def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):
     given = arrays(train_images=np.uint8(3), noisy_labels=np.arange(12) % 3)
     del given["train_labels"]
@@ -593,6 +646,30 @@ def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):
     np.save(tmp_path / "one.npy", np.arange(5))
     with pytest.raises(InputError, match="it is a single array"):
         load_dataset(f"npz:{tmp_path / 'one.npy'}")
+
+
+def test_paths_that_cannot_be_opened_are_one_sentence(tmp_path, monkeypatch):
+    for name in ("folder:" + "x" * 5000, "npz:" + "x" * 5000, "cifar10n"):
+        with pytest.raises(InputError, match=r"cannot be opened \(File name too long\): check the path"):
+            open_dataset(name, tmp_path / ("x" * 5000))
+    monkeypatch.setattr(Path, "stat", Mock(side_effect=PermissionError(13, "Permission denied", "/closed/photos")))
+    with pytest.raises(InputError, match=r"'/closed/photos' cannot be opened \(Permission denied\): check the path"):
+        open_dataset("folder:/closed/photos")
+
+
+def test_a_path_without_its_scheme_is_told_what_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "mine.npz").touch()
+    for name, fix in (("photos", "folder:photos"), ("photos/", "folder:photos/"), ("mine.npz", "npz:mine.npz")):
+        with pytest.raises(InputError, match=f"there is no data set '{name}': .* write {fix}$"):
+            check_dataset(name)
+
+
+@pytest.mark.parametrize("side", [-1, 7, 4097, 2_000_000_000])
+def test_sizes_of_images_have_bounds(side):
+    with pytest.raises(InputError, match="give at least 8 pixels and at most 4096"):
+        check_dataset("digits", side)
 
 
 def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
@@ -663,7 +740,7 @@ def test_npz_that_is_a_pickle_is_not_run(tmp_path):
     with pytest.raises(InputError):
         load_dataset(f"npz:{path}")
     np.savez(path, **arrays(train_images=np.array([Trap()], dtype=object)))
-    with pytest.raises(InputError, match="allow_pickle"):
+    with pytest.raises(InputError, match="holds Python objects"):
         load_dataset(f"npz:{path}")
     assert not ran.exists()
 

@@ -109,7 +109,7 @@ def test_numbers_are_classes_in_their_own_order(tmp_path):
 
 
 WRONG_CSV = {
-    "no columns": (["pictures/0.png,cat"], "has no column label and path"),
+    "no columns": (["pictures/0.png,cat"], "has no column path and label"),
     "no label": (["path,label", "pictures/0.png,"], "line 2 of"),
     "absent image": (["path,label", "pictures/99.png,cat"], "names 'pictures/99.png', which is not there"),
     "twice": (["path,label", "pictures/0.png,a", "pictures/0.png,b"], "name an image twice"),
@@ -117,9 +117,9 @@ WRONG_CSV = {
     "odd split": (["path,label,split", "pictures/0.png,a,fold1"], "has the split 'fold1': write train, val or test"),
     "clean label of no class": (
         ["path,label,clean_label", "pictures/0.png,a,c", "pictures/1.png,b,b"],
-        "clean labels that no image is labelled with (c)",
+        "line 2 of labels.csv has the clean label 'c', which no image has as its label: correct it",
     ),
-    "one class": (["path,label", "pictures/0.png,a", "pictures/1.png,a"], "has images of 1 classes"),
+    "one class": (["path,label", "pictures/0.png,a", "pictures/1.png,a"], "has images of one class"),
     "all for testing": (
         ["path,label,split", "pictures/0.png,a,test", "pictures/1.png,b,test"],
         "are for testing: name some for training",
@@ -140,7 +140,7 @@ def test_a_folder_that_is_not_there_and_one_without_images(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
         load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="has images of 0 classes: put them in at least two folders"):
+    with pytest.raises(InputError, match="has images of no class: put them in at least two folders"):
         load(tmp_path / "empty")
 
 
@@ -166,7 +166,7 @@ def test_two_hundred_images_of_all_kinds_and_a_broken_one(tmp_path, capsys):
             write_image(path, number, size, mode)
     broken = tmp_path / "pictures" / "a" / "100.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.warns(UserWarning, match=r"1 images cannot be read and are left out: a/100\.jpg \(.+\)"):
+    with pytest.warns(UserWarning, match=r"1 image cannot be read and is left out: a/100\.jpg \(.+\)"):
         dataset = load(tmp_path / "pictures")
     assert len(dataset.train_labels) + len(dataset.test_labels) == 199
     assert dataset.train_images.shape[1:] == (3, 64, 64)
@@ -175,7 +175,7 @@ def test_two_hundred_images_of_all_kinds_and_a_broken_one(tmp_path, capsys):
         execute(data_command, ["check", f"folder:{tmp_path / 'pictures'}"])
     assert end.value.code == 1
     text = capsys.readouterr().out
-    assert "broken: a/100.jpg: " in text and "1 images cannot be read and are left out of every trial" in text
+    assert "broken: a/100.jpg: " in text and "1 image cannot be read and is left out of every trial" in text
 
 
 def test_transparency_becomes_white_and_grey_three_equal_channels(tmp_path):
@@ -312,7 +312,7 @@ def test_a_class_whose_images_are_all_broken_is_named(tmp_path):
 def test_a_class_without_training_images_is_named(tmp_path):
     class_folders(tmp_path / "train", classes="ab")
     class_folders(tmp_path / "test", each=2)
-    with pytest.raises(InputError, match="no image is left for training of the class c: give it at least two"):
+    with pytest.raises(InputError, match="no image is left for training of the class c: give it training images"):
         load(tmp_path)
 
 
@@ -330,8 +330,13 @@ def test_a_thin_line_does_not_take_gigabytes(tmp_path):
 
 def test_settings_of_the_environment_are_checked(tmp_path, monkeypatch, capsys):
     root = class_folders(tmp_path / "images")
-    monkeypatch.setenv("LNL_BENCH_MEMORY_GB", "abc")
-    with pytest.raises(InputError, match="LNL_BENCH_MEMORY_GB is 'abc': give a number of gigabytes"):
+    for number in ("abc", "nan", "-1", "4GB"):
+        monkeypatch.setenv("LNL_BENCH_MEMORY_GB", number)
+        with pytest.raises(InputError, match=f"LNL_BENCH_MEMORY_GB is '{number}': give a number of gigabytes"):
+            load(root)
+    monkeypatch.delenv("LNL_BENCH_MEMORY_GB")
+    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / ("x" * 300)))
+    with pytest.raises(InputError, match=r"cannot keep files in .*\(File name too long\): name another folder"):
         load(root)
     (tmp_path / "file").touch()
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "file"))

@@ -129,6 +129,9 @@ ASIDE += [
     "$RECYCLE.BIN/x.png",
     "deep/er/.git/x.png",
     "deep/@Recycle/x.png",
+    "Thumbs/x.png",
+    "~$x.docx",
+    "#x.png#",
 ]
 
 
@@ -327,8 +330,17 @@ def test_splits_are_known_by_their_usual_names(tmp_path, parts, train, test):
         (["cat/train/0.png", "cat/test/0.png", "dog/train/0.png"], "lie within its classes (in cat)"),
         (["train/Cat/0.png", "train/b/0.png", "test/cat/0.png"], "the test class 'cat' is 'Cat' in training"),
         (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "no image is left for training of the class c"),
-        (["images/a/0.png", "images/b/0.png"], "has images of 1 classes"),
-        (["a/notes.txt.doc", "b/0.png"], "has images of 1 classes"),
+        (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "give it training images"),
+        (["a/notes.txt.doc", "b/0.png"], "has images of one class: put them"),
+        (["0.png"], "has images of no class: put them"),
+        (["images/a/0.png", "images/b/0.png"], "one class folder, images, with folders in it (a, b): move these up"),
+        (["my set/train/a/0.png", "my set/val/b/0.png"], "/d/my set"),
+        (["Train/Images/a/0.png", "Test/Images/b/0.png"], "one class folder, Images, with folders in it (a, b)"),
+        (["train_images/a/0.png", "test_images/a/0.png"], "much like splits (test_images, train_images): name them"),
+        (["train2017/a/0.png", "val2017/a/0.png", "unlabeled2017/0.png"], "much like splits (train2017, val2017)"),
+        (["Training Set/a/0.png", "Test Set/a/0.png"], "much like splits (Test Set, Training Set)"),
+        (["cat_train/0.png", "cat_test/0.png", "dog_train/0.png"], "much like splits (cat_test, cat_train)"),
+        (["trainA/0.png", "trainB/0.png", "testA/0.png"], "much like splits (testA, trainA)"),
     ],
 )
 def test_layouts_that_are_not_clear_are_one_sentence(tmp_path, images, message):
@@ -339,6 +351,22 @@ def test_layouts_that_are_not_clear_are_one_sentence(tmp_path, images, message):
             (tmp_path / "d" / name).parent.mkdir(parents=True)
             (tmp_path / "d" / name).write_text("no image")
     assert message in refused(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    "names", [("train_station", "test_tube"), ("bullet train", "bus"), ("trainer", "tester"), ("contest", "latest train")]
+)
+def test_classes_whose_names_hold_the_word_for_a_split_stay_classes(tmp_path, names):
+    assert open_dataset(f"folder:{two_classes(tmp_path / 'd', 10, names)}").classes == tuple(sorted(names))
+
+
+def test_images_in_folders_within_class_folders_are_said(tmp_path):
+    root = two_classes(tmp_path / "d", 10)
+    write(root / "a" / "2020" / "may" / "x.png", 100)
+    write(root / "b" / "2020" / "y.png", 101)
+    assert open_dataset(f"folder:{root}").account.notes == (
+        "images in folders within class folders, which belong to the class: 2 (as a/2020/may/x.png)",
+    )
 
 
 def test_images_outside_classes_and_classes_without_images_are_said(tmp_path):
@@ -371,6 +399,9 @@ def test_two_normal_forms_are_one_class_and_names_alike_are_said(tmp_path):
         (["9" * 5000, "1", "8" * 5000], ("1", "8" * 5000, "9" * 5000)),
         (["0", "00", "1"], ("0", "00", "1")),
         (["१", "2", "٣"], ("१", "2", "٣")),
+        (["10.0", "2.0", "-1.5"], ("-1.5", "2.0", "10.0")),
+        (["10", "2", "1e1"], ("10", "1e1", "2")),
+        (["10", "2", "nan"], ("10", "2", "nan")),
     ],
 )
 def test_numbers_come_by_value_whatever_their_digits(names, classes):
@@ -379,7 +410,9 @@ def test_numbers_come_by_value_whatever_their_digits(names, classes):
         assert folder._classes(shuffled) == classes
 
 
-@pytest.mark.parametrize("pair", [("1", "1.0"), ("1", "１"), ("01", "1"), ("a", "A"), ("a b", "a\xa0b"), ("a", "a\u200b")])
+@pytest.mark.parametrize(
+    "pair", [("1", "1.0"), ("1", "１"), ("01", "1"), ("a", "A"), ("a b", "a\xa0b"), ("a", "a\u200b"), ("a", "a\\ufeff")]
+)
 def test_names_that_look_the_same_are_said(pair):
     [sentence] = folder._alike(sorted([*pair, "other", "1.5", "2"]))
     assert all(repr(name) in sentence for name in pair)
@@ -436,8 +469,12 @@ WRONG = {
     "after a label of two lines": ('path,label\np/00.png,"a\nb"\n\np/01.png,nan\n', "line 5 of", "the label 'nan'"),
     "a quote that is not closed": ('path,label\np/00.png,"a\np/01.png,b\n', "after line 1 (unexpected end of data)"),
     "null bytes": ("path,label\np/00.png,a".encode("utf-16-le"), "it holds null bytes): save it as UTF-8"),
-    "Latin-1": ("path,label\np/00.png,café\n".encode("latin-1"), "save it as UTF-8"),
-    "nothing": ("", "has no column label and path"),
+    "Latin-1": ("path,label\np/00.png,café\n".encode("latin-1"), "line 2 of", "no text in UTF-8: save the file as UTF-8"),
+    "nothing": ("", "has no column path and label"),
+    "another name of a column": ("filename,label\n", "has no column path (it begins with 'filename,label')"),
+    "no names of columns": ("p/00.png,a\n", "(it begins with 'p/00.png,a'): name the columns in its first line"),
+    "a clean label as a fraction": ("path,label,clean_label\np/00.png,1,1.0\np/01.png,0,\n", "line 2 of", "spell it '1'"),
+    "a clean label of no class": ("path,label,clean_label\np/00.png,1,\np/01.png,0,?\n", "line 3 of", "leave it empty if"),
     "other case": ("path,label\np/00.PNG,a\np/01.PNG,a\n", "line 2 of", "not there (nor are those of 1 other line)"),
     "a folder as image": ("path,label\np,a\n", "names 'p', which is not there"),
     "a field too long": (f"path,label\np/00.png,{'x' * 200_000}\n", "field larger than field limit"),

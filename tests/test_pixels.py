@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import stat
 import struct
 import subprocess
@@ -122,6 +123,22 @@ def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
     packed = b"".join(sum(int(v) << (12 * (15 - x)) for x, v in enumerate(line)).to_bytes(24, "big") for line in values)
     path.write_bytes(tiff(12, 1, packed))
     assert row(path) == (values[0] >> 4).tolist(), "of 12 bits, as it says"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (tiff(8, 2, bytes(256)), "its values are signed and of 8 bits: save unsigned ones"),
+        (tiff(64, 3, bytes(2048)), "of a kind that is not read, such as floats of 64 bits"),
+        (tiff(16, 3, bytes(512)), "of a kind that is not read, such as floats of 64 bits"),
+        (b"MM\0*", "it is a damaged TIFF"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "in Git LFS: run git lfs pull"),
+    ],
+)
+def test_files_that_are_no_image_of_ours_say_why(tmp_path, content, reason):
+    (tmp_path / "x.tif").write_bytes(content)
+    with pytest.raises(BrokenImage, match=re.escape(reason)):
+        decode(tmp_path / "x.tif", 16)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3.4028235e38])
@@ -493,18 +510,18 @@ def test_what_is_left_out_is_as_if_it_had_never_been_there(tmp_path, streamed):
         own_set(tmp_path / part)
     whole = load_dataset(f"folder:{tmp_path}").content_hash
     (tmp_path / "train" / "a" / "99.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"1 images cannot be read .* train/a/99\.png"):
+    with pytest.warns(UserWarning, match=r"1 image cannot be read .* train/a/99\.png"):
         assert load_dataset(f"folder:{tmp_path}").content_hash == whole
 
 
 def test_files_are_looked_through_once(tmp_path, streamed, monkeypatch):
     root = own_set(tmp_path / "d")
     (root / "a" / "00.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match="1 images cannot be read"):
+    with pytest.warns(UserWarning, match="1 image cannot be read"):
         first = load_dataset(f"folder:{root}")
     with monkeypatch.context() as patch:
         patch.setattr(cache, "read_bytes", lambda path: pytest.fail("read again"))
-        with pytest.warns(UserWarning, match="1 images cannot be read"):
+        with pytest.warns(UserWarning, match="1 image cannot be read"):
             assert load_dataset(f"folder:{root}").content_hash == first.content_hash
     (root / "a" / "02.png").write_bytes(b"no image either")
     with pytest.warns(UserWarning, match="2 images cannot be read"):

@@ -507,7 +507,7 @@ def test_a_damaged_image_of_a_streamed_set_is_left_out_and_named(animals):
         load_dataset("animal10n", animals)
     path.write_bytes(whole)
     (animals / "training" / "1_8.jpg").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"1 images cannot be read and are left out: 1_8\.jpg \("):
+    with pytest.warns(UserWarning, match=r"1 image cannot be read and is left out: 1_8\.jpg \("):
         dataset = load_dataset("animal10n", animals)
     assert isinstance(dataset.train_images, ImageFiles) and names(dataset.train_images) == ANIMALS
 

@@ -1,5 +1,7 @@
 """Data sets: a name becomes images and labels."""
 
+import errno
+import os
 import warnings
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -43,6 +45,9 @@ _OWN = {**small.SOURCES, **human.SOURCES, **web.SOURCES}
 #: Data sets of one's own, as SCHEME:PATH.
 SCHEMES = {"npz": arrays.SOURCE, "folder": folder.SOURCE}
 
+#: Bounds of --image-size in pixels: a decoded image of the largest size takes 64 MB.
+_SIDES = 8, 4096
+
 
 def sources() -> dict[str, Source]:
     """All data sets with a name: those of this package and those of other people's (entry points ``bench.datasets``).
@@ -84,14 +89,17 @@ def find_source(name: str) -> tuple[Source, str]:
         return _load(name), ""
     if name in _OWN:
         return _OWN[name], ""
+    if os.path.exists(name):
+        what, scheme = ("folder", "folder") if os.path.isdir(name) else ("file", "npz")
+        raise InputError(f"there is no data set {name!r}: for the {what} of that name, write {scheme}:{name}")
     raise unknown("data set", name, [*_OWN, *packaged, "npz:FILE", "folder:DIR"])
 
 
 def check_dataset(name: str, image_size: int | None = None) -> None:
     """Raise InputError unless ``name`` can be asked for, at that size."""
     find_source(name)
-    if image_size is not None and image_size < 8:
-        raise InputError(f"--image-size is {image_size}: give at least 8 pixels")
+    if image_size is not None and not _SIDES[0] <= image_size <= _SIDES[1]:
+        raise InputError(f"--image-size is {image_size}: give at least {_SIDES[0]} pixels and at most {_SIDES[1]}")
 
 
 def load_dataset(
@@ -116,7 +124,14 @@ def open_dataset(name: str, data_dir: Path | str = "data", image_size: int | Non
         place = Path(path or data_dir).expanduser()
     except RuntimeError as error:  # a user without a home folder, or with a name that nobody has
         raise InputError(f"there is no home folder for {str(path or data_dir)!r}: write the path without ~") from error
-    dataset = load_checked(source, place, image_size, name) if name in _packaged() else source.load(place, image_size)
+    try:
+        dataset = load_checked(source, place, image_size, name) if name in _packaged() else source.load(place, image_size)
+    except OSError as error:  # such as a folder in one that is closed to the user, or a name that is too long
+        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{str(error.filename)!r} cannot be opened ({error.strerror}): check the path and its permissions"
+        ) from error
     if source.content and len(dataset.train_labels) == source.images and dataset.content_hash != source.content:
         raise InputError(
             f"the files of {name} are not the published ones (content {dataset.content_hash}, not {source.content}): "
@@ -186,5 +201,6 @@ def in_memory(dataset: Dataset, warn: bool = True) -> Dataset:
     if broken and warn:
         shown = "; ".join(f"{name} ({reason})" for name, reason in sorted(broken.items())[:5])
         more = f"; and {len(broken) - 5} more (python -m bench.data check)" if len(broken) > 5 else ""
-        warnings.warn(f"{len(broken)} images cannot be read and are left out: {shown}{more}", stacklevel=2)
+        number = "1 image cannot be read and is" if len(broken) == 1 else f"{len(broken):,} images cannot be read and are"
+        warnings.warn(f"{number} left out: {shown}{more}", stacklevel=2)
     return dataset

@@ -1,7 +1,6 @@
 """What a data set is: images and labels, in memory or in files, and what is known about them."""
 
 import hashlib
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -75,21 +74,29 @@ class Dataset:
     @property
     def untested(self) -> str | None:
         """Sentence about the classes without a test image, if there are any."""
-        counts = np.bincount(self.test_labels[self.test_labels >= 0], minlength=self.num_classes)
-        absent = [printable(self.classes[label]) for label in np.flatnonzero(counts == 0)]
-        if not absent:
-            return None
+        others = len(set(self.test_labels.tolist()) - {UNKNOWN, OUTSIDE})
+        return self._lacking("test", f"accuracy and worst-class accuracy stand on the other {others}", self.test_labels)
+
+    @property
+    def untrained(self) -> str | None:
+        """Sentence about the classes without a training image, if there are any; noise still gives labels to these."""
+        labels = [self.train_labels, *(() if self.knows_truth else self.found.values())]
+        return self._lacking("training", "no method can learn such a class", *labels)
+
+    def _lacking(self, part: str, consequence: str, *labels: np.ndarray) -> str | None:
+        occurring = set(np.concatenate(labels).tolist())
+        absent = [printable(name) for number, name in enumerate(self.classes) if number not in occurring]
         verb = "has" if len(absent) == 1 else "have"
-        return (
-            f"{len(absent)} of {self.num_classes} classes {verb} no test image ({shortlist(absent)}): "
-            f"accuracy and worst-class accuracy stand on the other {self.num_classes - len(absent)}"
-        )
+        count = f"{len(absent)} of {self.num_classes} classes {verb} no {part} image"
+        return f"{count} ({shortlist(absent)}): {consequence}" if absent else None
 
     @property
     def remarks(self) -> list[str]:
         """Lines that a user should see before a run: files used and passed over, and what is unusual."""
         account = [f"{printable(self.name)}: {self.account.summary}", *self.account.notes] if self.account else []
-        return account + ([self.untested] if self.untested else [])
+        if self.subset_of is not None:
+            account.append(f"--subset takes {len(self.train_labels):,} of {self.subset_of:,} training images")
+        return account + [sentence for sentence in (self.untrained, self.untested) if sentence]
 
     @cached_property
     def content_hash(self) -> str:
@@ -194,7 +201,7 @@ def from_arrays(
 
     ``found`` are noisy labels of the training images; where there are some, true labels may be UNKNOWN (-1). Images of
     other types are refused, not scaled: only their owner knows what black and white are. Without names, every class from 0
-    to the highest label has training images; of named classes that have none, a warning tells.
+    to the highest label has training images; named classes may have none, and ``Dataset.remarks`` says so.
     """
     pairs = []
     for part, given in (("training", (train_images, train_labels)), ("test", (test_images, test_labels))):
@@ -202,31 +209,34 @@ def from_arrays(
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise InputError(
                 f"the {part} images of {name} are {images.dtype} of shape {images.shape}: "
-                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W){_BYTES.get(images.dtype.kind, '')}"
+                f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+                f"{'' if images.dtype == np.uint8 else _BYTES.get(images.dtype.kind, '')}"
             )
+        if not len(images):
+            raise InputError(f"{name} has no {part} images: give at least one of each class")
+        shape = images.shape
         if images.ndim == 3:
             images = images[:, None]
         elif images.shape[1] not in (1, 3):
             images = images.transpose(0, 3, 1, 2)
         if images.shape[1] not in (1, 3) or min(images.shape[2:]) < 4:
-            raise InputError(f"the {part} images of {name} have shape {images.shape}: give 1 or 3 channels, 4 pixels a side")
+            raise InputError(f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a side")
         pairs.append((np.ascontiguousarray(images), _labels(name, part, labels, len(images))))
     (train, train_classes), (test, test_classes) = pairs
     if train.shape[1:] != test.shape[1:]:
         raise InputError(f"training and test images of {name} differ in shape: make them the same size")
-    noisy = {key: _labels(name, key, np.asarray(labels), len(train)) for key, labels in (found or {}).items()}
+    noisy = {key: _labels(name, f"noisy ({key})", np.asarray(given), len(train)) for key, given in (found or {}).items()}
     truth = train_classes[train_classes != UNKNOWN] if noisy else train_classes
-    names = _classes(name, {"training": truth, "test": test_classes, **noisy}, classes)
+    parts = {"training": truth, "test": test_classes, **{f"noisy ({key})": labels for key, labels in noisy.items()}}
+    names = _classes(name, parts, classes)
     training = [truth] if len(truth) == len(train) else [truth, *noisy.values()]
-    if absent := sorted(set(range(len(names))) - set(np.concatenate(training).tolist())):
-        listed = ", ".join(names[label] for label in absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        if classes is None:
-            raise InputError(
-                f"no training image of {name} is of the class {listed}, which has labels elsewhere: give it training images, "
-                f"count classes from 0 without gaps, or name all of them"
-            )
-        # Noise gives labels to all classes, and no network can learn one without images.
-        warnings.warn(f"no training image of {name} is of the class {listed}: noise still gives labels to it", stacklevel=2)
+    absent = sorted(set(range(len(names))) - set(np.concatenate(training).tolist()))
+    if absent and classes is None:
+        listed = shortlist(names[label] for label in absent)
+        raise InputError(
+            f"no training image of {name} is of the class {listed}, which has labels elsewhere: give it training images, "
+            f"count classes from 0 without gaps, or name all of them"
+        )
     return Dataset(name, train, train_classes, test, test_classes, names, flips, noisy)
 
 
@@ -234,6 +244,7 @@ def from_arrays(
 _BYTES = {
     "f": ", such as (images * 255).round().astype('uint8') for values from 0 to 1",
     "u": ", such as (images >> 8).astype('uint8') for values of 16 bits",
+    "i": ", such as images.astype('uint8') for values from 0 to 255",
     "b": ", such as images * np.uint8(255)",
 }
 
@@ -284,6 +295,8 @@ def _classes(name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...
             f"count classes from 0, at least two"
         )
     assert classes is not None
+    if not all(title.strip() for title in classes):
+        raise InputError(f"{name} has a class without a name: give each class one")
     if len(set(classes)) < number:
         twice = next(title for title in classes if classes.count(title) > 1)
         raise InputError(f"{name} names the class {twice!r} twice: give each class a name of its own")

@@ -83,7 +83,7 @@ def preferred() -> Path | None:
         home = Path.home()
     except RuntimeError:  # a user whom the system does not know, as in containers
         return None
-    return home / ".cache" / "lnl-bench" if home.is_dir() else None
+    return home / ".cache" / "lnl-bench" if os.path.isdir(home) else None
 
 
 def folder() -> Path:
@@ -157,6 +157,8 @@ def fits(files: ImageFiles) -> bool:
     given = os.environ.get("LNL_BENCH_MEMORY_GB") or MEMORY / 2**30
     try:
         limit = float(given) * 2**30
+        if not limit >= 0:
+            raise ValueError
     except ValueError as error:
         raise InputError(f"LNL_BENCH_MEMORY_GB is {given!r}: give a number of gigabytes") from error
     return int(np.prod(files.shape)) <= limit
@@ -344,7 +346,7 @@ def _lock(place: Path) -> Iterator[None]:
 def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:
     """The finished cache, or None where there is none that can be trusted."""
     manifest, data = place / "manifest.json", place / "images.u8"
-    if not manifest.exists():
+    if not os.path.exists(manifest):  # False, too, in a folder that is closed to the user, where pathlib raises
         return None
     try:
         facts = json.loads(manifest.read_bytes())

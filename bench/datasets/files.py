@@ -44,6 +44,15 @@ _ORIENTATION = 0x0112
 #: First bytes of JPEG, GIF and WebP, which have no more than 8 bits a value.
 _SHALLOW = (b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
+_TIFF = "it is a damaged TIFF, or of a kind that is not read, such as floats of 64 bits or five channels"
+
+#: First bytes of files that have an image's name, and what is wrong with them.
+_NO_IMAGES = (
+    (b"version https://git-lfs", "it is a pointer to a file in Git LFS: run git lfs pull"),
+    (b"II*\0", _TIFF),
+    (b"MM\0*", _TIFF),
+)
+
 Range = tuple[float, float]
 
 
@@ -203,7 +212,7 @@ def read(path: Path, content: bytes, channels: int = 3, extremes: Extremes = Ext
     """Return the image in its own size, in Pillow's mode RGB, or L for one channel; see ``decode``."""
     from torchvision.transforms.v2 import functional as F
 
-    with _damage(path):
+    with _damage(path, content):
         image = _loaded(path, content)
     if image.mode in DEEP:
         image = _scaled(path, image, extremes)
@@ -239,8 +248,8 @@ def extremes_of(path: Path, content: bytes) -> Extremes:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Context in which whatever Pillow raises becomes a BrokenImage."""
+def _damage(path: Path, content: bytes = b"") -> Iterator[None]:
+    """Context in which whatever Pillow raises becomes a BrokenImage; ``content`` of a file that is opened tells why."""
     from PIL import UnidentifiedImageError
 
     _silence_pillow()
@@ -249,7 +258,8 @@ def _damage(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise BrokenImage(path, "cannot identify image file") from error
+        reason = next((reason for start, reason in _NO_IMAGES if content.startswith(start)), "cannot identify image file")
+        raise BrokenImage(path, reason) from error
     # Sizes that no machine has memory for raise DecompressionBombError: this one is whole, perhaps, and the machine is short.
     except MemoryError as error:
         raise InputError(
@@ -292,6 +302,8 @@ def _loaded(path: Path, content: bytes) -> "PillowImage":
         image = Image.open(io.BytesIO(content))
     except MemoryError as error:  # a header needs hardly any: it gives a length that is wrong
         raise BrokenImage(path, "its header is damaged") from error
+    if image.mode not in DEEP and _tag(image, _SAMPLE_FORMAT) == 2:
+        raise BrokenImage(path, "its values are signed and of 8 bits: save unsigned ones")  # Pillow would wrap those below 0
     _mend_transparency(image)
     image.load()
     return _upright(image)
@@ -356,18 +368,25 @@ def _scaled(path: Path, image: "PillowImage", extremes: Extremes) -> "PillowImag
 
     values, own = _values(path, image)
     extremes |= own  # a file may have changed since the set was looked through
-    if values.dtype.kind == "f":
+    transparent = image.info.get("transparency")
+    clear = values == transparent if isinstance(transparent, int) else None
+    if values.dtype.kind == "f":  # all in place: an image of 10,000 pixels a side takes 800 MB here
         low, high = _float_range(*(extremes.floats or (0.0, 1.0)))
-        grey = np.round((np.nan_to_num(values, nan=low).clip(low, high) - low) * (255 / ((high - low) or 1)))
+        np.nan_to_num(values, copy=False, nan=low).clip(low, high, out=values)
+        values -= low
+        values *= 255 / ((high - low) or 1)
+        values.round(out=values)
     else:
         first, last = _integer_range(*map(int, extremes.integers or (0, 0)))
-        grey = (values.clip(first, last) - first) * 256 // (last - first + 1)
-    grey = grey.astype(np.uint8)
+        values.clip(first, last, out=values)
+        values -= first
+        values *= 256
+        values //= last - first + 1
+    grey = values.astype(np.uint8)
     if _tag(image, _PHOTOMETRIC) == 0:  # white is zero; Pillow turns only images of 8 bits round
         grey = 255 - grey
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
+    if clear is not None:
+        grey[clear] = 255
     return Image.fromarray(grey)
 
 
@@ -381,11 +400,12 @@ def _values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
             values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
         missing = _missing(image, values)
     present = values if missing is None else values[~missing]
-    if values.dtype.kind == "f" and not (np.abs(present) < _NO_DATA).all():
-        raise BrokenImage(path, "it has values that are no numbers, infinite or beyond 1e30: replace them")
     if not present.size:
         return np.zeros_like(values), Extremes()
-    low, high = present.min().item(), present.max().item()
+    with np.errstate(invalid="ignore"):
+        low, high = present.min().item(), present.max().item()
+    if values.dtype.kind == "f" and not -_NO_DATA < low <= high < _NO_DATA:  # false of NaN, too
+        raise BrokenImage(path, "it has values that are no numbers, infinite or beyond 1e30: replace them")
     if missing is not None:
         values[missing] = low if values.dtype.kind != "f" else np.nan
     if values.dtype.kind == "f":

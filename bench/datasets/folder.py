@@ -6,11 +6,13 @@ as found, unless clean labels are given. Every file below the folder is accounte
 """
 
 import os
+import re
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from bench.datasets.account import Account, shortlist
 from bench.datasets.base import FOUND, UNKNOWN, Dataset, Source, stratified_choice
 from bench.datasets.files import ImageFiles
 from bench.datasets.formats import UNOPENABLE, objection
-from bench.datasets.labels import LABELS, Row, class_name, read_labels, split_of
+from bench.datasets.labels import LABELS, Row, class_name, read_labels, split_of, split_within
 from bench.datasets.walk import File, order, walk
 from bench.errors import InputError
 from bench.text import printable
@@ -45,6 +47,7 @@ class _Entry:
     label: str
     clean: str | None
     split: str | None
+    line: int = 0  # of labels.csv
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,10 @@ def load(folder: Path, side: int | None = None) -> Dataset:
     contents = _from_csv(folder, listing) if listing else _from_folders(folder)
     entries, account = contents.entries, contents.account
     classes = _classes(entry.label for entry in entries)
-    names = {entry.clean for entry in entries if entry.clean is not None} - set(classes)
-    if names:
-        raise InputError(f"{LABELS} has clean labels that no image is labelled with ({shortlist(sorted(names))}): check them")
+    _check_clean(entries, classes)
     if len(classes) < 2:
         raise InputError(
-            f"{str(folder)!r} has images of {len(classes)} classes: put them in at least two folders, one "
+            f"{str(folder)!r} has images of {'one' if classes else 'no'} class: put them in at least two folders, one "
             f"a class, or list them in {LABELS} with the columns path,label; it has {account.summary}"
         )
     number = {name: position for position, name in enumerate(classes)}
@@ -87,7 +88,7 @@ def load(folder: Path, side: int | None = None) -> Dataset:
         in_test = _held_out(found, len(classes))
     if in_test.all():
         raise InputError(f"all images of {str(folder)!r} are for testing: name some for training")
-    _check_training_classes(classes, found, in_test)
+    _check_training_classes(classes, found, in_test, knows_test)
     cleaned = bool((clean[in_test] != UNKNOWN).all())
     side = side or _usual_side(folder, paths)
     return Dataset(
@@ -131,7 +132,21 @@ def _held_out(labels: np.ndarray, classes: int) -> np.ndarray:
     return in_test
 
 
-def _check_training_classes(classes: Sequence[str], labels: np.ndarray, in_test: np.ndarray) -> None:
+def _check_clean(entries: Iterable[_Entry], classes: Sequence[str]) -> None:
+    """Raise InputError where a clean label is no class."""
+    by_form = {_form(name): name for name in classes}
+    known = {None, *classes}
+    for entry in entries:
+        if entry.clean in known:
+            continue
+        same = by_form.get(_form(str(entry.clean)))
+        fix = f"spell it {same!r} as in the column label" if same else "correct it, or leave it empty if it is not known"
+        raise InputError(
+            f"line {entry.line} of {LABELS} has the clean label {entry.clean!r}, which no image has as its label: {fix}"
+        )
+
+
+def _check_training_classes(classes: Sequence[str], labels: np.ndarray, in_test: np.ndarray, given: bool) -> None:
     """Raise InputError unless each class has an image to train on."""
     trained = set(labels[~in_test].tolist())
     if not (absent := sorted(set(labels.tolist()) - trained)):
@@ -142,16 +157,17 @@ def _check_training_classes(classes: Sequence[str], labels: np.ndarray, in_test:
             raise InputError(f"the test class {name!r} is {other!r} in training: spell it the same in both")
     raise InputError(
         f"no image is left for training of the class {shortlist(classes[label] for label in absent)}: "
-        f"give it at least two images, or leave it out"
+        f"give it {'training images' if given else 'at least two images'}, or leave it out"
     )
 
 
 def _classes(labels: Iterable[str]) -> tuple[str, ...]:
     """Names in order: of numbers by value, else of the alphabet."""
     distinct = sorted(set(labels))
-    if not all(name.isdecimal() for name in distinct):  # int() refuses other digits, such as superscripts
+    # pandas writes 10.0 where numbers are missing. Decimal takes any digits that \d does, and more than int() does.
+    if not all(re.fullmatch(r"[+-]?\d+(\.\d+)?", name) for name in distinct):
         return tuple(distinct)
-    return tuple(sorted(distinct, key=lambda name: (len(_digits(name)), _digits(name), name)))
+    return tuple(sorted(distinct, key=Decimal))
 
 
 def _digits(number: str) -> str:
@@ -162,6 +178,7 @@ def _digits(number: str) -> str:
 def _form(name: str) -> str:
     """Return the name without case, spaces, invisible characters, leading zeros and styles of letters."""
     plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = re.sub(r"\\u(200[b-f]|202[a-e]|206[0-9a-f]|feff)|\\xad", "", plain)  # as ``printable`` writes them
     plain = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Cf")
     whole, _, fraction = plain.partition(".")  # pandas writes 1 as 1.0 where others are missing
     return f"{_digits(whole)} as a number" if whole.isdecimal() and not fraction.strip("0") else plain
@@ -192,7 +209,10 @@ def _from_folders(folder: Path) -> _Contents:
     depth, notes = (2 if splits else 1), []
     if splits:
         _check_splits(folder, images, splits)
+        _refuse_folders_between(folder, images, depth)
     else:
+        _refuse_names_like_splits(folder, images)
+        _refuse_folders_between(folder, images, depth)
         _refuse_splits_below_classes(folder, images)
     parts = set(splits.values())
     if "val" in parts and "test" not in parts:
@@ -214,6 +234,10 @@ def _from_folders(folder: Path) -> _Contents:
             part = "test" if split == "val" else split
             entries.append(_Entry(name, class_name(above[depth - 1]), None, part))
     notes += _said_of_folders(folders, images, splits, depth)
+    if deeper := [entry.path for entry in entries if entry.path.count("/") > depth]:
+        notes.append(
+            f"images in folders within class folders, which belong to the class: {len(deeper):,} (as {printable(deeper[0])})"
+        )
     # By the file's own name first: images exported with their numbers keep that order in all classes.
     entries.sort(key=lambda entry: (order(os.path.basename(entry.path)), order(entry.path)))
     return _Contents(entries, _account(len(files), passed, notes))
@@ -257,7 +281,40 @@ def _check_splits(folder: Path, images: Sequence[str], splits: Mapping[str, str]
             same = shortlist(printable(top) for top, role in splits.items() if role == split)
             raise InputError(f"{root} has several folders of one split ({same}): merge them, or move one away")
     if "train" not in splits.values():
-        raise InputError(f"{root} has {named}, but no images in a folder train: name the training folder train")
+        raise InputError(
+            f"{root} has {named}, but no images in a folder train: name the training folder train, or give one "
+            f"folder alone, as folder:{printable(str(folder / next(iter(splits))))}"
+        )
+
+
+def _refuse_names_like_splits(folder: Path, images: Sequence[str]) -> None:
+    """Raise InputError where names differ in the word for a split alone, as train_images and test_images."""
+    alike: dict[str, dict[str, str]] = defaultdict(dict)
+    for top in _tops(images):
+        if within := split_within(top):
+            split, others = within
+            alike[others][split] = top
+    for tops in alike.values():
+        if "train" in tops and len(tops) > 1:
+            raise InputError(
+                f"{printable(str(folder))!r} has folders named much like splits "
+                f"({shortlist(map(printable, tops.values()))}): name them train, val and test, with class folders "
+                f"in them, or, if they are classes, list the images in {LABELS} with the columns path,label"
+            )
+
+
+def _refuse_folders_between(folder: Path, images: Sequence[str], depth: int) -> None:
+    """Raise InputError where all images lie below one class folder, in folders that are probably the classes."""
+    parts = [name.split("/") for name in images if name.count("/") >= depth]
+    owners = {names[depth - 1] for names in parts}
+    inner = sorted({names[depth] for names in parts if len(names) > depth + 1}, key=order)
+    if len(owners) == 1 and len(inner) > 1:
+        [owner] = owners
+        give = f", or give folder:{printable(str(folder / owner))}" if depth == 1 else ""
+        raise InputError(
+            f"{printable(str(folder))!r} has one class folder, {printable(owner)}, with folders in it "
+            f"({shortlist(map(printable, inner))}): move these up by one level{give}"
+        )
 
 
 def _refuse_splits_below_classes(folder: Path, images: Sequence[str]) -> None:
@@ -339,7 +396,7 @@ def _from_csv(folder: Path, path: Path) -> _Contents:
             passed[NO_USE].append(name)
         else:
             split = "test" if row.split == "val" else row.split
-            entries.append(_Entry(name, row.label, row.clean, split))
+            entries.append(_Entry(name, row.label, row.clean, split, row.line))
     return _Contents(entries, _account(len(files) + outside, passed, notes))
 
 

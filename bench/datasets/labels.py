@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
+
+#: A split's name within a longer one, such as train_images, val2017 or testset.
+_SPLIT_WORD = re.compile(
+    rf"(?:^|[\W\d_])({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?=$|[\W\d_]|sets?|data|images?|imgs?)"
+)
+
+#: Parts of a name that say nothing of a class.
+_GENERIC = re.compile(r"[\W\d_]|images?|imgs?|data|sets?|folder|split")
 
 _COLUMNS = ("path", "label", "clean_label", "split")
 
@@ -44,6 +53,13 @@ class Row:
 def split_of(name: str) -> str | None:
     """Return train, val or test if the name is a usual one of them."""
     return SPLITS.get(name.strip().lower())
+
+
+def split_within(name: str) -> tuple[str, str] | None:
+    """Return the split that a longer name names, and what else it says: train and cat for cat_train."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    word = _SPLIT_WORD.search(words)
+    return word and (SPLITS[word[1]], _GENERIC.sub("", words[: word.start()] + words[word.end() :]))
 
 
 def class_name(text: str) -> str:
@@ -108,9 +124,13 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if utf16 else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{str(path)!r} cannot be read as CSV ({reason}): save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read ({error.strerror}): check its permissions") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"line {line} of {str(path)!r} has bytes that are no text in UTF-8: save the file as UTF-8"
+        ) from error
     if "\0" in text:
         raise InputError(f"{str(path)!r} cannot be read as CSV (it holds null bytes): save it as UTF-8")
     return text
@@ -128,9 +148,13 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
         if needed <= set(columns):
             break
     else:
-        absent = needed - {_column(name) for name in text.split("\n", 1)[0].split(",")}
-        names = " and ".join(sorted(absent)) or "path and label"
-        raise InputError(f"{str(path)!r} has no column {names}: its first line names path,label")
+        first_line = text.strip().split("\n", 1)[0].strip()
+        absent = needed - {_column(name) for name in first_line.split(",")}
+        names = " and ".join(sorted(absent, reverse=True)) or "path and label"
+        raise InputError(
+            f"{str(path)!r} has no column {names} (it begins with {first_line[:60]!r}): name the columns in its "
+            f"first line, as path,label"
+        )
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputError(f"{str(path)!r} names the column {twice[0]} twice: keep one of them")
     line = first[0]

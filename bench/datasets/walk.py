@@ -19,7 +19,7 @@ SPECIAL = "pipes, sockets and devices"
 #: Folders and files that programs leave beside images, in lower case.
 _FOLDERS = {
     *("@eadir", "@__thumb", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found"),
-    *("__macosx", "__pycache__", "thumbnails", "_thumbnails", "_thumbs"),
+    *("__macosx", "__pycache__", "thumbnails", "thumbs", "_thumbnails", "_thumbs", "_vti_cnf"),
 }
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _ENDINGS = ("~", ".bak", ".orig", ".tmp", ".part", ".partial", ".crdownload", ".download")
@@ -146,7 +146,8 @@ def _set_aside(name: str, is_folder: bool) -> str | None:
     if name.startswith("."):
         return HIDDEN
     lower = name.lower()
-    backup = not is_folder and (lower in _FILES or lower.endswith(_ENDINGS))
+    saved = lower.startswith("~$") or (len(lower) > 1 and lower[0] == lower[-1] == "#")  # while a file is edited
+    backup = not is_folder and (saved or lower in _FILES or lower.endswith(_ENDINGS))
     return ASIDE if backup or lower in _FOLDERS else None
 
 
