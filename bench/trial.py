@@ -29,7 +29,7 @@ from bench.code_hash import code_of
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError, Unavailable, first_line, one_line
-from bench.evaluation import PART, TRIED, check_alike, untouched
+from bench.evaluation import PART, TRIED, check_alike, check_probabilities, shaped, untouched
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
@@ -572,7 +572,7 @@ class Run:
         start = time.perf_counter()
         with untouched(self.method):
             record = self.figures()
-        if not self.judged:
+        if not self.judged or self.method.epoch + 1 == self.spec.recipe.epochs:  # it may predict otherwise by then
             self.judged = True
             self.judge()
         return record | {"eval_seconds": time.perf_counter() - start}
@@ -596,11 +596,12 @@ class Run:
 
     @torch.inference_mode()
     def judge(self) -> None:
-        """Check on a few images, once in a process, that what is predicted of one does not depend on the others."""
+        """Check on a few images that what is predicted of one does not depend on the others."""
         self.method.eval()
         images = self.validating(_tensor(np.arange(min(TRIED, len(self.validating))), self.spec.device))
+        fewer = images[: min(PART, (len(images) + 1) // 2)]
         with self.method.task.autocast():
-            whole, part = (self.method.predict(few).float() for few in (images, images[:PART]))
+            whole, part = (self.method.predict(few).float() for few in (images, fewer))
         check_alike(whole, part, self.spec.precision)
 
     def scores(self) -> dict[str, float | None]:
@@ -625,28 +626,31 @@ class Run:
     def per_sample(self) -> dict[str, np.ndarray]:
         """What the method says of each training sample, by hook, in the data set's order and in memory of its own."""
         given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
-        found = {}
-        for hook, values in given.items():
-            if values is not None:
-                if len(values) != len(self.number):
-                    raise ValueError(f"{hook} gives {len(values)} values: give one for each of {len(self.number)} samples")
-                found[hook] = values.float().cpu().numpy()[self.number]
-        return found
+        shapes = {"clean_probability": (len(self.number),), "soft_targets": (len(self.number), self.dataset.num_classes)}
+        return {
+            hook: shaped(hook, values.float(), shapes[hook])[self.number]
+            for hook, values in given.items()
+            if values is not None
+        }
 
     def predict(self, pixels: Pixels, positions: np.ndarray | None = None) -> np.ndarray:
         """Class probabilities (len(positions), C), of all images by default."""
-        return self.evaluated(self.method.predict, pixels, positions)
+        probabilities = self.evaluated("predict", self.method.predict, pixels, positions)
+        check_probabilities(probabilities, self.dataset.num_classes)
+        return probabilities
 
     @torch.inference_mode()
-    def evaluated(self, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None) -> np.ndarray:
-        """What ``function`` gives of images, which it gets in a random order: by class, they would say what they are."""
+    def evaluated(
+        self, name: str, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None
+    ) -> np.ndarray:
+        """What a method's function gives of images, which come in a random order: by class, they would say what they are."""
         self.method.eval()
         positions = np.arange(len(pixels)) if positions is None else positions
         order = shuffled(len(positions), self.evaluation_seed)
         batches = pixels.stream(_tensor(positions[order], self.spec.device).split(pixels.evaluation_batch))
         with self.method.task.autocast():
-            values = torch.cat([function(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
-        return values[np.argsort(order)]
+            values = torch.cat([function(pixels.view(raw)).float() for raw in batches])
+        return shaped(name, values, (len(order), *values.shape[1:]))[np.argsort(order)]
 
     def separation(self) -> dict[str, float | None]:
         """How far apart the first network's features of test samples lie."""
@@ -656,7 +660,7 @@ class Run:
 
     def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
         """Features (len(positions), D) of the first network that predicts."""
-        return self.evaluated(self.method.predictors()[0].forward_features, pixels, positions)
+        return self.evaluated("forward_features", self.method.predictors()[0].forward_features, pixels, positions)
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
@@ -709,7 +713,8 @@ class Run:
         self.facts |= self.separation()
         self.facts["reliability"] = scoring.reliability(self.test, self.dataset.test_labels)
         if (transition := self.method.transition_matrix()) is not None:
-            self.facts["estimated_transition_matrix"] = transition.detach().cpu().double().numpy().round(6).tolist()
+            matrix = shaped("transition_matrix", transition.double(), (self.dataset.num_classes,) * 2)
+            self.facts["estimated_transition_matrix"] = matrix.round(6).tolist()
         self.outcome.samples = {
             "noisy_labels": self.labels.noisy,
             "train_positions": self.labels.train,

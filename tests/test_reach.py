@@ -222,12 +222,43 @@ def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
     torch.testing.assert_close(batch.flatten(1).sum(1).sort().values, test.flatten(1).sum(1).sort().values)
 
 
-def test_a_value_for_every_sample_or_a_sentence(run):
-    class Short(Plain):
-        def clean_probability(self):
-            return torch.ones(5)
+@pytest.mark.parametrize(
+    ("hook", "given", "expected"),
+    [
+        ("clean_probability", (5,), "(270,)"),
+        ("clean_probability", (270, 1), "(270,)"),
+        ("soft_targets", (270,), "(270, 10)"),
+        ("soft_targets", (10, 270), "(270, 10)"),
+        ("transition_matrix", (3,), "(10, 10)"),
+        ("transition_matrix", (11, 11), "(10, 10)"),
+    ],
+)
+def test_hooks_give_tensors_of_their_shape_or_a_sentence(hook, given, expected, run):
+    outcome = run(type("Shapes", (Plain,), {hook: lambda self: torch.ones(given)}))[1]
+    assert outcome.facts["error"] == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
 
-    assert "clean_probability gives 5 values: give one for each of 270 samples" in run(Short)[1].facts["error"]
+
+def test_a_hook_may_give_what_requires_a_gradient(run):
+    class Differentiable(Plain):
+        def soft_targets(self):
+            return torch.ones(self.task.num_train, CLASSES, requires_grad=True)
+
+    finished(run(Differentiable))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.log(), "predict gives numbers that are no class probabilities: end it with softmax(1)"),
+        (lambda p: p * 2, "predict gives numbers that are no class probabilities: end it with softmax(1)"),
+        (lambda p: p[:, :5], "predict gives a tensor of shape (30, 5): give one of shape (30, 10)"),
+        (lambda p: p.argmax(1), "predict gives a tensor of shape (30,): give one of shape (30, 10)"),
+        (lambda p: p[:3], "predict gives a tensor of shape (3, 10): give one of shape (30, 10)"),
+    ],
+)
+def test_predictions_are_probabilities(change, message, run):
+    outcome = run(type("Odd", (Plain,), {"predict": lambda self, x: change(Plain.predict(self, x))}))[1]
+    assert outcome.facts["error"] == f"EvaluationError: {message}"
 
 
 # ---------------------------------------------------------------------------------------------------------- privileges
@@ -398,6 +429,22 @@ def test_predict_learns_nothing_and_draws_nothing(predict, message, run):
     epochs, outcome, _ = run(_predicting(predict))
     assert outcome.facts["status"] == "failed" and outcome.facts["error"].startswith(f"EvaluationError: {message}")
     assert epochs == [], "before anything is on record"
+
+
+def test_predictions_that_come_to_depend_on_the_batch_fail_too(run):
+    """After a warm-up, say; the first epoch was in order."""
+
+    def later(self, x):
+        return _balanced(self, x) if self.epoch else _plain(self, x)
+
+    epochs, outcome, _ = run(_predicting(later))
+    assert len(epochs) == 1
+    assert outcome.facts["error"].startswith("EvaluationError: predict gives images other probabilities in another batch")
+
+
+def test_a_few_validation_images_show_it_as_well(spec, run):
+    few = dataclasses.replace(spec, validation_share=0.02)  # 6 images, fewer than are predicted alone elsewhere
+    assert "other probabilities in another batch" in run(_predicting(_balanced), spec=few)[1].facts["error"]
 
 
 def test_other_hooks_of_evaluation_learn_nothing_either(run):
