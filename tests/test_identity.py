@@ -159,6 +159,17 @@ def test_an_id_does_not_depend_on_what_is_planned_beside_it(digits, recipe, over
         assert ids([name]).items() <= together.items()
 
 
+@pytest.mark.parametrize("recipe", ["shared", "paper"])
+def test_an_id_does_not_depend_on_how_an_override_is_written(digits, recipe):
+    def id_of(*overrides) -> str:
+        [spec] = Plan(recipe=recipe, overrides=overrides).specs(digits, expand_hparams(["elr"], {}, {}), [0.2], [0])
+        assert TrialSpec.from_json(json.loads(json.dumps(spec.to_json()))).id == spec.id
+        return spec.id
+
+    expected = id_of(("learning_rate", 1.0), ("weight_decay", 0.0))
+    assert id_of(("learning_rate", 1), ("weight_decay", 0)) == id_of(("weight_decay", "0"), ("learning_rate", "1")) == expected
+
+
 def test_shared_recipes_keep_the_ids_that_they_had(digits):
     plan = Plan(overrides=(("batch_size", 128), ("epochs", 3)))
     specs = plan.specs(digits, expand_hparams(["ce", "divide_mix"], {}, {}), [0.5], [0])
