@@ -139,7 +139,9 @@ def _imports(module: str, tree: ast.Module) -> Iterator[str]:
 
 def to_text(code: Any) -> str:
     """Return the hashes of a record as one text; empty where it has no place for them, as those of earlier versions."""
-    return json.dumps(code, sort_keys=True) if isinstance(code, dict) else ""
+    if not isinstance(code, dict):
+        return ""
+    return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
 
 
 def differing(texts: Iterable[str]) -> list[str]:

@@ -133,6 +133,7 @@ def test_differing_code():
     one, other = to_text({"harness": "a", "elr": "b"}), to_text({"harness": "c", "elr": "b"})
     assert differing([one, one]) == differing(["", ""]) == differing([to_text({}), one]) == differing([]) == []
     assert differing([one, other]) == ["harness"]
+    assert differing([to_text({"harness": 3}), to_text({"harness": ["a"]}), one]) == ["harness"], "as someone has edited them"
     assert differing(iter([one, ""])) == ["an earlier version"]
     assert differing([one, other, ""]) == ["harness", "an earlier version"]
 

@@ -537,6 +537,8 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
 
     for settings in ({"m.a": 1}, {"m.a": 2}, {"m.a": 1, "m.b": 3}, {"m.a": 2, "m.b": 3}, {"m.a": 1, "m.b": "x"}):
         write_trial(tmp_path, "from_elsewhere", defaults=settings)
+    for value in ([1, 2], [1, 3], {"c": 1}, None):
+        write_trial(tmp_path, "from_elsewhere", defaults={"m.a": 1, "m.b": value})
     write_trial(tmp_path, "ce")
     rows = load_rows([tmp_path])
     figures(rows, leaderboard(rows), configurations(rows))
