@@ -491,6 +491,18 @@ def test_a_younger_hyper_parameter_is_neutral_where_a_record_lacks_it(tmp_path, 
     assert labels(tmp_path) == ["", "gce.sharpness=0"]
 
 
+def test_a_record_from_before_a_hyper_parameter_is_not_called_todays_default(tmp_path):
+    """Of one whose neutral value its author did not declare."""
+    today = registry.resolve("gce", {})
+    for accuracy, lacking in ((0.3, set()), (0.5, {"gce.q"}), (0.4, {"gce.q", "gce.truncated"})):
+        settings = {key: value for key, value in today.items() if key not in lacking}
+        write_trial(tmp_path, "gce", defaults=settings, test=[accuracy])
+    table = configurations(load_rows([tmp_path])).query("rule == 'last'").set_index("config")
+    expected = {"": 0.3, "gce.q=unknown": 0.5, "gce.q=unknown gce.truncated=unknown": 0.4}
+    assert table["mean"].to_dict() == expected
+    assert table["is_default"].to_dict() == {config: not config for config in expected}
+
+
 def test_defaults_are_read_from_files_as_they_are_declared():
     from bench.labels import _declared, _written
 
