@@ -34,7 +34,7 @@ from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
-from bench.method_checks import check_plan
+from bench.method_checks import check_plan, check_privileges
 from bench.paths import Place, UserPath
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
@@ -52,7 +52,7 @@ from bench.seeds import hidden_seed, shuffled
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
-from bench.task import PRIVILEGES, Pixels, SharedPixels, Task
+from bench.task import Pixels, SharedPixels, Task
 from bench.terminal import echo
 
 #: Random stream of the global generators, for code that draws from them (dropout).
@@ -403,14 +403,6 @@ def describe(error: Exception) -> str:
     return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
 
 
-def _granted(part: Method) -> frozenset[str]:
-    """What this part of a method is told of the truth."""
-    privileges = frozenset(part.privileges)
-    if unknown := privileges - set(PRIVILEGES):
-        raise InputError(f"a method declares the privileges {sorted(unknown)}: there are {', '.join(PRIVILEGES)}")
-    return privileges
-
-
 class Run:
     """The moving parts of ``run_trial``: what measures a single epoch takes hold of them too."""
 
@@ -453,7 +445,7 @@ class Run:
             self.tests[name] = pixels_for(dataset, spec, extra), labels
         self.method = method_for(spec)
         # Asked once: what is on record is what is granted.
-        self.granted = [_granted(part) for part in self.method.parts()]
+        self.granted = [check_privileges(part.privileges) for part in self.method.parts()]
         self.facts["privileges"] = sorted(frozenset().union(*self.granted))
         self.counted: list[Network] = []
         self.records: list[dict[str, Any]] = []
@@ -751,7 +743,7 @@ def stopped_facts(
     labels = Labels.of(spec, dataset)
     privileges = records[0].get("privileges") if records else None
     if privileges is None:  # it never began, or under an earlier version
-        privileges = sorted(frozenset().union(*map(_granted, method_for(spec).parts())))
+        privileges = sorted({fact for part in method_for(spec).parts() for fact in check_privileges(part.privileges)})
     return {
         "schema": SCHEMA,
         "status": "stopped",
