@@ -68,6 +68,17 @@ def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
         )
 
 
+def tensor_of(hook: str, values: object) -> Tensor:
+    """Return what a method's hook gives in single precision.
+
+    Raises:
+        EvaluationError: where it is no tensor.
+    """
+    if not isinstance(values, Tensor):
+        raise EvaluationError(f"{hook} gives {type(values).__name__}: give a tensor")
+    return values.float()
+
+
 def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     """Return what a method's hook gives as an array, where it has this shape.
 

@@ -29,7 +29,7 @@ from bench.code_hash import code_of
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError, Unavailable, first_line, one_line
-from bench.evaluation import PART, TRIED, check_alike, check_probabilities, shaped, untouched
+from bench.evaluation import PART, TRIED, check_alike, check_probabilities, shaped, tensor_of, untouched
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
@@ -548,6 +548,7 @@ class Run:
         losses = [step(batch) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
+        self.check_labels()
         mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]
         return {
             **({"schema": SCHEMA, "privileges": self.facts["privileges"]} if epoch == 0 else {}),
@@ -559,6 +560,13 @@ class Run:
             **({"mixtures": mixtures} if mixtures else {}),
             "train_seconds": time.perf_counter() - start,
         }
+
+    def check_labels(self) -> None:
+        """Raise RuntimeError where a part of the method has written into its labels, which no checkpoint keeps."""
+        lent = self.labels.noisy[self.shown]
+        for part in self.method.parts():
+            if not np.array_equal(part.task.noisy_labels.cpu().numpy(), lent):
+                raise RuntimeError("training changed task.noisy_labels: write into a buffer of the method's own instead")
 
     def evaluate(self) -> dict[str, Any]:
         start = time.perf_counter()
@@ -620,7 +628,7 @@ class Run:
         given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
         shapes = {"clean_probability": (len(self.number),), "soft_targets": (len(self.number), self.dataset.num_classes)}
         return {
-            hook: shaped(hook, values.float(), shapes[hook])[self.number]
+            hook: shaped(hook, tensor_of(hook, values), shapes[hook])[self.number]
             for hook, values in given.items()
             if values is not None
         }
@@ -641,7 +649,7 @@ class Run:
         order = shuffled(len(positions), self.evaluation_seed)
         batches = pixels.stream(_tensor(positions[order], self.spec.device).split(pixels.evaluation_batch))
         with self.method.task.autocast():
-            values = torch.cat([function(pixels.view(raw)).float() for raw in batches])
+            values = torch.cat([tensor_of(name, function(pixels.view(raw))) for raw in batches])
         return shaped(name, values, (len(order), *values.shape[1:]))[np.argsort(order)]
 
     def separation(self) -> dict[str, float | None]:

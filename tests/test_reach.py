@@ -238,6 +238,42 @@ def test_hooks_give_tensors_of_their_shape_or_a_sentence(hook, given, expected, 
     assert outcome.facts["error"] == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
 
 
+def test_hooks_give_tensors(run):
+    given = run(type("Array", (Plain,), {"clean_probability": lambda self: np.ones(270)}))[1]
+    assert given.facts["error"] == "EvaluationError: clean_probability gives ndarray: give a tensor"
+    given = run(type("Array", (Plain,), {"predict": lambda self, x: Plain.predict(self, x).numpy()}))[1]
+    assert given.facts["error"] == "EvaluationError: predict gives ndarray: give a tensor"
+
+
+def _relabelling(self):
+    self.task.noisy_labels[0] = (self.task.noisy_labels[0] + 1) % CLASSES
+
+
+def _replacing_labels(self):
+    self.task.noisy_labels = self.task.noisy_labels.flip(0)
+
+
+def _dropping_labels(self):
+    self.task.noisy_labels = self.task.noisy_labels[:5]
+
+
+@pytest.mark.parametrize("change", [_relabelling, _replacing_labels, _dropping_labels])
+def test_labels_are_not_written_into(change, run):
+    """What a method makes of them would be lost when a trial goes on from its checkpoint."""
+    epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
+    assert epochs == []
+    assert outcome.facts["error"].startswith("RuntimeError: training changed task.noisy_labels: write into a buffer")
+
+
+def test_a_batch_may_be_written_into(data, spec, run):
+    def loss(self, batch):
+        batch.y.fill_(0), batch.x.zero_()
+        return Plain.loss(self, batch)
+
+    finished(run(type("Smears", (Plain,), {"loss": loss})))
+    assert data.train_images.any() and len(set(Labels.of(spec, data).noisy)) == CLASSES
+
+
 def test_a_hook_may_give_what_requires_a_gradient(run):
     class Differentiable(Plain):
         def soft_targets(self):
@@ -509,11 +545,10 @@ def test_rounding_is_no_other_prediction():
 
 
 class Vandal(Plain):
-    """Writes into whatever it is given."""
+    """Writes into whatever it is given, but for its labels, which fails the trial."""
 
     def setup(self, task):
         super().setup(task)
-        task.noisy_labels.zero_()
         task._pixels.images.zero_()
 
     def loss(self, batch):
