@@ -437,7 +437,8 @@ class Run:
         numbered = shuffled(len(self.labels.train), order)
         self.shown = self.labels.train[numbered]  # positions in the data set of the method's samples
         self.number = np.argsort(numbered)  # of each training sample, in the data set's order
-        self.numbering = hashlib.sha256(self.shown.tobytes()).hexdigest()[:16]  # which row of a state is whose
+        # Which row of a state is whose, and its label: noise of a plugin may have changed, whose code no hash covers.
+        self.numbering = hashlib.sha256(self.shown.tobytes() + self.labels.noisy.tobytes()).hexdigest()[:16]
         self.pixels = pixels_for(dataset, spec, images, self.shown)
         self.validating = pixels_for(dataset, spec, images, self.labels.validation)
         self.tests = {"test": (pixels_for(dataset, spec, dataset.test_images), dataset.test_labels)}
@@ -677,8 +678,8 @@ class Run:
         state = self.checkpoint.load(self.spec) if self.checkpoint else None
         if self.checkpoint and state and state.get("numbering") != self.numbering:
             self.checkpoint.warn(
-                f"cannot use the checkpoint {self.checkpoint.path} (an earlier version made it, which numbered samples in "
-                f"another way): the trial starts anew"
+                f"cannot use the checkpoint {self.checkpoint.path} (its samples have other numbers or labels than today's): "
+                "the trial starts anew"
             )
             state = None
         if state is None:

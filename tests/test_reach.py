@@ -188,7 +188,7 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
 
 
 def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
-    """Those that were made before samples were numbered at random say nothing of it."""
+    """Those that were made before samples were numbered at random say nothing of it; labels count as well."""
     warnings: list[str] = []
     kept: list[int] = []
     checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
@@ -201,10 +201,22 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, ru
         checkpoint.save(state | ({"numbering": numbering} if numbering else {}))
         again = run_trial(spec, data, report=lambda new, restart: kept.append(len(new) * restart), checkpoint=checkpoint)
         assert kept[0] == starts
-        assert len(warnings) == (not starts) and all("numbered samples in another way" in text for text in warnings)
+        assert len(warnings) == (not starts) and all("its samples have other numbers or labels" in text for text in warnings)
         assert timeless(again.facts) == timeless(expected.facts)
         kept.clear()
         warnings.clear()
+
+
+def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
+    """The noise of a plugin that was changed between a crash and the next run."""
+    warnings: list[str] = []
+    starts: list[int] = []
+    checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
+    run_trial(spec, data, checkpoint=checkpoint)
+    corrupt = trial.noise.corrupt
+    monkeypatch.setattr(trial.noise, "corrupt", lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how))
+    run_trial(spec, data, checkpoint=checkpoint, report=lambda new, restart: starts.append(len(new)) if restart else None)
+    assert starts == [0] and "its samples have other numbers or labels than today's" in warnings[0]
 
 
 def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
