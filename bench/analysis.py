@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bench.code_hash import EARLIER
 from bench.learning import LEARNING_COLUMNS, learning, learning_table
 from bench.published import against_published, read_published
 from bench.registry import REFERENCE
@@ -280,6 +281,11 @@ def _code_notes(ranked: pd.DataFrame) -> list[str]:
     """Say which rows of a table different code has made, part by part."""
     notes = []
     for part in mixed_code(ranked):
+        if part == EARLIER:
+            methods = sorted({method for method, codes in zip(ranked["method"], ranked["codes"], strict=True) if "" in codes})
+            made = f"Trials of {', '.join(methods)} were made by {EARLIER}, which kept no hash of its code"
+            notes.append(f"{made}: differences may be its doing.")
+            continue
         by_version: dict[str, list[str]] = {}
         for method, own in ranked.groupby("method", sort=True):
             for version in {json.loads(code).get(part) for codes in own["codes"] for code in codes if code} - {None}:

@@ -19,6 +19,9 @@ from bench.registry import load_method
 #: Name of the harness among the parts of a method.
 HARNESS = "harness"
 
+#: In place of parts, of a record without hashes: each version before the first one with hashes gave other numbers.
+EARLIER = "an earlier version"
+
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are missing: a trial's
 #: specification holds the hash of what they load.
 NUMERICS = (
@@ -135,14 +138,18 @@ def _imports(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def to_text(code: Any) -> str:
-    """Return the hashes of a record as one text; empty where it has none, as those of earlier versions."""
-    return json.dumps(code, sort_keys=True) if code and isinstance(code, dict) else ""
+    """Return the hashes of a record as one text; empty where it has no place for them, as those of earlier versions."""
+    if not isinstance(code, dict):
+        return ""
+    return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
 
 
 def differing(texts: Iterable[str]) -> list[str]:
-    """Return the parts whose code differs between records, by the texts of ``to_text``. Those without hashes say nothing."""
+    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER`` where some are empty."""
     hashes: dict[str, set[str]] = {}
-    for text in set(texts) - {""}:
+    different = set(texts)
+    for text in different - {""}:
         for part, value in json.loads(text).items():
             hashes.setdefault(part, set()).add(value)
-    return sorted(part for part, values in hashes.items() if len(values) > 1)
+    parts = sorted(part for part, values in hashes.items() if len(values) > 1)
+    return [*parts, EARLIER] if "" in different and len(different) > 1 else parts

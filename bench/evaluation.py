@@ -7,6 +7,7 @@ from them, and one that normalises by the batch is measured by the company of an
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,9 @@ TRIED, PART = 64, 8
 
 #: Total variation between two predictions of an image that rounding may cause, by the trial's precision.
 TOLERANCE = {"fp32": 0.01, "bf16": 0.05}
+
+#: Difference from 1, of the sum of an image's probabilities, that rounding may cause.
+_SUM_TOLERANCE = 0.02
 
 #: Integers of a float's size: compared by bits, two numbers that are none are equal.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -62,6 +66,43 @@ def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
             f"predict gives images other probabilities in another batch (they differ by {gap:.2f}): predict each image by "
             f"itself, without random numbers, in eval mode"
         )
+
+
+def tensor_of(hook: str, values: object) -> Tensor:
+    """Return what a method's hook gives in single precision.
+
+    Raises:
+        EvaluationError: where it is no tensor.
+    """
+    if not isinstance(values, Tensor):
+        raise EvaluationError(f"{hook} gives {type(values).__name__}: give a tensor")
+    return values.float()
+
+
+def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what a method's hook gives as an array, where it has this shape.
+
+    Raises:
+        EvaluationError: where it has another one.
+    """
+    if values.shape != shape:
+        raise EvaluationError(f"{hook} gives a tensor of shape {tuple(values.shape)}: give one of shape {shape}")
+    return values.detach().cpu().numpy()
+
+
+def check_probabilities(values: np.ndarray, classes: int) -> None:
+    """Check that predictions are probabilities (B, C); those that are not finite are left to the trial.
+
+    Raises:
+        EvaluationError: where they are not.
+    """
+    if values.shape[1:] != (classes,):
+        raise EvaluationError(f"predict gives a tensor of shape {values.shape}: give one of shape {(len(values), classes)}")
+    if not np.isfinite(values).all():
+        return
+    apart = float(np.abs(values.sum(1) - 1).max(initial=0))
+    if apart > _SUM_TOLERANCE or values.min(initial=0) < -_SUM_TOLERANCE:
+        raise EvaluationError("predict gives numbers that are no class probabilities: end it with softmax(1)")
 
 
 def _state(method: nn.Module) -> dict[str, Tensor]:

@@ -19,6 +19,10 @@ Settings = Mapping[str, Any]
 RECIPE = "recipe."
 
 
+#: Value of a hyper-parameter that a record lacks, where another record's is today's default.
+UNSAID = "unknown"
+
+
 def label_configurations(trials: Sequence[dict[str, Any]]) -> None:
     """Give each trial the ``config`` of its label, and set what follows from it: ``is_default``, and a plain ``track``.
 
@@ -53,6 +57,12 @@ def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
     labels = {text: _joined(parts) for text, parts in shown.items()}
     while twice := _alike(labels):
         for texts in twice:
+            lacking = {text: keys for text in texts if (keys := _lacking(settings[text], today))}
+            if 0 < len(lacking) < len(texts):  # today's defaults are those of the others
+                for text, keys in lacking.items():
+                    shown[text] |= dict.fromkeys(keys, UNSAID)
+                    labels[text] = _joined(shown[text])
+                continue
             apart = _apart([settings[text] for text in texts])
             for text in texts:
                 more = {key: _text(settings[text][key]) for key in apart & settings[text].keys()}
@@ -63,6 +73,14 @@ def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
                     shown[text] |= {key: _exact(settings[text], key) for key in apart & settings[text].keys()}
                     labels[text] = _joined(shown[text])
     return labels
+
+
+def _lacking(settings: Settings, today: "tuple[Settings, Settings] | None") -> list[str]:
+    """Hyper-parameters of today that a record of before they were there does not have."""
+    if today is None:
+        return []
+    defaults, neutral = today
+    return sorted(defaults.keys() - neutral.keys() - settings.keys())
 
 
 def _apart(settings: Sequence[Settings]) -> set[str]:

@@ -2,8 +2,8 @@
 
 A trial is known by the hash of its identity (``bench.identity``), so the same trial is the same name everywhere. It counts
 once: a success before a failure, a failure before a trial that its machine ended, else the one of the folder that is given
-first. Two successes have to agree: to the bit where they are of one machine's CPU, within a tolerance elsewhere. Those that do
-not are named.
+first. Two successes have to agree: to the bit where one code made them on one kind of machine's CPU, within a tolerance
+elsewhere. Those that do not are named.
 """
 
 import warnings
@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.code_hash import differing, to_text
 from bench.records import Trial, read_trials
 
-#: Difference of accuracy at the end that other hardware explains, as a fraction.
+#: Difference of accuracy at the end that other hardware, or other code for the same, explains; a fraction.
 TOLERANCE = 0.05
 #: So many conflicts are named one by one.
 _NAMED = 10
@@ -70,11 +71,13 @@ def conflict_of(one: Trial, other: Trial) -> str | None:
     where = f"{one.id} ({one.spec['spec']['method']}) in {str(one.folder.parents[1])!r} and {str(other.folder.parents[1])!r}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
-    if _machine(one) == _machine(other) and one.spec["spec"]["device"] == "cpu":
+    parts = differing(to_text(trial.done.get("code")) for trial in (one, other))
+    if not parts and _machine(one) == _machine(other) and one.spec["spec"]["device"] == "cpu":
         return f"{where}, up to {100 * np.nanmax(np.abs(a - b)):.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)
     apart = abs(a[last].mean() - b[last].mean())
-    return None if apart <= TOLERANCE else f"{where}, {100 * apart:.1f} points apart at the end"
+    why = f", made by different code ({', '.join(parts)})" if parts else ""
+    return None if apart <= TOLERANCE else f"{where}, {100 * apart:.1f} points apart at the end{why}"
 
 
 def _machine(trial: Trial) -> Any:

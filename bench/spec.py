@@ -176,6 +176,11 @@ def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if key == "milestones" else _converted(Recipe, key, value) for key, value in values.items()}
 
 
+def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
+    """Overrides that give a recipe another value than its own; nothing depends on what is planned beside it."""
+    return "".join(f", {key}={value}" for key, value in sorted(overrides.items()) if getattr(recipe, key) != value)
+
+
 def record_of(spec: TrialSpec) -> dict[str, Any]:
     """Content of a trial's spec.json."""
     return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
@@ -301,11 +306,12 @@ class Plan:
         self._check_noise(data, rates)
         if not takes_rate(self.noise_kind):
             rates = [None]  # a rate of 0 for clean labels says nothing
+        overrides = _recipe_fields(dict(self.overrides))  # 1 for 1.0 would be another trial
         recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
         pairs = list(zip(configurations, recipes, strict=True))
         specs = []
         for seed, ((name, hparams), planned), rate in itertools.product(seeds, pairs, rates):
-            recipe = planned.override(dict(self.overrides))
+            recipe = planned.override(overrides)
             check_backbone(recipe.backbone)
             specs.append(
                 TrialSpec(
@@ -323,7 +329,7 @@ class Plan:
                     split_seed=seed if split_seed is None else split_seed,
                     train_seed=seed,
                     validation_share=self.validation_share,
-                    protocol=self.recipe + self._changed(planned),
+                    protocol=self.recipe + _changed(planned, overrides),
                     recipe=recipe,
                     device=self.device,
                     precision=self.precision,
@@ -348,10 +354,6 @@ class Plan:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
-
-    def _changed(self, recipe: Recipe) -> str:
-        """Overrides that give a recipe another value than its own; nothing depends on what is planned beside it."""
-        return "".join(f", {key}={value}" for key, value in self.overrides if getattr(recipe, key) != value)
 
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """The recipe without the overrides, for a configuration that is checked on the way."""

@@ -218,7 +218,7 @@ def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flag
 
 
 def mixed_code(table: pd.DataFrame) -> list[str]:
-    """Parts whose code differs between the trials behind these rows of a leaderboard; a record that says none is like any."""
+    """Parts whose code differs between the trials behind these rows of a leaderboard."""
     return differing(code for codes in table["codes"] for code in codes)
 
 

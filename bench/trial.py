@@ -29,12 +29,12 @@ from bench.code_hash import code_of
 from bench.commands import Once, execute, writable
 from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, load_dataset, stratified_choice
 from bench.errors import InputError, Unavailable, first_line, one_line
-from bench.evaluation import PART, TRIED, check_alike, untouched
+from bench.evaluation import PART, TRIED, check_alike, check_probabilities, shaped, tensor_of, untouched
 from bench.graphs import steps_of
 from bench.isolation import as_new, give_back_memory, seed_globals
 from bench.memory import keep_freed_memory, return_freed_memory
 from bench.method import Method
-from bench.method_checks import check_plan
+from bench.method_checks import check_plan, check_privileges
 from bench.paths import Place, UserPath
 from bench.pretrain import Encoder, PretrainJob, job_for, pretrain
 from bench.records import (
@@ -52,7 +52,7 @@ from bench.seeds import hidden_seed, shuffled
 from bench.spec import SCHEMA, TrialSpec, record_of
 from bench.storage import StoredFile, write_whole
 from bench.stream import StreamedPixels
-from bench.task import PRIVILEGES, Pixels, SharedPixels, Task
+from bench.task import Pixels, SharedPixels, Task
 from bench.terminal import echo
 
 #: Random stream of the global generators, for code that draws from them (dropout).
@@ -403,14 +403,6 @@ def describe(error: Exception) -> str:
     return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
 
 
-def _granted(part: Method) -> frozenset[str]:
-    """What this part of a method is told of the truth."""
-    privileges = frozenset(part.privileges)
-    if unknown := privileges - set(PRIVILEGES):
-        raise InputError(f"a method declares the privileges {sorted(unknown)}: there are {', '.join(PRIVILEGES)}")
-    return privileges
-
-
 class Run:
     """The moving parts of ``run_trial``: what measures a single epoch takes hold of them too."""
 
@@ -445,7 +437,8 @@ class Run:
         numbered = shuffled(len(self.labels.train), order)
         self.shown = self.labels.train[numbered]  # positions in the data set of the method's samples
         self.number = np.argsort(numbered)  # of each training sample, in the data set's order
-        self.numbering = hashlib.sha256(self.shown.tobytes()).hexdigest()[:16]  # which row of a state is whose
+        # Which row of a state is whose, and its label: noise of a plugin may have changed, whose code no hash covers.
+        self.numbering = hashlib.sha256(self.shown.tobytes() + self.labels.noisy.tobytes()).hexdigest()[:16]
         self.pixels = pixels_for(dataset, spec, images, self.shown)
         self.validating = pixels_for(dataset, spec, images, self.labels.validation)
         self.tests = {"test": (pixels_for(dataset, spec, dataset.test_images), dataset.test_labels)}
@@ -453,7 +446,7 @@ class Run:
             self.tests[name] = pixels_for(dataset, spec, extra), labels
         self.method = method_for(spec)
         # Asked once: what is on record is what is granted.
-        self.granted = [_granted(part) for part in self.method.parts()]
+        self.granted = [check_privileges(part.privileges) for part in self.method.parts()]
         self.facts["privileges"] = sorted(frozenset().union(*self.granted))
         self.counted: list[Network] = []
         self.records: list[dict[str, Any]] = []
@@ -556,6 +549,7 @@ class Run:
         losses = [step(batch) for batch in self.method.batches()]
         self.method.epoch_end()
         loss = torch.stack(losses).mean().item()  # waits for the device, once an epoch
+        self.check_labels()
         mixtures = [fit for part in self.method.parts() for fit in part.task.mixtures]
         return {
             **({"schema": SCHEMA, "privileges": self.facts["privileges"]} if epoch == 0 else {}),
@@ -568,11 +562,18 @@ class Run:
             "train_seconds": time.perf_counter() - start,
         }
 
+    def check_labels(self) -> None:
+        """Raise RuntimeError where a part of the method has written into its labels, which no checkpoint keeps."""
+        lent = self.labels.noisy[self.shown]
+        for part in self.method.parts():
+            if not np.array_equal(part.task.noisy_labels.cpu().numpy(), lent):
+                raise RuntimeError("training changed task.noisy_labels: write into a buffer of the method's own instead")
+
     def evaluate(self) -> dict[str, Any]:
         start = time.perf_counter()
         with untouched(self.method):
             record = self.figures()
-        if not self.judged:
+        if not self.judged or self.method.epoch + 1 == self.spec.recipe.epochs:  # it may predict otherwise by then
             self.judged = True
             self.judge()
         return record | {"eval_seconds": time.perf_counter() - start}
@@ -596,11 +597,12 @@ class Run:
 
     @torch.inference_mode()
     def judge(self) -> None:
-        """Check on a few images, once in a process, that what is predicted of one does not depend on the others."""
+        """Check on a few images that what is predicted of one does not depend on the others."""
         self.method.eval()
         images = self.validating(_tensor(np.arange(min(TRIED, len(self.validating))), self.spec.device))
+        fewer = images[: min(PART, (len(images) + 1) // 2)]
         with self.method.task.autocast():
-            whole, part = (self.method.predict(few).float() for few in (images, images[:PART]))
+            whole, part = (self.method.predict(few).float() for few in (images, fewer))
         check_alike(whole, part, self.spec.precision)
 
     def scores(self) -> dict[str, float | None]:
@@ -625,28 +627,31 @@ class Run:
     def per_sample(self) -> dict[str, np.ndarray]:
         """What the method says of each training sample, by hook, in the data set's order and in memory of its own."""
         given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
-        found = {}
-        for hook, values in given.items():
-            if values is not None:
-                if len(values) != len(self.number):
-                    raise ValueError(f"{hook} gives {len(values)} values: give one for each of {len(self.number)} samples")
-                found[hook] = values.float().cpu().numpy()[self.number]
-        return found
+        shapes = {"clean_probability": (len(self.number),), "soft_targets": (len(self.number), self.dataset.num_classes)}
+        return {
+            hook: shaped(hook, tensor_of(hook, values), shapes[hook])[self.number]
+            for hook, values in given.items()
+            if values is not None
+        }
 
     def predict(self, pixels: Pixels, positions: np.ndarray | None = None) -> np.ndarray:
         """Class probabilities (len(positions), C), of all images by default."""
-        return self.evaluated(self.method.predict, pixels, positions)
+        probabilities = self.evaluated("predict", self.method.predict, pixels, positions)
+        check_probabilities(probabilities, self.dataset.num_classes)
+        return probabilities
 
     @torch.inference_mode()
-    def evaluated(self, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None) -> np.ndarray:
-        """What ``function`` gives of images, which it gets in a random order: by class, they would say what they are."""
+    def evaluated(
+        self, name: str, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None
+    ) -> np.ndarray:
+        """What a method's function gives of images, which come in a random order: by class, they would say what they are."""
         self.method.eval()
         positions = np.arange(len(pixels)) if positions is None else positions
         order = shuffled(len(positions), self.evaluation_seed)
         batches = pixels.stream(_tensor(positions[order], self.spec.device).split(pixels.evaluation_batch))
         with self.method.task.autocast():
-            values = torch.cat([function(pixels.view(raw)).float() for raw in batches]).cpu().numpy()
-        return values[np.argsort(order)]
+            values = torch.cat([tensor_of(name, function(pixels.view(raw))) for raw in batches])
+        return shaped(name, values, (len(order), *values.shape[1:]))[np.argsort(order)]
 
     def separation(self) -> dict[str, float | None]:
         """How far apart the first network's features of test samples lie."""
@@ -656,7 +661,7 @@ class Run:
 
     def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
         """Features (len(positions), D) of the first network that predicts."""
-        return self.evaluated(self.method.predictors()[0].forward_features, pixels, positions)
+        return self.evaluated("forward_features", self.method.predictors()[0].forward_features, pixels, positions)
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
@@ -673,8 +678,8 @@ class Run:
         state = self.checkpoint.load(self.spec) if self.checkpoint else None
         if self.checkpoint and state and state.get("numbering") != self.numbering:
             self.checkpoint.warn(
-                f"cannot use the checkpoint {self.checkpoint.path} (an earlier version made it, which numbered samples in "
-                f"another way): the trial starts anew"
+                f"cannot use the checkpoint {self.checkpoint.path} (its samples have other numbers or labels than today's): "
+                "the trial starts anew"
             )
             state = None
         if state is None:
@@ -709,7 +714,8 @@ class Run:
         self.facts |= self.separation()
         self.facts["reliability"] = scoring.reliability(self.test, self.dataset.test_labels)
         if (transition := self.method.transition_matrix()) is not None:
-            self.facts["estimated_transition_matrix"] = transition.detach().cpu().double().numpy().round(6).tolist()
+            matrix = shaped("transition_matrix", transition.double(), (self.dataset.num_classes,) * 2)
+            self.facts["estimated_transition_matrix"] = matrix.round(6).tolist()
         self.outcome.samples = {
             "noisy_labels": self.labels.noisy,
             "train_positions": self.labels.train,
@@ -746,7 +752,7 @@ def stopped_facts(
     labels = Labels.of(spec, dataset)
     privileges = records[0].get("privileges") if records else None
     if privileges is None:  # it never began, or under an earlier version
-        privileges = sorted(frozenset().union(*map(_granted, method_for(spec).parts())))
+        privileges = sorted({fact for part in method_for(spec).parts() for fact in check_privileges(part.privileges)})
     return {
         "schema": SCHEMA,
         "status": "stopped",

@@ -131,8 +131,11 @@ def test_a_method_without_source_says_nothing(monkeypatch):
 
 def test_differing_code():
     one, other = to_text({"harness": "a", "elr": "b"}), to_text({"harness": "c", "elr": "b"})
-    assert differing([one, one]) == differing([one, ""]) == differing([]) == []
-    assert differing([one, other, ""]) == ["harness"]
+    assert differing([one, one]) == differing(["", ""]) == differing([to_text({}), one]) == differing([]) == []
+    assert differing([one, other]) == ["harness"]
+    assert differing([to_text({"harness": 3}), to_text({"harness": ["a"]}), one]) == ["harness"], "as someone has edited them"
+    assert differing(iter([one, ""])) == ["an earlier version"]
+    assert differing([one, other, ""]) == ["harness", "an earlier version"]
 
 
 # -------------------------------------------------------------------------------------------------------------- a trial
@@ -196,11 +199,13 @@ def test_the_same_command_names_trials_of_other_code(spec, tmp_path):
     codes = [code_of("ce"), None, *[code_of("ce") | {"ce": "0"}] * 6, code_of("ce") | {HARNESS: "0"}]
     for one, code in zip(specs, codes, strict=True):
         write_trial(tmp_path, "ce", spec=one.to_json(), done={"code": code})
-    assert other_code(specs[:2], tmp_path) == "", "what does not say is of an earlier version"
+    assert other_code(specs[:1], tmp_path) == ""
+    earlier = other_code(specs[:2], tmp_path)
+    assert earlier.startswith(f"1 trial on record was made by other code than today's (an earlier version): {specs[1].id}; ")
     sentence = other_code(specs, tmp_path)
-    assert sentence.startswith("7 trials on record were made by other code than today's (ce, harness): ")
-    assert [name for name in (one.id for one in specs) if name in sentence] == [one.id for one in specs[2:7]]
-    assert "and 2 more; to run them anew, move the folders trials/ID away and type the same command again" in sentence
+    assert sentence.startswith("8 trials on record were made by other code than today's (an earlier version, ce, harness): ")
+    assert [name for name in (one.id for one in specs) if name in sentence] == [one.id for one in specs[1:6]]
+    assert "and 3 more; to run them anew, move the folders trials/ID away and type the same command again" in sentence
     assert other_code(specs[2:3], tmp_path).startswith("1 trial on record was made by other code than today's (ce): ")
 
 
@@ -217,13 +222,18 @@ def test_rows_of_mixed_code_are_marked_with_one_footnote(tmp_path):
         write_trial(tmp_path, "elr", seed=seed, done={"code": {"harness": harness, "elr": "e"}})
         write_trial(tmp_path, "ce", seed=seed, done={"code": {"harness": "a", "ce": "e"}})
         write_trial(tmp_path, "gce", seed=seed, done={"code": {"harness": "a", "gce": "e"} if seed else None})
-    assert sorted(method_column(tmp_path)) == ["ce", "elr¶", "gce"]
+        write_trial(tmp_path, "sce", seed=seed, done={"code": None})
+    assert sorted(method_column(tmp_path)) == ["ce", "elr¶", "gce¶", "sce"]
     rows = load_rows([tmp_path])
     report = write_report([tmp_path], tmp_path / "out", plots=False)
     notes = [note for note in report.sections[0].notes if "¶" in note]
-    assert notes == ["¶ Not all trials of the row were made by the same code, which done.json names: elr (harness)."]
+    assert notes == [
+        "¶ Not all trials of the row were made by the same code, which done.json names: elr (harness); "
+        "gce (an earlier version)."
+    ]
     analysis = (tmp_path / "out" / "analysis.md").read_text(encoding="utf-8")
     assert "The code of harness was not the same for all rows (a: ce, elr, gce; b: elr)" in analysis
+    assert "Trials of gce, sce were made by an earlier version, which kept no hash of its code: differences may be" in analysis
     latex = to_latex(leaderboard(rows))
     assert r"elr\textsuperscript{\P} & " in latex and latex.count("Not all trials of the row") == 1
 

@@ -171,6 +171,29 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
     )
 
 
+@pytest.mark.parametrize(
+    ("codes", "apart", "why"),
+    [
+        (({"ce": "a"}, {"ce": "b"}), 0.01, None),
+        (({"ce": "a"}, {"ce": "b"}), 0.1, "10.0 points apart at the end, made by different code (ce)"),
+        ((None, {"ce": "b"}), 0.1, "10.0 points apart at the end, made by different code (an earlier version)"),
+        (({"ce": "a"}, {"ce": "a"}), 0.1, "up to 10.0 points apart on one kind of machine"),
+        ((None, None), 0.1, "up to 10.0 points apart on one kind of machine"),
+    ],
+)
+def test_duplicates_of_different_code_are_no_fault_of_the_machine(codes, apart, why, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, code, accuracy in zip(folders, codes, (0.5, 0.5 + apart), strict=True):
+        write_trial(folder, test=[accuracy], done={"code": code})
+    machines(dict.fromkeys(folders, "one"))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        load_rows(folders)
+    assert [str(warning.message).partition(f"{str(folders[1])!r}, ")[2] for warning in found] == (
+        [] if why is None else [f"{why}."]
+    )
+
+
 def test_a_sweep_that_says_nothing_of_its_machine_is_merged(tmp_path):
     for name, accuracy in (("one", 0.5), ("two", 0.51)):
         write_trial(tmp_path / name, test=[accuracy])

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from bench import noise
+from bench.code_hash import code_of
 from bench.datasets import Dataset
 from bench.pretrain import Encoder, save_encoder
 from bench.records import to_json
@@ -181,6 +182,7 @@ def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work
     driver.tick()
     most = max(message["peak_memory_bytes"] for message in told)
     assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("timeout", most)
+    assert record(driver.out, spec)["code"] == code_of(spec.method)
     driver, work = driver_for(spec, data, tmp_path / "stopped")
     driver.started(work, lambda: None)
     work.stopping = True

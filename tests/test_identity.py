@@ -159,6 +159,17 @@ def test_an_id_does_not_depend_on_what_is_planned_beside_it(digits, recipe, over
         assert ids([name]).items() <= together.items()
 
 
+@pytest.mark.parametrize("recipe", ["shared", "paper"])
+def test_an_id_does_not_depend_on_how_an_override_is_written(digits, recipe):
+    def id_of(*overrides) -> str:
+        [spec] = Plan(recipe=recipe, overrides=overrides).specs(digits, expand_hparams(["elr"], {}, {}), [0.2], [0])
+        assert TrialSpec.from_json(json.loads(json.dumps(spec.to_json()))).id == spec.id
+        return spec.id
+
+    expected = id_of(("learning_rate", 1.0), ("weight_decay", 0.0))
+    assert id_of(("learning_rate", 1), ("weight_decay", 0)) == id_of(("weight_decay", "0"), ("learning_rate", "1")) == expected
+
+
 def test_shared_recipes_keep_the_ids_that_they_had(digits):
     plan = Plan(overrides=(("batch_size", 128), ("epochs", 3)))
     specs = plan.specs(digits, expand_hparams(["ce", "divide_mix"], {}, {}), [0.5], [0])
@@ -480,6 +491,18 @@ def test_a_younger_hyper_parameter_is_neutral_where_a_record_lacks_it(tmp_path, 
     assert labels(tmp_path) == ["", "gce.sharpness=0"]
 
 
+def test_a_record_from_before_a_hyper_parameter_is_not_called_todays_default(tmp_path):
+    """Of one whose neutral value its author did not declare."""
+    today = registry.resolve("gce", {})
+    for accuracy, lacking in ((0.3, set()), (0.5, {"gce.q"}), (0.4, {"gce.q", "gce.truncated"})):
+        settings = {key: value for key, value in today.items() if key not in lacking}
+        write_trial(tmp_path, "gce", defaults=settings, test=[accuracy])
+    table = configurations(load_rows([tmp_path])).query("rule == 'last'").set_index("config")
+    expected = {"": 0.3, "gce.q=unknown": 0.5, "gce.q=unknown gce.truncated=unknown": 0.4}
+    assert table["mean"].to_dict() == expected
+    assert table["is_default"].to_dict() == {config: not config for config in expected}
+
+
 def test_defaults_are_read_from_files_as_they_are_declared():
     from bench.labels import _declared, _written
 
@@ -526,6 +549,8 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
 
     for settings in ({"m.a": 1}, {"m.a": 2}, {"m.a": 1, "m.b": 3}, {"m.a": 2, "m.b": 3}, {"m.a": 1, "m.b": "x"}):
         write_trial(tmp_path, "from_elsewhere", defaults=settings)
+    for value in ([1, 2], [1, 3], {"c": 1}, None):
+        write_trial(tmp_path, "from_elsewhere", defaults={"m.a": 1, "m.b": value})
     write_trial(tmp_path, "ce")
     rows = load_rows([tmp_path])
     figures(rows, leaderboard(rows), configurations(rows))

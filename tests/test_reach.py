@@ -188,7 +188,7 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
 
 
 def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
-    """Those that were made before samples were numbered at random say nothing of it."""
+    """Those that were made before samples were numbered at random say nothing of it; labels count as well."""
     warnings: list[str] = []
     kept: list[int] = []
     checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
@@ -201,10 +201,22 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, ru
         checkpoint.save(state | ({"numbering": numbering} if numbering else {}))
         again = run_trial(spec, data, report=lambda new, restart: kept.append(len(new) * restart), checkpoint=checkpoint)
         assert kept[0] == starts
-        assert len(warnings) == (not starts) and all("numbered samples in another way" in text for text in warnings)
+        assert len(warnings) == (not starts) and all("its samples have other numbers or labels" in text for text in warnings)
         assert timeless(again.facts) == timeless(expected.facts)
         kept.clear()
         warnings.clear()
+
+
+def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
+    """The noise of a plugin that was changed between a crash and the next run."""
+    warnings: list[str] = []
+    starts: list[int] = []
+    checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
+    run_trial(spec, data, checkpoint=checkpoint)
+    corrupt = trial.noise.corrupt
+    monkeypatch.setattr(trial.noise, "corrupt", lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how))
+    run_trial(spec, data, checkpoint=checkpoint, report=lambda new, restart: starts.append(len(new)) if restart else None)
+    assert starts == [0] and "its samples have other numbers or labels than today's" in warnings[0]
 
 
 def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
@@ -222,12 +234,79 @@ def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
     torch.testing.assert_close(batch.flatten(1).sum(1).sort().values, test.flatten(1).sum(1).sort().values)
 
 
-def test_a_value_for_every_sample_or_a_sentence(run):
-    class Short(Plain):
-        def clean_probability(self):
-            return torch.ones(5)
+@pytest.mark.parametrize(
+    ("hook", "given", "expected"),
+    [
+        ("clean_probability", (5,), "(270,)"),
+        ("clean_probability", (270, 1), "(270,)"),
+        ("soft_targets", (270,), "(270, 10)"),
+        ("soft_targets", (10, 270), "(270, 10)"),
+        ("transition_matrix", (3,), "(10, 10)"),
+        ("transition_matrix", (11, 11), "(10, 10)"),
+    ],
+)
+def test_hooks_give_tensors_of_their_shape_or_a_sentence(hook, given, expected, run):
+    outcome = run(type("Shapes", (Plain,), {hook: lambda self: torch.ones(given)}))[1]
+    assert outcome.facts["error"] == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
 
-    assert "clean_probability gives 5 values: give one for each of 270 samples" in run(Short)[1].facts["error"]
+
+def test_hooks_give_tensors(run):
+    given = run(type("Array", (Plain,), {"clean_probability": lambda self: np.ones(270)}))[1]
+    assert given.facts["error"] == "EvaluationError: clean_probability gives ndarray: give a tensor"
+    given = run(type("Array", (Plain,), {"predict": lambda self, x: Plain.predict(self, x).numpy()}))[1]
+    assert given.facts["error"] == "EvaluationError: predict gives ndarray: give a tensor"
+
+
+def _relabelling(self):
+    self.task.noisy_labels[0] = (self.task.noisy_labels[0] + 1) % CLASSES
+
+
+def _replacing_labels(self):
+    self.task.noisy_labels = self.task.noisy_labels.flip(0)
+
+
+def _dropping_labels(self):
+    self.task.noisy_labels = self.task.noisy_labels[:5]
+
+
+@pytest.mark.parametrize("change", [_relabelling, _replacing_labels, _dropping_labels])
+def test_labels_are_not_written_into(change, run):
+    """What a method makes of them would be lost when a trial goes on from its checkpoint."""
+    epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
+    assert epochs == []
+    assert outcome.facts["error"].startswith("RuntimeError: training changed task.noisy_labels: write into a buffer")
+
+
+def test_a_batch_may_be_written_into(data, spec, run):
+    def loss(self, batch):
+        batch.y.fill_(0), batch.x.zero_()
+        return Plain.loss(self, batch)
+
+    finished(run(type("Smears", (Plain,), {"loss": loss})))
+    assert data.train_images.any() and len(set(Labels.of(spec, data).noisy)) == CLASSES
+
+
+def test_a_hook_may_give_what_requires_a_gradient(run):
+    class Differentiable(Plain):
+        def soft_targets(self):
+            return torch.ones(self.task.num_train, CLASSES, requires_grad=True)
+
+    finished(run(Differentiable))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.log(), "predict gives numbers that are no class probabilities: end it with softmax(1)"),
+        (lambda p: p * 2, "predict gives numbers that are no class probabilities: end it with softmax(1)"),
+        (lambda p: p[:, :5], "predict gives a tensor of shape (30, 5): give one of shape (30, 10)"),
+        (lambda p: p.argmax(1), "predict gives a tensor of shape (30,): give one of shape (30, 10)"),
+        (lambda p: p[:3], "predict gives a tensor of shape (3, 10): give one of shape (30, 10)"),
+    ],
+)
+def test_predictions_are_probabilities(change, message, run):
+    outcome = run(type("Odd", (Plain,), {"predict": lambda self, x: change(Plain.predict(self, x))}))[1]
+    assert outcome.facts["error"] == f"EvaluationError: {message}"
 
 
 # ---------------------------------------------------------------------------------------------------------- privileges
@@ -400,6 +479,22 @@ def test_predict_learns_nothing_and_draws_nothing(predict, message, run):
     assert epochs == [], "before anything is on record"
 
 
+def test_predictions_that_come_to_depend_on_the_batch_fail_too(run):
+    """After a warm-up, say; the first epoch was in order."""
+
+    def later(self, x):
+        return _balanced(self, x) if self.epoch else _plain(self, x)
+
+    epochs, outcome, _ = run(_predicting(later))
+    assert len(epochs) == 1
+    assert outcome.facts["error"].startswith("EvaluationError: predict gives images other probabilities in another batch")
+
+
+def test_a_few_validation_images_show_it_as_well(spec, run):
+    few = dataclasses.replace(spec, validation_share=0.02)  # 6 images, fewer than are predicted alone elsewhere
+    assert "other probabilities in another batch" in run(_predicting(_balanced), spec=few)[1].facts["error"]
+
+
 def test_other_hooks_of_evaluation_learn_nothing_either(run):
     class Writes(Counting):
         def soft_targets(self):
@@ -462,11 +557,10 @@ def test_rounding_is_no_other_prediction():
 
 
 class Vandal(Plain):
-    """Writes into whatever it is given."""
+    """Writes into whatever it is given, but for its labels, which fails the trial."""
 
     def setup(self, task):
         super().setup(task)
-        task.noisy_labels.zero_()
         task._pixels.images.zero_()
 
     def loss(self, batch):

@@ -51,7 +51,7 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
     """
     axes_of_sweep = swept(configs)
     table = configs.assign(
-        **{key: [json.loads(text).get(key) for text in configs["hparams"]] for key in axes_of_sweep.values()}
+        **{key: [_scalar(json.loads(text).get(key)) for text in configs["hparams"]] for key in axes_of_sweep.values()}
     )
     names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
     found: dict[tuple[str, ...], tuple[Figure, str]] = {}
@@ -65,6 +65,11 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
             figure = _sweep_figure(where, {name: axes_of_sweep[name] for name in shown})
             found[shown] = figure, f" The other settings that were varied: {fixed}." if fixed else ""
     return found
+
+
+def _scalar(value: Any) -> Any:
+    """A setting as it is, or as a text where it is a list, such as those of a version to come."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _where(table: pd.DataFrame, shown: list[str], others: list[str]) -> pd.DataFrame | None:

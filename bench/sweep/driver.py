@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.code_hash import code_of
 from bench.datasets import Dataset
 from bench.errors import one_line
 from bench.pretrain import by_this_code, load_encoder
@@ -354,7 +355,8 @@ class Driver:
     def _write_failure(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        facts = {"schema": SCHEMA, "status": status, "error": error, **facts, "work_seconds": seconds}
+        about = {"schema": SCHEMA, "status": status, "error": error, "code": code_of(work.spec.method)}
+        facts = {**about, **facts, "work_seconds": seconds}
         self._finish(work, facts)
 
     def _writer(self, work: Work) -> TrialWriter:

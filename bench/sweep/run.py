@@ -78,15 +78,13 @@ def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -
 
 
 def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
-    """Return a sentence on the trials on record that other code than today's has made; empty where there are none.
-
-    A record that does not say by which code it was made is of an earlier version, of which nothing is known.
-    """
+    """Return a sentence on the trials on record that other code than today's has made; empty where there are none."""
     over = results(out)
     changed: dict[str, list[str]] = {}
     for spec in specs:
-        code = over[spec.id].code if spec.id in over else None
-        if code and (parts := differing([to_text(code), to_text(code_of(spec.method))])):
+        if spec.id not in over:
+            continue
+        if parts := differing([to_text(over[spec.id].code), to_text(code_of(spec.method))]):
             changed[over[spec.id].folder.name] = parts
     if not changed:
         return ""
