@@ -36,7 +36,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     """Run a command and exit.
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143, a terminal that closes
-    (SIGHUP) 129.
+    (SIGHUP) 129, a reader of the output that has ended 141.
     """
     put_working_directory_last()
     terminal.prepare()
@@ -69,9 +69,6 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
             os._exit(status)
         sys.exit(status)
-    except BrokenPipeError:
-        terminal.discard_output()
-        sys.exit(141)
     except OSError as error:
         if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # a display's last words
             os._exit(status)

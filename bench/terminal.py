@@ -4,8 +4,9 @@ import codecs
 import contextlib
 import io
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bench.text import printable
 
@@ -55,8 +56,18 @@ def echo(text: str = "", err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     # Where errors cannot be written there is no place to say so: the exit status has to do.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
-        stream.write(f"{_readable(text, stream.encoding)}\n")
-        stream.flush()
+        try:
+            stream.write(f"{_readable(text, stream.encoding)}\n")
+            stream.flush()
+        except BrokenPipeError:
+            if not err:
+                _end_unread()
+
+
+def _end_unread() -> NoReturn:
+    """End as a program whose output nobody reads any more: click and rich would end with 1, the status of a failure."""
+    discard_output()
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def takes_output() -> bool:
@@ -78,7 +89,11 @@ def console() -> "Console":
     """Return rich's console for the standard output, for tables and what moves; it knows no markup in text."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            _end_unread()
+
+    return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:

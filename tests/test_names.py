@@ -164,13 +164,17 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
 #: Three names in one, since a table for each takes its time.
 JOINED = [" ".join([*NAMES, "\udce9"][start : start + 3]) for start in range(0, len(NAMES) + 1, 3)]
 
+#: What a report calls them: the ends of their paths.
+SHOWN = [printable(Path(name).name) for name in JOINED]
+
 
 @pytest.fixture
 def sweep(tmp_path) -> Path:
     """Records of data sets, noise and settings with every name."""
-    folder = tmp_path / "sweep [/red]:cat:"
-    for name in JOINED:
-        spec = {"dataset": f"folder:{name}", "noise_kind": f"labels:{name}.csv", "noise_hash": "0" * 16}
+    folder = tmp_path / "sweep [/red]:cat: \udce9"
+    for number, name in enumerate(JOINED):
+        content = f"{number:016x}"  # which tells data sets and files apart, whatever their paths
+        spec = {"dataset": f"folder:{name}", "data_hash": content, "noise_kind": f"labels:{name}.csv", "noise_hash": content}
         write_trial(folder, "gce", test=[0.6], rate=None, spec=spec, config={"gce.kind": name})
     return folder
 
@@ -179,12 +183,12 @@ def test_reports_of_any_name(sweep, capsys, tmp_path):
     out = tmp_path / "out\n[/x] 猫"
     status, text, errors = call(capsys, report.main, str(sweep), "--no-plots", "--out", str(out))
     assert status == 0 and not errors
-    assert [name for name in JOINED if f"folder:{printable(name)}, labels:{printable(name)}.csv noise" not in text] == []
+    assert [name for name in SHOWN if f"folder:{name}, labels:{name}.csv noise" not in text] == []
     for file in ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "configs.csv", "analysis.md", "index.html"):
         assert (out / file).read_bytes().decode(), file
     with (out / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert {row["dataset"] for row in rows} == {f"folder:{printable(name)}" for name in JOINED}
+    assert {row["dataset"] for row in rows} == {f"folder:{name}" for name in SHOWN}
     assert not any(value and value[0] in "=+@" for row in rows for value in row.values()), "no formula begins a field"
     lines = (out / "leaderboard.md").read_text(encoding="utf-8").split("\n")
     tables = [line for line in lines if line.startswith("|")]
@@ -192,13 +196,13 @@ def test_reports_of_any_name(sweep, capsys, tmp_path):
     page = (out / "index.html").read_text(encoding="utf-8")
     [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     titles = {group["title"].partition(", labels:")[0] for group in json.loads(data)["groups"]}
-    assert titles == {f"folder:{printable(name)}" for name in JOINED}, "no name ends the element that it is in"
+    assert titles == {f"folder:{name}" for name in SHOWN}, "no name ends the element that it is in"
 
 
 def test_a_comparison_of_any_name(sweep, capsys):
     status, text, errors = call(capsys, report.main, str(sweep), "--compare", str(sweep), "--out", "x[/y]\x1b")
     assert status == 0 and not errors and "x[/y]\\x1b" in text
-    assert [name for name in JOINED if f"folder:{printable(name)}" not in text] == []
+    assert [name for name in SHOWN if f"folder:{name}" not in text] == []
 
 
 @pytest.mark.parametrize("name", ["$x_1$ a\nb\x1b 猫", "n" * 250])

@@ -149,3 +149,19 @@ def test_a_command_in_a_narrow_locale(settings):
     assert done.returncode == 2
     assert done.stderr.decode("ascii").startswith("Error: there is no study 'n\\"), done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("lines", ["terminal.echo('x')", "terminal.console().print('x')"])
+def test_a_reader_that_has_ended_is_no_failure_of_a_trial(lines):
+    """As with ``| head``; 1 would mean that trials have failed."""
+    script = (
+        "import click, sys; from bench.commands import execute; from bench import terminal; sys.stdin.read(); "
+        f"execute(click.Command('x', callback=lambda: {lines}), [])"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stdin and process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
