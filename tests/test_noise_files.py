@@ -197,6 +197,8 @@ def test_a_forged_array_is_no_array(tmp_path):
         ("l.npy", b"\x93NUMPY", "is no array of numbers"),
         ("l.npz", b"", "has no known ending: labels are read from .json (DivideMix's), .npy"),
         ("l", b"", "has no known ending"),
+        ("L.CSV", b"1\nx\n", "line 2, is 'x'"),
+        ("L.NPY", b"", "is no array of numbers"),
         ("l.pt", b"", "is damaged, or holds more than tensors and arrays of integers"),
         ("l.pt", b"PK\x03\x04 and no more", "is damaged"),
         ("l.pt", b"garbage", "is damaged"),

@@ -79,15 +79,16 @@ def read_file(path: Path | str, key: str | None = None) -> OrderedLabels | Named
         InputError: where the file is missing, damaged, or holds anything else.
     """
     path = _expanded(path)
-    if key is None and path.suffix in (".csv", ".txt"):
+    ending = path.suffix.lower()
+    if key is None and ending in (".csv", ".txt"):
         return _csv(path, _content(path))
     readers = {".json": _json, ".npy": _npy}
-    if key is not None and path.suffix not in (".pt", ".pth"):
+    if key is not None and ending not in (".pt", ".pth"):
         raise InputError(f"{str(path)!r} holds one list of labels and no {key!r}: leave out --key")
-    if path.suffix in (".pt", ".pth"):
+    if ending in (".pt", ".pth"):
         found = _pt(path, _content(path), key)
-    elif path.suffix in readers:
-        found = readers[path.suffix](path, _content(path))
+    elif ending in readers:
+        found = readers[ending](path, _content(path))
     else:
         raise InputError(f"{str(path)!r} has no known ending: labels are read from {_ENDINGS}")
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu":
@@ -135,9 +136,9 @@ def read_matrix(path: Path | str) -> np.ndarray:
         InputError: where the file is missing, damaged, or no such matrix.
     """
     path = _expanded(path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         found = _npy(path, _content(path))
-    elif path.suffix in (".csv", ".txt"):
+    elif path.suffix.lower() in (".csv", ".txt"):
         rows = _text(path, _content(path)).replace(",", " ").splitlines()
         numbers = [row.split() for row in rows if row.strip()]
         try:
@@ -336,7 +337,7 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
 
 
 def _unsafe(path: Path, error: Exception) -> InputError:
-    first = first_line(error)
+    first = first_line(error).partition(". ")[0]  # torch goes on with how to read the file all the same
     return InputError(
         f"{str(path)!r} is damaged, or holds more than tensors and arrays of integers, which is not read since it could run "
         f"any program ({first[:120]}): save the labels as a tensor, or as .npy"
