@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from bench import terminal
-from bench.errors import InputError
+from bench.errors import InputError, unknown
 from bench.importing import put_working_directory_last
 from bench.terminal import echo
 
@@ -30,6 +30,22 @@ class Once(click.Command):
                 commas = ", several values separated by commas" if "," in (param.metavar or "") else ""
                 raise click.UsageError(f"{param.opts[-1]} is given twice: give it once{commas}")
         return super().parse_args(ctx, args)
+
+
+class Commands(click.Group):
+    """A group of commands, which names them where none of them is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse no words at all, for which click shows its help as if it were an error."""
+        if not args:
+            raise InputError(f"there is nothing to do: give one of {', '.join(self.commands)}, or --help")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name, the command and its words."""
+        if args[0] not in self.commands:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
 
 
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:

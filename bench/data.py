@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands import Once, execute
+from bench.commands import Commands, Once, execute
 from bench.paths import NameOrFile, Place
 from bench.terminal import echo
 
@@ -32,7 +32,7 @@ _image_size = click.option(
 )
 
 
-@click.group(context_settings=_SETTINGS)
+@click.group(cls=Commands, context_settings=_SETTINGS)
 def data() -> None:
     """List, describe, prepare and check data sets."""
 

@@ -158,6 +158,18 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
         assert errors.count("\n") <= 1, errors
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nothing to do: give one of list, show, prepare, check, images, or --help"),
+        (["lst"], "there is no command 'lst': did you mean list?"),
+        (["[/red]"], "there is no command '[/red]': choose from check, images, list, prepare, show"),
+    ],
+)
+def test_commands_are_named_where_none_is_given(arguments, message, capsys):
+    assert call(capsys, data.main, *arguments) == (2, "", f"Error: {message}\n")
+
+
 # ----------------------------------------------------------------------------------------------------------- reports
 
 

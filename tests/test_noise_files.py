@@ -471,7 +471,7 @@ def test_import_of_one_of_several(capsys, tmp_path, digits):
     ("arguments", "message"),
     [
         ([], "there is nothing to do: give one of show, export, import, or --help"),
-        (["shwo"], "No such command 'shwo'"),
+        (["shwo"], "there is no command 'shwo': did you mean show?"),
         (["show"], "symmetric noise needs a rate: give one with --rate"),
         (["show", "--rate", "1"], "the noise rate is 1: give a rate"),
         (["show", "--rate", "0.2", "--rate", "0.4"], "--rate is given twice"),
