@@ -24,6 +24,8 @@ _DATACLASS = "@dataclass(frozen=True)"
 
 def check_class(cls: type[Method]) -> None:
     """Raise InputError where the class of a method cannot be used."""
+    if absent := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise InputError(f"its class is abstract: write def {absent[0]}")
     _check_hparams(cls.HParams)
     fields = {field.name for field in dataclasses.fields(cls.HParams)}
     _check_numbers(cls)

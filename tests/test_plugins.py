@@ -99,6 +99,10 @@ WRONG = {
     "a default of another type": (f"{DATACLASS}        n: int = 'three'\n", "HParams.n is 'three': give a whole number"),
     "3.0 for a whole number": (f"{DATACLASS}        n: int = 3.0\n", "HParams.n is 3.0 by default"),
     "infinity": (f"{DATACLASS}        n: float = float('inf')\n", "HParams.n is inf: give a number"),
+    "an abstract method": (
+        "    __abstractmethods__ = frozenset({'part'})\n",
+        "its class is abstract: write def part",
+    ),
     "a number of NumPy": (
         f"{DATACLASS}        n: int = __import__('numpy').int64(3)\n",
         "HParams.n is np.int64(3) by default: give a plain value, nothing of NumPy or torch, of the type int",

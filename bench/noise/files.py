@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import pickled
+from bench.datasets.labels import MISSING
 from bench.errors import InputError, first_line, unknown
 
 #: Format -> ending of its files.
@@ -26,10 +27,6 @@ _ENDINGS = ".json (DivideMix's), .npy, .pt, .pth, .csv or .txt"
 
 #: How far a row of a matrix may be from 1: such as thirds, written with three digits.
 TOLERANCE = 1e-2
-
-
-#: How spreadsheets and data frames write that there is no value.
-MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "<na>", "nat", "?", "-")
 
 
 @dataclass(frozen=True)
@@ -292,7 +289,7 @@ def _numbers(path: Path, line: int, row: list[str], wanted: int) -> list[int]:
     texts = [item.strip() for item in row]
     if len(texts) == wanted and all(re.fullmatch("-?[0-9]{1,9}", text) for text in texts):
         return [int(text) for text in texts]
-    if not texts or texts[-1].lower() in MISSING:
+    if not texts or texts[-1] in ("", *MISSING):
         raise InputError(f"line {line} of {str(path)!r} has no label ({','.join(row)[:40]!r}): give each image one")
     raise InputError(
         f"{str(path)!r}, line {line}, is {','.join(row)[:40]!r}: give a label a line, or index,label under that header, "
