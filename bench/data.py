@@ -11,7 +11,7 @@ import click
 
 from bench.commands import Commands, Once, execute
 from bench.paths import NameOrFile, Place
-from bench.terminal import echo
+from bench.terminal import echo, write_utf8
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
@@ -129,6 +129,7 @@ def images(name: str, data_dir: str) -> None:
         }
         ordered = about if dataset.all_names is None else map(str, dataset.all_names)
         rows = [("path", "label", "split"), *(about[path] for path in ordered)]
+    write_utf8()
     for row in rows:
         echo(",".join(_field(text) for text in row))
 

@@ -51,6 +51,12 @@ def prepare() -> None:
             stream.reconfigure(errors=_HANDLER)
 
 
+def write_utf8() -> None:
+    """Write UTF-8 to a standard output that is a file or a pipe, whatever the locale: what follows is to be read again."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
 def echo(text: str = "", err: bool = False) -> None:
     """Print one line to the standard output, or to the error stream."""
     stream = sys.stderr if err else sys.stdout
@@ -123,14 +129,14 @@ def print_table(console: "Console", table: "Table") -> None:
 
 def padded(text: str, width: int) -> str:
     """Return the text as it is shown, filled with spaces to ``width`` places; a CJK character takes two."""
-    return printable(text) + " " * (width - wide(text))
+    return _readable(text, sys.stdout.encoding) + " " * (width - wide(text))
 
 
 def wide(text: str) -> int:
     """Return the number of places that the text takes in a terminal."""
     from rich.cells import cell_len
 
-    return cell_len(printable(text))
+    return cell_len(_readable(text, sys.stdout.encoding))
 
 
 def _readable(text: str, encoding: str | None) -> str:

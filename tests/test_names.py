@@ -18,11 +18,12 @@ from bench import data, report, run, study, trackers, trial
 from bench.commands import execute
 from bench.datasets import load_dataset
 from bench.datasets.labels import class_name
+from bench.identity import plain_id, trial_id
 from bench.latex import escaped
 from bench.noise import NoiseKind, registry
 from bench.noise import __main__ as noise
 from bench.page import embedded
-from bench.records import Trial, read_trials, to_json, trial_id
+from bench.records import Trial, read_trials, to_json
 from bench.tables import to_markdown
 from bench.text import encodable, printable
 
@@ -266,9 +267,9 @@ def test_records_hold_any_name(name, tmp_path):
 
 
 def test_ids_of_plain_names_are_those_of_before():
-    assert (
-        trial_id({"dataset": "folder:née 猫 😀"}) == "f9babf2d9c85"  # by sha256sum
-    )  # of the sha256 of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}
+    """By sha256sum of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}, and the same without the path."""
+    assert plain_id({"dataset": "folder:née 猫 😀"}) == "f9babf2d9c85"
+    assert trial_id({"dataset": "folder:née 猫 😀"}) == "d9c072ab8a1b"
 
 
 # ----------------------------------------------------------------------------------------------------------- plugins
