@@ -219,7 +219,7 @@ def from_arrays(
     names = _classes(name, {"training": truth, "test": test_classes, **noisy}, classes)
     training = [truth] if len(truth) == len(train) else [truth, *noisy.values()]
     if absent := sorted(set(range(len(names))) - set(np.concatenate(training).tolist())):
-        listed = ", ".join(names[label] for label in absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        listed = shortlist(names[label] for label in absent)
         if classes is None:
             raise InputError(
                 f"no training image of {name} is of the class {listed}, which has labels elsewhere: give it training images, "
