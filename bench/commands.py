@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from bench import terminal
-from bench.errors import InputError
+from bench.errors import InputError, unknown
 from bench.importing import put_working_directory_last
 from bench.terminal import echo
 
@@ -32,11 +32,27 @@ class Once(click.Command):
         return super().parse_args(ctx, args)
 
 
+class Commands(click.Group):
+    """A group of commands, which names them where none of them is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse no words at all, for which click shows its help as if it were an error."""
+        if not args:
+            raise InputError(f"there is nothing to do: give one of {', '.join(self.commands)}, or --help")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name, the command and its words."""
+        if args[0] not in self.commands:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit.
 
     What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143, a terminal that closes
-    (SIGHUP) 129.
+    (SIGHUP) 129, a reader of the output that has ended 141.
     """
     put_working_directory_last()
     terminal.prepare()
@@ -69,9 +85,6 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
             os._exit(status)
         sys.exit(status)
-    except BrokenPipeError:
-        terminal.discard_output()
-        sys.exit(141)
     except OSError as error:
         if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # a display's last words
             os._exit(status)

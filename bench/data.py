@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands import Once, execute
+from bench.commands import Commands, Once, execute
 from bench.paths import NameOrFile, Place
-from bench.terminal import echo
+from bench.terminal import echo, write_utf8
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
@@ -32,7 +32,7 @@ _image_size = click.option(
 )
 
 
-@click.group(context_settings=_SETTINGS)
+@click.group(cls=Commands, context_settings=_SETTINGS)
 def data() -> None:
     """List, describe, prepare and check data sets."""
 
@@ -130,6 +130,7 @@ def images(name: str, data_dir: str) -> None:
         }
         ordered = about if dataset.all_names is None else map(str, dataset.all_names)
         rows = [("path", "label", "split"), *(about[path] for path in ordered)]
+    write_utf8()
     for row in rows:
         echo(",".join(_field(text) for text in row))
 

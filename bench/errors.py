@@ -39,5 +39,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not among the ``known`` ones, with suggestions."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(known) or 'none'}"
+    choices = f"choose from {', '.join(known)}" if known else "there are none"
+    hint = f"did you mean {' or '.join(close)}?" if close else choices
     return InputError(f"there is no {what} {name!r}: {hint}")

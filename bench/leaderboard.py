@@ -241,7 +241,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "epochs": spec["recipe"]["epochs"],
         "backbone": spec["recipe"]["backbone"],
         "id": trial.id,
-        "folder": str(trial.folder),
+        "folder": trial.folder,  # as a path: pandas refuses text that is no UTF-8
         "code": to_text(done.get("code")),
         "status": done["status"],
         "succeeded": trial.succeeded,
@@ -264,7 +264,7 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "reliability": done.get("reliability"),
         "transition": noise.get("transition_matrix"),
         "estimated_transition": done.get("estimated_transition_matrix"),
-        "sweep": str(trial.folder.parents[1]),
+        "sweep": trial.folder.parents[1],
         "conflicts": trial.conflicts,
         **about(trial),
         **{name: _number(done.get(name)) for name in _FEATURES},

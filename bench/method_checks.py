@@ -24,6 +24,8 @@ _DATACLASS = "@dataclass(frozen=True)"
 
 def check_class(cls: type[Method]) -> None:
     """Raise InputError where the class of a method cannot be used."""
+    if absent := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise InputError(f"its class is abstract: write def {absent[0]}")
     _check_hparams(cls.HParams)
     fields = {field.name for field in dataclasses.fields(cls.HParams)}
     _check_numbers(cls)
@@ -74,6 +76,8 @@ def _check_hparams(hparams: object) -> None:
         raise InputError(f"HParams is no dataclass: write {_DATACLASS} above it")
     if not vars(hparams)["__dataclass_params__"].frozen:
         raise InputError(f"HParams can be changed after it was made: write {_DATACLASS} above it")
+    if inputs := [name for name, hint in vars(hparams).get("__annotations__", {}).items() if "InitVar" in str(hint)]:
+        raise InputError(f"HParams.{inputs[0]} is an InitVar, which is in no record: give it a plain type")
     _check_untyped(hparams)
     try:
         hints = typing.get_type_hints(hparams)
@@ -81,7 +85,8 @@ def _check_hparams(hparams: object) -> None:
         raise InputError(f"the types of HParams cannot be read ({one_line(error)}): import what they name") from error
     for field in dataclasses.fields(hparams):
         _check_field(field, hints[field.name])
-    _check_defaults(hparams)
+    for name, value in _defaults(hparams).items():
+        _check_value(f"HParams.{name}", value, hints[name])
 
 
 def _check_untyped(hparams: type) -> None:
@@ -101,14 +106,21 @@ def _check_field(field: dataclasses.Field, hint: Any) -> None:
             f"{where} is of the type {_type_name(hint)}: use bool, int, float, str, Literal, None or a union of them"
         )
     if field.default is dataclasses.MISSING:
-        raise InputError(f"{where} has no default: give the authors' value")
-    value = convert(where, field.default, hint)
-    if value != field.default or (isinstance(field.default, float) and not isinstance(value, float)):
-        raise InputError(f"{where} is {field.default!r} by default: give a value of the type {_type_name(hint)}")
+        raise InputError(f"{where} has no default: write = and the authors' value after its type")
+    _check_value(where, field.default, hint)
 
 
-def _check_defaults(hparams: type) -> None:
-    """The defaults have to be accepted, and to stay what they are: trials are made from their own records again."""
+def _check_value(where: str, value: Any, hint: Any) -> None:
+    """Raise InputError unless a default is of its type, and JSON can hold it."""
+    plain = isinstance(value, bool | int | float | str | None)
+    converted = convert(where, value, hint) if plain else None
+    if not plain or converted != value or (isinstance(value, float) and not isinstance(converted, float)):
+        kind = "value" if plain else "plain value, nothing of NumPy or torch,"
+        raise InputError(f"{where} is {_short(value)} by default: give a {kind} of the type {_type_name(hint)}")
+
+
+def _defaults(hparams: type) -> dict[str, Any]:
+    """The defaults, which have to be accepted and to stay what they are: trials are made from their own records again."""
     try:
         defaults = hparams()
         values = dataclasses.asdict(defaults)
@@ -123,6 +135,7 @@ def _check_defaults(hparams: type) -> None:
             f"HParams.{changed[0]} is {values[changed[0]]!r}, and {again[changed[0]]!r} when made again from that: "
             f"let __post_init__ check values, and change none"
         )
+    return values
 
 
 def options(hint: Any) -> tuple[Any, ...]:

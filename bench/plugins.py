@@ -54,8 +54,18 @@ def import_file(module_name: str) -> ModuleType:
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
     except BaseException as error:  # anything that somebody's file may do
-        where = f" in {error.filename!r}" if isinstance(error, SyntaxError) else ""
-        raise InputError(f"{place} cannot be imported: {one_line(error)}{where}: mend its file") from error
+        where = f" in {error.filename!r}" if isinstance(error, SyntaxError) and error.filename else ""
+        raise InputError(f"{place} cannot be imported: {one_line(error)}{where}: {_mending(module_name, error)}") from error
+
+
+def _mending(module_name: str, error: BaseException) -> str:
+    """What to do about a module that cannot be imported."""
+    package, _, name = module_name.rpartition(".")
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    known = package in sys.modules and absent and absent != name and "." not in absent
+    if known and importlib.util.find_spec(f"{package}.{absent}"):
+        return f"write from {package} import {absent}"
+    return "mend its file"
 
 
 def find_file(module_name: str) -> str:

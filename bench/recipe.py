@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from bench.errors import InputError, unknown
+from bench.errors import InputError
 
 #: Fields that every paper's recipe states. The network and the augmentation are the data set's where it states none.
 _STATED = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule")
@@ -137,13 +137,10 @@ def paper_recipe(method: str, paper: Mapping[str, Any], dataset: Recipe) -> Reci
     Nothing but the network and the augmentation is taken from the data set, whose other fields go with its own optimiser.
 
     Raises:
-        InputError: where fields are missing, or are none of a recipe.
+        InputError: where fields are missing; ``method_checks`` has seen that each is one of a recipe.
     """
     if not paper:
         return dataset
-    for name in paper:
-        if name not in RECIPE_FIELDS:
-            raise unknown(f"field of the recipe, which {method} states in `paper`,", name, RECIPE_FIELDS)
     needed = [*_STATED, *_PARAMETERS.get(paper.get("optimizer", ""), ()), *_PARAMETERS.get(paper.get("schedule", ""), ())]
     if missing := [name for name in needed if name not in paper]:
         raise InputError(

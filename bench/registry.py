@@ -80,15 +80,17 @@ def load_method(name: str) -> "type[Method]":
 
     module = plugins.import_file(_module_name(name))
     with plugins.blame(plugins.file_of(module), "its class"):
-        classes = [
+        classes = {  # a set: one class may have two names
             value
             for value in vars(module).values()
             if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-        ]
+        }
         if len(classes) != 1:
-            raise InputError(f"it defines {len(classes)} subclasses of Method: a method's file has exactly one")
-        check_class(classes[0])
-    return classes[0]
+            helper = "" if classes else " (the name of a file of helpers begins with _)"
+            raise InputError(f"it defines {len(classes)} subclasses of Method: a method's file has exactly one{helper}")
+        [cls] = classes
+        check_class(cls)
+    return cls
 
 
 def method_file(name: str) -> str:

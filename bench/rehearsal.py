@@ -1,5 +1,6 @@
 """Rehearsal of a search space: many configurations from all its ends and branches, to see which of them can be used."""
 
+import contextlib
 import math
 import random
 from collections import Counter
@@ -47,6 +48,8 @@ def rehearse(
         drawer.begin(number)
         drawn = dict(draw(drawer.take))
         contexts.append((drawn, dict(drawer.drawn_from)))
+        if key := _differs_again(draw, *contexts[-1]):
+            return f"{key} is drawn in another way when the values before it are the same: let it depend on them alone", key
 
     def refusal(values: Mapping[str, Scalar]) -> str | None:
         try:
@@ -69,6 +72,21 @@ def rehearse(
             if why is not None:
                 return f"it draws {key} as {_text(value)}, which is refused ({why}): leave that out of its range", key
     return None
+
+
+def _differs_again(
+    draw: Callable[[Take], object], drawn: Mapping[str, Scalar], drawn_from: Mapping[str, "BaseDistribution"]
+) -> str | None:
+    """Return the first key that the same values give another range, or None: a search is continued from its values."""
+    asked: dict[str, BaseDistribution] = {}
+
+    def take(key: str, again: "BaseDistribution") -> Any:
+        asked[key] = again
+        return drawn.get(key)
+
+    with contextlib.suppress(InputError):  # of a value that was not drawn the first time
+        draw(take)
+    return next((key for key in {**drawn_from, **asked} if asked.get(key) != drawn_from.get(key)), None)
 
 
 def defaults_of(hparams: Mapping[str, Scalar]) -> Take:

@@ -125,6 +125,8 @@ def _go_through(
 
     def of(part: str) -> Draw:
         def one(name: str, domain: Any) -> Any:
+            if not isinstance(name, str):
+                raise InputError(f"draw is given a name of the type {type(name).__name__}: write draw(name, domain)")
             key = f"{part}.{name}"
             check(key, domain)
             if key in fixed:
@@ -132,6 +134,7 @@ def _go_through(
             drawn[key] = take(key, distribution(key, domain))
             return drawn[key]
 
+        one.__qualname__ = "draw"  # of which Python speaks where an argument is missing
         return one
 
     for part, space in spaces.items():

@@ -4,8 +4,9 @@ import codecs
 import contextlib
 import io
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bench.text import printable
 
@@ -50,13 +51,29 @@ def prepare() -> None:
             stream.reconfigure(errors=_HANDLER)
 
 
+def write_utf8() -> None:
+    """Write UTF-8 to a standard output that is a file or a pipe, whatever the locale: what follows is to be read again."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
 def echo(text: str = "", err: bool = False) -> None:
     """Print one line to the standard output, or to the error stream."""
     stream = sys.stderr if err else sys.stdout
     # Where errors cannot be written there is no place to say so: the exit status has to do.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
-        stream.write(f"{_readable(text, stream.encoding)}\n")
-        stream.flush()
+        try:
+            stream.write(f"{_readable(text, stream.encoding)}\n")
+            stream.flush()
+        except BrokenPipeError:
+            if not err:
+                _end_unread()
+
+
+def _end_unread() -> NoReturn:
+    """End as a program whose output nobody reads any more: click and rich would end with 1, the status of a failure."""
+    discard_output()
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def takes_output() -> bool:
@@ -78,7 +95,11 @@ def console() -> "Console":
     """Return rich's console for the standard output, for tables and what moves; it knows no markup in text."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            _end_unread()
+
+    return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:
@@ -108,14 +129,14 @@ def print_table(console: "Console", table: "Table") -> None:
 
 def padded(text: str, width: int) -> str:
     """Return the text as it is shown, filled with spaces to ``width`` places; a CJK character takes two."""
-    return printable(text) + " " * (width - wide(text))
+    return _readable(text, sys.stdout.encoding) + " " * (width - wide(text))
 
 
 def wide(text: str) -> int:
     """Return the number of places that the text takes in a terminal."""
     from rich.cells import cell_len
 
-    return cell_len(printable(text))
+    return cell_len(_readable(text, sys.stdout.encoding))
 
 
 def _readable(text: str, encoding: str | None) -> str:

@@ -18,7 +18,7 @@ from bench import data, report, run, study, trackers, trial
 from bench.commands import execute
 from bench.datasets import load_dataset
 from bench.datasets.labels import class_name
-from bench.identity import plain_id, short_name, trial_id
+from bench.identity import plain_id, trial_id
 from bench.latex import escaped
 from bench.noise import NoiseKind, registry
 from bench.noise import __main__ as noise
@@ -159,39 +159,49 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
         assert errors.count("\n") <= 1, errors
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nothing to do: give one of list, show, prepare, check, images, or --help"),
+        (["lst"], "there is no command 'lst': did you mean list?"),
+        (["[/red]"], "there is no command '[/red]': choose from check, images, list, prepare, show"),
+    ],
+)
+def test_commands_are_named_where_none_is_given(arguments, message, capsys):
+    assert call(capsys, data.main, *arguments) == (2, "", f"Error: {message}\n")
+
+
 # ----------------------------------------------------------------------------------------------------------- reports
 
 
 #: Three names in one, since a table for each takes its time.
 JOINED = [" ".join([*NAMES, "\udce9"][start : start + 3]) for start in range(0, len(NAMES) + 1, 3)]
 
+#: What a report calls them: the ends of their paths.
+SHOWN = [printable(Path(name).name) for name in JOINED]
+
 
 @pytest.fixture
 def sweep(tmp_path) -> Path:
     """Records of data sets, noise and settings with every name."""
-    folder = tmp_path / "sweep [/red]:cat:"
+    folder = tmp_path / "sweep [/red]:cat: \udce9"
     for number, name in enumerate(JOINED):
-        hashes = {"data_hash": f"{number:016x}", "noise_hash": f"{number:016x}"}
-        spec = {"dataset": f"folder:{name}", "noise_kind": f"labels:{name}.csv"} | hashes
+        content = f"{number:016x}"  # which tells data sets and files apart, whatever their paths
+        spec = {"dataset": f"folder:{name}", "data_hash": content, "noise_kind": f"labels:{name}.csv", "noise_hash": content}
         write_trial(folder, "gce", test=[0.6], rate=None, spec=spec, config={"gce.kind": name})
     return folder
-
-
-def shown(path: str) -> str:
-    """What tables call a path: its last part, fit to be printed."""
-    return short_name(printable(path))
 
 
 def test_reports_of_any_name(sweep, capsys, tmp_path):
     out = tmp_path / "out\n[/x] 猫"
     status, text, errors = call(capsys, report.main, str(sweep), "--no-plots", "--out", str(out))
     assert status == 0 and not errors
-    assert [name for name in JOINED if f"{shown(f'folder:{name}')}, {shown(f'labels:{name}.csv')} noise" not in text] == []
+    assert [name for name in SHOWN if f"folder:{name}, labels:{name}.csv noise" not in text] == []
     for file in ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "configs.csv", "analysis.md", "index.html"):
         assert (out / file).read_bytes().decode(), file
     with (out / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert {row["dataset"] for row in rows} == {shown(f"folder:{name}") for name in JOINED}
+    assert {row["dataset"] for row in rows} == {f"folder:{name}" for name in SHOWN}
     assert not any(value and value[0] in "=+@" for row in rows for value in row.values()), "no formula begins a field"
     lines = (out / "leaderboard.md").read_text(encoding="utf-8").split("\n")
     tables = [line for line in lines if line.startswith("|")]
@@ -199,13 +209,13 @@ def test_reports_of_any_name(sweep, capsys, tmp_path):
     page = (out / "index.html").read_text(encoding="utf-8")
     [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     titles = {group["title"].partition(", labels:")[0] for group in json.loads(data)["groups"]}
-    assert titles == {shown(f"folder:{name}") for name in JOINED}, "no name ends the element that it is in"
+    assert titles == {f"folder:{name}" for name in SHOWN}, "no name ends the element that it is in"
 
 
 def test_a_comparison_of_any_name(sweep, capsys):
     status, text, errors = call(capsys, report.main, str(sweep), "--compare", str(sweep), "--out", "x[/y]\x1b")
     assert status == 0 and not errors and "x[/y]\\x1b" in text
-    assert [name for name in JOINED if shown(f"folder:{name}") not in text] == []
+    assert [name for name in SHOWN if f"folder:{name}" not in text] == []
 
 
 @pytest.mark.parametrize("name", ["$x_1$ a\nb\x1b 猫", "n" * 250])
@@ -257,9 +267,9 @@ def test_records_hold_any_name(name, tmp_path):
 
 
 def test_ids_of_plain_names_are_those_of_before():
-    assert (
-        plain_id({"dataset": "folder:née 猫 😀"}) == "f9babf2d9c85"  # by sha256sum
-    )  # of the sha256 of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}
+    """By sha256sum of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}, and the same without the path."""
+    assert plain_id({"dataset": "folder:née 猫 😀"}) == "f9babf2d9c85"
+    assert trial_id({"dataset": "folder:née 猫 😀"}) == "d9c072ab8a1b"
 
 
 # ----------------------------------------------------------------------------------------------------------- plugins

@@ -1,6 +1,7 @@
 """Kinds of noise: what they do to labels, and what they refuse."""
 
 import hashlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -767,6 +768,17 @@ def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(off
         noise.rehearse(DATA, "mine", 0.5, 0, "exact")
     assert message in str(error.value) and "\n" not in str(error.value)
     assert (DATA.train_labels == clean).all() and DATA.train_labels.flags.writeable
+
+
+def test_noise_on_images_out_of_shared_memory(tmp_path):
+    """Ray gives arrays back over memory that is read-only; a memory map among them says that it can be written to."""
+    np.save(tmp_path / "images.npy", DATA.train_images)
+    mapped = replace(DATA, train_images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(mapped, protocol=5, buffer_callback=buffers.append)
+    shared = pickle.loads(content, buffers=[bytes(buffer) for buffer in buffers])
+    labels = noise.corrupt(shared, "symmetric", 0.5, 0, "exact")
+    np.testing.assert_array_equal(labels, noise.corrupt(DATA, "symmetric", 0.5, 0, "exact"))
 
 
 @pytest.mark.parametrize(

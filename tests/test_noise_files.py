@@ -197,6 +197,8 @@ def test_a_forged_array_is_no_array(tmp_path):
         ("l.npy", b"\x93NUMPY", "is no array of numbers"),
         ("l.npz", b"", "has no known ending: labels are read from .json (DivideMix's), .npy"),
         ("l", b"", "has no known ending"),
+        ("L.CSV", b"1\nx\n", "line 2, is 'x'"),
+        ("L.NPY", b"", "is no array of numbers"),
         ("l.pt", b"", "is damaged, or holds more than tensors and arrays of integers"),
         ("l.pt", b"PK\x03\x04 and no more", "is damaged"),
         ("l.pt", b"garbage", "is damaged"),
@@ -469,7 +471,7 @@ def test_import_of_one_of_several(capsys, tmp_path, digits):
     ("arguments", "message"),
     [
         ([], "there is nothing to do: give one of show, export, import, or --help"),
-        (["shwo"], "No such command 'shwo'"),
+        (["shwo"], "there is no command 'shwo': did you mean show?"),
         (["show"], "symmetric noise needs a rate: give one with --rate"),
         (["show", "--rate", "1"], "the noise rate is 1: give a rate"),
         (["show", "--rate", "0.2", "--rate", "0.4"], "--rate is given twice"),

@@ -21,7 +21,7 @@ from bench.trial import check_trials
 
 HEAD = '''"""Toy (2026)."""
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from torch.nn import functional as F
 from bench.errors import InputError
 from bench.method import Method, Wrapper
@@ -99,6 +99,25 @@ WRONG = {
     "a default of another type": (f"{DATACLASS}        n: int = 'three'\n", "HParams.n is 'three': give a whole number"),
     "3.0 for a whole number": (f"{DATACLASS}        n: int = 3.0\n", "HParams.n is 3.0 by default"),
     "infinity": (f"{DATACLASS}        n: float = float('inf')\n", "HParams.n is inf: give a number"),
+    "an abstract method": (
+        "    __abstractmethods__ = frozenset({'part'})\n",
+        "its class is abstract: write def part",
+    ),
+    "a number of NumPy": (
+        f"{DATACLASS}        n: int = __import__('numpy').int64(3)\n",
+        "HParams.n is np.int64(3) by default: give a plain value, nothing of NumPy or torch, of the type int",
+    ),
+    "a tensor": (f"{DATACLASS}        w: float = __import__('torch').tensor(1.0)\n", "HParams.w is tensor(1.) by default"),
+    "a float's factory": (
+        f"{DATACLASS}        w: float = field(default_factory=float)\n",
+        "HParams.w has no default: write =",
+    ),
+    "an InitVar": (f"{DATACLASS}        w: __import__('dataclasses').InitVar[int] = 1\n", "HParams.w is an InitVar"),
+    "a check that makes another type": (
+        f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n"
+        "            object.__setattr__(self, 'n', float(self.n))\n",
+        "HParams.n is 1.0 by default: give a value of the type int",
+    ),
     "no argument": (f"{DATACLASS}        n: int = field(default=1, init=False)\n", "leave out init=False"),
     "a check that fails": (
         f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            {{}}['x']\n",
@@ -198,6 +217,7 @@ RIGHT = {
     "1 for a number": f"{DATACLASS}        weight: float = 1\n",
     "a constructor of its own": "    def __init__(self, hparams=None):\n        super().__init__(hparams)\n",
     "privileges in a set": "    privileges = {'noise_rate'}\n",
+    "an attribute of the class": f"{DATACLASS}        weight: float = 1.0\n        unit: ClassVar[str] = 'm'\n",
     "types in texts": f"{DATACLASS}        n: 'int | None' = None\n",
     "its own steps": "    def update(self, batch, optimizer):\n        return self.loss(batch)\n",
 }
@@ -240,7 +260,6 @@ def test_a_wrappers_constructor_takes_a_base_and_keeps_it(arguments, message, wr
 FILES = {
     "a syntax error": ("def (\n", "SyntaxError: invalid syntax"),
     "no UTF-8": (b'"""caf\xe9"""\n', "SyntaxError"),
-    "a null byte": (b"x = 1\x00\n", "null bytes"),
     "a missing import": ("import nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
     "sys.exit": ("import sys\nsys.exit(0)\n", "cannot be imported: SystemExit: 0"),
     "an error that is no Exception": ("class Odd(BaseException):\n    pass\nraise Odd\n", "cannot be imported: Odd"),
@@ -249,6 +268,7 @@ FILES = {
         "cannot be imported: Odd",
     ),
     "no class": ("x = 1\n", "it defines 0 subclasses of Method"),
+    "a null byte": (b"x = 1\x00\n", "null bytes: mend its file"),
     "two classes": (f"{HEAD}{LOSS}\nclass Other(Method):\n{LOSS}", "it defines 2 subclasses of Method"),
 }
 
@@ -259,6 +279,18 @@ def test_a_file_that_cannot_be_used_is_named(case, write):
     name = write(content)
     sentence(lambda: registry.load_method(name), f"methods/{name}.py", message)
     sentence(lambda: registry.card(name), f"methods/{name}.py", message)
+
+
+def test_a_helper_beside_a_method_is_imported_from_its_package(write):
+    write("FACTOR = 2\n", name="_toy_helper")
+    wrong, right = write(f"import _toy_helper\n{HEAD}{LOSS}"), write(f"from methods import _toy_helper\n{HEAD}{LOSS}")
+    sentence(lambda: registry.load_method(wrong), "No module named '_toy_helper': write from methods import _toy_helper")
+    assert registry.load_method(right).__name__ == "Toy"
+    assert "_toy_helper" not in registry.method_names()
+
+
+def test_a_class_with_two_names_is_one(write):
+    assert registry.load_method(write(f"{HEAD}{LOSS}\nAlias = Toy\n")).__name__ == "Toy"
 
 
 def test_an_interrupt_at_import_is_no_fault_of_the_file(write):
@@ -391,6 +423,7 @@ ORDERED = f"""{DATACLASS}        a: float = 0.1
             if self.a >= self.b or self.a + self.b + self.c > 2.2:
                 raise InputError("a has to be below b, and all together small")
 """
+OPTUNA = "which Optuna cannot learn from"
 DOMAIN = "use choice, uniform, loguniform, randint"
 #: Search space, what it says, and the hyper-parameters if they are not the usual ones.
 SPACES: dict[str, tuple[str, ...]] = {
@@ -411,14 +444,27 @@ SPACES: dict[str, tuple[str, ...]] = {
     "choices of NumPy": ('import numpy as np\nSPACE = {"n": tune.choice(list(np.arange(5)))}', "give plain numbers"),
     "choices that are domains": ('SPACE = {"n": tune.choice([3, tune.randint(1, 5)])}', "give plain numbers"),
     "no choices": ('SPACE = {"n": tune.choice([])}', "has no choices: give at least one"),
-    "sample_from": ('SPACE = {"n": tune.sample_from(lambda spec: 3)}', DOMAIN),
+    "sample_from": ('SPACE = {"n": tune.sample_from(lambda spec: 3)}', f"comes from tune.sample_from, {OPTUNA}: {DOMAIN}"),
     "grid_search": ('SPACE = {"n": tune.grid_search([1, 3])}', "is a grid: write tune.choice([1, 3])"),
     "a constant": ('SPACE = {"n": 3}', "is the constant 3: leave it out and use --set"),
     "a list": ('SPACE = {"n": [1, 3]}', "is [1, 3]: write tune.choice([1, 3])"),
     "a nested dictionary": ('SPACE = {"n": {"a": tune.randint(1, 5)}}', f"is a dictionary: {DOMAIN}"),
     "any object": ('SPACE = {"n": object()}', DOMAIN),
-    "a function that is not called": ('SPACE = {"n": tune.randint}', DOMAIN),
-    "a bell curve": ('SPACE = {"weight": tune.randn(1, 1)}', DOMAIN),
+    "a function that is not called": ('SPACE = {"n": tune.randint}', f"is a function: {DOMAIN}"),
+    "a bell curve": ('SPACE = {"weight": tune.randn(1, 1)}', f"comes from tune.randn, {OPTUNA}: {DOMAIN}"),
+    "a range that chance decides": (
+        'import random\ndef space(draw):\n    draw("weight", tune.uniform(0, 1 + random.random()))',
+        ".weight is drawn in another way when the values before it are the same",
+    ),
+    "a branch that chance decides": (
+        'import random\ndef space(draw):\n    draw("weight", tune.uniform(0, 2))\n'
+        '    if random.random() < 0.5:\n        draw("n", tune.randint(1, 5))',
+        ".n is drawn in another way when the values before it are the same",
+    ),
+    "a name that is a domain": (
+        'def space(draw):\n    draw(tune.randint(1, 5), "n")',
+        "draw is given a name of the type Integer: write draw(name, domain)",
+    ),
     "ends the wrong way round": ('SPACE = {"weight": tune.uniform(5, 1)}', "is no range"),
     "an empty range": ('SPACE = {"n": tune.randint(3, 3)}', "is no range"),
     "whole numbers from a half": ('SPACE = {"n": tune.randint(0.5, 5)}', "goes from 0.5 to 5 in whole numbers"),
@@ -426,7 +472,7 @@ SPACES: dict[str, tuple[str, ...]] = {
     "an error at import": ('SPACE = {"weight": tune.loguniform(0, 1)}', "cannot be imported: ValueError"),
     "an exit at import": ("exit()", "cannot be imported: SystemExit"),
     "a misspelt name": ('SPACE = {"wieght": tune.uniform(0.5, 2)}', ".wieght': did you mean "),
-    "a name that is no text": ('SPACE = {1: tune.randint(1, 5)}', "there is no hyper-parameter"),
+    "a name that is no text": ('SPACE = {1: tune.randint(1, 5)}', "draw is given a name of the type int"),
     "defaults outside a range": (
         'SPACE = {"weight": tune.uniform(2, 5)}',
         "weight is 1, and the range goes from 2 to 5): widen it",
@@ -453,7 +499,7 @@ SPACES: dict[str, tuple[str, ...]] = {
     "no argument": ("def space():\n    pass", "write def space(draw)"),
     "two arguments": ("def space(trial, draw):\n    pass", "write def space(draw)"),
     "no function": ('space = {"n": tune.randint(1, 5)}', "write def space(draw)"),
-    "no domain": ('def space(draw):\n    draw("n")', "space(draw) raised TypeError"),
+    "no domain": ('def space(draw):\n    draw("n")', "raised TypeError: draw() missing 1 required"),
     "a misspelt name in a branch": (
         'def space(draw):\n    if draw("kind", tune.choice(["a", "b"])) == "b":\n        draw("wieght", tune.uniform(0, 1))',
         ".wieght': did you mean",
@@ -502,6 +548,10 @@ def test_a_wrong_search_space_is_named_before_anything_runs(case, write):
         ),
         ('SPACE = {"weight": tune.choice([1, 2, 3])}', HPARAMS),
         ('SPACE = {"weight": tune.randint(1, 4), "n": tune.quniform(1, 5, 1)}', HPARAMS),
+        (
+            'import numpy as np\nSPACE = {"weight": tune.uniform(np.float32(0.5), 2), "n": tune.randint(np.int64(1), 5)}',
+            HPARAMS,
+        ),
         ('SPACE = {"kind": tune.choice(["a", "d"]), "other": tune.uniform(0, 1)}', REFUSING),
         ('SPACE = {"a": tune.uniform(0, 1), "b": tune.uniform(0, 1), "c": tune.uniform(0, 1)}', ORDERED),
         (

@@ -372,7 +372,7 @@ def test_resolve_gives_all_hyper_parameters_namespaced_by_part():
         ("rmd", {"rmd.temprature": 1}, "there is no hyper-parameter of rmd 'rmd.temprature': did you mean rmd.temperature"),
         ("elr", {"gce.q": 0.5}, "there is no hyper-parameter of elr 'gce.q'"),
         ("elr", {"weight": 1}, "there is no hyper-parameter of elr 'weight': did you mean elr.weight"),
-        ("ce", {"ce.x": 1}, "there is no hyper-parameter of ce 'ce.x': choose from none"),
+        ("ce", {"ce.x": 1}, "there is no hyper-parameter of ce 'ce.x': there are none"),
         ("elr", {"elr.momentum": "1"}, "elr.momentum is 1: give a number from 0"),
         ("gce", {"gce.q": "0"}, "gce.q is 0: give a number above 0 and at most 1"),
         ("rmd", {"rmd.relation": "ega", "rmd.temperature": "2"}, "rmd.temperature does nothing with rmd.relation=ega"),

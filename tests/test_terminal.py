@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from bench import terminal
+from bench.noise.files import NamedLabels, read_file
 from bench.text import encodable, printable, same_spelling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,3 +151,39 @@ def test_a_command_in_a_narrow_locale(settings):
     assert done.returncode == 2
     assert done.stderr.decode("ascii").startswith("Error: there is no study 'n\\"), done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("lines", ["terminal.echo('x')", "terminal.console().print('x')"])
+def test_a_reader_that_has_ended_is_no_failure_of_a_trial(lines):
+    """As with ``| head``; 1 would mean that trials have failed."""
+    script = (
+        "import click, sys; from bench.commands import execute; from bench import terminal; sys.stdin.read(); "
+        f"execute(click.Command('x', callback=lambda: {lines}), [])"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stdin and process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_columns_line_up_where_characters_are_lacking(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert terminal.wide("né猫") == len(r"n\xe9\u732b") == 11
+    assert terminal.padded("né", 8) == r"n\xe9   "
+
+
+def test_a_list_of_images_is_utf_8_in_any_locale(tmp_path):
+    """``labels:FILE`` reads nothing else."""
+    for name in ("né", "猫"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (8, 8), number).save(tmp_path / "set" / name / f"{number}.png")
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "LNL_BENCH_CACHE": str(tmp_path / "cache")}
+    done = run("bench.data", "images", f"folder:{tmp_path / 'set'}", env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "labels.csv").write_bytes(done.stdout)
+    content = read_file(tmp_path / "labels.csv")
+    assert isinstance(content, NamedLabels) and {label for _, _, label in content.rows} == {"né", "猫"}

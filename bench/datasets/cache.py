@@ -354,7 +354,8 @@ def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:
         if facts["content"] != key:
             raise ValueError("they are of other files")
         shape = (len(files) - len(broken), *files.shape[1:])
-        images = np.memmap(data, np.uint8, "r", shape=shape)
+        # As a plain array: Ray's copy of a memmap would claim to be writable, and each trial copy it once more.
+        images = np.memmap(data, np.uint8, "r", shape=shape).view(np.ndarray)
         if data.stat().st_size != images.size or hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
             raise ValueError("their checksum is wrong")
     except (ValueError, KeyError, TypeError, OSError) as error:

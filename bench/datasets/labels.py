@@ -32,7 +32,7 @@ _GENERIC = re.compile(r"[\W\d_]|images?|imgs?|data|sets?|folder|split")
 _COLUMNS = ("path", "label", "clean_label", "split")
 
 #: How pandas, R and spreadsheets write that a value is missing.
-_MISSING = {
+MISSING = {
     *("nan", "NaN", "NAN", "Nan", "-nan", "-NaN", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NaT"),
     *("NULL", "Null", "null", "None", "none", "NONE", "#NULL!", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"),
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
@@ -89,7 +89,7 @@ def read_labels(path: Path) -> tuple[list[Row], list[str]]:
             for column, field in zip(columns, fields, strict=True)
         }
         for column in missing:
-            if values.get(column) in _MISSING:
+            if values.get(column) in MISSING:
                 missing[column] += 1
                 values[column] = ""
         rows.append(_row(where, line, values))
@@ -107,7 +107,7 @@ def _row(where: str, line: int, values: dict[str, str]) -> Row:
     name, label, clean, split = (values.get(column, "") for column in _COLUMNS)
     if not name.strip() or not label:
         raise InputError(f"{where} lacks a path or a label: fill it in, or delete the line")
-    if label in _MISSING:
+    if label in MISSING:
         raise InputError(
             f"{where} has the label {label!r}, as programs write one that is missing: fill it in or delete "
             f"the line, or, if a class has this name, give the class another"

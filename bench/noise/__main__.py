@@ -13,7 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
-from bench.commands import Once, execute
+from bench.commands import Commands, Once, execute
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
 from bench.noise.files import FORMATS, read_file, write_labels
@@ -58,12 +58,9 @@ def _options(*groups: Sequence[Callable]) -> Callable:
     return decorate
 
 
-@click.group(name="noise", context_settings=_SETTINGS, invoke_without_command=True)
-@click.pass_context
-def noise(context: click.Context) -> None:
+@click.group(cls=Commands, name="noise", context_settings=_SETTINGS)
+def noise() -> None:
     """Look at label noise, write it for other people's code, and read theirs."""
-    if context.invoked_subcommand is None:
-        raise click.UsageError(f"there is nothing to do: give one of {', '.join(noise.commands)}, or --help")
 
 
 @noise.command(cls=Once, context_settings=_SETTINGS)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import pickled
+from bench.datasets.labels import MISSING
 from bench.errors import InputError, first_line, unknown
 
 #: Format -> ending of its files.
@@ -26,10 +27,6 @@ _ENDINGS = ".json (DivideMix's), .npy, .pt, .pth, .csv or .txt"
 
 #: How far a row of a matrix may be from 1: such as thirds, written with three digits.
 TOLERANCE = 1e-2
-
-
-#: How spreadsheets and data frames write that there is no value.
-MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "<na>", "nat", "?", "-")
 
 
 @dataclass(frozen=True)
@@ -79,15 +76,16 @@ def read_file(path: Path | str, key: str | None = None) -> OrderedLabels | Named
         InputError: where the file is missing, damaged, or holds anything else.
     """
     path = _expanded(path)
-    if key is None and path.suffix in (".csv", ".txt"):
+    ending = path.suffix.lower()
+    if key is None and ending in (".csv", ".txt"):
         return _csv(path, _content(path))
     readers = {".json": _json, ".npy": _npy}
-    if key is not None and path.suffix not in (".pt", ".pth"):
+    if key is not None and ending not in (".pt", ".pth"):
         raise InputError(f"{str(path)!r} holds one list of labels and no {key!r}: leave out --key")
-    if path.suffix in (".pt", ".pth"):
+    if ending in (".pt", ".pth"):
         found = _pt(path, _content(path), key)
-    elif path.suffix in readers:
-        found = readers[path.suffix](path, _content(path))
+    elif ending in readers:
+        found = readers[ending](path, _content(path))
     else:
         raise InputError(f"{str(path)!r} has no known ending: labels are read from {_ENDINGS}")
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu":
@@ -135,9 +133,9 @@ def read_matrix(path: Path | str) -> np.ndarray:
         InputError: where the file is missing, damaged, or no such matrix.
     """
     path = _expanded(path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         found = _npy(path, _content(path))
-    elif path.suffix in (".csv", ".txt"):
+    elif path.suffix.lower() in (".csv", ".txt"):
         rows = _text(path, _content(path)).replace(",", " ").splitlines()
         numbers = [row.split() for row in rows if row.strip()]
         try:
@@ -291,7 +289,7 @@ def _numbers(path: Path, line: int, row: list[str], wanted: int) -> list[int]:
     texts = [item.strip() for item in row]
     if len(texts) == wanted and all(re.fullmatch("-?[0-9]{1,9}", text) for text in texts):
         return [int(text) for text in texts]
-    if not texts or texts[-1].lower() in MISSING:
+    if not texts or texts[-1] in ("", *MISSING):
         raise InputError(f"line {line} of {str(path)!r} has no label ({','.join(row)[:40]!r}): give each image one")
     raise InputError(
         f"{str(path)!r}, line {line}, is {','.join(row)[:40]!r}: give a label a line, or index,label under that header, "
@@ -336,7 +334,7 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
 
 
 def _unsafe(path: Path, error: Exception) -> InputError:
-    first = first_line(error)
+    first = first_line(error).partition(". ")[0]  # torch goes on with how to read the file all the same
     return InputError(
         f"{str(path)!r} is damaged, or holds more than tensors and arrays of integers, which is not read since it could run "
         f"any program ({first[:120]}): save the labels as a tensor, or as .npy"

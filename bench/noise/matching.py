@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import Dataset
+from bench.datasets.labels import MISSING
 from bench.errors import InputError, unknown
-from bench.noise.files import MISSING, NamedLabels, OrderedLabels, read_file
+from bench.noise.files import NamedLabels, OrderedLabels, read_file
 from bench.text import printable, same_spelling
 
 #: Line, path and label of an image that a file names.
@@ -217,7 +218,7 @@ def _class_numbers(source: str, rows: Sequence[_Row], dataset: Dataset) -> np.nd
     no_numbers = [row for row in rows if not _is_number(row[2], dataset.num_classes)]
     if not no_numbers:
         return np.array([int(label) for _, _, label in rows], dtype=np.int64)
-    missing = next((row for row in no_names if row[2].lower() in MISSING), None)
+    missing = next((row for row in no_names if row[2] in ("", *MISSING)), None)
     line, _, label = missing or (no_names if len(no_names) <= len(no_numbers) else no_numbers)[0]
     where = f"line {line} of {source}"
     if missing:

@@ -429,7 +429,8 @@ def _read_only(dataset: Dataset) -> Iterator[None]:
         yield
     finally:
         for array, writeable in zip(arrays, before, strict=True):
-            array.flags.writeable = writeable
+            with contextlib.suppress(ValueError):  # a memory map from Ray's store says it can be written to, and cannot
+                array.flags.writeable = writeable
 
 
 def rehearse(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str) -> None:

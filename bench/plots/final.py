@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,7 +150,7 @@ def embedding_figures(trials: pd.DataFrame, order: Sequence[str]) -> dict[float,
         first = at_rate.sort_values(SEEDS, kind="stable").drop_duplicates("method").set_index("method")
         kept: dict[str, dict[str, np.ndarray]] = {}
         for method in (method for method in order if method in first.index):
-            samples = read_samples(Path(first.at[method, "folder"]), _NEEDED)
+            samples = read_samples(first.at[method, "folder"], _NEEDED)
             if samples and len(kept) < _EMBEDDED:
                 kept[method] = samples
         if kept:

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from numbers import Real
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
@@ -31,7 +33,8 @@ def distribution(key: str, domain: Any) -> "BaseDistribution":
     sampler = sampler.sampler if isinstance(sampler, sample.Quantized) else sampler
     is_range = isinstance(domain, sample.Float | sample.Integer) and isinstance(sampler, sample.Uniform | sample.LogUniform)
     if not is_range:
-        raise InputError(f"the search space of {key} is {domain}: {_KINDS}")
+        maker = "tune.sample_from" if isinstance(domain, sample.Function) else "tune.randn"
+        raise InputError(f"the search space of {key} comes from {maker}, which Optuna cannot learn from: {_KINDS}")
     return _range(key, domain, isinstance(sampler, sample.LogUniform), step)
 
 
@@ -71,7 +74,7 @@ def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistrib
 
     whole = isinstance(domain, sample.Integer)
     low, high = domain.lower, domain.upper
-    if not all(isinstance(end, int | float) and math.isfinite(end) for end in (low, high)):
+    if not all(isinstance(end, Real) and math.isfinite(end) for end in (low, high)):
         raise InputError(f"the search space of {key} goes from {low} to {high}: give two numbers")
     if log and step not in (None, 1 if whole else None):
         raise InputError(f"the search space of {key} has steps on a logarithmic scale, which Optuna has not: leave out either")
@@ -96,5 +99,6 @@ def _described(value: Any) -> str:
         return f"{value!r}: write tune.choice({list(value)!r})"
     if isinstance(value, bool | int | float | str | None):
         return f"the constant {value!r}: leave it out and use --set, or {_KINDS}"
-    text = "a dictionary" if isinstance(value, dict) else repr(value)
-    return f"{text if len(text) <= 80 else type(value).__name__}: {_KINDS}"
+    if isinstance(value, dict | FunctionType):
+        return f"a {'dictionary' if isinstance(value, dict) else 'function'}: {_KINDS}"
+    return f"of the type {type(value).__name__}: {_KINDS}"
