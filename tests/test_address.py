@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -164,3 +166,14 @@ def test_a_sweep_on_a_cluster_keeps_them(surroundings, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     prepare_environment("auto")
     assert os.environ["RAY_ADDRESS"] == "127.0.0.1:6379"
+
+
+@pytest.mark.slow
+def test_a_server_of_something_else_ends_the_command_soon(tmp_path):
+    """It speaks HTTP/2, as Ray does, and then says nothing more."""
+    command = [sys.executable, "-m", "bench.run", "--methods", "ce", "--subset", "200", "--out", str(tmp_path / "out")]
+    start = time.monotonic()
+    with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place:
+        done = subprocess.run([*command, "--address", place], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and time.monotonic() - start < 60, "without a limit it takes 800 seconds"
+    assert f"Error: cannot use the Ray cluster at '{place}'" in done.stderr and "Traceback" not in done.stderr
