@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -129,6 +130,19 @@ def test_what_is_no_ray_is_one_clear_sentence_within_seconds(running, monkeypatc
 def test_a_server_that_speaks_its_protocol_is_let_through(running):
     with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place:
         address._check_address(place)
+
+
+def test_a_client_server_has_to_answer_a_call(monkeypatch):
+    grpc = pytest.importorskip("grpc", reason='needs pip install "ray[client]"')
+    monkeypatch.setattr(address, "CONNECT_SECONDS", 0.3)
+    with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place, pytest.raises(InputError, match=r"\(no answer\): check --addr"):
+        address._call(f"ray://{place}")
+    monkeypatch.setattr(address, "CONNECT_SECONDS", 10)
+    answering = grpc.server(ThreadPoolExecutor(1))
+    port = answering.add_insecure_port("127.0.0.1:0")
+    answering.start()
+    address._call(f"ray://127.0.0.1:{port}")  # a refusal is an answer
+    answering.stop(0)
 
 
 @pytest.mark.parametrize(
