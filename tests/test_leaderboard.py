@@ -270,6 +270,21 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
     assert r"$^{\S}$" in (tmp_path / "leaderboard.tex").read_text()
 
 
+def test_a_configuration_whose_trial_was_lost_counts_as_not_tried(tmp_path):
+    defaults = {"elr.lam": 3, "elr.beta": 0.7}
+    for lam, status in ((1, "finished"), (2, "finished"), (5, "lost")):
+        stage = {"stage": "search tuned noisy-val none"}
+        config = {"elr.lam": lam}
+        write_trial(tmp_path, "elr", seed=10**6, test=[lam / 10], config=config, defaults=defaults, spec=stage, status=status)
+    write_trial(tmp_path, "ce", test=[0.5])
+    write_trial(tmp_path, "elr", test=[0.8], config={"elr.lam": 2}, defaults=defaults, spec={"stage": "tuned"})
+    write_report([tmp_path], tmp_path, plots=False)
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert "| elr (tuned) | 50 % | noisy-val | 10.0 | 20.0 | elr.lam=2 | 2§ | 0 | 0 |" in page, page
+    assert "§ Searches: their machine ended 1 of the trials" in page and "Missing seeds" not in page
+    assert "| elr (tuned) | elr.lam=2 | 2 |" in page, "tried, in the table of configurations"
+
+
 def test_what_another_folder_has_of_a_lost_trial_counts(tmp_path):
     for folder, status in (("one", "lost"), ("two", "failed"), ("three", "finished")):
         write_trial(tmp_path / folder, "ce", test=[0.5], status=status)
