@@ -356,7 +356,7 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
 
 
 def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
-    low, high = ranked["seeds"].min(), ranked["seeds"].max()
+    low, high = ranked.loc[ranked["seeds"] > 0, "seeds"].agg(["min", "max"])  # of rows that have a mean
     best = "the best of a column is bold, the second underlined, and what prints alike is a tie."
     notes = [f"One seed: no intervals and no marks; {best}"]
     if high > 1:

@@ -267,7 +267,8 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
     assert "(n=2)**\\*§" in page and "| gce | –§ |" in page, page
     assert "4 of 9 trials were ended by their machine" in page and "elr 1, gce 3" in page
     assert "Failures" not in page and (tmp_path / "plots").exists() and report.files
-    assert r"$^{\S}$" in (tmp_path / "leaderboard.tex").read_text()
+    latex = (tmp_path / "leaderboard.tex").read_text()
+    assert r"$^{\S}$" in latex and "over 2 to 3 seeds" in latex and "over 2 to 3 seeds" in page, "gce has no mean"
 
 
 def test_a_configuration_whose_trial_was_lost_counts_as_not_tried(tmp_path):
