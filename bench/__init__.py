@@ -1,5 +1,8 @@
 """A benchmark suite for learning with noisy labels in image classification."""
 
+from bench.importing import put_working_directory_last
 from bench.version import __version__
 
 __all__ = ["__version__"]
+
+put_working_directory_last()  # before a module of a command imports what a file there may shadow

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.errors import InputError
 from bench.identity import PAPER
 from bench.leaderboard import load_sides
 from bench.merge import conflict_notes
@@ -50,10 +51,12 @@ class Comparison:
     table: pd.DataFrame  # a row per configuration and rule, with COLUMNS
     names: tuple[str, str]
     conflicts: list[str]  # between the folders of a side
+    lost: tuple[int, ...]  # trials of each side that their machine ended, and which are left out
 
     def sections(self) -> list[Section]:
         """For people."""
-        return [_paired(self.table, self.names, self.conflicts), *_alone(self.table, self.names)]
+        notes = [*_lost_notes(self.names, self.lost), *conflict_notes(self.conflicts)]
+        return [_paired(self.table, self.names, notes), *_alone(self.table, self.names)]
 
 
 def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = ALL) -> Comparison:
@@ -74,6 +77,11 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     conflicts = {conflict for rows in loaded for conflict in rows["conflicts"].explode().dropna()}
     columns = [*_TRIAL, "rule", "test_accuracy", "label_hash", "cost_seconds"]
     sides = [rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates([*_TRIAL, "rule"]) for rows in loaded]
+    lost = tuple(_lost_trials(rows) for rows in loaded)
+    if all(side.empty for side in sides):
+        raise InputError(
+            f"there is nothing to compare: all {sum(lost)} trials were ended by their machine; run their commands again"
+        )
     both = sides[0].merge(sides[1], how="outer", on=[*_TRIAL, "rule"], suffixes=("_first", "_second"), indicator="side")
     rows = []
     for key, own in both.groupby([*_CONFIGURATION, "rule"], dropna=False, sort=True):
@@ -101,7 +109,12 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
         table.loc[own.index, "p_holm"] = holm(own["p_value"].to_numpy())
     table["rule_order"] = table["rule"].map(rule_order)
     table = table.sort_values(["dataset", "noise_kind", "noise_rate", "rule_order", "method", "hparams"], kind="stable")
-    return Comparison(table.reset_index(drop=True), (_name(first), _name(second)), sorted(conflicts))
+    return Comparison(table.reset_index(drop=True), (_name(first), _name(second)), sorted(conflicts), lost)
+
+
+def _lost_trials(rows: pd.DataFrame) -> int:
+    """Count the trials of a side that their machine ended."""
+    return len(rows.loc[rows["lost"], _TRIAL].drop_duplicates())
 
 
 def _own_protocols(rows: pd.DataFrame) -> pd.DataFrame:
@@ -128,13 +141,21 @@ def _name(folders: Sequence[Path]) -> str:
     return ", ".join(str(folder) for folder in folders)
 
 
-def _paired(table: pd.DataFrame, names: tuple[str, str], conflicts: Sequence[str]) -> Section:
+def _lost_notes(names: tuple[str, str], lost: Sequence[int]) -> list[str]:
+    """Footnote for trials that are no part of any pair, because their machine ended them."""
+    if not any(lost):
+        return []
+    counts = ", ".join(f"{count} of {name}" for count, name in zip(lost, names, strict=True) if count)
+    return [f"Trials that their machine ended are left out ({counts}): run that sweep's command again to fill them in."]
+
+
+def _paired(table: pd.DataFrame, names: tuple[str, str], more_notes: Sequence[str]) -> Section:
     first, second = names
     paired = table[(table["pairs"] > 0) & (table["rule"] != ORACLE)]
     if paired.empty:
         differing = [name for name in [*_CELL, "method"] if _disjoint(table, name)]
         why = f": they differ in {', '.join(differing)}" if differing else ""
-        return Section("What both have", f"No trial of {first} has a partner in {second}{why}.", [], conflict_notes(conflicts))
+        return Section("What both have", f"No trial of {first} has a partner in {second}{why}.", [], list(more_notes))
     lines = []
     for _, row in paired.iterrows():
         interval = "" if pd.isna(row["diff_low"]) else f" ± {50 * (row['diff_high'] - row['diff_low']):.1f}"
@@ -173,7 +194,7 @@ def _paired(table: pd.DataFrame, names: tuple[str, str], conflicts: Sequence[str
         notes.append(
             f"Pairs with other noisy labels, though seed and noise are the same: {others}. One side made them differently."
         )
-    notes += conflict_notes(conflicts)
+    notes += more_notes
     return Section("What both have", "", [Table("Paired differences", columns, lines)], notes)
 
 

@@ -7,8 +7,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import InputError
-
 #: Folder that holds bench, methods and search_spaces: a checkout, or site-packages.
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +20,8 @@ def own_package(name: str) -> ModuleType:
     Raises:
         InputError: where a module of that name is imported already, from elsewhere.
     """
+    from bench.errors import InputError  # not above: what it imports may be shadowed until the path is in order
+
     folder = ROOT / name
     loaded = sys.modules.get(name)
     if loaded is not None:
@@ -53,11 +53,19 @@ def put_working_directory_last() -> None:
     in the processes that a command starts.
     """
     _bind_bench()
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is None or main.name.partition(".")[0] != "bench" or sys.flags.safe_path:
+    if _main_module().partition(".")[0] != "bench" or sys.flags.safe_path:
         return
     if sys.path and os.path.abspath(sys.path[0]) == os.getcwd() != str(ROOT):
         sys.path.append(os.path.abspath(sys.path.pop(0)))
+
+
+def _main_module() -> str:
+    """Name of the module that ``python -m`` runs; empty for any other program."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    looking = sys.argv[:1] == ["-m"] and "-m" in sys.orig_argv[:-1]  # the module is not found yet: its package comes first
+    return sys.orig_argv[sys.orig_argv.index("-m") + 1] if looking else ""
 
 
 def _bind_bench() -> None:

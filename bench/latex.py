@@ -101,7 +101,7 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
 
 
 def _caption(group: pd.DataFrame, doubtful: Sequence[float]) -> str:
-    low, high = group["seeds"].min(), group["seeds"].max()
+    low, high = group.loc[group["seeds"] > 0, "seeds"].agg(["min", "max"])  # of rows that have a mean
     seeds = f"{high}" if low == high else f"{low} to {high}"
     text = "Epoch and configuration are selected by accuracy on held-out noisy labels. "
     text += f"Mean $\\pm$ half-width of its 95\\,\\% $t$ interval over {seeds} seeds; " if high > 1 else "One seed; "

@@ -30,6 +30,10 @@ OTHER_RULES = (
     "oracle (test accuracy: not for ranking)"
 )
 NONE = "–"
+LOST_CONFIGURATIONS = (
+    f"{LOST_SEEDS} Searches: their machine ended {{}} of the trials, which are not counted as tried. Running the same command "
+    "again tries them again, and a search may then pick another configuration."
+)
 
 #: Selection is called shaky where one standard error of the noisy validation accuracy is worth this much clean accuracy.
 SHAKY = 0.1
@@ -95,16 +99,18 @@ def sections(
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
         trials = rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)]
-        conflicts = set(trials["conflicts"].explode().dropna())
+        conflicts, lost = set(trials["conflicts"].explode().dropna()), 0
         if searches is not None and len(searches) and (own := searches[searches["group"] == name]).size:
             tables.append(_search_table(own))
             conflicts.update(own["conflicts"].explode().dropna())
+            lost = int(own["lost"].sum())
         first = group.iloc[0]
         if heads.count((group_title(group), setup)) > 1:  # they differ in what the line does not say
             setup += f", {first['recipe']}"
         doubtful = sorted(set(ranked.loc[ranked["cell"].isin(flagged), "noise_rate"]))
         notes = _notes(trials, ranked, reference, metric) + conflict_notes(sorted(conflicts))
         notes += [f"{DOUBTFUL} {disagreement(doubtful)}"] * bool(doubtful)
+        notes += [LOST_CONFIGURATIONS.format(lost)] * bool(lost)
         found.append(Section(group_title(group), setup, tables, notes))
     return found
 
@@ -324,8 +330,9 @@ def _search_table(searches: pd.DataFrame) -> Table:
     for _, row in searches.iterrows():
         first, best = (NONE if pd.isna(row[key]) else f"{100 * row[key]:.1f}" for key in ("first", "best"))
         texts = [row["method"], rate_title(row["noise_rate"]), row["goal"], first, best, row["picked"] or "defaults"]
-        lines.append([Entry(text) for text in [*texts, *(f"{row[key]:g}" for key in ("configurations", "stopped", "failed"))]])
-        lines[-1].append(Entry(f"{row['seconds']:.3g}"))
+        tried = Entry(f"{row['configurations']:g}", mark=LOST_SEEDS * bool(row["lost"]))
+        counts = [Entry(f"{row[key]:g}") for key in ("stopped", "failed")]
+        lines.append([*map(Entry, texts), tried, *counts, Entry(f"{row['seconds']:.3g}")])
     caption = (
         "Searches, on seeds of their own, which no figure above contains: what the first configuration and the best reached"
     )
@@ -349,7 +356,7 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
 
 
 def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
-    low, high = ranked["seeds"].min(), ranked["seeds"].max()
+    low, high = ranked.loc[ranked["seeds"] > 0, "seeds"].agg(["min", "max"])  # of rows that have a mean
     best = "the best of a column is bold, the second underlined, and what prints alike is a tie."
     notes = [f"One seed: no intervals and no marks; {best}"]
     if high > 1:

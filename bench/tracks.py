@@ -91,11 +91,11 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
             picks[cell] = best
             for facts in tried:
                 searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
-            row = {"track": kind.track, "tried": len(tried), "search": text, "competes": kind.goal != ORACLE}
+            row = {"track": kind.track, "tried": _tried(tried), "search": text, "competes": kind.goal != ORACLE}
             compared += [facts | row | _named(facts, words) | _privileged(facts, kind) for facts in _of(at, cell, best)]
         for tuned_at, best in _transfers(picks, at):
             rate = "as found" if best["noise_rate"] < 0 else f"{100 * best['noise_rate']:.3g} %"
-            row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": len(cells[tuned_at]), "search": text}
+            row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": _tried(cells[tuned_at]), "search": text}
             row["competes"] = False
             words = [f"{kind.track} at {rate}", *extra]
             for cell in picks:
@@ -104,6 +104,11 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
                         facts | row | _named(facts, words) | _privileged(facts, kind) for facts in _of(at, cell, best)
                     ]
     return compared, searched
+
+
+def _tried(trials: Sequence[Facts]) -> int:
+    """Count the configurations of a search that have a result, or failed to: not those that their machine ended."""
+    return sum(not facts["lost"] for facts in trials)
 
 
 def _of(at: Mapping[tuple[str, str, str], list[Facts]], cell: str, best: Facts) -> list[Facts]:
@@ -169,8 +174,8 @@ def _labels(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]
 def search_summary(searched: Sequence[Facts]) -> pd.DataFrame:
     """A row per search.
 
-    Its group, noise_rate, method, goal, configurations, stopped, failed, seconds, first and best value, what was picked, and
-    ``conflicts`` of what it tried.
+    Its group, noise_rate, method, goal, configurations (without the lost ones), lost, stopped, failed, seconds, first and best
+    value, what was picked, and ``conflicts`` of what it tried.
     """
     rows = []
     table = pd.DataFrame(searched)
@@ -185,7 +190,8 @@ def search_summary(searched: Sequence[Facts]) -> pd.DataFrame:
                 "noise_rate": rate,
                 "method": method,
                 "goal": SearchKind.of(tried["stage"].iloc[0]).goal,
-                "configurations": len(tried),
+                "configurations": int((~tried["lost"]).sum()),
+                "lost": int(tried["lost"].sum()),
                 "stopped": int((tried["status"] == "stopped").sum()),
                 "failed": int(tried["failed"].sum()),
                 "seconds": tried["search_seconds"].sum(),

@@ -72,6 +72,9 @@ MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT}
 )
 
+#: The same in the words of PyTorch's and other C++ code, which raises RuntimeError.
+_MACHINE_TEXTS = (*map(os.strerror, (errno.ENOSPC, errno.EIO)), "uncorrectable ECC error", "no CUDA-capable device")
+
 #: Takes new epochs of the record and whether all earlier ones are void.
 Report = Callable[[list[dict[str, Any]], bool], None]
 
@@ -386,7 +389,7 @@ def run_trial(
     except InputError:
         raise
     except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
-        facts["status"] = LOST if isinstance(error, OSError) and error.errno in MACHINE_ERRORS else "failed"
+        facts["status"] = LOST if of_machine(error) else "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
         facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
@@ -394,6 +397,17 @@ def run_trial(
         give_back_memory(spec.device)  # until here the error's traceback held the networks
     facts["work_seconds"] = time.perf_counter() - start
     return outcome
+
+
+def of_machine(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it was raised from, is of the machine: libraries raise errors of their own."""
+    while error is not None:
+        if isinstance(error, Unavailable) or (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
+            return True
+        if isinstance(error, RuntimeError) and any(text in str(error) for text in _MACHINE_TEXTS):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def describe(error: Exception) -> str:

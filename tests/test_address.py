@@ -3,9 +3,12 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -129,6 +132,19 @@ def test_a_server_that_speaks_its_protocol_is_let_through(running):
         address._check_address(place)
 
 
+def test_a_client_server_has_to_answer_a_call(monkeypatch):
+    grpc = pytest.importorskip("grpc", reason='needs pip install "ray[client]"')
+    monkeypatch.setattr(address, "CONNECT_SECONDS", 0.3)
+    with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place, pytest.raises(InputError, match=r"\(no answer\): check --addr"):
+        address._call(f"ray://{place}")
+    monkeypatch.setattr(address, "CONNECT_SECONDS", 10)
+    answering = grpc.server(ThreadPoolExecutor(1))
+    port = answering.add_insecure_port("127.0.0.1:0")
+    answering.start()
+    address._call(f"ray://127.0.0.1:{port}")  # a refusal is an answer
+    answering.stop(0)
+
+
 @pytest.mark.parametrize(
     "given", ["", "local", "host", "host:", ":6379", "http://host:8265", "host:x", "host:²", "ray://", "host:99999"]
 )
@@ -164,3 +180,14 @@ def test_a_sweep_on_a_cluster_keeps_them(surroundings, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     prepare_environment("auto")
     assert os.environ["RAY_ADDRESS"] == "127.0.0.1:6379"
+
+
+@pytest.mark.slow
+def test_a_server_of_something_else_ends_the_command_soon(tmp_path):
+    """It speaks HTTP/2, as Ray does, and then says nothing more."""
+    command = [sys.executable, "-m", "bench.run", "--methods", "ce", "--subset", "200", "--out", str(tmp_path / "out")]
+    start = time.monotonic()
+    with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place:
+        done = subprocess.run([*command, "--address", place], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and time.monotonic() - start < 60, "without a limit it takes 800 seconds"
+    assert f"Error: cannot use the Ray cluster at '{place}'" in done.stderr and "Traceback" not in done.stderr

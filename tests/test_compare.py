@@ -220,3 +220,17 @@ def test_a_seed_that_its_machine_ended_is_no_pair(tmp_path):
     table = compare([tmp_path / "one"], [tmp_path / "two"]).table
     row = table[table["rule"] == "noisy-val"].iloc[0]
     assert (row["pairs"], row["only_first"]) == (2, 1) and row["difference"] == pytest.approx(0.1)
+
+
+def test_a_comparison_says_what_machines_ended(tmp_path):
+    for seed in range(3):
+        write_trial(tmp_path / "one", "elr", test=[0.5], seed=seed)
+        write_trial(tmp_path / "two", "elr", test=[0.6], seed=seed, status="lost" if seed else "finished")
+    notes = [note for section in compare([tmp_path / "one"], [tmp_path / "two"]).sections() for note in section.notes]
+    [note] = [note for note in notes if "machine" in note]
+    assert f"are left out (2 of {tmp_path / 'two'}): run that sweep's command again" in note
+    write_trial(tmp_path / "gone", "elr", test=[0.6], status="lost")
+    [paired, alone] = compare([tmp_path / "gone"], [tmp_path / "two"]).sections()
+    assert not paired.tables and any("1 of" in note and "2 of" in note for note in paired.notes) and len(alone.tables) == 1
+    with pytest.raises(InputError, match="all 2 trials were ended by their machine"):
+        compare([tmp_path / "gone"], [tmp_path / "gone"])

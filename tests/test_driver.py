@@ -18,7 +18,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from bench import noise
 from bench.code_hash import code_of
 from bench.datasets import Dataset
-from bench.pretrain import Encoder, save_encoder
+from bench.pretrain import Encoder, PretrainJob, save_encoder
 from bench.records import to_json
 from bench.registry import load_method
 from bench.spec import Plan, TrialSpec, expand_hparams
@@ -58,10 +58,10 @@ def work_on(monkeypatch, tmp_path):
     """Takes what a worker is given, and returns what it reports."""
     monkeypatch.setattr(worker.ray, "get", lambda reference: reference)
 
-    def run(values: dict, data: Dataset, encoder: bytes | None = None) -> list[dict]:
+    def run(values: dict | None, data: Dataset, encoder: bytes | None = None, job: PretrainJob | None = None) -> list[dict]:
         messages: list[dict] = []
         monkeypatch.setattr(worker.tune, "report", lambda result: messages.append(result["message"][0]))
-        worker.train({"work": (values, None), "encoder": encoder}, data, str(tmp_path / "store"), "run", 30.0, (), False)
+        worker.train({"work": (values, job), "encoder": encoder}, data, str(tmp_path / "store"), "run", 30.0, (), False)
         return messages
 
     return run
@@ -109,6 +109,11 @@ def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
     assert (record(driver.out, spec)["status"], record(driver.out, spec)["error"]) == ("lost", told["error"])
 
 
+def _raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -117,6 +122,11 @@ def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
         (OSError(errno.EMFILE, "Too many open files"), "lost"),
         (FileNotFoundError(errno.ENOENT, "No such file"), "failed"),  # the method's own
         (MemoryError(), "failed"),
+        (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), "lost"),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "lost"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "failed"),
+        (_raised_from(ValueError("cannot read the image"), OSError(errno.ESTALE, "Stale file handle")), "lost"),
+        (_raised_from(ValueError("no such file"), FileNotFoundError(errno.ENOENT, "No such file")), "failed"),
         (RuntimeError("the method's own fault"), "failed"),
     ],
 )
@@ -132,6 +142,22 @@ def test_what_the_method_did_is_told_from_what_its_machine_did(data, tmp_path, w
         driver.received(work, message)
     assert record(driver.out, spec)["status"] == status
     assert bool(pending([spec], driver.out)) == (status == "lost")
+
+
+def test_a_process_whose_gpu_an_earlier_trial_has_broken_takes_no_more(data, work_on, monkeypatch):
+    """A failed assertion on the device stays: other methods' trials would fail of it."""
+
+    def broken():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def leave(status):
+        raise SystemExit(status)
+
+    monkeypatch.setattr(worker.torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(worker.torch.cuda, "synchronize", broken)
+    monkeypatch.setattr(worker.os, "_exit", leave)
+    with pytest.raises(SystemExit, match="1"):
+        work_on(spec_of(data).to_json(), data)
 
 
 def test_a_lost_trial_goes_on_from_its_checkpoint(data, tmp_path):
@@ -228,18 +254,30 @@ def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
     assert 60 <= record(driver.out, spec)["work_seconds"] < 70
 
 
-@pytest.mark.parametrize(("end", "status"), [("killed", "lost"), ("raised", "failed")])
-def test_trials_end_as_the_pretraining_that_they_waited_for(data, tmp_path, end, status):
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, "lost"),  # its worker was killed
+        (RuntimeError("collapsed"), "failed"),
+        (OSError(errno.EIO, "Input/output error"), "lost"),
+    ],
+)
+def test_trials_end_as_the_pretraining_that_they_waited_for(data, tmp_path, work_on, monkeypatch, error, status):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(worker, "run_pretraining", fail)
     spec = spec_of(data, "rmd")
     driver, work = driver_for(spec, data, tmp_path)
     job = driver.work[pretrain_job(spec).key]
     assert driver.next() is job
-    if end == "killed":
+    if error is None:
         driver.lost(job)
         driver.lost(job)
         driver.died(job)
     else:
-        driver.received(job, {"kind": "encoder failed", "number": 1, "error": "RuntimeError: collapsed"})
+        [message] = work_on(None, data, job=job.job)
+        driver.received(job, message)
     assert work.over and record(driver.out, spec)["status"] == status
     assert "pretraining" in record(driver.out, spec)["error"]
 

@@ -451,6 +451,12 @@ class Sweep:
         return bool(self.over and checkpointed(self.out))
 
     @property
+    def at_work(self) -> tuple[int, int]:
+        """Process and number of the epoch that was trained last."""
+        process, epoch = self.log.read_text().splitlines()[-1].split()
+        return int(process), int(epoch)
+
+    @property
     def statuses(self) -> list[str]:
         return sorted(json.loads(path.read_text())["status"] for path in self.out.glob("trials/*/done.json"))
 
@@ -469,10 +475,6 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
 
 def family(process: subprocess.Popen) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
-
-
-def worker(process: subprocess.Popen) -> psutil.Process:
-    return next(p for p in family(process) if "ImplicitFunc" in p.name())
 
 
 @pytest.fixture(scope="module")
@@ -562,9 +564,10 @@ def test_a_worker_that_runs_out_of_memory(undisturbed, sweep, table):
 
 @pytest.mark.slow
 def test_a_killed_worker(undisturbed, sweep, table):
+    sweep.env["STEADY_SECONDS"] = "0.5"  # between two trials a worker has nothing to lose
     driver = sweep.start()
-    wait_for(lambda: sweep.in_the_middle)
-    worker(driver).kill()
+    wait_for(lambda: sweep.in_the_middle and sweep.at_work[1] < Sweep.EPOCHS - 3)
+    psutil.Process(sweep.at_work[0]).kill()
     text = finish(driver)
     assert "its worker died" in text
     table("kill -9 of a worker", sweep)

@@ -63,6 +63,11 @@ TUNED = ("--methods", "gce", "--tune", "2", "--epochs", "1", "--dry-run")
     ("files", "arguments", "said"),
     [
         (("methods/__init__.py", "random.py", "torch.py", "bench/notes.py"), ("--list", "methods"), "softmix"),
+        (
+            ("click.py", "rich/__init__.py", "platform.py", "signal.py", "token.py", "uuid.py"),
+            ("--list", "methods"),
+            "softmix",
+        ),
         pytest.param(
             ("methods.py", "search_spaces/__init__.py", "queue.py", "numpy.py", "ray.py"),
             TUNED,

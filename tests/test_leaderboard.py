@@ -267,7 +267,23 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
     assert "(n=2)**\\*§" in page and "| gce | –§ |" in page, page
     assert "4 of 9 trials were ended by their machine" in page and "elr 1, gce 3" in page
     assert "Failures" not in page and (tmp_path / "plots").exists() and report.files
-    assert r"$^{\S}$" in (tmp_path / "leaderboard.tex").read_text()
+    latex = (tmp_path / "leaderboard.tex").read_text()
+    assert r"$^{\S}$" in latex and "over 2 to 3 seeds" in latex and "over 2 to 3 seeds" in page, "gce has no mean"
+
+
+def test_a_configuration_whose_trial_was_lost_counts_as_not_tried(tmp_path):
+    defaults = {"elr.lam": 3, "elr.beta": 0.7}
+    for lam, status in ((1, "finished"), (2, "finished"), (5, "lost")):
+        stage = {"stage": "search tuned noisy-val none"}
+        config = {"elr.lam": lam}
+        write_trial(tmp_path, "elr", seed=10**6, test=[lam / 10], config=config, defaults=defaults, spec=stage, status=status)
+    write_trial(tmp_path, "ce", test=[0.5])
+    write_trial(tmp_path, "elr", test=[0.8], config={"elr.lam": 2}, defaults=defaults, spec={"stage": "tuned"})
+    write_report([tmp_path], tmp_path, plots=False)
+    page = (tmp_path / "leaderboard.md").read_text()
+    assert "| elr (tuned) | 50 % | noisy-val | 10.0 | 20.0 | elr.lam=2 | 2§ | 0 | 0 |" in page, page
+    assert "§ Searches: their machine ended 1 of the trials" in page and "Missing seeds" not in page
+    assert "| elr (tuned) | elr.lam=2 | 2 |" in page, "tried, in the table of configurations"
 
 
 def test_what_another_folder_has_of_a_lost_trial_counts(tmp_path):

@@ -341,6 +341,27 @@ def test_headings_stop_below_the_controls(tab):
 
 
 @pytest.mark.browser
+def test_seeds_that_a_machine_ended_are_marked(browser, tmp_path):
+    for seed in (0, 1):
+        write_trial(tmp_path, "ce", test=[0.5], seed=seed)
+        write_trial(tmp_path, "elr", test=[0.8], seed=seed, status="lost" if seed else "finished")
+        write_trial(tmp_path, "gce", test=[0.9], seed=seed, status="lost")
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    tab, complaints = browser.new_page(), []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto((tmp_path / "index.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    cells = dict(zip(methods(tab), tab.locator("#board tbody td:nth-child(2)").all_inner_texts(), strict=True))
+    assert {name: "".join(text.split()) for name, text in cells.items()} == {
+        "elr": "80.0n=1§",
+        "ce": "50.0±0.0n=2",
+        "gce": "–§",
+    }
+    assert "lost" in tab.inner_text("#trials") and not complaints
+    tab.close()
+
+
+@pytest.mark.browser
 def test_switching_track(browser, tmp_path):
     (tmp_path / "index.html").write_text(page_of(write_sweep(tmp_path), {"elr": "tuned"}))
     tab = browser.new_page()

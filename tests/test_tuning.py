@@ -396,6 +396,24 @@ def test_failed_trials_run_again_on_request(data, tmp_path):
         assert drain(tuning) == ran
 
 
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_trial_that_its_machine_ended_ends_no_search_and_runs_again(data, tmp_path, retry):
+    tuning = make(data, "elr")
+    specs, statuses = [], ("finished", "lost", "finished")
+    for value, status in zip((0.5, 0.9, 0.6), statuses, strict=True):
+        specs.append(tuning.next())
+        finish(tuning, specs[-1], value, status)
+        write(tmp_path, specs[-1], [value] * EPOCHS, status)
+    assert tuning.next() is None and tuning.follow()[0].hparams == specs[2].hparams
+    states = [trial.state.name for trial in tuning.searches[0].optuna.trials]
+    assert sorted(states) == ["COMPLETE", "COMPLETE", "FAIL"]
+    again = make(data, "elr")
+    again.resume(tmp_path, retry_failed=retry)
+    assert not again.over and again.next() == specs[1] and again.next() is None
+    finish(again, specs[1], 0.9)
+    assert again.follow()[0].hparams == specs[1].hparams, "the pick is the one of a sweep without the fault"
+
+
 def test_searches_of_other_settings_share_no_trials(data, tmp_path):
     ran = drain(make(data, "elr"))
     for spec in ran:

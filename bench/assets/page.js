@@ -104,11 +104,13 @@
   }
 
   const accuracy = (cell) => {
-    if (!cell || cell.mean === null) return NONE;
+    if (!cell) return NONE;
+    const mark = state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "";
+    if (cell.mean === null) return NONE + mark;
     const text = (scale() * cell.mean).toFixed(1);
     const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
     const tier = tiered() && cell.row.tier ? `<span class="tier">${circled(cell.row.tier)}</span>` : "";
-    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + (state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "") + tier;
+    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + mark + tier;
   };
   /* Tiers are told from the best of all, not of a budget. */
   const tiered = () => state.metric === "test_accuracy" && budget() === ANY;

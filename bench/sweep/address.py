@@ -43,6 +43,8 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
     else:
         settings["job_config"] = job_config(worker_path(sys.path, same_machine=False))
     _check_address(address)
+    if address.startswith(CLIENT):
+        _call(address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with _silent_libraries():
@@ -87,7 +89,7 @@ def _check_address(address: str) -> None:
         raise InputError(f"{address!r} is the private Ray of another sweep on this machine: give --address of a cluster")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
-            if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+            if not _tls():
                 _greet(connection)
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
@@ -102,6 +104,25 @@ def _greet(connection: socket.socket) -> None:
         answer += more
     if answer[3:] != bytes([_SETTINGS_FRAME]):
         raise ConnectionError("what answers there is no Ray")
+
+
+def _call(address: str) -> None:
+    """Raise InputError unless a gRPC server answers a call, be it with a refusal: Ray's client waits for minutes."""
+    import grpc
+
+    if _tls():
+        return
+    with grpc.insecure_channel(address.removeprefix(CLIENT)) as channel:
+        try:
+            channel.unary_unary("/lnl_bench/ping")(b"", timeout=CONNECT_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+                raise InputError(f"cannot reach a Ray cluster at {address!r} (no answer): check --address") from error
+
+
+def _tls() -> bool:
+    """Return whether Ray is told to encrypt its connections."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
 
 
 @contextlib.contextmanager

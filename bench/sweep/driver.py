@@ -200,8 +200,6 @@ class Driver:
         elif message["kind"] == "encoder":
             self._keep_encoder(work, message["encoder"])
             self._end(work, "finished", None, message["seconds"])
-        elif message["kind"] == "encoder failed":
-            self._fail(work, message["error"], 0.0)
         elif message["kind"] == "failed":
             self._fail(work, message["error"], message["seconds"], message["status"])
             if message["status"] != LOST:  # the next run goes on from it

@@ -20,7 +20,8 @@ _ON_ONE_MACHINE = {
     "RAY_AUTH_MODE": "disabled",  # ports are on loopback; unset, Ray writes a token into the home folder
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds every port to loopback
 }
-
+#: Ray tries 20 times, 40 seconds each, where something else than a Ray answers at an address, and no signal ends it.
+_FOR_A_CLUSTER = {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_py_gcs_connect_timeout_s": "5"}
 
 #: Variables that join a process to somebody's cluster or job, or change what Ray starts: none of them is for a local sweep.
 _OF_A_CLUSTER = (
@@ -65,7 +66,7 @@ def _on_a_cluster() -> dict[str, str]:
     Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
     """
     if os.environ.get("RAY_AUTH_MODE"):
-        return {}
+        return _FOR_A_CLUSTER
     given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     if not given:
         warnings.warn(
@@ -73,4 +74,4 @@ def _on_a_cluster() -> dict[str, str]:
             "or set RAY_AUTH_MODE=disabled to say that it is meant",
             stacklevel=2,
         )
-    return {"RAY_AUTH_MODE": "token" if given else "disabled"}
+    return _FOR_A_CLUSTER | {"RAY_AUTH_MODE": "token" if given else "disabled"}

@@ -1,21 +1,23 @@
 """What a worker's process does: one piece of work after another, each told to the driver as it goes."""
 
+import os
 import time
 from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from bench import noise
 from bench.datasets import Dataset
-from bench.errors import InputError, Unavailable, one_line
+from bench.errors import InputError
 from bench.importing import PLUGINS, own_package
 from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.records import LOST
 from bench.spec import TrialSpec
 from bench.storage import Store
-from bench.trial import Checkpoint, describe, peak_memory, run_pretraining, run_trial
+from bench.trial import Checkpoint, describe, of_machine, peak_memory, run_pretraining, run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
@@ -42,6 +44,7 @@ def train(
         # A tuple: Tune takes nested dictionaries apart, at every report.
         tune.report({"message": ({"kind": kind, "number": number, **content},)})
 
+    _leave_broken_device()
     if timed:
         send("began", {})
     values, job = ray.get(config["work"])
@@ -75,11 +78,23 @@ def train(
         content = {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()}
     except Exception as error:  # a plugin or a file that this machine does not have: a row, not a dead worker
         text = str(error) if isinstance(error, InputError) else describe(error)
-        status = LOST if isinstance(error, Unavailable) else status
+        status = LOST if of_machine(error) else status
         send("failed", {"status": status, "error": text, "seconds": time.perf_counter() - start})
         return
     report.flush()
     send("done", content)
+
+
+def _leave_broken_device() -> None:
+    """End this process if an earlier trial has broken its GPU context, as a failed assertion on the device does.
+
+    All later trials of the process would fail with that trial's error. Ray gives this one to a new process.
+    """
+    try:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except RuntimeError:
+        os._exit(1)
 
 
 def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]) -> None:
@@ -93,8 +108,9 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str,
 
     try:
         encoder: Encoder = run_pretraining(job, dataset, beat)
-    except Exception as error:  # a collapse, or anything torch may raise: the trials that need it become failed rows
-        send("encoder failed", {"error": one_line(error)})
+    except Exception as error:  # a collapse, or anything torch may raise: the trials that need it end like it
+        status = LOST if of_machine(error) else "failed"
+        send("failed", {"status": status, "error": describe(error), "seconds": time.perf_counter() - start})
         return
     send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
 
