@@ -362,3 +362,17 @@ def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
         assert status == 0
         assert len(re.findall("Warning: .* means that .* it is 0 %, ", errors)) == 1
     assert "or --sampling independent" in shown[2] and "or --noise-sampling independent" in planned[2]
+
+
+@pytest.mark.parametrize("images", [TRAIN, range(8)], ids=["training images", "all images"])
+def test_labels_listed_class_folder_by_class_folder_are_noticed(named, tmp_path, images):
+    """As torchvision's ImageFolder lists images; the set's own order goes by the files' names."""
+    path = tmp_path / "labels.txt"
+    own = [place % 2 for place in images]
+    for labels, noticed in ((sorted(own), True), (own, False), ([1 - label for label in own], False)):
+        path.write_text("\n".join(map(str, labels)))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            labels_for(named, path)
+        said = ["class folder by class folder" in str(warning.message) for warning in caught]
+        assert said == [True] * noticed

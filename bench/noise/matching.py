@@ -67,10 +67,12 @@ def _check_range(content: OrderedLabels, classes: int, name: str) -> None:
 
 def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
     labels, images = content.labels, len(dataset.train_labels)
-    if len(labels) == images:
-        return labels
     places, total = _places(dataset)
+    if len(labels) == images:
+        _warn_of_another_order(content, dataset, dataset.train_names, np.arange(images))
+        return labels
     if places is not None and len(labels) == total:
+        _warn_of_another_order(content, dataset, dataset.all_names, places)
         return labels[places]
     if dataset.subset_of == len(labels):
         raise InputError(
@@ -93,6 +95,30 @@ def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
     if dataset.train_then_test and dataset.subset_of is None:
         return np.arange(images), images + len(dataset.test_labels)
     return None, 0
+
+
+def _warn_of_another_order(content: OrderedLabels, dataset: Dataset, names: np.ndarray | None, places: np.ndarray) -> None:
+    """Warn where the labels fit the images far better class folder by class folder, as other tools list them.
+
+    They do where at most a quarter as many of them differ from the labels that the images came with.
+
+    Args:
+        names: names of the images (M,) that the labels are taken to be of, in the order of the set; None where there are none.
+        places: place of each training image among them, (N,).
+    """
+    if names is None:
+        return
+    given = dataset.train_labels if dataset.knows_truth or not dataset.found else next(iter(dataset.found.values()))
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))] = np.arange(len(names))
+    by_name, by_folder = (float((content.labels[at[places]] != given).mean()) for at in (np.arange(len(names)), rank))
+    if by_folder <= by_name / 4 and by_name > 0:
+        warnings.warn(
+            f"{100 * by_name:.0f} % of the labels in {content.source} differ from those of {dataset.name}, and "
+            f"{100 * by_folder:.0f} % would if they were listed class folder by class folder: they are taken in the order "
+            f"that {_listing(dataset)} lists; give them by path, as path,label, to be sure",
+            stacklevel=2,
+        )
 
 
 def _listing(dataset: Dataset) -> str:
