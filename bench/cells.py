@@ -161,12 +161,12 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
 
 
 def _adds(found: Iterable[Facts], overrides: Overrides, others: Overrides) -> bool:
-    """Whether a trial of these is of a table with ``overrides``, and not of one with the ``others`` alone."""
+    """Return whether one of the trials is of a table with ``overrides``, and not of one with the ``others`` alone."""
     return any((own := _overrides(facts["protocol"])) <= overrides and not own <= others for facts in found)
 
 
 def _overrides(protocol: str) -> Overrides:
-    """What a protocol says that the command line set: fields of the recipe and their values."""
+    """Fields of the recipe that the command line set, with their values, as a protocol lists them."""
     parts = re.split(r", (?=\w+=)", protocol)[1:]
     return frozenset((key, value) for key, _, value in (part.partition("=") for part in parts))
 

@@ -1,4 +1,4 @@
-"""Where Python finds this package: its own folders come first, whatever lies in the user's working directory."""
+"""Search path of this package: its own folders come first, whatever lies in the user's working directory."""
 
 import os
 import sys
@@ -69,7 +69,7 @@ def _main_module() -> str:
 
 
 def _bind_bench() -> None:
-    """Where a folder ``bench`` without ``__init__.py`` in the working directory took the name, look in ours alone."""
+    """Look in our folder alone, where a folder ``bench`` without ``__init__.py`` in the working directory took the name."""
     package = sys.modules["bench"]
     if getattr(package, "__file__", None) is None:
         package.__path__ = [str(ROOT / "bench")]

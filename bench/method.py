@@ -68,7 +68,7 @@ class Method(nn.Module):
 
     @property
     def privileges(self) -> frozenset[str]:
-        """What it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says.
+        """Facts that it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says.
 
         A trial asks once, before ``setup``: the answer is granted and goes on record.
         """

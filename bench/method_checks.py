@@ -38,7 +38,7 @@ def check_class(cls: type[Method]) -> None:
 
 
 def check_privileges(privileges: object) -> frozenset[str]:
-    """What a method reads beyond images and noisy labels, as a set of known names.
+    """Return what a method reads beyond images and noisy labels, as a set of known names.
 
     Raises:
         InputError: where it is anything else.
@@ -261,7 +261,7 @@ def _check_hooks(cls: type[Method]) -> None:
 
 
 def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
-    """Whether a hook can be called with these parameters, by their places."""
+    """Return whether a hook can be called with these parameters, by their places."""
     names = list(parameters)
     if isinstance(hook, staticmethod | classmethod):
         hook, names = hook.__func__, names[isinstance(hook, staticmethod) :]

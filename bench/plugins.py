@@ -59,7 +59,7 @@ def import_file(module_name: str) -> ModuleType:
 
 
 def _mending(module_name: str, error: BaseException) -> str:
-    """What to do about a module that cannot be imported."""
+    """Return the advice about a module that cannot be imported."""
     package, _, name = module_name.rpartition(".")
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
     known = package in sys.modules and absent and absent != name and "." not in absent

@@ -281,7 +281,7 @@ def load_encoder(blob: bytes) -> Encoder:
 
 
 def by_this_code(blob: bytes) -> bool:
-    """Whether today's code has trained the encoder that ``save_encoder`` wrote."""
+    """Return whether today's code has trained the encoder that ``save_encoder`` wrote."""
     return _facts(blob).get("code") == harness_hash()
 
 

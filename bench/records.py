@@ -168,7 +168,7 @@ class Trial:
 
     @property
     def lost(self) -> bool:
-        """Whether the machine ended the trial, so that it says nothing of the method."""
+        """True where the machine ended the trial, so that it says nothing of the method."""
         return self.done["status"] == LOST
 
     @cached_property
@@ -333,7 +333,7 @@ def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 class Result(NamedTuple):
-    """Where a trial's record is, how the trial ended, and the hashes of the code that made it, if the record says them."""
+    """Folder and status of a trial that is over, and the hashes of the code that made it, where its record has them."""
 
     folder: Path
     status: str
@@ -457,7 +457,7 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
 
 
 def without_weights(sweep: Path, names: Collection[str]) -> int:
-    """How many of these trials have a result, but no final weights."""
+    """Count the trials that have a result, but no final weights."""
     over = results(sweep)
     ended = [over[name].folder for name in names if name in over and over[name].status in ("finished", "stopped")]
     return sum(not (folder / "model.safetensors").exists() for folder in ended)

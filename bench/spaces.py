@@ -76,7 +76,7 @@ def _module_name(part: str) -> str:
 
 
 def _function(module: ModuleType) -> Callable[[Draw], Any]:
-    """What the file defines, as a function of ``draw``."""
+    """Return what the file defines, as a function of ``draw``."""
     function, domains = getattr(module, "space", None), getattr(module, "SPACE", None)
     if function is not None and domains is not None:
         raise InputError("it defines both SPACE and space(draw): keep one")

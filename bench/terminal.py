@@ -78,7 +78,7 @@ def _end_unread() -> NoReturn:
 
 
 def takes_output() -> bool:
-    """Whether the standard output takes a line; what it refused before, Python has forgotten."""
+    """Return whether the standard output takes a line; Python has forgotten what it refused before."""
     try:
         sys.stdout.write("\n")
         sys.stdout.flush()

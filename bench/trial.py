@@ -593,7 +593,7 @@ class Run:
         return record | {"eval_seconds": time.perf_counter() - start}
 
     def figures(self) -> dict[str, Any]:
-        """What the method predicts of validation and test images, and how good that is."""
+        """Predict validation and test images; return the figures of these predictions."""
         self.validation = self.predict(self.validating)
         probabilities = {name: self.predict(pixels) for name, (pixels, _) in self.tests.items()}
         self.test = probabilities["test"]
@@ -639,7 +639,7 @@ class Run:
         return found
 
     def per_sample(self) -> dict[str, np.ndarray]:
-        """What the method says of each training sample, by hook, in the data set's order and in memory of its own."""
+        """Return the method's figures of each training sample, by hook, in the data set's order and in memory of their own."""
         given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
         shapes = {"clean_probability": (len(self.number),), "soft_targets": (len(self.number), self.dataset.num_classes)}
         return {
@@ -658,7 +658,7 @@ class Run:
     def evaluated(
         self, name: str, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None
     ) -> np.ndarray:
-        """What a method's function gives of images, which come in a random order: by class, they would say what they are."""
+        """Apply a method's function to images in a random order: class by class, their order would tell the classes."""
         self.method.eval()
         positions = np.arange(len(pixels)) if positions is None else positions
         order = shuffled(len(positions), self.evaluation_seed)

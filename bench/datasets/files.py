@@ -414,7 +414,7 @@ def _values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
 
 
 def _missing(image: "PillowImage", values: np.ndarray) -> np.ndarray | None:
-    """Where a GeoTIFF says that there is no data."""
+    """Mask of the pixels that a GeoTIFF marks as having no data."""
     marked = _tag(image, _GDAL_NO_DATA)
     try:
         value = float(str(marked).strip("\0 "))

@@ -110,7 +110,7 @@ def _weak_formats() -> dict[str, str]:
 
 
 def _opens(path: str, format_name: str | None) -> bool:
-    """Whether Pillow finds an image of that format; it reads the header only."""
+    """Return whether Pillow finds an image of that format; it reads the header only."""
     from PIL import Image
 
     if format_name is None:

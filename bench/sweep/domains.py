@@ -92,7 +92,7 @@ def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistrib
 
 
 def _described(value: Any) -> str:
-    """What stands in place of a domain, and what to do about it."""
+    """Describe what stands in place of a domain, and what to write instead."""
     if isinstance(value, dict) and "grid_search" in value:
         return f"a grid: write tune.choice({value['grid_search']!r})"
     if isinstance(value, list | tuple | set):

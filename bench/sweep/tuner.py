@@ -172,5 +172,5 @@ def _reason(error: Exception | None) -> str | None:
 
 
 def _out_of_memory(error: Exception | None) -> bool:
-    """Whether Ray's memory monitor has ended the worker."""
+    """Return whether Ray's memory monitor has ended the worker."""
     return isinstance(error, OutOfMemoryError) or (error is not None and "NODE_OUT_OF_MEMORY" in one_line(error))

@@ -35,7 +35,7 @@ def train(
     keep: Collection[str],
     timed: bool,
 ) -> None:
-    """What a Tune worker runs: one piece of work. ``run`` is that of the sweep, which owns the store of checkpoints."""
+    """Do one piece of work, as a Tune worker. ``run`` is that of the sweep, which owns the store of checkpoints."""
     number = 0
 
     def send(kind: str, content: dict[str, Any]) -> None:
