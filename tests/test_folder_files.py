@@ -671,3 +671,8 @@ def test_random_folders_through_the_command(tmp_path, capsys):
         status, text = check(capsys, top)
         assert status in (0, 1, 2) and (status == 2 or f"{files_below(top):,} files: " in text)
         assert status != 2 or (text.startswith("Error: ") and text.count("\n") == 1)
+
+
+def test_a_part_of_a_folder_says_how_many_of_its_files_are_used(tmp_path):
+    remarks = open_dataset(f"folder:{two_classes(tmp_path)}").subset(4).remarks
+    assert remarks[0].endswith("20 files: 20 used") and "--subset takes 4 of 16 training images" in remarks

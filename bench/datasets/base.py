@@ -94,7 +94,7 @@ class Dataset:
     def remarks(self) -> list[str]:
         """Lines that a user should see before a run: files used and passed over, and what is unusual."""
         account = [f"{printable(self.name)}: {self.account.summary}", *self.account.notes] if self.account else []
-        if self.subset_of is not None:
+        if account and self.subset_of is not None:  # or the counts of files would not add up
             account.append(f"--subset takes {len(self.train_labels):,} of {self.subset_of:,} training images")
         return account + [sentence for sentence in (self.untrained, self.untested) if sentence]
 
