@@ -47,9 +47,8 @@ class Batch:
 
     views: tuple[Tensor, ...]  # each (B, C, H, W), normalised; every view is augmented on its own
     y: Tensor  # (B,) noisy labels
-    index: (
-        Tensor  # (B,) numbers of the samples, for per-sample state; given at random, they say nothing of the data set's order
-    )
+    #: (B,) numbers of the samples, for per-sample state. They are given at random, and say nothing of the data set's order.
+    index: Tensor
 
     @property
     def x(self) -> Tensor:

@@ -435,7 +435,11 @@ class Run:
                 f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
                 f"check --data-dir and --subset"
             )
-        if noise.fingerprint(spec.noise_kind) != spec.noise_hash:
+        try:
+            noise_hash = noise.fingerprint(spec.noise_kind)
+        except InputError as error:  # a file that only another machine has
+            raise Unavailable(str(error)) from error
+        if noise_hash != spec.noise_hash:
             raise Unavailable(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.keep = report, checkpoint, keep

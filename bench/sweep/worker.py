@@ -9,7 +9,6 @@ import ray
 import torch
 from ray import tune
 
-from bench import noise
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.importing import PLUGINS, own_package
@@ -58,7 +57,6 @@ def train(
     try:
         spec = TrialSpec.from_json(values)
         encoder = load_encoder(blob) if blob else None
-        noise.fingerprint(spec.noise_kind)  # a file that only the driver's machine has
         status = "failed"
         report = _Reporter(send, spec.device)
         place = Store(store)
