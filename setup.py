@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
-VERSION = runpy.run_path(str(ROOT / "bench" / "version.py"))
+VERSION = runpy.run_path(str(ROOT / "bench" / "common" / "version.py"))
 
 
 def write_commit(package: Path) -> None:

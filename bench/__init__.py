@@ -1,7 +1,7 @@
 """A benchmark suite for learning with noisy labels in image classification."""
 
-from bench.importing import put_working_directory_last
-from bench.version import __version__
+from bench.common.importing import put_working_directory_last
+from bench.common.version import __version__
 
 __all__ = ["__version__"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.backbones import Network
+from bench.common.identity import added as added
 from bench.errors import InputError
-from bench.identity import added as added
+from bench.networks.backbones import Network
 from bench.recipe import Recipe
 
 if TYPE_CHECKING:
-    from bench.pretrain import SimSiam
     from bench.task import Task
+    from bench.training.pretrain import SimSiam
 
 
 class Method(nn.Module):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import augment
-from bench.backbones import Network, build_network
-from bench.bfloat16 import round_layers
-from bench.cpu import bfloat16_units
+from bench.networks import augment
+from bench.networks.backbones import Network, build_network
+from bench.networks.bfloat16 import round_layers
+from bench.networks.cpu import bfloat16_units
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench import ops
-from bench.backbones import Network
 from bench.errors import InputError
 from bench.method import Method
+from bench.networks.backbones import Network
 from bench.task import Batch, Task
 
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
-from bench.backbones import Network
 from bench.errors import InputError
 from bench.method import Method
+from bench.networks.backbones import Network
 from bench.task import Batch, Task
 from methods.elr import ELR, chosen
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.backbones import Network
 from bench.errors import InputError
 from bench.method import Method
+from bench.networks.backbones import Network
 from bench.ops import per_sample
 from bench.task import Batch, Task
 

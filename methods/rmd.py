@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from bench import ops
 from bench.errors import InputError
 from bench.method import Wrapper
-from bench.pretrain import SimSiam
 from bench.task import Batch, Task
+from bench.training.pretrain import SimSiam
 
 
 class RMD(Wrapper):

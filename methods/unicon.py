@@ -21,10 +21,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
-from bench.augment import auto_augment_cifar10
-from bench.backbones import Network
 from bench.errors import InputError
 from bench.method import Method
+from bench.networks.augment import auto_augment_cifar10
+from bench.networks.backbones import Network
 from bench.task import Batch, Task
 
 

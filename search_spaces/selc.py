@@ -2,7 +2,7 @@
 
 from ray import tune
 
-from bench.spaces import Draw
+from bench.tuning.spaces import Draw
 
 
 def space(draw: Draw) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bench.datasets import Dataset, load_dataset
+from bench.planning.spec import Plan, expand_hparams
 from bench.recipe import Recipe
-from bench.spec import Plan, expand_hparams
 from bench.task import Pixels, Task
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import plugins
+from bench.common import plugins
 from bench.datasets import arrays, copies, folder, human, small, web
 from bench.datasets.base import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, Source, from_arrays, stratified_choice
 from bench.datasets.checks import load_checked

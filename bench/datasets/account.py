@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.text import printable
+from bench.common.text import printable
 
 
 @dataclass(frozen=True)

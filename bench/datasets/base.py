@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.common.text import printable
 from bench.datasets.account import Account, shortlist
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
-from bench.text import printable
 
 #: Label of an image whose true class nobody knows.
 UNKNOWN = -1

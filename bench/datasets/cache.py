@@ -26,7 +26,7 @@ import numpy as np
 from bench.datasets import pickled
 from bench.datasets.files import BrokenImage, Extremes, ImageFiles, as_bytes, decode, extremes_of, read, read_bytes
 from bench.errors import InputError
-from bench.records import to_json, write_atomically
+from bench.records.trials import to_json, write_atomically
 
 #: To be raised when files are decoded differently. 2: images of more than 8 bits are scaled by the data set's range.
 VERSION = 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import plugins
+from bench.common import plugins
 from bench.datasets.base import UNKNOWN, Dataset, Source
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.common.text import printable
 from bench.datasets.account import Account, shortlist
 from bench.datasets.base import FOUND, UNKNOWN, Dataset, Source, stratified_choice
 from bench.datasets.files import ImageFiles
@@ -25,7 +26,6 @@ from bench.datasets.formats import UNOPENABLE, objection
 from bench.datasets.labels import LABELS, Row, class_name, read_labels, split_of, split_within
 from bench.datasets.walk import File, order, walk
 from bench.errors import InputError
-from bench.text import printable
 
 TEST_SHARE = 0.2
 

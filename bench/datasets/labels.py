@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.common.text import printable
 from bench.datasets.account import shortlist
 from bench.errors import InputError
-from bench.text import printable
 
 LABELS = "labels.csv"
 

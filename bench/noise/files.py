@@ -97,7 +97,7 @@ def read_file(path: Path | str, key: str | None = None) -> OrderedLabels | Named
 
 def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
     """Labels (N,) to a file in one of ``FORMATS``, whose ending it has to have, so that it can be read back."""
-    from bench.records import write_atomically
+    from bench.records.trials import write_atomically
 
     if file_format not in FORMATS:
         raise unknown("format of labels", file_format, FORMATS)

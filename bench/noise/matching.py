@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.common.text import printable, same_spelling
 from bench.datasets import Dataset
 from bench.datasets.labels import MISSING
 from bench.errors import InputError, unknown
 from bench.noise.files import NamedLabels, OrderedLabels, read_file
-from bench.text import printable, same_spelling
 
 #: Line, path and label of an image that a file names.
 _Row = tuple[int, str, str]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.datasets import cache
 from bench.noise import classifier
-from bench.records import write_atomically
+from bench.records.trials import write_atomically
 
 #: Standard deviation of the samples' flip rates in part-dependent noise.
 SPREAD = 0.1
@@ -119,7 +119,7 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     from rich.console import Console
     from rich.progress import track
 
-    from bench.terminal import echo
+    from bench.cli.terminal import echo
 
     console = Console(stderr=True)
     echo(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import plugins
+from bench.common import plugins
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, with_donors
 from bench.errors import InputError, unknown
 from bench.noise import flips, pixels

@@ -15,13 +15,13 @@ from typing import Any
 import click
 import torch
 
-from bench.commands import Once, execute, writable
-from bench.cpu import bfloat16_units, processor
+from bench.cli.commands import Once, execute, writable
+from bench.cli.paths import UserPath
+from bench.cli.terminal import console, echo, print_table, styled
+from bench.common.version import git_commit
 from bench.errors import InputError, unknown
-from bench.isolation import give_back_memory
-from bench.memory import keep_freed_memory
-from bench.paths import UserPath
-from bench.registry import split_name
+from bench.networks.cpu import bfloat16_units, processor
+from bench.planning.registry import split_name
 from bench.speed.data import data
 from bench.speed.epochs import epoch
 from bench.speed.measure import Different, Nothing, Row, Settings
@@ -30,8 +30,8 @@ from bench.speed.networks import evaluation, step
 from bench.speed.overhead import sweep
 from bench.speed.pieces import mixture, neighbours
 from bench.speed.together import together
-from bench.terminal import console, echo, print_table, styled
-from bench.version import git_commit
+from bench.training.isolation import give_back_memory
+from bench.training.memory import keep_freed_memory
 
 #: What can be measured, by name; what takes minutes comes last.
 PARTS: dict[str, Callable[[Settings], list[Row]]] = {

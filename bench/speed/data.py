@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bench import augment
+from bench.networks import augment
 from bench.speed.measure import Different, Row, Settings, Work, compare
 from bench.task import Pixels
 
@@ -18,7 +18,7 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Format:
-    """Images of one kind, and how a recipe augments them (the names of ``bench.augment.weak``)."""
+    """Images of one kind, and how a recipe augments them (the names of ``bench.networks.augment.weak``)."""
 
     side: int
     channels: int

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.backbones import Network, build_network
-from bench.cpu import bfloat16_units
+from bench.networks.backbones import Network, build_network
+from bench.networks.cpu import bfloat16_units
 from bench.speed.measure import Different, Row, Run, Settings, Work, compare, repeated, tuned
 from bench.task import EVALUATION_BATCH, evaluation_batch
 

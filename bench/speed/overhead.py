@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.importing import module_command
-from bench.records import TrialWriter
-from bench.registry import REFERENCE
+from bench.common.importing import module_command
+from bench.planning.registry import REFERENCE
+from bench.records.trials import TrialWriter
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification
-from bench.trial import Checkpoint, Outcome, Run, run_recorded
+from bench.training.trial import Checkpoint, Outcome, Run, run_recorded
 
 #: About what the digits have: so many such epochs are a trial of a few seconds.
 IMAGES, EPOCHS = 1_300, 25
@@ -52,7 +52,7 @@ PLACE = Path("results")
 
 
 def sweep(settings: Settings) -> list[Row]:
-    """The trial as ``bench.trial`` runs it, after one that is not counted; where Ray is, also a sweep."""
+    """The trial as ``bench.training.trial`` runs it, after one that is not counted; where Ray is, also a sweep."""
     whole = [under_ray(settings)] if importlib.util.find_spec("ray") else []
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from bench.spec import Scalar
+from bench.planning.spec import Scalar
 from bench.speed.data import Format, Pictures, loader_of, pipeline
 from bench.speed.measure import Settings
 from bench.speed.networks import Case

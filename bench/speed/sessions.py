@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import trial
 from bench.datasets import Dataset
-from bench.pretrain import Encoder
-from bench.spec import Plan, Scalar, TrialSpec, expand_hparams
+from bench.planning.spec import Plan, Scalar, TrialSpec, expand_hparams
 from bench.speed.measure import Run, Settings
 from bench.speed.networks import CLASSES, Case
+from bench.training import trial
+from bench.training.pretrain import Encoder
 
 NOISE = 0.4
 

@@ -11,10 +11,10 @@ from threading import BrokenBarrierError
 
 import torch
 
-from bench.isolation import give_back_memory
-from bench.memory import keep_freed_memory
 from bench.speed.measure import Ceiling, Nothing, Row, Settings, once, repeated, seconds, summary
 from bench.speed.networks import CASES, Case, operations, own_step
+from bench.training.isolation import give_back_memory
+from bench.training.memory import keep_freed_memory
 
 #: How many at a time.
 COUNTS = (1, 2, 4)

@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
+from bench.common.importing import worker_path
 from bench.errors import InputError
-from bench.importing import worker_path
 from bench.sweep.private import job_config, running
 
 #: How an address begins that is reached through Ray's client server.

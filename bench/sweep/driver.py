@@ -11,27 +11,20 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.code_hash import code_of
 from bench.datasets import Dataset
 from bench.errors import one_line
-from bench.pretrain import by_this_code, load_encoder
-from bench.records import (
-    LOST,
-    TrialWriter,
-    check_specification,
-    finished_statuses,
-    read_epochs,
-    write_atomically,
-)
-from bench.spec import SCHEMA, TrialSpec, record_of
-from bench.storage import Store, own_place
+from bench.planning.code_hash import code_of
+from bench.planning.spec import SCHEMA, TrialSpec, record_of
+from bench.records.trials import LOST, TrialWriter, check_specification, finished_statuses, read_epochs, write_atomically
 from bench.sweep.environment import prepare_environment
+from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Work
-from bench.trackers import Trackers
-from bench.trial import Checkpoint, Labels, pretrain_job, stopped_facts
+from bench.training.pretrain import by_this_code, load_encoder
+from bench.training.storage import Store, own_place
+from bench.training.trial import Checkpoint, Labels, pretrain_job, stopped_facts
 
 if TYPE_CHECKING:
-    from bench.tuning import Tuning
+    from bench.tuning.search import Tuning
 
 #: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
 MAX_FAILURES = 2

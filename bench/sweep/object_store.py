@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.backbones import build_network
 from bench.datasets import Dataset
-from bench.pretrain import PretrainJob
+from bench.networks.backbones import build_network
+from bench.training.pretrain import PretrainJob
 
 #: For results on their way to the driver, and for Ray itself.
 SLACK = 256 << 20

@@ -1,6 +1,6 @@
 """All names of Ray that its documentation does not promise, each with what breaks here when it changes.
 
-Nothing else in this package uses such a name. ``tests/test_private.py`` holds each to the shape that is relied on, so a new
+Nothing else in this package uses such a name. ``tests/sweep/test_private.py`` holds each to the shape that is relied on, so a new
 Ray that changes one fails there, before pyproject.toml allows it.
 """
 

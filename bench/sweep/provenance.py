@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.cpu import processor
-from bench.spec import SCHEMA, TrialSpec
-from bench.version import __version__, git_commit
+from bench.common.version import __version__, git_commit
+from bench.networks.cpu import processor
+from bench.planning.spec import SCHEMA, TrialSpec
 
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
 

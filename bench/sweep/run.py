@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.code_hash import code_of, differing, to_text
 from bench.datasets import Dataset
-from bench.records import (
+from bench.planning.code_hash import code_of, differing, to_text
+from bench.planning.spec import TrialSpec, record_of
+from bench.records.trials import (
     COMPLETED,
     LOST,
     RETRIED,
@@ -20,14 +21,13 @@ from bench.records import (
     to_json,
     write_atomically,
 )
-from bench.spec import TrialSpec, record_of
 from bench.sweep.driver import Driver
 from bench.sweep.provenance import describe
+from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources
-from bench.trackers import Trackers
 
 if TYPE_CHECKING:
-    from bench.tuning import Tuning
+    from bench.tuning.search import Tuning
 
 #: Number of trials that a sentence names.
 _NAMED = 5

@@ -15,15 +15,15 @@ from typing import Any
 
 import ray
 
+from bench.common.importing import worker_path
 from bench.datasets import Dataset
 from bench.errors import InputError, one_line
-from bench.importing import worker_path
-from bench.pretrain import PretrainJob
-from bench.records import to_json, write_atomically
+from bench.records.trials import to_json, write_atomically
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
 from bench.sweep.private import SESSION_PREFIX, driving_here, end_session, job_config, without_sigterm_handler
 from bench.sweep.work import Resources
+from bench.training.pretrain import PretrainJob
 
 
 def _parent() -> str:

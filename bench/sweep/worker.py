@@ -9,14 +9,14 @@ import ray
 import torch
 from ray import tune
 
+from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
-from bench.importing import PLUGINS, own_package
-from bench.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
-from bench.records import LOST
-from bench.spec import TrialSpec
-from bench.storage import Store
-from bench.trial import Checkpoint, describe, of_machine, peak_memory, run_pretraining, run_trial
+from bench.planning.spec import TrialSpec
+from bench.records.trials import LOST
+from bench.training.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
+from bench.training.storage import Store
+from bench.training.trial import Checkpoint, describe, of_machine, peak_memory, run_pretraining, run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:

@@ -1,0 +1,161 @@
+"""Studies: several sweeps that answer one question, with one leaderboard.
+
+python -m bench.study sanity
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bench.cli.commands import Once, execute
+from bench.cli.paths import UserPath
+from bench.cli.terminal import echo
+from bench.common.importing import module_command
+from bench.errors import InputError, unknown
+from bench.planning.registry import REFERENCE, load_method, method_names
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked, and the sweeps that answer it."""
+
+    question: str
+    sweeps: tuple[str, ...]  # arguments of python -m bench.run, without --out; for words in capitals see _named
+    seeds: int | None = None  # unless what follows the -- says otherwise
+    sides: tuple[tuple[str, str], ...] = ()  # two things to compare: the folder of each, and its further arguments
+
+
+_ALL = "--methods METHODS"
+
+#: With what they estimate, or take as given, and with all that can be left to the truth.
+_VARIANTS = ("--methods PRIVILEGED", "--methods PRIVILEGED ORACLES")
+
+#: Without crops and flips: with them cross-entropy memorises 4 % of the wrong labels and leaves nothing to repair.
+_FASHION = "--dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5 --set recipe.augmentation=none --epochs 20"
+
+#: Of each family one: a plain loss, targets that follow predictions, neighbours, mixtures, relations to an encoder.
+_FAMILIES = "--methods ce,elr,softmix,divide_mix,rmd"
+
+STUDIES = {
+    "sanity": Study(
+        "does every method do its work: digits without noise, at 50 and 80 % symmetric, at 40 % asymmetric noise",
+        (f"{_ALL} --noise 0,0.5,0.8", f"{_ALL} --noise-kind asymmetric --noise 0.4"),
+    ),
+    "sanity-fashion": Study(
+        "the same on 4,000 images of Fashion-MNIST at 14x14, at 50 % symmetric noise",
+        (f"{_ALL} {_FASHION}",),
+    ),
+    "softmix-neighbours": Study(
+        "how many neighbours, where they come from, and which mixture weighs them (digits, 50 %)",
+        (
+            "--methods softmix --noise 0.5 --k 1,2,4,8 --set softmix.scope=batch,dataset",
+            "--methods softmix --noise 0.5 --set softmix.mixture=gmm,bmm",
+        ),
+    ),
+    "rmd-hosts": Study(
+        "what relation distillation adds to each method that it can wrap (digits, 50 %)",
+        ("--methods HOSTS --noise 0.5",),
+    ),
+    "rmd-parts": Study(
+        "which relation, how strong, at which temperature, over how many neighbours, with how much pretraining (digits, 50 %)",
+        (
+            "--methods rmd --noise 0.5 --set rmd.weight=1,10,30,100 --set rmd.relation=kl,ega,rkd",
+            "--methods rmd --noise 0.5 --temperature 0.1,0.5,1 --k 0,4,16",
+            "--methods rmd --noise 0.5 --set rmd.node_weight=0,1 --set rmd.edge_weight=0,0.3,1",
+            "--methods rmd --noise 0.5 --set rmd.pretrain_epochs=0,80,800",
+        ),
+    ),
+    "features": Study(
+        "what wrong labels do to features, drawn by true and by noisy label (digits, 50 %)",
+        (f"{_FAMILIES} --noise 0.5 --save-features",),
+    ),
+    "privileges": Study(
+        "what it is worth to know the noise, to methods that can read it (digits, 50 % symmetric and 40 % asymmetric)",
+        tuple(f"{each} {noise}" for noise in ("--noise 0.5", "--noise-kind asymmetric --noise 0.4") for each in _VARIANTS),
+    ),
+    "precision": Study(
+        "what bfloat16 does to accuracy: five methods on digits, two on 4,000 images of Fashion-MNIST, five seeds (50 %)",
+        (f"{_FAMILIES} --noise 0.5", f"--methods ce,softmix {_FASHION}"),
+        seeds=5,
+        sides=(("fp32", "--precision fp32"), ("bf16", "--precision bf16")),
+    ),
+}
+
+
+@click.command(cls=Once, name="study", context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.argument("name", metavar="[NAME]", required=False)
+@click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
+@click.option("--out", type=UserPath(), metavar="DIR", help="[default: results/study-NAME]")
+def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
+    """Run a study, or list them. Like any sweep, the same command goes on where it was.
+
+    One that compares two things makes a sweep of each, and in the study's folder compare.md.
+    What follows a -- goes to every sweep, as: python -m bench.study sanity -- --seeds 1 --device cuda
+    """
+    if name is None:
+        width = max(map(len, STUDIES))
+        for key, found in STUDIES.items():
+            echo(f"{key:{width}}  {found.question}")
+        return
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    out = out or Path("results") / f"study-{name}"
+    chosen = STUDIES[name]
+    seeds = ["--seeds", str(chosen.seeds)] if chosen.seeds and "--seeds" not in more else []
+    status = 0
+    for folder, options in chosen.sides or ((".", ""),):
+        for arguments in chosen.sweeps:
+            command = [*shlex.split(f"{_named(arguments)} {options}"), *seeds, *more, "--out", str(out / folder)]
+            status = max(status, _run("bench.run", command))
+    if chosen.sides and all((out / folder).is_dir() for folder, _ in chosen.sides):  # a --dry-run makes none
+        first, second = (str(out / folder) for folder, _ in chosen.sides)
+        status = max(status, _run("bench.report", [first, "--compare", second, "--out", str(out)]))
+    sys.exit(status)
+
+
+def _run(module: str, arguments: Sequence[str]) -> int:
+    echo(f"python -m {module} {shlex.join(arguments)}")
+    status = subprocess.run([*module_command(module), *arguments]).returncode
+    if status > 1:  # 1: trials failed, which is a result
+        sys.exit(status)
+    return status
+
+
+def _named(arguments: str) -> str:
+    """METHODS: all of them; HOSTS: those that can be wrapped, bare and wrapped; PRIVILEGED: those that declare what they read
+    of the truth, and ORACLES: their settings to do so."""
+    from bench.method import Wrapper, takes_own_steps
+
+    classes = {}
+    for method in method_names():
+        try:
+            classes[method] = load_method(method)
+        except InputError as error:  # a broken plugin stops no study
+            echo(f"warning: {method} is left out: {error}", err=True)
+    bases = [method for method, cls in classes.items() if not issubclass(cls, Wrapper)]
+    wrappers = [method for method in classes if method not in bases]
+    hosts = [base for base in bases if not takes_own_steps(classes[base])]
+    wrapped = [f"{wrapper}+{host}" for wrapper in wrappers for host in hosts]
+    if not bases:
+        raise InputError("there are no methods to study: put some into methods/")
+    words = {
+        "METHODS": ",".join(method for method in [*bases, *wrappers] if method != REFERENCE),
+        "HOSTS": ",".join([*hosts, *wrapped]),
+        "PRIVILEGED": ",".join(method for method, cls in classes.items() if cls.oracles),
+        "ORACLES": " ".join(f"--set {method}.{name}=oracle" for method, cls in classes.items() for name in cls.oracles),
+    }
+    return " ".join(words.get(word, word) for word in arguments.split(" "))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    execute(study, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Hashes of the code that a trial's numbers come from.
+
+They are no part of a trial's identity, and so a change of code makes no record invalid; they are in its done.json, and tell
+records apart that different code has made. Comments, docstrings and layout do not count.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.planning.registry import load_method
+
+#: Name of the harness among the parts of a method.
+HARNESS = "harness"
+
+#: In place of parts, of a record without hashes: each version before the first one with hashes gave other numbers.
+EARLIER = "an earlier version"
+
+#: Modules that move the numbers of a trial, beside the method's own. Those that only load data are missing: a trial's
+#: specification holds the hash of what they load.
+NUMERICS = (
+    *(
+        "networks.augment",
+        "networks.backbones",
+        "networks.bfloat16",
+        "networks.cpu",
+        "datasets.base",
+        "datasets.files",
+        "training.evaluation",
+        "training.graphs",
+        "training.isolation",
+        "method",
+    ),
+    *(
+        "noise.classifier",
+        "noise.flips",
+        "noise.pixels",
+        "noise.registry",
+        "ops",
+        "training.pretrain",
+        "recipe",
+        "training.scoring",
+        "training.seeds",
+        "training.stream",
+        "task",
+        "training.trial",
+    ),
+)
+
+#: Parts of a syntax tree that say nothing of what it computes.
+_SILENT = ("ctx", "kind", "type_comment", "type_ignores")
+
+
+@cache
+def code_of(method: str) -> dict[str, str]:
+    """Return the hash of the harness and of each part of a method; a part is missing where its source cannot be read."""
+    hashes = {HARNESS: harness_hash()} | {part: _method_hash(part) for part in method.split("+")}
+    return {part: value for part, value in hashes.items() if value}
+
+
+@cache
+def harness_hash() -> str:
+    """Return the hash of this package's modules that move numbers."""
+    return _hash(f"bench.{name}" for name in NUMERICS)
+
+
+@cache
+def _method_hash(part: str) -> str:
+    """Hash of a method's module and of the modules of its own package that it imports."""
+    start = load_method(part).__module__
+    package, modules, waiting = start.partition(".")[0], set[str](), [start]
+    while waiting:
+        module = waiting.pop()
+        tree = None if module in modules else _tree(module)
+        if tree is not None:
+            modules.add(module)
+            waiting += [name for name in _imports(module, tree) if name.partition(".")[0] == package]
+    return _hash(sorted(modules)) if modules else ""
+
+
+def _hash(modules: Iterable[str]) -> str:
+    """Hash of these modules' syntax; empty where one has no source."""
+    digest = hashlib.sha256()
+    for module in modules:
+        tree = _tree(module)
+        if tree is None:
+            return ""
+        digest.update(f"{module.rpartition('.')[2]}:".encode())
+        digest.update("".join(syntax(tree)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:12]
+
+
+def syntax(node: object) -> Iterator[str]:
+    """Spell out a syntax tree, the same in every version of Python: without texts that stand alone, such as docstrings."""
+    if isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            if name not in _SILENT and value is not None and value != []:
+                yield f" {name}="
+                yield from syntax(value)
+        yield ";"
+    elif isinstance(node, list):
+        for item in node:
+            if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)):
+                yield from syntax(item)
+    else:
+        yield repr(node)
+
+
+def _tree(module: str) -> ast.Module | None:
+    """Syntax of a module; None where it has no source that can be read."""
+    try:
+        loaded = sys.modules.get(module)
+        spec = None if loaded else importlib.util.find_spec(module)
+        path = loaded.__file__ if loaded else spec.origin if spec else None
+        return ast.parse(Path(path).read_bytes()) if path and path.endswith(".py") else None
+    except (OSError, ValueError, SyntaxError, ImportError):
+        return None
+
+
+def _imports(module: str, tree: ast.Module) -> Iterator[str]:
+    """Names of modules that a module may import; names of what is in them too, which are none."""
+    package = module if hasattr(sys.modules.get(module), "__path__") else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            owner = ".".join([*above, *([node.module] if node.module else [])])
+            yield owner
+            yield from (f"{owner}.{alias.name}" for alias in node.names)
+
+
+def to_text(code: Any) -> str:
+    """Return the hashes of a record as one text; empty where it has no place for them, as those of earlier versions."""
+    if not isinstance(code, dict):
+        return ""
+    return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
+
+
+def differing(texts: Iterable[str]) -> list[str]:
+    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER`` where some are empty."""
+    hashes: dict[str, set[str]] = {}
+    different = set(texts)
+    for text in different - {""}:
+        for part, value in json.loads(text).items():
+            hashes.setdefault(part, set()).add(value)
+    parts = sorted(part for part, values in hashes.items() if len(values) > 1)
+    return [*parts, EARLIER] if "" in different and len(different) > 1 else parts

@@ -1,0 +1,73 @@
+"""What searches are called, and how they compare configurations: all that reading their records takes."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.errors import InputError
+from bench.records.trials import unpack_classes
+from bench.report.selection import CLEAN_VAL, DEFAULT_RULE, best_configuration, check_goal
+from bench.training import scoring
+
+#: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's seeds.
+SEARCH, TUNED = "search", "tuned"
+
+
+@dataclass(frozen=True)
+class SearchKind:
+    """What tells searches of one cell apart. It is in the stage of their trials, so that records say what they belong to."""
+
+    track: str  # "tuned": equal numbers of configurations; "budget": equal seconds
+    goal: str = DEFAULT_RULE  # what a search maximises
+    scheduler: str = "none"
+    fixed: tuple[str, ...] = ()  # "part.name=value", not searched
+
+    @property
+    def stage(self) -> str:
+        """As in a specification."""
+        return " ".join([SEARCH, self.track, self.goal, self.scheduler, *self.fixed])
+
+    @classmethod
+    def of(cls, stage: str) -> "SearchKind":
+        """The kind of search that a trial of this stage belongs to."""
+        try:
+            _, track, goal, scheduler, *fixed = stage.split(" ")
+        except ValueError:
+            raise InputError(f"the stage {stage!r} is none of a search: move that trial's folder away") from None
+        return cls(track, goal, scheduler, tuple(fixed))
+
+
+def goal_values(goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarray | None) -> np.ndarray:
+    """What a search for ``goal`` maximises, over epochs: (E,), NaN where it is not known.
+
+    Args:
+        epochs: of a trial's record.
+        truth: true classes of its validation images, where the goal needs them.
+    """
+    if not goal.startswith(CLEAN_VAL):
+        key = "noisy_val_accuracy" if goal == DEFAULT_RULE else "test_accuracy"
+        return np.array([epoch.get(key) for epoch in epochs], dtype=float)
+    assert truth is not None
+    images = check_goal(goal)
+    found = [scoring.clean_validation(unpack_classes(epoch["val_predictions"]), truth, images) for epoch in epochs]
+    return np.array(found, dtype=float)
+
+
+def best_value(values: np.ndarray) -> float:
+    """Of a trial's curve; NaN where it has none."""
+    return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+def pick(tried: Iterable[tuple[str, float, int]]) -> str:
+    """The trial whose configuration a search picks, the same in a sweep and in a report of it.
+
+    Args:
+        tried: id, best value and number of settings that differ from the method's defaults, in any order. On a tie the fewest
+            changes win: the search's first configuration.
+    """
+    ids, values, changes = zip(*sorted(tried), strict=True)
+    first = np.array(changes) == min(changes)
+    return ids[best_configuration(np.array(values), np.ones(len(ids)), first)]

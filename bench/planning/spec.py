@@ -1,0 +1,369 @@
+"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends on."""
+
+import contextlib
+import itertools
+import json
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
+from bench.datasets import Dataset
+from bench.errors import InputError, unknown
+from bench.networks.backbones import check_backbone
+from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
+from bench.planning.registry import (
+    Scalar,
+    build,
+    canonical,
+    changes,
+    convert,
+    display,
+    load_method,
+    method_names,
+    resolve,
+    split_name,
+)
+from bench.planning.searches import SEARCH
+from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
+
+SCHEMA = 1
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial. Equal specs give equal records, to the bit on one machine's CPU.
+
+    ``id`` is a hash of all fields, with content in place of paths: see ``bench.common.identity``.
+    """
+
+    method: str  # canonical name, such as "rmd+ce"
+    hparams: dict[str, Scalar]  # all of them, namespaced by part
+    dataset: str
+    data_hash: str
+    subset: int | None
+    image_size: int | None
+    noise_kind: str
+    noise_hash: str | None  # of the file that the kind reads, if it reads one
+    noise_rate: float | None  # None where the noise came with the data
+    noise_sampling: str
+    noise_seed: int
+    split_seed: int
+    train_seed: int
+    validation_share: float
+    protocol: str  # "shared" or "paper", and what the command line changed in it
+    recipe: Recipe
+    device: str
+    precision: str
+    threads: int
+    # Fields with a default are younger than the records of others: see ``to_json``.
+    stage: str = ""  # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked ("tuned")
+    told: float = 1.0  # a method that reads the noise rate is told the true one times this
+    graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("noise_sampling", SAMPLINGS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}")
+        if self.threads < 1:
+            raise InputError(f"a trial has {self.threads} threads: give at least 1")
+        for name in ("noise_seed", "split_seed", "train_seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a whole number from 0")
+        if not 0 < self.validation_share < 1:
+            raise InputError(f"validation_share is {self.validation_share:g}: give a number between 0 and 1")
+        if not 0 <= self.told < math.inf:
+            raise InputError(f"the noise rate is told times {self.told:g}: give a number of at least 0")
+        check_rate(self.noise_kind, self.noise_rate)  # the kind's file is read once, by the plan
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the trial's folder."""
+        return trial_id(self.to_json())
+
+    @property
+    def noise(self) -> str:
+        """Kind and rate, for people."""
+        return self.noise_kind if self.noise_rate is None else f"{self.noise_kind} {self.noise_rate:g}"
+
+    @property
+    def label(self) -> str:
+        """One line for people."""
+        settings = "".join(f" {key}={value}" for key, value in changes(self.method, self.hparams).items())
+        told = "" if self.told == 1 else f" · told {self.told:g} × the rate"
+        why = "search" if self.is_search else f"seed {self.train_seed}"
+        return f"{display(self.method)}{settings} · {self.noise}{told} · {why}"
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it only serves to pick a configuration: its result is no row of a leaderboard."""
+        return self.stage.startswith(SEARCH)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as in ``spec.json``.
+
+        A field that has a default is left out where it has it, and so is a younger field of the method or the recipe
+        (``bench.common.identity.added``) where it is neutral: a field added later changes no earlier trial's id.
+        """
+        values = asdict(self)
+        for field in fields(self):
+            if field.default is not MISSING and values[field.name] == field.default:
+                del values[field.name]
+        values["recipe"]["milestones"] = list(self.recipe.milestones)
+        values["recipe"] = without_neutral(values["recipe"], neutral_values(Recipe))
+        values["hparams"] = without_neutral(values["hparams"], _neutral_hparams(self.method))
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
+        """The spec that ``to_json`` wrote, its names, types and values checked again.
+
+        Raises:
+            InputError: where it is none, or has a field that this version does not know.
+        """
+        try:
+            _refuse_unknown(values, [field.name for field in fields(cls)], "")
+            _refuse_unknown(values["recipe"], RECIPE_FIELDS, "recipe.")
+            recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
+            hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
+            plain = {
+                key: value if key in ("recipe", "hparams") else _converted(cls, key, value) for key, value in values.items()
+            }
+            spec = cls(
+                **{
+                    **plain,
+                    "recipe": Recipe(**recipe),
+                    "method": canonical(values["method"]),
+                    "hparams": resolve(values["method"], hparams),
+                }
+            )
+            check_backbone(spec.recipe.backbone)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"this is no trial specification ({error}): take one from a sweep's trials/*/spec.json"
+            ) from error
+        return spec
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    if others := sorted(values.keys() - set(known)):
+        raise InputError(
+            f"the specification has {where}{others[0]}, which this version does not know: run the trial with the version "
+            f"that wrote it"
+        )
+
+
+def _neutral_hparams(method: str) -> dict[str, Any]:
+    """Neutral values of the younger hyper-parameters of a method, namespaced by part."""
+    return {
+        f"{part}.{key}": value
+        for part in split_name(method)
+        for key, value in neutral_values(load_method(part).HParams).items()
+    }
+
+
+def _converted(owner: type, name: str, value: Any) -> Any:
+    hints = typing.get_type_hints(owner)
+    return convert(name, value, hints[name]) if name in hints else value  # the constructor says what it does not know
+
+
+def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if key == "milestones" else _converted(Recipe, key, value) for key, value in values.items()}
+
+
+def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
+    """Overrides that give a recipe another value than its own; nothing depends on what is planned beside it."""
+    return "".join(f", {key}={value}" for key, value in sorted(overrides.items()) if getattr(recipe, key) != value)
+
+
+def record_of(spec: TrialSpec) -> dict[str, Any]:
+    """Content of a trial's spec.json."""
+    return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
+
+
+def relative_cost(spec: TrialSpec) -> float:
+    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method declare."""
+    passes = [load_method(part).passes for part in split_name(spec.method)]
+    return sum(trained + inferred / 3 for trained, inferred in passes)  # a backward pass takes twice a forward one
+
+
+def expand_hparams(
+    methods: Sequence[str], axes: Mapping[str, Sequence[str]], settings: Mapping[str, Sequence[str]]
+) -> list[tuple[str, dict[str, Scalar]]]:
+    """All configurations to run, as (canonical method, hyper-parameters), without repetition.
+
+    Args:
+        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the same value to all.
+        settings: "part.name" -> values, for the methods that have the part.
+    """
+    names = list(dict.fromkeys(canonical(name) for name in methods))
+    parts = {part for name in names for part in split_name(name)}
+    for axis, values in axes.items():
+        if values and not any(axis in load_method(part).axes for part in parts):
+            raise InputError(f"--{axis} is given, but none of {', '.join(map(display, names))} has that axis: leave it out")
+    for key in settings:
+        part, dot, _ = key.partition(".")
+        if not dot:
+            raise InputError(f"--set {key} names no part: write method.{key}=value")
+        if part not in parts:
+            raise unknown("part among the requested methods", part, parts)
+    configurations = {}
+    for name in names:
+        own: list[list[dict[str, str]]] = []
+        for axis, values in axes.items():
+            keys = [f"{p}.{load_method(p).axes[axis]}" for p in split_name(name) if axis in load_method(p).axes]
+            if keys and values:
+                if both := sorted(settings.keys() & set(keys)):
+                    raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
+                own.append([dict.fromkeys(keys, value) for value in values])
+        for key, values in settings.items():
+            if key.partition(".")[0] in split_name(name):
+                own.append([{key: value} for value in values])
+        for choice in itertools.product(*own):
+            hparams = resolve(name, {key: value for assignment in choice for key, value in assignment.items()})
+            configurations[name, json.dumps(hparams)] = (name, hparams)
+    return list(configurations.values())
+
+
+def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[TrialSpec]:
+    """The trials, and those of methods that read the noise rate once for each factor that the rate is multiplied by.
+
+    Raises:
+        InputError: where none reads it, or would be told a rate of 1 or more.
+    """
+    found = []
+    for spec in specs:
+        reads = reads_rate(spec.method, spec.hparams)
+        for factor in factors if reads else [1.0]:
+            if spec.noise_rate is not None and spec.noise_rate * factor >= 1:
+                raise InputError(
+                    f"--misspecify {factor:g} at noise {spec.noise_rate:g} tells {display(spec.method)} a rate of "
+                    f"{spec.noise_rate * factor:g}: give smaller factors"
+                )
+            found.append(replace(spec, told=float(factor)))
+    if not any(reads_rate(spec.method, spec.hparams) for spec in specs):
+        names = list(dict.fromkeys(spec.method for spec in specs))
+        settings = [key for name in method_names() for key in _rate_settings(name)]
+        raise InputError(
+            f"--misspecify is given, but none of {', '.join(map(display, names))} reads the noise rate: add a method that "
+            f"does, as {' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
+        )
+    return found
+
+
+def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
+    """Whether the method, so configured, is told the true noise rate."""
+    return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
+
+
+def _rate_settings(method: str) -> list[str]:
+    """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
+    found = []
+    with contextlib.suppress(InputError):  # a broken method has none to offer
+        for key in resolve(method, {}):
+            with contextlib.suppress(InputError):  # no name, or not this one
+                if reads_rate(method, {key: "oracle"}):
+                    found.append(key)
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep's trials have in common, as the command line says it."""
+
+    subset: int | None = None
+    image_size: int | None = None
+    noise_kind: str = "symmetric"
+    noise_sampling: str = "exact"
+    recipe: str = "shared"
+    overrides: tuple[tuple[str, Any], ...] = ()  # fields of the recipe
+    validation_share: float = 0.1
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+    graphs: bool = False
+
+    def specs(
+        self,
+        data: Dataset,
+        configurations: Sequence[tuple[str, dict[str, Scalar]]],
+        rates: Sequence[float | None],
+        seeds: Sequence[int],
+        noise_seed: int | None = None,
+        split_seed: int | None = None,
+    ) -> list[TrialSpec]:
+        """All trials, seed by seed, so that a sweep's early results already compare every method."""
+        if self.recipe not in ("shared", PAPER):
+            raise unknown("recipe", self.recipe, ["shared", PAPER])
+        for key, _ in self.overrides:
+            if key not in RECIPE_FIELDS:
+                raise unknown("field of the recipe", key, RECIPE_FIELDS)
+        self._check_noise(data, rates)
+        if not takes_rate(self.noise_kind):
+            rates = [None]  # a rate of 0 for clean labels says nothing
+        overrides = _recipe_fields(dict(self.overrides))  # 1 for 1.0 would be another trial
+        recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
+        pairs = list(zip(configurations, recipes, strict=True))
+        specs = []
+        for seed, ((name, hparams), planned), rate in itertools.product(seeds, pairs, rates):
+            recipe = planned.override(overrides)
+            check_backbone(recipe.backbone)
+            specs.append(
+                TrialSpec(
+                    method=name,
+                    hparams=hparams,
+                    dataset=data.name,
+                    data_hash=data.content_hash,
+                    subset=self.subset,
+                    image_size=self.image_size,
+                    noise_kind=self.noise_kind,
+                    noise_hash=self._noise_hash,
+                    noise_rate=None if rate is None else float(rate),
+                    noise_sampling=self.noise_sampling,
+                    noise_seed=seed if noise_seed is None else noise_seed,
+                    split_seed=seed if split_seed is None else split_seed,
+                    train_seed=seed,
+                    validation_share=self.validation_share,
+                    protocol=self.recipe + _changed(planned, overrides),
+                    recipe=recipe,
+                    device=self.device,
+                    precision=self.precision,
+                    threads=self.threads,
+                    graphs=self.graphs,
+                )
+            )
+        return specs
+
+    @cached_property
+    def _noise_hash(self) -> str | None:
+        return fingerprint(self.noise_kind)
+
+    @cached_property
+    def _checked(self) -> set[tuple[str, float | None]]:
+        """Data sets, by their content, and rates that the noise was checked with."""
+        return set()
+
+    def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
+        """Check the noise once for each data set and rate: a search asks for its trials one after another."""
+        for rate in rates:
+            if (data.content_hash, rate) not in self._checked:
+                check_noise(self.noise_kind, rate, data)
+                self._checked.add((data.content_hash, rate))
+
+    def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
+        """The recipe without the overrides, for a configuration that is checked on the way."""
+        asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
+        if asked and not data.knows_truth:
+            raise InputError(
+                f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of {data.name}: use other settings"
+            )
+        recipe = default_recipe(data.name, data.side, len(data.train_labels))
+        if self.recipe != PAPER:
+            return recipe
+        base = split_name(name)[-1]
+        return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)

@@ -1,0 +1,184 @@
+"""Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such as s3://bucket/path."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from bench.errors import InputError
+from bench.records.trials import COMPLETED, write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow.fs
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a store, with those methods of a ``Path`` that a checkpoint needs."""
+
+    system: "pyarrow.fs.FileSystem"
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return self.path
+
+    def with_name(self, name: str) -> "StoredFile":
+        return StoredFile(self.system, f"{self.path.rpartition('/')[0]}/{name}")
+
+    def exists(self) -> bool:
+        import pyarrow.fs
+
+        return self.system.get_file_info(self.path).type == pyarrow.fs.FileType.File
+
+    def read_bytes(self) -> bytes:
+        with self.system.open_input_stream(self.path) as stream:
+            return stream.read()
+
+    def write_bytes(self, content: bytes) -> None:
+        with self.system.open_output_stream(self.path) as stream:
+            stream.write(content)
+
+    def replace(self, target: "StoredFile") -> None:
+        self.system.move(self.path, target.path)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        if not missing_ok or self.exists():
+            self.system.delete_file(self.path)
+
+
+def write_whole(file: Path | StoredFile, content: bytes, previous: Path | StoredFile | None = None) -> None:
+    """Put ``content`` at ``file``, the whole of it or nothing; what was there goes to ``previous``."""
+    fresh: Any = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        if isinstance(file, Path):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(fresh, content)
+        else:
+            fresh.write_bytes(content)
+        if previous is not None and file.exists():
+            file.replace(previous)  # type: ignore[arg-type]  # both are of one kind
+        fresh.replace(file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def own_place(storage: str, out: Path) -> str:
+    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not of the path."""
+    path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
+    folder = f"{out.name}-{hashlib.sha256(os.fsencode(out)).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
+    return f"{path.rstrip('/')}/{folder}{mark}{query}"
+
+
+#: File of a store that names the run of the sweep whose workers may write there.
+OWNER = ".owner"
+
+
+class Store:
+    """The checkpoints of one sweep."""
+
+    def __init__(self, place: str | Path) -> None:
+        """``place``: a folder, or an address that pyarrow or fsspec understands.
+
+        Raises:
+            InputError: where there is no such kind of store.
+        """
+        scheme, separator, rest = str(place).partition("://")
+        self.place = str(place)  # for a worker to open
+        self.folder: Path | None = None
+        if not separator and re.match(r"[a-z][a-z0-9]+:", str(place)):
+            raise InputError(
+                f"--storage {str(place)!r} is neither a folder nor an address: write for example s3://bucket/path"
+            )
+        if not separator:
+            self.folder = Path(place).expanduser().resolve()
+            self.place = str(self.folder)
+        elif scheme == "file":
+            self.folder = Path(unquote(urlsplit(str(place)).path))
+        else:
+            self.system, self.root = _file_system(str(place), scheme, rest)
+
+    def file(self, key: str) -> Path | StoredFile:
+        """Where the trial ``key`` keeps its state."""
+        name = f"{key}.pt"
+        return self.folder / name if self.folder else StoredFile(self.system, f"{self.root}/{name}")
+
+    def claim(self, run: str) -> None:
+        """Let only workers of ``run`` write: those of a killed driver may live on beside it."""
+        write_whole(self._owner_file, run.encode())
+
+    def owner(self) -> str | None:
+        """The run that has claimed the store last; None once it is over, or on a machine without this folder."""
+        file = self._owner_file
+        return file.read_bytes().decode() if file.exists() else None
+
+    @property
+    def _owner_file(self) -> Path | StoredFile:
+        return self.folder / OWNER if self.folder else StoredFile(self.system, f"{self.root}/{OWNER}")
+
+    def check(self) -> None:
+        """Raise InputError where nothing can be written."""
+        probe = self.file(f".probe-{os.getpid()}")
+        try:
+            if not self.folder:
+                self.system.create_dir(self.root, recursive=True)
+            write_whole(probe, b"")
+            probe.unlink()
+        except Exception as error:  # every kind of store has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"cannot write to --storage ({reason}): check its address and your credentials") from error
+
+    def tidy(self, statuses: Mapping[str, str]) -> None:
+        """Remove what a killed process could not: torn files, and the state of trials that are over."""
+        for file in self._files():
+            if file.name == OWNER:
+                continue
+            if file.name.startswith(".") or statuses.get(file.name.partition(".")[0]) in COMPLETED:
+                file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder if it holds no state."""
+        if any(file.name != OWNER for file in self._files()):
+            return
+        if not self.folder:
+            self.system.delete_dir(self.root)
+        elif self.folder.is_dir():
+            (self.folder / OWNER).unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def _files(self) -> list[Any]:
+        if self.folder:
+            return list(self.folder.glob("*"))
+        import pyarrow.fs
+
+        found = self.system.get_file_info(pyarrow.fs.FileSelector(self.root, allow_not_found=True))
+        return [StoredFile(self.system, info.path) for info in found]
+
+
+def _file_system(place: str, scheme: str, rest: str) -> "tuple[pyarrow.fs.FileSystem, str]":
+    import pyarrow
+    import pyarrow.fs
+
+    try:
+        system, root = pyarrow.fs.FileSystem.from_uri(place)
+        return system, root.rstrip("/")
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+        if "nrecognized filesystem" not in str(error):  # it knows the kind, but not this address
+            raise InputError(f"--storage {place!r} is no address ({error}): write for example s3://bucket/path") from error
+    except OSError as error:
+        raise InputError(f"cannot reach --storage {place!r} ({error}): check its address and your credentials") from error
+    import fsspec
+
+    try:
+        system = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fsspec.filesystem(scheme)))
+    except (ValueError, ImportError) as error:
+        raise InputError(f"--storage cannot be {place!r} ({error}): use a folder, s3:// or gs://") from error
+    return system, rest.rstrip("/")

@@ -1,0 +1,90 @@
+"""Images that are too many for memory: decoded by worker processes, a few batches ahead, and augmented on the device."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import Dataset as TorchDataset
+
+from bench.datasets import ImageFiles
+from bench.datasets.files import BrokenImage
+from bench.errors import InputError, Unavailable
+from bench.networks import augment
+from bench.task import Pixels
+
+#: Seconds to wait for a disk or network that does not answer, before a file is read again.
+PAUSES = (1.0, 10.0)
+
+
+class _Files(TorchDataset):
+    def __init__(self, files: ImageFiles) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, position: int) -> Tensor | str:
+        """One image; or what is wrong with its file, since an error raised here would reach the trial as a traceback."""
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                return torch.from_numpy(self.files.decode(position))
+            except InputError as error:
+                pause = next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
+                if pause is None:
+                    return str(error)
+            time.sleep(pause)
+
+
+def _collate(images: list[Tensor | str]) -> Tensor | str:
+    return next((image for image in images if isinstance(image, str)), None) or default_collate(images)
+
+
+class StreamedPixels(Pixels):
+    """``Pixels`` over files. Workers do what has no chance in it, so that their number changes no result.
+
+    A decoded image is larger than what a network sees: training cuts a window at a random place out of it, evaluation the
+    one in the middle.
+    """
+
+    def __init__(self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, workers: int) -> None:
+        """``workers``: processes that decode; with 0, the trial's own does."""
+        self.files = _Files(files)
+        self.device = device
+        self.channels, self.side = files.shape[1], files.side
+        self.workers = workers
+        self._set_scale(mean, std)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def raw(self, index: Tensor) -> Tensor:
+        return next(self.stream([index]))
+
+    def stream(self, indices: Sequence[Tensor]) -> Iterator[Tensor]:
+        workers = self.workers if len(indices) > 1 else 0
+        loader = DataLoader(
+            self.files,
+            batch_sampler=[index.tolist() for index in indices],
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # without one, it would draw from torch's global stream
+        )
+        for raw in loader:
+            if isinstance(raw, str):
+                raise Unavailable(f"a file changed after the sweep had begun: {raw}, then run the same command again")
+            yield raw.to(self.device, non_blocking=True)
+
+    def view(
+        self, raw: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
+    ) -> Tensor:
+        if augmentation is augment.identity:
+            margin = (raw.shape[-1] - self.side) // 2
+            raw = raw[..., margin : margin + self.side, margin : margin + self.side]
+        else:
+            assert generator is not None
+            raw = augment.random_window(raw, generator, self.side, self.side)
+        return super().view(raw, augmentation, generator)

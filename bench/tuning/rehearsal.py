@@ -1,0 +1,175 @@
+"""Rehearsal of a search space: many configurations from all its ends and branches, to see which of them can be used."""
+
+import contextlib
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import InputError
+from bench.planning.registry import Scalar
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+#: Takes a hyper-parameter, "part.name", and Optuna's distribution; returns a value.
+Take = Callable[[str, "BaseDistribution"], Any]
+
+#: Configurations of a rehearsal, enough to meet rare branches; it takes some milliseconds.
+ROUNDS = 64
+
+#: How far inside a range's ends values are tried that have to be accepted, as a share of the range: an end itself may be
+#: excluded, and a range that is wrong by less wastes few draws.
+INSIDE = 0.05
+
+#: Whole numbers of up to so many values are tried at the ends themselves.
+_FEW = 20
+
+
+def rehearse(
+    draw: Callable[[Take], Mapping[str, Scalar]], accept: Callable[[Mapping[str, Scalar]], object]
+) -> tuple[str, str] | None:
+    """Draw configurations, and find a value that no configuration can have.
+
+    A combination of values may be refused, and a search then draws another one; a value that is refused whatever the others
+    are, or a space that is refused as a whole, is a mistake.
+
+    Args:
+        draw: goes through the space, with values of the function that it is given.
+        accept: raises InputError where the method refuses a configuration.
+
+    Returns:
+        What is wrong and the key of the hyper-parameter ("" where it is the space as a whole), or None.
+    """
+    drawer = _Drawer()
+    contexts = []
+    for number in range(ROUNDS):
+        drawer.begin(number)
+        drawn = dict(draw(drawer.take))
+        contexts.append((drawn, dict(drawer.drawn_from)))
+        if key := _differs_again(draw, *contexts[-1]):
+            return f"{key} is drawn in another way when the values before it are the same: let it depend on them alone", key
+
+    def refusal(values: Mapping[str, Scalar]) -> str | None:
+        try:
+            accept(values)
+        except InputError as error:
+            return str(error)
+        return None
+
+    refusals = [refusal(drawn) for drawn, _ in contexts]
+    if all(refusals):
+        return f"no configuration can be drawn: {refusals[0]}", ""
+    for key in dict.fromkeys(key for drawn, _ in contexts for key in drawn):
+        own = [(drawn, drawn_from[key]) for drawn, drawn_from in contexts if key in drawn]
+        for place in range(max(len(_probes(drawn_from)) for _, drawn_from in own)):
+            why = None
+            for drawn, drawn_from in own:
+                value = _probes(drawn_from)[place]
+                if (why := refusal({**drawn, key: value})) is None:
+                    break
+            if why is not None:
+                return f"it draws {key} as {_text(value)}, which is refused ({why}): leave that out of its range", key
+    return None
+
+
+def _differs_again(
+    draw: Callable[[Take], object], drawn: Mapping[str, Scalar], drawn_from: Mapping[str, "BaseDistribution"]
+) -> str | None:
+    """Return the first key that the same values give another range, or None: a search is continued from its values."""
+    asked: dict[str, BaseDistribution] = {}
+
+    def take(key: str, again: "BaseDistribution") -> Any:
+        asked[key] = again
+        return drawn.get(key)
+
+    with contextlib.suppress(InputError):  # of a value that was not drawn the first time
+        draw(take)
+    return next((key for key in {**drawn_from, **asked} if asked.get(key) != drawn_from.get(key)), None)
+
+
+def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
+    """A function that takes the first configuration's values, and raises InputError where one is not in the space."""
+
+    def take(key: str, drawn_from: "BaseDistribution") -> Any:
+        from optuna.trial import create_trial
+
+        value = hparams[key]
+        try:
+            create_trial(value=0.0, params={key: value}, distributions={key: drawn_from})
+        except ValueError as error:
+            raise InputError(
+                f"the defaults of {key.partition('.')[0]} are not in its search space ({key} is {_text(value)}, and "
+                f"{_described(drawn_from)}): widen it"
+            ) from error
+        return value
+
+    return take
+
+
+class _Drawer:
+    """Draws values as no sampler would: ends and choices that were seen least, and anything between."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(0)
+        self._seen: Counter[tuple[str, Any]] = Counter()
+        self._known: dict[str, BaseDistribution] = {}
+        self._number = 0
+        self.drawn_from: dict[str, BaseDistribution] = {}  # of the present configuration
+
+    def begin(self, number: int) -> None:
+        self._number = number
+        self.drawn_from = {}
+
+    def take(self, key: str, drawn_from: "BaseDistribution") -> Any:
+        from optuna.distributions import CategoricalDistribution, check_distribution_compatibility
+
+        try:
+            check_distribution_compatibility(self._known.setdefault(key, drawn_from), drawn_from)
+        except ValueError as error:
+            raise InputError(
+                f"{key} is not always drawn from the same choices or the same kind of range, which Optuna cannot learn from "
+                f"({str(error).rstrip('.')}): draw the same ones"
+            ) from error
+        self.drawn_from[key] = drawn_from
+        if isinstance(drawn_from, CategoricalDistribution):
+            places = range(len(drawn_from.choices))
+            least = min(self._seen[key, place] for place in places)
+            place = self._random.choice([place for place in places if self._seen[key, place] == least])
+            self._seen[key, place] += 1
+            return drawn_from.choices[place]
+        if self._number < 2:  # all of them at the same end: where they have to be in some order, one of these is accepted
+            return _at(drawn_from, (0.001, 0.999)[self._number])
+        return _at(drawn_from, self._random.choice([0.001, 0.999, self._random.random()]))
+
+
+def _probes(drawn_from: "BaseDistribution") -> list[Any]:
+    """Values each of which some configuration has to be able to have."""
+    own: Any = drawn_from
+    if hasattr(own, "choices"):
+        return list(own.choices)
+    whole = isinstance(own.low, int) and (own.high - own.low) // own.step < _FEW
+    return [own.low, own.high] if whole else [_at(own, INSIDE), _at(own, 1 - INSIDE)]
+
+
+def _at(own: Any, share: float) -> Any:
+    """The value of a range at a share of its length, on its own scale and steps."""
+    if own.log:
+        value = math.exp(math.log(own.low) + share * (math.log(own.high) - math.log(own.low)))
+    else:
+        value = own.low + share * (own.high - own.low)
+    if own.step is not None and not own.log:
+        value = own.low + round((value - own.low) / own.step) * own.step
+    return max(own.low, min(own.high, round(value))) if isinstance(own.low, int) else value
+
+
+def _described(own: Any) -> str:
+    if hasattr(own, "choices"):
+        return f"the choices are {', '.join(map(str, own.choices))}"
+    steps = f" in steps of {_text(own.step)}" if own.step not in (None, 1) else ""
+    return f"the range goes from {_text(own.low)} to {_text(own.high)}{steps}"
+
+
+def _text(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,208 @@
+"""Search spaces: from the Ray Tune domains of ``search_spaces/NAME.py`` to configurations that Optuna draws.
+
+A file holds either ``SPACE``, a dictionary from hyper-parameters to domains, or, where a range depends on what was drawn
+before, a function ``space(draw)`` that calls ``draw(name, domain)`` and gets the value:
+
+    def space(draw):
+        draw("q", tune.uniform(0.1, 1.0))
+        if draw("truncated", tune.choice([False, True])):
+            draw("threshold", tune.uniform(0.1, 0.9))
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from bench.common import plugins
+from bench.common.importing import own_package
+from bench.errors import InputError, unknown
+from bench.planning.registry import Scalar, convert, describe_type, hyper_parameter_types, resolve, split_name
+from bench.tuning.domains import distribution, suggest
+from bench.tuning.rehearsal import Take, defaults_of, rehearse
+
+#: Takes the name of a hyper-parameter and its domain; returns a value.
+Draw = Callable[[str, Any], Any]
+
+#: Where installed packages name the search spaces of their methods.
+GROUP = "bench.search_spaces"
+
+
+def load_space(part: str) -> Callable[[Draw], None]:
+    """The search space of one part of a method, as a function of ``draw``, of which any failure names the file.
+
+    Raises:
+        InputError: where there is none, or none that can be used.
+    """
+    module = plugins.import_file(_module_name(part))
+    place = plugins.file_of(module)
+    with plugins.blame(place, "its search space"):
+        function = _function(module)
+
+    def go_through(draw: Draw) -> None:
+        with plugins.blame(place, "space(draw)"):
+            if (returned := function(draw)) is not None:
+                if inspect.iscoroutine(returned):
+                    returned.close()  # Python would warn that nobody awaited it
+                raise InputError(
+                    f"space(draw) returns a {type(returned).__name__}: call draw(name, domain) for each hyper-parameter, "
+                    f"and return nothing"
+                )
+
+    return go_through
+
+
+def space_file(part: str) -> str:
+    """The file of the search space of one part of a method, for people."""
+    return plugins.file_of(plugins.import_file(_module_name(part)))
+
+
+def _module_name(part: str) -> str:
+    own_package("search_spaces")
+    own = f"search_spaces.{part}"
+    names = [own] * (importlib.util.find_spec(own) is not None)
+    names += [point.module for point in entry_points(group=GROUP) if point.name == part]
+    if not names:
+        raise InputError(
+            f"{part} has no search space to tune in: write search_spaces/{part}.py (CONTRIBUTING.md shows one), name one in "
+            f"the entry-point group {GROUP}, or leave out --tune"
+        )
+    if len(set(names)) > 1:
+        raise InputError(f"{part} has two search spaces, {' and '.join(sorted(set(names)))}: remove either")
+    return names[0]
+
+
+def _function(module: ModuleType) -> Callable[[Draw], Any]:
+    """Return what the file defines, as a function of ``draw``."""
+    function, domains = getattr(module, "space", None), getattr(module, "SPACE", None)
+    if function is not None and domains is not None:
+        raise InputError("it defines both SPACE and space(draw): keep one")
+    if domains is not None:
+        if not isinstance(domains, Mapping):
+            raise InputError(f"SPACE is a {type(domains).__name__}: give a dictionary from hyper-parameters to domains")
+        return partial(_draw_each, domains)
+    if function is None:
+        raise InputError("it defines neither SPACE nor space(draw): CONTRIBUTING.md shows both")
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        raise InputError("space is no function of one argument: write def space(draw)") from None
+    return function
+
+
+def _draw_each(domains: Mapping[str, Any], draw: Draw) -> None:
+    for name, domain in domains.items():
+        draw(name, domain)
+
+
+def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """One configuration: hyper-parameters drawn for all parts of the method, namespaced by part, without the ``fixed`` ones.
+
+    Args:
+        trial: an Optuna trial; a ``FixedTrial`` goes through the space with given values.
+
+    Raises:
+        InputError: where the search space fails. ``check_space`` finds what can be found before.
+    """
+    return _go_through(_spaces(method), partial(suggest, trial), fixed)
+
+
+def _spaces(method: str) -> dict[str, Callable[[Draw], None]]:
+    return {part: load_space(part) for part in split_name(method)}
+
+
+def _go_through(
+    spaces: Mapping[str, Callable[[Draw], None]],
+    take: Take,
+    fixed: Mapping[str, Scalar],
+    check: Callable[[str, Any], None] = lambda key, domain: None,
+) -> dict[str, Scalar]:
+    """As ``draw``; ``check`` is given each name, "part.name", that a space asks for, and its domain."""
+    drawn: dict[str, Scalar] = {}
+
+    def of(part: str) -> Draw:
+        def one(name: str, domain: Any) -> Any:
+            if not isinstance(name, str):
+                raise InputError(f"draw is given a name of the type {type(name).__name__}: write draw(name, domain)")
+            key = f"{part}.{name}"
+            check(key, domain)
+            if key in fixed:
+                return fixed[key]
+            drawn[key] = take(key, distribution(key, domain))
+            return drawn[key]
+
+        one.__qualname__ = "draw"  # of which Python speaks where an argument is missing
+        return one
+
+    for part, space in spaces.items():
+        space(of(part))
+    return drawn
+
+
+def _check_value(key: str, value: Any) -> None:
+    """Raise InputError unless this is a value of the declared type, which may be a whole number for any number."""
+    part, _, name = key.partition(".")
+    hint = hyper_parameter_types(part)[name]
+    try:
+        if convert(key, value, hint) == value:
+            return
+    except InputError:
+        pass
+    text = f"{value:.4g}" if isinstance(value, float) else repr(value)
+    wanted = describe_type(hint)
+    whole = wanted == "a whole number" and isinstance(value, float)
+    fitting = "tune.randint" if whole else "tune.choice, of values of that type"
+    raise InputError(f"{key} draws {text}, but it is {wanted}: use {fitting}")
+
+
+def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
+    """Go through the search space of a method many times, and see that all that it draws can be used.
+
+    Args:
+        hparams: the first configuration, which has to lie in the space.
+        fixed: hyper-parameters that are not searched.
+
+    Returns:
+        Whether there is anything to draw.
+
+    Raises:
+        InputError: where something is wrong, in one sentence with the name of the search space's file.
+    """
+    spaces, asked = _spaces(method), set[str]()
+
+    def drawn(take: Take) -> dict[str, Scalar]:
+        keys = set[str]()
+
+        def check(key: str, domain: Any) -> None:
+            part, _, name = key.partition(".")
+            types = hyper_parameter_types(part)
+            if name not in types:
+                raise unknown(f"hyper-parameter of {part}", key, [f"{part}.{known}" for known in types])
+            if key in keys:
+                raise InputError(f"{key} is drawn twice: draw it once, and keep its value")
+            keys.add(key)
+            if key not in fixed:
+                for choice in getattr(distribution(key, domain), "choices", ()):
+                    _check_value(key, choice)
+
+        def take_checked(key: str, drawn_from: Any) -> Any:
+            value = take(key, drawn_from)
+            _check_value(key, value)
+            return value
+
+        values = _go_through(spaces, take_checked, fixed, check)
+        asked.update(keys)
+        return values
+
+    fault = rehearse(drawn, lambda values: resolve(method, {**hparams, **values}))
+    if fault:
+        what, key = fault
+        parts = [key.partition(".")[0]] if key else [*spaces]
+        raise InputError(f"{', '.join(space_file(part) for part in parts)}: {what}")
+    for part in spaces:
+        if (types := hyper_parameter_types(part)) and not any(key.partition(".")[0] == part for key in asked):
+            raise InputError(f"{space_file(part)}: it draws nothing: give ranges for {', '.join(types)}, or leave out --tune")
+    return bool(_go_through(spaces, defaults_of(hparams), fixed))

@@ -1,0 +1,106 @@
+"""Estimates of a sweep's cost: what they count is what trials do."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cli import estimate
+from bench.cli.estimate import EpochImages, epoch_seconds, step_seconds
+from bench.datasets import UNKNOWN, Dataset, load_dataset
+from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.training.trial import Labels, Outcome, Run
+from bench.training.trial import run_trial as train
+
+
+def spec_of(data: Dataset, method: str = "ce", **plan) -> TrialSpec:
+    overrides = {"epochs": 2} | plan.pop("overrides", {})
+    plan = Plan(overrides=tuple(sorted(overrides.items())), **plan)
+    return plan.specs(data, expand_hparams([method], {}, {}), [0.5], [0])[0]
+
+
+def evaluated(spec: TrialSpec, data: Dataset, monkeypatch) -> tuple[int, int]:
+    """Images that an epoch of a trial really trains on, and those that it predicts."""
+    predicted: list[int] = []
+    original = Run.predict
+
+    def predict(run, pixels, positions=None):
+        predicted.append(len(pixels if positions is None else positions))
+        return original(run, pixels, positions)
+
+    monkeypatch.setattr(Run, "predict", predict)
+    records: list[dict] = []
+    outcome: Outcome = train(spec, data, report=lambda epochs, restart: records.extend(epochs))
+    assert outcome.facts["status"] == "finished"
+    return records[0]["samples_trained"], sum(predicted) // len(records)
+
+
+@pytest.mark.parametrize(
+    ("subset", "batch_size", "share", "trained"),
+    [
+        (200, 128, 0.1, 180),
+        (60, 128, 0.1, 54),  # one batch, which is not whole
+        (143, 128, 0.1, 128),  # 129 less the last one, which is alone
+        (143, 64, 0.1, 128),
+        (100, 32, 0.25, 75),
+        (100, 33, 0.33, 66),  # 67 less the last one
+    ],
+)
+def test_images_are_those_of_a_real_epoch(subset, batch_size, share, trained, monkeypatch):
+    data = load_dataset("digits", subset=subset)
+    spec = spec_of(data, subset=subset, validation_share=share, overrides={"batch_size": batch_size})
+    images = EpochImages.of(spec, data, Labels.of(spec, data))
+    assert images.trained == trained
+    assert (images.trained, images.evaluated) == evaluated(spec, data, monkeypatch)
+
+
+def test_further_test_sets_and_unknown_labels_count(tiny_dataset, monkeypatch):
+    from dataclasses import replace
+
+    labels = tiny_dataset.train_labels.copy()
+    labels[:30] = UNKNOWN
+    noisy = {"found": tiny_dataset.train_labels}
+    more = {"more": (tiny_dataset.test_images[:7], tiny_dataset.test_labels[:7])}
+    data = replace(tiny_dataset, train_labels=labels, found=noisy, extra_tests=more)
+    plan = Plan(noise_kind="found", overrides=(("epochs", 1),))
+    [spec] = plan.specs(data, expand_hparams(["ce"], {}, {}), [None], [0])
+    images = EpochImages.of(spec, data, Labels.of(spec, data))
+    assert (images.trained, images.evaluated) == evaluated(spec, data, monkeypatch)
+    assert 6 + 20 + 7 < images.evaluated < 6 + 20 + 7 + 54
+
+
+@pytest.mark.parametrize("subset", [60, 150, 200, 600])
+def test_seconds_are_those_of_all_images_that_were_measured(subset, monkeypatch):
+    """A clock that goes on by 1 ms an image, and by as much again for the prediction, whatever the number of batches."""
+    data = load_dataset("digits", subset=subset)
+    now = [0.0]
+
+    class Slow(torch.nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            now[0] += len(x) / 1000
+            return self.net(x)
+
+    original = estimate.Task.build_network
+    monkeypatch.setattr(estimate.Task, "build_network", lambda task: Slow(original(task)))
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    training, evaluating = step_seconds(spec_of(data, subset=subset), data)
+    np.testing.assert_allclose([training, evaluating], 0.001)
+
+
+def test_a_training_set_of_one_image_has_no_steps():
+    data = load_dataset("digits", subset=10)
+    assert step_seconds(spec_of(data, subset=10, validation_share=0.9), data) == (0.0, 0.0)
+
+
+def test_methods_cost_what_they_declare():
+    data = load_dataset("digits", subset=200)
+    images = EpochImages(100, 10)
+    # passes of each: (1, 0), (2, 0) in two networks, (4, 8) in two, and rmd's (1, 1) on top of elr's
+    expected = {"ce": 100 + 1, "co_teaching": 200 + 2, "divide_mix": 100 * (4 + 8 / 3) + 2, "rmd+elr": 100 * (2 + 1 / 3) + 1}
+    for method, seconds in expected.items():
+        assert epoch_seconds(spec_of(data, method, subset=200), images, 1.0, 0.1) == pytest.approx(seconds)

@@ -1,0 +1,55 @@
+"""What a command says where this package cannot run."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+from test_paths import COMMANDS
+
+from bench.cli.commands import check_platform
+from bench.errors import InputError
+
+ARGUMENTS = {
+    "bench.run": ["--methods", "ce", "--dry-run"],
+    "bench.data": ["list"],
+    "bench.report": ["."],
+    "bench.study": [],
+    "bench.training.trial": ["spec.json"],
+    "bench.noise": ["show"],
+    "bench.speed.__main__": ["data"],
+}
+
+
+@pytest.mark.parametrize("missing", ["fcntl", "resource"])
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_platform_without_what_is_needed_is_one_sentence(monkeypatch, capsys, module, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    command = importlib.import_module(module)
+    monkeypatch.setattr(sys, "argv", ["bench", *ARGUMENTS[module]])
+    main = command.main if module != "bench.training.trial" else lambda arguments: command.execute(command.main, arguments)
+    with pytest.raises(SystemExit) as end:
+        main(ARGUMENTS[module])
+    assert end.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("Error: this package runs on Linux and macOS") and "WSL" in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("platform", ["win32", "cygwin", "freebsd14", "emscripten"])
+def test_other_platforms_are_named(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(InputError, match=f"and this is {platform}: on Windows, install and run it inside WSL"):
+        check_platform()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_these_platforms_are_ours(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    check_platform()
+
+
+def test_every_command_can_be_imported_there():
+    """All of them in one process, as imports take seconds."""
+    modules = ", ".join(name for name in COMMANDS if name not in ("bench.speed.__main__",))
+    code = f"import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import {modules}, bench.networks.cpu, bench.training.memory"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,303 @@
+"""The command line: what it accepts, what it refuses and how, and what it says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cli.commands import execute
+from bench.cli.run import main
+from bench.networks import cpu
+from bench.planning import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of the command, run in this process."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+REFUSED = {
+    "unknown method": (["--methods", "sotfmix"], "there is no method 'sotfmix': did you mean softmix"),
+    "no methods": ([], "name methods with --methods"),
+    "empty methods": (["--methods", ""], "the list is empty"),
+    "empty item": (["--methods", "elr,,gce"], "the list has an empty item"),
+    "wrapper on the wrong side": (
+        ["--methods", "ce+rmd"],
+        "ce cannot wrap another method (in 'ce+rmd'): did you mean rmd+ce?",
+    ),
+    "wrapper around nothing": (["--methods", "rmd+"], "'rmd+' has an empty part: write wrapper+method"),
+    "part twice": (["--methods", "rmd+rmd"], "'rmd+rmd' names a part twice"),
+    "unknown reference": (["--methods", "elr", "--reference", "cee"], "there is no method 'cee': did you mean ce"),
+    "unknown data set": (["--methods", "elr", "--dataset", "cifar"], "there is no data set 'cifar': did you mean cifar10"),
+    "missing npz": (["--methods", "elr", "--dataset", "npz:nowhere.npz"], "there is no file 'nowhere.npz'"),
+    "unknown noise kind": (["--methods", "elr", "--noise-kind", "symetric"], "did you mean symmetric"),
+    "rate of 1": (["--methods", "elr", "--noise", "1.0"], "the noise rate is 1: give a rate from 0 up to"),
+    "negative rate": (["--methods", "elr", "--noise=-0.1"], "the noise rate is -0.1"),
+    "rate that is no number": (["--methods", "elr", "--noise", "0.2,x"], "is no list of numbers"),
+    "rate nan": (["--methods", "elr", "--noise", "nan"], "the noise rate is nan"),
+    "empty rates": (["--methods", "elr", "--noise", ","], "the list is empty"),
+    "clean with a rate": (["--methods", "elr", "--noise-kind", "clean", "--noise", "0.2"], "clean labels take no noise rate"),
+    "zero epochs": (["--methods", "elr", "--epochs", "0"], "the number of epochs is 0: give at least 1"),
+    "zero seeds": (["--methods", "elr", "--seeds", "0"], "--seeds is 0: give at least 1"),
+    "zero batch": (["--methods", "elr", "--batch-size", "1"], "the batch size is 1"),
+    "zero cpus": (["--methods", "elr", "--cpus-per-trial", "0"], "0 is not in the range"),
+    "unknown backbone": (["--methods", "elr", "--backbone", "resnet"], "there is no backbone 'resnet': did you mean resnet"),
+    "axis of no method": (["--methods", "elr", "--k", "1,2"], "--k is given, but none of ce, elr has that axis"),
+    "axis value": (["--methods", "softmix", "--k", "0"], "softmix.k is 0: give at least 1"),
+    "axis word": (["--methods", "softmix", "--k", "two"], "softmix.k is 'two': give a whole number"),
+    "axis that the relation does not use": (
+        ["--methods", "rmd", "--temperature", "0.1,0.2", "--set", "rmd.relation=ega"],
+        "rmd.temperature does nothing with rmd.relation=ega",
+    ),
+    "hyper-parameter no method has": (
+        ["--methods", "elr", "--set", "elr.wieght=3"],
+        "there is no hyper-parameter of elr 'elr.wieght': did you mean elr.weight",
+    ),
+    "part that is not requested": (
+        ["--methods", "elr", "--set", "gce.q=0.5"],
+        "there is no part among the requested methods 'gce'",
+    ),
+    "setting without a part": (["--methods", "elr", "--set", "weight=3"], "--set weight names no part"),
+    "setting without a value": (["--methods", "elr", "--set", "elr.weight"], "is no setting: write part.name=value"),
+    "setting with an empty value": (["--methods", "elr", "--set", "elr.weight="], "is no setting"),
+    "setting twice": (["--methods", "elr", "--set", "elr.weight=1", "--set", "elr.weight=2"], "elr.weight is set twice"),
+    "setting out of range": (["--methods", "gce", "--set", "gce.q=0"], "gce.q is 0: give a number above 0"),
+    "unknown recipe field": (["--methods", "elr", "--set", "recipe.lr=0.1"], "there is no field of the recipe 'lr'"),
+    "subset too large": (
+        ["--methods", "elr", "--subset", "100000"],
+        "--subset is 100000, but digits has 1437 training images",
+    ),
+    "subset of 1": (["--methods", "elr", "--subset", "1"], "--subset is 1"),
+    "option misspelt": (["--methods", "elr", "--epoch", "3"], "No such option"),
+    "precision": (["--methods", "elr", "--precision", "fp8"], "is not one of"),
+    "list twice": (
+        ["--methods", "elr", "--noise", "0.2", "--noise", "0.5"],
+        "give it once, several values separated by commas",
+    ),
+    "option twice": (["--methods", "elr", "--epochs", "2", "--epochs", "5"], "--epochs is given twice: give it once\n"),
+    "recipe twice": (
+        ["--methods", "elr", "--epochs", "3", "--set", "recipe.epochs=4"],
+        "recipe.epochs is set by --epochs and by --set",
+    ),
+    "temperature of 0": (["--methods", "rmd", "--temperature", "0"], "rmd.temperature is 0: give a number above 0"),
+    "negative weight": (["--methods", "elr", "--set", "elr.weight=-1"], "elr.weight is -1: give a number from 0"),
+    "seconds that are no number": (["--methods", "elr", "--tune-seconds", "nan"], "'nan' is no number to count with"),
+    "tuning that tunes nothing": (["--methods", "elr", "--scheduler", "asha"], "nothing is tuned: add --tune N"),
+    "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
+    "npz without a file": (["--methods", "elr", "--dataset", "npz:"], "npz: names no file: write npz:FILE"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_one_sentence_and_status_2(case, capsys, tmp_path):
+    arguments, message = REFUSED[case]
+    out = tmp_path / "out"
+    status, text, errors = call(capsys, *arguments, "--out", str(out))
+    assert status == 2
+    assert message in errors
+    assert errors.startswith("Error: ") and errors.count("\n") == 1
+    assert "Traceback" not in errors and text == ""
+    assert not out.exists(), "nothing was started"
+
+
+def test_truncated_data_is_named(capsys, tmp_path):
+    path = tmp_path / "data.npz"
+    arrays = {"train_images": np.zeros((50, 8, 8), np.uint8), "train_labels": np.arange(50) % 5}
+    np.savez(path, **arrays, test_images=arrays["train_images"], test_labels=arrays["train_labels"])
+    path.write_bytes(path.read_bytes()[:2000])
+    status, _, errors = call(capsys, "--methods", "elr", "--dataset", f"npz:{path}")
+    assert status == 2 and "cannot be read" in errors and str(path) in errors
+
+
+def test_missing_idx_file_is_named(capsys, tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"")
+    status, _, errors = call(capsys, "--methods", "elr", "--dataset", "fashion_mnist", "--data-dir", str(tmp_path))
+    assert status == 2 and "train-images-idx3-ubyte" in errors
+
+
+def test_unwritable_folder_is_named(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, errors = call(capsys, "--methods", "elr", "--out", str(tmp_path / "file" / "sweep"))
+    assert status == 2 and "choose another --out" in errors and errors.count("\n") == 1
+
+
+def test_bfloat16_without_units_for_it_is_warned_of(capsys, monkeypatch):
+    warning = "warning: this CPU lacks units for bfloat16"
+    for there in (False, True):
+        monkeypatch.setattr(cpu, "bfloat16_units", lambda there=there: there)
+        for precision in ("bf16", "fp32", "auto"):
+            arguments = ["--methods", "gce", "--device", "cpu", "--precision", precision, "--dry-run"]
+            status, _, errors = call(capsys, *arguments)
+            assert status == 0
+            assert errors.count(warning) == (precision == "bf16" and not there)
+
+
+def test_dry_run_lists_and_estimates_and_runs_nothing(capsys, tmp_path):
+    out = tmp_path / "sweep"
+    arguments = ["--methods", "rmd,softmix", "--noise", "0.2,0.5,0.8", "--k", "1,4", "--dry-run", "--out", str(out)]
+    status, text, _ = call(capsys, *arguments)
+    assert status == 0 and not out.exists()
+    # 3 rates x 3 seeds x (ce once, since it has no k; rmd and softmix with both)
+    assert "45 trials, 0 of them on record" in text
+    assert "estimate:" in text
+    lines = [line for line in text.splitlines() if " · seed " in line]
+    assert len(lines) == len({line.split()[0] for line in lines}) == 45
+    assert sum("softmix softmix.k=4 " in line for line in lines) == 9
+
+
+def test_reference_can_be_left_out_or_replaced(capsys):
+    for reference, expected in (("none", {"gce"}), ("elr", {"gce", "elr"})):
+        status, text, _ = call(capsys, "--methods", "gce", "--reference", reference, "--dry-run")
+        assert status == 0
+        assert {line.split()[1] for line in text.splitlines() if " · seed " in line} == expected
+
+
+BROKEN = {
+    "a syntax error": ('"""Broken."""\ndef (\n', "line 2"),
+    "an import of what is not there": ('"""Broken."""\nimport nowhere_to_be_found\n', "nowhere_to_be_found"),
+    "an unknown privilege": (
+        '"""Broken."""\nfrom bench.method import Method\n\n\nclass Broken(Method):\n    privileges = {"test_labels"}\n',
+        "declares the privileges ['test_labels']: there are noise_rate, noise_kind",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_method_file_is_named_and_hides_nothing(case, capsys, tmp_path, monkeypatch):
+    import methods
+
+    content, message = BROKEN[case]
+    name = f"broken_{list(BROKEN).index(case)}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    status, text, errors = call(capsys, "--list", "methods")
+    assert status == 0 and not errors and "softmix" in text
+    if case == "a syntax error":
+        assert message in text
+    status, text, errors = call(capsys, "--methods", name, "--out", str(tmp_path / "out"))
+    assert status == 2 and message in errors and errors.count("\n") == 1 and "Traceback" not in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_override_that_changes_nothing_gives_the_same_trials(capsys):
+    plain = call(capsys, "--methods", "elr", "--dry-run")[1]
+    again = call(capsys, "--methods", "elr", "--epochs", "25", "--batch-size", "128", "--dry-run")[1]
+    trials = [[line for line in text.splitlines() if " · seed " in line] for text in (plain, again)]
+    assert trials[0] == trials[1]
+
+
+def test_list_names_everything_on_one_line_each(capsys):
+    status, text, _ = call(capsys, "--list")
+    assert status == 0
+    lines = text.splitlines()
+    for name in [*registry.method_names(), "digits", "cifar100", "npz:FILE", "symmetric-inclusive", "resnet50"]:
+        [line] = [line for line in lines if line.split()[:1] == [name]]
+        assert len(line.split()) > 3, "a name and what it is"
+    assert call(capsys, "--list", "noise")[1].startswith("noise\n")
+
+
+def in_fresh_process(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_listing_is_not_cut_when_piped():
+    text = subprocess.run(
+        [sys.executable, "-m", "bench.run", "--list"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert max(map(len, text.splitlines())) > 100
+
+
+def test_importing_is_light():
+    everything = ", ".join(f"bench.{path.stem}" for path in (ROOT / "bench").glob("[a-z]*.py"))
+    code = f"import {everything}, sys; print([m for m in ('ray', 'torchvision') if m in sys.modules])"
+    assert in_fresh_process(code) == "[]\n"
+    assert in_fresh_process("import bench, sys; print('torch' in sys.modules or 'ray' in sys.modules)") == "False\n"
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys\nfrom bench.cli.run import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'ray', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    assert in_fresh_process(code).endswith("[]\n")
+
+
+def test_one_trial_without_ray(tmp_path, capsys):
+    """From a dry run's specification to a record, in a process that cannot import Ray."""
+    from bench.datasets import load_dataset
+    from bench.planning.spec import Plan, expand_hparams, record_of
+
+    data = load_dataset("digits", subset=200)
+    [spec] = Plan(subset=200, overrides=(("epochs", 2),)).specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(record_of(spec)))
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        f"from bench.training.trial import main\nmain(['{path}', '--out', '{tmp_path / 'sweep'}'])"
+    )
+    text = in_fresh_process(code)
+    assert [json.loads(line)["epoch"] for line in text.splitlines()] == [0, 1]
+    done = json.loads((tmp_path / "sweep" / "trials" / spec.id / "done.json").read_text())
+    assert done["status"] == "finished" and done["epochs"] == 2
+    stamp = (tmp_path / "sweep" / "trials" / spec.id / "done.json").stat().st_mtime_ns
+    assert in_fresh_process(code) == "", "what is finished is not run again"
+    assert (tmp_path / "sweep" / "trials" / spec.id / "done.json").stat().st_mtime_ns == stamp
+
+
+WRONG_SPECS = {
+    "noise_rate": (2, "the noise rate is 2"),
+    "noise_rate ": ("x", "noise_rate is 'x': give a number"),
+    "train_seed": (-1, "train_seed is -1: give a whole number from 0"),
+    "noise_seed": (0.5, "noise_seed is 0.5: give a whole number"),
+    "validation_share": (1.5, "validation_share is 1.5: give a number between 0 and 1"),
+    "noise_kind": ("symetric", "there is no noise kind 'symetric': did you mean symmetric"),
+    "method": ("ce+rmd", "ce cannot wrap another method"),
+    "dataset": ("digit", "there is no data set 'digit': did you mean digits"),
+    "subset": (99999, "--subset is 99999, but digits has 1437 training images"),
+    "recipe": ({"backbone": "tiny_cnn", "epochs": "many"}, "epochs is 'many': give a whole number"),
+}
+
+
+@pytest.mark.parametrize("field", WRONG_SPECS)
+def test_a_wrong_specification_is_one_sentence(field, tmp_path, capsys):
+    from bench.datasets import load_dataset
+    from bench.planning.spec import Plan, expand_hparams, record_of
+    from bench.training.trial import main as trial_main
+
+    value, message = WRONG_SPECS[field]
+    data = load_dataset("digits", subset=200)
+    [spec] = Plan(subset=200).specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
+    record = record_of(spec)
+    record["spec"][field.strip()] = value
+    (tmp_path / "spec.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit) as end:
+        execute(trial_main, [str(tmp_path / "spec.json")])
+    captured = capsys.readouterr()
+    assert end.value.code == 2 and captured.out == ""
+    assert message in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_trial_on_other_data_is_refused(tmp_path):
+    from bench.datasets import load_dataset
+    from bench.errors import InputError
+    from bench.planning.spec import Plan, expand_hparams
+    from bench.training.trial import run_trial
+
+    data = load_dataset("digits", subset=200)
+    [spec] = Plan(subset=200).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
+    with pytest.raises(InputError, match="the data is not what the specification names"):
+        run_trial(spec, load_dataset("digits", subset=201))

@@ -1,0 +1,85 @@
+"""Studies: that each is made of commands that would run."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.cli.commands import execute
+from bench.cli.run import run
+from bench.cli.study import STUDIES, study
+from bench.method import Wrapper, takes_own_steps
+from bench.planning import registry
+
+
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        execute(study, list(arguments))
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+def test_without_a_name_they_are_listed(capsys):
+    status, text, _ = call(capsys)
+    assert status == 0 and [line.split()[0] for line in text.splitlines()] == list(STUDIES)
+
+
+def test_an_unknown_study_is_one_sentence(capsys):
+    status, text, errors = call(capsys, "sanety")
+    assert status == 2 and "there is no study 'sanety': did you mean sanity" in errors and not text
+
+
+def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(monkeypatch, tmp_path, capsys):
+    commands = []
+
+    def run(command):
+        commands.append(command[2:])
+        Path(command[-1]).mkdir(exist_ok=True, parents=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert call(capsys, "precision", "--out", str(tmp_path), "--", "--device", "cpu")[0] == 0
+    *sweeps, comparison = commands
+    assert comparison == f"bench.report {tmp_path}/fp32 --compare {tmp_path}/bf16 --out {tmp_path}".split()
+    assert [command[-1] for command in sweeps] == [f"{tmp_path}/{side}" for side in ("fp32", "fp32", "bf16", "bf16")]
+    for command in sweeps:
+        assert command[command.index("--precision") + 1] == Path(command[-1]).name
+        assert command[command.index("--seeds") + 1] == "5" and command[command.index("--device") + 1] == "cpu"
+    # But for the precision, both sides run the same.
+    plain = [[word for word in command[:-1] if word not in ("fp32", "bf16")] for command in sweeps]
+    assert plain[:2] == plain[2:] and plain[0] != plain[1]
+    commands.clear()
+    call(capsys, "precision", "--out", str(tmp_path), "--", "--seeds", "2")
+    assert all(command.count("--seeds") == 1 and "2" in command for command in commands[:-1])
+
+
+def in_this_process(module: str, arguments) -> int:
+    """In place of a process for each sweep, which would spend its time on importing torch."""
+    assert module == "bench.run"
+    with pytest.raises(SystemExit) as end:
+        execute(run, list(arguments))
+    return end.value.code or 0
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if "fashion_mnist" not in " ".join(STUDIES[name].sweeps)])
+def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("bench.cli.study._run", in_this_process)
+    status, text, errors = call(capsys, name, "--out", str(tmp_path / "out"), "--", "--dry-run", "--seeds", "1")
+    assert status == 0, errors
+    assert text.count("of them on record in") == len(STUDIES[name].sweeps)
+    assert not (tmp_path / "out").exists()
+    if name == "sanity":
+        for method in registry.method_names():
+            assert f"  {method} " in text, method
+    if name == "rmd-hosts":
+        for method in registry.method_names():
+            cls = registry.load_method(method)
+            wrapped = f"  rmd+{method} ·" in text
+            if not issubclass(cls, Wrapper) and method != registry.REFERENCE:
+                assert wrapped == (not takes_own_steps(cls)), method
+    if name == "privileges":
+        for method in registry.method_names():
+            oracles = registry.load_method(method).oracles
+            settings = "".join(f" {method}.{field}=oracle" for field in oracles)
+            assert text.count(f"  {method} ·") == (2 if oracles else 4 * (method == registry.REFERENCE)), method
+            assert not oracles or text.count(f"  {method}{settings} ·") == 2, method

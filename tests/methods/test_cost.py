@@ -1,0 +1,280 @@
+"""Cost: passes through the networks as the harness counts them, against each method's algorithm on paper, to the sample.
+
+On paper means here: from the sizes of the training set, of its batches and folds, and where a method chooses samples, from the
+number that it says it chose.
+"""
+
+from collections.abc import Callable
+from itertools import cycle, islice
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench.datasets import load_dataset
+from bench.method import Method
+from bench.planning import registry
+from bench.planning.spec import Plan, expand_hparams
+from bench.recipe import Recipe
+from bench.training import trial
+from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from methods import selc, unicon
+
+EPOCHS = 8
+BATCH = 41  # of 288 samples one is left, which a shuffled pass leaves out
+
+Counts = tuple[float, float]  # samples with gradients, and without
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset("digits", subset=320)
+
+
+def batches(samples: int, size: int) -> list[int]:
+    """Sizes of the batches of a shuffled pass: a last one of a single sample is left out."""
+    sizes = [size] * (samples // size) + [samples % size]
+    return [n for n in sizes if n > 1]
+
+
+def beside(samples: int, size: int, count: int) -> int:
+    """Samples in ``count`` batches of one shuffled pass after another."""
+    return sum(islice(cycle(batches(samples, size)), count))
+
+
+def everything(m: Method) -> int:
+    return sum(batches(m.task.num_train, m.task.batch_size))
+
+
+def plain(m: Method) -> Counts:
+    return everything(m), 0
+
+
+def co_teaching(m: Method) -> Counts:
+    """Both networks on every batch; both over all samples before an epoch of the ramp, but the first, to estimate the rate."""
+    estimating = m.hp.forget_rate == "estimate" and 1 <= m.epoch <= m.warmup(m.hp.ramp_epochs)
+    return 2 * everything(m), 2 * m.task.num_train * estimating
+
+
+def forward(m: Method) -> Counts:
+    """First without the held-out tenth, and a pass over all samples after each epoch; then another network on everything."""
+    samples, held_out = m.task.num_train, round(0.1 * m.task.num_train)
+    return (everything(m), 0) if m.stage else (sum(batches(samples - held_out, m.task.batch_size)), samples)
+
+
+def selc_(m: Method) -> Counts:
+    """One pass a batch; until it has turned, once warm, the losses of all samples after the epoch."""
+    turned = int(m.turned)
+    watching = m.hp.turning_point == "estimate" and m.epoch + 1 >= m.warmup(m.hp.warmup_epochs)
+    return everything(m), m.task.num_train * (watching and not 0 <= turned <= m.epoch)
+
+
+def m_correction(m: Method) -> Counts:
+    """The losses of all samples for the mixture; of each batch the predictions, and the losses in eval mode."""
+    correcting = m.epoch >= m.warmup(m.hp.correction_start)
+    return everything(m), (m.task.num_train + 2 * everything(m)) * correcting
+
+
+def softmix(m: Method) -> Counts:
+    """The losses of all samples for the mixture; the unmixed images in every step after the warm-up."""
+    first, start = m.warmup(m.hp.warmup_epochs - 1), m.phase(m.hp.correction_start - 1)
+    if m.epoch < first:
+        return plain(m)
+    since = m.epoch - max(first, start)
+    in_set = since > 0 and m.hp.scope == "dataset"
+    return everything(m), m.task.num_train * (1 + in_set) + everything(m)
+
+
+def pes(m: Method) -> Counts:
+    """All samples, while layers are renewed too; at last the confident ones, chosen by two views of every sample."""
+    if m.stage < 3:
+        return plain(m)
+    return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
+
+
+def prune(m: Method) -> Counts:
+    """A network for each fold, on all others; then every one of them over all samples, once; then what is kept."""
+    samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
+    if m.epoch < EPOCHS // 2:
+        sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
+        return sum(sum(batches(samples - own, size)) for own in sizes), 0
+    return sum(batches(int(m.kept.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
+
+
+def divided(labelled: list[int], unlabelled: int, peers: int = 2) -> tuple[int, int]:
+    """Two views of both batches are learnt from; of the labelled one's network predicts, of the other both do."""
+    return 2 * (sum(labelled) + unlabelled), 2 * sum(labelled) + 2 * peers * unlabelled
+
+
+def divide_mix(m: Method) -> Counts:
+    """Both networks over all samples; then a step for each batch of those that the peer's mixture calls clean."""
+    samples, size = m.task.num_train, m.task.batch_size
+    warm_up = sum(batches(samples, 2 * size))
+    if m.epoch < m.warmup(m.hp.warmup_epochs):
+        return 2 * warm_up, 0
+    trained, inferred = 0, 2 * samples
+    for clean in (m.clean > m.hp.clean_threshold).sum(1).tolist():
+        if min(clean, samples - clean) < 2:
+            trained += warm_up
+            continue
+        labelled = batches(clean, size)
+        learnt, guessed = divided(labelled, beside(samples - clean, size, len(labelled)))
+        trained, inferred = trained + learnt, inferred + guessed
+    return trained, inferred
+
+
+def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
+    """As DivideMix; before either network's turn both go over all samples, and of the unlabelled two strong views more are
+    contrasted, in batches of half the labelled ones' size over the share below the cutoff."""
+    samples, size = m.task.num_train, m.task.batch_size
+    if m.epoch < m.warmup(m.hp.warmup_epochs):
+        return 2 * everything(m), 0
+    trained, inferred = 0, 4 * samples
+    for share, chosen in selections:
+        if min(chosen, samples - chosen) < 2:
+            trained += everything(m)
+            continue
+        labelled = batches(chosen, size)
+        unlabelled = beside(samples - chosen, max(2, int(size / (2 * share))), len(labelled))
+        learnt, guessed = divided(labelled, unlabelled)
+        trained, inferred = trained + learnt + 2 * unlabelled, inferred + guessed
+    return trained, inferred
+
+
+PAPER: dict[str, Callable[..., Counts]] = {
+    "co_teaching": co_teaching,
+    "co_teaching_plus": co_teaching,
+    "jocor": co_teaching,
+    "forward": forward,
+    "selc": selc_,
+    "m_correction": m_correction,
+    "softmix": softmix,
+    "pes": pes,
+    "prune": prune,
+    "divide_mix": divide_mix,
+    "elr_plus": lambda m: (2 * everything(m), 2 * everything(m)),  # the mixed images; the averages on the unmixed ones
+    "co_learning": lambda m: (3 * everything(m), everything(m)),  # mixed images and two strong views; a weak one
+}
+
+
+def steps(m: Method) -> list[int]:
+    """How many networks each step trains, of methods that rmd is put upon here."""
+    samples, size = m.task.num_train, m.task.batch_size
+    if not hasattr(m, "clean"):
+        return [m.num_networks] * len(batches(samples, size))
+    if m.epoch < m.warmup(m.hp.warmup_epochs):
+        return [1] * 2 * len(batches(samples, 2 * size))
+    sides = (m.clean > m.hp.clean_threshold).sum(1).tolist()
+    return [1] * sum(len(batches(clean, size)) for clean in sides)
+
+
+def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
+    """The host's, and a batch of its own for each of the host's steps: once for every network trained, and for the teacher."""
+    trained, inferred = on_paper(m.base)
+    students = steps(m.base)
+    own = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
+    return trained + sum(n * count for n, count in zip(own, students, strict=True)), inferred + sum(own)
+
+
+def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tuple[Counts, Counts]]:
+    """What the harness counted in each epoch, and what there is on paper."""
+    plan = Plan(subset=320, overrides=(("epochs", EPOCHS), ("batch_size", BATCH)))
+    [spec] = plan.specs(data, expand_hparams([name], {}, {key: [value] for key, value in settings.items()}), [0.5], [0])
+    job = pretrain_job(spec)
+    encoder = run_pretraining(job, data) if job else None
+
+    built: list[Method] = []
+    build, select = trial.method_for, unicon.uniform_selection
+    selections: list[tuple[float, int]] = []
+
+    def seen(distance, y, share, num_classes):
+        chosen = select(distance, y, share, num_classes)
+        selections.append((share, int(chosen.sum())))
+        return chosen
+
+    monkeypatch.setattr(trial, "method_for", lambda spec: built.append(build(spec)) or built[-1])
+    monkeypatch.setattr(unicon, "uniform_selection", seen)
+    found: list[tuple[Counts, Counts]] = []
+
+    def report(epochs, restart):
+        for epoch in epochs:
+            [method] = [m for m in built if hasattr(m, "task")]
+            assert method.epoch == epoch["epoch"]
+            host = name.rpartition("+")[2]
+            if host == "unicon":
+                paper = unicon_(method, selections)
+                selections.clear()
+            elif name != host:
+                paper = rmd(method, PAPER.get(host, plain))
+            else:
+                paper = PAPER.get(name, plain)(method)
+            found.append(((epoch["samples_trained"], epoch["samples_inferred"]), paper))
+
+    outcome = run_trial(spec, data, encoder=encoder, report=report)
+    assert outcome.facts["status"] == "finished", outcome.facts
+    assert outcome.facts["train_images"] == 288 and len(found) == EPOCHS
+    return found
+
+
+NO_PRETRAINING = {"rmd.pretrain_epochs": "0"}
+LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}  # a mixup phase, and epochs without an update
+#: Those of one pass a sample, all counted alike: one of them stands for the others, which minutes are left for.
+ALIKE = [name for name in registry.method_names() if name not in PAPER and name not in ("rmd", "unicon", "ce")]
+CASES: list[Any] = [
+    *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
+    *(pytest.param(name, {}, marks=pytest.mark.slow) for name in ALIKE),
+    ("co_teaching", {"co_teaching.forget_rate": "0.3"}),
+    ("selc", {"selc.turning_point": "100"}),
+    ("softmix", LATE),
+    ("softmix", LATE | {"softmix.scope": "dataset"}),
+    ("prune", {"prune.folds": "5"}),
+    *((f"rmd+{host}", NO_PRETRAINING) for host in ("ce", "co_teaching", "divide_mix")),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_every_epochs_passes_are_those_of_the_algorithm(name, settings, data, monkeypatch):
+    for epoch, (counted, paper) in enumerate(compare(name, data, monkeypatch, settings)):
+        assert counted == paper, f"epoch {epoch}"
+
+
+def test_selc_spends_no_more_once_it_has_turned(data, monkeypatch):
+    monkeypatch.setattr(selc, "separation", lambda *_, **__: torch.tensor(0.5))  # at its furthest at once: it turns next
+    found = compare("selc", data, monkeypatch, {})
+    assert all(counted == paper for counted, paper in found)
+    assert [inferred for (_, inferred), _ in found] == [0, 288, 288, 0, 0, 0, 0, 0]
+
+
+def main_phase(name: str, make_task) -> Method:
+    """The method in its last epoch, half of the labels clean to it."""
+    task = make_task(num=4000, batch_size=100, epochs=EPOCHS)
+    method = registry.build(name, {})
+    method.task, method.recipe = task, Recipe("tiny_cnn", EPOCHS)
+    method.setup(task)
+    method.epoch = EPOCHS - 1
+    half = torch.arange(4000) % 2 == 0
+    if name == "divide_mix":
+        method.clean = half.float().expand(2, -1)
+    if name in ("pes", "prune"):
+        setattr(method, {"pes": "confident", "prune": "kept"}[name], half)
+    if name == "selc":
+        method.turned.fill_(EPOCHS // 2)
+    return method
+
+
+@pytest.mark.parametrize("name", [name for name in registry.method_names() if name != "rmd"])
+def test_declared_passes_are_those_on_paper(name, make_task):
+    """In the main phase at half the labels clean; of two phases of the same length, the mean."""
+    method = main_phase(name, make_task)
+    found = unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
+    if name in ("forward", "prune"):
+        method.epoch = 1
+        found = tuple((first + second) / 2 for first, second in zip(PAPER[name](method), found, strict=True))
+    assert tuple(count / 4000 for count in found) == pytest.approx(registry.load_method(name).passes, abs=1e-9)
+
+
+def test_rmd_declares_its_own_batch_and_the_teachers_on_a_host_of_one_network(make_task):
+    host = main_phase("ce", make_task)
+    own = rmd(SimpleNamespace(base=host, task=host.task), lambda _: (0, 0))
+    assert tuple(count / 4000 for count in own) == registry.load_method("rmd").passes

@@ -1,0 +1,138 @@
+"""Settings that the authors choose by the true noise: "oracle" takes their choice, and the method says that it does."""
+
+import pytest
+import torch
+from test_methods import enter, setup
+
+from bench.errors import InputError
+from bench.planning.registry import build, card, load_method, method_names
+
+CHOICES = [(name, field) for name in method_names() for field in load_method(name).oracles]
+
+
+def at(name: str, make_task, rate: float, kind: str, field: str = "", classes: int = 10):
+    """The method with ``field`` (or all that can be) left to the truth."""
+    fields = [field] if field else load_method(name).oracles
+    task = make_task(facts={"noise_rate": rate, "noise_kind": kind}, num_classes=classes)
+    return setup(name, task, {f"{name}.{each}": "oracle" for each in fields})
+
+
+def test_there_are_such_settings():
+    assert {name for name, _ in CHOICES} >= {
+        "co_teaching",
+        "divide_mix",
+        "unicon",
+        "softmix",
+        "selc",
+        "elr",
+        "elr_plus",
+        "sop",
+    }
+
+
+@pytest.mark.parametrize(("name", "field"), CHOICES)
+def test_oracle_is_a_privilege_and_nothing_else_is(name, field):
+    assert build(name, {}).privileges == frozenset()
+    told = build(name, {f"{name}.{field}": "oracle"}).privileges
+    assert told == set(load_method(name).oracles[field]) <= set(card(name).reads)
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "classes", "expected"),
+    [
+        (0.18, "symmetric", 10, (0.0, 1, False)),  # 20 % in the authors' count
+        (0.5, "symmetric", 10, (25.0, 1, False)),
+        (0.72, "symmetric", 10, (25.0, 1, False)),
+        (0.81, "symmetric", 10, (50.0, 5, False)),
+        (0.2, "asymmetric", 10, (0.0, 1, True)),
+        (0.2, "symmetric", 100, (25.0, 1, False)),
+        (0.5, "symmetric", 100, (150.0, 1, False)),
+    ],
+)
+def test_divide_mix_takes_the_authors_settings(make_task, rate, kind, classes, expected):
+    """The paper's table of lambda_u; the authors' README and Train_cifar.py for the rest."""
+    method = at("divide_mix", make_task, rate, kind, classes=classes)
+    assert (method.unlabelled_weight, method.history.shape[1], method.confidence_penalty) == expected
+
+
+@pytest.mark.parametrize("name", ["elr", "elr_plus"])
+@pytest.mark.parametrize(
+    ("kind", "classes", "weight", "momentum"),
+    [("symmetric", 10, 3.0, 0.7), ("asymmetric", 10, 1.0, 0.9), ("symmetric", 100, 7.0, 0.9), ("asymmetric", 100, 7.0, 0.9)],
+)
+def test_elr_takes_the_authors_settings(make_task, name, kind, classes, weight, momentum):
+    """config_cifar10.json, config_cifar10_asym.json and, for both kinds (README), config_cifar100.json: in ELR and ELR_plus of
+    shengliu66/ELR, commit 934af53."""
+    method = at(name, make_task, 0.4, kind, classes=classes)
+    assert (method.weight, method.momentum) == (weight, momentum)
+    alone = at(name, make_task, 0.4, kind, "momentum", classes)
+    assert (alone.weight, alone.momentum) == (3.0, momentum)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "rates"),
+    [
+        ("symmetric", 10, (10, 10)),
+        ("asymmetric", 10, (10, 100)),
+        ("symmetric", 100, (1, 10)),
+        ("asymmetric", 100, (0.1, 100)),
+    ],
+)
+def test_sop_takes_the_authors_rates(make_task, kind, classes, rates):
+    """Table A.1, and for asymmetric CIFAR-100 the README of shengliu66/SOP, commit 4d991ce."""
+    method = at("sop", make_task, 0.4, kind, classes=classes)
+    assert tuple(group["lr"] for group in method.param_groups()[1:]) == rates
+
+
+@pytest.mark.parametrize(("rate", "window"), [(0.45, 1), (0.72, 5)])
+def test_softmix_takes_the_authors_window(make_task, rate, window):
+    assert len(at("softmix", make_task, rate, "symmetric").history) == window
+
+
+@pytest.mark.parametrize(("kind", "penalty"), [("symmetric", False), ("asymmetric", True)])
+def test_unicon_takes_the_authors_penalty(make_task, kind, penalty):
+    assert at("unicon", make_task, 0.4, kind).confidence_penalty == penalty
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "classes", "epoch"),
+    [(0.36, "symmetric", 10, 30), (0.72, "symmetric", 10, 40), (0.2, "asymmetric", 10, 40), (0.4, "symmetric", 100, 20)],
+)
+def test_selc_takes_the_authors_turning_point(make_task, rate, kind, classes, epoch):
+    """``estimated_es`` of train_cifar_with_SELC.py, which is for runs of 200 epochs."""
+    method = at("selc", make_task, rate, kind, classes=classes)
+    assert method.turned.item() == method.warmup(epoch)
+
+
+def test_without_the_privilege_the_truth_is_out_of_reach(make_task):
+    with pytest.raises(AttributeError, match="privileged or unknown"):
+        setup("divide_mix", make_task(), {"divide_mix.unlabelled_weight": "oracle"})
+
+
+@pytest.mark.parametrize("name", ["co_teaching", "co_teaching_plus", "jocor"])
+def test_a_ramp_of_no_epoch_would_never_estimate(name):
+    with pytest.raises(InputError, match=f"{name}.ramp_epochs is 0: give at least 1"):
+        build(name, {f"{name}.ramp_epochs": 0})
+
+
+def test_what_was_selected_is_exported(make_task):
+    method = setup("co_teaching", make_task(), {"co_teaching.forget_rate": 0.5})
+    enter(method, 20)
+    batch = next(method.task.loader(torch.arange(8)))
+    method.loss(batch)
+    found = method.clean_probability()
+    assert found[8:].eq(1).all(), "not seen yet"
+    assert found[:8].sum() == 4 and set(found[:8].tolist()) <= {0.0, 0.5, 1.0}
+
+
+@pytest.mark.parametrize(("node", "edge"), [(0.0, 0.3), (1.0, 0.0), (2.0, 0.5)])
+def test_rmds_two_terms_have_a_weight_each(node, edge):
+    features = [torch.randn(6, 5, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+
+    def loss(**weights: float) -> float:
+        method = build("rmd", {f"rmd.{name}": value for name, value in weights.items()})
+        return method.relation_loss(*features).item()  # type: ignore[operator]
+
+    alone = loss(node_weight=1.0, edge_weight=0.0), loss(node_weight=0.0, edge_weight=1.0)
+    assert min(alone) > 0
+    assert loss(node_weight=node, edge_weight=edge) == pytest.approx(node * alone[0] + edge * alone[1], rel=1e-5)

@@ -1,0 +1,113 @@
+"""Records without training: what a sweep would have left on disk, with figures that a test can compute by hand."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.common.identity import plain_id, trial_id
+from bench.records.trials import TrialWriter
+
+RECIPE = {
+    "backbone": "tiny_cnn",
+    "epochs": 2,
+    "augmentation": "none",
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "learning_rate": 0.02,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "schedule": "cosine",
+    "milestones": [],
+    "gamma": 0.1,
+    "period": 1.0,
+    "minimum": 0.0,
+}
+CLASSES = 10
+
+
+def write_trial(
+    sweep: Path,
+    method: str = "ce",
+    *,
+    test: Sequence[float] = (0.5,),
+    noisy_val: Sequence[float] | None = None,
+    seed: int = 0,
+    rate: float | None = 0.5,
+    config: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    status: str = "finished",
+    spec: Mapping[str, Any] | None = None,
+    done: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    epochs: Mapping[str, Sequence[float | str | None]] | None = None,
+    earlier: bool = False,
+) -> Path:
+    """Write one trial of a hundred validation images and ten classes; returns its folder.
+
+    Args:
+        test: test accuracy of each epoch.
+        noisy_val: accuracy on noisy validation labels of each epoch; as ``test`` where missing.
+        config: the settings that differ from ``defaults``, which are those of a made-up method.
+        spec: fields of the specification to replace.
+        done: fields of done.json to replace; None removes one.
+        recipe: fields of the recipe to replace.
+        epochs: further figures of each epoch, by name.
+        earlier: whether a version wrote it that took paths for a part of what a trial is.
+    """
+    config = dict(config or {})
+    fields: dict[str, Any] = {
+        "method": method,
+        "hparams": {**(defaults or {}), **config},
+        "dataset": "digits",
+        "data_hash": "0123456789abcdef",
+        "subset": None,
+        "image_size": None,
+        "noise_kind": "symmetric",
+        "noise_hash": None,
+        "noise_rate": rate,
+        "noise_sampling": "exact",
+        "noise_seed": seed,
+        "split_seed": seed,
+        "train_seed": seed,
+        "validation_share": 0.1,
+        "protocol": "shared",
+        "recipe": {**RECIPE, "epochs": len(test), **(recipe or {})},
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        **(spec or {}),
+    }
+    facts: dict[str, Any] = {
+        "schema": 1,
+        "status": status,
+        "error": None,
+        "noise": {"nominal_rate": rate, "realised_rate": rate, "transition_matrix": [[1 / CLASSES] * CLASSES] * CLASSES},
+        "classes": CLASSES,
+        "train_images": 900,
+        "validation_images": 100,
+        "test_images": 360,
+        "privileges": [],
+        "epochs": len(test),
+        "passes_trained": float(len(test)),
+        "passes_inferred": 0.0,
+        "peak_memory_bytes": 500_000_000,
+        "train_seconds": 2.0,
+        "eval_seconds": 0.1,
+        "pretrain_seconds": 0.0,
+        **(done or {}),
+    }
+    name = plain_id(fields) if earlier else trial_id(fields)
+    writer = TrialWriter(sweep, name, {"spec": fields, "config": config})
+    writer.restart()
+    curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
+    figures = zip(*curves.values(), strict=True)
+    writer.append({"epoch": e, **dict(zip(curves, values, strict=True))} for e, values in enumerate(figures))
+    writer.finish({key: value for key, value in facts.items() if value is not None})
+    return writer.folder
+
+
+def timeless(value: Any) -> Any:
+    """A record without what differs between equal trials: seconds, and peak memory in bytes."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if not key.endswith(("_seconds", "_bytes"))}
+    return value
