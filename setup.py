@@ -1,4 +1,6 @@
-"""Build hook: writes the commit of the code into what is built, where there is no checkout to ask any more."""
+"""Build hook: writes the commit of the code into what is built, where there is no checkout to ask
+any more.
+"""
 
 import os
 import runpy
@@ -13,7 +15,9 @@ VERSION = runpy.run_path(str(ROOT / "bench" / "common" / "version.py"))
 
 
 def write_commit(package: Path) -> None:
-    """Write the commit into a built package; LNL_BENCH_COMMIT names it where .git is left out, as in a container."""
+    """Write the commit into a built package; LNL_BENCH_COMMIT names it where .git is left out, as
+    in a container.
+    """
     commit = os.environ.get("LNL_BENCH_COMMIT") or VERSION["checkout_commit"](ROOT)
     if commit:
         (package / VERSION["COMMIT_FILE"]).write_text(f"{commit}\n")

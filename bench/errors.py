@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A wrong name, value or file. The message is one sentence that names the fix; commands exit with status 2."""
+    """A wrong name, value or file. The message is one sentence that names the fix; commands exit
+    with status 2.
+    """
 
 
 class Unavailable(InputError):
@@ -13,13 +15,17 @@ class Unavailable(InputError):
 
 
 def one_line(error: BaseException) -> str:
-    """Type and text of an error in one line; the type alone where there is no text, or none to be had."""
+    """Type and text of an error in one line; the type alone where there is no text, or none to be
+    had.
+    """
     text = " ".join(_text(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def last_line(error: BaseException) -> str:
-    """Last line of an error's text, where a traceback says what was raised; the type where there is no text."""
+    """Last line of an error's text, where a traceback says what was raised; the type where there is
+    no text.
+    """
     return _text(error).split("\n")[-1] or type(error).__name__
 
 

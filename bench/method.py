@@ -1,7 +1,7 @@
 """The plugin interface: what a method for learning with noisy labels is.
 
-A method is one class in one file; the file's name is the method's name. Override the lowest hook that suffices: most
-methods need ``loss`` alone. CONTRIBUTING.md walks through an example.
+A method is one class in one file; the file's name is the method's name. Override the lowest hook
+that suffices: most methods need ``loss`` alone. CONTRIBUTING.md walks through an example.
 """
 
 import math
@@ -25,29 +25,36 @@ if TYPE_CHECKING:
 class Method(nn.Module):
     """A way of training classifiers on noisy labels.
 
-    Everything that must survive a restart is a parameter or a buffer: ``state_dict`` is the whole of a method's state.
+    Everything that must survive a restart is a parameter or a buffer: ``state_dict`` is the whole
+    of a method's state.
     """
 
     num_networks: ClassVar[int] = 1
-    #: Length of the authors' run. Hyper-parameters that count epochs are in its units (see ``phase`` and ``warmup``).
+    #: Length of the authors' run. Hyper-parameters that count epochs are in its units (see
+    #: ``phase`` and ``warmup``).
     reference_epochs: ClassVar[int] = 300
     #: The sweep's axes: name on the command line -> hyper-parameter.
     axes: ClassVar[Mapping[str, str]] = {}
-    #: The authors' recipe, for ``--recipe paper``: all fields, but for ``backbone`` and ``augmentation`` where theirs are none
-    #: of ours. Without any, the data set's recipe is taken. A wrapper states none: its base's counts.
+    #: The authors' recipe, for ``--recipe paper``: all fields, but for ``backbone`` and
+    #: ``augmentation`` where theirs are none of ours. Without any, the data set's recipe is taken.
+    #: A wrapper states none: its base's counts.
     paper: ClassVar[Mapping[str, Any]] = {}
-    #: Hyper-parameters that count the epochs before the method does more than warm up (see ``grace``).
+    #: Hyper-parameters that count the epochs before the method does more than warm up (see
+    #: ``grace``).
     begins: ClassVar[Sequence[str]] = ()
-    #: Passes of an average sample through the networks in an epoch of the main phase, with gradients and without: the
-    #: algorithm on paper, the mean where two phases share the run, and at half the labels clean where it depends on them. The
-    #: harness counts the real ones; these are for estimates, and for readers.
+    #: Passes of an average sample through the networks in an epoch of the main phase, with
+    #: gradients and without: the algorithm on paper, the mean where two phases share the run, and
+    #: at half the labels clean where it depends on them. The harness counts the real ones; these
+    #: are for estimates, and for readers.
     passes: ClassVar[tuple[float, float]] = (1, 0)
-    #: Whether the steps of an epoch are tensor code alone, so that a GPU can replay one of them for every batch: on batches
-    #: as ``task.loader()`` gives them, without random numbers, decisions by Python on what differs between steps, or tensors
-    #: of the method's that are replaced instead of written into. It may be set in ``epoch_start``.
+    #: Whether the steps of an epoch are tensor code alone, so that a GPU can replay one of them for
+    #: every batch: on batches as ``task.loader()`` gives them, without random numbers, decisions by
+    #: Python on what differs between steps, or tensors of the method's that are replaced instead of
+    #: written into. It may be set in ``epoch_start``.
     static_step: bool = False
 
-    #: What a hyper-parameter reads of the truth when it is set to "oracle": {"forget_rate": ["noise_rate"]}.
+    #: What a hyper-parameter reads of the truth when it is set to "oracle": {"forget_rate":
+    #: ["noise_rate"]}.
     oracles: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @dataclass(frozen=True)
@@ -64,19 +71,25 @@ class Method(nn.Module):
         self.hp = hparams if hparams is not None else self.HParams()
         self.epoch = 0  # set by the harness, on every part of a composed method
 
-    # ------------------------------------------------------------------------------------------ what a method reads
+    # ------------------------------------------------------------------------------------------
+    # what a method reads
 
     @property
     def privileges(self) -> frozenset[str]:
-        """Facts that it reads beyond images and noisy labels, such as {"noise_rate"}; by default what ``oracles`` says.
+        """Facts that it reads beyond images and noisy labels, such as {"noise_rate"}; by default
+        what ``oracles`` says.
 
         A trial asks once, before ``setup``: the answer is granted and goes on record.
         """
-        asked = [facts for name, facts in self.oracles.items() if getattr(self.hp, name) == "oracle"]
+        asked = [
+            facts for name, facts in self.oracles.items() if getattr(self.hp, name) == "oracle"
+        ]
         return frozenset(fact for facts in asked for fact in facts)
 
     def pretraining(self) -> "SimSiam | None":
-        """The self-supervised encoder it needs before training, if any; given by ``task.encoder()``."""
+        """The self-supervised encoder it needs before training, if any; given by
+        ``task.encoder()``.
+        """
         return None
 
     def phase(self, epochs: float) -> int:
@@ -88,18 +101,25 @@ class Method(nn.Module):
         return max(1, self.phase(epochs))
 
     def warmup(self, epochs: float) -> int:
-        """A scaled warm-up: at least a fifth of a run shorter than 50 epochs, where a tenth would teach nothing."""
+        """A scaled warm-up: at least a fifth of a run shorter than 50 epochs, where a tenth would
+        teach nothing.
+        """
         if epochs == 0:
             return 0
         floor = math.ceil(self.recipe.epochs / 5) if self.recipe.epochs < 50 else 1
         return max(self.phase(epochs), floor)
 
     def grace(self) -> int:
-        """Epochs of warm-up, in which nobody can tell a good configuration: tuning stops no trial before they are over."""
+        """Epochs of warm-up, in which nobody can tell a good configuration: tuning stops no trial
+        before they are over.
+        """
         counts = [getattr(self.hp, name) for name in self.begins]
-        return max((self.warmup(count) for count in counts if not isinstance(count, str)), default=0)
+        return max(
+            (self.warmup(count) for count in counts if not isinstance(count, str)), default=0
+        )
 
-    # -------------------------------------------------------------------------------------------- what it overrides
+    # --------------------------------------------------------------------------------------------
+    # what it overrides
 
     def setup(self, task: "Task") -> None:
         """Create networks and buffers. The harness has set ``self.task`` and seeded torch."""
@@ -116,7 +136,9 @@ class Method(nn.Module):
         return [{"params": [parameter for net in self.networks for parameter in net.parameters()]}]
 
     def epoch_start(self) -> None:
-        """Once before an epoch's batches: fit a mixture, refresh features. Runs in train mode, with gradients on."""
+        """Once before an epoch's batches: fit a mixture, refresh features. Runs in train mode, with
+        gradients on.
+        """
 
     def batches(self) -> Iterator[Any]:
         """An epoch's batches; may yield anything its own ``loss`` understands."""
@@ -131,7 +153,9 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def update(self, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
-        """One step. Returns the loss, detached. A method that overrides this cannot be wrapped by one that adds a loss."""
+        """One step. Returns the loss, detached. A method that overrides this cannot be wrapped by
+        one that adds a loss.
+        """
         optimizer.zero_grad(set_to_none=True)
         with self.task.autocast():
             loss = self.loss(batch)
@@ -145,25 +169,31 @@ class Method(nn.Module):
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The recipe's optimiser."""
         recipe = self.recipe
-        # One kernel for all parameters: on a GPU a launch each is a good part of a small network's step.
+        # One kernel for all parameters: on a GPU a launch each is a good part of a small network's
+        # step.
         fused = self.task.device.type == "cuda" or None
         rate, decay = recipe.learning_rate, recipe.weight_decay
         if recipe.optimizer == "adam":
             return torch.optim.Adam(groups, rate, weight_decay=decay, fused=fused)
-        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, weight_decay=decay, fused=fused)
+        return torch.optim.SGD(
+            groups, rate, momentum=recipe.momentum, weight_decay=decay, fused=fused
+        )
 
     def schedule(self, progress: float) -> float:
         """Learning-rate factor at ``progress`` in [0, 1); a pure function."""
         return self.recipe.rate_factor(progress)
 
     def predictors(self) -> Sequence[Network]:
-        """The networks that predict at present; the features of the first are those that are scored."""
+        """The networks that predict at present; the features of the first are those that are
+        scored.
+        """
         return self.networks
 
     def predict(self, x: Tensor) -> Tensor:
         """Class probabilities (B, C) of normalised images: the mean over the networks that predict.
 
-        An image's do not depend on the others, and predicting changes no parameter or buffer: else the trial fails.
+        An image's do not depend on the others, and predicting changes no parameter or buffer: else
+        the trial fails.
         """
         return torch.stack([net(x).float().softmax(1) for net in self.predictors()]).mean(0)
 
@@ -176,10 +206,13 @@ class Method(nn.Module):
         return None
 
     def transition_matrix(self) -> Tensor | None:
-        """Estimated probability (C, C) that a sample of the row's class is labelled as the column's, or None."""
+        """Estimated probability (C, C) that a sample of the row's class is labelled as the
+        column's, or None.
+        """
         return None
 
-    # --------------------------------------------------------------------------------------------- for the harness
+    # ---------------------------------------------------------------------------------------------
+    # for the harness
 
     def parts(self) -> list["Method"]:
         """Host first, then the wrappers from the inside out."""
@@ -197,9 +230,12 @@ class Wrapper(Method):
 
     def __init__(self, hparams: Any, base: Method) -> None:
         super().__init__(hparams)
-        if type(self).loss is not Wrapper.loss and any(takes_own_steps(type(part)) for part in base.parts()):
+        if type(self).loss is not Wrapper.loss and any(
+            takes_own_steps(type(part)) for part in base.parts()
+        ):
             raise InputError(
-                f"{_name(self)} adds a loss to every step, but {_name(base)} takes its own steps: choose another base"
+                f"{_name(self)} adds a loss to every step, but {_name(base)} takes its own steps: "
+                "choose another base"
             )
         self.base = base
 

@@ -26,25 +26,33 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def corrected_cross_entropy(logits: Tensor, transition: Tensor, y: Tensor) -> Tensor:
-    """Mean -log sum_i p_i T[i, y] of logits (B, C) and noisy labels (B,); T (C, C) has the clean classes as its rows.
+    """Mean -log sum_i p_i T[i, y] of logits (B, C) and noisy labels (B,); T (C, C) has the clean
+    classes as its rows.
 
-    The sum is taken of logarithms: where the network is certain, p times T underflows and its gradient is 0 / 0.
+    The sum is taken of logarithms: where the network is certain, p times T underflows and its
+    gradient is 0 / 0.
     """
     log_transition = transition.clamp_min(torch.finfo(transition.dtype).tiny).log()
     return -(logits.float().log_softmax(1) + log_transition.T[y]).logsumexp(1).mean()
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR's contrastive loss of two views' representations (B, D), whose rows belong together; mean over 2B anchors."""
+    """SimCLR's contrastive loss of two views' representations (B, D), whose rows belong together;
+    mean over 2B anchors.
+    """
     views = F.normalize(torch.cat([first, second]).float(), dim=1)
     with torch.autocast(views.device.type, enabled=False):
         similarities = views @ views.T / temperature
     similarities.fill_diagonal_(-torch.inf)
-    return F.cross_entropy(similarities, torch.arange(len(views), device=views.device).roll(len(first)))
+    return F.cross_entropy(
+        similarities, torch.arange(len(views), device=views.device).roll(len(first))
+    )
 
 
 def distributions(targets: Tensor, y: Tensor) -> Tensor:
-    """Targets (N, C), not negative, divided by their sums; where that is 0, all of it at the label (N,)."""
+    """Targets (N, C), not negative, divided by their sums; where that is 0, all of it at the label
+    (N,).
+    """
     sums = targets.sum(1, keepdim=True)
     given = F.one_hot(y, targets.shape[1]).to(targets.dtype)
     tiny = torch.finfo(targets.dtype).tiny
@@ -63,12 +71,16 @@ def beta_sample(alpha: float, rng: np.random.Generator) -> float:
 
 
 def is_asymmetric(task: Task) -> bool:
-    """Whether the noise is of a kind that the field calls asymmetric: a privilege, like ``inclusive_rate``."""
+    """Whether the noise is of a kind that the field calls asymmetric: a privilege, like
+    ``inclusive_rate``.
+    """
     return str(task.oracle.noise_kind).startswith("asymmetric")
 
 
 def inclusive_rate(task: Task) -> float:
-    """The noise rate as most authors count it: noisy labels are drawn from all classes, the true one too."""
+    """The noise rate as most authors count it: noisy labels are drawn from all classes, the true
+    one too.
+    """
     return float(task.oracle.noise_rate) * task.num_classes / (task.num_classes - 1)  # type: ignore[arg-type]  # a fact
 
 
@@ -78,7 +90,8 @@ def nearest(value: float, choices: Iterable[float]) -> float:
 
 
 def lower_first_beta(optimizer: torch.optim.Optimizer | None, recipe: Recipe, epoch: int) -> None:
-    """Adam's first beta from 0.9 to 0.1 once a linear schedule falls, as in Co-teaching and what is built on its code.
+    """Adam's first beta from 0.9 to 0.1 once a linear schedule falls, as in Co-teaching and what is
+    built on its code.
 
     To be called in each epoch: nothing has to be restored on resuming.
     """
@@ -89,8 +102,12 @@ def lower_first_beta(optimizer: torch.optim.Optimizer | None, recipe: Recipe, ep
 
 
 @torch.no_grad()
-def per_sample(method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-    """``score(logits, noisy labels, index)`` of every training sample, in order; eval mode, no augmentation."""
+def per_sample(
+    method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """``score(logits, noisy labels, index)`` of every training sample, in order; eval mode, no
+    augmentation.
+    """
     was_training = net.training
     net.eval()
     scores = []
@@ -104,13 +121,16 @@ def per_sample(method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Ten
 
 def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
     """Cross-entropy (N,) of every training sample with its noisy label."""
-    return per_sample(method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none"))
+    return per_sample(
+        method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none")
+    )
 
 
 def min_max(values: Tensor) -> Tensor:
     """Values (N,) scaled to [0, 1]; all zero where they are all equal, up to what float32 rounds.
 
-    Equal images in different batches differ by the rounding, which would be all that is left after scaling.
+    Equal images in different batches differ by the rounding, which would be all that is left after
+    scaling.
     """
     low, high = values.min(), values.max()
     rounding = 8 * torch.finfo(torch.float32).eps * torch.maximum(low.abs(), high.abs())
@@ -118,12 +138,15 @@ def min_max(values: Tensor) -> Tensor:
     return torch.where(high - low <= rounding, 0, scaled)  # what is no number stays none
 
 
-def clean_probability(losses: Tensor, mixture: str = "gmm", scale: bool = True, seen: list[str] | None = None) -> Tensor:
-    """Posterior (N,) that each sample belongs to the low-loss component of a two-component mixture on its loss (N,).
+def clean_probability(
+    losses: Tensor, mixture: str = "gmm", scale: bool = True, seen: list[str] | None = None
+) -> Tensor:
+    """Posterior (N,) that each sample belongs to the low-loss component of a two-component mixture
+    on its loss (N,).
 
-    Losses are scaled to [0, 1] first; ``scale=False`` takes values as they are, in [0, 1] already, such as the mean of several
-    epochs' scaled losses. Where all are equal, as ``min_max`` has it, nothing tells them apart, and every sample is clean.
-    ``seen`` is ``fit_mixture``'s.
+    Losses are scaled to [0, 1] first; ``scale=False`` takes values as they are, in [0, 1] already,
+    such as the mean of several epochs' scaled losses. Where all are equal, as ``min_max`` has it,
+    nothing tells them apart, and every sample is clean. ``seen`` is ``fit_mixture``'s.
     """
     scaled = min_max(losses.double()) if scale else losses.double()
     pair = fit_mixture(scaled, mixture, seen)
@@ -135,11 +158,13 @@ def clean_probability(losses: Tensor, mixture: str = "gmm", scale: bool = True, 
 def fit_mixture(
     values: Tensor, mixture: str = "gmm", seen: list[str] | None = None, start: Tensor | None = None
 ) -> "GaussianPair | BetaPair | None":
-    """Two components, Gaussians ("gmm") or Betas ("bmm"), for values (N,) in [0, 1]; None where nothing tells them apart.
+    """Two components, Gaussians ("gmm") or Betas ("bmm"), for values (N,) in [0, 1]; None where
+    nothing tells them apart.
 
-    What the fit came to is added to ``seen`` (a method gives ``task.mixtures``, which goes into the record): "two modes"; "one
-    mode", where the fitted density does not dip between the means; "one component", where the other has less than a hundredth
-    of the samples; "equal losses" and "not finite", for which there is no fit. ``start`` is ``fit_betas``'s.
+    What the fit came to is added to ``seen`` (a method gives ``task.mixtures``, which goes into the
+    record): "two modes"; "one mode", where the fitted density does not dip between the means; "one
+    component", where the other has less than a hundredth of the samples; "equal losses" and "not
+    finite", for which there is no fit. ``start`` is ``fit_betas``'s.
     """
     seen = [] if seen is None else seen
     if not values.isfinite().all():
@@ -161,19 +186,25 @@ def _shape(weight: Tensor, mean: Tensor, log_joint: Callable[[Tensor], Tensor]) 
     """What a mixture of two components, with these weights and means (2, 1), is like."""
     if weight.min() < 0.01:
         return "one component"
-    between = torch.linspace(0, 1, 101, device=mean.device, dtype=mean.dtype) * (mean.max() - mean.min()) + mean.min()
+    between = (
+        torch.linspace(0, 1, 101, device=mean.device, dtype=mean.dtype) * (mean.max() - mean.min())
+        + mean.min()
+    )
     density = log_joint(between).logsumexp(0)
     return "two modes" if density.min() < density[[0, -1]].min() else "one mode"
 
 
 def _two_means(values: Tensor) -> Tensor:
-    """Membership (N,) bool in the lower of the two clusters with the smallest within-cluster variance; exact in 1-D."""
+    """Membership (N,) bool in the lower of the two clusters with the smallest within-cluster
+    variance; exact in 1-D.
+    """
     ordered, _ = values.sort()
     n = len(ordered)
     total = ordered.sum()
     left = ordered.cumsum(0)[:-1]
     count = torch.arange(1, n, device=values.device, dtype=values.dtype)
-    between = left**2 / count + (total - left) ** 2 / (n - count)  # maximal where the variance within is minimal
+    # maximal where the variance within is minimal
+    between = left**2 / count + (total - left) ** 2 / (n - count)
     return values <= ordered[between.argmax()]
 
 
@@ -186,7 +217,9 @@ class GaussianPair(NamedTuple):
 
     def log_joint(self, values: Tensor) -> Tensor:
         """Log density (2, N) of values (N,), weighted."""
-        return self.weight.log() - 0.5 * ((values - self.mean) ** 2 / self.variance + (2 * torch.pi * self.variance).log())
+        return self.weight.log() - 0.5 * (
+            (values - self.mean) ** 2 / self.variance + (2 * torch.pi * self.variance).log()
+        )
 
     def posterior(self, values: Tensor) -> Tensor:
         """Probability (2, N) of each component for values (N,)."""
@@ -198,11 +231,13 @@ class GaussianPair(NamedTuple):
         return self.posterior(values)[self.mean.flatten().argmin()]
 
 
-def fit_gaussians(values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4) -> GaussianPair:
+def fit_gaussians(
+    values: Tensor, max_iter: int = 10, tol: float = 1e-2, reg_covar: float = 5e-4
+) -> GaussianPair:
     """Two Gaussians for values (N,), by EM.
 
-    The settings and the stopping rule are scikit-learn's, with the values that DivideMix and MixNN give it; the start is the
-    exact two-means split instead of a random one.
+    The settings and the stopping rule are scikit-learn's, with the values that DivideMix and MixNN
+    give it; the start is the exact two-means split instead of a random one.
     """
 
     def maximise(posterior: Tensor) -> GaussianPair:
@@ -237,10 +272,18 @@ class BetaPair(NamedTuple):
         return self.alpha / (self.alpha + self.beta)
 
     def log_joint(self, values: Tensor, edge: float = 1e-4) -> Tensor:
-        """Log density (2, N) of values (N,) in [0, 1], weighted; they are kept ``edge`` away from 0 and 1."""
+        """Log density (2, N) of values (N,) in [0, 1], weighted; they are kept ``edge`` away from 0
+        and 1.
+        """
         values = values.clamp(edge, 1 - edge)
-        normaliser = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
-        log_density = (self.alpha - 1) * values.log() + (self.beta - 1) * (-values).log1p() - normaliser
+        normaliser = (
+            torch.lgamma(self.alpha)
+            + torch.lgamma(self.beta)
+            - torch.lgamma(self.alpha + self.beta)
+        )
+        log_density = (
+            (self.alpha - 1) * values.log() + (self.beta - 1) * (-values).log1p() - normaliser
+        )
         return self.weight.log() + log_density
 
     def posterior(self, values: Tensor) -> Tensor:
@@ -250,7 +293,8 @@ class BetaPair(NamedTuple):
     def low_posterior(self, values: Tensor) -> Tensor:
         """Probability (N,) of the component with the smaller mean for values (N,) in [0, 1].
 
-        Beyond the means it stays what it is there: the densities themselves may cross again, at an end where one is infinite.
+        Beyond the means it stays what it is there: the densities themselves may cross again, at an
+        end where one is infinite.
         """
         low, high = self.mean().flatten()
         return self.posterior(values.clamp(low, high))[0]
@@ -259,8 +303,8 @@ class BetaPair(NamedTuple):
 def fit_betas(values: Tensor, max_iter: int = 10, start: Tensor | None = None) -> BetaPair:
     """Two Beta distributions for values (N,) in [0, 1], by EM with moment matching.
 
-    After Arazo et al. (2019), who fit the per-sample loss this way and keep it off 0 and 1. ``start`` holds the first
-    memberships (2, N); by default the exact two-means split.
+    After Arazo et al. (2019), who fit the per-sample loss this way and keep it off 0 and 1.
+    ``start`` holds the first memberships (2, N); by default the exact two-means split.
     """
     values = values.clamp(1e-4, 1 - 1e-4)
     if start is None:
@@ -270,7 +314,9 @@ def fit_betas(values: Tensor, max_iter: int = 10, start: Tensor | None = None) -
     for _ in range(max_iter):
         weight = posterior.sum(1, keepdim=True).clamp_min(1e-6)
         mean = (posterior @ values)[:, None] / weight
-        variance = ((posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight).clamp_min(1e-6)
+        variance = ((posterior * (values - mean) ** 2).sum(1, keepdim=True) / weight).clamp_min(
+            1e-6
+        )
         alpha = (mean * (mean * (1 - mean) / variance - 1)).clamp_min(1e-2)
         beta = alpha * (1 - mean) / mean
         pair = BetaPair(weight / len(values), alpha, beta)
@@ -292,11 +338,14 @@ REMOTE = 1e15
 CANDIDATES = 32
 
 
-def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chunk: int = 1000) -> Tensor:
+def nearest_neighbours(
+    features: Tensor, k: int, bank: Tensor | None = None, chunk: int = 1000
+) -> Tensor:
     """Positions (B, k) of the nearest rows by Euclidean distance, nearest first.
 
-    Without a ``bank``, neighbours are looked for among the features (B, D) themselves and no row is its own neighbour;
-    k is cut to the number of others. A matrix product and topk: on batches far faster than any index.
+    Without a ``bank``, neighbours are looked for among the features (B, D) themselves and no row is
+    its own neighbour; k is cut to the number of others. A matrix product and topk: on batches far
+    faster than any index.
     """
     own = bank is None
     if features.element_size() < 4:
@@ -307,32 +356,49 @@ def nearest_neighbours(features: Tensor, k: int, bank: Tensor | None = None, chu
     if features.device.type != "cpu":
         centre = centre.nan_to_num(0, 0, 0)  # topk takes what is no number for the farthest
     elif not np.isfinite(centre.detach().numpy()).all():
-        bank, centre = bank.where(bank.isfinite().all(1, keepdim=True), REMOTE), centre.nan_to_num(0, 0, 0)
+        bank, centre = (
+            bank.where(bank.isfinite().all(1, keepdim=True), REMOTE),
+            centre.nan_to_num(0, 0, 0),
+        )
     bank = bank - centre  # the distances stay; far from the origin, rounding would drown them
     features = bank if own else features - centre
     with _in_full(features.device.type):  # rounded to bfloat16, many neighbours would be others
-        if features.device.type == "cpu" and len(bank) >= WIDE and 2 * k <= CANDIDATES and bfloat16_units():
+        if (
+            features.device.type == "cpu"
+            and len(bank) >= WIDE
+            and 2 * k <= CANDIDATES
+            and bfloat16_units()
+        ):
             return _nearest_by_candidates(features, k, bank, own, chunk)
         if features.device.type == "cpu" and len(bank) >= WIDE and own:
             return _nearest_among(features, k, chunk)
         squares = bank.square().sum(1)
         found = []
         for start in range(0, len(features), chunk):
-            found.append(_nearest(features[start : start + chunk], k, bank, squares, start if own else None))
+            found.append(
+                _nearest(features[start : start + chunk], k, bank, squares, start if own else None)
+            )
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _in_full(device: str) -> AbstractContextManager[object]:
     """Without autocast; where there is none, nothing, which is faster to enter."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    return (
+        torch.autocast(device, enabled=False)
+        if torch.is_autocast_enabled(device)
+        else nullcontext()
+    )
 
 
-def _nearest(rows: Tensor, k: int, bank: Tensor, squares: Tensor, own: Tensor | int | None) -> Tensor:
+def _nearest(
+    rows: Tensor, k: int, bank: Tensor, squares: Tensor, own: Tensor | int | None
+) -> Tensor:
     """Positions (R, k) in the bank of what is nearest to rows (R, D).
 
     ``own`` (R,) are the positions of the rows themselves, or the first, if they follow one another.
     """
-    distances = torch.addmm(squares, rows, bank.T, alpha=-2)  # the row's own square does not change the order
+    # the row's own square does not change the order
+    distances = torch.addmm(squares, rows, bank.T, alpha=-2)
     if isinstance(own, Tensor):
         distances.scatter_(1, own[:, None], torch.inf)
     elif own is not None:
@@ -341,13 +407,17 @@ def _nearest(rows: Tensor, k: int, bank: Tensor, squares: Tensor, own: Tensor | 
 
 
 def _nearest_among(features: Tensor, k: int, chunk: int) -> Tensor:
-    """Positions (N, k) of the nearest other rows: the distance of two rows is computed once, and serves both."""
+    """Positions (N, k) of the nearest other rows: the distance of two rows is computed once, and
+    serves both.
+    """
     squares = features.square().sum(1)
     near = features.new_full((len(features), k), torch.inf)
     found = torch.zeros(len(features), k, dtype=torch.long)
 
     def keep(rows: slice, distances: Tensor, first: int) -> None:
-        """Merge distances (R, M) from these rows to those at ``first`` and after it into what is nearest so far."""
+        """Merge distances (R, M) from these rows to those at ``first`` and after it into what is
+        nearest so far.
+        """
         among = _contenders(distances, k)
         values = torch.cat([near[rows], distances.gather(1, among)], 1)
         near[rows], best = values.topk(k, largest=False, sorted=False)
@@ -365,10 +435,13 @@ def _nearest_among(features: Tensor, k: int, chunk: int) -> Tensor:
 
 
 def _smallest(values: Tensor, k: int) -> Tensor:
-    """Positions (R, k) of the smallest values (R, N) of each row, ascending: topk's, on a CPU in less time."""
+    """Positions (R, k) of the smallest values (R, N) of each row, ascending: topk's, on a CPU in
+    less time.
+    """
     width = values.shape[1]
     if values.device.type == "cpu" and k == 1 and width >= 64:
-        # Of equal ones the first, as topk has it in rows that are no shorter. NumPy's takes half the time of PyTorch's.
+        # Of equal ones the first, as topk has it in rows that are no shorter. NumPy's takes half
+        # the time of PyTorch's.
         return torch.from_numpy(values.detach().numpy().argmin(1, keepdims=True))
     if values.device.type != "cpu" or width < WIDE or k > width // BLOCK:
         return values.topk(k, largest=False).indices
@@ -382,8 +455,8 @@ def _contenders(values: Tensor, k: int) -> Tensor:
     blocks = width // BLOCK
     if k >= blocks:
         return torch.arange(width).expand(len(values), -1)
-    # The k smallest are in the k blocks whose minima are smallest. A block's columns lie ``blocks`` apart: minima of whole
-    # vectors are taken.
+    # The k smallest are in the k blocks whose minima are smallest. A block's columns lie ``blocks``
+    # apart: minima of whole vectors are taken.
     whole = blocks * BLOCK
     if values.stride(1) == 1:
         minima = values[:, :whole].unflatten(1, (BLOCK, blocks)).amin(1)
@@ -397,9 +470,9 @@ def _contenders(values: Tensor, k: int) -> Tensor:
 def _nearest_by_candidates(features: Tensor, k: int, bank: Tensor, own: bool, chunk: int) -> Tensor:
     """``nearest_neighbours`` by way of bfloat16, exact all the same.
 
-    Distances in bfloat16 name candidates, float32 chooses. Where a row that is no candidate could be nearer than what was
-    chosen, for all that is known of the rounding, float32 looks through the whole bank. In features so close to each other
-    that this is most of them, bfloat16 is given up.
+    Distances in bfloat16 name candidates, float32 chooses. Where a row that is no candidate could
+    be nearer than what was chosen, for all that is known of the rounding, float32 looks through the
+    whole bank. In features so close to each other that this is most of them, bfloat16 is given up.
     """
     squares = bank.square().sum(1)
     coarse = bank.bfloat16()
@@ -422,11 +495,13 @@ def _nearest_by_candidates(features: Tensor, k: int, bank: Tensor, own: bool, ch
                 distances.scatter_(1, positions[:, None], torch.inf)
             candidates = _smallest(distances, CANDIDATES)
             others = bank.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
-            exact = torch.baddbmm(squares[candidates][:, :, None], others, rows[:, :, None], alpha=-2)[:, :, 0]
+            exact = torch.baddbmm(
+                squares[candidates][:, :, None], others, rows[:, :, None], alpha=-2
+            )[:, :, 0]
             nearest = exact.topk(k, largest=False)
             found[positions] = candidates.gather(1, nearest.indices)
-            # All other rows are at least as far as the last candidate, but for the rounding of the features, of the sum
-            # in float32, and of the result.
+            # All other rows are at least as far as the last candidate, but for the rounding of the
+            # features, of the sum in float32, and of the result.
             length = rows.norm(dim=1)
             error = 2 * (length * lost + (rows - rounded.float()).norm(dim=1) * (longest + lost))
             error += 2**-12 * longest * (2 * length + longest)
@@ -438,11 +513,14 @@ def _nearest_by_candidates(features: Tensor, k: int, bank: Tensor, own: bool, ch
     return found
 
 
-def mix_with_neighbours(images: Tensor, group: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def mix_with_neighbours(
+    images: Tensor, group: Tensor, weights: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
     """Weighted means over a sample and its k neighbours: images and targets (B, classes).
 
-    ``group`` (B, 1 + k) says which of the images these are, the sample itself first; so do ``weights`` (B, 1 + k) and
-    ``targets`` (B, 1 + k, classes) of theirs. 1e-10 is added to the sample's own weight: some is left when all are zero.
+    ``group`` (B, 1 + k) says which of the images these are, the sample itself first; so do
+    ``weights`` (B, 1 + k) and ``targets`` (B, 1 + k, classes) of theirs. 1e-10 is added to the
+    sample's own weight: some is left when all are zero.
     """
     weights = weights.clone()
     weights[:, 0] += 1e-10
@@ -451,5 +529,8 @@ def mix_with_neighbours(images: Tensor, group: Tensor, weights: Tensor, targets:
     # Looks up and sums in one sweep: step by step, it takes three times as long.
     starts = torch.arange(0, group.numel(), group.shape[1], device=group.device)
     flat, shares_flat = group.flatten(), shares.to(rows.dtype).flatten()
-    mixed = torch.embedding_bag(rows.flatten(1), flat, starts, mode=0, per_sample_weights=shares_flat)[0]  # 0: sums
+    # 0: sums
+    mixed = torch.embedding_bag(
+        rows.flatten(1), flat, starts, mode=0, per_sample_weights=shares_flat
+    )[0]
     return mixed.view(-1, *rows.shape[1:]).permute(0, 3, 1, 2), (shares[..., None] * targets).sum(1)

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.errors import InputError
 
-#: Fields that every paper's recipe states. The network and the augmentation are the data set's where it states none.
+#: Fields that every paper's recipe states. The network and the augmentation are the data set's
+#: where it states none.
 _STATED = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule")
 
 #: Fields that an optimiser or a schedule reads besides; a paper's recipe states those of its own.
@@ -29,14 +30,16 @@ class Recipe:
 
     backbone: str
     epochs: int
-    augmentation: str = "none"  # "crop" pads by an eighth of the side; "crop_flip" mirrors half the images too
+    # "crop" pads by an eighth of the side; "crop_flip" mirrors half the images too
+    augmentation: str = "none"
     batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "cosine"
-    milestones: tuple[float, ...] = ()  # "step": shares of the run at which the rate falls; "linear": where it starts to
+    # "step": shares of the run at which the rate falls; "linear": where it starts to
+    milestones: tuple[float, ...] = ()
     gamma: float = 0.1  # "step": factor at each milestone
     period: float = 1.0  # "restarts": length of one cosine cycle, as a share of the run
     minimum: float = 0.0  # "restarts": floor of the factor
@@ -48,20 +51,31 @@ class Recipe:
             ("schedule", SCHEDULES),
         ):
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}")
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}"
+                )
         if self.epochs < 1:
             raise InputError(f"the number of epochs is {self.epochs}: give at least 1")
         if self.batch_size < 2:
-            raise InputError(f"the batch size is {self.batch_size}: batch normalisation needs at least 2")
+            raise InputError(
+                f"the batch size is {self.batch_size}: batch normalisation needs at least 2"
+            )
         if self.learning_rate <= 0:
             raise InputError(f"the learning rate is {self.learning_rate:g}: give a number above 0")
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
-            raise InputError("momentum has to be from 0 up to, but not including, 1, and weight decay at least 0")
+            raise InputError(
+                "momentum has to be from 0 up to, but not including, 1, and weight decay at least 0"
+            )
         if isinstance(self.milestones, str) or not isinstance(self.milestones, Sequence):
-            raise InputError(f"milestones is {self.milestones!r}: give shares of the run, such as (0.5, 0.75)")
+            raise InputError(
+                f"milestones is {self.milestones!r}: give shares of the run, such as (0.5, 0.75)"
+            )
         object.__setattr__(self, "milestones", tuple(self.milestones))
         if self.schedule == "linear" and not (len(self.milestones) == 1 and self.milestones[0] < 1):
-            raise InputError(f"a linear schedule needs one milestone below 1, not {self.milestones}: choose another schedule")
+            raise InputError(
+                f"a linear schedule needs one milestone below 1, not {self.milestones}: choose "
+                "another schedule"
+            )
         if self.period <= 0:
             raise InputError(f"period is {self.period:g}: give a share of the run above 0")
 
@@ -75,7 +89,8 @@ class Recipe:
             [start] = self.milestones
             return 1.0 if progress < start else (1 - progress) / (1 - start)
         if self.schedule == "restarts":
-            phase = round(progress / self.period, 9) % 1  # rounded: 50/300 over 10/300 falls a hair short of 5
+            # rounded: 50/300 over 10/300 falls a hair short of 5
+            phase = round(progress / self.period, 9) % 1
             return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * phase))
         return 1.0
 
@@ -86,14 +101,23 @@ class Recipe:
 
 _SMALL = Recipe("small_cnn", epochs=30, augmentation="crop_flip", learning_rate=0.05)
 _CIFAR = Recipe("resnet18", epochs=120, augmentation="crop_flip", learning_rate=0.05)
-#: For photographs at 224 pixels. Trained from scratch: the field mostly starts from ImageNet's weights and stops earlier.
-_PHOTOGRAPHS = Recipe("resnet50", epochs=100, augmentation="flip", batch_size=64, learning_rate=0.02, weight_decay=1e-3)
+#: For photographs at 224 pixels. Trained from scratch: the field mostly starts from ImageNet's
+#: weights and stops earlier.
+_PHOTOGRAPHS = Recipe(
+    "resnet50",
+    epochs=100,
+    augmentation="flip",
+    batch_size=64,
+    learning_rate=0.02,
+    weight_decay=1e-3,
+)
 
 _DEFAULTS = {
-    # Without augmentation on purpose: with crops, cross-entropy does not memorise digits at all, and there would be
-    # nothing for a method to repair.
+    # Without augmentation on purpose: with crops, cross-entropy does not memorise digits at all,
+    # and there would be nothing for a method to repair.
     "digits": Recipe("tiny_cnn", epochs=25, learning_rate=0.02),
-    "mnist": _SMALL.override({"augmentation": "crop"}),  # a mirrored digit or character is another one, or none
+    # a mirrored digit or character is another one, or none
+    "mnist": _SMALL.override({"augmentation": "crop"}),
     "kmnist": _SMALL.override({"augmentation": "crop"}),
     "fashion_mnist": _SMALL,
     "cifar10": _CIFAR,
@@ -108,20 +132,25 @@ _DEFAULTS = {
 }
 
 
-#: Training images of the smallest set that takes a learning rate of 0.05, as the named ones of 50,000 and more do.
+#: Training images of the smallest set that takes a learning rate of 0.05, as the named ones of
+#: 50,000 and more do.
 _MANY = 20_000
 
 
 def default_recipe(dataset: str, side: int, images: int = 0) -> Recipe:
-    """The data set's recipe; images of one's own get one by their side in pixels and the number of those for training."""
-    for name in (dataset, dataset.rpartition("_")[0]):  # red_mini_imagenet_40 is a red_mini_imagenet
+    """The data set's recipe; images of one's own get one by their side in pixels and the number of
+    those for training.
+    """
+    # red_mini_imagenet_40 is a red_mini_imagenet
+    for name in (dataset, dataset.rpartition("_")[0]):
         if name in _DEFAULTS:
             return _DEFAULTS[name]
     if side > 96:
         return _PHOTOGRAPHS.override({"augmentation": "crop"})
-    # A small set is learned in few steps, which at a high rate and with many wrong labels do not settle. At 50 % noise a rate
-    # of 0.1 ended at 30 and 42 % (cross-entropy, 1,000 images of Fashion-MNIST at 14x14) or at 11 and 48 % (DivideMix, digits)
-    # where 0.02 ended at 65 and 69 %, and at 97 and 98 %.
+    # A small set is learned in few steps, which at a high rate and with many wrong labels do not
+    # settle. At 50 % noise a rate of 0.1 ended at 30 and 42 % (cross-entropy, 1,000 images of
+    # Fashion-MNIST at 14x14) or at 11 and 48 % (DivideMix, digits) where 0.02 ended at 65 and 69 %,
+    # and at 97 and 98 %.
     rate = 0.05 if images >= _MANY else 0.02
     if side <= 16:
         return Recipe("tiny_cnn", epochs=25, learning_rate=rate)
@@ -132,18 +161,26 @@ RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
 
 
 def paper_recipe(method: str, paper: Mapping[str, Any], dataset: Recipe) -> Recipe:
-    """The recipe that a method's authors trained with; the data set's, where the method states none at all.
+    """The recipe that a method's authors trained with; the data set's, where the method states none
+    at all.
 
-    Nothing but the network and the augmentation is taken from the data set, whose other fields go with its own optimiser.
+    Nothing but the network and the augmentation is taken from the data set, whose other fields go
+    with its own optimiser.
 
     Raises:
-        InputError: where fields are missing; ``method_checks`` has seen that each is one of a recipe.
+        InputError: where fields are missing; ``method_checks`` has seen that each is one of a
+            recipe.
     """
     if not paper:
         return dataset
-    needed = [*_STATED, *_PARAMETERS.get(paper.get("optimizer", ""), ()), *_PARAMETERS.get(paper.get("schedule", ""), ())]
+    needed = [
+        *_STATED,
+        *_PARAMETERS.get(paper.get("optimizer", ""), ()),
+        *_PARAMETERS.get(paper.get("schedule", ""), ()),
+    ]
     if missing := [name for name in needed if name not in paper]:
         raise InputError(
-            f"{method} states a part of its paper's recipe, but not {', '.join(missing)}: state all of it in `paper`"
+            f"{method} states a part of its paper's recipe, but not {', '.join(missing)}: state "
+            "all of it in `paper`"
         )
     return Recipe(**{"backbone": dataset.backbone, "augmentation": dataset.augmentation, **paper})

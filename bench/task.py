@@ -1,4 +1,6 @@
-"""What a method may see: images, noisy labels, networks. Never clean labels, test data, or the noise itself."""
+"""What a method may see: images, noisy labels, networks. Never clean labels, test data, or the
+noise itself.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -29,14 +31,20 @@ PRETRAINING = 1000
 def evaluation_batch(side: int, device: torch.device) -> int:
     """Images, ``side`` pixels wide and high, of a batch that teaches nothing.
 
-    On a CPU no more than leave a layer's activations in its cache, and in memory that has been used before: images of 32x32
-    take the small CNN 1.7 times as long in batches of 512 as of 128.
+    On a CPU no more than leave a layer's activations in its cache, and in memory that has been used
+    before: images of 32x32 take the small CNN 1.7 times as long in batches of 512 as of 128.
     """
-    return EVALUATION_BATCH if device.type == "cuda" else min(EVALUATION_BATCH, max(32, 2**17 // side**2))
+    return (
+        EVALUATION_BATCH
+        if device.type == "cuda"
+        else min(EVALUATION_BATCH, max(32, 2**17 // side**2))
+    )
 
 
 def stream_seed(*key: int) -> int:
-    """A 63-bit seed from any tuple of non-negative integers; different tuples give unrelated streams."""
+    """A 63-bit seed from any tuple of non-negative integers; different tuples give unrelated
+    streams.
+    """
     # The length goes in too: SeedSequence takes (1, 0) for (1,).
     return int(np.random.SeedSequence((len(key), *key)).generate_state(1, np.uint64)[0]) >> 1
 
@@ -47,7 +55,8 @@ class Batch:
 
     views: tuple[Tensor, ...]  # each (B, C, H, W), normalised; every view is augmented on its own
     y: Tensor  # (B,) noisy labels
-    #: (B,) numbers of the samples, for per-sample state. They are given at random, and say nothing of the data set's order.
+    #: (B,) numbers of the samples, for per-sample state. They are given at random, and say nothing
+    #: of the data set's order.
     index: Tensor
 
     @property
@@ -90,35 +99,49 @@ class Pixels:
         return map(self.raw, indices)
 
     def view(
-        self, raw: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
+        self,
+        raw: Tensor,
+        augmentation: augment.Augmentation = augment.identity,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Images from ``raw``, augmented and normalised: (B, C, side, side) float32."""
         if augmentation is augment.identity or isinstance(augmentation, augment.Geometric):
             if augmentation is not augment.identity:
                 assert generator is not None
-                raw = augmentation(raw, generator)  # bytes are moved, not floats: a quarter of the memory
+                # bytes are moved, not floats: a quarter of the memory
+                raw = augmentation(raw, generator)
             images = raw.float().mul_(self.scale / 255).sub_(self.shift)
         else:
             assert generator is not None
             images = augmentation(raw.float().div_(255), generator) * self.scale - self.shift
-        # Last: on CPUs too, convolutions and pooling are up to twice as fast this way, but scaling is several times slower.
+        # Last: on CPUs too, convolutions and pooling are up to twice as fast this way, but scaling
+        # is several times slower.
         return images.contiguous(memory_format=torch.channels_last)
 
     def __call__(
-        self, index: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
+        self,
+        index: Tensor,
+        augmentation: augment.Augmentation = augment.identity,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """A view of the images at ``index``."""
         return self.view(self.raw(index), augmentation, generator)
 
 
 class SharedPixels(Pixels):
-    """``Pixels`` in ordinary memory that other trials read too, a part of it in an order of its own.
+    """``Pixels`` in ordinary memory that other trials read too, a part of it in an order of its
+    own.
 
-    Images are looked up through NumPy, which takes as long and refuses to write to memory that is read-only.
+    Images are looked up through NumPy, which takes as long and refuses to write to memory that is
+    read-only.
     """
 
-    def __init__(self, memory: np.ndarray, positions: np.ndarray, mean: Tensor, std: Tensor) -> None:
-        """``memory``: read-only uint8 (M, C, H, W); ``positions``: (N,) the images in it that these are."""
+    def __init__(
+        self, memory: np.ndarray, positions: np.ndarray, mean: Tensor, std: Tensor
+    ) -> None:
+        """``memory``: read-only uint8 (M, C, H, W); ``positions``: (N,) the images in it that these
+        are.
+        """
         self._memory = np.asarray(memory)
         self._positions = positions.copy()
         self._positions.flags.writeable = False
@@ -134,22 +157,26 @@ class SharedPixels(Pixels):
 
 
 class Oracle:
-    """Privileged information. Reading what the method did not declare in ``privileges`` is an error."""
+    """Privileged information. Reading what the method did not declare in ``privileges`` is an
+    error.
+    """
 
     def __init__(self, facts: dict[str, object]) -> None:
         self.__dict__.update(facts)
 
     def __getattr__(self, name: str) -> object:
         raise AttributeError(
-            f"task.oracle.{name} is privileged or unknown: a method that reads it lists {name!r} in its `privileges`"
+            f"task.oracle.{name} is privileged or unknown: a method that reads it lists {name!r} "
+            "in its `privileges`"
         )
 
 
 class Task:
-    """A noisy training set and the means to learn from it. It shares no memory that can be written to with the harness.
+    """A noisy training set and the means to learn from it. It shares no memory that can be written
+    to with the harness.
 
-    Each part of a method (host and wrappers) has a Task of its own, which differs in nothing but its random streams: that
-    is why ``rmd+ce`` trains on exactly the batches that ``ce`` sees.
+    Each part of a method (host and wrappers) has a Task of its own, which differs in nothing but
+    its random streams: that is why ``rmd+ce`` trains on exactly the batches that ``ce`` sees.
     """
 
     def __init__(
@@ -180,8 +207,10 @@ class Task:
         self.augment = augment.weak(augmentation, pixels.side)
         self.strong_augment = augment.strong(self.channels, flips=augmentation.endswith("flip"))
         self.generator = torch.Generator(device)  # for everything random that is a tensor
-        self.mixtures: list[str] = []  # what the epoch's mixture fits came to, for the record: see ``ops.fit_mixture``
-        self.rng = np.random.default_rng()  # for random numbers that Python needs, such as one lambda a batch
+        # what the epoch's mixture fits came to, for the record: see ``ops.fit_mixture``
+        self.mixtures: list[str] = []
+        # for random numbers that Python needs, such as one lambda a batch
+        self.rng = np.random.default_rng()
 
     @property
     def num_train(self) -> int:
@@ -214,14 +243,16 @@ class Task:
     ) -> Iterator[Batch]:
         """Batches of the training set, or of the samples at ``indices`` (M,).
 
-        Training batches are shuffled and augmented, each of ``views`` (or ``augmentations``, one a view) on its own; a last
-        batch of a single sample is left out, since batch normalisation cannot take it. With ``train=False`` they come whole,
-        in order, as the images are.
+        Training batches are shuffled and augmented, each of ``views`` (or ``augmentations``, one a
+        view) on its own; a last batch of a single sample is left out, since batch normalisation
+        cannot take it. With ``train=False`` they come whole, in order, as the images are.
         """
         if indices is None:
             indices = torch.arange(self.num_train, device=self.device)
         if train:
-            indices = indices[torch.randperm(len(indices), generator=self.generator, device=self.device)]
+            indices = indices[
+                torch.randperm(len(indices), generator=self.generator, device=self.device)
+            ]
             steps = augmentations or (self.augment,) * views
         else:
             steps = (augment.identity,)
@@ -230,11 +261,17 @@ class Task:
         for chunk, raw in zip(chunks, self._pixels.stream(chunks), strict=True):
             yield self._batch(chunk, raw, steps)
 
-    def batch(self, indices: Tensor, augmentations: tuple[augment.Augmentation, ...] | None = None) -> Batch:
-        """The samples at ``indices`` (B,), in that order; one view for each augmentation, by default the recipe's."""
+    def batch(
+        self, indices: Tensor, augmentations: tuple[augment.Augmentation, ...] | None = None
+    ) -> Batch:
+        """The samples at ``indices`` (B,), in that order; one view for each augmentation, by
+        default the recipe's.
+        """
         return self._batch(indices, self._pixels.raw(indices), augmentations or (self.augment,))
 
-    def _batch(self, indices: Tensor, raw: Tensor, augmentations: tuple[augment.Augmentation, ...]) -> Batch:
+    def _batch(
+        self, indices: Tensor, raw: Tensor, augmentations: tuple[augment.Augmentation, ...]
+    ) -> Batch:
         views = tuple(self._pixels.view(raw, step, self.generator) for step in augmentations)
         return Batch(views, self.noisy_labels[indices], indices)
 
@@ -250,12 +287,19 @@ class Task:
         return module.to(self.device).to(memory_format=torch.channels_last)
 
     def encoder(self) -> Callable[[Tensor], Tensor]:
-        """Features (B, D) of normalised images, from the frozen encoder that the method's ``pretraining`` asked for."""
+        """Features (B, D) of normalised images, from the frozen encoder that the method's
+        ``pretraining`` asked for.
+        """
         if self._encoder is None:
-            raise RuntimeError("there is no pretrained encoder: a method asks for one by overriding `pretraining`")
+            raise RuntimeError(
+                "there is no pretrained encoder: a method asks for one by overriding `pretraining`"
+            )
         return self._encoder
 
     def autocast(self) -> AbstractContextManager:
         """The context in which networks compute: bfloat16 where the trial's precision says so."""
-        # Weights are rounded for each pass: those that a pass without gradients has kept would get none in the next one.
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
+        # Weights are rounded for each pass: those that a pass without gradients has kept would get
+        # none in the next one.
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False
+        )

@@ -1,1 +1,3 @@
-"""One file per method; the file's name is the method's name. A file dropped here is found, nothing else is needed."""
+"""One file per method; the file's name is the method's name. A file dropped here is found, nothing
+else is needed.
+"""

@@ -1,11 +1,12 @@
-"""Active-passive loss (Ma et al., ICML 2020, arXiv 2006.13554): a normalised loss, robust but slow to fit, and a second robust
-loss that helps it along.
+"""Active-passive loss (Ma et al., ICML 2020, arXiv 2006.13554): a normalised loss, robust but slow
+to fit, and a second robust loss that helps it along.
 
-[source] Formulas and defaults of the authors' code (GitHub HanxunH/Active-Passive-Losses, commit 04bce53): alpha * active +
-beta * passive. Active, "nce": cross-entropy divided by its sum over all classes as labels; "nfl": the same of the focal
-loss, whose factor (1 - p)^gamma is a constant to the gradient. Passive, "rce": reverse cross-entropy with A = ln 1e-4;
-"mae": 1 - p_y. They train an eight-layer network on CIFAR-10, which is not among ours, and clip the gradient's norm at 5,
-for which there is no hook.
+[source] Formulas and defaults of the authors' code (GitHub HanxunH/Active-Passive-Losses, commit
+04bce53): alpha * active + beta * passive. Active, "nce": cross-entropy divided by its sum over all
+classes as labels; "nfl": the same of the focal loss, whose factor (1 - p)^gamma is a constant to
+the gradient. Passive, "rce": reverse cross-entropy with A = ln 1e-4; "mae": 1 - p_y. They train an
+eight-layer network on CIFAR-10, which is not among ours, and clip the gradient's norm at 5, for
+which there is no hook.
 """
 
 import math

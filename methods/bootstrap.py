@@ -1,8 +1,10 @@
-"""Bootstrapping (Reed et al., ICLR workshop 2015, arXiv 1412.6596): targets that are partly what the network itself predicts.
+"""Bootstrapping (Reed et al., ICLR workshop 2015, arXiv 1412.6596): targets that are partly what
+the network itself predicts.
 
-[source] ``hard`` takes the predicted class, ``soft`` the predicted distribution, through which the gradient flows too: it
-is cross-entropy plus a penalty on the entropy. [inferred] ``hard`` is the default; there is no warm-up; the ``paper`` recipe
-is ce's, since theirs, for other data, is not known.
+[source] ``hard`` takes the predicted class, ``soft`` the predicted distribution, through which the
+gradient flows too: it is cross-entropy plus a penalty on the entropy. [inferred] ``hard`` is the
+default; there is no warm-up; the ``paper`` recipe is ce's, since theirs, for other data, is not
+known.
 """
 
 from dataclasses import dataclass
@@ -27,10 +29,13 @@ class Bootstrap(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the paper, whose code is not known; a port: GitHub giorgiop/loss-correction, commit 15a79de."""
+        """[source] Defaults of the paper, whose code is not known; a port: GitHub
+        giorgiop/loss-correction, commit 15a79de.
+        """
 
         kind: Literal["hard", "soft"] = "hard"
-        beta: float | None = None  # the label's weight; none is the paper's: 0.8 for hard, 0.95 for soft
+        # the label's weight; none is the paper's: 0.8 for hard, 0.95 for soft
+        beta: float | None = None
 
         def __post_init__(self) -> None:
             if self.beta is not None and not 0 <= self.beta <= 1:

@@ -1,12 +1,13 @@
-"""Co-teaching+ (Yu et al., ICML 2019, arXiv 1901.04215): Co-teaching, but after some epochs only on the samples about which
-the two networks disagree.
+"""Co-teaching+ (Yu et al., ICML 2019, arXiv 1901.04215): Co-teaching, but after some epochs only on
+the samples about which the two networks disagree.
 
-The authors forget as many samples as there are wrong labels: ``forget_rate="oracle"``, a privilege; [inferred] the default
-estimates the rate as Co-teaching here does. Where so few disagree that none would be kept, all of them are, as in the
-authors' code. Not repeated from that code (GitHub xingruiyu/coteaching_plus, commit a68ed61), as slips: in the disagreement
-phase the loss takes probabilities for logits, an averaged loss is divided by the number of samples again, the training
-sample with index 0 is dropped. [inferred] Where nobody in a batch disagrees, nothing is learned from it; the code takes
-plain cross-entropy there while epoch x batch number is below 5000.
+The authors forget as many samples as there are wrong labels: ``forget_rate="oracle"``, a privilege;
+[inferred] the default estimates the rate as Co-teaching here does. Where so few disagree that none
+would be kept, all of them are, as in the authors' code. Not repeated from that code (GitHub
+xingruiyu/coteaching_plus, commit a68ed61), as slips: in the disagreement phase the loss takes
+probabilities for logits, an averaged loss is divided by the number of samples again, the training
+sample with index 0 is dropped. [inferred] Where nobody in a batch disagrees, nothing is learned
+from it; the code takes plain cross-entropy there while epoch x batch number is below 5000.
 """
 
 from dataclasses import dataclass
@@ -37,11 +38,19 @@ class CoTeachingPlus(CoTeaching):
 
         def __post_init__(self) -> None:
             if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
-                raise InputError(f"co_teaching_plus.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1")
+                raise InputError(
+                    f"co_teaching_plus.forget_rate is {self.forget_rate:g}: give a rate from 0 up "
+                    "to 1"
+                )
             if self.ramp_epochs < 1:
-                raise InputError(f"co_teaching_plus.ramp_epochs is {self.ramp_epochs}: give at least 1")
+                raise InputError(
+                    f"co_teaching_plus.ramp_epochs is {self.ramp_epochs}: give at least 1"
+                )
             if self.disagreement_start < 0:
-                raise InputError(f"co_teaching_plus.disagreement_start is {self.disagreement_start}: give at least 0")
+                raise InputError(
+                    f"co_teaching_plus.disagreement_start is {self.disagreement_start}: give at "
+                    "least 0"
+                )
 
     def loss(self, batch: Batch) -> Tensor:
         if self.epoch < self.warmup(self.hp.disagreement_start):
@@ -56,9 +65,11 @@ class CoTeachingPlus(CoTeaching):
 
 
 def easiest(losses: Tensor, among: Tensor, share: float) -> Tensor:
-    """Mask (B,) of that share, rounded down, of the samples in the mask ``among`` (B,) with the smallest losses (B,).
+    """Mask (B,) of that share, rounded down, of the samples in the mask ``among`` (B,) with the
+    smallest losses (B,).
 
-    All of ``among`` where the share comes to none. The number is never read by the host, which would wait for the device.
+    All of ``among`` where the share comes to none. The number is never read by the host, which
+    would wait for the device.
     """
     available = among.sum()
     keep = (share * available + 1e-4).floor()  # the share is rounded: 0.8 of 5 has to be 4

@@ -1,10 +1,11 @@
-"""CORES2 (Cheng et al., ICLR 2021, arXiv 2010.02347): a regulariser that wants confident predictions, and a sieve that keeps
-the samples whose loss is below what other labels would get.
+"""CORES2 (Cheng et al., ICLR 2021, arXiv 2010.02347): a regulariser that wants confident
+predictions, and a sieve that keeps the samples whose loss is below what other labels would get.
 
-[source] Written from the authors' code (GitHub UCSC-REAL/cores, commit cf0945e, phase 1): beta is 0 for 10 epochs, rises to
-2 over 30, and divides the learning rate by 1 + beta; the sieve begins in their epoch 31 (from 0) and judges each batch as
-it comes; the prior is the share of each noisy label among the samples kept in the epoch before. Their second phase, which
-trains on the rejected samples without labels (CORES2*), is another method and left out. Where a batch keeps nothing, their
+[source] Written from the authors' code (GitHub UCSC-REAL/cores, commit cf0945e, phase 1): beta is 0
+for 10 epochs, rises to 2 over 30, and divides the learning rate by 1 + beta; the sieve begins in
+their epoch 31 (from 0) and judges each batch as it comes; the prior is the share of each noisy
+label among the samples kept in the epoch before. Their second phase, which trains on the rejected
+samples without labels (CORES2*), is another method and left out. Where a batch keeps nothing, their
 code returns a loss without its second result and stops; here that batch's loss is 0.
 """
 
@@ -48,9 +49,16 @@ class CORES2(Method):
         sieve_start: int = 31
 
         def __post_init__(self) -> None:
-            for name, least in (("weight", 0), ("ramp_start", 0), ("ramp_epochs", 1), ("sieve_start", 0)):
+            for name, least in (
+                ("weight", 0),
+                ("ramp_start", 0),
+                ("ramp_epochs", 1),
+                ("sieve_start", 0),
+            ):
                 if getattr(self, name) < least:
-                    raise InputError(f"cores2.{name} is {getattr(self, name):g}: give at least {least}")
+                    raise InputError(
+                        f"cores2.{name} is {getattr(self, name):g}: give at least {least}"
+                    )
 
     kept: Tensor
     prior: Tensor
@@ -73,12 +81,15 @@ class CORES2(Method):
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
         loss = F.nll_loss(log_p, batch.y, reduction="none")
-        others = -(log_p.exp() + 1e-8).log()  # (B, C): the loss that each class would get as the label
+        # (B, C): the loss that each class would get as the label
+        others = -(log_p.exp() + 1e-8).log()
         keep = torch.ones_like(loss)
         if self.epoch >= self.warmup(self.hp.sieve_start):
             keep = (loss <= others.mean(1)).float()
         self.kept[batch.index] = keep
-        return (keep * (loss - self.beta(self.epoch) * others @ self.prior)).sum() / keep.sum().clamp_min(1)
+        return (
+            keep * (loss - self.beta(self.epoch) * others @ self.prior)
+        ).sum() / keep.sum().clamp_min(1)
 
     def epoch_end(self) -> None:
         counts = torch.bincount(self.task.noisy_labels, self.kept, minlength=self.task.num_classes)

@@ -1,12 +1,15 @@
-"""DivideMix (Li et al., ICLR 2020, arXiv 2002.07394): two networks divide the samples for each other into clean and noisy
-by a mixture on the losses, and train with MixMatch, the noisy part without labels.
+"""DivideMix (Li et al., ICLR 2020, arXiv 2002.07394): two networks divide the samples for each
+other into clean and noisy by a mixture on the losses, and train with MixMatch, the noisy part
+without labels.
 
-[source] Written from the authors' code (GitHub LiJunnan1992/DivideMix, commit d9d3058). In warm-up each network passes over
-the data by itself, with twice the batch size. Privileges of the authors, each of which "oracle" takes: they choose
-``unlabelled_weight`` by noise rate and kind (the paper's table of settings), set ``loss_window`` to 5 at 90 % noise, and
-turn ``confidence_penalty`` on for asymmetric noise. [inferred] Rates between theirs go to the nearest.
-Warm-up is 30 epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that network
-takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not their logits.
+[source] Written from the authors' code (GitHub LiJunnan1992/DivideMix, commit d9d3058). In warm-up
+each network passes over the data by itself, with twice the batch size. Privileges of the authors,
+each of which "oracle" takes: they choose ``unlabelled_weight`` by noise rate and kind (the paper's
+table of settings), set ``loss_window`` to 5 at 90 % noise, and turn ``confidence_penalty`` on for
+asymmetric noise. [inferred] Rates between theirs go to the nearest. Warm-up is 30 epochs for
+CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that network
+takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not their
+logits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,8 +55,9 @@ class DivideMix(Method):
         "loss_window": ["noise_rate"],
         "confidence_penalty": ["noise_kind"],
     }
-    # At half the samples clean: either network learns from two views of these and of as many others; it predicts two views
-    # of the former, both predict those of the latter, and both go over all samples for the mixtures.
+    # At half the samples clean: either network learns from two views of these and of as many
+    # others; it predicts two views of the former, both predict those of the latter, and both go
+    # over all samples for the mixtures.
     passes = (4, 8)
     paper = {
         "backbone": "preact_resnet18",
@@ -95,15 +99,31 @@ class DivideMix(Method):
         super().setup(task)
         self.unlabelled_weight, window, self.confidence_penalty = self.settings(task)
         self.register_buffer("clean", torch.ones(2, task.num_train, device=task.device))
-        self.register_buffer("history", torch.full((2, window, task.num_train), torch.nan, device=task.device))
+        self.register_buffer(
+            "history", torch.full((2, window, task.num_train), torch.nan, device=task.device)
+        )
         self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
 
     def settings(self, task: Task) -> tuple[float, int, bool]:
-        """lambda_u, the loss window, and whether confidence is penalised: as given, or as the authors chose."""
-        weight, window, penalty = self.hp.unlabelled_weight, self.hp.loss_window, self.hp.confidence_penalty
+        """lambda_u, the loss window, and whether confidence is penalised: as given, or as the
+        authors chose.
+        """
+        weight, window, penalty = (
+            self.hp.unlabelled_weight,
+            self.hp.loss_window,
+            self.hp.confidence_penalty,
+        )
         if weight == "oracle":
-            by_rate = {0.2: 25.0, 0.5: 150.0} if task.num_classes >= 100 else {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
-            weight = 0.0 if ops.is_asymmetric(task) else by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
+            by_rate = (
+                {0.2: 25.0, 0.5: 150.0}
+                if task.num_classes >= 100
+                else {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
+            )
+            weight = (
+                0.0
+                if ops.is_asymmetric(task)
+                else by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
+            )
         if window == "oracle":
             window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8, 0.9)) == 0.9 else 1
         return weight, window, ops.is_asymmetric(task) if penalty == "oracle" else penalty
@@ -115,7 +135,9 @@ class DivideMix(Method):
         for i, net in enumerate(self.networks):
             losses = ops.min_max(ops.per_sample_loss(self, net))
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
-            self.clean[i] = ops.clean_probability(self.history[i].nanmean(0), scale=False, seen=self.task.mixtures)
+            self.clean[i] = ops.clean_probability(
+                self.history[i].nanmean(0), scale=False, seen=self.task.mixtures
+            )
 
     def batches(self) -> Iterator[Division | PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)
@@ -137,7 +159,10 @@ class DivideMix(Method):
                 yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
 
     def plain_epoch(self, student: int) -> Iterator[PlainStep]:
-        return (PlainStep(student, batch) for batch in self.task.loader(batch_size=2 * self.task.batch_size))
+        return (
+            PlainStep(student, batch)
+            for batch in self.task.loader(batch_size=2 * self.task.batch_size)
+        )
 
     def students(self, batch: Division | PlainStep) -> Iterable[Network]:
         return [self.networks[batch.student]]
@@ -147,7 +172,9 @@ class DivideMix(Method):
         if isinstance(batch, PlainStep):
             return self.plain_loss(net(batch.batch.x), batch.batch.y)
         labelled, unlabelled = self.guess(batch)
-        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat([labelled, unlabelled])
+        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat(
+            [labelled, unlabelled]
+        )
         x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
         targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
         lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
@@ -159,7 +186,8 @@ class DivideMix(Method):
         boundary = 2 * len(labelled)
         probabilities = logits.softmax(1)
         mean = probabilities.mean(0).clamp_min(1e-8)
-        uniform_penalty = -(mean * self.task.num_classes).log().mean()  # KL of the uniform prior from the mean prediction
+        # KL of the uniform prior from the mean prediction
+        uniform_penalty = -(mean * self.task.num_classes).log().mean()
         unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
         return (
             ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
@@ -181,7 +209,8 @@ class DivideMix(Method):
         def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
             return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
 
-        # The authors' order: the student is in train mode, and its batch norm follows what it sees last.
+        # The authors' order: the student is in train mode, and its batch norm follows what it sees
+        # last.
         guessed = mean(batch.unlabelled.views, net, peer)
         w = self.clean[1 - batch.student, batch.labelled.index][:, None]
         given = F.one_hot(batch.labelled.y, self.task.num_classes)

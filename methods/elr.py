@@ -1,15 +1,16 @@
-"""Early-learning regularisation (Liu et al., NeurIPS 2020, arXiv 2007.00151): holds on to what was predicted before
-memorisation sets in.
+"""Early-learning regularisation (Liu et al., NeurIPS 2020, arXiv 2007.00151): holds on to what was
+predicted before memorisation sets in.
 
-[source] Written from the authors' code (GitHub shengliu66/ELR, commit 934af53). Defaults are theirs for CIFAR-10; they use
-momentum 0.9 and weight 7 for CIFAR-100, momentum 0.9 and weight 1 for asymmetric noise on CIFAR-10: "oracle" takes these by
-classes and kind of noise, a privilege. Their README has two rows of results. The ``paper`` recipe is the released
-configuration for CIFAR-10, behind the row "cosine annealing": 150 epochs, restarts every 10, down to 0.001. The other row,
-and their released configurations for CIFAR-100 and asymmetric noise, divide the rate by 100 after 40 and 80 of 120 epochs
-(80 and 120 of 150 for CIFAR-100).
+[source] Written from the authors' code (GitHub shengliu66/ELR, commit 934af53). Defaults are theirs
+for CIFAR-10; they use momentum 0.9 and weight 7 for CIFAR-100, momentum 0.9 and weight 1 for
+asymmetric noise on CIFAR-10: "oracle" takes these by classes and kind of noise, a privilege. Their
+README has two rows of results. The ``paper`` recipe is the released configuration for CIFAR-10,
+behind the row "cosine annealing": 150 epochs, restarts every 10, down to 0.001. The other row, and
+their released configurations for CIFAR-100 and asymmetric noise, divide the rate by 100 after 40
+and 80 of 120 epochs (80 and 120 of 150 for CIFAR-100).
 
-[inferred] ``clean_probability`` is the target's share at the given label: targets keep to the true class where the label is
-wrong, which is the authors' case for the method.
+[inferred] ``clean_probability`` is the target's share at the given label: targets keep to the true
+class where the label is wrong, which is the authors' case for the method.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from bench.task import Batch, Task
 
 
 class ELR(Method):
-    """Cross-entropy plus weight * log(1 - <t, p>), with t the running average of each sample's predictions."""
+    """Cross-entropy plus weight * log(1 - <t, p>), with t the running average of each sample's
+    predictions.
+    """
 
     reference_epochs = 150
     oracles = {"weight": ["noise_kind"], "momentum": ["noise_kind"]}
@@ -56,14 +59,19 @@ class ELR(Method):
             if not isinstance(self.weight, str) and self.weight < 0:
                 raise InputError(f"elr.weight is {self.weight:g}: give a number from 0")
             if not isinstance(self.momentum, str) and not 0 <= self.momentum < 1:
-                raise InputError(f"elr.momentum is {self.momentum:g}: give a number from 0 up to, but not including, 1")
+                raise InputError(
+                    f"elr.momentum is {self.momentum:g}: give a number from 0 up to, but not "
+                    "including, 1"
+                )
 
     targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.weight, self.momentum = chosen(self, task)
-        self.register_buffer("targets", torch.zeros(task.num_train, task.num_classes, device=task.device))
+        self.register_buffer(
+            "targets", torch.zeros(task.num_train, task.num_classes, device=task.device)
+        )
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
@@ -88,5 +96,11 @@ def chosen(method: Method, task: Task) -> list[float]:
     given = method.hp.weight, method.hp.momentum
     if "oracle" not in given:
         return list(given)
-    theirs = (7.0, 0.9) if task.num_classes >= 100 else (1.0, 0.9) if ops.is_asymmetric(task) else (3.0, 0.7)
+    theirs = (
+        (7.0, 0.9)
+        if task.num_classes >= 100
+        else (1.0, 0.9)
+        if ops.is_asymmetric(task)
+        else (3.0, 0.7)
+    )
     return [own if value == "oracle" else value for value, own in zip(given, theirs, strict=True)]

@@ -1,13 +1,15 @@
-"""ELR+ (Liu et al., NeurIPS 2020, arXiv 2007.00151): early-learning regularisation with two networks, mixup, and targets
-that each takes from the weight average of the other.
+"""ELR+ (Liu et al., NeurIPS 2020, arXiv 2007.00151): early-learning regularisation with two
+networks, mixup, and targets that each takes from the weight average of the other.
 
-[source] Defaults are the authors' for CIFAR-10 (GitHub shengliu66/ELR, commit 934af53); for CIFAR-100 they use momentum 0.9,
-weight 7, weight_ramp_epochs 102 (40,000 steps of 391 an epoch, of 250 epochs) and labels multiplied by the targets
-(``refine_labels``). "oracle" takes their momentum and weight, as in ``elr``. Their ramps count steps; here they are shares of
-the run. As in their code, averages run over the parameters alone, predict in train mode, and are not used for evaluation,
-for which the two networks' logits are averaged. [inferred] An average starts as a copy of its network (theirs at weights of
-its own, which the low initial factor forgets in one step). ``clean_probability`` is the share at the given label of both
-networks' targets, with which ``refine_labels`` multiplies it.
+[source] Defaults are the authors' for CIFAR-10 (GitHub shengliu66/ELR, commit 934af53); for
+CIFAR-100 they use momentum 0.9, weight 7, weight_ramp_epochs 102 (40,000 steps of 391 an epoch, of
+250 epochs) and labels multiplied by the targets (``refine_labels``). "oracle" takes their momentum
+and weight, as in ``elr``. Their ramps count steps; here they are shares of the run. As in their
+code, averages run over the parameters alone, predict in train mode, and are not used for
+evaluation, for which the two networks' logits are averaged. [inferred] An average starts as a copy
+of its network (theirs at weights of its own, which the low initial factor forgets in one step).
+``clean_probability`` is the share at the given label of both networks' targets, with which
+``refine_labels`` multiplies it.
 """
 
 import copy
@@ -37,7 +39,9 @@ class Step(NamedTuple):
 
 
 class ELRPlus(Method):
-    """Cross-entropy plus weight * log(1 - <t, p>) on mixed samples; t from the other network's weight average."""
+    """Cross-entropy plus weight * log(1 - <t, p>) on mixed samples; t from the other network's
+    weight average.
+    """
 
     num_networks = 2
     reference_epochs = 200
@@ -59,7 +63,9 @@ class ELRPlus(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the authors' CIFAR-10 configuration (GitHub shengliu66/ELR, commit 934af53)."""
+        """[source] Defaults of the authors' CIFAR-10 configuration (GitHub shengliu66/ELR, commit
+        934af53).
+        """
 
         weight: Literal["oracle"] | float = 3.0  # lambda
         momentum: Literal["oracle"] | float = 0.7  # beta, of the targets
@@ -77,22 +83,30 @@ class ELRPlus(Method):
                 if not isinstance(value := getattr(self, name), str) and not 0 <= value < 1:
                     raise InputError(f"elr_plus.{name} is {value:g}: give a number from 0 up to 1")
             if self.mixup_alpha <= 0:
-                raise InputError(f"elr_plus.mixup_alpha is {self.mixup_alpha:g}: give a number above 0")
+                raise InputError(
+                    f"elr_plus.mixup_alpha is {self.mixup_alpha:g}: give a number above 0"
+                )
 
     targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.weight, self.momentum = chosen(self, task)
-        self.averages = nn.ModuleList(copy.deepcopy(net) for net in self.networks).requires_grad_(False)
-        self.register_buffer("targets", torch.zeros(2, task.num_train, task.num_classes, device=task.device))
+        self.averages = nn.ModuleList(copy.deepcopy(net) for net in self.networks).requires_grad_(
+            False
+        )
+        self.register_buffer(
+            "targets", torch.zeros(2, task.num_train, task.num_classes, device=task.device)
+        )
 
     def batches(self) -> Iterator[Step]:
         steps = math.ceil(self.task.num_train / self.task.batch_size)
         for student in (0, 1):
             for step, batch in enumerate(self.task.loader(), start=1):
                 done = self.epoch + step / steps  # epochs of this run
-                yield Step(student, batch, self.weight * ramp(done, self.phase(self.hp.weight_ramp_epochs)))
+                yield Step(
+                    student, batch, self.weight * ramp(done, self.phase(self.hp.weight_ramp_epochs))
+                )
                 # Here the step has been taken: the next batch is asked for.
                 factor = self.hp.averaging * ramp(done, self.phase(self.hp.averaging_ramp_epochs))
                 self.average(student, factor)
@@ -100,7 +114,9 @@ class ELRPlus(Method):
     @torch.no_grad()
     def average(self, student: int, factor: float) -> None:
         """Move the weight average towards its network."""
-        pairs = zip(self.averages[student].parameters(), self.networks[student].parameters(), strict=True)
+        pairs = zip(
+            self.averages[student].parameters(), self.networks[student].parameters(), strict=True
+        )
         for average, own in pairs:
             average.lerp_(own, 1 - factor)
 

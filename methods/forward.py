@@ -1,15 +1,16 @@
-"""Forward correction (Patrini et al., CVPR 2017, arXiv 1609.03683): estimates the transition matrix with one network, then
-trains another whose predictions pass through it.
+"""Forward correction (Patrini et al., CVPR 2017, arXiv 1609.03683): estimates the transition matrix
+with one network, then trains another whose predictions pass through it.
 
-[source] Authors' code: GitHub giorgiop/loss-correction, commit 15a79de. Both networks train for 120 epochs; of the first
-they take the epoch with the lowest loss on a tenth of the samples, held out with their noisy labels. Row i of T is the
-prediction for the sample whose probability of class i is the largest below the 97th percentile (the largest of all for
-CIFAR-100). Their estimate zeroes, in place, the probabilities above one class's percentile before it reads the next class's
-row; here all rows are read from the predictions as they are.
+[source] Authors' code: GitHub giorgiop/loss-correction, commit 15a79de. Both networks train for 120
+epochs; of the first they take the epoch with the lowest loss on a tenth of the samples, held out
+with their noisy labels. Row i of T is the prediction for the sample whose probability of class i is
+the largest below the 97th percentile (the largest of all for CIFAR-100). Their estimate zeroes, in
+place, the probabilities above one class's percentile before it reads the next class's row; here all
+rows are read from the predictions as they are.
 
-The ``paper`` recipe has the paper's weight decay; the gradient of that penalty in their Keras code is twice as large.
-[inferred] The two trainings share the run, half and half, each with the recipe's whole schedule. The loss is computed from
-logarithms, which stay finite where p T underflows.
+The ``paper`` recipe has the paper's weight decay; the gradient of that penalty in their Keras code
+is twice as large. [inferred] The two trainings share the run, half and half, each with the recipe's
+whole schedule. The loss is computed from logarithms, which stay finite where p T underflows.
 """
 
 import math
@@ -31,7 +32,8 @@ class Forward(Method):
 
     reference_epochs = 240
     begins = ["warmup_epochs"]
-    passes = (0.95, 0.5)  # the mean of nine tenths and a pass over all samples at first, and of one pass then
+    # the mean of nine tenths and a pass over all samples at first, and of one pass then
+    passes = (0.95, 0.5)
     paper = {
         "epochs": 240,
         "augmentation": "crop_flip",
@@ -57,9 +59,14 @@ class Forward(Method):
             if self.warmup_epochs < 1:
                 raise InputError(f"forward.warmup_epochs is {self.warmup_epochs}: give at least 1")
             if not 0 < self.percentile <= 100:
-                raise InputError(f"forward.percentile is {self.percentile:g}: give a number above 0 and at most 100")
+                raise InputError(
+                    f"forward.percentile is {self.percentile:g}: give a number above 0 and at most "
+                    "100"
+                )
             if not 0 < self.held_out < 1:
-                raise InputError(f"forward.held_out is {self.held_out:g}: give a share between 0 and 1")
+                raise InputError(
+                    f"forward.held_out is {self.held_out:g}: give a share between 0 and 1"
+                )
 
     transition: Tensor
     lowest: Tensor
@@ -87,7 +94,9 @@ class Forward(Method):
             net.load_state_dict(self.task.build_network().state_dict())
 
     def batches(self) -> Iterator[Batch]:
-        return self.task.loader() if self.stage else self.task.loader((~self.chooses).nonzero()[:, 0])
+        return (
+            self.task.loader() if self.stage else self.task.loader((~self.chooses).nonzero()[:, 0])
+        )
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
@@ -110,7 +119,9 @@ class Forward(Method):
 
 
 def estimate_transition(probabilities: Tensor, percentile: float) -> Tensor:
-    """T (C, C) from predictions (N, C): row i is that of the largest probability of class i below its percentile."""
+    """T (C, C) from predictions (N, C): row i is that of the largest probability of class i below
+    its percentile.
+    """
     below = probabilities
     if percentile < 100:
         index = math.ceil((len(probabilities) - 1) * (percentile / 100))  # numpy's "higher"

@@ -1,8 +1,9 @@
-"""Generalised cross-entropy (Zhang & Sabuncu, NeurIPS 2018, arXiv 1805.07836): between cross-entropy and mean absolute error.
+"""Generalised cross-entropy (Zhang & Sabuncu, NeurIPS 2018, arXiv 1805.07836): between
+cross-entropy and mean absolute error.
 
-Plain form by default; ``truncated`` adds the paper's pruning: samples whose probability is at most ``threshold`` get no
-gradient. [inferred] The authors alternate between pruning by whole epochs and training; here the current prediction prunes,
-after a warm-up (their first 40 of 120 epochs).
+Plain form by default; ``truncated`` adds the paper's pruning: samples whose probability is at most
+``threshold`` get no gradient. [inferred] The authors alternate between pruning by whole epochs and
+training; here the current prediction prunes, after a warm-up (their first 40 of 120 epochs).
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ class GCE(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the paper, whose code is not known; a port: GitHub AlanChou/Truncated-Loss, commit fef5908."""
+        """[source] Defaults of the paper, whose code is not known; a port: GitHub
+        AlanChou/Truncated-Loss, commit fef5908.
+        """
 
         q: float = 0.7  # 0 is cross-entropy, 1 mean absolute error
         truncated: bool = False
@@ -48,7 +51,9 @@ class GCE(Method):
             if not 0 < self.q <= 1:
                 raise InputError(f"gce.q is {self.q:g}: give a number above 0 and at most 1")
             if not 0 < self.threshold < 1:
-                raise InputError(f"gce.threshold is {self.threshold:g}: give a number between 0 and 1")
+                raise InputError(
+                    f"gce.threshold is {self.threshold:g}: give a number between 0 and 1"
+                )
 
     kept: Tensor
 

@@ -1,8 +1,8 @@
-"""Label smoothing (Szegedy et al., CVPR 2016, arXiv 1512.00567; on noisy labels: Lukasik et al., ICML 2020, arXiv 2003.02819):
-cross-entropy with a share of each label spread over all classes.
+"""Label smoothing (Szegedy et al., CVPR 2016, arXiv 1512.00567; on noisy labels: Lukasik et al.,
+ICML 2020, arXiv 2003.02819): cross-entropy with a share of each label spread over all classes.
 
-[source] The share is spread over all classes, the labelled one among them. [inferred] The ``paper`` recipe is ce's: Szegedy et
-al. train on ImageNet.
+[source] The share is spread over all classes, the labelled one among them. [inferred] The ``paper``
+recipe is ce's: Szegedy et al. train on ImageNet.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,9 @@ class LabelSmoothing(Method):
 
         def __post_init__(self) -> None:
             if not 0 <= self.smoothing < 1:
-                raise InputError(f"label_smoothing.smoothing is {self.smoothing:g}: give a share from 0 up to 1")
+                raise InputError(
+                    f"label_smoothing.smoothing is {self.smoothing:g}: give a share from 0 up to 1"
+                )
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

@@ -1,12 +1,15 @@
-"""M-correction (Arazo et al., ICML 2019, arXiv 1904.11238): a mixture of two Beta distributions on the losses says how noisy
-each label is, and so how far the network's own prediction replaces it, under mixup (their M-DYR-H and M-DYR-S).
+"""M-correction (Arazo et al., ICML 2019, arXiv 1904.11238): a mixture of two Beta distributions on
+the losses says how noisy each label is, and so how far the network's own prediction replaces it,
+under mixup (their M-DYR-H and M-DYR-S).
 
-From the authors' code (GitHub PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e): before the fit, losses outside the 5th to
-95th percentile are left out and the rest scaled to [0, 1]; the posterior is read from a table of 100 losses, in which it
-does not fall again behind its peak; a batch's predictions are taken in train mode before the mixed images pass, its losses
-anew in eval mode, after that pass with ``hard`` and before it with ``soft``: each pass in train mode moves the statistics
-that eval mode uses. [inferred] The fitted losses are those of images without augmentation; ``clean_probability`` is
-the table's answer at the start of the last epoch. Left out: dynamic mixup (MD-DYR-SH), the authors' choice at 90 % noise.
+From the authors' code (GitHub PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e): before the fit,
+losses outside the 5th to 95th percentile are left out and the rest scaled to [0, 1]; the posterior
+is read from a table of 100 losses, in which it does not fall again behind its peak; a batch's
+predictions are taken in train mode before the mixed images pass, its losses anew in eval mode,
+after that pass with ``hard`` and before it with ``soft``: each pass in train mode moves the
+statistics that eval mode uses. [inferred] The fitted losses are those of images without
+augmentation; ``clean_probability`` is the table's answer at the start of the last epoch. Left out:
+dynamic mixup (MD-DYR-SH), the authors' choice at 90 % noise.
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,8 @@ from bench.task import Batch, Task
 
 RESOLUTION = 100
 
-#: Distance of the table's ends from 0 and 1, where a density may be infinite; also added to the sum of both densities.
+#: Distance of the table's ends from 0 and 1, where a density may be infinite; also added to the sum
+#: of both densities.
 EDGE = 1e-12
 
 
@@ -31,7 +35,8 @@ class MCorrection(Method):
     """Mixup, then mixup with dynamic bootstrapping."""
 
     begins = ["correction_start"]
-    passes = (1, 3)  # losses of all samples for the mixture, predictions of both images that are mixed
+    # losses of all samples for the mixture, predictions of both images that are mixed
+    passes = (1, 3)
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 300,
@@ -52,15 +57,20 @@ class MCorrection(Method):
 
         correction_start: int = 105  # epochs of plain mixup
         mixup_alpha: float = 32.0  # alpha
-        bootstrap: Literal["hard", "soft"] = "hard"  # the predicted class, or the predicted distribution
+        # the predicted class, or the predicted distribution
+        bootstrap: Literal["hard", "soft"] = "hard"
         uniform_weight: float = 1.0  # eta: keeps the mean prediction near uniform
 
         def __post_init__(self) -> None:
             for name in ("correction_start", "uniform_weight"):
                 if getattr(self, name) < 0:
-                    raise InputError(f"m_correction.{name} is {getattr(self, name):g}: give a number from 0")
+                    raise InputError(
+                        f"m_correction.{name} is {getattr(self, name):g}: give a number from 0"
+                    )
             if self.mixup_alpha <= 0:
-                raise InputError(f"m_correction.mixup_alpha is {self.mixup_alpha:g}: give a number above 0")
+                raise InputError(
+                    f"m_correction.mixup_alpha is {self.mixup_alpha:g}: give a number above 0"
+                )
 
     clean: Tensor
     targets: Tensor
@@ -92,11 +102,14 @@ class MCorrection(Method):
         if self.correcting:
             if self.hp.bootstrap == "hard":
                 noisy = self.noisy(batch)
-            self.targets[batch.index] = labels = (1 - noisy) * labels + noisy * self.guess(predicted)
+            self.targets[batch.index] = labels = (1 - noisy) * labels + noisy * self.guess(
+                predicted
+            )
         loss = ops.soft_cross_entropy(logits, lam * labels + (1 - lam) * labels[partner])
         if self.correcting:
             mean = logits.softmax(1).mean(0).clamp_min(1e-8)
-            loss = loss - self.hp.uniform_weight * (mean * self.task.num_classes).log().mean()  # KL from uniform
+            # KL from uniform
+            loss = loss - self.hp.uniform_weight * (mean * self.task.num_classes).log().mean()
         return loss
 
     def guess(self, logits: Tensor) -> Tensor:
@@ -126,9 +139,12 @@ class LossModel:
     """How likely a loss is that of a wrong label."""
 
     def __init__(self, losses: Tensor, seen: list[str] | None = None) -> None:
-        """Fit to the losses (N,) of the training set; ``seen`` is told what that came to, see ``ops.fit_mixture``."""
+        """Fit to the losses (N,) of the training set; ``seen`` is told what that came to, see
+        ``ops.fit_mixture``.
+        """
         self.low, self.high = torch.quantile(losses, losses.new_tensor([0.05, 0.95]))
-        scaled = self.scale(losses[~((losses < self.low) | (losses > self.high))]).double()  # what is no number stays in
+        # what is no number stays in
+        scaled = self.scale(losses[~((losses < self.low) | (losses > self.high))]).double()
         grid = torch.linspace(0, 1, RESOLUTION, device=losses.device, dtype=scaled.dtype)
         pair = ops.fit_mixture(scaled, "bmm", seen, start=torch.stack([1 - scaled, scaled]))
         posterior = torch.zeros_like(grid)  # where nothing could be fitted, no label is noisy
@@ -137,10 +153,14 @@ class LossModel:
             posterior = joint[1] / (joint.sum(0) + EDGE)
         peak = posterior.argmax()
         behind = torch.arange(RESOLUTION, device=losses.device) >= peak
-        self.table = torch.where(behind, posterior[peak], posterior).to(losses.dtype).clamp(1e-4, 1 - 1e-4)
+        self.table = (
+            torch.where(behind, posterior[peak], posterior).to(losses.dtype).clamp(1e-4, 1 - 1e-4)
+        )
 
     def scale(self, losses: Tensor) -> Tensor:
-        """Losses from the 5th to the 95th percentile on [0, 1]; what lies outside comes to a thousandth inside."""
+        """Losses from the 5th to the 95th percentile on [0, 1]; what lies outside comes to a
+        thousandth inside.
+        """
         scaled = (losses - self.low - 1e-5) / (self.high - self.low - 9e-6).clamp_min(1e-6)
         return scaled.masked_fill(scaled >= 1, 1 - 1e-3).masked_fill(scaled <= 0, 1e-3)
 

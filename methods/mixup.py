@@ -1,4 +1,6 @@
-"""mixup (Zhang et al., ICLR 2018, arXiv 1710.09412): trains on convex combinations of pairs of samples and labels."""
+"""mixup (Zhang et al., ICLR 2018, arXiv 1710.09412): trains on convex combinations of pairs of
+samples and labels.
+"""
 
 from dataclasses import dataclass
 
@@ -32,7 +34,9 @@ class Mixup(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Default of Zhang et al. on CIFAR-10 (GitHub facebookresearch/mixup-cifar10, commit eaff31a)."""
+        """[source] Default of Zhang et al. on CIFAR-10 (GitHub facebookresearch/mixup-cifar10,
+        commit eaff31a).
+        """
 
         alpha: float = 1.0
 
@@ -45,4 +49,6 @@ class Mixup(Method):
         lam = ops.beta_sample(self.hp.alpha, self.task.rng)
         partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
         logits = net(lam * batch.x + (1 - lam) * batch.x[partner])
-        return lam * F.cross_entropy(logits, batch.y) + (1 - lam) * F.cross_entropy(logits, batch.y[partner])
+        return lam * F.cross_entropy(logits, batch.y) + (1 - lam) * F.cross_entropy(
+            logits, batch.y[partner]
+        )

@@ -1,15 +1,18 @@
-"""Progressive early stopping (PES; Bai et al., NeurIPS 2021, arXiv 2106.15853): later layers memorise noise first, so they are
-stopped, renewed and retrained on top of the frozen earlier ones; then the network learns from the labels it agrees with.
+"""Progressive early stopping (PES; Bai et al., NeurIPS 2021, arXiv 2106.15853): later layers
+memorise noise first, so they are stopped, renewed and retrained on top of the frozen earlier ones;
+then the network learns from the labels it agrees with.
 
-From the authors' PES_cs.py (GitHub tmllab/2021_NeurIPS_PES, commit ec5290d), which trains without semi-supervision: T1 epochs
-of the whole network, T2 of a renewed last block and head, T3 of a renewed head, each by Adam; then, each epoch, weighted
-cross-entropy on the confident samples: those whose label is the mean prediction over two augmented views. T1 is 30 for
-CIFAR-100. In that code the optimiser of the last phase never hears of the renewed layers, which stay as they are, surely by
-a slip: here they learn on; ``freeze_renewed`` repeats it. [inferred] T2 and T3 count as epochs of the run and, since they
-teach layers from scratch, scale as warm-ups do; where fewer than two samples are confident, all are used. The last block is
-a ResNet's last stage, or the last convolution. The last phase's SGD is a new one (theirs is the first phase's, with its
-momentum). The authors' T3 is 1,755 steps: on a small data set it is few, Adam's 1e-4 leaves the new head near its start, and
-``learning_rate`` has to rise.
+From the authors' PES_cs.py (GitHub tmllab/2021_NeurIPS_PES, commit ec5290d), which trains without
+semi-supervision: T1 epochs of the whole network, T2 of a renewed last block and head, T3 of a
+renewed head, each by Adam; then, each epoch, weighted cross-entropy on the confident samples: those
+whose label is the mean prediction over two augmented views. T1 is 30 for CIFAR-100. In that code
+the optimiser of the last phase never hears of the renewed layers, which stay as they are, surely by
+a slip: here they learn on; ``freeze_renewed`` repeats it. [inferred] T2 and T3 count as epochs of
+the run and, since they teach layers from scratch, scale as warm-ups do; where fewer than two
+samples are confident, all are used. The last block is a ResNet's last stage, or the last
+convolution. The last phase's SGD is a new one (theirs is the first phase's, with its momentum). The
+authors' T3 is 1,755 steps: on a small data set it is few, Adam's 1e-4 leaves the new head near its
+start, and ``learning_rate`` has to rise.
 """
 
 from collections.abc import Iterator
@@ -30,7 +33,8 @@ class PES(Method):
 
     reference_epochs = 200
     begins = ["whole_epochs"]
-    passes = (0.5, 2)  # the confident, here half of the samples; two views of all say which these are
+    # the confident, here half of the samples; two views of all say which these are
+    passes = (0.5, 2)
     paper = {
         "backbone": "resnet18",
         "epochs": 200,
@@ -60,13 +64,17 @@ class PES(Method):
                 if getattr(self, name) < least:
                     raise InputError(f"pes.{name} is {getattr(self, name)}: give at least {least}")
             if self.learning_rate <= 0:
-                raise InputError(f"pes.learning_rate is {self.learning_rate:g}: give a number above 0")
+                raise InputError(
+                    f"pes.learning_rate is {self.learning_rate:g}: give a number above 0"
+                )
 
     confident: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.register_buffer("confident", torch.ones(task.num_train, dtype=torch.bool, device=task.device))
+        self.register_buffer(
+            "confident", torch.ones(task.num_train, dtype=torch.bool, device=task.device)
+        )
 
     def starts(self) -> list[int]:
         """First epochs of the phases after the first one."""
@@ -97,7 +105,11 @@ class PES(Method):
         return [{"params": self.trained()}]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, self.hp.learning_rate) if self.stage in (1, 2) else super().optimizer(groups)
+        return (
+            torch.optim.Adam(groups, self.hp.learning_rate)
+            if self.stage in (1, 2)
+            else super().optimizer(groups)
+        )
 
     def schedule(self, progress: float) -> float:
         return 1.0 if self.stage in (1, 2) else super().schedule(progress)
@@ -113,7 +125,9 @@ class PES(Method):
         if stage == 3:
             agreed = self.predicted() == self.task.noisy_labels
             self.confident = agreed if int(agreed.sum()) > 1 else torch.ones_like(agreed)
-            self.weights = class_weights(self.task.noisy_labels[self.confident], self.task.num_classes)
+            self.weights = class_weights(
+                self.task.noisy_labels[self.confident], self.task.num_classes
+            )
 
     @torch.no_grad()
     def predicted(self) -> Tensor:
@@ -121,10 +135,14 @@ class PES(Method):
         [net] = self.networks
         net.eval()
         found = []
-        for index in torch.arange(self.task.num_train, device=self.task.device).split(self.task.evaluation_batch):
+        for index in torch.arange(self.task.num_train, device=self.task.device).split(
+            self.task.evaluation_batch
+        ):
             views = self.task.batch(index, (self.task.augment,) * 2).views
             with self.task.autocast():
-                found.append(torch.stack([net(view).float().softmax(1) for view in views]).sum(0).argmax(1))
+                found.append(
+                    torch.stack([net(view).float().softmax(1) for view in views]).sum(0).argmax(1)
+                )
         net.train()
         return torch.cat(found)
 
@@ -147,6 +165,8 @@ def renew(parts: nn.Module) -> None:
 
 
 def class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Mean class size over each class's size (C,), from labels (M,); 0 for a class that has vanished."""
+    """Mean class size over each class's size (C,), from labels (M,); 0 for a class that has
+    vanished.
+    """
     sizes = labels.bincount(minlength=num_classes).float()
     return torch.where(sizes > 0, sizes.sum() / (sizes > 0).sum() / sizes.clamp_min(1), 0)

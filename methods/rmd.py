@@ -1,16 +1,20 @@
-"""Relation modelling and distillation (Che et al., 2024, arXiv 2405.19606): relations between samples, as an encoder
-trained without labels sees them, are distilled into the networks of any other method.
+"""Relation modelling and distillation (Che et al., 2024, arXiv 2405.19606): relations between
+samples, as an encoder trained without labels sees them, are distilled into the networks of any
+other method.
 
-[source] A SimSiam encoder, a graph of relations, an edge-matching and a node-matching loss added to the host's loss, a
-hyper-parameter K, plug-and-play. No code or tables are public. [inferred] All formulas: Pearson correlations and the
-Frobenius losses of embedding graph alignment (EGA: Ma et al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by
-the batch size, with which EGA's grow; by default (``"kl"``) each row of relations is a distribution at ``temperature``;
-``"rkd"`` is relational knowledge distillation's distance (Park et al., 2019), which has no node term. ``k`` keeps each row's
-k strongest relations of the teacher within the batch. Batches for the relations are drawn apart from the host's.
+[source] A SimSiam encoder, a graph of relations, an edge-matching and a node-matching loss added to
+the host's loss, a hyper-parameter K, plug-and-play. No code or tables are public. [inferred] All
+formulas: Pearson correlations and the Frobenius losses of embedding graph alignment (EGA: Ma et
+al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by the batch size, with which EGA's
+grow; by default (``"kl"``) each row of relations is a distribution at ``temperature``; ``"rkd"`` is
+relational knowledge distillation's distance (Park et al., 2019), which has no node term. ``k``
+keeps each row's k strongest relations of the teacher within the batch. Batches for the relations
+are drawn apart from the host's.
 
-EGA's released default (GitHub yccm/EGA, commit 0963f8e) is 0.8 * L_node + 0.24 * L_edge in batches of 64, neither divided: a
-``weight`` of 0.8 * 64 = 51.2 and an ``edge_weight`` of 0.24 / 0.8 = 0.3 here. [inferred] The weight of 30 had the best noisy
-validation accuracy on digits, over noise rates 0.2, 0.5 and 0.8, of 1, 10, 30, 100 and 300, with "kl" and with "ega".
+EGA's released default (GitHub yccm/EGA, commit 0963f8e) is 0.8 * L_node + 0.24 * L_edge in batches
+of 64, neither divided: a ``weight`` of 0.8 * 64 = 51.2 and an ``edge_weight`` of 0.24 / 0.8 = 0.3
+here. [inferred] The weight of 30 had the best noisy validation accuracy on digits, over noise rates
+0.2, 0.5 and 0.8, of 1, 10, 30, 100 and 300, with "kl" and with "ega".
 """
 
 from collections.abc import Iterator
@@ -31,38 +35,59 @@ from bench.training.pretrain import SimSiam
 class RMD(Wrapper):
     """L = L_host + weight * (node_weight * L_node + edge_weight * L_edge)."""
 
-    passes = (1, 1)  # its own batch, once for each network that the step trains, and the teacher on it
+    # its own batch, once for each network that the step trains, and the teacher on it
+    passes = (1, 1)
     axes = {"k": "k", "temperature": "temperature"}
 
     @dataclass(frozen=True)
     class HParams:
-        """[inferred], but for edge_weight, which is EGA's; weight was chosen by noisy validation accuracy on digits."""
+        """[inferred], but for edge_weight, which is EGA's; weight was chosen by noisy validation
+        accuracy on digits.
+        """
 
         relation: Literal["kl", "ega", "rkd"] = "kl"
         temperature: float = 0.5  # of "kl" alone
-        k: int = 0  # neighbours kept in each row of the graph; 0 keeps all; with "kl", 1 leaves nothing to compare
+        # neighbours kept in each row of the graph; 0 keeps all; with "kl", 1 leaves nothing to
+        # compare
+        k: int = 0
         weight: float = 30.0  # EGA's is 51.2
         node_weight: float = 1.0  # "rkd" has no nodes
         edge_weight: float = 0.3  # EGA's
-        pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300; 0 takes a random encoder for a teacher
+        # SimSiam's on CIFAR, for a run of 300; 0 takes a random encoder for a teacher
+        pretrain_epochs: int = 800
 
         def __post_init__(self) -> None:
             if self.temperature <= 0:
                 raise InputError(f"rmd.temperature is {self.temperature:g}: give a number above 0")
-            for name, least in (("k", 0), ("weight", 0), ("node_weight", 0), ("edge_weight", 0), ("pretrain_epochs", 0)):
+            for name, least in (
+                ("k", 0),
+                ("weight", 0),
+                ("node_weight", 0),
+                ("edge_weight", 0),
+                ("pretrain_epochs", 0),
+            ):
                 if getattr(self, name) < least:
-                    raise InputError(f"rmd.{name} is {getattr(self, name):g}: give at least {least}")
+                    raise InputError(
+                        f"rmd.{name} is {getattr(self, name):g}: give at least {least}"
+                    )
             if self.relation != "kl" and self.temperature != RMD.HParams.temperature:
-                raise InputError(f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it out, or use kl")
+                raise InputError(
+                    f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it "
+                    "out, or use kl"
+                )
 
     def pretraining(self) -> SimSiam:
-        return SimSiam(epochs=self.interval(self.hp.pretrain_epochs) if self.hp.pretrain_epochs else 0)
+        return SimSiam(
+            epochs=self.interval(self.hp.pretrain_epochs) if self.hp.pretrain_epochs else 0
+        )
 
     def setup(self, task: Task) -> None:
         self.encode = task.encoder()
         with torch.no_grad():
             teacher_width = self.encode(next(task.loader(train=False)).x[:2]).shape[1]
-        self.projections = nn.ModuleList(task.place(nn.Linear(net.num_features, teacher_width)) for net in self.base.networks)
+        self.projections = nn.ModuleList(
+            task.place(nn.Linear(net.num_features, teacher_width)) for net in self.base.networks
+        )
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [*self.base.param_groups(), {"params": list(self.projections.parameters())}]
@@ -81,7 +106,8 @@ class RMD(Wrapper):
         for net, projection in zip(self.base.networks, self.projections, strict=True):
             if id(net) in students:
                 student = projection(net.forward_features(own.x)).float()
-                with torch.autocast(student.device.type, enabled=False):  # bfloat16 would blur the relations
+                # bfloat16 would blur the relations
+                with torch.autocast(student.device.type, enabled=False):
                     loss = loss + self.hp.weight * self.relation_loss(teacher, student)
         return loss
 
@@ -116,8 +142,12 @@ def strongest(relations: Tensor, k: int) -> Tensor:
 
 
 def row_divergence(teacher: Tensor, student: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """KL(teacher row || student row) of relations (B, B) as distributions over the kept entries, mean over rows."""
-    teacher, student = ((r / temperature).masked_fill(~kept, -torch.inf).log_softmax(1) for r in (teacher, student))
+    """KL(teacher row || student row) of relations (B, B) as distributions over the kept entries,
+    mean over rows.
+    """
+    teacher, student = (
+        (r / temperature).masked_fill(~kept, -torch.inf).log_softmax(1) for r in (teacher, student)
+    )
     gap = torch.where(kept, teacher - student, 0)  # -inf minus -inf elsewhere
     return (teacher.exp() * gap).sum(1).mean()
 
@@ -125,13 +155,17 @@ def row_divergence(teacher: Tensor, student: Tensor, kept: Tensor, temperature: 
 def distance_loss(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
     """Smooth L1 between pairwise distances, each divided by its mean, over the kept pairs."""
     scaled = []
-    others = ~torch.eye(len(teacher), dtype=torch.bool, device=teacher.device)  # the diagonal is rounding errors
+    # the diagonal is rounding errors
+    others = ~torch.eye(len(teacher), dtype=torch.bool, device=teacher.device)
     for features in (teacher, student):
         squares = features.square().sum(1)
         # The clamp keeps the root's gradient finite where two samples coincide.
         distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min(1e-12).sqrt()
-        # Sums over masks: what is picked by one has a length that a GPU would have to be waited for.
+        # Sums over masks: what is picked by one has a length that a GPU would have to be waited
+        # for.
         positive = others & (distances > 1e-6)
         mean = (distances * positive).sum() / positive.sum().clamp_min(1)
         scaled.append(distances / torch.where(positive.any(), mean, 1))
-    return (F.smooth_l1_loss(scaled[0], scaled[1], reduction="none") * kept).sum() / kept.sum().clamp_min(1)
+    return (
+        F.smooth_l1_loss(scaled[0], scaled[1], reduction="none") * kept
+    ).sum() / kept.sum().clamp_min(1)

@@ -1,15 +1,19 @@
-"""Self-ensemble label correction (SELC: Lu & He, IJCAI 2022, arXiv 2205.01156): from a turning point on, before wrong labels
-are memorised, targets are a running average of the predictions that starts at the noisy label.
+"""Self-ensemble label correction (SELC: Lu & He, IJCAI 2022, arXiv 2205.01156): from a turning
+point on, before wrong labels are memorised, targets are a running average of the predictions that
+starts at the noisy label.
 
-[source] Written from the authors' code (GitHub MacLLL/SELC, commit 69bcf1e): cross-entropy, then in every iteration
-t <- 0.9 t + 0.1 p and loss -t log p. Their code has a table of turning points by noise, 20 to 40 of 200 epochs ("oracle", a
-privilege; rates between theirs go to the nearest), but not the estimate behind it. That is, after a third party's port that
-cites the paper (``estimate_es_m1``; the copy found names no repository or commit, and the paper's text was not at hand): train
-once before, fit a mixture of two to each epoch's losses, find where its means are furthest apart, and turn 10 epochs earlier.
+[source] Written from the authors' code (GitHub MacLLL/SELC, commit 69bcf1e): cross-entropy, then in
+every iteration t <- 0.9 t + 0.1 p and loss -t log p. Their code has a table of turning points by
+noise, 20 to 40 of 200 epochs ("oracle", a privilege; rates between theirs go to the nearest), but
+not the estimate behind it. That is, after a third party's port that cites the paper
+(``estimate_es_m1``; the copy found names no repository or commit, and the paper's text was not at
+hand): train once before, fit a mixture of two to each epoch's losses, find where its means are
+furthest apart, and turn 10 epochs earlier.
 
-[inferred] ``turning_point="estimate"`` needs no run of its own: when the means have not moved further apart for
-``patience`` epochs, training goes back to the weights of the epoch in which they were, and corrects from there on, with a
-fresh optimiser. The first ``warmup_epochs`` are not looked at. ``clean_probability`` is the target's share at the label.
+[inferred] ``turning_point="estimate"`` needs no run of its own: when the means have not moved
+further apart for ``patience`` epochs, training goes back to the weights of the epoch in which they
+were, and corrects from there on, with a fresh optimiser. The first ``warmup_epochs`` are not looked
+at. ``clean_probability`` is the target's share at the label.
 """
 
 import copy
@@ -33,7 +37,8 @@ class SELC(Method):
     reference_epochs = 200
     begins = ["warmup_epochs", "turning_point"]
     oracles = {"turning_point": ["noise_rate", "noise_kind"]}
-    passes = (1, 0)  # once it has turned; before, the estimate takes the losses of all samples after each epoch
+    # once it has turned; before, the estimate takes the losses of all samples after each epoch
+    passes = (1, 0)
     paper = {
         "backbone": "resnet34",
         "epochs": 200,
@@ -53,7 +58,8 @@ class SELC(Method):
         """The authors', but for the estimate's own."""
 
         momentum: float = 0.9  # alpha
-        turning_point: Literal["estimate", "oracle"] | int = "estimate"  # T; theirs: CIFAR-10 30 or 40, CIFAR-100 20 to 40
+        # T; theirs: CIFAR-10 30 or 40, CIFAR-100 20 to 40
+        turning_point: Literal["estimate", "oracle"] | int = "estimate"
         warmup_epochs: int = 10
         patience: int = 10
 
@@ -74,10 +80,13 @@ class SELC(Method):
         self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
         point = theirs(task) if self.hp.turning_point == "oracle" else self.hp.turning_point
         fixed = -1 if point == "estimate" else self.warmup(point)
-        self.register_buffer("turned", torch.tensor(fixed, device=task.device))  # first epoch that corrects; -1: not known
+        # first epoch that corrects; -1: not known
+        self.register_buffer("turned", torch.tensor(fixed, device=task.device))
         if fixed < 0:
             self.register_buffer("peak", torch.tensor(0, device=task.device))
-            self.register_buffer("furthest", torch.tensor(-1.0, dtype=torch.float64, device=task.device))
+            self.register_buffer(
+                "furthest", torch.tensor(-1.0, dtype=torch.float64, device=task.device)
+            )
             self.early = copy.deepcopy(self.networks[0])
 
     @property
@@ -126,7 +135,8 @@ def theirs(task: Task) -> int:
 
 
 def separation(losses: Tensor, seen: list[str] | None = None) -> Tensor:
-    """Distance of the two means of a mixture on losses (N,), scaled to [0, 1]; 0 where there is nothing to fit.
+    """Distance of the two means of a mixture on losses (N,), scaled to [0, 1]; 0 where there is
+    nothing to fit.
 
     ``seen`` is told what the fit came to, see ``ops.fit_mixture``.
     """

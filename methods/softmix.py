@@ -1,18 +1,24 @@
-"""Synthetic samples with soft labels (Lu & He, 2024, arXiv 2406.16966; its first version is MixNN, IEEE BigData 2021).
+"""Synthetic samples with soft labels (Lu & He, 2024, arXiv 2406.16966; its first version is MixNN,
+IEEE BigData 2021).
 
-Each sample is mixed with its nearest neighbours in feature space, weighted by how likely their labels are right; targets
-are soft and follow the predictions. Written from the authors' code (GitHub MacLLL/MixNN, commit 99e4b12), which counts
-epochs from 1: a phase that starts in its epoch 60 starts here after 59.
+Each sample is mixed with its nearest neighbours in feature space, weighted by how likely their
+labels are right; targets are soft and follow the predictions. Written from the authors' code
+(GitHub MacLLL/MixNN, commit 99e4b12), which counts epochs from 1: a phase that starts in its epoch
+60 starts here after 59.
 
-[inferred] Warm-up shuffles and augments (the released loop takes the evaluation loader, surely by a slip). Any number of
-neighbours: weights and targets are averaged over the sample and its k neighbours; at k=1 that is the authors' formula, in
-which they count the sample itself and write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole
-training set, features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the authors
-use 5 at a noise rate of 0.8, as "oracle" does, a privilege. ``clean_probability`` is the mixture's where the target still is
-the given label, and 0 where it has become another's. As in the authors' code, the unmixed images pass through the network
-in every step after the warm-up, also where nothing else needs it: the statistics of batch norm, with which losses are taken
-and predictions made, are then those of unmixed images too. In a run so short that the warm-up, a fifth of it at least,
-reaches the start of correction, there is no mixup phase.
+[inferred] Warm-up shuffles and augments (the released loop takes the evaluation loader, surely by a
+slip). Any number of
+neighbours: weights and targets are averaged over the sample and its k neighbours; at k=1 that is
+    the authors' formula, in
+which they count the sample itself and write K=2. ``scope="dataset"`` follows the paper's words
+(neighbours in the whole training set, features refreshed each epoch), "batch" the code.
+``loss_window`` averages losses over epochs; the authors use 5 at a noise rate of 0.8, as "oracle"
+does, a privilege. ``clean_probability`` is the mixture's where the target still is the given label,
+and 0 where it has become another's. As in the authors' code, the unmixed images pass through the
+network in every step after the warm-up, also where nothing else needs it: the statistics of batch
+norm, with which losses are taken and predictions made, are then those of unmixed images too. In a
+run so short that the warm-up, a fifth of it at least, reaches the start of correction, there is no
+mixup phase.
 """
 
 from dataclasses import dataclass
@@ -34,7 +40,8 @@ class SoftMix(Method):
     reference_epochs = 300
     begins = ["warmup_epochs", "correction_start"]
     oracles = {"loss_window": ["noise_rate"]}
-    passes = (1, 2)  # losses of all samples for the mixture, features of the batch for its neighbours
+    # losses of all samples for the mixture, features of the batch for its neighbours
+    passes = (1, 2)
     axes = {"k": "k"}
     paper = {
         "backbone": "resnet34",
@@ -60,17 +67,25 @@ class SoftMix(Method):
         update_every: int = 10  # epochs between two target updates
         momentum: float = 0.9  # m
         mixup_alpha: float = 1.0
-        early_loss: Literal["mae", "ce"] = "mae"  # the code's loss of probabilities, or what it may have meant
+        # the code's loss of probabilities, or what it may have meant
+        early_loss: Literal["mae", "ce"] = "mae"
         mixture: Literal["gmm", "bmm"] = "gmm"
         loss_window: Literal["oracle"] | int = 1
         scope: Literal["batch", "dataset"] = "batch"
 
         def __post_init__(self) -> None:
-            for name, least in (("k", 1), ("update_every", 1), ("loss_window", 1), ("warmup_epochs", 1)):
+            for name, least in (
+                ("k", 1),
+                ("update_every", 1),
+                ("loss_window", 1),
+                ("warmup_epochs", 1),
+            ):
                 if not isinstance(value := getattr(self, name), str) and value < least:
                     raise InputError(f"softmix.{name} is {value}: give at least {least}")
             if self.mixup_alpha <= 0 or not 0 <= self.momentum <= 1:
-                raise InputError("softmix.mixup_alpha has to be above 0 and softmix.momentum from 0 to 1")
+                raise InputError(
+                    "softmix.mixup_alpha has to be above 0 and softmix.momentum from 0 to 1"
+                )
 
     targets: Tensor
     clean: Tensor
@@ -83,19 +98,31 @@ class SoftMix(Method):
         window = self.hp.loss_window
         if window == "oracle":
             window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8)) == 0.8 else 1
-        self.register_buffer("history", torch.full((window, task.num_train), torch.nan, device=task.device))
+        self.register_buffer(
+            "history", torch.full((window, task.num_train), torch.nan, device=task.device)
+        )
 
     def epoch_start(self) -> None:
         [net] = self.networks
         self.first = self.warmup(self.hp.warmup_epochs - 1)
-        self.since_correction = self.epoch - max(self.first, self.phase(self.hp.correction_start - 1))
-        self.static_step = self.epoch < self.first or (self.since_correction > 0 and self.hp.scope == "batch")
+        self.since_correction = self.epoch - max(
+            self.first, self.phase(self.hp.correction_start - 1)
+        )
+        self.static_step = self.epoch < self.first or (
+            self.since_correction > 0 and self.hp.scope == "batch"
+        )
         if self.epoch < self.first:
             return
         hardened = self.targets.argmax(1)
-        losses = ops.per_sample(self, net, lambda logits, y, index: F.cross_entropy(logits, hardened[index], reduction="none"))
+        losses = ops.per_sample(
+            self,
+            net,
+            lambda logits, y, index: F.cross_entropy(logits, hardened[index], reduction="none"),
+        )
         self.history = torch.cat([self.history[1:], ops.min_max(losses)[None]])
-        self.clean = ops.clean_probability(self.history.nanmean(0), self.hp.mixture, scale=False, seen=self.task.mixtures)
+        self.clean = ops.clean_probability(
+            self.history.nanmean(0), self.hp.mixture, scale=False, seen=self.task.mixtures
+        )
         if self.since_correction > 0 and self.hp.scope == "dataset":
             self.neighbours = ops.nearest_neighbours(self.all_features(), self.hp.k)
 
@@ -103,7 +130,10 @@ class SoftMix(Method):
         [net] = self.networks
         if self.epoch < self.first:
             return F.cross_entropy(net(batch.x), batch.y)
-        updating = self.since_correction >= 0 and self.since_correction % self.interval(self.hp.update_every) == 0
+        updating = (
+            self.since_correction >= 0
+            and self.since_correction % self.interval(self.hp.update_every) == 0
+        )
         with torch.no_grad():
             features = net.forward_features(batch.x)
             if updating:
@@ -122,11 +152,15 @@ class SoftMix(Method):
             images = torch.cat([images, self.task.batch(partners.flatten()).x])
             nearest = torch.arange(len(own), len(images), device=images.device).view_as(partners)
         group = torch.cat([batch.index[:, None], partners], 1)
-        mixed, targets = ops.mix_with_neighbours(images, torch.cat([own, nearest], 1), self.clean[group], self.targets[group])
+        mixed, targets = ops.mix_with_neighbours(
+            images, torch.cat([own, nearest], 1), self.clean[group], self.targets[group]
+        )
         return ops.soft_cross_entropy(net(mixed).float(), targets)
 
     def random_mix_loss(self, batch: Batch) -> Tensor:
-        """mixup with a random partner: of noisy labels at first, of soft targets in the epoch when correction starts."""
+        """mixup with a random partner: of noisy labels at first, of soft targets in the epoch when
+        correction starts.
+        """
         [net] = self.networks
         lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
         partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
@@ -146,7 +180,9 @@ class SoftMix(Method):
         [net] = self.networks
         net.eval()
         with self.task.autocast():
-            features = torch.cat([net.forward_features(batch.x).float() for batch in self.task.loader(train=False)])
+            features = torch.cat(
+                [net.forward_features(batch.x).float() for batch in self.task.loader(train=False)]
+            )
         net.train()
         return features
 

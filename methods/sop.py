@@ -1,12 +1,14 @@
-"""Sparse over-parameterisation (SOP: Liu et al., ICML 2022, arXiv 2202.14026): learns the label noise of each sample as
-u^2 - v^2, which gradient descent from near 0 keeps sparse.
+"""Sparse over-parameterisation (SOP: Liu et al., ICML 2022, arXiv 2202.14026): learns the label
+noise of each sample as u^2 - v^2, which gradient descent from near 0 keeps sparse.
 
-[source] Written from the authors' code (GitHub shengliu66/SOP, commit 4d991ce): one u a sample, one v a sample and class;
-cross-entropy of the prediction plus the noise trains the network and u, a squared error of the predicted class plus the
-noise trains u and v. Both descend by SGD without momentum, weight decay or schedule. Without the consistency and balance
-terms of SOP+. For asymmetric noise the authors set ``rate_v`` to 100; on CIFAR-100 ``rate_u`` to 1, or 0.1 if asymmetric (by
-their README, for the released code; 1 in the paper). "oracle" takes theirs. [inferred] ``clean_probability`` is 1 - u^2; the
-weight decay is a port's (GitHub KlemenVovk/noisy-labels), since the code released for CIFAR-100, 1e-3, is that of SOP+.
+[source] Written from the authors' code (GitHub shengliu66/SOP, commit 4d991ce): one u a sample, one
+v a sample and class; cross-entropy of the prediction plus the noise trains the network and u, a
+squared error of the predicted class plus the noise trains u and v. Both descend by SGD without
+momentum, weight decay or schedule. Without the consistency and balance terms of SOP+. For
+asymmetric noise the authors set ``rate_v`` to 100; on CIFAR-100 ``rate_u`` to 1, or 0.1 if
+asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes theirs.
+[inferred] ``clean_probability`` is 1 - u^2; the weight decay is a port's (GitHub
+KlemenVovk/noisy-labels), since the code released for CIFAR-100, 1e-3, is that of SOP+.
 """
 
 from dataclasses import dataclass
@@ -59,25 +61,38 @@ class SOP(Method):
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.u = nn.Parameter(self.hp.init_std * torch.randn(task.num_train, 1, device=task.device))
-        self.v = nn.Parameter(self.hp.init_std * torch.randn(task.num_train, task.num_classes, device=task.device))
+        self.v = nn.Parameter(
+            self.hp.init_std * torch.randn(task.num_train, task.num_classes, device=task.device)
+        )
 
     def param_groups(self) -> list[dict[str, Any]]:
         asymmetric = bool(self.privileges) and ops.is_asymmetric(self.task)
-        theirs = 10.0 if self.task.num_classes < 100 else 0.1 if asymmetric else 1.0, 100.0 if asymmetric else 10.0
+        theirs = (
+            10.0 if self.task.num_classes < 100 else 0.1 if asymmetric else 1.0,
+            100.0 if asymmetric else 10.0,
+        )
         pairs = zip((self.u, self.v), (self.hp.rate_u, self.hp.rate_v), theirs, strict=True)
-        noise = [{"params": [part], "lr": own if rate == "oracle" else rate} for part, rate, own in pairs]
-        return [*super().param_groups(), *(group | {"momentum": 0.0, "weight_decay": 0.0} for group in noise)]
+        noise = [
+            {"params": [part], "lr": own if rate == "oracle" else rate} for part, rate, own in pairs
+        ]
+        return [
+            *super().param_groups(),
+            *(group | {"momentum": 0.0, "weight_decay": 0.0} for group in noise),
+        ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.recipe.optimizer != "sgd":
-            raise InputError("sop's noise is sparse under plain SGD alone: leave the recipe's optimizer at sgd")
+            raise InputError(
+                "sop's noise is sparse under plain SGD alone: leave the recipe's optimizer at sgd"
+            )
         return super().optimizer(groups)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         u, v = self.u[batch.index], self.v[batch.index]
         factor = self.schedule(self.epoch / self.recipe.epochs)
-        for rows in (u, v):  # the schedule is the network's: the harness applies it to every group, so undo it here
+        # the schedule is the network's: the harness applies it to every group, so undo it here
+        for rows in (u, v):
             rows.register_hook(lambda gradient: gradient / factor)
         y = F.one_hot(batch.y, self.task.num_classes).float()
         added, taken = (u**2 * y).clamp(0, 1), (v**2 * (1 - y)).clamp(0, 1)
@@ -92,4 +107,8 @@ class SOP(Method):
 
     def soft_targets(self) -> Tensor:
         y = F.one_hot(self.task.noisy_labels, self.task.num_classes).float()
-        return F.normalize((y - self.u.detach() ** 2 * y + self.v.detach() ** 2 * (1 - y)).clamp_min(FLOOR), p=1, dim=1)
+        return F.normalize(
+            (y - self.u.detach() ** 2 * y + self.v.detach() ** 2 * (1 - y)).clamp_min(FLOOR),
+            p=1,
+            dim=1,
+        )

@@ -1,14 +1,17 @@
-"""UNICON (Karim et al., CVPR 2022, arXiv 2203.14542): from each class equally many samples are taken as clean, by the
-divergence of the predictions from the labels; the rest is learned without labels, semi-supervised and by contrast.
+"""UNICON (Karim et al., CVPR 2022, arXiv 2203.14542): from each class equally many samples are
+taken as clean, by the divergence of the predictions from the labels; the rest is learned without
+labels, semi-supervised and by contrast.
 
-From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc49). Warm-up is 30 epochs for CIFAR-100. The
-authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a privilege. Divergences use natural logarithms as there
-and so stay below ln 2: with the default ``high_divergence`` their rule for very noisy sets, whose line would fail, never
-acts. Not repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
-second network come from the first in train mode. Not taken over: their loaders leave out a last batch that is not full,
-which on a small data set is a good part of an epoch. [inferred] Warm-up batches are the recipe's, not double; where fewer than
-two samples are clean, or all but one, that network takes a plain epoch. The networks' probabilities are averaged for
-predictions, not their logits.
+From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc49). Warm-up is 30
+epochs for CIFAR-100. The authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a
+privilege. Divergences use natural logarithms as there and so stay below ln 2: with the default
+``high_divergence`` their rule for very noisy sets, whose line would fail, never acts. Not repeated,
+as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
+second network come from the first in train mode. Not taken over: their loaders leave out a last
+batch that is not full, which on a small data set is a good part of an epoch. [inferred] Warm-up
+batches are the recipe's, not double; where fewer than two samples are clean, or all but one, that
+network takes a plain epoch. The networks' probabilities are averaged for predictions, not their
+logits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +32,9 @@ from bench.task import Batch, Task
 
 
 class Division(NamedTuple):
-    """A labelled and an unlabelled batch for one of the two networks; or, without the latter, a plain batch."""
+    """A labelled and an unlabelled batch for one of the two networks; or, without the latter, a
+    plain batch.
+    """
 
     student: int
     labelled: Batch  # two weak and two strong views
@@ -38,13 +43,17 @@ class Division(NamedTuple):
 
 
 class Unicon(Method):
-    """Uniform selection, MixMatch on strong views, contrast between the strong views of the unlabelled."""
+    """Uniform selection, MixMatch on strong views, contrast between the strong views of the
+    unlabelled.
+    """
 
     num_networks = 2
     reference_epochs = 350
     begins = ["warmup_epochs"]
     oracles = {"confidence_penalty": ["noise_kind"]}
-    passes = (6, 10)  # at half the samples clean: as divide_mix, with two views more to train on and two more passes over all
+    # at half the samples clean: as divide_mix, with two views more to train on and two more passes
+    # over all
+    passes = (6, 10)
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 350,
@@ -54,7 +63,8 @@ class Unicon(Method):
         "learning_rate": 0.02,
         "momentum": 0.9,
         "weight_decay": 5e-4,
-        "schedule": "restarts",  # a single cycle over the run: theirs ends after 280 epochs and rises again
+        # a single cycle over the run: theirs ends after 280 epochs and rises again
+        "schedule": "restarts",
         "period": 1.0,
         "minimum": 0.01,
     }
@@ -75,9 +85,17 @@ class Unicon(Method):
         confidence_penalty: Literal["oracle"] | bool = False
 
         def __post_init__(self) -> None:
-            for name in ("temperature", "contrast_temperature", "mixup_alpha", "ramp_epochs", "filtering"):
+            for name in (
+                "temperature",
+                "contrast_temperature",
+                "mixup_alpha",
+                "ramp_epochs",
+                "filtering",
+            ):
                 if getattr(self, name) <= 0:
-                    raise InputError(f"unicon.{name} is {getattr(self, name):g}: give a number above 0")
+                    raise InputError(
+                        f"unicon.{name} is {getattr(self, name):g}: give a number above 0"
+                    )
 
     clean: Tensor
     targets: Tensor
@@ -113,7 +131,9 @@ class Unicon(Method):
             if cutoff > self.hp.high_divergence:
                 cutoff = cutoff - (cutoff - distance.min()) / self.hp.filtering
             share = float((distance < cutoff).float().mean())
-            chosen = uniform_selection(distance, self.task.noisy_labels, share, self.task.num_classes)
+            chosen = uniform_selection(
+                distance, self.task.noisy_labels, share, self.task.num_classes
+            )
             self.weight = torch.where(distance < 0.5, 1, 1 - distance)  # w, of the given labels
             self.networks[student].train()
             self.networks[1 - student].eval()
@@ -126,7 +146,9 @@ class Unicon(Method):
                 continue
             steps = len(sides[0]) // size + 1
             loader = partial(self.task.loader, augmentations=views)
-            unlabelled = ops.forever(partial(loader, sides[1], batch_size=max(2, int(size / (2 * share)))))
+            unlabelled = ops.forever(
+                partial(loader, sides[1], batch_size=max(2, int(size / (2 * share))))
+            )
             for step, labelled in enumerate(loader(sides[0])):
                 progress = self.epoch - first + step / steps
                 yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
@@ -134,7 +156,10 @@ class Unicon(Method):
     @torch.no_grad()
     def divergences(self) -> Tensor:
         """Divergence (N,) of the networks' mean prediction from each label."""
-        probabilities = [ops.per_sample(self, net, lambda logits, y, index: logits.softmax(1)) for net in self.networks]
+        probabilities = [
+            ops.per_sample(self, net, lambda logits, y, index: logits.softmax(1))
+            for net in self.networks
+        ]
         return jensen_shannon(torch.stack(probabilities).mean(0), self.task.noisy_labels)
 
     def students(self, batch: Batch | Division) -> Iterable[Network]:
@@ -142,12 +167,16 @@ class Unicon(Method):
 
     def loss(self, batch: Batch | Division) -> Tensor:
         if isinstance(batch, Batch):
-            return sum((self.plain_loss(net(batch.x), batch.y) for net in self.networks), torch.zeros(()))
+            return sum(
+                (self.plain_loss(net(batch.x), batch.y) for net in self.networks), torch.zeros(())
+            )
         net = self.networks[batch.student]
         if batch.unlabelled is None:
             return self.plain_loss(net(batch.labelled.x), batch.labelled.y)
         labelled, unlabelled = self.guess(batch, batch.unlabelled)
-        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat([labelled, unlabelled])
+        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat(
+            [labelled, unlabelled]
+        )
         strong = batch.unlabelled.views[2:]
         first, second = (self.projections[batch.student](net.forward_features(x)) for x in strong)
         contrast = ops.nt_xent(first, second, self.hp.contrast_temperature)
@@ -163,9 +192,12 @@ class Unicon(Method):
         mean = probabilities.mean(0).clamp_min(1e-8)
         return (
             ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
-            + batch.ramp * self.hp.unlabelled_weight * F.mse_loss(probabilities[boundary:], targets[boundary:])
+            + batch.ramp
+            * self.hp.unlabelled_weight
+            * F.mse_loss(probabilities[boundary:], targets[boundary:])
             + self.hp.contrast_weight * contrast
-            - (mean * self.task.num_classes).log().mean()  # KL of the uniform prior from the mean prediction
+            # KL of the uniform prior from the mean prediction
+            - (mean * self.task.num_classes).log().mean()
         )
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -176,13 +208,16 @@ class Unicon(Method):
 
     @torch.no_grad()
     def guess(self, batch: Division, unlabelled: Batch) -> tuple[Tensor, Tensor]:
-        """Refined targets of the labelled samples, co-guessed ones of the rest, from their weak views."""
+        """Refined targets of the labelled samples, co-guessed ones of the rest, from their weak
+        views.
+        """
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
 
         def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
             return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
 
-        # The authors' order: the student is in train mode, and its batch norm follows what it sees last.
+        # The authors' order: the student is in train mode, and its batch norm follows what it sees
+        # last.
         guessed = mean(unlabelled.views[:2], net, peer)
         w = self.weight[batch.labelled.index][:, None]
         given = F.one_hot(batch.labelled.y, self.task.num_classes)
@@ -190,7 +225,9 @@ class Unicon(Method):
         return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:
-        """[inferred] Above 3/4 where both networks were given the label, below 1/4 where neither was; see ``trust``."""
+        """[inferred] Above 3/4 where both networks were given the label, below 1/4 where neither
+        was; see ``trust``.
+        """
         return self.clean
 
     def soft_targets(self) -> Tensor:
@@ -207,12 +244,16 @@ def jensen_shannon(probabilities: Tensor, y: Tensor) -> Tensor:
 
 
 def trust(distance: Tensor, chosen: Tensor) -> Tensor:
-    """From divergences (N,), whose order it keeps on either side: the chosen above 3/4, up to 1, the others up to 1/4."""
+    """From divergences (N,), whose order it keeps on either side: the chosen above 3/4, up to 1,
+    the others up to 1/4.
+    """
     return (3 * chosen + 1 - distance) / 4
 
 
 def uniform_selection(distance: Tensor, y: Tensor, share: float, num_classes: int) -> Tensor:
-    """Mask (N,) of the samples nearest to their labels: of each class as many, if it can, as make up ``share`` together."""
+    """Mask (N,) of the samples nearest to their labels: of each class as many, if it can, as make
+    up ``share`` together.
+    """
     order = distance.argsort(stable=True)
     order = order[y[order].argsort(stable=True)]  # by class, the nearest first
     sizes = y.bincount(minlength=num_classes)

@@ -1,11 +1,12 @@
-"""VolMinNet (Li et al., ICML 2021, arXiv 2102.02400): learns the transition matrix with the network, and of all matrices that
-explain the noisy labels wants the one of smallest volume.
+"""VolMinNet (Li et al., ICML 2021, arXiv 2102.02400): learns the transition matrix with the
+network, and of all matrices that explain the noisy labels wants the one of smallest volume.
 
-[source] Written from the authors' code (GitHub xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points,
-commit 06e4167): rows of T are I + sigmoid(w) off the diagonal, divided by their sum, so that the diagonal is the largest
-entry; its optimiser has the network's learning rate and schedule, and no weight decay. They train T by SGD on CIFAR-10 and
-by Adam on CIFAR-100; here it goes with the recipe's optimiser. [inferred] The loss is computed from logarithms: the authors'
-log of a product is -inf where it underflows.
+[source] Written from the authors' code (GitHub
+xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points, commit 06e4167): rows of
+T are I + sigmoid(w) off the diagonal, divided by their sum, so that the diagonal is the largest
+entry; its optimiser has the network's learning rate and schedule, and no weight decay. They train T
+by SGD on CIFAR-10 and by Adam on CIFAR-100; here it goes with the recipe's optimiser. [inferred]
+The loss is computed from logarithms: the authors' log of a product is -inf where it underflows.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,9 @@ class VolMinNet(Method):
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.w = nn.Parameter(torch.full((task.num_classes, task.num_classes), -self.hp.init, device=task.device))
+        self.w = nn.Parameter(
+            torch.full((task.num_classes, task.num_classes), -self.hp.init, device=task.device)
+        )
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [*super().param_groups(), {"params": [self.w], "weight_decay": 0.0}]
@@ -66,4 +69,6 @@ class VolMinNet(Method):
         [net] = self.networks
         transition = self.transition_matrix()
         volume = transition.slogdet().logabsdet
-        return ops.corrected_cross_entropy(net(batch.x), transition, batch.y) + self.hp.weight * volume
+        return (
+            ops.corrected_cross_entropy(net(batch.x), transition, batch.y) + self.hp.weight * volume
+        )

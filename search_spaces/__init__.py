@@ -1,1 +1,3 @@
-"""One file per method, with the ranges that tuning draws from: SPACE, or space(draw) where one range depends on another."""
+"""One file per method, with the ranges that tuning draws from: SPACE, or space(draw) where one
+range depends on another.
+"""

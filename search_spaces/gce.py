@@ -1,4 +1,6 @@
-"""The paper tries q from 0.1 to 1 in figure 2; threshold and warm-up matter where the loss is truncated."""
+"""The paper tries q from 0.1 to 1 in figure 2; threshold and warm-up matter where the loss is
+truncated.
+"""
 
 from ray import tune
 

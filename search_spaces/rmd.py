@@ -1,4 +1,6 @@
-"""The paper's values are unknown: wide ranges. EGA, which does not divide its losses by the batch, is at weight 128."""
+"""The paper's values are unknown: wide ranges. EGA, which does not divide its losses by the batch,
+is at weight 128.
+"""
 
 from ray import tune
 

@@ -1,4 +1,6 @@
-"""Around the authors' settings for CIFAR-10 and CIFAR-100. The clamp is left alone: it only scales beta."""
+"""Around the authors' settings for CIFAR-10 and CIFAR-100. The clamp is left alone: it only scales
+beta.
+"""
 
 from ray import tune
 

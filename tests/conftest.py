@@ -11,8 +11,14 @@ from bench.task import Pixels, Task
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that take longest begin first, so that nobody waits for them at the end where tests run side by side."""
-    items.sort(key=lambda item: item.path.name not in ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py"))
+    """Tests that take longest begin first, so that nobody waits for them at the end where tests run
+    side by side.
+    """
+    items.sort(
+        key=lambda item: (
+            item.path.name not in ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py")
+        )
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -46,7 +52,9 @@ def paper_recipe(tiny_dataset):
     """The recipe with which a method is trained under --recipe paper."""
 
     def recipe(name: str) -> Recipe:
-        [spec] = Plan(recipe="paper").specs(tiny_dataset, expand_hparams([name], {}, {}), [0.2], [0])
+        [spec] = Plan(recipe="paper").specs(
+            tiny_dataset, expand_hparams([name], {}, {}), [0.2], [0]
+        )
         return spec.recipe
 
     return recipe
@@ -54,11 +62,15 @@ def paper_recipe(tiny_dataset):
 
 @pytest.fixture
 def make_task():
-    """Builds a Task of 16 random images, 8x8, grey, 3 classes; keywords replace the defaults of Task."""
+    """Builds a Task of 16 random images, 8x8, grey, 3 classes; keywords replace the defaults of
+    Task.
+    """
 
     def make(num: int = 16, channels: int = 1, **changes) -> Task:
         generator = torch.Generator().manual_seed(7)
-        images = torch.randint(0, 256, (num, channels, 8, 8), generator=generator, dtype=torch.uint8)
+        images = torch.randint(
+            0, 256, (num, channels, 8, 8), generator=generator, dtype=torch.uint8
+        )
         labels = torch.randint(0, 3, (num,), generator=generator)
         settings = {
             "num_classes": 3,

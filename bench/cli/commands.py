@@ -27,7 +27,9 @@ class Once(click.Command):
         _, _, order = self.make_parser(ctx).parse_args(list(args))
         for param in order:
             if isinstance(param, click.Option) and not param.multiple and order.count(param) > 1:
-                commas = ", several values separated by commas" if "," in (param.metavar or "") else ""
+                commas = (
+                    ", several values separated by commas" if "," in (param.metavar or "") else ""
+                )
                 raise click.UsageError(f"{param.opts[-1]} is given twice: give it once{commas}")
         return super().parse_args(ctx, args)
 
@@ -38,10 +40,14 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse no words at all, for which click shows its help as if it were an error."""
         if not args:
-            raise InputError(f"there is nothing to do: give one of {', '.join(self.commands)}, or --help")
+            raise InputError(
+                f"there is nothing to do: give one of {', '.join(self.commands)}, or --help"
+            )
         return super().parse_args(ctx, args)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the name, the command and its words."""
         if args[0] not in self.commands:
             raise unknown("command", args[0], self.commands)
@@ -51,8 +57,8 @@ class Commands(click.Group):
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit.
 
-    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM 143, a terminal that closes
-    (SIGHUP) 129, a reader of the output that has ended 141.
+    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM
+    143, a terminal that closes (SIGHUP) 129, a reader of the output that has ended 141.
     """
     put_working_directory_last()
     terminal.prepare()
@@ -62,7 +68,8 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     def terminate(number: int, _: object) -> NoReturn:
         nonlocal status
         status = 128 + number
-        if number == signal.SIGHUP:  # a closing terminal sends it twice: the second would end Ray's shutdown
+        # a closing terminal sends it twice: the second would end Ray's shutdown
+        if number == signal.SIGHUP:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # Not SystemExit: where Ray waits, that would end the process at once, with status 1.
         raise KeyboardInterrupt
@@ -82,7 +89,8 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         with contextlib.suppress(OSError):  # the terminal may be gone
             echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
             sys.stdout.flush()
-        if "ray" in sys.modules:  # shut down in the middle of its start, it can crash the interpreter's own end
+        # shut down in the middle of its start, it can crash the interpreter's own end
+        if "ray" in sys.modules:
             os._exit(status)
         sys.exit(status)
     except OSError as error:
@@ -99,7 +107,9 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
 
 def check_platform() -> None:
-    """Raise InputError where this package cannot run: it needs Ray, file locks and limits of a POSIX system."""
+    """Raise InputError where this package cannot run: it needs Ray, file locks and limits of a
+    POSIX system.
+    """
     modules = [name for name in ("fcntl", "resource") if not _importable(name)]
     if sys.platform not in ("linux", "darwin") or modules:
         raise InputError(
@@ -123,12 +133,16 @@ def _joined(message: object) -> str:
 
 
 def writable(folder: Path, option: str = "--out") -> Path:
-    """The folder, made if need be; InputError, which says to choose another ``option``, where nothing can be written there."""
+    """The folder, made if need be; InputError, which says to choose another ``option``, where
+    nothing can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror}): choose another {option}") from error
+        raise InputError(
+            f"cannot write to {str(folder)!r} ({error.strerror}): choose another {option}"
+        ) from error
     return folder

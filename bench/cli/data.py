@@ -28,7 +28,10 @@ _data_dir = click.option(
     help="Where its files are, or are downloaded to.",
 )
 _image_size = click.option(
-    "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to  [default: as they are, or 64]."
+    "--image-size",
+    type=int,
+    metavar="PIXELS",
+    help="Side that images are brought to  [default: as they are, or 64].",
 )
 
 
@@ -72,7 +75,10 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     _print_counts(dataset)
     _print_remarks(dataset)
     cache.note(_receipt(name, dataset), dataset.content_hash)
-    echo(f"{name} is ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}")
+    echo(
+        f"{name} is "
+        f"ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}"
+    )
 
 
 @data.command(cls=Once)
@@ -97,8 +103,15 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     if before and before != dataset.content_hash:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
     if broken:
-        left_out = "1 image cannot be read and is" if len(broken) == 1 else f"{len(broken):,} images cannot be read and are"
-        echo(f"{left_out} left out of every trial: mend or remove {'it' if len(broken) == 1 else 'them'}")
+        left_out = (
+            "1 image cannot be read and is"
+            if len(broken) == 1
+            else f"{len(broken):,} images cannot be read and are"
+        )
+        echo(
+            f"{left_out} left out of every trial: mend or remove "
+            f"{'it' if len(broken) == 1 else 'them'}"
+        )
     verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
     if not broken and (not before or before == dataset.content_hash):
         echo(f"{name} is {verdict}")
@@ -109,7 +122,8 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
 @_name
 @_data_dir
 def images(name: str, data_dir: str) -> None:
-    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of the set.
+    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of
+    the set.
 
     Of a set whose images have no names it lists the training images: index and number of the class.
     """
@@ -120,9 +134,15 @@ def images(name: str, data_dir: str) -> None:
     if (labels == UNKNOWN).any() and dataset.found:
         labels = next(iter(dataset.found.values()))
     if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
-        rows: list[tuple[str, ...]] = [("index", "label"), *((str(index), str(label)) for index, label in enumerate(labels))]
+        rows: list[tuple[str, ...]] = [
+            ("index", "label"),
+            *((str(index), str(label)) for index, label in enumerate(labels)),
+        ]
     else:
-        parts = (("train", dataset.train_names, labels), ("test", dataset.test_images.names, dataset.test_labels))
+        parts = (
+            ("train", dataset.train_names, labels),
+            ("test", dataset.test_images.names, dataset.test_labels),
+        )
         about = {
             str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
             for part, paths, numbers in parts
@@ -144,7 +164,9 @@ def _field(text: str) -> str:
 def _known() -> "dict[str, Source]":
     from bench.datasets import SCHEMES, sources
 
-    return sources() | {f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()}
+    return sources() | {
+        f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
+    }
 
 
 def _receipt(name: str, dataset: "Dataset") -> str:
@@ -163,7 +185,8 @@ def _print_counts(dataset: "Dataset") -> None:
     colour = "grey" if shape[1] == 1 else "colour"
     echo(
         f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images, "
-        f"{shape[2]}x{shape[3]}, {colour}, {dataset.num_classes} classes, content {dataset.content_hash}"
+        f"{shape[2]}x{shape[3]}, {colour}, {dataset.num_classes} classes, content "
+        f"{dataset.content_hash}"
     )
     for name, (_, labels) in dataset.extra_tests.items():
         echo(f"{len(labels):,} images more to test on: {name}")

@@ -1,4 +1,6 @@
-"""What a sweep would cost: a few measured steps of the network, times what the methods say they need."""
+"""What a sweep would cost: a few measured steps of the network, times what the methods say they
+need.
+"""
 
 import math
 import time
@@ -35,7 +37,9 @@ class EpochImages:
 
     @classmethod
     def of(cls, spec: TrialSpec, dataset: Dataset, labels: Labels) -> "EpochImages":
-        """Count them: validation and test images and probes are predicted, and a last batch of a single sample is left out."""
+        """Count them: validation and test images and probes are predicted, and a last batch of a
+        single sample is left out.
+        """
         training, known = len(labels.train), int((labels.truth[labels.train] != UNKNOWN).sum())
         tests = [dataset.test_labels, *(labels for _, labels in dataset.extra_tests.values())]
         evaluated = len(labels.validation) + sum(map(len, tests)) + min(PROBES, known)
@@ -43,10 +47,11 @@ class EpochImages:
 
 
 def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
-    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain cross-entropy.
+    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain
+    cross-entropy.
 
-    Where an epoch has fewer than ``steps`` batches, whole epochs are measured: the last batch is smaller, and its samples
-    take longer.
+    Where an epoch has fewer than ``steps`` batches, whole epochs are measured: the last batch is
+    smaller, and its samples take longer.
     """
     labels = Labels.of(spec, dataset)
     task = _task(spec, dataset, labels)
@@ -62,7 +67,11 @@ def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[flo
         _step_seconds(net, task, next(task.loader()))  # the first one warms up
         for batch in islice(chain.from_iterable(task.loader() for _ in range(steps)), steps):
             trained, inferred = _step_seconds(net, task, batch)
-            training, evaluating, samples = training + trained, evaluating + inferred, samples + len(batch.y)
+            training, evaluating, samples = (
+                training + trained,
+                evaluating + inferred,
+                samples + len(batch.y),
+            )
     return training / samples, evaluating / samples
 
 
@@ -129,7 +138,10 @@ def print_plan(
         done = "" if spec.id in missing else "  (on record)"
         terminal.line(console, f"{spec.id}  {spec.label}{done}")
     on_record = len(specs) - len(todo)
-    terminal.line(console, f"{len(specs)} trial{'s' * (len(specs) != 1)}, {on_record} of them on record in {out}")
+    terminal.line(
+        console,
+        f"{len(specs)} trial{'s' * (len(specs) != 1)}, {on_record} of them on record in {out}",
+    )
     if made_otherwise := other_code(specs, out):
         terminal.line(console, made_otherwise)
     for base, count in later:
@@ -166,6 +178,6 @@ def print_plan(
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     terminal.line(
         console,
-        f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time ({parts} of work); "
-        f"rough, from a few measured steps",
+        f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time "
+        f"({parts} of work); rough, from a few measured steps",
     )

@@ -35,10 +35,21 @@ _DATASET = (
         metavar="NAME",
         help="A data set's name, or npz:FILE.",
     ),
-    click.option("--data-dir", type=Place(), default="data", show_default=True, metavar="DIR", help="Where its files are."),
-    click.option("--image-size", type=int, metavar="PIXELS", help="Side that images are brought to."),
+    click.option(
+        "--data-dir",
+        type=Place(),
+        default="data",
+        show_default=True,
+        metavar="DIR",
+        help="Where its files are.",
+    ),
+    click.option(
+        "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to."
+    ),
 )
-_SUBSET = (click.option("--subset", type=int, metavar="N", help="A stratified part of N training images."),)
+_SUBSET = (
+    click.option("--subset", type=int, metavar="N", help="A stratified part of N training images."),
+)
 _NOISE = (
     click.option(
         "--kind",
@@ -49,8 +60,21 @@ _NOISE = (
         help="See bench.run --list noise.",
     ),
     click.option("--rate", type=float, metavar="R", help="Noise rate, for kinds that take one."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="As --noise-seed."),
-    click.option("--sampling", default="exact", show_default=True, type=click.Choice(SAMPLINGS), help="As --noise-sampling."),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="S",
+        help="As --noise-seed.",
+    ),
+    click.option(
+        "--sampling",
+        default="exact",
+        show_default=True,
+        type=click.Choice(SAMPLINGS),
+        help="As --noise-sampling.",
+    ),
 )
 
 
@@ -83,11 +107,17 @@ def show(out: Path, **options: Any) -> None:
     if not out.name:
         raise InputError("--out names no file: write for example --out plot.png")
     if out.suffix != ".png":
-        raise InputError(f"the plot {str(out)!r} is a PNG: name it {out.with_suffix('.png').name!r}; an SVG goes beside it")
+        raise InputError(
+            f"the plot {str(out)!r} is a PNG: name it {out.with_suffix('.png').name!r}; an SVG "
+            "goes beside it"
+        )
     dataset, noisy = _corrupted(**options)
     _describe(dataset, noisy, options["rate"])
     if options["kind"].startswith("openset:"):
-        echo(f"open-set noise leaves the labels as they are, and replaces {options['rate']:.2%} of the images")
+        echo(
+            f"open-set noise leaves the labels as they are, and replaces {options['rate']:.2%} of "
+            "the images"
+        )
     if (dataset.train_labels == UNKNOWN).all():
         echo("there is no transition matrix to plot")
         return
@@ -97,24 +127,40 @@ def show(out: Path, **options: Any) -> None:
     from bench.report.plots.noise import matrix_figure
 
     matrix = transition_matrix(dataset.train_labels, noisy, dataset.num_classes)
-    figure = matrix_figure(matrix, dataset.classes, _title(dataset, options["kind"], options["rate"]))
+    figure = matrix_figure(
+        matrix, dataset.classes, _title(dataset, options["kind"], options["rate"])
+    )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for kind in PLOTS:
             write_atomically(out.with_suffix(f".{kind}"), render(figure, kind))
     except OSError as error:
-        raise InputError(f"cannot write {str(out)!r} ({error.strerror}): choose another --out") from error
+        raise InputError(
+            f"cannot write {str(out)!r} ({error.strerror}): choose another --out"
+        ) from error
     echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 
 @noise.command(cls=Once, context_settings=_SETTINGS)
 @_options(_DATASET, _SUBSET, _NOISE)
-@click.option("--format", "file_format", default="npy", show_default=True, type=click.Choice([*FORMATS]), help="Of the file.")
-@click.option("--out", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="The file.")
+@click.option(
+    "--format",
+    "file_format",
+    default="npy",
+    show_default=True,
+    type=click.Choice([*FORMATS]),
+    help="Of the file.",
+)
+@click.option(
+    "--out", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="The file."
+)
 def export(file_format: str, out: Path, **options: Any) -> None:
     """Write noisy labels to a file that other people's code reads."""
     if options["kind"].startswith("openset:"):
-        raise InputError("open-set noise changes images and no labels: there is nothing to export, leave it to bench.run")
+        raise InputError(
+            "open-set noise changes images and no labels: there is nothing to export, leave it to "
+            "bench.run"
+        )
     _, noisy = _corrupted(**options)
     write_labels(out, noisy, file_format)
     echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
@@ -142,23 +188,34 @@ def import_labels(file: Path, key: str | None, out: Path | None, **options: Any)
         echo("to use them, give --out labels.npy, since a .pt of several is no file of labels yet")
         return
     kind = shlex.quote(f"labels:{out or file}")
-    echo(f"to use them: python -m bench.run --methods ... --dataset {shlex.quote(dataset.name)} --noise-kind {kind}")
+    echo(
+        f"to use them: python -m bench.run --methods ... --dataset {shlex.quote(dataset.name)} "
+        f"--noise-kind {kind}"
+    )
 
 
-def _load(dataset: str, data_dir: str, image_size: int | None, subset: int | None = None) -> Dataset:
+def _load(
+    dataset: str, data_dir: str, image_size: int | None, subset: int | None = None
+) -> Dataset:
     return load_dataset(dataset, data_dir, subset, image_size)
 
 
 @contextmanager
 def _own_options() -> Iterator[None]:
-    """Context in which errors name the options of this command, which are shorter than those of bench.run."""
+    """Context in which errors name the options of this command, which are shorter than those of
+    bench.run.
+    """
     try:
         yield
     except InputError as error:
-        raise InputError(str(error).replace("--noise-kind", "--kind").replace("--noise", "--rate")) from error
+        raise InputError(
+            str(error).replace("--noise-kind", "--kind").replace("--noise", "--rate")
+        ) from error
 
 
-def _corrupted(kind: str, rate: float | None, seed: int, sampling: str, **options: Any) -> tuple[Dataset, np.ndarray]:
+def _corrupted(
+    kind: str, rate: float | None, seed: int, sampling: str, **options: Any
+) -> tuple[Dataset, np.ndarray]:
     with _own_options():
         check_noise(kind, rate)  # a typing error should not wait for a download
         dataset = _load(**options)
@@ -173,7 +230,10 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
     """Rates, overall and by class, and the hash."""
     clean = dataset.train_labels
     realised = realised_rate(clean, noisy)
-    echo(f"data set       {dataset.name}, {len(noisy):,} training images, {dataset.num_classes} classes")
+    echo(
+        f"data set       {dataset.name}, {len(noisy):,} training images, {dataset.num_classes} "
+        "classes"
+    )
     echo(f"nominal rate   {'none' if nominal is None else f'{100 * nominal:.2f} %'}")
     echo(f"realised rate  {'unknown' if realised is None else f'{100 * realised:.2f} %'}")
     echo(f"label hash     {label_hash(noisy)}")
@@ -185,7 +245,8 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
     echo(f"  {'class':{width}}  images  wrong (%)  becomes (%)")
     for label, name in enumerate(dataset.classes):
         echo(
-            f"  {padded(name, width)}  {(clean == label).sum():6}  {100 * (1 - matrix[label, label]):9.1f}  "
+            f"  {padded(name, width)}  {(clean == label).sum():6}  "
+            f"{100 * (1 - matrix[label, label]):9.1f}  "
             f"{_becomes(matrix[label], label, dataset.classes)}".rstrip()
         )
     echo()
@@ -193,7 +254,9 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
 
 def _becomes(row: np.ndarray, label: int, classes: tuple[str, ...]) -> str:
     """The most frequent wrong labels of a class, at most four."""
-    wrong = [other for other in np.argsort(-row, kind="stable") if other != label and row[other] > 0]
+    wrong = [
+        other for other in np.argsort(-row, kind="stable") if other != label and row[other] > 0
+    ]
     more = f", {len(wrong) - 4} more" if len(wrong) > 4 else ""
     return ", ".join(f"{classes[other]} {100 * row[other]:.1f}" for other in wrong[:4]) + more
 

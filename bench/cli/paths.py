@@ -1,4 +1,6 @@
-"""Types of options that hold a path: each understands ~, also where the shell leaves it, as in --out=~/x."""
+"""Types of options that hold a path: each understands ~, also where the shell leaves it, as in
+--out=~/x.
+"""
 
 import os
 from pathlib import Path
@@ -18,7 +20,10 @@ def expanded(path: str) -> str:
     full = os.path.expanduser(path)
     if full.startswith("~"):
         user = path.partition("/")[0]
-        raise ValueError(f"there is no home folder {user!r}: write the whole path, or ./{path} for a name that begins with ~")
+        raise ValueError(
+            f"there is no home folder {user!r}: write the whole path, or ./{path} for a name that "
+            "begins with ~"
+        )
     return full
 
 
@@ -51,7 +56,9 @@ class NameOrFile(click.ParamType):
         return f"{kind}{colon}{_expand(self, path, param, ctx)}"
 
 
-def _expand(kind: click.ParamType, path: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+def _expand(
+    kind: click.ParamType, path: str, param: click.Parameter | None, ctx: click.Context | None
+) -> str:
     try:
         return expanded(path)
     except ValueError as error:

@@ -12,14 +12,17 @@ from bench.planning.registry import display
 from bench.planning.spec import TrialSpec
 from bench.records.trials import LOST
 
-PLAIN_SECONDS = 10.0  # between two plain lines at first; later a twentieth of the time that has passed
+# between two plain lines at first; later a twentieth of the time that has passed
+PLAIN_SECONDS = 10.0
 
 
 class Display:
     """Trials done, running and failed, time left, and the best so far by noisy validation."""
 
     def __init__(self, console: Console, rates: dict[str, str], methods: dict[str, str]) -> None:
-        """``rates`` and ``methods``: for each trial, what the best so far is shown under, and by which name."""
+        """``rates`` and ``methods``: for each trial, what the best so far is shown under, and by
+        which name.
+        """
         self.console = console
         self.rates, self.methods = dict(rates), dict(methods)
         self.trials = set(rates)
@@ -99,7 +102,11 @@ class Display:
             self.failed += status not in ("finished", "stopped", LOST)
         if error:
             self._line(f"{status}: {label}: {' '.join(error.split())}")
-        over = not self.running and not self.later_trials and all(share == 1.0 for share in self.shares.values())
+        over = (
+            not self.running
+            and not self.later_trials
+            and all(share == 1.0 for share in self.shares.values())
+        )
         self._show(last=over)
 
     def tick(self) -> None:
@@ -114,14 +121,22 @@ class Display:
     def state(self) -> str:
         """One line."""
         trials = sum(key in self.trials for key in self.costs) + self.later_trials
-        parts = [f"{self.done}/{trials} done", f"{len(self.running)} running", f"{self.failed} failed"]
+        parts = [
+            f"{self.done}/{trials} done",
+            f"{len(self.running)} running",
+            f"{self.failed} failed",
+        ]
         parts += [f"{self.gone} lost"] * bool(self.gone)
-        share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(self.total_cost, 1e-9)
+        share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(
+            self.total_cost, 1e-9
+        )
         if 0.02 < share < 1:
             left = (time.monotonic() - self.started) * (1 - share) / share
             parts.append(f"{duration(left)} left")
         if self.best:
-            best = ", ".join(f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items()))
+            best = ", ".join(
+                f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())
+            )
             parts.append(f"best on noisy validation {best}")
         return " · ".join(parts)
 

@@ -18,13 +18,29 @@ from bench.planning.registry import REFERENCE
 from bench.report.metrics import RANKED
 
 
-@click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=UserPath())
-@click.option("--out", type=UserPath(file_okay=False), metavar="DIR", help="Where to write; the first DIR without it.")
-@click.option(
-    "--reference", default=REFERENCE, show_default=True, metavar="NAME", help="Method that all are compared with, or none."
+@click.command(
+    cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 )
-@click.option("--compare", type=UserPath(), metavar="DIR", help="Compare with this sweep instead: compare.md, .csv.")
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=UserPath())
+@click.option(
+    "--out",
+    type=UserPath(file_okay=False),
+    metavar="DIR",
+    help="Where to write; the first DIR without it.",
+)
+@click.option(
+    "--reference",
+    default=REFERENCE,
+    show_default=True,
+    metavar="NAME",
+    help="Method that all are compared with, or none.",
+)
+@click.option(
+    "--compare",
+    type=UserPath(),
+    metavar="DIR",
+    help="Compare with this sweep instead: compare.md, .csv.",
+)
 @click.option(
     "--rank-by",
     default="test_accuracy",
@@ -49,9 +65,11 @@ def report(
     clean_val: str,
     no_plots: bool,
 ) -> None:
-    """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which count as one.
+    """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which
+    count as one.
 
-    leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md what it rests on.
+    leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md
+    what it rests on.
     """
     if compare:
         _check_comparison()
@@ -69,15 +87,24 @@ def report(
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
     write_report(folders, out, reference, not no_plots, rank_by, clean_val).print(console())
-    echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * (not no_plots)}")
+    echo(
+        f"results are in {out}: index.html, leaderboard.md, "
+        f"analysis.md{', plots/' * (not no_plots)}"
+    )
 
 
 def _check_comparison() -> None:
     """Refuse what a comparison of two sweeps could only ignore."""
     given = click.get_current_context().get_parameter_source
-    for name, option in (("reference", "--reference"), ("rank_by", "--rank-by"), ("no_plots", "--no-plots")):
+    for name, option in (
+        ("reference", "--reference"),
+        ("rank_by", "--rank-by"),
+        ("no_plots", "--no-plots"),
+    ):
         if given(name) is ParameterSource.COMMANDLINE:
-            raise InputError(f"{option} has no meaning with --compare, which only pairs two sweeps: leave it out")
+            raise InputError(
+                f"{option} has no meaning with --compare, which only pairs two sweeps: leave it out"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

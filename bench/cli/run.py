@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 class Finite(click.FloatRange):
     """A number of a range, and no nan or inf, which pass through any."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         if not math.isfinite(number := super().convert(value, param, ctx)):
             self.fail(f"{value!r} is no number to count with", param, ctx)
         return number
@@ -47,7 +49,9 @@ class CommaList(click.ParamType):
     def __init__(self, kind: type = str) -> None:
         self.kind = kind
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
         if isinstance(value, list):
             return value
         items = [item.strip() for item in value.split(",")]
@@ -60,23 +64,39 @@ class CommaList(click.ParamType):
             self.fail(f"{value!r} is no list of numbers: write for example 0.2,0.5", param, ctx)
 
 
-def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
+def _settings(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> dict[str, list[str]]:
     settings: dict[str, list[str]] = {}
     for value in values:
         key, equals, items = value.partition("=")
         if not equals or not key or not all(item.strip() for item in items.split(",")):
-            raise click.BadParameter(f"{value!r} is no setting: write part.name=value or part.name=v1,v2")
+            raise click.BadParameter(
+                f"{value!r} is no setting: write part.name=value or part.name=v1,v2"
+            )
         if key in settings:
             raise click.BadParameter(f"{key} is set twice: give all its values in one list")
         settings[key] = [item.strip() for item in items.split(",")]
     return settings
 
 
-@click.command(cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
-@click.option("--methods", type=CommaList(), metavar="M1,M2", help="Methods to compare; wrappers go before a +, as rmd+elr.")
-@click.option("--noise", type=CommaList(float), metavar="R1,R2", help="Noise rates  [default: 0.5].")
+@click.command(
+    cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+)
 @click.option(
-    "--noise-kind", type=NameOrFile(), metavar="KIND", help="How labels are corrupted  [default: as found, or symmetric]."
+    "--methods",
+    type=CommaList(),
+    metavar="M1,M2",
+    help="Methods to compare; wrappers go before a +, as rmd+elr.",
+)
+@click.option(
+    "--noise", type=CommaList(float), metavar="R1,R2", help="Noise rates  [default: 0.5]."
+)
+@click.option(
+    "--noise-kind",
+    type=NameOrFile(),
+    metavar="KIND",
+    help="How labels are corrupted  [default: as found, or symmetric].",
 )
 @click.option(
     "--noise-sampling",
@@ -86,7 +106,12 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="Corrupt an exact number of labels, or each by its own coin flip.",
 )
 @click.option(
-    "--dataset", type=NameOrFile(), default="digits", show_default=True, metavar="NAME", help="A data set's name, or npz:FILE."
+    "--dataset",
+    type=NameOrFile(),
+    default="digits",
+    show_default=True,
+    metavar="NAME",
+    help="A data set's name, or npz:FILE.",
 )
 @click.option(
     "--data-dir",
@@ -97,16 +122,38 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="Where its files are, or are downloaded to.",
 )
 @click.option(
-    "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to  [default: as they are, or 64]."
+    "--image-size",
+    type=int,
+    metavar="PIXELS",
+    help="Side that images are brought to  [default: as they are, or 64].",
 )
 @click.option("--subset", type=int, metavar="N", help="Train on a stratified part of N images.")
 @click.option(
-    "--seeds", type=int, default=3, show_default=True, metavar="N", help="Replicas; seed s sets noise, split, training."
+    "--seeds",
+    type=int,
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Replicas; seed s sets noise, split, training.",
 )
-@click.option("--noise-seed", type=click.IntRange(min=0), metavar="S", help="The same noise in every replica.")
-@click.option("--split-seed", type=click.IntRange(min=0), metavar="S", help="The same split in every replica.")
-@click.option("--k", type=CommaList(), metavar="K1,K2", help="Sweep the number of neighbours of the methods that have one.")
-@click.option("--temperature", type=CommaList(), metavar="T1,T2", help="Sweep the distillation temperature, likewise.")
+@click.option(
+    "--noise-seed", type=click.IntRange(min=0), metavar="S", help="The same noise in every replica."
+)
+@click.option(
+    "--split-seed", type=click.IntRange(min=0), metavar="S", help="The same split in every replica."
+)
+@click.option(
+    "--k",
+    type=CommaList(),
+    metavar="K1,K2",
+    help="Sweep the number of neighbours of the methods that have one.",
+)
+@click.option(
+    "--temperature",
+    type=CommaList(),
+    metavar="T1,T2",
+    help="Sweep the distillation temperature, likewise.",
+)
 @click.option(
     "--set",
     "settings",
@@ -121,8 +168,18 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="F1,F2",
     help="Tell methods that read the noise rate a wrong one: the true rate times each factor.",
 )
-@click.option("--tune", type=click.IntRange(min=1), metavar="N", help="Try N configurations a method and noise rate.")
-@click.option("--tune-seconds", type=Finite(min=0, min_open=True), metavar="S", help="Or as many as take S seconds to train.")
+@click.option(
+    "--tune",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Try N configurations a method and noise rate.",
+)
+@click.option(
+    "--tune-seconds",
+    type=Finite(min=0, min_open=True),
+    metavar="S",
+    help="Or as many as take S seconds to train.",
+)
 @click.option(
     "--tune-for",
     default="noisy-val",
@@ -137,9 +194,15 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     type=click.Choice(["none", "asha", "median"]),
     help="Stop poor configurations early, after the method's warm-up.",
 )
-@click.option("--transfer", is_flag=True, help="Use what is tuned at one noise rate at all of them.")
 @click.option(
-    "--reference", default="ce", show_default=True, metavar="NAME", help="Method that all are compared with, or none."
+    "--transfer", is_flag=True, help="Use what is tuned at one noise rate at all of them."
+)
+@click.option(
+    "--reference",
+    default="ce",
+    show_default=True,
+    metavar="NAME",
+    help="Method that all are compared with, or none.",
 )
 @click.option(
     "--recipe",
@@ -149,7 +212,9 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="One recipe for all methods, or each method's own.",
 )
 @click.option("--epochs", type=int, metavar="N", help="Length of a trial  [default: the recipe's].")
-@click.option("--batch-size", type=int, metavar="N", help="Samples a step  [default: the recipe's].")
+@click.option(
+    "--batch-size", type=int, metavar="N", help="Samples a step  [default: the recipe's]."
+)
 @click.option("--backbone", metavar="NAME", help="Network  [default: the recipe's].")
 @click.option(
     "--precision",
@@ -179,11 +244,28 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     metavar="N",
     help="Also the threads of a trial.",
 )
-@click.option("--gpus-per-trial", type=Finite(min=0), metavar="X", help="May be a fraction  [default: 1 on cuda, else 0].")
-@click.option("--max-concurrent", type=click.IntRange(min=1), metavar="N", help="Trials at a time  [default: all that fit].")
-@click.option("--address", metavar="ADDRESS", help="An existing Ray cluster: auto, host:port or ray://host:port.")
 @click.option(
-    "--storage", type=Place(), metavar="PLACE", help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out]."
+    "--gpus-per-trial",
+    type=Finite(min=0),
+    metavar="X",
+    help="May be a fraction  [default: 1 on cuda, else 0].",
+)
+@click.option(
+    "--max-concurrent",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Trials at a time  [default: all that fit].",
+)
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="An existing Ray cluster: auto, host:port or ray://host:port.",
+)
+@click.option(
+    "--storage",
+    type=Place(),
+    metavar="PLACE",
+    help="Keep checkpoints there: a folder, s3://..., gs://...  [default: --out].",
 )
 @click.option(
     "--trial-timeout",
@@ -192,10 +274,19 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="End a trial that takes longer; --retry-failed goes on with it.",
 )
 @click.option(
-    "--out", type=Place(), metavar="DIR", help="The sweep's folder  [default: results/ and a name made from the trials]."
+    "--out",
+    type=Place(),
+    metavar="DIR",
+    help="The sweep's folder  [default: results/ and a name made from the trials].",
 )
-@click.option("--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors.")
-@click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE in the report.")
+@click.option(
+    "--save-models", is_flag=True, help="Keep each trial's final weights, as safetensors."
+)
+@click.option(
+    "--save-features",
+    is_flag=True,
+    help="Keep final features of training samples, for t-SNE in the report.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or timed out.")
 @click.option(
     "--checkpoint-seconds",
@@ -206,7 +297,10 @@ def _settings(ctx: click.Context, param: click.Parameter, values: Sequence[str])
     help="Keep a trial's state about this often.",
 )
 @click.option(
-    "--track", type=CommaList(), metavar="T1,T2", help="Copy the records for tensorboard, mlflow or wandb (offline)."
+    "--track",
+    type=CommaList(),
+    metavar="T1,T2",
+    help="Copy the records for tensorboard, mlflow or wandb (offline).",
 )
 @click.option("--no-plots", is_flag=True, help="Leave out plots/; bench.report draws them later.")
 @click.option("--dry-run", is_flag=True, help="List the trials, estimate their cost, run nothing.")
@@ -282,7 +376,9 @@ def _planned(
 ) -> Callable[[], int]:
     """Plan a sweep, and return what runs it and gives the exit status: 0, or 1 when trials failed."""
     if not methods:
-        raise InputError("there is nothing to compare: name methods with --methods, or see them with --list")
+        raise InputError(
+            "there is nothing to compare: name methods with --methods, or see them with --list"
+        )
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}: give at least 1")
     if out == "":
@@ -303,9 +399,15 @@ def _planned(
         for rate in _rates(noise, noise_kind):
             check_noise(noise_kind, rate)
     names = methods if reference == "none" else [reference, *methods]
-    fields = {key.removeprefix("recipe."): values for key, values in settings.items() if key.startswith("recipe.")}
+    fields = {
+        key.removeprefix("recipe."): values
+        for key, values in settings.items()
+        if key.startswith("recipe.")
+    }
     settings = {key: values for key, values in settings.items() if not key.startswith("recipe.")}
-    configurations = expand_hparams(names, {"k": k or [], "temperature": temperature or []}, settings)
+    configurations = expand_hparams(
+        names, {"k": k or [], "temperature": temperature or []}, settings
+    )
     searched = _searched(tune, tune_seconds, tune_for, scheduler, transfer, address)
     fixed = _fixed(configurations, {"k": k, "temperature": temperature}, settings)
     if searched:
@@ -343,7 +445,9 @@ def _planned(
     check_trials(specs)
     for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
         rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
-        if note := rounding_note(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling):
+        if note := rounding_note(
+            data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling
+        ):
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
@@ -351,7 +455,13 @@ def _planned(
 
         replicas = (range(seeds), noise_seed, split_seed)
         tuning = plan_tuning(
-            plan, data, configurations, fixed, sorted({s.noise_rate for s in specs}, key=str), *replicas, searched
+            plan,
+            data,
+            configurations,
+            fixed,
+            sorted({s.noise_rate for s in specs}, key=str),
+            *replicas,
+            searched,
         )
     if misspecify:
         specs = misspecified(specs, misspecify)
@@ -420,24 +530,39 @@ def _sweep(
             track=track,
         )
     if result.ran:
-        overhead = f"; harness overhead {result.overhead:.2f} (wall time over work)" if result.overhead else ""
-        line(output, f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}{overhead}")
+        overhead = (
+            f"; harness overhead {result.overhead:.2f} (wall time over work)"
+            if result.overhead
+            else ""
+        )
+        line(
+            output,
+            f"{result.ran} trial{'s' * (result.ran != 1)} in "
+            f"{duration(result.wall_seconds)}{overhead}",
+        )
     else:
         line(output, "nothing was missing: every trial is on record")
     report = write_report([out], out, reference, plots)
     report.print(output)
-    line(output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
+    line(
+        output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}"
+    )
     if result.missing:
         why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
         line(output, f"{len(result.missing)} trials are missing{why}: run the same command again")
     if result.diverged:
-        line(output, f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at chance")
+        line(
+            output,
+            f"{len(result.diverged)} of {len(result.statuses)} trials diverged: a result, at "
+            "chance",
+        )
     if result.failures:
         line(
             output,
-            f"{len(result.failures)} of {len(result.statuses)} trials failed; see trials/ID/done.json for "
-            f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}; "
-            "to run them again: the same command with --retry-failed",
+            f"{len(result.failures)} of {len(result.statuses)} trials failed; see "
+            "trials/ID/done.json for "
+            f"{', '.join(result.failures[:5])}{' ...' if len(result.failures) > 5 else ''}; to run "
+            "them again: the same command with --retry-failed",
         )
     if made_otherwise := other_code([*specs, *(tuning.trials if tuning else [])], out):
         line(output, made_otherwise)
@@ -451,20 +576,32 @@ def _check_command(words: Sequence[str]) -> None:
     for word in words:
         if encodable(word) != word:
             raise InputError(
-                f"{word!r} is no UTF-8 in this locale, and Ray does not start with it: rename it, or set LC_ALL=C.UTF-8"
+                f"{word!r} is no UTF-8 in this locale, and Ray does not start with it: rename it, "
+                "or set LC_ALL=C.UTF-8"
             )
 
 
 def _searched(
-    tune: int | None, seconds: float | None, goal: str, scheduler: str, transfer: bool, address: str | None
+    tune: int | None,
+    seconds: float | None,
+    goal: str,
+    scheduler: str,
+    transfer: bool,
+    address: str | None,
 ) -> "Settings | None":
     """What is to be tuned; None where nothing is."""
     from bench.report.selection import DEFAULT_RULE
 
     if tune is None and seconds is None:
-        given = {"--tune-for": goal != DEFAULT_RULE, "--scheduler": scheduler != "none", "--transfer": transfer}
+        given = {
+            "--tune-for": goal != DEFAULT_RULE,
+            "--scheduler": scheduler != "none",
+            "--transfer": transfer,
+        }
         if used := [name for name, is_set in given.items() if is_set]:
-            raise InputError(f"{used[0]} says how to tune, but nothing is tuned: add --tune N, or leave it out")
+            raise InputError(
+                f"{used[0]} says how to tune, but nothing is tuned: add --tune N, or leave it out"
+            )
         return None
     from bench.sweep.environment import prepare_environment
     from bench.tuning.search import Settings
@@ -474,13 +611,20 @@ def _searched(
 
 
 def _fixed(
-    configurations: "list[tuple[str, dict[str, Scalar]]]", axes: dict[str, list[str] | None], settings: dict[str, list[str]]
+    configurations: "list[tuple[str, dict[str, Scalar]]]",
+    axes: dict[str, list[str] | None],
+    settings: dict[str, list[str]],
 ) -> set[str]:
     """Hyper-parameters that the command line sets, which tuning leaves alone."""
     from bench.planning.registry import load_method, split_name
 
     parts = {part for name, _ in configurations for part in split_name(name)}
-    swept = {f"{part}.{axis}" for part in parts for name, axis in load_method(part).axes.items() if axes.get(name)}
+    swept = {
+        f"{part}.{axis}"
+        for part in parts
+        for name, axis in load_method(part).axes.items()
+        if axes.get(name)
+    }
     return swept | set(settings)
 
 
@@ -498,12 +642,19 @@ def _overrides(fields: dict[str, list[str]], **given: Any) -> tuple[tuple[str, A
 
     overrides = {key: value for key, value in given.items() if value is not None}
     if both := sorted(overrides.keys() & fields.keys()):
-        raise InputError(f"recipe.{both[0]} is set by --{both[0].replace('_', '-')} and by --set: use either")
+        raise InputError(
+            f"recipe.{both[0]} is set by --{both[0].replace('_', '-')} and by --set: use either"
+        )
     for key, values in fields.items():
         if key not in RECIPE_FIELDS or key == "milestones":
-            raise unknown("field of the recipe", key, [f for f in RECIPE_FIELDS if f != "milestones"])
+            raise unknown(
+                "field of the recipe", key, [f for f in RECIPE_FIELDS if f != "milestones"]
+            )
         if len(values) > 1:
-            raise InputError(f"recipe.{key} has {len(values)} values: the recipe is shared by all trials, give one")
+            raise InputError(
+                f"recipe.{key} has {len(values)} values: the recipe is shared by all trials, give "
+                "one"
+            )
         overrides[key] = convert(f"recipe.{key}", values[0], Recipe.__annotations__[key])
     return tuple(sorted(overrides.items()))
 
@@ -522,11 +673,16 @@ def _resolve_device(device: str, precision: str, address: str | None = None) -> 
 
 
 def _check_graphs(graphs: bool, device: str) -> None:
-    """Refuse --graphs without a GPU; the environment variable may be set for all commands of a machine."""
+    """Refuse --graphs without a GPU; the environment variable may be set for all commands of a
+    machine.
+    """
     context = click.get_current_context(silent=True)
     source = context.get_parameter_source("graphs") if context else None
     if graphs and device != "cuda" and source is ParameterSource.COMMANDLINE:
-        raise InputError(f"--graphs is for GPUs, but the trials run on {device}: leave it out, or use --device cuda")
+        raise InputError(
+            f"--graphs is for GPUs, but the trials run on {device}: leave it out, or use --device "
+            "cuda"
+        )
 
 
 def _warn_of_emulation(device: str, precision: str, address: str | None) -> None:
@@ -535,15 +691,18 @@ def _warn_of_emulation(device: str, precision: str, address: str | None) -> None
 
     if device == "cpu" and precision == "bf16" and not address and not bfloat16_units():
         echo(
-            "warning: this CPU lacks units for bfloat16 (AVX512-BF16, AMX): bf16 rounds as these, and is no faster than fp32",
+            "warning: this CPU lacks units for bfloat16 (AVX512-BF16, AMX): bf16 rounds as these, "
+            "and is no faster than fp32",
             err=True,
         )
 
 
 def _default_folder(specs: "list[TrialSpec]") -> Path:
-    """Return the folder of these trials, the same for the same command, however it spells the path of the data.
+    """Return the folder of these trials, the same for the same command, however it spells the path
+    of the data.
 
-    Earlier versions took the path's spelling into account: a folder of theirs is used where there is one.
+    Earlier versions took the path's spelling into account: a folder of theirs is used where there
+    is one.
     """
     from bench.common.identity import plain_id
 
@@ -582,7 +741,9 @@ def _list(what: str) -> None:
 def _schemes() -> "dict[str, Source]":
     from bench.datasets import SCHEMES
 
-    return {f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()}
+    return {
+        f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
+    }
 
 
 def _card(method: str) -> str:
@@ -592,7 +753,11 @@ def _card(method: str) -> str:
         found = card(method)
     except InputError as error:  # one broken file does not hide the others
         return f"[broken: {error}]"
-    networks = f"{found.networks} network{'s' * (found.networks > 1)}" if found.networks else "wraps another"
+    networks = (
+        f"{found.networks} network{'s' * (found.networks > 1)}"
+        if found.networks
+        else "wraps another"
+    )
     reads = f"; can read the {' and '.join(found.reads).replace('_', ' ')}" if found.reads else ""
     return f"{found.summary} [{networks}, passes {found.passes}{reads}; {found.lines} lines]"
 

@@ -25,9 +25,11 @@ class Study:
     """What is asked, and the sweeps that answer it."""
 
     question: str
-    sweeps: tuple[str, ...]  # arguments of python -m bench.run, without --out; for words in capitals see _named
+    # arguments of python -m bench.run, without --out; for words in capitals see _named
+    sweeps: tuple[str, ...]
     seeds: int | None = None  # unless what follows the -- says otherwise
-    sides: tuple[tuple[str, str], ...] = ()  # two things to compare: the folder of each, and its further arguments
+    # two things to compare: the folder of each, and its further arguments
+    sides: tuple[tuple[str, str], ...] = ()
 
 
 _ALL = "--methods METHODS"
@@ -35,15 +37,18 @@ _ALL = "--methods METHODS"
 #: With what they estimate, or take as given, and with all that can be left to the truth.
 _VARIANTS = ("--methods PRIVILEGED", "--methods PRIVILEGED ORACLES")
 
-#: Without crops and flips: with them cross-entropy memorises 4 % of the wrong labels and leaves nothing to repair.
+#: Without crops and flips: with them cross-entropy memorises 4 % of the wrong labels and leaves
+#: nothing to repair.
 _FASHION = "--dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5 --set recipe.augmentation=none --epochs 20"
 
-#: Of each family one: a plain loss, targets that follow predictions, neighbours, mixtures, relations to an encoder.
+#: Of each family one: a plain loss, targets that follow predictions, neighbours, mixtures,
+#: relations to an encoder.
 _FAMILIES = "--methods ce,elr,softmix,divide_mix,rmd"
 
 STUDIES = {
     "sanity": Study(
-        "does every method do its work: digits without noise, at 50 and 80 % symmetric, at 40 % asymmetric noise",
+        "does every method do its work: digits without noise, at 50 and 80 % symmetric, at 40 % "
+        "asymmetric noise",
         (f"{_ALL} --noise 0,0.5,0.8", f"{_ALL} --noise-kind asymmetric --noise 0.4"),
     ),
     "sanity-fashion": Study(
@@ -62,7 +67,8 @@ STUDIES = {
         ("--methods HOSTS --noise 0.5",),
     ),
     "rmd-parts": Study(
-        "which relation, how strong, at which temperature, over how many neighbours, with how much pretraining (digits, 50 %)",
+        "which relation, how strong, at which temperature, over how many neighbours, with how much "
+        "pretraining (digits, 50 %)",
         (
             "--methods rmd --noise 0.5 --set rmd.weight=1,10,30,100 --set rmd.relation=kl,ega,rkd",
             "--methods rmd --noise 0.5 --temperature 0.1,0.5,1 --k 0,4,16",
@@ -75,11 +81,17 @@ STUDIES = {
         (f"{_FAMILIES} --noise 0.5 --save-features",),
     ),
     "privileges": Study(
-        "what it is worth to know the noise, to methods that can read it (digits, 50 % symmetric and 40 % asymmetric)",
-        tuple(f"{each} {noise}" for noise in ("--noise 0.5", "--noise-kind asymmetric --noise 0.4") for each in _VARIANTS),
+        "what it is worth to know the noise, to methods that can read it (digits, 50 % symmetric "
+        "and 40 % asymmetric)",
+        tuple(
+            f"{each} {noise}"
+            for noise in ("--noise 0.5", "--noise-kind asymmetric --noise 0.4")
+            for each in _VARIANTS
+        ),
     ),
     "precision": Study(
-        "what bfloat16 does to accuracy: five methods on digits, two on 4,000 images of Fashion-MNIST, five seeds (50 %)",
+        "what bfloat16 does to accuracy: five methods on digits, two on 4,000 images of "
+        "Fashion-MNIST, five seeds (50 %)",
         (f"{_FAMILIES} --noise 0.5", f"--methods ce,softmix {_FASHION}"),
         seeds=5,
         sides=(("fp32", "--precision fp32"), ("bf16", "--precision bf16")),
@@ -87,15 +99,19 @@ STUDIES = {
 }
 
 
-@click.command(cls=Once, name="study", context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Once,
+    name="study",
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--out", type=UserPath(), metavar="DIR", help="[default: results/study-NAME]")
 def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     """Run a study, or list them. Like any sweep, the same command goes on where it was.
 
-    One that compares two things makes a sweep of each, and in the study's folder compare.md.
-    What follows a -- goes to every sweep, as: python -m bench.study sanity -- --seeds 1 --device cuda
+    One that compares two things makes a sweep of each, and in the study's folder compare.md. What
+    follows a -- goes to every sweep, as: python -m bench.study sanity -- --seeds 1 --device cuda
     """
     if name is None:
         width = max(map(len, STUDIES))
@@ -110,9 +126,16 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     status = 0
     for folder, options in chosen.sides or ((".", ""),):
         for arguments in chosen.sweeps:
-            command = [*shlex.split(f"{_named(arguments)} {options}"), *seeds, *more, "--out", str(out / folder)]
+            command = [
+                *shlex.split(f"{_named(arguments)} {options}"),
+                *seeds,
+                *more,
+                "--out",
+                str(out / folder),
+            ]
             status = max(status, _run("bench.run", command))
-    if chosen.sides and all((out / folder).is_dir() for folder, _ in chosen.sides):  # a --dry-run makes none
+    # a --dry-run makes none
+    if chosen.sides and all((out / folder).is_dir() for folder, _ in chosen.sides):
         first, second = (str(out / folder) for folder, _ in chosen.sides)
         status = max(status, _run("bench.report", [first, "--compare", second, "--out", str(out)]))
     sys.exit(status)
@@ -127,8 +150,9 @@ def _run(module: str, arguments: Sequence[str]) -> int:
 
 
 def _named(arguments: str) -> str:
-    """METHODS: all of them; HOSTS: those that can be wrapped, bare and wrapped; PRIVILEGED: those that declare what they read
-    of the truth, and ORACLES: their settings to do so."""
+    """METHODS: all of them; HOSTS: those that can be wrapped, bare and wrapped; PRIVILEGED: those
+    that declare what they read of the truth, and ORACLES: their settings to do so.
+    """
     from bench.method import Wrapper, takes_own_steps
 
     classes = {}
@@ -147,7 +171,11 @@ def _named(arguments: str) -> str:
         "METHODS": ",".join(method for method in [*bases, *wrappers] if method != REFERENCE),
         "HOSTS": ",".join([*hosts, *wrapped]),
         "PRIVILEGED": ",".join(method for method, cls in classes.items() if cls.oracles),
-        "ORACLES": " ".join(f"--set {method}.{name}=oracle" for method, cls in classes.items() for name in cls.oracles),
+        "ORACLES": " ".join(
+            f"--set {method}.{name}=oracle"
+            for method, cls in classes.items()
+            for name in cls.oracles
+        ),
     }
     return " ".join(words.get(word, word) for word in arguments.split(" "))
 

@@ -1,4 +1,6 @@
-"""All that commands print: a line a call, taken as it is, whatever characters a name holds and a terminal lacks."""
+"""All that commands print: a line a call, taken as it is, whatever characters a name holds and a
+terminal lacks.
+"""
 
 import codecs
 import contextlib
@@ -20,7 +22,19 @@ _HANDLER = "lnl-bench"
 
 #: What stands for a character of our own tables where a stream lacks it.
 _SUBSTITUTES = {
-    **{"×": "x", "±": "+-", "·": "|", "–": "-", "−": "-", "…": "...", "†": "#", "‡": "##", "§": "%", "¶": "&", "²": "^2"},
+    **{
+        "×": "x",
+        "±": "+-",
+        "·": "|",
+        "–": "-",
+        "−": "-",
+        "…": "...",
+        "†": "#",
+        "‡": "##",
+        "§": "%",
+        "¶": "&",
+        "²": "^2",
+    },
     **{"→": "->", "τ": "tau"},
     **dict.fromkeys("─━═╸╺╶╴", "-"),
     **dict.fromkeys("│┃║", "|"),
@@ -31,7 +45,9 @@ def _substitute(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    escaped = (_SUBSTITUTES.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    escaped = (
+        _SUBSTITUTES.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking
+    )
     return "".join(escaped), error.end
 
 
@@ -40,7 +56,8 @@ codecs.register_error(_HANDLER, _substitute)
 
 def prepare() -> None:
     """Make the standard streams take any text. One that is closed loses what is written to it."""
-    # A file that is opened later would get the number of a closed stream, and all that libraries print.
+    # A file that is opened later would get the number of a closed stream, and all that libraries
+    # print.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
@@ -53,7 +70,9 @@ def prepare() -> None:
 
 
 def write_utf8() -> None:
-    """Write UTF-8 to a standard output that is a file or a pipe, whatever the locale: what follows is to be read again."""
+    """Write UTF-8 to a standard output that is a file or a pipe, whatever the locale: what follows
+    is to be read again.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8")
 
@@ -72,7 +91,9 @@ def echo(text: str = "", err: bool = False) -> None:
 
 
 def _end_unread() -> NoReturn:
-    """End as a program whose output nobody reads any more: click and rich would end with 1, the status of a failure."""
+    """End as a program whose output nobody reads any more: click and rich would end with 1, the
+    status of a failure.
+    """
     discard_output()
     sys.exit(128 + signal.SIGPIPE)
 
@@ -88,12 +109,16 @@ def takes_output() -> bool:
 
 
 def discard_output() -> None:
-    """Throw away what the standard output has not taken, which Python would try to write again as it ends."""
+    """Throw away what the standard output has not taken, which Python would try to write again as
+    it ends.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> "Console":
-    """Return rich's console for the standard output, for tables and what moves; it knows no markup in text."""
+    """Return rich's console for the standard output, for tables and what moves; it knows no markup
+    in text.
+    """
     from rich.console import Console
 
     class Output(Console):
@@ -104,7 +129,9 @@ def console() -> "Console":
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:
-    """Print one line above what moves. A terminal's own wrapping leaves it whole; ``wrap`` breaks it between words."""
+    """Print one line above what moves. A terminal's own wrapping leaves it whole; ``wrap`` breaks
+    it between words.
+    """
     console.print(styled(console, text, style), soft_wrap=not (wrap and console.is_terminal))
 
 
@@ -116,7 +143,9 @@ def styled(console: "Console", text: str, style: str = "") -> "Text":
 
 
 def print_table(console: "Console", table: "Table") -> None:
-    """Print a table with all its columns, however wide: a name or figure that is cut short would be a wrong one."""
+    """Print a table with all its columns, however wide: a name or figure that is cut short would be
+    a wrong one.
+    """
     from rich.measure import Measurement
 
     width = console.width
@@ -129,7 +158,9 @@ def print_table(console: "Console", table: "Table") -> None:
 
 
 def padded(text: str, width: int) -> str:
-    """Return the text as it is shown, filled with spaces to ``width`` places; a CJK character takes two."""
+    """Return the text as it is shown, filled with spaces to ``width`` places; a CJK character takes
+    two.
+    """
     return _readable(text, sys.stdout.encoding) + " " * (width - wide(text))
 
 

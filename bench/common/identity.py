@@ -1,8 +1,8 @@
 """Identity of a trial: the part of its specification that its result depends on.
 
-A path says where data were found, not what they are: in the identity it is replaced by the hash of the content, which the
-specification holds too. The changes that the command line made to a method's own recipe are left out, since the recipe itself
-is there.
+A path says where data were found, not what they are: in the identity it is replaced by the hash of
+the content, which the specification holds too. The changes that the command line made to a method's
+own recipe are left out, since the recipe itself is there.
 """
 
 import dataclasses
@@ -27,8 +27,9 @@ _SORTED = json.JSONEncoder(sort_keys=True)
 def added(default: Any, *, neutral: Any) -> Any:
     """Declare a field that is younger than records which people already have.
 
-    Trials in which the field has the value ``neutral`` keep the identity that they had before there was such a field: it is
-    left out of their specification, and a specification without it is read as having that value.
+    Trials in which the field has the value ``neutral`` keep the identity that they had before there
+    was such a field: it is left out of their specification, and a specification without it is read
+    as having that value.
 
     Args:
         default: the value of new trials.
@@ -39,16 +40,24 @@ def added(default: Any, *, neutral: Any) -> Any:
 
 def neutral_values(owner: type) -> dict[str, Any]:
     """Return the neutral value of each younger field of a dataclass, by name."""
-    return {field.name: field.metadata[_NEUTRAL] for field in dataclasses.fields(owner) if _NEUTRAL in field.metadata}
+    return {
+        field.name: field.metadata[_NEUTRAL]
+        for field in dataclasses.fields(owner)
+        if _NEUTRAL in field.metadata
+    }
 
 
 def without_neutral(values: Mapping[str, Any], neutral: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values without those that say no more than their absence."""
-    return {key: value for key, value in values.items() if key not in neutral or neutral[key] != value}
+    return {
+        key: value for key, value in values.items() if key not in neutral or neutral[key] != value
+    }
 
 
 def identity(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a specification with content in place of paths; the same object where it names no path."""
+    """Return a specification with content in place of paths; the same object where it names no
+    path.
+    """
     replaced = {
         "dataset": data_identity(spec.get("dataset")),
         "noise_kind": noise_identity(spec.get("noise_kind"), spec.get("noise_hash")),
@@ -84,7 +93,9 @@ def trial_id(spec: Mapping[str, Any]) -> str:
 
 
 def plain_id(spec: Any) -> str:
-    """Return the id by the rule of earlier versions: a hash of the specification as it is, paths included."""
+    """Return the id by the rule of earlier versions: a hash of the specification as it is, paths
+    included.
+    """
     text = _SORTED.encode(spec)
     if "\\ud" in text:  # perhaps of a path that is no UTF-8: as ``records.to_json`` writes it
         text = _SORTED.encode(_encodable(spec))

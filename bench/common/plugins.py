@@ -1,4 +1,6 @@
-"""Code of other people: found by its entry points, and imported and called so that a fault in it is one sentence."""
+"""Code of other people: found by its entry points, and imported and called so that a fault in it is
+one sentence.
+"""
 
 import contextlib
 import importlib
@@ -18,7 +20,8 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def blame(place: str, doing: str) -> Iterator[None]:
-    """Context in which any exception of a plugin, SystemExit too, becomes one sentence; an interrupt passes.
+    """Context in which any exception of a plugin, SystemExit too, becomes one sentence; an
+    interrupt passes.
 
     Args:
         place: the plugin's file or entry point, with which the sentence begins.
@@ -37,7 +40,8 @@ def blame(place: str, doing: str) -> Iterator[None]:
 
 
 def import_file(module_name: str) -> ModuleType:
-    """Import a plugin's module. What it prints goes to the error stream: a command's output is its own.
+    """Import a plugin's module. What it prints goes to the error stream: a command's output is its
+    own.
 
     Raises:
         InputError: where it cannot be imported.
@@ -54,8 +58,12 @@ def import_file(module_name: str) -> ModuleType:
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
     except BaseException as error:  # anything that somebody's file may do
-        where = f" in {error.filename!r}" if isinstance(error, SyntaxError) and error.filename else ""
-        raise InputError(f"{place} cannot be imported: {one_line(error)}{where}: {_mending(module_name, error)}") from error
+        where = (
+            f" in {error.filename!r}" if isinstance(error, SyntaxError) and error.filename else ""
+        )
+        raise InputError(
+            f"{place} cannot be imported: {one_line(error)}{where}: {_mending(module_name, error)}"
+        ) from error
 
 
 def _mending(module_name: str, error: BaseException) -> str:
@@ -79,9 +87,14 @@ def find_file(module_name: str) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # anything that their files may do
-        raise InputError(f"{module_name} cannot be imported: {one_line(error)}: mend its file") from error
+        raise InputError(
+            f"{module_name} cannot be imported: {one_line(error)}: mend its file"
+        ) from error
     if spec is None or not spec.origin:
-        raise InputError(f"{module_name} cannot be imported: there is no such file: install it, or mend its entry point")
+        raise InputError(
+            f"{module_name} cannot be imported: there is no such file: install it, or mend its "
+            "entry point"
+        )
     return spec.origin
 
 
@@ -99,7 +112,9 @@ def file_of(module: ModuleType) -> str:
 
 
 def offered(group: str) -> dict[str, list[EntryPoint]]:
-    """Entry points of the group by name. Several installed packages may offer the same name: see ``only``."""
+    """Entry points of the group by name. Several installed packages may offer the same name: see
+    ``only``.
+    """
     points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
         same = points.setdefault(point.name, [])
@@ -121,10 +136,14 @@ def only(points: Sequence[EntryPoint], what: str, taken: bool) -> EntryPoint:
     """
     first, *others = points
     if taken:
-        raise InputError(f"two {what} are called {first.name!r}, one here and one in {first.value}: rename either")
+        raise InputError(
+            f"two {what} are called {first.name!r}, one here and one in {first.value}: rename "
+            "either"
+        )
     if others:
         raise InputError(
-            f"two {what} are called {first.name!r}, one in {first.value} and one in {others[0].value}: rename either"
+            f"two {what} are called {first.name!r}, one in {first.value} and one in "
+            f"{others[0].value}: rename either"
         )
     return first
 
@@ -141,7 +160,12 @@ def load(point: EntryPoint, kind: type[T], what: str) -> T:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # anything that somebody's file may do
-        raise InputError(f"{point.value} cannot be imported: {one_line(error)}: mend its file") from error
+        raise InputError(
+            f"{point.value} cannot be imported: {one_line(error)}: mend its file"
+        ) from error
     if not isinstance(value, kind):
-        raise InputError(f"the entry point {point.name!r} names {point.value}, which is no {what}: name a {kind.__name__}")
+        raise InputError(
+            f"the entry point {point.name!r} names {point.value}, which is no {what}: name a "
+            f"{kind.__name__}"
+        )
     return value

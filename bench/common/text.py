@@ -1,8 +1,11 @@
-"""Text that somebody else wrote, such as the names of files and classes, made fit to be shown or stored."""
+"""Text that somebody else wrote, such as the names of files and classes, made fit to be shown or
+stored.
+"""
 
 import unicodedata
 
-#: Line ends, control characters, lone surrogates, and marks without a glyph, such as those that turn writing around.
+#: Line ends, control characters, lone surrogates, and marks without a glyph, such as those that
+#: turn writing around.
 _HIDDEN = ("Cc", "Cs", "Cf", "Zl", "Zp")
 
 #: Without these marks words of some scripts are spelt wrongly, and some emoji fall apart.
@@ -10,9 +13,11 @@ _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    r"""Return the text on one line: whatever has no glyph is shown as Python writes it, such as ``\n`` or ``\x1b``.
+    r"""Return the text on one line: whatever has no glyph is shown as Python writes it, such as
+    ``\n`` or ``\x1b``.
 
-    A byte of a file name that is no UTF-8 becomes ``\xe9``. What this returns can be encoded as UTF-8.
+    A byte of a file name that is no UTF-8 becomes ``\xe9``. What this returns can be encoded as
+    UTF-8.
     """
     if text.isprintable():
         return text
@@ -20,10 +25,14 @@ def printable(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    r"""Return the text with bytes that are no UTF-8 as ``\xe9``, so that UTF-8, and with it JSON, can hold it."""
+    r"""Return the text with bytes that are no UTF-8 as ``\xe9``, so that UTF-8, and with it JSON,
+    can hold it.
+    """
     if text.isascii():
         return text
-    return "".join(_escaped(one) if unicodedata.category(one) == "Cs" else one for one in _decoded(text))
+    return "".join(
+        _escaped(one) if unicodedata.category(one) == "Cs" else one for one in _decoded(text)
+    )
 
 
 def same_spelling(text: str) -> str:
@@ -32,7 +41,9 @@ def same_spelling(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Return the text as it is where the locale is UTF-8: in others Python knows the bytes of a name alone."""
+    """Return the text as it is where the locale is UTF-8: in others Python knows the bytes of a
+    name alone.
+    """
     try:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:  # no UTF-8 in any locale

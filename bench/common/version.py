@@ -11,7 +11,9 @@ COMMIT_FILE = "commit.txt"
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the code, with a mark where files were changed since; None where nobody knows it."""
+    """The commit of the code, with a mark where files were changed since; None where nobody knows
+    it.
+    """
     folder = Path(__file__).resolve().parents[1]
     if (built := folder / COMMIT_FILE).is_file():
         return built.read_text().strip() or None
@@ -19,12 +21,23 @@ def git_commit() -> str | None:
 
 
 def checkout_commit(root: Path) -> str | None:
-    """The commit of a checkout, marked -dirty where its files differ; None outside of one, and without git."""
+    """The commit of a checkout, marked -dirty where its files differ; None outside of one, and
+    without git.
+    """
     import subprocess
 
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

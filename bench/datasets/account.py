@@ -16,7 +16,8 @@ class Account:
     """
 
     files: int
-    passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # reason -> names, sorted
+    # reason -> names, sorted
+    passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # sentences about how the folder was read
 
     @property
@@ -31,20 +32,28 @@ class Account:
         for name, reason in reasons.items():
             if name not in known:
                 passed_over.setdefault(reason, set()).add(str(name))
-        return replace(self, passed_over={reason: tuple(sorted(names)) for reason, names in passed_over.items()})
+        return replace(
+            self,
+            passed_over={reason: tuple(sorted(names)) for reason, names in passed_over.items()},
+        )
 
     @property
     def summary(self) -> str:
         """One line: the number of files, of those used, and of those passed over by reason."""
         line = f"{self.files:,} file{'s' * (self.files != 1)}: {self.used:,} used"
         if self.passed_over:
-            reasons = (f"{reason}: {len(names):,}" for reason, names in sorted(self.passed_over.items()))
+            reasons = (
+                f"{reason}: {len(names):,}" for reason, names in sorted(self.passed_over.items())
+            )
             line += f", {self.files - self.used:,} passed over ({'; '.join(reasons)})"
         return line
 
     def examples(self, limit: int = 3) -> list[str]:
         """One line a reason, with at most ``limit`` names each."""
-        return [f"{reason}: {shortlist(map(printable, names), limit)}" for reason, names in sorted(self.passed_over.items())]
+        return [
+            f"{reason}: {shortlist(map(printable, names), limit)}"
+            for reason, names in sorted(self.passed_over.items())
+        ]
 
 
 def shortlist(names: Iterable[str], limit: int = 5) -> str:

@@ -16,48 +16,71 @@ NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def load(path: Path, side: int | None = None) -> Dataset:
-    """Arrays ``train_images``, ``train_labels``, ``test_images``, ``test_labels``, and optionally ``classes``.
+    """Arrays ``train_images``, ``train_labels``, ``test_images``, ``test_labels``, and optionally
+    ``classes``.
 
-    ``train_labels`` are the true ones. Noisy labels that came with the images are further arrays named ``noisy_labels``
-    or ``noisy_labels_NAME``; with them, true labels may be missing, or -1 where unknown. Classes are counted from 0 without
-    gaps, unless ``classes`` names all of them.
+    ``train_labels`` are the true ones. Noisy labels that came with the images are further arrays
+    named ``noisy_labels`` or ``noisy_labels_NAME``; with them, true labels may be missing, or -1
+    where unknown. Classes are counted from 0 without gaps, unless ``classes`` names all of them.
     """
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}: give npz: the path of a NumPy archive")
     try:
         if not zipfile.is_zipfile(path):
             single = path.read_bytes()[:6] == b"\x93NUMPY"
-            raise ValueError("it is a single array" if single else "it is no archive, or is cut short")
+            raise ValueError(
+                "it is a single array" if single else "it is no archive, or is cut short"
+            )
         with np.load(path, allow_pickle=False) as archive:
             noisy = [key for key in archive.files if key.startswith("noisy_labels")]
             unused = sorted(set(archive.files) - {*NAMES, "classes", *noisy})
             arrays = {key: _array(path, archive, key) for key in archive.files if key not in unused}
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez") from error
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        MemoryError,
+        SyntaxError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez"
+        ) from error
     found = {_kind(key): arrays[key] for key in noisy}
     if len(found) < len(noisy):
-        raise InputError(f"{str(path)!r} has two arrays for one kind of noise ({', '.join(noisy)}): rename one of them")
+        raise InputError(
+            f"{str(path)!r} has two arrays for one kind of noise ({', '.join(noisy)}): rename one "
+            "of them"
+        )
     if found and "train_images" in arrays and "train_labels" not in arrays:
         arrays["train_labels"] = np.full(arrays["train_images"].shape[:1], UNKNOWN)
     if missing := [name for name in NAMES if name not in arrays]:
         others = f" (it has {', '.join(unused)})" if unused else ""
-        raise InputError(f"{str(path)!r} lacks {', '.join(missing)}{others}: save these arrays in it with numpy.savez")
+        raise InputError(
+            f"{str(path)!r} lacks {', '.join(missing)}{others}: save these arrays in it with "
+            "numpy.savez"
+        )
     classes = _names(arrays["classes"]) if "classes" in arrays else None
     train_images, train_labels, test_images, test_labels = (arrays[name] for name in NAMES)
-    dataset = from_arrays(f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found)
+    dataset = from_arrays(
+        f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found
+    )
     if unused:
         warnings.warn(
-            f"arrays of {str(path)!r} are not used ({', '.join(unused)}): names that count are {', '.join(NAMES)}, classes, "
-            f"noisy_labels and noisy_labels_NAME",
+            f"arrays of {str(path)!r} are not used ({', '.join(unused)}): names that count are "
+            f"{', '.join(NAMES)}, classes, noisy_labels and noisy_labels_NAME",
             stacklevel=2,
         )
     return replace(dataset, train_then_test=True)
 
 
 def _array(path: Path, archive: Mapping[str, np.ndarray], key: str) -> np.ndarray:
-    """One array of the archive, unless it holds Python objects: reading these could run any program."""
+    """One array of the archive, unless it holds Python objects: reading these could run any
+    program.
+    """
     try:
         return archive[key]
     except ValueError as error:
@@ -65,13 +88,17 @@ def _array(path: Path, archive: Mapping[str, np.ndarray], key: str) -> np.ndarra
             raise
         kind = "int" if "label" in key else "str" if key == "classes" else "uint8"
         raise InputError(
-            f"the array {key} of {str(path)!r} holds Python objects, as pandas makes them: save {key}.astype({kind!r})"
+            f"the array {key} of {str(path)!r} holds Python objects, as pandas makes them: save "
+            f"{key}.astype({kind!r})"
         ) from error
 
 
 def _names(classes: np.ndarray) -> tuple[str, ...]:
     """Names of the classes as text, whether they were saved as text, bytes or numbers."""
-    return tuple(name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in classes.ravel().tolist())
+    return tuple(
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        for name in classes.ravel().tolist()
+    )
 
 
 def _kind(key: str) -> str:

@@ -24,7 +24,8 @@ OUTSIDE = -2
 #: Name of the noisy labels that images came with, where they have no other.
 FOUND = "found"
 
-#: Mean and standard deviation of ImageNet's pixels, which the field uses for photographs too many to count.
+#: Mean and standard deviation of ImageNet's pixels, which the field uses for photographs too many
+#: to count.
 _PHOTOGRAPHS = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 Images = np.ndarray | ImageFiles
@@ -40,18 +41,26 @@ class Dataset:
     test_images: Images
     test_labels: np.ndarray
     classes: tuple[str, ...]
-    flips: Mapping[int, int] | None = None  # asymmetric noise: which class each affected class is mistaken for
-    found: Mapping[str, np.ndarray] = field(default_factory=dict)  # noisy labels that come with the images: name -> (N,)
+    # asymmetric noise: which class each affected class is mistaken for
+    flips: Mapping[int, int] | None = None
+    # noisy labels that come with the images: name -> (N,)
+    found: Mapping[str, np.ndarray] = field(default_factory=dict)
     superclasses: np.ndarray | None = None  # (C,) coarse class of each class
-    extra_tests: Mapping[str, tuple[Images, np.ndarray]] = field(default_factory=dict)  # evaluated beside the test set
-    train_names: np.ndarray | None = None  # (N,) file names, for a user who wants to know which labels are wrong
+    # evaluated beside the test set
+    extra_tests: Mapping[str, tuple[Images, np.ndarray]] = field(default_factory=dict)
+    # (N,) file names, for a user who wants to know which labels are wrong
+    train_names: np.ndarray | None = None
     noisy_test: bool = False  # nobody knows the test images' true classes either
     donors: np.ndarray | None = None  # images of none of the classes, for open-set noise
-    account: Account | None = None  # files of a folder, used and passed over; no part of the content
-    all_names: np.ndarray | None = None  # (M,) file names of all images, training and test, in the order of the set itself
-    train_then_test: bool = False  # the order of the set itself is its training images, then its test images
+    # files of a folder, used and passed over; no part of the content
+    account: Account | None = None
+    # (M,) file names of all images, training and test, in the order of the set itself
+    all_names: np.ndarray | None = None
+    # the order of the set itself is its training images, then its test images
+    train_then_test: bool = False
     subset_of: int | None = None  # number of training images of which these are a stratified part
-    copies: tuple[str, ...] | None = None  # sentences on exact copies among files; None where nobody has looked
+    # sentences on exact copies among files; None where nobody has looked
+    copies: tuple[str, ...] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -75,39 +84,62 @@ class Dataset:
     def untested(self) -> str | None:
         """Sentence about the classes without a test image, if there are any."""
         others = len(set(self.test_labels.tolist()) - {UNKNOWN, OUTSIDE})
-        return self._lacking("test", f"accuracy and worst-class accuracy stand on the other {others}", self.test_labels)
+        return self._lacking(
+            "test",
+            f"accuracy and worst-class accuracy stand on the other {others}",
+            self.test_labels,
+        )
 
     @property
     def untrained(self) -> str | None:
-        """Sentence about the classes without a training image, if there are any; noise still gives labels to these."""
+        """Sentence about the classes without a training image, if there are any; noise still gives
+        labels to these.
+        """
         labels = [self.train_labels, *(() if self.knows_truth else self.found.values())]
         return self._lacking("training", "no method can learn such a class", *labels)
 
     def _lacking(self, part: str, consequence: str, *labels: np.ndarray) -> str | None:
         occurring = set(np.concatenate(labels).tolist())
-        absent = [printable(name) for number, name in enumerate(self.classes) if number not in occurring]
+        absent = [
+            printable(name) for number, name in enumerate(self.classes) if number not in occurring
+        ]
         verb = "has" if len(absent) == 1 else "have"
         count = f"{len(absent)} of {self.num_classes} classes {verb} no {part} image"
         return f"{count} ({shortlist(absent)}): {consequence}" if absent else None
 
     @property
     def remarks(self) -> list[str]:
-        """Lines that a user should see before a run: files used and passed over, and what is unusual."""
-        account = [f"{printable(self.name)}: {self.account.summary}", *self.account.notes] if self.account else []
+        """Lines that a user should see before a run: files used and passed over, and what is
+        unusual.
+        """
+        account = (
+            [f"{printable(self.name)}: {self.account.summary}", *self.account.notes]
+            if self.account
+            else []
+        )
         if account and self.subset_of is not None:  # or the counts of files would not add up
-            account.append(f"--subset takes {len(self.train_labels):,} of {self.subset_of:,} training images")
+            account.append(
+                f"--subset takes {len(self.train_labels):,} of {self.subset_of:,} training images"
+            )
         return account + [sentence for sentence in (self.untrained, self.untested) if sentence]
 
     @cached_property
     def content_hash(self) -> str:
-        """Short hash of every pixel and label, so that a record says exactly which data it was made with.
+        """Short hash of every pixel and label, so that a record says exactly which data it was made
+        with.
 
-        Of images in files it takes names and sizes, since reading them all would take as long as training on them.
+        Of images in files it takes names and sizes, since reading them all would take as long as
+        training on them.
         """
         # Classes and flips too: the network's outputs and the noise depend on them.
         flips = sorted((int(one), int(other)) for one, other in (self.flips or {}).items())
         digest = hashlib.sha256(repr((self.num_classes, flips)).encode())
-        arrays: list[Any] = [self.train_images, self.train_labels, self.test_images, self.test_labels]
+        arrays: list[Any] = [
+            self.train_images,
+            self.train_labels,
+            self.test_images,
+            self.test_labels,
+        ]
         for name, labels in sorted(self.found.items()):
             digest.update(name.encode())
             arrays.append(labels)
@@ -126,17 +158,26 @@ class Dataset:
 
     @cached_property
     def pixel_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (C,) of the training pixels as values in [0, 1]; ImageNet's for images in files."""
+        """Mean and standard deviation (C,) of the training pixels as values in [0, 1]; ImageNet's
+        for images in files.
+        """
         if isinstance(self.train_images, ImageFiles):
             return _PHOTOGRAPHS
-        counts = np.stack([np.bincount(self.train_images[:, c].ravel(), minlength=256) for c in range(self.channels)])
+        counts = np.stack(
+            [
+                np.bincount(self.train_images[:, c].ravel(), minlength=256)
+                for c in range(self.channels)
+            ]
+        )
         share, values = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
         mean = share @ values
         return mean, np.sqrt((share * (values - mean[:, None]) ** 2).sum(1)).clip(1e-3)
 
     @cached_property
     def posterior(self) -> np.ndarray:
-        """Class probabilities (N, C) of the training images, out of fold, for noise that depends on how hard an image is."""
+        """Class probabilities (N, C) of the training images, out of fold, for noise that depends on
+        how hard an image is.
+        """
         from bench.noise.pixels import posterior
 
         return posterior(np.asarray(self.train_images), self.train_labels, self.num_classes)
@@ -145,10 +186,14 @@ class Dataset:
         """A stratified part of the training images, always the same; the test images stay whole."""
         if not 1 < size <= len(self.train_labels):
             raise InputError(
-                f"--subset is {size}, but {self.name} has {len(self.train_labels)} training images: "
-                f"give a number from 2 to that"
+                f"--subset is {size}, but {self.name} has {len(self.train_labels)} training "
+                "images: give a number from 2 to that"
             )
-        strata = self.train_labels if self.knows_truth or not self.found else next(iter(self.found.values()))
+        strata = (
+            self.train_labels
+            if self.knows_truth or not self.found
+            else next(iter(self.found.values()))
+        )
         chosen = np.sort(stratified_choice(strata, size, np.random.default_rng(0)))
         return replace(
             self,
@@ -175,7 +220,8 @@ class Source:
     """A data set that can be asked for by name, and what a user has to know about it."""
 
     summary: str  # one line
-    load: Callable[[Path, int | None], Dataset]  # (folder of its files, side of the images or None for the usual one)
+    # (folder of its files, side of the images or None for the usual one)
+    load: Callable[[Path, int | None], Dataset]
     size: str = ""  # such as "50,000 + 10,000 images, 32x32, colour"
     classes: str = ""
     licence: str = ""
@@ -197,14 +243,19 @@ def from_arrays(
     flips: Mapping[int, int] | None = None,
     found: Mapping[str, ArrayLike] | None = None,
 ) -> Dataset:
-    """A data set from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels, checked.
+    """A data set from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels,
+    checked.
 
-    ``found`` are noisy labels of the training images; where there are some, true labels may be UNKNOWN (-1). Images of
-    other types are refused, not scaled: only their owner knows what black and white are. Without names, every class from 0
-    to the highest label has training images; named classes may have none, and ``Dataset.remarks`` says so.
+    ``found`` are noisy labels of the training images; where there are some, true labels may be
+    UNKNOWN (-1). Images of other types are refused, not scaled: only their owner knows what black
+    and white are. Without names, every class from 0 to the highest label has training images; named
+    classes may have none, and ``Dataset.remarks`` says so.
     """
     pairs = []
-    for part, given in (("training", (train_images, train_labels)), ("test", (test_images, test_labels))):
+    for part, given in (
+        ("training", (train_images, train_labels)),
+        ("test", (test_images, test_labels)),
+    ):
         images, labels = map(np.asarray, given)
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise InputError(
@@ -220,22 +271,34 @@ def from_arrays(
         elif images.shape[1] not in (1, 3):
             images = images.transpose(0, 3, 1, 2)
         if images.shape[1] not in (1, 3) or min(images.shape[2:]) < 4:
-            raise InputError(f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a side")
+            raise InputError(
+                f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a "
+                "side"
+            )
         pairs.append((np.ascontiguousarray(images), _labels(name, part, labels, len(images))))
     (train, train_classes), (test, test_classes) = pairs
     if train.shape[1:] != test.shape[1:]:
-        raise InputError(f"training and test images of {name} differ in shape: make them the same size")
-    noisy = {key: _labels(name, f"noisy ({key})", np.asarray(given), len(train)) for key, given in (found or {}).items()}
+        raise InputError(
+            f"training and test images of {name} differ in shape: make them the same size"
+        )
+    noisy = {
+        key: _labels(name, f"noisy ({key})", np.asarray(given), len(train))
+        for key, given in (found or {}).items()
+    }
     truth = train_classes[train_classes != UNKNOWN] if noisy else train_classes
-    parts = {"training": truth, "test": test_classes, **{f"noisy ({key})": labels for key, labels in noisy.items()}}
+    parts = {
+        "training": truth,
+        "test": test_classes,
+        **{f"noisy ({key})": labels for key, labels in noisy.items()},
+    }
     names = _classes(name, parts, classes)
     training = [truth] if len(truth) == len(train) else [truth, *noisy.values()]
     absent = sorted(set(range(len(names))) - set(np.concatenate(training).tolist()))
     if absent and classes is None:
         listed = shortlist(names[label] for label in absent)
         raise InputError(
-            f"no training image of {name} is of the class {listed}, which has labels elsewhere: give it training images, "
-            f"count classes from 0 without gaps, or name all of them"
+            f"no training image of {name} is of the class {listed}, which has labels elsewhere: "
+            "give it training images, count classes from 0 without gaps, or name all of them"
         )
     return Dataset(name, train, train_classes, test, test_classes, names, flips, noisy)
 
@@ -262,7 +325,11 @@ def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != images or not images:
         hint = _INTEGERS.get(labels.dtype.kind, "")
         if labels.ndim == 2 and len(labels) == images:
-            hint = ": labels[:, 0]" if labels.shape[1] == 1 else ": labels.argmax(1), where each row marks a class"
+            hint = (
+                ": labels[:, 0]"
+                if labels.shape[1] == 1
+                else ": labels.argmax(1), where each row marks a class"
+            )
         raise InputError(
             f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} "
             f"for {images} images: give one integer for each image{hint}"
@@ -272,8 +339,12 @@ def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray
     return labels.astype(np.int64)
 
 
-def _classes(name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of the classes, numbers where none are given; InputError unless they go with all labels."""
+def _classes(
+    name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Names of the classes, numbers where none are given; InputError unless they go with all
+    labels.
+    """
     parts = {part: labels for part, labels in parts.items() if len(labels)}
     lowest = min(parts, key=lambda part: parts[part].min())
     highest = max(parts, key=lambda part: parts[part].max())
@@ -281,23 +352,27 @@ def _classes(name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...
     if classes is None and first >= 0:
         occurring = np.unique(np.concatenate(list(parts.values())))
         if len(occurring) <= last:
-            gap = next(number for number, label in enumerate([*occurring.tolist(), -1]) if number != label)
+            gap = next(
+                number for number, label in enumerate([*occurring.tolist(), -1]) if number != label
+            )
             raise InputError(
-                f"{name} has labels up to {last}, but only {len(occurring)} different ones: count classes from 0 without "
-                f"gaps, or name all of them (no image has the label {gap})"
+                f"{name} has labels up to {last}, but only {len(occurring)} different ones: count "
+                f"classes from 0 without gaps, or name all of them (no image has the label {gap})"
             )
         classes = tuple(map(str, range(last + 1)))
     number = 0 if classes is None else len(classes)
     if first < 0 or last >= number or number < 2:
         wrong = lowest if first < 0 else highest
         raise InputError(
-            f"{name} has labels from {first} to {last} for {number or last + 1} classes (see its {wrong} labels): "
-            f"count classes from 0, at least two"
+            f"{name} has labels from {first} to {last} for {number or last + 1} classes (see its "
+            f"{wrong} labels): count classes from 0, at least two"
         )
     assert classes is not None
     if not all(title.strip() for title in classes):
         raise InputError(f"{name} has a class without a name: give each class one")
     if len(set(classes)) < number:
         twice = next(title for title in classes if classes.count(title) > 1)
-        raise InputError(f"{name} names the class {twice!r} twice: give each class a name of its own")
+        raise InputError(
+            f"{name} names the class {twice!r} twice: give each class a name of its own"
+        )
     return classes

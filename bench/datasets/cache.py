@@ -1,8 +1,8 @@
 """Images decoded once, kept as one memory-mapped uint8 array.
 
-A cache is named after the content of the files it was made from, and after the size they were brought to. Making one can be
-interrupted and goes on where it was; two processes do not get in each other's way; one that was damaged is noticed by its
-checksum, and made anew.
+A cache is named after the content of the files it was made from, and after the size they were
+brought to. Making one can be interrupted and goes on where it was; two processes do not get in each
+other's way; one that was damaged is noticed by its checksum, and made anew.
 """
 
 import contextlib
@@ -24,11 +24,21 @@ from typing import Any
 import numpy as np
 
 from bench.datasets import pickled
-from bench.datasets.files import BrokenImage, Extremes, ImageFiles, as_bytes, decode, extremes_of, read, read_bytes
+from bench.datasets.files import (
+    BrokenImage,
+    Extremes,
+    ImageFiles,
+    as_bytes,
+    decode,
+    extremes_of,
+    read,
+    read_bytes,
+)
 from bench.errors import InputError
 from bench.records.trials import to_json, write_atomically
 
-#: To be raised when files are decoded differently. 2: images of more than 8 bits are scaled by the data set's range.
+#: To be raised when files are decoded differently. 2: images of more than 8 bits are scaled by the
+#: data set's range.
 VERSION = 2
 
 #: Images decoded between two notes of how far it got.
@@ -60,19 +70,25 @@ class Survey:
     stamp: str  # hash of names, sizes and times
     digests: np.ndarray  # uint8 (N, 32): SHA-256 of each file
     extremes: Extremes = field(default_factory=Extremes)
-    broken: dict[int, str] = field(default_factory=dict)  # position -> what is wrong; only read errors without decoding
+    # position -> what is wrong; only read errors without decoding
+    broken: dict[int, str] = field(default_factory=dict)
 
 
-# ------------------------------------------------------------------------------------------------------------ folders
+# ------------------------------------------------------------------------------------------------------------
+# folders
 
 
 def preferred() -> Path | None:
-    """Folder where caches are to be: LNL_BENCH_CACHE, or lnl-bench in the user's cache folder; None without a home."""
+    """Folder where caches are to be: LNL_BENCH_CACHE, or lnl-bench in the user's cache folder; None
+    without a home.
+    """
     if given := os.environ.get(VARIABLE):
         try:
             return Path(given).expanduser().absolute()
         except RuntimeError as error:
-            raise InputError(f"{VARIABLE} is {given!r}, but there is no home folder: give a path without ~") from error
+            raise InputError(
+                f"{VARIABLE} is {given!r}, but there is no home folder: give a path without ~"
+            ) from error
     try:
         shared = Path(os.environ.get("XDG_CACHE_HOME") or "").expanduser()
         if shared.is_absolute():  # a relative one is to be ignored, says the XDG specification
@@ -87,17 +103,21 @@ def preferred() -> Path | None:
 
 
 def folder() -> Path:
-    """Return the folder that caches are written to: ``preferred``, or a temporary one of the user's where that is read-only.
+    """Return the folder that caches are written to: ``preferred``, or a temporary one of the user's
+    where that is read-only.
 
     Raises:
-        InputError: where LNL_BENCH_CACHE names a folder that cannot be written, or there is no other.
+        InputError: where LNL_BENCH_CACHE names a folder that cannot be written, or there is no
+            other.
     """
     place = preferred()
     reason = "there is no home folder" if place is None else _refusal(place)
     if place is not None and reason is None:
         return place
     if os.environ.get(VARIABLE):
-        raise InputError(f"cannot keep files in {str(place)!r} ({reason}): name another folder in {VARIABLE}")
+        raise InputError(
+            f"cannot keep files in {str(place)!r} ({reason}): name another folder in {VARIABLE}"
+        )
     return scratch()
 
 
@@ -119,7 +139,8 @@ def scratch() -> Path:
     except OSError as error:
         where = "" if place is None else f" in {str(place)!r}"
         raise InputError(
-            f"cannot keep files{where} ({error.strerror or error}): name a folder in the environment variable {VARIABLE}"
+            f"cannot keep files{where} ({error.strerror or error}): name a folder in the "
+            f"environment variable {VARIABLE}"
         ) from error
     return place
 
@@ -143,7 +164,9 @@ def _folders() -> list[Path]:
 
 
 def keep_library_caches() -> None:
-    """Let libraries that keep files for later (Matplotlib its fonts, torch its kernels) do so in our cache, nowhere else."""
+    """Let libraries that keep files for later (Matplotlib its fonts, torch its kernels) do so in
+    our cache, nowhere else.
+    """
     try:
         place = folder()
     except InputError:  # the images' cache may be read-only, and yet all that is needed
@@ -164,7 +187,8 @@ def fits(files: ImageFiles) -> bool:
     return int(np.prod(files.shape)) <= limit
 
 
-# ------------------------------------------------------------------------------------------------------------- images
+# -------------------------------------------------------------------------------------------------------------
+# images
 
 
 def decoded(files: ImageFiles, seen: Survey | None = None) -> Decoded:
@@ -244,13 +268,18 @@ def survey(files: ImageFiles, decoding: bool) -> Survey:
                     if error is not None:
                         seen.broken[position] = error.reason
                         lasting = lasting and not error.passing
-                parts.append(np.frombuffer(b"".join(digest for digest, *_ in examined), np.uint8).reshape(-1, 32))
+                parts.append(
+                    np.frombuffer(b"".join(digest for digest, *_ in examined), np.uint8).reshape(
+                        -1, 32
+                    )
+                )
                 if lasting and time.monotonic() - saved > SAVE_SECONDS:
                     seen.digests, saved = np.concatenate(parts), time.monotonic()
                     _remember(memo, seen)
     finally:
         seen.digests = np.concatenate(parts)
-        with contextlib.suppress(InputError):  # a file has gone meanwhile: said below, unless the user interrupts
+        # a file has gone meanwhile: said below, unless the user interrupts
+        with contextlib.suppress(InputError):
             if lasting and _stamp(files) == stamp:
                 _remember(memo, seen)
     _check_unchanged(files, stamp)
@@ -259,7 +288,9 @@ def survey(files: ImageFiles, decoding: bool) -> Survey:
 
 def _check_unchanged(files: ImageFiles, stamp: str) -> None:
     if _stamp(files) != stamp:
-        raise InputError(f"files below {files.root!r} changed while they were read: run the same command again")
+        raise InputError(
+            f"files below {files.root!r} changed while they were read: run the same command again"
+        )
 
 
 def _stamp(files: ImageFiles) -> str:
@@ -279,9 +310,18 @@ def _key(files: ImageFiles, seen: Survey) -> str:
 
 
 def _remember(memo: str, seen: Survey) -> None:
-    facts = {"integers": seen.extremes.integers, "floats": seen.extremes.floats, "broken": list(seen.broken.items())}
+    facts = {
+        "integers": seen.extremes.integers,
+        "floats": seen.extremes.floats,
+        "broken": list(seen.broken.items()),
+    }
     buffer = io.BytesIO()
-    np.savez(buffer, digests=seen.digests, facts=np.frombuffer(to_json(facts), np.uint8), stamp=np.array(seen.stamp))
+    np.savez(
+        buffer,
+        digests=seen.digests,
+        facts=np.frombuffer(to_json(facts), np.uint8),
+        stamp=np.array(seen.stamp),
+    )
     with contextlib.suppress(OSError, InputError):  # it saves time, no more
         write_atomically(folder() / memo, buffer.getvalue())
 
@@ -293,9 +333,17 @@ def _remembered(memo: str, stamp: str, count: int) -> Survey:
             with np.load(io.BytesIO((root / memo).read_bytes()), allow_pickle=False) as archive:
                 digests, facts = archive["digests"], json.loads(archive["facts"].tobytes())
                 known = str(archive["stamp"])
-            if known != stamp or digests.dtype != np.uint8 or digests.shape[1:] != (32,) or len(digests) > count:
+            if (
+                known != stamp
+                or digests.dtype != np.uint8
+                or digests.shape[1:] != (32,)
+                or len(digests) > count
+            ):
                 continue
-            ranges = (None if facts[kind] is None else (facts[kind][0], facts[kind][1]) for kind in ("integers", "floats"))
+            ranges = (
+                None if facts[kind] is None else (facts[kind][0], facts[kind][1])
+                for kind in ("integers", "floats")
+            )
             broken = {int(position): str(reason) for position, reason in facts["broken"]}
             return Survey(stamp, digests, Extremes(*ranges), broken)
         except (*pickled.UNREADABLE, SyntaxError):
@@ -330,7 +378,9 @@ def _stats(files: ImageFiles) -> Iterator[os.stat_result]:
         try:
             yield path.stat()
         except OSError as error:
-            raise InputError(f"{str(path)!r} cannot be read ({error.strerror}): put it back") from error
+            raise InputError(
+                f"{str(path)!r} cannot be read ({error.strerror}): put it back"
+            ) from error
 
 
 @contextmanager
@@ -346,7 +396,8 @@ def _lock(place: Path) -> Iterator[None]:
 def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:
     """The finished cache, or None where there is none that can be trusted."""
     manifest, data = place / "manifest.json", place / "images.u8"
-    if not os.path.exists(manifest):  # False, too, in a folder that is closed to the user, where pathlib raises
+    # False, too, in a folder that is closed to the user, where pathlib raises
+    if not os.path.exists(manifest):
         return None
     try:
         facts = json.loads(manifest.read_bytes())
@@ -354,18 +405,26 @@ def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:
         if facts["content"] != key:
             raise ValueError("they are of other files")
         shape = (len(files) - len(broken), *files.shape[1:])
-        # As a plain array: Ray's copy of a memmap would claim to be writable, and each trial copy it once more.
+        # As a plain array: Ray's copy of a memmap would claim to be writable, and each trial copy
+        # it once more.
         images = np.memmap(data, np.uint8, "r", shape=shape).view(np.ndarray)
-        if data.stat().st_size != images.size or hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
+        if (
+            data.stat().st_size != images.size
+            or hashlib.sha256(images.data).hexdigest() != facts["sha256"]
+        ):
             raise ValueError("their checksum is wrong")
     except (ValueError, KeyError, TypeError, OSError) as error:
-        warnings.warn(f"the decoded images in {place} are damaged ({error}); they are made anew", stacklevel=2)
+        warnings.warn(
+            f"the decoded images in {place} are damaged ({error}); they are made anew", stacklevel=2
+        )
         with contextlib.suppress(OSError):  # of a folder that is read-only, nothing is removed
             for path in (manifest, data):
                 path.unlink(missing_ok=True)
         return None
     # Positions, not names: files of equal content share a cache, whatever they are called.
-    kept = np.array([position for position in range(len(files)) if str(position) not in broken], dtype=np.int64)
+    kept = np.array(
+        [position for position in range(len(files)) if str(position) not in broken], dtype=np.int64
+    )
     named = {str(files.names[int(position)]): reason for position, reason in broken.items()}
     return Decoded(images, kept, named)
 
@@ -425,7 +484,8 @@ def _reserve(path: Path, size: int) -> None:
     """Make a file of that many bytes, for which there is room."""
     try:
         with path.open("wb") as file:
-            if hasattr(os, "posix_fallocate"):  # on a full disk, writing to the map would end the process
+            # on a full disk, writing to the map would end the process
+            if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
             file.truncate(size)
     except OSError:
@@ -438,8 +498,8 @@ def check_some(files: ImageFiles, broken: dict[int, str]) -> None:
     if len(broken) == len(files):
         position, reason = next(iter(broken.items()))
         raise InputError(
-            f"none of the {len(files)} images below {files.root!r} can be read (as {files.names[position]}: {reason}): "
-            f"mend them"
+            f"none of the {len(files)} images below {files.root!r} can be read (as "
+            f"{files.names[position]}: {reason}): mend them"
         )
 
 
@@ -449,4 +509,12 @@ def _shown(items: Any, verb: str) -> Iterator:
     from rich.progress import track
 
     console = Console(stderr=True)
-    return iter(track(items, f"{verb} images", console=console, transient=True, disable=not console.is_terminal))
+    return iter(
+        track(
+            items,
+            f"{verb} images",
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+    )

@@ -1,4 +1,5 @@
-"""Exact copies among the images of a data set: of training images among those for testing, and within the training set.
+"""Exact copies among the images of a data set: of training images among those for testing, and
+within the training set.
 
 Copies are counted and named, not removed: the protocol leaves data as they were given.
 """
@@ -33,17 +34,24 @@ class Part:
 
 
 def of_dataset(dataset: "Dataset") -> tuple[str, ...]:
-    """Sentences on the exact copies in a data set, whether they were noticed when its files were read or not."""
+    """Sentences on the exact copies in a data set, whether they were noticed when its files were
+    read or not.
+    """
     if dataset.copies is not None or isinstance(dataset.train_images, ImageFiles):
         return dataset.copies or ()
     labels = next(iter(dataset.found.values()), dataset.train_labels)
     tests = {"test": (dataset.test_images, dataset.test_labels), **dataset.extra_tests}
-    in_memory = {name: Part(images, given) for name, (images, given) in tests.items() if isinstance(images, np.ndarray)}
+    in_memory = {
+        name: Part(images, given)
+        for name, (images, given) in tests.items()
+        if isinstance(images, np.ndarray)
+    }
     return describe(Part(dataset.train_images, labels), in_memory)
 
 
 def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
-    """One sentence for each test set with copies of training images, and one for copies within the training set.
+    """One sentence for each test set with copies of training images, and one for copies within the
+    training set.
 
     Parts must all hold pixels, or all digests.
     """
@@ -52,22 +60,31 @@ def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
     labels = {group: set(train.labels[members].tolist()) for group, members in originals.items()}
     sentences = []
     for (name, test), numbers in zip(tests.items(), groups[1:], strict=True):
-        copies = {group: members for group, members in _members(numbers).items() if group in originals}
+        copies = {
+            group: members for group, members in _members(numbers).items() if group in originals
+        }
         if copies:
             group, members = next(iter(copies.items()))
-            other = sum(label not in labels[g] for g, members in copies.items() for label in test.labels[members].tolist())
+            other = sum(
+                label not in labels[g]
+                for g, members in copies.items()
+                for label in test.labels[members].tolist()
+            )
             sentences.append(
-                f"{_count(copies):,} of {len(test.images):,} {name} images are exact copies of training images (as "
-                f"{test.name(members[0], name)} = {train.name(originals[group][0], 'training')})"
-                f"{_others(other)}{_blank(test, copies)}"
+                f"{_count(copies):,} of {len(test.images):,} {name} images are exact copies of "
+                f"training images (as {test.name(members[0], name)} = "
+                f"{train.name(originals[group][0], 'training')}){_others(other)}{_blank(test, copies)}"
             )
     copies = {group: members for group, members in originals.items() if len(members) > 1}
     if copies:
         first, second = next(iter(copies.values()))[:2]
-        other = _count({group: members for group, members in copies.items() if len(labels[group]) > 1})
+        other = _count(
+            {group: members for group, members in copies.items() if len(labels[group]) > 1}
+        )
         sentences.append(
-            f"{_count(copies):,} of {len(train.images):,} training images are exact copies of each other (as "
-            f"{train.name(first, 'training')} = {train.name(second, 'training')}){_others(other)}{_blank(train, copies)}"
+            f"{_count(copies):,} of {len(train.images):,} training images are exact copies of each "
+            f"other (as {train.name(first, 'training')} = "
+            f"{train.name(second, 'training')}){_others(other)}{_blank(train, copies)}"
         )
     return tuple(sentences)
 
@@ -98,7 +115,9 @@ def _blank(part: Part, copies: Mapping[int, Sequence[int]]) -> str:
 
 
 def _groups(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """For each part, the number of each image's group of equal images: (N,), -1 for an image without a copy."""
+    """For each part, the number of each image's group of equal images: (N,), -1 for an image
+    without a copy.
+    """
     flat = [part.reshape(len(part), -1) for part in parts]
     length = flat[0].shape[1]
     columns = np.sort(np.random.default_rng(0).permutation(length)[:SAMPLE])
@@ -110,7 +129,9 @@ def _groups(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     numbers: dict[bytes, list[int]] = {}
     for position in candidates.tolist():
         part = int(np.searchsorted(starts, position, "right")) - 1
-        key = hashlib.blake2b(flat[part][position - starts[part]].tobytes(), digest_size=16).digest()
+        key = hashlib.blake2b(
+            flat[part][position - starts[part]].tobytes(), digest_size=16
+        ).digest()
         numbers.setdefault(key, []).append(position)
     for number, same in enumerate(same for same in numbers.values() if len(same) > 1):
         groups[same] = number

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 #: Share of the resized image that a network sees: 224 of 256 pixels, as everywhere in the field.
 WINDOW = 0.875
 
-#: An image longer than so many times its shorter side loses its ends before it is resized: only the middle is kept anyway.
+#: An image longer than so many times its shorter side loses its ends before it is resized: only the
+#: middle is kept anyway.
 LONGEST = 8
 
 #: Upper bound of a file's size in bytes: a file is read whole, and no photograph comes near it.
@@ -60,8 +61,12 @@ class BrokenImage(InputError):
     """A file that is damaged, cut short, or no image."""
 
     def __init__(self, path: Path, reason: str, passing: bool = False) -> None:
-        """``passing``: the cause is the machine (permission, network), so that the same file may be read later."""
-        super().__init__(f"{str(path)!r} is no image that can be read ({reason}): mend or remove it")
+        """``passing``: the cause is the machine (permission, network), so that the same file may be
+        read later.
+        """
+        super().__init__(
+            f"{str(path)!r} is no image that can be read ({reason}): mend or remove it"
+        )
         self.path, self.reason, self.passing = path, reason, passing
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -70,7 +75,9 @@ class BrokenImage(InputError):
 
 @dataclass(frozen=True)
 class Extremes:
-    """Lowest and highest value of the images of more than 8 bits, of integers and of floats; None where there are none."""
+    """Lowest and highest value of the images of more than 8 bits, of integers and of floats; None
+    where there are none.
+    """
 
     integers: Range | None = None
     floats: Range | None = None
@@ -90,16 +97,19 @@ def _union(one: Range | None, other: Range | None) -> Range | None:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images that stay in their files, for sets that do not fit into memory; read like an array's first axis.
+    """Images that stay in their files, for sets that do not fit into memory; read like an array's
+    first axis.
 
-    A file becomes a colour image whose shorter side has ``padded`` pixels, of which the square in the middle is kept. A
-    network sees ``side`` of them: anywhere when it trains, the middle when it is evaluated.
+    A file becomes a colour image whose shorter side has ``padded`` pixels, of which the square in
+    the middle is kept. A network sees ``side`` of them: anywhere when it trains, the middle when it
+    is evaluated.
     """
 
     root: str
     names: np.ndarray  # (N,) paths below ``root``
     side: int
-    extremes: Extremes = Extremes()  # of the whole data set, so that its images of 16 bits keep their relative brightness
+    # of the whole data set, so that its images of 16 bits keep their relative brightness
+    extremes: Extremes = Extremes()
 
     @property
     def padded(self) -> int:
@@ -140,7 +150,8 @@ class ImageFiles:
                 digest.update(as_bytes(f"{below} {path.stat().st_size}\n"))
             except OSError as error:
                 raise InputError(
-                    f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the set again"
+                    f"{str(path)!r} cannot be read ({error.strerror}): put it back, or fetch the "
+                    "set again"
                 ) from error
         return digest.hexdigest()
 
@@ -151,19 +162,21 @@ def as_bytes(name: str) -> bytes:
 
 
 def decode(path: Path, side: int, channels: int = 3, extremes: Extremes = Extremes()) -> np.ndarray:
-    """Return the square in the middle of an image, resized to ``side`` pixels: uint8 (channels, side, side).
+    """Return the square in the middle of an image, resized to ``side`` pixels: uint8 (channels,
+    side, side).
 
-    Grey images get three equal channels, transparency becomes white, palettes are converted, a camera's rotation is undone,
-    and of several frames the first is taken. Images of 16 or 32 bits and of floats are scaled to 8 bits by one range for the
-    whole data set, so that a dark image stays darker than a bright one:
+    Grey images get three equal channels, transparency becomes white, palettes are converted, a
+    camera's rotation is undone, and of several frames the first is taken. Images of 16 or 32 bits
+    and of floats are scaled to 8 bits by one range for the whole data set, so that a dark image
+    stays darker than a bright one:
 
-    - integers from 0 on: 0 to the highest value of the fewest bits, at least 8, that hold every value of the set or that a
-      file declares (TIFF BitsPerSample or MaxSampleValue). 12-bit values in 16-bit files span 0 to 4095; those that need all
-      16 bits keep their upper 8.
-    - floats: 0 to 1, -1 to 1, or 0 to 255 where the set stays within; otherwise, like integers below 0, the set's lowest
-      to highest value.
-    - pixels that GDAL_NODATA marks become black. A file with other values that are no numbers, infinite or beyond 1e30
-      is refused.
+    - integers from 0 on: 0 to the highest value of the fewest bits, at least 8, that hold every
+      value of the set or that a file declares (TIFF BitsPerSample or MaxSampleValue). 12-bit values
+      in 16-bit files span 0 to 4095; those that need all 16 bits keep their upper 8.
+    - floats: 0 to 1, -1 to 1, or 0 to 255 where the set stays within; otherwise, like integers
+      below 0, the set's lowest to highest value.
+    - pixels that GDAL_NODATA marks become black. A file with other values that are no numbers,
+      infinite or beyond 1e30 is refused.
 
     Args:
         extremes: lowest and highest value in the data set; by default the image stands alone.
@@ -186,7 +199,8 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        BrokenImage: where it cannot be read, or is a pipe, a device or the like, which might never end.
+        BrokenImage: where it cannot be read, or is a pipe, a device or the like, which might never
+            end.
     """
     try:
         # Without O_NONBLOCK, opening a pipe would wait for a writer.
@@ -208,7 +222,9 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def read(path: Path, content: bytes, channels: int = 3, extremes: Extremes = Extremes()) -> "PillowImage":
+def read(
+    path: Path, content: bytes, channels: int = 3, extremes: Extremes = Extremes()
+) -> "PillowImage":
     """Return the image in its own size, in Pillow's mode RGB, or L for one channel; see ``decode``."""
     from torchvision.transforms.v2 import functional as F
 
@@ -223,15 +239,21 @@ def read(path: Path, content: bytes, channels: int = 3, extremes: Extremes = Ext
         image = image.convert("L" if channels == 1 else "RGB")
         short = min(image.size)
         if max(image.size) > LONGEST * short:  # or resizing a thin line would take gigabytes
-            image = F.center_crop(image, [min(image.height, LONGEST * short), min(image.width, LONGEST * short)])
+            image = F.center_crop(
+                image, [min(image.height, LONGEST * short), min(image.width, LONGEST * short)]
+            )
     return image
 
 
 def extremes_of(path: Path, content: bytes) -> Extremes:
-    """Return the extremes of an image of more than 8 bits; of any other, and of a damaged one, none."""
+    """Return the extremes of an image of more than 8 bits; of any other, and of a damaged one,
+    none.
+    """
     from PIL import Image
 
-    if content.startswith(_SHALLOW) or (content.startswith(b"\x89PNG") and content[24:25] <= b"\x08"):
+    if content.startswith(_SHALLOW) or (
+        content.startswith(b"\x89PNG") and content[24:25] <= b"\x08"
+    ):
         return Extremes()  # most files; asking Pillow takes a millisecond
     try:
         with _damage(path):
@@ -244,12 +266,15 @@ def extremes_of(path: Path, content: bytes) -> Extremes:
         return Extremes()  # named when it is decoded
 
 
-# ------------------------------------------------------------------------------------------------------------- Pillow
+# -------------------------------------------------------------------------------------------------------------
+# Pillow
 
 
 @contextmanager
 def _damage(path: Path, content: bytes = b"") -> Iterator[None]:
-    """Context in which whatever Pillow raises becomes a BrokenImage; ``content`` of a file that is opened tells why."""
+    """Context in which whatever Pillow raises becomes a BrokenImage; ``content`` of a file that is
+    opened tells why.
+    """
     from PIL import UnidentifiedImageError
 
     _silence_pillow()
@@ -258,23 +283,31 @@ def _damage(path: Path, content: bytes = b"") -> Iterator[None]:
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        reason = next((reason for start, reason in _NO_IMAGES if content.startswith(start)), "cannot identify image file")
+        reason = next(
+            (reason for start, reason in _NO_IMAGES if content.startswith(start)),
+            "cannot identify image file",
+        )
         raise BrokenImage(path, reason) from error
-    # Sizes that no machine has memory for raise DecompressionBombError: this one is whole, perhaps, and the machine is short.
+    # Sizes that no machine has memory for raise DecompressionBombError: this one is whole, perhaps,
+    # and the machine is short.
     except MemoryError as error:
         raise InputError(
-            f"there is no memory left to read {str(path)!r}: free some, or remove the file if it is damaged"
+            f"there is no memory left to read {str(path)!r}: free some, or remove the file if it "
+            "is damaged"
         ) from error
-    # Pillow's parsers take a file's bytes at their word, and raise what these lead to: beside OSError and SyntaxError also
-    # struct.error, ZeroDivisionError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError,
-    # zlib.error and more. No list of them was ever complete; only Pillow's own work is done within this context.
+    # Pillow's parsers take a file's bytes at their word, and raise what these lead to: beside
+    # OSError and SyntaxError also struct.error, ZeroDivisionError, KeyError, IndexError, TypeError,
+    # AttributeError, OverflowError, RecursionError, zlib.error and more. No list of them was ever
+    # complete; only Pillow's own work is done within this context.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise BrokenImage(path, reason or type(error).__name__) from error
 
 
 def _silence_pillow() -> None:
-    """Keep Pillow's own warnings, which name no file, off the terminal: what keeps an image from being read raises."""
+    """Keep Pillow's own warnings, which name no file, off the terminal: what keeps an image from
+    being read raises.
+    """
     ours = ("ignore", None, Warning)
     first = warnings.filters[0] if warnings.filters else (None,) * 5
     if first[:3] != ours or getattr(first[3], "pattern", None) != r"PIL\.":
@@ -288,7 +321,8 @@ def _silence_libraries() -> None:
     from PIL import Image
 
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    libtiff = ctypes.CDLL(Image.core.__file__)  # which looks names up in the libraries that it is linked to, as well
+    # which looks names up in the libraries that it is linked to, as well
+    libtiff = ctypes.CDLL(Image.core.__file__)
     for handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         if hasattr(libtiff, handler):
             getattr(libtiff, handler)(None)
@@ -303,7 +337,8 @@ def _loaded(path: Path, content: bytes) -> "PillowImage":
     except MemoryError as error:  # a header needs hardly any: it gives a length that is wrong
         raise BrokenImage(path, "its header is damaged") from error
     if image.mode not in DEEP and _tag(image, _SAMPLE_FORMAT) == 2:
-        raise BrokenImage(path, "its values are signed and of 8 bits: save unsigned ones")  # Pillow would wrap those below 0
+        # Pillow would wrap those below 0
+        raise BrokenImage(path, "its values are signed and of 8 bits: save unsigned ones")
     _mend_transparency(image)
     image.load()
     return _upright(image)
@@ -324,7 +359,9 @@ def _upright(image: "PillowImage") -> "PillowImage":
     }
     try:
         orientation = image.getexif().get(_ORIENTATION)
-    except Exception:  # as many kinds as in ``_damage``; the pixels are whole, so that they are taken as they are stored
+    except Exception:
+        # as many kinds as in ``_damage``; the pixels are whole, so that they are taken as they are
+        # stored
         return image
     turn = turns.get(orientation) if isinstance(orientation, int) else None
     if turn is None:
@@ -359,7 +396,8 @@ def _opaque(image: "PillowImage") -> "PillowImage":
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-# ----------------------------------------------------------------------------------------------- more than 8 bits
+# -----------------------------------------------------------------------------------------------
+# more than 8 bits
 
 
 def _scaled(path: Path, image: "PillowImage", extremes: Extremes) -> "PillowImage":
@@ -391,7 +429,9 @@ def _scaled(path: Path, image: "PillowImage", extremes: Extremes) -> "PillowImag
 
 
 def _values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
-    """Pixels as int64 or float64 (H, W), missing ones as NaN or the lowest value, and their extremes."""
+    """Pixels as int64 or float64 (H, W), missing ones as NaN or the lowest value, and their
+    extremes.
+    """
     with _damage(path):
         values = np.asarray(image)
         if image.mode == "I" and _tag(image, _BITS) == 32 and _tag(image, _SAMPLE_FORMAT) == 1:
@@ -405,7 +445,9 @@ def _values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
     with np.errstate(invalid="ignore"):
         low, high = present.min().item(), present.max().item()
     if values.dtype.kind == "f" and not -_NO_DATA < low <= high < _NO_DATA:  # false of NaN, too
-        raise BrokenImage(path, "it has values that are no numbers, infinite or beyond 1e30: replace them")
+        raise BrokenImage(
+            path, "it has values that are no numbers, infinite or beyond 1e30: replace them"
+        )
     if missing is not None:
         values[missing] = low if values.dtype.kind != "f" else np.nan
     if values.dtype.kind == "f":
@@ -444,4 +486,6 @@ def _integer_range(low: int, high: int) -> tuple[int, int]:
 
 def _float_range(low: float, high: float) -> Range:
     usual = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
-    return next(((first, last) for first, last in usual if first <= low and high <= last), (low, high))
+    return next(
+        ((first, last) for first, last in usual if first <= low and high <= last), (low, high)
+    )

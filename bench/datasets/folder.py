@@ -1,8 +1,8 @@
 """A folder of one's own images: ``folder:DIR``.
 
 Either a folder a class, perhaps below folders for training, validation and testing, or a file
-``labels.csv`` with the columns path, label and, where known, clean_label and split. Labels are noise
-as found, unless clean labels are given. Every file below the folder is accounted for.
+``labels.csv`` with the columns path, label and, where known, clean_label and split. Labels are
+noise as found, unless clean labels are given. Every file below the folder is accounted for.
 """
 
 import os
@@ -29,7 +29,8 @@ from bench.errors import InputError
 
 TEST_SHARE = 0.2
 
-#: Images of one size, up to this many pixels a side, stay as they are; others become ``USUAL_SIDE``.
+#: Images of one size, up to this many pixels a side, stay as they are; others become
+#: ``USUAL_SIDE``.
 LARGEST, USUAL_SIDE = 96, 64
 
 #: Reasons to pass over an image.
@@ -65,7 +66,9 @@ def load(folder: Path, side: int | None = None) -> Dataset:
     all of these are known.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r}: give folder: the path of one with images")
+        raise InputError(
+            f"there is no folder {str(folder)!r}: give folder: the path of one with images"
+        )
     listing = _listing(folder)
     contents = _from_csv(folder, listing) if listing else _from_folders(folder)
     entries, account = contents.entries, contents.account
@@ -73,8 +76,9 @@ def load(folder: Path, side: int | None = None) -> Dataset:
     _check_clean(entries, classes)
     if len(classes) < 2:
         raise InputError(
-            f"{str(folder)!r} has images of {'one' if classes else 'no'} class: put them in at least two folders, one "
-            f"a class, or list them in {LABELS} with the columns path,label; it has {account.summary}"
+            f"{str(folder)!r} has images of {'one' if classes else 'no'} class: put them in at "
+            f"least two folders, one a class, or list them in {LABELS} with the columns "
+            f"path,label; it has {account.summary}"
         )
     number = {name: position for position, name in enumerate(classes)}
     paths = np.array([entry.path for entry in entries])
@@ -84,7 +88,10 @@ def load(folder: Path, side: int | None = None) -> Dataset:
     knows_test = bool(in_test.any())  # whoever set images apart for testing trusts their labels
     if not knows_test:
         if len(entries) < 2 * len(classes):
-            raise InputError(f"{str(folder)!r} has {len(entries)} images of {len(classes)} classes: too few to test on a part")
+            raise InputError(
+                f"{str(folder)!r} has {len(entries)} images of {len(classes)} classes: too few to "
+                "test on a part"
+            )
         in_test = _held_out(found, len(classes))
     if in_test.all():
         raise InputError(f"all images of {str(folder)!r} are for testing: name some for training")
@@ -110,10 +117,14 @@ def _listing(folder: Path) -> Path | None:
     try:
         names = [name for name in os.listdir(folder) if name.lower() == LABELS]
     except OSError as error:
-        raise InputError(f"the folder {str(folder)!r} cannot be opened ({error.strerror}): check its permissions") from error
+        raise InputError(
+            f"the folder {str(folder)!r} cannot be opened ({error.strerror}): check its permissions"
+        ) from error
     name = LABELS if LABELS in names else names[0] if len(names) == 1 else None
     if len(names) > 1 and name is None:
-        raise InputError(f"{str(folder)!r} holds {' and '.join(sorted(names))}: keep one, as {LABELS}")
+        raise InputError(
+            f"{str(folder)!r} holds {' and '.join(sorted(names))}: keep one, as {LABELS}"
+        )
     return folder / name if name else None
 
 
@@ -125,7 +136,10 @@ def _held_out(labels: np.ndarray, classes: int) -> np.ndarray:
     in_test = np.zeros(len(labels), bool)
     size = max(1, round(TEST_SHARE * len(labels)))
     in_test[stratified_choice(labels, size, np.random.default_rng(0))] = True
-    counts, tested = np.bincount(labels, minlength=classes), np.bincount(labels[in_test], minlength=classes)
+    counts, tested = (
+        np.bincount(labels, minlength=classes),
+        np.bincount(labels[in_test], minlength=classes),
+    )
     in_test[counts[labels] == 1] = False
     for label in np.flatnonzero((counts > 1) & (tested == 0)):
         in_test[np.flatnonzero(labels == label)[-1]] = True
@@ -140,13 +154,20 @@ def _check_clean(entries: Iterable[_Entry], classes: Sequence[str]) -> None:
         if entry.clean in known:
             continue
         same = by_form.get(_form(str(entry.clean)))
-        fix = f"spell it {same!r} as in the column label" if same else "correct it, or leave it empty if it is not known"
+        fix = (
+            f"spell it {same!r} as in the column label"
+            if same
+            else "correct it, or leave it empty if it is not known"
+        )
         raise InputError(
-            f"line {entry.line} of {LABELS} has the clean label {entry.clean!r}, which no image has as its label: {fix}"
+            f"line {entry.line} of {LABELS} has the clean label {entry.clean!r}, which no image "
+            f"has as its label: {fix}"
         )
 
 
-def _check_training_classes(classes: Sequence[str], labels: np.ndarray, in_test: np.ndarray, given: bool) -> None:
+def _check_training_classes(
+    classes: Sequence[str], labels: np.ndarray, in_test: np.ndarray, given: bool
+) -> None:
     """Raise InputError unless each class has an image to train on."""
     trained = set(labels[~in_test].tolist())
     if not (absent := sorted(set(labels.tolist()) - trained)):
@@ -154,34 +175,45 @@ def _check_training_classes(classes: Sequence[str], labels: np.ndarray, in_test:
     by_form = {_form(classes[label]): classes[label] for label in sorted(trained)}
     for name in (classes[label] for label in absent):
         if other := by_form.get(_form(name)):
-            raise InputError(f"the test class {name!r} is {other!r} in training: spell it the same in both")
+            raise InputError(
+                f"the test class {name!r} is {other!r} in training: spell it the same in both"
+            )
     raise InputError(
-        f"no image is left for training of the class {shortlist(classes[label] for label in absent)}: "
-        f"give it {'training images' if given else 'at least two images'}, or leave it out"
+        "no image is left for training of the class "
+        f"{shortlist(classes[label] for label in absent)}: give it "
+        f"{'training images' if given else 'at least two images'}, or leave it out"
     )
 
 
 def _classes(labels: Iterable[str]) -> tuple[str, ...]:
     """Names in order: of numbers by value, else of the alphabet."""
     distinct = sorted(set(labels))
-    # pandas writes 10.0 where numbers are missing. Decimal takes any digits that \d does, and more than int() does.
+    # pandas writes 10.0 where numbers are missing. Decimal takes any digits that \d does, and more
+    # than int() does.
     if not all(re.fullmatch(r"[+-]?\d+(\.\d+)?", name) for name in distinct):
         return tuple(distinct)
     return tuple(sorted(distinct, key=Decimal))
 
 
 def _digits(number: str) -> str:
-    """A decimal number's digits, of any alphabet, without leading zeros; int() takes no more than 4,300."""
+    """A decimal number's digits, of any alphabet, without leading zeros; int() takes no more than
+    4,300.
+    """
     return "".join(str(unicodedata.decimal(digit)) for digit in number).lstrip("0")
 
 
 def _form(name: str) -> str:
-    """Return the name without case, spaces, invisible characters, leading zeros and styles of letters."""
+    """Return the name without case, spaces, invisible characters, leading zeros and styles of
+    letters.
+    """
     plain = unicodedata.normalize("NFKC", name).casefold()
-    plain = re.sub(r"\\u(200[b-f]|202[a-e]|206[0-9a-f]|feff)|\\xad", "", plain)  # as ``printable`` writes them
+    # as ``printable`` writes them
+    plain = re.sub(r"\\u(200[b-f]|202[a-e]|206[0-9a-f]|feff)|\\xad", "", plain)
     plain = "".join(c for c in plain if not c.isspace() and unicodedata.category(c) != "Cf")
     whole, _, fraction = plain.partition(".")  # pandas writes 1 as 1.0 where others are missing
-    return f"{_digits(whole)} as a number" if whole.isdecimal() and not fraction.strip("0") else plain
+    return (
+        f"{_digits(whole)} as a number" if whole.isdecimal() and not fraction.strip("0") else plain
+    )
 
 
 def _alike(classes: Sequence[str]) -> list[str]:
@@ -190,14 +222,15 @@ def _alike(classes: Sequence[str]) -> list[str]:
     for name in classes:
         groups[_form(name)].append(name)
     return [
-        f"the classes {shortlist(map(repr, names))} are spelt alike, and are taken for {len(names)} classes: "
-        f"if they are one, spell them the same"
+        f"the classes {shortlist(map(repr, names))} are spelt alike, and are taken for "
+        f"{len(names)} classes: if they are one, spell them the same"
         for names in groups.values()
         if len(names) > 1
     ]
 
 
-# ------------------------------------------------------------------------------------- class folders
+# ------------------------------------------------------------------------------------- class
+# folders
 
 
 def _from_folders(folder: Path) -> _Contents:
@@ -221,7 +254,9 @@ def _from_folders(folder: Path) -> _Contents:
     elif "val" in parts:
         notes.append(_UNUSED)
     elif parts == {"train"}:
-        notes.append("there is no test folder: a fifth of the training images is held out for testing")
+        notes.append(
+            "there is no test folder: a fifth of the training images is held out for testing"
+        )
     entries = []
     for name in images:
         *above, _ = name.split("/")
@@ -236,9 +271,11 @@ def _from_folders(folder: Path) -> _Contents:
     notes += _said_of_folders(folders, images, splits, depth)
     if deeper := [entry.path for entry in entries if entry.path.count("/") > depth]:
         notes.append(
-            f"images in folders within class folders, which belong to the class: {len(deeper):,} (as {printable(deeper[0])})"
+            f"images in folders within class folders, which belong to the class: {len(deeper):,} "
+            f"(as {printable(deeper[0])})"
         )
-    # By the file's own name first: images exported with their numbers keep that order in all classes.
+    # By the file's own name first: images exported with their numbers keep that order in all
+    # classes.
     entries.sort(key=lambda entry: (order(os.path.basename(entry.path)), order(entry.path)))
     return _Contents(entries, _account(len(files), passed, notes))
 
@@ -251,7 +288,11 @@ def _usable(folder: Path, file: File, passed: Mapping[str, list[str]]) -> bool:
 
 
 def _account(files: int, passed: Mapping[str, list[str]], notes: Iterable[str]) -> Account:
-    return Account(files, {reason: tuple(sorted(names)) for reason, names in passed.items()}, notes=tuple(notes))
+    return Account(
+        files,
+        {reason: tuple(sorted(names)) for reason, names in passed.items()},
+        notes=tuple(notes),
+    )
 
 
 def _tops(images: Iterable[str]) -> list[str]:
@@ -266,29 +307,34 @@ def _check_splits(folder: Path, images: Sequence[str], splits: Mapping[str, str]
     if others := [top for top in _tops(images) if top not in splits]:
         raise InputError(
             f"{root} has folders named as splits ({named}) beside others with images "
-            f"({shortlist(map(printable, others))}): put all images below the splits, or, if these are "
-            f"classes, list the images in {LABELS} with the columns path,label"
+            f"({shortlist(map(printable, others))}): put all images below the splits, or, if these "
+            f"are classes, list the images in {LABELS} with the columns path,label"
         )
     deep = {name.split("/")[0] for name in images if name.count("/") > 1}
     if flat := [top for top in splits if top not in deep]:
         raise InputError(
             f"{root} has a folder named as a split that holds images but no class folders "
-            f"({shortlist(map(printable, flat))}): sort its images into a folder a class or move it away, "
-            f"or, if it is a class, list the images in {LABELS} with the columns path,label"
+            f"({shortlist(map(printable, flat))}): sort its images into a folder a class or move "
+            f"it away, or, if it is a class, list the images in {LABELS} with the columns "
+            "path,label"
         )
     for split, count in Counter(splits.values()).items():
         if count > 1:
             same = shortlist(printable(top) for top, role in splits.items() if role == split)
-            raise InputError(f"{root} has several folders of one split ({same}): merge them, or move one away")
+            raise InputError(
+                f"{root} has several folders of one split ({same}): merge them, or move one away"
+            )
     if "train" not in splits.values():
         raise InputError(
-            f"{root} has {named}, but no images in a folder train: name the training folder train, or give one "
-            f"folder alone, as folder:{printable(str(folder / next(iter(splits))))}"
+            f"{root} has {named}, but no images in a folder train: name the training folder train, "
+            f"or give one folder alone, as folder:{printable(str(folder / next(iter(splits))))}"
         )
 
 
 def _refuse_names_like_splits(folder: Path, images: Sequence[str]) -> None:
-    """Raise InputError where names differ in the word for a split alone, as train_images and test_images."""
+    """Raise InputError where names differ in the word for a split alone, as train_images and
+    test_images.
+    """
     alike: dict[str, dict[str, str]] = defaultdict(dict)
     for top in _tops(images):
         if within := split_within(top):
@@ -298,13 +344,16 @@ def _refuse_names_like_splits(folder: Path, images: Sequence[str]) -> None:
         if "train" in tops and len(tops) > 1:
             raise InputError(
                 f"{printable(str(folder))!r} has folders named much like splits "
-                f"({shortlist(map(printable, tops.values()))}): name them train, val and test, with class folders "
-                f"in them, or, if they are classes, list the images in {LABELS} with the columns path,label"
+                f"({shortlist(map(printable, tops.values()))}): name them train, val and test, "
+                f"with class folders in them, or, if they are classes, list the images in {LABELS} "
+                "with the columns path,label"
             )
 
 
 def _refuse_folders_between(folder: Path, images: Sequence[str], depth: int) -> None:
-    """Raise InputError where all images lie below one class folder, in folders that are probably the classes."""
+    """Raise InputError where all images lie below one class folder, in folders that are probably
+    the classes.
+    """
     parts = [name.split("/") for name in images if name.count("/") >= depth]
     owners = {names[depth - 1] for names in parts}
     inner = sorted({names[depth] for names in parts if len(names) > depth + 1}, key=order)
@@ -312,8 +361,8 @@ def _refuse_folders_between(folder: Path, images: Sequence[str], depth: int) -> 
         [owner] = owners
         give = f", or give folder:{printable(str(folder / owner))}" if depth == 1 else ""
         raise InputError(
-            f"{printable(str(folder))!r} has one class folder, {printable(owner)}, with folders in it "
-            f"({shortlist(map(printable, inner))}): move these up by one level{give}"
+            f"{printable(str(folder))!r} has one class folder, {printable(owner)}, with folders in "
+            f"it ({shortlist(map(printable, inner))}): move these up by one level{give}"
         )
 
 
@@ -327,12 +376,15 @@ def _refuse_splits_below_classes(folder: Path, images: Sequence[str]) -> None:
     for top, parts in below.items():
         if "train" in parts and len(parts) > 1:
             raise InputError(
-                f"the splits of {printable(str(folder))!r} lie within its classes (in {printable(top)}): "
-                f"put the classes below the folders of splits, as train/{printable(top)}"
+                f"the splits of {printable(str(folder))!r} lie within its classes (in "
+                f"{printable(top)}): put the classes below the folders of splits, as "
+                f"train/{printable(top)}"
             )
 
 
-def _said_of_folders(folders: Iterable[str], images: Iterable[str], splits: Mapping[str, str], depth: int) -> list[str]:
+def _said_of_folders(
+    folders: Iterable[str], images: Iterable[str], splits: Mapping[str, str], depth: int
+) -> list[str]:
     """Sentences about class folders without images, and about those that are merged."""
     filled = {tuple(name.split("/")[:depth]) for name in images if name.count("/") >= depth}
     spelt: dict[str, set[str]] = defaultdict(set)
@@ -349,7 +401,10 @@ def _said_of_folders(folders: Iterable[str], images: Iterable[str], splits: Mapp
     ]
     notes = []
     if merged:
-        notes.append(f"folders that differ only in the Unicode form of their names are one class: {shortlist(merged)}")
+        notes.append(
+            "folders that differ only in the Unicode form of their names are one class: "
+            f"{shortlist(merged)}"
+        )
     if empty:
         notes.append(f"folders without an image that is used: {shortlist(map(printable, empty))}")
     return notes
@@ -367,7 +422,8 @@ def _from_csv(folder: Path, path: Path) -> _Contents:
     listed = _locate(folder, path, rows, files)
     passed: dict[str, list[str]] = defaultdict(list)
     here = {file.place: file.name for file in files if file.reason is None}
-    here = {file.place: file.name for file in files} | here  # a place can also be reached by a hidden path
+    # a place can also be reached by a hidden path
+    here = {file.place: file.name for file in files} | here
     used = {here[place] for place in listed if place in here}
     for file in files:
         if file.name == path.name:
@@ -379,14 +435,17 @@ def _from_csv(folder: Path, path: Path) -> _Contents:
         notes.append(f"images that {LABELS} lists outside the folder, counted too: {outside:,}")
     parts = {row.split for row in rows}
     if "val" in parts and "test" not in parts:
-        notes.append(f"{LABELS} has no test images: its validation images are what methods are tested on")
+        notes.append(
+            f"{LABELS} has no test images: its validation images are what methods are tested on"
+        )
     elif "val" in parts:
         notes.append(_UNUSED)
     tops = {name.split("/")[0] for name in listed.values() if "/" in name}
     if parts == {None} and (named := sorted(top for top in tops if split_of(top))):
         notes.append(
-            f"{LABELS} gives no split, so that the folders' names ({shortlist(map(printable, named))}) have no "
-            f"meaning: a fifth of all images is held out for testing"
+            f"{LABELS} gives no split, so that the folders' names "
+            f"({shortlist(map(printable, named))}) have no meaning: a fifth of all images is held "
+            "out for testing"
         )
     entries = []
     for row, (place, name) in zip(rows, listed.items(), strict=True):
@@ -430,8 +489,8 @@ def _locate(folder: Path, path: Path, rows: Iterable[Row], files: Iterable[File]
         others = len(absent) - 1
         more = f" (nor are those of {others:,} other line{'s' * (others > 1)})" if others else ""
         raise InputError(
-            f"line {absent[0].line} of {str(path)!r} names {absent[0].path!r}, which is not there{more}: "
-            f"paths start from the folder of {LABELS}"
+            f"line {absent[0].line} of {str(path)!r} names {absent[0].path!r}, which is not "
+            f"there{more}: paths start from the folder of {LABELS}"
         )
     return located
 
@@ -452,7 +511,11 @@ class _Finder:
             if os.path.isfile(os.path.join(self.folder, spelling)):
                 return self._normal(spelling)
         same = self.by_form.get(unicodedata.normalize("NFC", os.path.normpath(slashes)), ())
-        return same[0] if len(same) == 1 and os.path.isfile(os.path.join(self.folder, same[0])) else None
+        return (
+            same[0]
+            if len(same) == 1 and os.path.isfile(os.path.join(self.folder, same[0]))
+            else None
+        )
 
     def place(self, name: str) -> str:
         """Return the real path of the folder that holds the file, with the file's own name."""

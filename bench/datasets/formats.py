@@ -11,7 +11,20 @@ UNOPENABLE = "cannot be opened"
 
 #: Endings trusted without opening the file, since reading 50,000 files' first bytes from a slow
 #: disk takes minutes. A file that lies about its ending is counted when it is decoded.
-TRUSTED = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+TRUSTED = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".jpe",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+)
 
 #: First bytes that only one format has.
 _MAGIC = re.compile(
@@ -43,7 +56,22 @@ _FOREIGN = re.compile(
 )
 
 #: Raw files of cameras, many of which are TIFF files with a small preview.
-_RAW = (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw")
+_RAW = (
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".srf",
+    ".sr2",
+    ".dng",
+    ".orf",
+    ".rw2",
+    ".raf",
+    ".pef",
+    ".srw",
+)
 
 #: Formats whose first bytes are weak: they are believed under an ending of their own only.
 _WEAK = (
@@ -69,7 +97,9 @@ _WEAK = (
 
 
 def objection(path: str) -> str | None:
-    """Return why the regular file is not used as an image; None if it is one by ending or first bytes."""
+    """Return why the regular file is not used as an image; None if it is one by ending or first
+    bytes.
+    """
     if not os.access(path, os.R_OK):
         return UNOPENABLE
     ending = os.path.splitext(path)[1].lower()
@@ -106,7 +136,11 @@ def _weak_formats() -> dict[str, str]:
     from PIL import Image
 
     Image.init()
-    return {ending: name for ending, name in Image.EXTENSION.items() if name in _WEAK and name in Image.OPEN}
+    return {
+        ending: name
+        for ending, name in Image.EXTENSION.items()
+        if name in _WEAK and name in Image.OPEN
+    }
 
 
 def _opens(path: str, format_name: str | None) -> bool:

@@ -1,4 +1,6 @@
-"""CIFAR-N: the training images of CIFAR with labels that people gave (Wei et al., ICLR 2022, arXiv 2110.12088)."""
+"""CIFAR-N: the training images of CIFAR with labels that people gave (Wei et al., ICLR 2022, arXiv
+2110.12088).
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,8 @@ from bench.errors import InputError
 
 _URL = "https://github.com/UCSC-REAL/cifar-10-100n"
 
-#: For 10 and 100 classes: what the authors' files call each kind of labels. Their two formats differ in the last one.
+#: For 10 and 100 classes: what the authors' files call each kind of labels. Their two formats
+#: differ in the last one.
 _KINDS: dict[int, dict[str, tuple[str, ...]]] = {
     10: {
         "human-aggregate": ("aggre_label",),
@@ -26,13 +29,15 @@ _KINDS: dict[int, dict[str, tuple[str, ...]]] = {
 
 
 def from_files(dataset: Dataset, path: Path) -> Dataset:
-    """CIFAR with the human labels of one of the authors' files: ``.pt``, ``.npy``, or ``_ordered.npy``.
+    """CIFAR with the human labels of one of the authors' files: ``.pt``, ``.npy``, or
+    ``_ordered.npy``.
 
-    The last is in the order of TensorFlow's copy; ``image_order_c10.npy`` (or c100) beside it or one folder up, as in the
-    authors' repository, brings it into CIFAR's own.
+    The last is in the order of TensorFlow's copy; ``image_order_c10.npy`` (or c100) beside it or
+    one folder up, as in the authors' repository, brings it into CIFAR's own.
 
     Raises:
-        InputError: where the file cannot be read safely, or is not about these images in this order.
+        InputError: where the file cannot be read safely, or is not about these images in this
+            order.
     """
     columns = _columns(path)
     count, num_classes = len(dataset.train_labels), dataset.num_classes
@@ -44,27 +49,32 @@ def from_files(dataset: Dataset, path: Path) -> Dataset:
             raise InputError(f"{str(path)!r} lacks {keys[0]}: fetch it again from {_URL}")
         if len(columns[key]) != count:
             raise InputError(
-                f"{key} of {str(path)!r} has {len(columns[key]):,} labels for {count:,} images: fetch it again from {_URL}"
+                f"{key} of {str(path)!r} has {len(columns[key]):,} labels for {count:,} images: "
+                f"fetch it again from {_URL}"
             )
         values = columns[key][order].astype(np.int64)
         if values.min() < 0 or values.max() >= num_classes:
             raise InputError(
-                f"{key} of {str(path)!r} has labels from {values.min()} to {values.max()} for {num_classes} classes: "
-                f"fetch it again from {_URL}"
+                f"{key} of {str(path)!r} has labels from {values.min()} to {values.max()} for "
+                f"{num_classes} classes: fetch it again from {_URL}"
             )
         return values
 
     if differing := int((labels("clean_label") != dataset.train_labels).sum()):
         raise InputError(
-            f"clean_label of {str(path)!r} differs from the labels of {dataset.name} at {differing:,} of {count:,} positions: "
-            f"fetch it again, and keep CIFAR's images in their own order"
+            f"clean_label of {str(path)!r} differs from the labels of {dataset.name} at "
+            f"{differing:,} of {count:,} positions: fetch it again, and keep CIFAR's images in "
+            "their own order"
         )
-    return replace(dataset, found={kind: labels(*keys) for kind, keys in _KINDS[num_classes].items()})
+    return replace(
+        dataset, found={kind: labels(*keys) for kind, keys in _KINDS[num_classes].items()}
+    )
 
 
 def _load(name: str, plain: str, stem: str) -> Callable[[Path, int | None], Dataset]:
     def load(data_dir: Path, side: int | None) -> Dataset:
-        path = _find(data_dir, stem)  # first, so that nobody waits for a download in order to hear that it is not there
+        # first, so that nobody waits for a download in order to hear that it is not there
+        path = _find(data_dir, stem)
         return replace(from_files(small.SOURCES[plain].load(data_dir, side), path), name=name)
 
     return load
@@ -76,8 +86,8 @@ def _find(data_dir: Path, stem: str) -> Path:
             if (path := folder / f"{stem}{end}").is_file():
                 return path
     raise InputError(
-        f"{str(data_dir)!r} holds no {stem}.pt, nor do its folders data and CIFAR-N: fetch it from {_URL} (folder data), "
-        f"or name its folder with --data-dir"
+        f"{str(data_dir)!r} holds no {stem}.pt, nor do its folders data and CIFAR-N: fetch it from "
+        f"{_URL} (folder data), or name its folder with --data-dir"
     )
 
 
@@ -85,7 +95,9 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     """The labels in a file that ``torch.save`` or ``numpy.save`` made of a dictionary."""
     try:
         columns = (pickled.read_pt if path.suffix == ".pt" else pickled.read_npy)(path.read_bytes())
-        if not all(isinstance(values, np.ndarray) and values.ndim == 1 for values in columns.values()):
+        if not all(
+            isinstance(values, np.ndarray) and values.ndim == 1 for values in columns.values()
+        ):
             raise TypeError("neither arrays nor lists of integers")
         return columns
     except pickled.UNREADABLE as error:
@@ -93,25 +105,40 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _refused(path: Path) -> InputError:
-    return InputError(f"{str(path)!r} is damaged, or holds more than arrays of labels and was not run: fetch it from {_URL}")
+    return InputError(
+        f"{str(path)!r} is damaged, or holds more than arrays of labels and was not run: fetch it "
+        f"from {_URL}"
+    )
 
 
 def _order(path: Path, num_classes: int, count: int) -> np.ndarray:
     """Position in an ordered file of each of CIFAR's images."""
     name = f"image_order_c{num_classes}.npy"
-    found = next((folder / name for folder in (path.parent, path.parent.parent) if (folder / name).is_file()), None)
+    found = next(
+        (
+            folder / name
+            for folder in (path.parent, path.parent.parent)
+            if (folder / name).is_file()
+        ),
+        None,
+    )
     if found is None:
-        raise InputError(f"{str(path)!r} needs {name} beside it or one folder up: fetch that from {_URL} too")
+        raise InputError(
+            f"{str(path)!r} needs {name} beside it or one folder up: fetch that from {_URL} too"
+        )
     try:
         order = np.load(found, allow_pickle=False)
     except pickled.UNREADABLE as error:
         raise _refused(found) from error
     if not np.array_equal(np.sort(order, axis=None), np.arange(count)):
-        raise InputError(f"{str(found)!r} is no order of {count:,} images: fetch it again from {_URL}")
+        raise InputError(
+            f"{str(found)!r} is no order of {count:,} images: fetch it again from {_URL}"
+        )
     return np.argsort(order.reshape(-1))
 
 
-# --------------------------------------------------------------------------------------------------------- registry
+# ---------------------------------------------------------------------------------------------------------
+# registry
 
 _CITATION = "Wei, Zhu, Cheng, Liu, Niu & Liu (2022), Learning with noisy labels revisited, ICLR, arXiv 2110.12088"
 _LICENCE = "CC BY-NC 4.0 (labels); images as CIFAR's"

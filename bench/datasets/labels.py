@@ -1,4 +1,6 @@
-"""Reading of labels.csv: one image a line, with its label and, where known, its true class and split."""
+"""Reading of labels.csv: one image a line, with its label and, where known, its true class and
+split.
+"""
 
 import csv
 import io
@@ -33,8 +35,35 @@ _COLUMNS = ("path", "label", "clean_label", "split")
 
 #: How pandas, R and spreadsheets write that a value is missing.
 MISSING = {
-    *("nan", "NaN", "NAN", "Nan", "-nan", "-NaN", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NaT"),
-    *("NULL", "Null", "null", "None", "none", "NONE", "#NULL!", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"),
+    *(
+        "nan",
+        "NaN",
+        "NAN",
+        "Nan",
+        "-nan",
+        "-NaN",
+        "NA",
+        "N/A",
+        "n/a",
+        "<NA>",
+        "#NA",
+        "#N/A",
+        "#N/A N/A",
+        "NaT",
+    ),
+    *(
+        "NULL",
+        "Null",
+        "null",
+        "None",
+        "none",
+        "NONE",
+        "#NULL!",
+        "#REF!",
+        "#NAME?",
+        "#VALUE!",
+        "#DIV/0!",
+    ),
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 }
 
@@ -56,14 +85,18 @@ def split_of(name: str) -> str | None:
 
 
 def split_within(name: str) -> tuple[str, str] | None:
-    """Return the split that a longer name names, and what else it says: train and cat for cat_train."""
+    """Return the split that a longer name names, and what else it says: train and cat for
+    cat_train.
+    """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     word = _SPLIT_WORD.search(words)
     return word and (SPLITS[word[1]], _GENERIC.sub("", words[: word.start()] + words[word.end() :]))
 
 
 def class_name(text: str) -> str:
-    """Return the class of a label or folder: one spelling for all Unicode normal forms, fit for printing."""
+    """Return the class of a label or folder: one spelling for all Unicode normal forms, fit for
+    printing.
+    """
     return unicodedata.normalize("NFC", printable(text))
 
 
@@ -80,8 +113,8 @@ def read_labels(path: Path) -> tuple[list[Row], list[str]]:
         where = f"line {line} of {str(path)!r}"
         if len(fields) != len(columns):
             raise InputError(
-                f"{where} has {len(fields)} field{'s' * (len(fields) != 1)} for {len(columns)} columns: "
-                f"quote a label or path that holds commas, and leave no field out"
+                f"{where} has {len(fields)} field{'s' * (len(fields) != 1)} for {len(columns)} "
+                "columns: quote a label or path that holds commas, and leave no field out"
             )
         values = {
             # A file's name can end in a space, a label cannot.
@@ -109,8 +142,8 @@ def _row(where: str, line: int, values: dict[str, str]) -> Row:
         raise InputError(f"{where} lacks a path or a label: fill it in, or delete the line")
     if label in MISSING:
         raise InputError(
-            f"{where} has the label {label!r}, as programs write one that is missing: fill it in or delete "
-            f"the line, or, if a class has this name, give the class another"
+            f"{where} has the label {label!r}, as programs write one that is missing: fill it in "
+            "or delete the line, or, if a class has this name, give the class another"
         )
     part = split_of(split) if split else None
     if split and part is None:
@@ -125,19 +158,26 @@ def _text(path: Path) -> str:
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if utf16 else "utf-8-sig")
     except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read ({error.strerror}): check its permissions") from error
+        raise InputError(
+            f"{str(path)!r} cannot be read ({error.strerror}): check its permissions"
+        ) from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"line {line} of {str(path)!r} has bytes that are no text in UTF-8: save the file as UTF-8"
+            f"line {line} of {str(path)!r} has bytes that are no text in UTF-8: save the file as "
+            "UTF-8"
         ) from error
     if "\0" in text:
-        raise InputError(f"{str(path)!r} cannot be read as CSV (it holds null bytes): save it as UTF-8")
+        raise InputError(
+            f"{str(path)!r} cannot be read as CSV (it holds null bytes): save it as UTF-8"
+        )
     return text
 
 
 def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The columns' names, and each row's first line and fields; separated by commas, semicolons or tabs."""
+    """The columns' names, and each row's first line and fields; separated by commas, semicolons or
+    tabs.
+    """
     needed = {"path", "label"}
     for separator in (",", ";", "\t"):
         try:
@@ -152,8 +192,8 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
         absent = needed - {_column(name) for name in first_line.split(",")}
         names = " and ".join(sorted(absent, reverse=True)) or "path and label"
         raise InputError(
-            f"{str(path)!r} has no column {names} (it begins with {first_line[:60]!r}): name the columns in its "
-            f"first line, as path,label"
+            f"{str(path)!r} has no column {names} (it begins with {first_line[:60]!r}): name the "
+            "columns in its first line, as path,label"
         )
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputError(f"{str(path)!r} names the column {twice[0]} twice: keep one of them")
@@ -164,7 +204,8 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
             rows.append((line, fields))
     except csv.Error as error:
         raise InputError(
-            f"{str(path)!r} cannot be read as CSV after line {line} ({printable(str(error))}): mend the quotes there"
+            f"{str(path)!r} cannot be read as CSV after line {line} ({printable(str(error))}): "
+            "mend the quotes there"
         ) from error
     return columns, rows[1:]
 

@@ -1,8 +1,10 @@
-"""Arrays of integers in pickles, as ``torch.save`` and ``numpy.save`` make them, read without running what is in the file.
+"""Arrays of integers in pickles, as ``torch.save`` and ``numpy.save`` make them, read without
+running what is in the file.
 
-A pickle can run anything. Letting through NumPy's own types and no others, as a restricted ``pickle.Unpickler`` can and
-``torch.load(weights_only=True)`` can be told to, keeps code out, but not a forged dtype, and that ended in a segmentation
-fault. So nothing of NumPy is built from a file: stand-ins take down what it says, and become integers.
+A pickle can run anything. Letting through NumPy's own types and no others, as a restricted
+``pickle.Unpickler`` can and ``torch.load(weights_only=True)`` can be told to, keeps code out, but
+not a forged dtype, and that ended in a segmentation fault. So nothing of NumPy is built from a
+file: stand-ins take down what it says, and become integers.
 """
 
 import io
@@ -16,20 +18,31 @@ import numpy as np
 
 #: What a damaged file or one of another kind raises.
 UNREADABLE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, MemoryError),
+    *(
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        MemoryError,
+    ),
     *(ValueError, TypeError, LookupError, AttributeError, OverflowError),
 )
 
 
 def read_pt(content: bytes) -> Any:
-    """What ``torch.save`` wrote: arrays of integers, numbers, and dictionaries or lists of these; raises ``UNREADABLE``."""
+    """What ``torch.save`` wrote: arrays of integers, numbers, and dictionaries or lists of these;
+    raises ``UNREADABLE``.
+    """
     stream = io.BytesIO(content)
     if zipfile.is_zipfile(stream):
         with zipfile.ZipFile(stream) as archive:
             raw = archive.read(f"{archive.namelist()[0].split('/')[0]}/data.pkl")
         return _plain(_Reader(io.BytesIO(raw)).load())
     stream.seek(0)
-    for _ in ("magic number", "version", "system"):  # before torch 1.6: four pickles, one after another
+    # before torch 1.6: four pickles, one after another
+    for _ in ("magic number", "version", "system"):
         _Reader(stream).load()
     return _plain(_Reader(stream).load())
 
@@ -38,7 +51,8 @@ def read_npy(content: bytes) -> Any:
     """The object that ``numpy.save`` wrote as an array of one object; raises ``UNREADABLE``."""
     if content[:6] != b"\x93NUMPY":
         raise ValueError("no .npy file")
-    width = 2 if content[6] == 1 else 4  # of the header's length; the header says no more than the pickle does
+    # of the header's length; the header says no more than the pickle does
+    width = 2 if content[6] == 1 else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
     [found] = _Reader(io.BytesIO(content[start:])).load().data
     return _plain(found)
@@ -76,7 +90,9 @@ class _Array:
         _, self.shape, self.type, self.by_column, self.data = state
 
     def numbers(self) -> np.ndarray:
-        return np.frombuffer(self.data, self.type.dtype()).reshape(self.shape, order="F" if self.by_column else "C")
+        return np.frombuffer(self.data, self.type.dtype()).reshape(
+            self.shape, order="F" if self.by_column else "C"
+        )
 
 
 class _Reader(pickle.Unpickler):
@@ -90,9 +106,12 @@ class _Reader(pickle.Unpickler):
             "collections.OrderedDict": dict,
             "_codecs.encode": lambda text, _: text.encode("latin1"),
         }
-        for core in ("numpy.core", "numpy._core"):  # NumPy 1, with which the field wrote its files, and 2
+        # NumPy 1, with which the field wrote its files, and 2
+        for core in ("numpy.core", "numpy._core"):
             known[f"{core}.multiarray._reconstruct"] = lambda *_: _Array()
-            known[f"{core}.multiarray.scalar"] = lambda kind, raw: int(np.frombuffer(raw, kind.dtype())[0])
+            known[f"{core}.multiarray.scalar"] = lambda kind, raw: int(
+                np.frombuffer(raw, kind.dtype())[0]
+            )
         if f"{module}.{name}" not in known:
             raise pickle.UnpicklingError(f"{module}.{name}")
         return known[f"{module}.{name}"]

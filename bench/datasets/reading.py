@@ -1,4 +1,6 @@
-"""Read the files of a data set before its trials: unreadable images are left out, exact copies are noticed."""
+"""Read the files of a data set before its trials: unreadable images are left out, exact copies are
+noticed.
+"""
 
 from dataclasses import replace
 from functools import reduce
@@ -18,7 +20,8 @@ Kept = np.ndarray | slice
 
 
 def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
-    """Read every image in a file once: decoded where all fit into memory, looked at where they are streamed.
+    """Read every image in a file once: decoded where all fit into memory, looked at where they are
+    streamed.
 
     Returns:
         The data set without unreadable images, and these: file -> what is wrong with it.
@@ -31,9 +34,15 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
     files = {name: images for name, images in parts.items() if isinstance(images, ImageFiles)}
     if not files:
         return dataset, {}
-    surveys = {name: cache.survey(images, decoding=not cache.fits(images)) for name, images in files.items()}
-    extremes = reduce(or_, (seen.extremes for seen in surveys.values()))  # one range for all, tests included
-    readable: dict[str, tuple[Images, Kept]] = {name: (images, slice(None)) for name, images in parts.items()}
+    surveys = {
+        name: cache.survey(images, decoding=not cache.fits(images))
+        for name, images in files.items()
+    }
+    # one range for all, tests included
+    extremes = reduce(or_, (seen.extremes for seen in surveys.values()))
+    readable: dict[str, tuple[Images, Kept]] = {
+        name: (images, slice(None)) for name, images in parts.items()
+    }
     broken: dict[str, str] = {}
     for name, images in files.items():
         readable[name], damaged = _read(replace(images, extremes=extremes), surveys[name])
@@ -49,7 +58,8 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
         test_images=test,
         test_labels=dataset.test_labels[kept_test],
         extra_tests={
-            name: (readable[name][0], labels[readable[name][1]]) for name, (_, labels) in dataset.extra_tests.items()
+            name: (readable[name][0], labels[readable[name][1]])
+            for name, (_, labels) in dataset.extra_tests.items()
         },
         account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
     )
@@ -75,17 +85,25 @@ def _copies(
     surveys: dict[str, cache.Survey],
     readable: dict[str, tuple[Images, Kept]],
 ) -> tuple[str, ...]:
-    """Sentences on exact copies: by pixels where all parts are in memory, otherwise by the files' digests."""
+    """Sentences on exact copies: by pixels where all parts are in memory, otherwise by the files'
+    digests.
+    """
 
     def part(name: str, labels: np.ndarray) -> copies.Part:
         images, kept = readable[name]
-        pixels = images if in_memory and isinstance(images, np.ndarray) else surveys[name].digests[kept]
+        pixels = (
+            images if in_memory and isinstance(images, np.ndarray) else surveys[name].digests[kept]
+        )
         return copies.Part(pixels, labels[kept], files[name].names[kept])
 
     in_memory = all(isinstance(images, np.ndarray) for images, _ in readable.values())
     labels = next(iter(dataset.found.values()), dataset.train_labels)
-    tests = {"test": dataset.test_labels} | {name: labels for name, (_, labels) in dataset.extra_tests.items()}
-    return copies.describe(part("train", labels), {name: part(name, given) for name, given in tests.items()})
+    tests = {"test": dataset.test_labels} | {
+        name: labels for name, (_, labels) in dataset.extra_tests.items()
+    }
+    return copies.describe(
+        part("train", labels), {name: part(name, given) for name, given in tests.items()}
+    )
 
 
 def _check_classes(dataset: Dataset, kept: Kept, broken: dict[str, str]) -> None:
@@ -95,4 +113,6 @@ def _check_classes(dataset: Dataset, kept: Kept, broken: dict[str, str]) -> None
         if lost := sorted(set(labels.tolist()) - set(labels[kept].tolist())):
             names = ", ".join(dataset.classes[label] for label in lost)
             name, reason = next(iter(broken.items()))
-            raise InputError(f"no image of the class {names} can be read (as {name}: {reason}): mend them")
+            raise InputError(
+                f"no image of the class {names} can be read (as {name}: {reason}): mend them"
+            )

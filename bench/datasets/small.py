@@ -15,10 +15,23 @@ from bench.datasets.base import Dataset, Source, from_arrays, stratified_choice
 from bench.errors import InputError
 
 _DIGIT_FLIPS = {7: 1, 2: 7, 5: 6, 6: 5, 3: 8}  # Patrini et al. (2017), MNIST
-_FASHION_FLIPS = {9: 7, 7: 5, 2: 6, 4: 3, 3: 4}  # boot->sneaker->sandal, pullover->shirt, coat<->dress (GCE, 2018)
-_CIFAR10_FLIPS = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}  # truck->automobile, bird->airplane, deer->horse, cat<->dog
+# boot->sneaker->sandal, pullover->shirt, coat<->dress (GCE, 2018)
+_FASHION_FLIPS = {9: 7, 7: 5, 2: 6, 4: 3, 3: 4}
+# truck->automobile, bird->airplane, deer->horse, cat<->dog
+_CIFAR10_FLIPS = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
 _KMNIST_CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
-_FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_FASHION_CLASSES = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 
 CIFAR100_SUPERCLASSES = {
     "aquatic mammals": "beaver dolphin otter seal whale",
@@ -55,7 +68,11 @@ def superclass_flips(classes: tuple[str, ...]) -> dict[int, int]:
 
 def superclass_ids(classes: tuple[str, ...]) -> np.ndarray:
     """CIFAR-100: number of each class's superclass, (100,), in the order of CIFAR's own list."""
-    owner = {name: number for number, members in enumerate(CIFAR100_SUPERCLASSES.values()) for name in members.split()}
+    owner = {
+        name: number
+        for number, members in enumerate(CIFAR100_SUPERCLASSES.values())
+        for name in members.split()
+    }
     return np.array([owner[name] for name in classes])
 
 
@@ -67,23 +84,41 @@ def _digits(data_dir: Path, side: int | None) -> Dataset:
     labels = digits.target.astype(np.int64)
     test = np.sort(stratified_choice(labels, 360, np.random.default_rng(0)))
     train = np.setdiff1d(np.arange(len(labels)), test)
-    return Dataset("digits", images[train], labels[train], images[test], labels[test], tuple("0123456789"), _DIGIT_FLIPS)
+    return Dataset(
+        "digits",
+        images[train],
+        labels[train],
+        images[test],
+        labels[test],
+        tuple("0123456789"),
+        _DIGIT_FLIPS,
+    )
 
 
-def _idx_set(name: str, torchvision_name: str, classes: tuple[str, ...], flips: dict[int, int] | None) -> Callable:
-    """Loader of a set in MNIST's format: a plain folder of four idx files, or torchvision's, which it completes."""
+def _idx_set(
+    name: str, torchvision_name: str, classes: tuple[str, ...], flips: dict[int, int] | None
+) -> Callable:
+    """Loader of a set in MNIST's format: a plain folder of four idx files, or torchvision's, which
+    it completes.
+    """
 
     def load(data_dir: Path, side: int | None) -> Dataset:
         folder = data_dir if _idx_files(data_dir) else data_dir / torchvision_name / "raw"
-        # A plain folder is the user's: a file missing there is named. torchvision's own is completed by a download.
+        # A plain folder is the user's: a file missing there is named. torchvision's own is
+        # completed by a download.
         if folder != data_dir and _idx_files(folder) < len(_IDX_NAMES):
             from torchvision import datasets
 
             _download(getattr(datasets, torchvision_name), data_dir)
-        arrays = {part: read_idx(_idx_file(folder, part), 3 if "images" in part else 1) for part in _IDX_NAMES}
+        arrays = {
+            part: read_idx(_idx_file(folder, part), 3 if "images" in part else 1)
+            for part in _IDX_NAMES
+        }
         _check_published(name, folder, arrays)
         train_images, train_labels, test_images, test_labels = (arrays[part] for part in _IDX_NAMES)
-        return from_arrays(name, train_images, train_labels, test_images, test_labels, classes, flips)
+        return from_arrays(
+            name, train_images, train_labels, test_images, test_labels, classes, flips
+        )
 
     return load
 
@@ -96,30 +131,40 @@ def _cifar(name: str) -> Callable:
         train, test = _download(source, data_dir)
         classes = tuple(train.classes)
         flips = _CIFAR10_FLIPS if name == "cifar10" else superclass_flips(classes)
-        dataset = from_arrays(name, train.data, train.targets, test.data, test.targets, classes, flips)
-        return dataset if name == "cifar10" else replace(dataset, superclasses=superclass_ids(classes))
+        dataset = from_arrays(
+            name, train.data, train.targets, test.data, test.targets, classes, flips
+        )
+        return (
+            dataset if name == "cifar10" else replace(dataset, superclasses=superclass_ids(classes))
+        )
 
     return load
 
 
 def _download(source: Callable, data_dir: Path) -> list:
-    """The training and test sets of a torchvision class, downloaded where its checksums do not find them."""
+    """The training and test sets of a torchvision class, downloaded where its checksums do not find
+    them.
+    """
     try:
         return [source(data_dir, train=train, download=True) for train in (True, False)]
     except (urllib.error.URLError, ConnectionError, RuntimeError, EOFError, OSError) as error:
         reason = " ".join(str(error).split())  # torchvision's may have several lines
         raise InputError(
-            f"{source.__name__} is not whole under {str(data_dir)!r} and could not be downloaded ({reason}): "
-            f"put its files there and name the folder with --data-dir"
+            f"{source.__name__} is not whole under {str(data_dir)!r} and could not be downloaded "
+            f"({reason}): put its files there and name the folder with --data-dir"
         ) from error
 
 
-# -------------------------------------------------------------------------------------------------------- idx files
+# --------------------------------------------------------------------------------------------------------
+# idx files
 
-_IDX_NAMES = [f"{s}-{p}" for s in ("train", "t10k") for p in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+_IDX_NAMES = [
+    f"{s}-{p}" for s in ("train", "t10k") for p in ("images-idx3-ubyte", "labels-idx1-ubyte")
+]
 
 
-#: SHA-256 of the published files, decompressed, in the order of the names. KMNIST's are not known here.
+#: SHA-256 of the published files, decompressed, in the order of the names. KMNIST's are not known
+#: here.
 _CHECKSUMS = {
     "mnist": (
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -146,7 +191,10 @@ def _check_published(name: str, folder: Path, arrays: dict[str, np.ndarray]) -> 
         owner = next((other for other, sums in _CHECKSUMS.items() if checksum in sums), None)
         if owner != name and (owner or name in _CHECKSUMS):
             what = f"{owner}'s" if owner else "not the published one"
-            raise InputError(f"{part} in {str(folder)!r} is {what}: fetch {name}'s again, or give changed data as npz:FILE")
+            raise InputError(
+                f"{part} in {str(folder)!r} is {what}: fetch {name}'s again, or give changed data "
+                "as npz:FILE"
+            )
 
 
 def _idx_file(folder: Path, name: str) -> Path:
@@ -158,11 +206,15 @@ def _idx_file(folder: Path, name: str) -> Path:
 
 def _idx_files(folder: Path) -> int:
     """How many of the four files are there."""
-    return sum(any((folder / f"{name}{end}").is_file() for end in ("", ".gz")) for name in _IDX_NAMES)
+    return sum(
+        any((folder / f"{name}{end}").is_file() for end in ("", ".gz")) for name in _IDX_NAMES
+    )
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """A uint8 array from an idx file (LeCun's MNIST format), plain or gzipped; InputError if it is cut or not one."""
+    """A uint8 array from an idx file (LeCun's MNIST format), plain or gzipped; InputError if it is
+    cut or not one.
+    """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
@@ -172,11 +224,15 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise InputError(f"{str(path)!r} is no idx file of {dimensions} dimensions: fetch it again")
     shape = tuple(map(int, np.frombuffer(raw, ">u4", dimensions, 4)))
     if len(raw) - header != math.prod(shape):
-        raise InputError(f"{str(path)!r} is truncated ({len(raw) - header} of {math.prod(shape)} bytes): fetch it again")
+        raise InputError(
+            f"{str(path)!r} is truncated ({len(raw) - header} of {math.prod(shape)} bytes): fetch "
+            "it again"
+        )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-# --------------------------------------------------------------------------------------------------------- registry
+# ---------------------------------------------------------------------------------------------------------
+# registry
 
 _MNIST = "downloaded by torchvision; or a folder of the four idx files"
 _CIFAR = "downloaded by torchvision"

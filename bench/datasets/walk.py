@@ -18,7 +18,15 @@ SPECIAL = "pipes, sockets and devices"
 
 #: Folders and files that programs leave beside images, in lower case.
 _FOLDERS = {
-    *("@eadir", "@__thumb", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found"),
+    *(
+        "@eadir",
+        "@__thumb",
+        "@recycle",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+    ),
     *("__macosx", "__pycache__", "thumbnails", "thumbs", "_thumbnails", "_thumbs", "_vti_cnf"),
 }
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
@@ -121,7 +129,9 @@ class _Walk:
                 self._note_link(name, folder.place, reason)
             else:
                 regular = entry.is_file(follow_symlinks=False)
-                self.files.append(File(name, place, reason=reason or (None if regular else SPECIAL)))
+                self.files.append(
+                    File(name, place, reason=reason or (None if regular else SPECIAL))
+                )
 
     def _note_link(self, name: str, holder: str, reason: str | None) -> None:
         is_folder, fault = _target(os.path.join(self.root, name))
@@ -129,7 +139,9 @@ class _Walk:
         if reason is None and is_folder:
             self.links.append((name, holder))
         else:
-            self.files.append(File(name, os.path.join(holder, os.path.basename(name)), True, reason))
+            self.files.append(
+                File(name, os.path.join(holder, os.path.basename(name)), True, reason)
+            )
 
     def _follow(self, name: str, holder: str) -> None:
         """Read the folder that a link leads to, unless that was read or holds the link itself."""
@@ -146,7 +158,8 @@ def _set_aside(name: str, is_folder: bool) -> str | None:
     if name.startswith("."):
         return HIDDEN
     lower = name.lower()
-    saved = lower.startswith("~$") or (len(lower) > 1 and lower[0] == lower[-1] == "#")  # while a file is edited
+    # while a file is edited
+    saved = lower.startswith("~$") or (len(lower) > 1 and lower[0] == lower[-1] == "#")
     backup = not is_folder and (saved or lower in _FILES or lower.endswith(_ENDINGS))
     return ASIDE if backup or lower in _FOLDERS else None
 

@@ -1,6 +1,8 @@
-"""Photographs from the web with the labels that they were found with: nothing is downloaded, images stay in their files.
+"""Photographs from the web with the labels that they were found with: nothing is downloaded, images
+stay in their files.
 
-Nobody knows most true classes of the training images. Each set is read in the layout in which its authors publish it.
+Nobody knows most true classes of the training images. Each set is read in the layout in which its
+authors publish it.
 """
 
 import re
@@ -13,11 +15,14 @@ from bench.datasets.base import FOUND, UNKNOWN, Dataset, Source
 from bench.datasets.files import ImageFiles
 from bench.errors import InputError
 
-# ------------------------------------------------------------------------------------------------- lists of the authors
+# -------------------------------------------------------------------------------------------------
+# lists of the authors
 
 
 def _locate(data_dir: Path, marker: str, *folders: str) -> Path:
-    """The folder with the file or folder ``marker``: ``data_dir`` or one of the usual names within it."""
+    """The folder with the file or folder ``marker``: ``data_dir`` or one of the usual names within
+    it.
+    """
     for folder in (data_dir, *(data_dir / name for name in folders)):
         if (folder / marker).exists():
             return folder
@@ -33,7 +38,8 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InputError(
-            f"{str(path)!r} cannot be read ({reason}): fetch it again, and name its folder with --data-dir"
+            f"{str(path)!r} cannot be read ({reason}): fetch it again, and name its folder with "
+            "--data-dir"
         ) from error
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
@@ -57,10 +63,14 @@ def _labelled(path: Path, num_classes: int) -> dict[str, int]:
     for line in lines:
         name, _, label = line.replace("\t", " ").rpartition(" ")
         if not name or not re.fullmatch("[0-9]+", label):
-            raise InputError(f"{str(path)!r} has a line {line!r}: each names an image and the number of its class")
+            raise InputError(
+                f"{str(path)!r} has a line {line!r}: each names an image and the number of its "
+                "class"
+            )
         if int(label) >= num_classes:
             raise InputError(
-                f"{str(path)!r} gives {name!r} class {label}, but {num_classes} classes are counted from 0: fetch it again"
+                f"{str(path)!r} gives {name!r} class {label}, but {num_classes} classes are "
+                "counted from 0: fetch it again"
             )
         labels[name.strip()] = int(label)
     if len(labels) < len(lines):
@@ -76,15 +86,19 @@ def _look_up(names: Iterable[str], labels: Mapping[str, int], path: Path) -> np.
 
 
 def _images(root: Path, names: Sequence[str], side: int, source: Path) -> ImageFiles:
-    """Images below ``root``, as ``source`` lists them; the first, the last and some in between have to be there."""
+    """Images below ``root``, as ``source`` lists them; the first, the last and some in between have
+    to be there.
+    """
     if not names:
         raise InputError(f"{str(source)!r} names no image of this set: fetch it again")
     last = len(names) - 1
-    for position in sorted({0, last, *np.random.default_rng(0).integers(0, last, 16, endpoint=True).tolist()}):
+    for position in sorted(
+        {0, last, *np.random.default_rng(0).integers(0, last, 16, endpoint=True).tolist()}
+    ):
         if not (root / names[position]).is_file():
             raise InputError(
-                f"{str(root / names[position])!r} is missing, one of {len(names):,} images that {str(source)!r} names: "
-                f"unpack the set's images there, or mend --data-dir"
+                f"{str(root / names[position])!r} is missing, one of {len(names):,} images that "
+                f"{str(source)!r} names: unpack the set's images there, or mend --data-dir"
             )
     return ImageFiles(str(root), np.array(names), side)
 
@@ -105,25 +119,49 @@ def _dataset(
     extra_tests: Mapping[str, tuple[ImageFiles, np.ndarray]] | None = None,
 ) -> Dataset:
     for images in (test, *(images for images, _ in (extra_tests or {}).values())):
-        if train.root == images.root and (both := set(train.names.tolist()) & set(images.names.tolist())):
+        if train.root == images.root and (
+            both := set(train.names.tolist()) & set(images.names.tolist())
+        ):
             raise InputError(
-                f"{name} tests on {len(both):,} of the images that it trains on, such as {min(both)!r}: fetch its lists again"
+                f"{name} tests on {len(both):,} of the images that it trains on, such as "
+                f"{min(both)!r}: fetch its lists again"
             )
     if truth is None:
         truth = np.full(len(noisy), UNKNOWN)
     return Dataset(
-        name, train, truth, test, test_labels, tuple(classes), found={FOUND: noisy}, extra_tests=dict(extra_tests or {})
+        name,
+        train,
+        truth,
+        test,
+        test_labels,
+        tuple(classes),
+        found={FOUND: noisy},
+        extra_tests=dict(extra_tests or {}),
     )
 
 
-# -------------------------------------------------------------------------------------------------------- Animal-10N
+# --------------------------------------------------------------------------------------------------------
+# Animal-10N
 
-_ANIMALS = ("cat", "lynx", "wolf", "coyote", "cheetah", "jaguar", "chimpanzee", "orangutan", "hamster", "guinea pig")
+_ANIMALS = (
+    "cat",
+    "lynx",
+    "wolf",
+    "coyote",
+    "cheetah",
+    "jaguar",
+    "chimpanzee",
+    "orangutan",
+    "hamster",
+    "guinea pig",
+)
 
 
 def _animal10n(data_dir: Path, side: int | None) -> Dataset:
     """Folders training and testing of files LABEL_NUMBER.jpg. The test labels are right."""
-    root = _locate(data_dir, "training", "animal10n", "Animal10N", "Animal-10N", "ANIMAL-10N", "raw_image")
+    root = _locate(
+        data_dir, "training", "animal10n", "Animal10N", "Animal-10N", "ANIMAL-10N", "raw_image"
+    )
     parts = [_animals(root / part, side or 64) for part in ("training", "testing")]
     (train, noisy), (test, labels) = parts
     return _dataset("animal10n", train, noisy, test, labels, _ANIMALS)
@@ -131,7 +169,9 @@ def _animal10n(data_dir: Path, side: int | None) -> Dataset:
 
 def _animals(folder: Path, side: int) -> tuple[ImageFiles, np.ndarray]:
     if not folder.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r}: unpack Animal-10N's raw images there")
+        raise InputError(
+            f"there is no folder {str(folder)!r}: unpack Animal-10N's raw images there"
+        )
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     labels = []
     for name in names:
@@ -140,11 +180,15 @@ def _animals(folder: Path, side: int) -> tuple[ImageFiles, np.ndarray]:
             raise InputError(f"{str(folder / name)!r} is not named LABEL_NUMBER.jpg: remove it")
         labels.append(int(match[1]))
         if labels[-1] >= len(_ANIMALS):
-            raise InputError(f"{str(folder / name)!r} is of class {labels[-1]}, but 10 classes are counted from 0: remove it")
+            raise InputError(
+                f"{str(folder / name)!r} is of class {labels[-1]}, but 10 classes are counted from "
+                "0: remove it"
+            )
     return _images(folder, names, side, folder), np.array(labels, np.int64)
 
 
-# ------------------------------------------------------------------------------------------------------- Clothing1M
+# -------------------------------------------------------------------------------------------------------
+# Clothing1M
 
 _CLOTHES = (
     *("T-shirt", "shirt", "knitwear", "chiffon", "sweater", "hoodie", "windbreaker"),
@@ -153,55 +197,88 @@ _CLOTHES = (
 
 
 def _clothing1m(data_dir: Path, side: int | None) -> Dataset:
-    """The million images with noisy labels only. The test and the validation images are labelled by hand.
+    """The million images with noisy labels only. The test and the validation images are labelled by
+    hand.
 
     The training images that are labelled by hand are left out, as everywhere in the field.
     """
     root = _locate(data_dir, "noisy_train_key_list.txt", "clothing1m", "Clothing1M", "clothing1M")
 
     def part(name: str) -> tuple[ImageFiles, np.ndarray]:
-        keys, values = root / f"{name}_key_list.txt", root / f"{name.partition('_')[0]}_label_kv.txt"
+        keys, values = (
+            root / f"{name}_key_list.txt",
+            root / f"{name.partition('_')[0]}_label_kv.txt",
+        )
         names = _once(_lines(keys), keys)
         labels = _look_up(names, given[values], values)
-        # The keys begin with "images/"; the archives do not, so that some have unpacked them elsewhere.
+        # The keys begin with "images/"; the archives do not, so that some have unpacked them
+        # elsewhere.
         names = _either(root, names, [name.removeprefix("images/") for name in names])
         return _images(root, names, side or 224, keys), labels
 
-    given = {path: _labelled(path, len(_CLOTHES)) for path in (root / f"{kind}_label_kv.txt" for kind in ("noisy", "clean"))}
+    given = {
+        path: _labelled(path, len(_CLOTHES))
+        for path in (root / f"{kind}_label_kv.txt" for kind in ("noisy", "clean"))
+    }
     train, noisy = part("noisy_train")
     test, labels = part("clean_test")
-    return _dataset("clothing1m", train, noisy, test, labels, _CLOTHES, extra_tests={"clean_val": part("clean_val")})
+    return _dataset(
+        "clothing1m",
+        train,
+        noisy,
+        test,
+        labels,
+        _CLOTHES,
+        extra_tests={"clean_val": part("clean_val")},
+    )
 
 
-# -------------------------------------------------------------------------------------------------------- WebVision
+# --------------------------------------------------------------------------------------------------------
+# WebVision
 
 _MINI = 50  # classes of the part that everybody trains on (MentorNet, Jiang et al., 2018)
 _WEBVISION_CLASSES = 1000
 
 
 def _webvision(data_dir: Path, side: int | None) -> Dataset:
-    """The first 50 classes of WebVision 1.0: Google's images to train on, its validation images as a test set.
+    """The first 50 classes of WebVision 1.0: Google's images to train on, its validation images as
+    a test set.
 
-    Where ILSVRC 2012's validation images are in imagenet/val/WNID, those of the 50 classes are a further test set.
+    Where ILSVRC 2012's validation images are in imagenet/val/WNID, those of the 50 classes are a
+    further test set.
     """
-    root = _locate(data_dir, "info/train_filelist_google.txt", "webvision", "WebVision", "webvision1.0")
+    root = _locate(
+        data_dir, "info/train_filelist_google.txt", "webvision", "WebVision", "webvision1.0"
+    )
     synsets = _lines(root / "info" / "synsets.txt")[:_MINI]
     if len(synsets) < _MINI or not all(re.fullmatch(r"n[0-9]{8}\s.+", line) for line in synsets):
         path = str(root / "info" / "synsets.txt")
         raise InputError(
-            f"{path!r} is no list of {_MINI} WordNet numbers and names, such as 'n01440764 tench': fetch it again"
+            f"{path!r} is no list of {_MINI} WordNet numbers and names, such as 'n01440764 tench': "
+            "fetch it again"
         )
     ids = [line.split()[0] for line in synsets]
 
     def part(name: str, folder: str) -> tuple[ImageFiles, np.ndarray]:
         path = root / "info" / name
-        labels = {image: label for image, label in _labelled(path, _WEBVISION_CLASSES).items() if label < _MINI}
+        labels = {
+            image: label
+            for image, label in _labelled(path, _WEBVISION_CLASSES).items()
+            if label < _MINI
+        }
         names = [f"{folder}{image}" for image in labels]
         return _images(root, names, side or 224, path), np.array(list(labels.values()), np.int64)
 
     train, noisy = part("train_filelist_google.txt", "")
     test, labels = part("val_filelist.txt", "val_images_256/")
-    folder = next((path for path in (root / "imagenet" / "val", data_dir / "imagenet" / "val") if path.is_dir()), None)
+    folder = next(
+        (
+            path
+            for path in (root / "imagenet" / "val", data_dir / "imagenet" / "val")
+            if path.is_dir()
+        ),
+        None,
+    )
     extra = {} if folder is None else {"ilsvrc12": _ilsvrc(folder, ids, side or 224)}
     classes = [line.split(maxsplit=1)[1].partition(",")[0] for line in synsets]
     return _dataset("webvision", train, noisy, test, labels, classes, extra_tests=extra)
@@ -213,26 +290,31 @@ def _ilsvrc(folder: Path, ids: Sequence[str], side: int) -> tuple[ImageFiles, np
         inside = sorted(folder.glob(f"{wordnet_id}/*.JPEG"))
         if not inside:
             raise InputError(
-                f"{str(folder / wordnet_id)!r} holds no .JPEG image: sort ILSVRC 2012's validation images into a folder for "
-                f"each WordNet number, or remove {str(folder)!r}"
+                f"{str(folder / wordnet_id)!r} holds no .JPEG image: sort ILSVRC 2012's validation "
+                f"images into a folder for each WordNet number, or remove {str(folder)!r}"
             )
         names += [f"{wordnet_id}/{path.name}" for path in inside]
         labels += [label] * len(inside)
     return ImageFiles(str(folder), np.array(names), side), np.array(labels, np.int64)
 
 
-# -------------------------------------------------------------------------------------------------------- Food-101N
+# --------------------------------------------------------------------------------------------------------
+# Food-101N
 
 
 def _food101n(data_dir: Path, side: int | None) -> Dataset:
     """All images of Food-101N to train on, tested on Food-101's test images (Lee et al., 2018).
 
-    Without Food-101 (a folder food-101 beside or within this one), the test set is what ``verified_val.tsv`` says is right,
-    and nothing in that file is trained on. Where a verified label is right, the true class is known.
+    Without Food-101 (a folder food-101 beside or within this one), the test set is what
+    ``verified_val.tsv`` says is right, and nothing in that file is trained on. Where a verified
+    label is right, the true class is known.
     """
     root = _locate(data_dir, "meta/imagelist.tsv", "Food-101N_release", "food101n", "Food-101N")
     listed, meta, side = root / "meta" / "imagelist.tsv", root / "meta", side or 224
-    classes = _once([line for line in _lines(meta / "classes.txt") if line != "class_name"], meta / "classes.txt")
+    classes = _once(
+        [line for line in _lines(meta / "classes.txt") if line != "class_name"],
+        meta / "classes.txt",
+    )
     numbers = {name: number for number, name in enumerate(classes)}
     images = _once([line for line in _lines(listed) if not line.startswith("class_name")], listed)
     held_out = _verified(meta / "verified_val.tsv")
@@ -241,13 +323,18 @@ def _food101n(data_dir: Path, side: int | None) -> Dataset:
     def numbered(names: Sequence[str], path: Path) -> np.ndarray:
         for name in names:
             if name.partition("/")[0] not in numbers:
-                raise InputError(f"{str(path)!r} lists {name!r}, of a class that classes.txt lacks: fetch both again")
+                raise InputError(
+                    f"{str(path)!r} lists {name!r}, of a class that classes.txt lacks: fetch both "
+                    "again"
+                )
         return np.array([numbers[name.partition("/")[0]] for name in names], np.int64)
 
     lists = [folder / "food-101" / "meta" / "test.txt" for folder in (root, root.parent, data_dir)]
     if source := next((path for path in lists if path.is_file()), None):
         test_names = _once(_lines(source), source)
-        test = _images(source.parent.parent / "images", [f"{name}.jpg" for name in test_names], side, source)
+        test = _images(
+            source.parent.parent / "images", [f"{name}.jpg" for name in test_names], side, source
+        )
     else:
         source = meta / "verified_val.tsv"
         images = [name for name in images if name not in held_out]
@@ -267,12 +354,15 @@ def _verified(path: Path) -> dict[str, bool]:
     rows = [line.split("\t") for line in lines]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != 2 or row[1] not in ("0", "1"):
-            raise InputError(f"{str(path)!r} has a line {line!r}: each names an image and, after a tab, 0 or 1")
+            raise InputError(
+                f"{str(path)!r} has a line {line!r}: each names an image and, after a tab, 0 or 1"
+            )
     _once([name for name, _ in rows], path)
     return {name: right == "1" for name, right in rows}
 
 
-# ------------------------------------------------------------------------------------------------ red mini-ImageNet
+# ------------------------------------------------------------------------------------------------
+# red mini-ImageNet
 
 _RED_LEVELS = (20, 40, 60, 80)
 _MINI_IMAGENET = tuple(
@@ -292,19 +382,31 @@ _MINI_IMAGENET = tuple(
 def _red(level: int) -> Callable[[Path, int | None], Dataset]:
     """One noise level of mini-ImageNet with wrong images from the web (Jiang et al., 2020).
 
-    Each level has a list of images of its own, so that each is a data set. Images are where the code of others has them:
-    all_images/NAME or training/LEVEL/CLASS/NAME, and validation/CLASS/NAME or all_validation/NAME.
+    Each level has a list of images of its own, so that each is a data set. Images are where the
+    code of others has them: all_images/NAME or training/LEVEL/CLASS/NAME, and validation/CLASS/NAME
+    or all_validation/NAME.
     """
 
     def load(data_dir: Path, side: int | None) -> Dataset:
         split = f"red_noise_nl_{level / 100:g}"
-        root = _locate(data_dir, f"split/{split}", "mini-imagenet", "red_mini_imagenet", "dataset_no_images/mini-imagenet")
+        root = _locate(
+            data_dir,
+            f"split/{split}",
+            "mini-imagenet",
+            "red_mini_imagenet",
+            "dataset_no_images/mini-imagenet",
+        )
 
         def part(name: str, *layouts: str) -> tuple[ImageFiles, np.ndarray]:
             path = root / "split" / name
             labels = _labelled(path, len(_MINI_IMAGENET))
-            names = [[f"{layout.format(label)}/{image}" for image, label in labels.items()] for layout in layouts]
-            return _images(root, _either(root, *names), side or 32, path), np.array(list(labels.values()), np.int64)
+            names = [
+                [f"{layout.format(label)}/{image}" for image, label in labels.items()]
+                for layout in layouts
+            ]
+            return _images(root, _either(root, *names), side or 32, path), np.array(
+                list(labels.values()), np.int64
+            )
 
         train, noisy = part(split, "all_images", f"training/{split}/{{}}")
         test, labels = part("clean_validation", "validation/{}", "all_validation")
@@ -313,11 +415,13 @@ def _red(level: int) -> Callable[[Path, int | None], Dataset]:
     return load
 
 
-# --------------------------------------------------------------------------------------------------------- registry
+# ---------------------------------------------------------------------------------------------------------
+# registry
 
 SOURCES = {
     "animal10n": Source(
-        "55,000 photographs of animals that are easily confused, labelled by people: about 8 % wrong",
+        "55,000 photographs of animals that are easily confused, labelled by people: about 8 % "
+        "wrong",
         _animal10n,
         size="50,000 + 5,000 images, 64x64, colour",
         classes="10 animals, in pairs that look alike",
@@ -345,7 +449,8 @@ SOURCES = {
         citation="Li, Wang, Li, Agustsson & Van Gool (2017), WebVision database, arXiv 1708.02862",
         url="https://data.vision.ee.ethz.ch/cvl/webvision/dataset2017.html",
         access="its archives info, google_resized_256 and val_images_256, unpacked into --data-dir; "
-        "ILSVRC 2012's validation images in imagenet/val/WNID there, if wanted (image-net.org, on registration)",
+        "ILSVRC 2012's validation images in imagenet/val/WNID there, if wanted (image-net.org, on "
+        "registration)",
     ),
     "food101n": Source(
         "310,009 photographs of dishes, found by their names: about 20 % wrong; tested on Food-101",

@@ -13,7 +13,8 @@ from bench.errors import unknown
 class Network(nn.Module):
     """A classifier whose penultimate features can be had.
 
-    It counts the samples that pass through it, with and without gradients: a method's cost in passes.
+    It counts the samples that pass through it, with and without gradients: a method's cost in
+    passes.
     """
 
     def __init__(self, body: nn.Module, num_features: int, num_classes: int) -> None:
@@ -37,7 +38,8 @@ class Network(nn.Module):
         return self.head(self.forward_features(x))
 
     def blocks(self) -> list[list[nn.Module]]:
-        """The parts that have parameters, from the input to the head: stages of a ResNet, convolutions.
+        """The parts that have parameters, from the input to the head: stages of a ResNet,
+        convolutions.
 
         A normalisation layer belongs to the part before it.
         """
@@ -51,17 +53,33 @@ class Network(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, *pool: nn.Module) -> list[nn.Module]:
-    """Maxima are taken before the ReLU, which then has fewer values to look at: the result is the same."""
-    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), *pool, nn.ReLU(inplace=True)]
+    """Maxima are taken before the ReLU, which then has fewer values to look at: the result is the
+    same.
+    """
+    return [
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        *pool,
+        nn.ReLU(inplace=True),
+    ]
 
 
 def _tiny_cnn(channels: int) -> tuple[nn.Module, int]:
-    layers = [*_conv(channels, 32, nn.MaxPool2d(2)), *_conv(32, 64), *_conv(64, 64, nn.AdaptiveMaxPool2d(2))]
+    layers = [
+        *_conv(channels, 32, nn.MaxPool2d(2)),
+        *_conv(32, 64),
+        *_conv(64, 64, nn.AdaptiveMaxPool2d(2)),
+    ]
     return nn.Sequential(*layers, nn.Flatten()), 256
 
 
 def _small_cnn(channels: int) -> tuple[nn.Module, int]:
-    layers = [*_conv(channels, 32), *_conv(32, 32, nn.MaxPool2d(2)), *_conv(32, 64), *_conv(64, 64, nn.MaxPool2d(2))]
+    layers = [
+        *_conv(channels, 32),
+        *_conv(32, 32, nn.MaxPool2d(2)),
+        *_conv(32, 64),
+        *_conv(64, 64, nn.MaxPool2d(2)),
+    ]
     return nn.Sequential(*layers, *_conv(64, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 128
 
 
@@ -70,7 +88,8 @@ def _torchvision_resnet(name: str, cifar_stem: bool) -> Callable[[int], tuple[nn
         from torchvision.models import get_model
 
         net = get_model(name, weights=None)
-        if cifar_stem:  # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
+        # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
+        if cifar_stem:
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
         elif channels != 3:
@@ -103,14 +122,20 @@ def _preact_resnet18(channels: int) -> tuple[nn.Module, int]:
     layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, padding=1, bias=False)]
     inputs = 64
     for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers.append(nn.Sequential(_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)))
+        layers.append(
+            nn.Sequential(_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1))
+        )
         inputs = outputs
-    return nn.Sequential(*layers, nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 512
+    return nn.Sequential(
+        *layers, nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ), 512
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that can be asked for by name: ``build(channels)`` gives its body and the number of features."""
+    """A network that can be asked for by name: ``build(channels)`` gives its body and the number of
+    features.
+    """
 
     summary: str
     build: Callable[[int], tuple[nn.Module, int]]
@@ -122,7 +147,9 @@ BACKBONES = {
     "resnet18": Backbone("ResNet-18 with the CIFAR stem", _torchvision_resnet("resnet18", True)),
     "resnet34": Backbone("ResNet-34 with the CIFAR stem", _torchvision_resnet("resnet34", True)),
     "preact_resnet18": Backbone("pre-activation ResNet-18, as in DivideMix", _preact_resnet18),
-    "resnet50": Backbone("torchvision's ResNet-50, for large images", _torchvision_resnet("resnet50", False)),
+    "resnet50": Backbone(
+        "torchvision's ResNet-50, for large images", _torchvision_resnet("resnet50", False)
+    ),
 }
 
 

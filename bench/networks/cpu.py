@@ -13,10 +13,11 @@ BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 @cache
 def bfloat16_units() -> bool:
-    """Whether bfloat16 is faster than float32 here; without such units it is emulated (``bench.networks.bfloat16``).
+    """Whether bfloat16 is faster than float32 here; without such units it is emulated
+    (``bench.networks.bfloat16``).
 
-    The system's list, not torch's: its own functions for this are private, and differ between versions. Where there is none
-    (not on Linux), there are no such units either, as far as we know.
+    The system's list, not torch's: its own functions for this are private, and differ between
+    versions. Where there is none (not on Linux), there are no such units either, as far as we know.
     """
     try:
         lines = CPUINFO.read_text().splitlines()

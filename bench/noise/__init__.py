@@ -1,8 +1,10 @@
-"""Label noise: pure functions of clean labels, a rate and a random generator; and noisy labels in files.
+"""Label noise: pure functions of clean labels, a rate and a random generator; and noisy labels in
+files.
 
-Every kind has one meaning here. Where other code uses the same word for something else, the docstring says so. In the
-default ``exact`` sampling the number of corrupted labels is the rounded product of rate and count; with ``independent``
-sampling each label is corrupted by its own coin flip.
+Every kind has one meaning here. Where other code uses the same word for something else, the
+docstring says so. In the default ``exact`` sampling the number of corrupted labels is the rounded
+product of rate and count; with ``independent`` sampling each label is corrupted by its own coin
+flip.
 
 python -m bench.noise show --kind asymmetric --rate 0.4
 """

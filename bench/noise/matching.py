@@ -1,4 +1,6 @@
-"""Labels of a file brought to the training images of a data set: by their order, or by the images' paths."""
+"""Labels of a file brought to the training images of a data set: by their order, or by the images'
+paths.
+"""
 
 import posixpath
 import re
@@ -31,9 +33,10 @@ def labels_for(dataset: Dataset, path: Path | str, key: str | None = None) -> np
 def match(content: OrderedLabels | NamedLabels, dataset: Dataset) -> np.ndarray:
     """Return the labels (N,) int64 of the training images of the data set, out of those of a file.
 
-    Labels in order are those of the training images, or of all images: in the order of a folder or its labels.csv, and of
-    arrays the training images first. Labels by path are class names, or else numbers from 0; their paths are those of
-    ``Dataset.train_names``, or these with one and the same folder before them, with slashes of either kind.
+    Labels in order are those of the training images, or of all images: in the order of a folder or
+    its labels.csv, and of arrays the training images first. Labels by path are class names, or else
+    numbers from 0; their paths are those of ``Dataset.train_names``, or these with one and the same
+    folder before them, with slashes of either kind.
     """
     if isinstance(content, NamedLabels):
         return _by_path(content, dataset)
@@ -43,11 +46,13 @@ def match(content: OrderedLabels | NamedLabels, dataset: Dataset) -> np.ndarray:
 
 
 def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
-    """Raise InputError unless these, which a kind of noise made, can be labels of the data set's training images."""
+    """Raise InputError unless these, which a kind of noise made, can be labels of the data set's
+    training images.
+    """
     if len(labels) != len(dataset.train_labels):
         raise InputError(
-            f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training images of {dataset.name}: "
-            f"it has to make one for each"
+            f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training "
+            f"images of {dataset.name}: it has to make one for each"
         )
     _check_range(OrderedLabels(kind, labels), dataset.num_classes, dataset.name)
 
@@ -57,12 +62,14 @@ def _check_range(content: OrderedLabels, classes: int, name: str) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise InputError(
-            f"the labels in {content.source} go from {labels.min()} to {labels.max()}, but {name} has {classes} "
-            f"classes: count them from 0 (the first that is none of them is {labels[wrong[0]]}, {content.where(wrong[0])})"
+            f"the labels in {content.source} go from {labels.min()} to {labels.max()}, but {name} "
+            f"has {classes} classes: count them from 0 (the first that is none of them is "
+            f"{labels[wrong[0]]}, {content.where(wrong[0])})"
         )
 
 
-# ------------------------------------------------------------------------------------------------------------ by order
+# ------------------------------------------------------------------------------------------------------------
+# by order
 
 
 def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
@@ -76,18 +83,20 @@ def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
         return labels[places]
     if dataset.subset_of == len(labels):
         raise InputError(
-            f"there are {len(labels)} labels in {content.source} for {images} training images of {dataset.name}: "
-            f"they are for all of its training images, leave out --subset"
+            f"there are {len(labels)} labels in {content.source} for {images} training images of "
+            f"{dataset.name}: they are for all of its training images, leave out --subset"
         )
     both = "" if places is None else f", or {total}, for all images with the test images"
     raise InputError(
-        f"there are {len(labels)} labels in {content.source} for {images} training images of {dataset.name}: "
-        f"give one for each{both}; {_listing(dataset)} lists them in order"
+        f"there are {len(labels)} labels in {content.source} for {images} training images of "
+        f"{dataset.name}: give one for each{both}; {_listing(dataset)} lists them in order"
     )
 
 
 def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
-    """Place of each training image among all images of the set, (N,), where that is known, and the number of all."""
+    """Place of each training image among all images of the set, (N,), where that is known, and the
+    number of all.
+    """
     if dataset.all_names is not None and dataset.train_names is not None:
         place = {str(name): number for number, name in enumerate(dataset.all_names)}
         return np.array([place[str(name)] for name in dataset.train_names]), len(place)
@@ -97,26 +106,40 @@ def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
     return None, 0
 
 
-def _warn_of_another_order(content: OrderedLabels, dataset: Dataset, names: np.ndarray | None, places: np.ndarray) -> None:
-    """Warn where the labels fit the images far better class folder by class folder, as other tools list them.
+def _warn_of_another_order(
+    content: OrderedLabels, dataset: Dataset, names: np.ndarray | None, places: np.ndarray
+) -> None:
+    """Warn where the labels fit the images far better class folder by class folder, as other tools
+    list them.
 
-    They do where at most a quarter as many of them differ from the labels that the images came with.
+    They do where at most a quarter as many of them differ from the labels that the images came
+    with.
 
     Args:
-        names: names of the images (M,) that the labels are taken to be of, in the order of the set; None where there are none.
+        names: names of the images (M,) that the labels are taken to be of, in the order of the set;
+            None where there are none.
         places: place of each training image among them, (N,).
     """
     if names is None:
         return
-    given = dataset.train_labels if dataset.knows_truth or not dataset.found else next(iter(dataset.found.values()))
+    given = (
+        dataset.train_labels
+        if dataset.knows_truth or not dataset.found
+        else next(iter(dataset.found.values()))
+    )
     rank = np.empty(len(names), dtype=np.int64)
-    rank[sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))] = np.arange(len(names))
-    by_name, by_folder = (float((content.labels[at[places]] != given).mean()) for at in (np.arange(len(names)), rank))
+    rank[sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))] = np.arange(
+        len(names)
+    )
+    by_name, by_folder = (
+        float((content.labels[at[places]] != given).mean()) for at in (np.arange(len(names)), rank)
+    )
     if by_folder <= by_name / 4 and by_name > 0:
         warnings.warn(
-            f"{100 * by_name:.0f} % of the labels in {content.source} differ from those of {dataset.name}, and "
-            f"{100 * by_folder:.0f} % would if they were listed class folder by class folder: they are taken in the order "
-            f"that {_listing(dataset)} lists; give them by path, as path,label, to be sure",
+            f"{100 * by_name:.0f} % of the labels in {content.source} differ from those of "
+            f"{dataset.name}, and {100 * by_folder:.0f} % would if they were listed class folder "
+            f"by class folder: they are taken in the order that {_listing(dataset)} lists; give "
+            "them by path, as path,label, to be sure",
             stacklevel=2,
         )
 
@@ -125,7 +148,8 @@ def _listing(dataset: Dataset) -> str:
     return f"python -m bench.data images {shlex.quote(dataset.name)}"
 
 
-# ------------------------------------------------------------------------------------------------------------- by path
+# -------------------------------------------------------------------------------------------------------------
+# by path
 
 
 def _by_path(content: NamedLabels, dataset: Dataset) -> np.ndarray:
@@ -145,11 +169,14 @@ def _by_path(content: NamedLabels, dataset: Dataset) -> np.ndarray:
         others = f"{_count(strangers, 'line')} of it name no image of {dataset.name}, such as line {line} ({path!r})"
     if lacking:
         raise InputError(
-            f"{content.source} has no label for {len(lacking)} of {len(names)} training images of {dataset.name}, such as "
-            f"{lacking[0]!r}{f', and {others}' if others else ''}: give each a line; {_listing(dataset)} lists them"
+            f"{content.source} has no label for {len(lacking)} of {len(names)} training images of "
+            f"{dataset.name}, such as {lacking[0]!r}{f', and {others}' if others else ''}: give "
+            f"each a line; {_listing(dataset)} lists them"
         )
     if others:
-        warnings.warn(f"{content.source} has more labels than there are images: {others}", stacklevel=2)
+        warnings.warn(
+            f"{content.source} has more labels than there are images: {others}", stacklevel=2
+        )
     return _class_numbers(content.source, [row for row in training if row is not None], dataset)
 
 
@@ -164,7 +191,8 @@ def _found(content: NamedLabels, names: Iterable[str]) -> tuple[dict[str, _Row],
             strangers.append(row)
         elif name in found:
             raise InputError(
-                f"lines {found[name][0]} and {row[0]} of {content.source} name the same image {name!r}: give each one line"
+                f"lines {found[name][0]} and {row[0]} of {content.source} name the same image "
+                f"{name!r}: give each one line"
             )
         else:
             found[name] = row
@@ -181,32 +209,44 @@ class _Spellings:
     def resolve(self, paths: Sequence[str]) -> list[str | None]:
         """Return the name of the image that each path means; None where it means none.
 
-        Absolute paths lie in one folder. So do relative ones, where not one of them is the name of an image.
+        Absolute paths lie in one folder. So do relative ones, where not one of them is the name of
+        an image.
         """
         found = [self._find(path) for path in paths]
         absolute = [_is_absolute(path) for path in paths]
         for kind in (True, False):
             alike = [number for number, is_absolute in enumerate(absolute) if is_absolute == kind]
             if kind or not any(found[number] is not None for number in alike):
-                for number, name in zip(alike, self._below_one_folder([paths[number] for number in alike]), strict=True):
+                for number, name in zip(
+                    alike, self._below_one_folder([paths[number] for number in alike]), strict=True
+                ):
                     found[number] = found[number] or name
         return found
 
     def _find(self, path: str) -> str | None:
         for spelling in (path, path.strip(), _plain(path)):
-            for table, key in zip(self._tables, (spelling, spelling, same_spelling(spelling)), strict=True):
+            for table, key in zip(
+                self._tables, (spelling, spelling, same_spelling(spelling)), strict=True
+            ):
                 if key in table:
                     return table[key]
         return None
 
     def _below_one_folder(self, paths: Sequence[str]) -> list[str | None]:
-        """The names of the images, by what follows the folder below which most of the paths are images."""
+        """The names of the images, by what follows the folder below which most of the paths are
+        images.
+        """
         plain = [_plain(path) for path in paths]
         samples = {plain[0], plain[len(plain) // 2], plain[-1]} if plain else set()
-        folders = {path[: slash.start() + 1] for path in samples for slash in re.finditer("/", path)}
+        folders = {
+            path[: slash.start() + 1] for path in samples for slash in re.finditer("/", path)
+        }
         best: list[str | None] = [None] * len(plain)
         for folder in sorted(folders, key=lambda folder: (len(folder), folder)):
-            found = [self._find(path[len(folder) :]) if path.startswith(folder) else None for path in plain]
+            found = [
+                self._find(path[len(folder) :]) if path.startswith(folder) else None
+                for path in plain
+            ]
             if found.count(None) < best.count(None):
                 best = found
         return best
@@ -248,13 +288,17 @@ def _class_numbers(source: str, rows: Sequence[_Row], dataset: Dataset) -> np.nd
     line, _, label = missing or (no_names if len(no_names) <= len(no_numbers) else no_numbers)[0]
     where = f"line {line} of {source}"
     if missing:
-        raise InputError(f"{where} has no label ({label!r}): fill it in, for each training image needs one")
+        raise InputError(
+            f"{where} has no label ({label!r}): fill it in, for each training image needs one"
+        )
     if re.fullmatch(r"[-+]?[0-9]+([.,][0-9]*)?(e[-+]?[0-9]+)?", label):
         raise InputError(
-            f"{where} has the label {label!r}, but {dataset.name} has {dataset.num_classes} classes: "
-            f"write their names, or whole numbers from 0 to {dataset.num_classes - 1}"
+            f"{where} has the label {label!r}, but {dataset.name} has {dataset.num_classes} "
+            f"classes: write their names, or whole numbers from 0 to {dataset.num_classes - 1}"
         )
-    raise InputError(f"{where} has a wrong label: {unknown(f'class of {dataset.name}', label, dataset.classes)}")
+    raise InputError(
+        f"{where} has a wrong label: {unknown(f'class of {dataset.name}', label, dataset.classes)}"
+    )
 
 
 def _named(label: str, names: Mapping[str, int]) -> int | None:

@@ -6,7 +6,8 @@ import numpy as np
 
 
 def transition_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> np.ndarray:
-    """Realised transition matrix (C, C): row = clean class, column = noisy class; an absent class keeps its label.
+    """Realised transition matrix (C, C): row = clean class, column = noisy class; an absent class
+    keeps its label.
 
     Samples whose clean label is unknown, or none of the classes, do not count.
     """

@@ -1,4 +1,6 @@
-"""Noise that depends on the image: part-dependent noise, and noise that fades with a classifier's margin."""
+"""Noise that depends on the image: part-dependent noise, and noise that fades with a classifier's
+margin.
+"""
 
 import contextlib
 import hashlib
@@ -14,7 +16,8 @@ from bench.records.trials import write_atomically
 #: Standard deviation of the samples' flip rates in part-dependent noise.
 SPREAD = 0.1
 
-#: From so many images on, the probabilities behind margin-diminishing noise are kept: fitting takes a quarter of a minute.
+#: From so many images on, the probabilities behind margin-diminishing noise are kept: fitting takes
+#: a quarter of a minute.
 MANY = 5000
 
 
@@ -29,17 +32,18 @@ def instance(
 ) -> np.ndarray:
     """Part-dependent noise (Xia et al., NeurIPS 2020), elsewhere "instance" or "IDN".
 
-    Each sample has a flip rate from a normal distribution around ``rate``, of deviation 0.1, truncated to [0, 1]. Each
-    class has a random projection of pixels onto classes, from N(0, 1); a flipped label is drawn from the softmax of the
-    image's projection by its own class, that class left out.
+    Each sample has a flip rate from a normal distribution around ``rate``, of deviation 0.1,
+    truncated to [0, 1]. Each class has a random projection of pixels onto classes, from N(0, 1); a
+    flipped label is drawn from the softmax of the image's projection by its own class, that class
+    left out.
 
-    [inferred] Pixels are normalised by the data set's statistics, as for a network, so that what differs between images
-    decides. The authors' code takes them from 0 to 255 (here ``instance-raw``, to compare with their numbers): the mean image
-    decides, and most of a class flips to the same one (on CIFAR-10 at 40 %, the most frequent target gets 53 to 81 % of a
-    class's flips, and 21 % here).
-    [inferred] The authors' code flips independently (``independent`` here; the truncation raises the mean of low rates:
-    10 % becomes 12.9 %). In exact sampling just the rounded count flips, each sample with a chance in proportion to its
-    rate.
+    [inferred] Pixels are normalised by the data set's statistics, as for a network, so that what
+    differs between images decides. The authors' code takes them from 0 to 255 (here
+    ``instance-raw``, to compare with their numbers): the mean image decides, and most of a class
+    flips to the same one (on CIFAR-10 at 40 %, the most frequent target gets 53 to 81 % of a
+    class's flips, and 21 % here). [inferred] The authors' code flips independently (``independent``
+    here; the truncation raises the mean of low rates: 10 % becomes 12.9 %). In exact sampling just
+    the rounded count flips, each sample with a chance in proportion to its rate.
 
     Args:
         images: uint8 (N, channels, height, width).
@@ -51,7 +55,8 @@ def instance(
     mean, deviation = (np.asarray(values, dtype=np.float64)[:, None, None] for values in statistics)
     targets = labels.copy()
     size = int(np.prod(images.shape[1:]))
-    for label in range(num_classes):  # one projection at a time: all of CIFAR-100's would take 250 MB
+    # one projection at a time: all of CIFAR-100's would take 250 MB
+    for label in range(num_classes):
         projection = rng.standard_normal((size, num_classes))
         members = np.flatnonzero(labels == label)
         pixels = ((images[members] / 255 - mean) / deviation).reshape(-1, size)
@@ -67,19 +72,31 @@ def instance(
 
 
 def margin_diminishing(
-    labels: np.ndarray, degree: int, rate: float, rng: np.random.Generator, sampling: str, posterior: np.ndarray
+    labels: np.ndarray,
+    degree: int,
+    rate: float,
+    rng: np.random.Generator,
+    sampling: str,
+    posterior: np.ndarray,
 ) -> np.ndarray:
-    """Polynomial margin diminishing (PMD) noise of type I, II or III (Zhang et al., ICLR 2021): most where classes are close.
+    """Polynomial margin diminishing (PMD) noise of type I, II or III (Zhang et al., ICLR 2021):
+    most where classes are close.
 
-    [source] With d the margin between the two largest class probabilities of an image, its label flips with the chance
-    I: 1/2 - d^2 / 2; II: 1 - d^3; III: 1 - (d^3 + d^2 + d) / 3. To meet a rate, the authors' code (GitHub pxiangwu/PLC, commit
-    8c2bcfd) divides the chance to keep the label by a factor, and so does this, where their paper multiplies the chance to
-    flip: where most margins are near 1, as on digits, a high rate flips these images, too, about half as often as the closest.
-    [inferred] The factor follows from the rate, a chance above 1 is 1, and exact sampling flips the rounded count.
+    [source] With d the margin between the two largest class probabilities of an image, its label
+    flips with the chance
+    I: 1/2 - d^2 / 2; II: 1 - d^3; III: 1 - (d^3 + d^2 + d) / 3. To meet a rate, the authors' code
+        (GitHub pxiangwu/PLC, commit
+    8c2bcfd) divides the chance to keep the label by a factor, and so does this, where their paper
+    multiplies the chance to
+    flip: where most margins are near 1, as on digits, a high rate flips these images, too, about
+        half as often as the closest.
+    [inferred] The factor follows from the rate, a chance above 1 is 1, and exact sampling flips the
+    rounded count.
 
-    [inferred] A label flips to the most likely class that it is not: to the second one where the classifier is right, and
-    to the classifier's first where it is wrong. The authors' code sets every label to the first or the second class,
-    whatever it was, so that their rate also counts the classifier's errors.
+    [inferred] A label flips to the most likely class that it is not: to the second one where the
+    classifier is right, and to the classifier's first where it is wrong. The authors' code sets
+    every label to the first or the second class, whatever it was, so that their rate also counts
+    the classifier's errors.
 
     Args:
         degree: 1, 2 or 3, the type.
@@ -100,11 +117,13 @@ def margin_diminishing(
 
 
 def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Class probabilities (N, C) of images, each by a classifier that was not fitted on it; always the same.
+    """Class probabilities (N, C) of images, each by a classifier that was not fitted on it; always
+    the same.
 
-    [inferred] Zhang et al. take a ResNet that has trained on these very images for 25 epochs, and so is sure of most of them.
-    Here it is a linear classifier on responses to small patches, out of fold: its margins are those of images that it has not
-    seen. Those of many images are kept in the cache.
+    [inferred] Zhang et al. take a ResNet that has trained on these very images for 25 epochs, and
+    so is sure of most of them. Here it is a linear classifier on responses to small patches, out of
+    fold: its margins are those of images that it has not seen. Those of many images are kept in the
+    cache.
     """
     if len(images) < MANY:
         return classifier.out_of_fold(images, labels, num_classes)
@@ -112,7 +131,8 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     for array in (images, labels.astype(np.int64)):
         digest.update(np.ascontiguousarray(array).data)
     path = cache.folder() / f"margins-{digest.hexdigest()[:16]}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged: it is made anew
+    # there is none, or it is damaged: it is made anew
+    with contextlib.suppress(OSError, ValueError, EOFError):
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(labels), num_classes) and np.isfinite(kept).all():
             return kept
@@ -123,7 +143,8 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
 
     console = Console(stderr=True)
     echo(
-        f"pmd noise: fitting its classifier on {len(images):,} images, once; for CIFAR-10 it takes about three minutes",
+        f"pmd noise: fitting its classifier on {len(images):,} images, once; for CIFAR-10 it takes "
+        "about three minutes",
         err=True,
     )
     shown = partial(track, console=console, transient=True, disable=not console.is_terminal)
@@ -137,7 +158,9 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
 
 
 def scaled(weights: np.ndarray, total: float) -> np.ndarray:
-    """Probabilities (N,) in proportion to positive weights, none above 1, which add up to ``total`` (at most N)."""
+    """Probabilities (N,) in proportion to positive weights, none above 1, which add up to ``total``
+    (at most N).
+    """
     if total >= len(weights):
         return np.ones(len(weights))
     order = np.argsort(-weights, kind="stable")
@@ -153,7 +176,8 @@ def scaled(weights: np.ndarray, total: float) -> np.ndarray:
 def choose_weighted(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Exactly ``count`` positions, ascending, each with the probability that ``scaled`` gives it.
 
-    Systematic sampling: the probabilities are laid end to end in random order, and every whole step from a random start
+    Systematic sampling: the probabilities are laid end to end in random order, and every whole step
+        from a random start
     hits one.
     """
     probabilities = scaled(weights, count)

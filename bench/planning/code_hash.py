@@ -1,7 +1,8 @@
 """Hashes of the code that a trial's numbers come from.
 
-They are no part of a trial's identity, and so a change of code makes no record invalid; they are in its done.json, and tell
-records apart that different code has made. Comments, docstrings and layout do not count.
+They are no part of a trial's identity, and so a change of code makes no record invalid; they are in
+its done.json, and tell records apart that different code has made. Comments, docstrings and layout
+do not count.
 """
 
 import ast
@@ -19,11 +20,12 @@ from bench.planning.registry import load_method
 #: Name of the harness among the parts of a method.
 HARNESS = "harness"
 
-#: In place of parts, of a record without hashes: each version before the first one with hashes gave other numbers.
+#: In place of parts, of a record without hashes: each version before the first one with hashes gave
+#: other numbers.
 EARLIER = "an earlier version"
 
-#: Modules that move the numbers of a trial, beside the method's own. Those that only load data are missing: a trial's
-#: specification holds the hash of what they load.
+#: Modules that move the numbers of a trial, beside the method's own. Those that only load data are
+#: missing: a trial's specification holds the hash of what they load.
 NUMERICS = (
     *(
         "networks.augment",
@@ -59,7 +61,9 @@ _SILENT = ("ctx", "kind", "type_comment", "type_ignores")
 
 @cache
 def code_of(method: str) -> dict[str, str]:
-    """Return the hash of the harness and of each part of a method; a part is missing where its source cannot be read."""
+    """Return the hash of the harness and of each part of a method; a part is missing where its
+    source cannot be read.
+    """
     hashes = {HARNESS: harness_hash()} | {part: _method_hash(part) for part in method.split("+")}
     return {part: value for part, value in hashes.items() if value}
 
@@ -80,7 +84,9 @@ def _method_hash(part: str) -> str:
         tree = None if module in modules else _tree(module)
         if tree is not None:
             modules.add(module)
-            waiting += [name for name in _imports(module, tree) if name.partition(".")[0] == package]
+            waiting += [
+                name for name in _imports(module, tree) if name.partition(".")[0] == package
+            ]
     return _hash(sorted(modules)) if modules else ""
 
 
@@ -97,7 +103,9 @@ def _hash(modules: Iterable[str]) -> str:
 
 
 def syntax(node: object) -> Iterator[str]:
-    """Spell out a syntax tree, the same in every version of Python: without texts that stand alone, such as docstrings."""
+    """Spell out a syntax tree, the same in every version of Python: without texts that stand alone,
+    such as docstrings.
+    """
     if isinstance(node, ast.AST):
         yield type(node).__name__
         for name, value in ast.iter_fields(node):
@@ -107,7 +115,11 @@ def syntax(node: object) -> Iterator[str]:
         yield ";"
     elif isinstance(node, list):
         for item in node:
-            if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)):
+            if not (
+                isinstance(item, ast.Expr)
+                and isinstance(item.value, ast.Constant)
+                and isinstance(item.value.value, str)
+            ):
                 yield from syntax(item)
     else:
         yield repr(node)
@@ -131,21 +143,27 @@ def _imports(module: str, tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            above = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
             owner = ".".join([*above, *([node.module] if node.module else [])])
             yield owner
             yield from (f"{owner}.{alias.name}" for alias in node.names)
 
 
 def to_text(code: Any) -> str:
-    """Return the hashes of a record as one text; empty where it has no place for them, as those of earlier versions."""
+    """Return the hashes of a record as one text; empty where it has no place for them, as those of
+    earlier versions.
+    """
     if not isinstance(code, dict):
         return ""
     return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
 
 
 def differing(texts: Iterable[str]) -> list[str]:
-    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER`` where some are empty."""
+    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER``
+    where some are empty.
+    """
     hashes: dict[str, set[str]] = {}
     different = set(texts)
     for text in different - {""}:

@@ -43,19 +43,34 @@ def check_privileges(privileges: object) -> frozenset[str]:
     Raises:
         InputError: where it is anything else.
     """
-    if not isinstance(privileges, set | frozenset | list | tuple) or not all(isinstance(p, str) for p in privileges):
-        raise InputError(f"privileges is {_short(privileges)}: give a set of names, as {{'noise_rate'}}, or a property")
+    if not isinstance(privileges, set | frozenset | list | tuple) or not all(
+        isinstance(p, str) for p in privileges
+    ):
+        raise InputError(
+            f"privileges is {_short(privileges)}: give a set of names, as {{'noise_rate'}}, or a "
+            "property"
+        )
     if others := set(privileges) - set(PRIVILEGES):
-        raise InputError(f"it declares the privileges {sorted(others)}: there are {', '.join(PRIVILEGES)}")
+        raise InputError(
+            f"it declares the privileges {sorted(others)}: there are {', '.join(PRIVILEGES)}"
+        )
     return frozenset(privileges)
 
 
 def check_instance(method: Method, hparams: object, base: Method | None) -> None:
-    """Raise InputError where a method's own constructor has dropped its hyper-parameters, or what it wraps."""
+    """Raise InputError where a method's own constructor has dropped its hyper-parameters, or what
+    it wraps.
+    """
     given = vars(method)
-    if given.get("hp") is not hparams or "_modules" not in given or (base and given["_modules"].get("base") is not base):
+    if (
+        given.get("hp") is not hparams
+        or "_modules" not in given
+        or (base and given["_modules"].get("base") is not base)
+    ):
         arguments = "hparams, base" if base else "hparams"
-        raise InputError(f"its __init__ does not pass on what it is given: write super().__init__({arguments})")
+        raise InputError(
+            f"its __init__ does not pass on what it is given: write super().__init__({arguments})"
+        )
 
 
 def check_plan(method: Method) -> None:
@@ -63,12 +78,18 @@ def check_plan(method: Method) -> None:
     if not _is_number(epochs := method.grace()) or epochs < 0:
         raise InputError(f"grace() returns {_short(epochs)}: return a number of epochs from 0")
     if not isinstance(encoder := method.pretraining(), SimSiam | None):
-        raise InputError(f"pretraining() returns {_short(encoder)}: return a bench.training.pretrain.SimSiam, or None")
+        raise InputError(
+            f"pretraining() returns {_short(encoder)}: return a bench.training.pretrain.SimSiam, "
+            "or None"
+        )
     if not isinstance(method, Wrapper) and not _is_number(factor := method.schedule(0.0)):
-        raise InputError(f"schedule(0) returns {_short(factor)}: return a factor of the learning rate")
+        raise InputError(
+            f"schedule(0) returns {_short(factor)}: return a factor of the learning rate"
+        )
 
 
-# ---------------------------------------------------------------------------------------------------- hyper-parameters
+# ----------------------------------------------------------------------------------------------------
+# hyper-parameters
 
 
 def _check_hparams(hparams: object) -> None:
@@ -76,13 +97,21 @@ def _check_hparams(hparams: object) -> None:
         raise InputError(f"HParams is no dataclass: write {_DATACLASS} above it")
     if not vars(hparams)["__dataclass_params__"].frozen:
         raise InputError(f"HParams can be changed after it was made: write {_DATACLASS} above it")
-    if inputs := [name for name, hint in vars(hparams).get("__annotations__", {}).items() if "InitVar" in str(hint)]:
-        raise InputError(f"HParams.{inputs[0]} is an InitVar, which is in no record: give it a plain type")
+    if inputs := [
+        name
+        for name, hint in vars(hparams).get("__annotations__", {}).items()
+        if "InitVar" in str(hint)
+    ]:
+        raise InputError(
+            f"HParams.{inputs[0]} is an InitVar, which is in no record: give it a plain type"
+        )
     _check_untyped(hparams)
     try:
         hints = typing.get_type_hints(hparams)
     except Exception as error:  # a NameError, and whatever an annotation may raise
-        raise InputError(f"the types of HParams cannot be read ({one_line(error)}): import what they name") from error
+        raise InputError(
+            f"the types of HParams cannot be read ({one_line(error)}): import what they name"
+        ) from error
     for field in dataclasses.fields(hparams):
         _check_field(field, hints[field.name])
     for name, value in _defaults(hparams).items():
@@ -94,7 +123,9 @@ def _check_untyped(hparams: type) -> None:
     for name, value in vars(hparams).items():
         plain = isinstance(value, bool | int | float | str | list | dict | tuple | None)
         if plain and not name.startswith("_") and name not in hparams.__dataclass_fields__:  # type: ignore[attr-defined]
-            raise InputError(f"HParams.{name} has no type: write {name}: {type(value).__name__} = {value!r}")
+            raise InputError(
+                f"HParams.{name} has no type: write {name}: {type(value).__name__} = {value!r}"
+            )
 
 
 def _check_field(field: dataclasses.Field, hint: Any) -> None:
@@ -103,7 +134,8 @@ def _check_field(field: dataclasses.Field, hint: Any) -> None:
         raise InputError(f"{where} cannot be given to the constructor: leave out init=False")
     if not all(_is_supported(option) for option in options(hint)):
         raise InputError(
-            f"{where} is of the type {_type_name(hint)}: use bool, int, float, str, Literal, None or a union of them"
+            f"{where} is of the type {_type_name(hint)}: use bool, int, float, str, Literal, None "
+            "or a union of them"
         )
     if field.default is dataclasses.MISSING:
         raise InputError(f"{where} has no default: write = and the authors' value after its type")
@@ -114,13 +146,21 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
     """Raise InputError unless a default is of its type, and JSON can hold it."""
     plain = isinstance(value, bool | int | float | str | None)
     converted = convert(where, value, hint) if plain else None
-    if not plain or converted != value or (isinstance(value, float) and not isinstance(converted, float)):
+    if (
+        not plain
+        or converted != value
+        or (isinstance(value, float) and not isinstance(converted, float))
+    ):
         kind = "value" if plain else "plain value, nothing of NumPy or torch,"
-        raise InputError(f"{where} is {_short(value)} by default: give a {kind} of the type {_type_name(hint)}")
+        raise InputError(
+            f"{where} is {_short(value)} by default: give a {kind} of the type {_type_name(hint)}"
+        )
 
 
 def _defaults(hparams: type) -> dict[str, Any]:
-    """The defaults, which have to be accepted and to stay what they are: trials are made from their own records again."""
+    """The defaults, which have to be accepted and to stay what they are: trials are made from their
+    own records again.
+    """
     try:
         defaults = hparams()
         values = dataclasses.asdict(defaults)
@@ -129,31 +169,44 @@ def _defaults(hparams: type) -> dict[str, Any]:
         raise
     except BaseException as error:  # anything that somebody's __post_init__ may raise
         reason = str(error) if isinstance(error, InputError) else one_line(error)
-        raise InputError(f"HParams refuses its own defaults ({reason}): mend __post_init__") from error
+        raise InputError(
+            f"HParams refuses its own defaults ({reason}): mend __post_init__"
+        ) from error
     if changed := [name for name in values if again[name] != values[name]]:
         raise InputError(
-            f"HParams.{changed[0]} is {values[changed[0]]!r}, and {again[changed[0]]!r} when made again from that: "
-            f"let __post_init__ check values, and change none"
+            f"HParams.{changed[0]} is {values[changed[0]]!r}, and {again[changed[0]]!r} when made "
+            "again from that: let __post_init__ check values, and change none"
         )
     return values
 
 
 def options(hint: Any) -> tuple[Any, ...]:
     """The types of a union; of any other type, itself."""
-    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
 
 
 def _is_supported(option: Any) -> bool:
     if typing.get_origin(option) is Literal:
-        return all(isinstance(value, bool | int | float | str | None) for value in typing.get_args(option))
+        return all(
+            isinstance(value, bool | int | float | str | None) for value in typing.get_args(option)
+        )
     return option in (bool, int, float, str, type(None))
 
 
 def _type_name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
+    return (
+        hint.__name__
+        if isinstance(hint, type) and not typing.get_args(hint)
+        else str(hint).replace("typing.", "")
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ declarations
+# ------------------------------------------------------------------------------------------------------
+# declarations
 
 
 def _check_numbers(cls: type[Method]) -> None:
@@ -167,7 +220,8 @@ def _check_numbers(cls: type[Method]) -> None:
         or (sum(passes) == 0 and not issubclass(cls, Wrapper))
     ):
         raise InputError(
-            f"passes is {_short(passes)}: give two numbers from 0, of passes with gradients and without, as (1, 0)"
+            f"passes is {_short(passes)}: give two numbers from 0, of passes with gradients and "
+            "without, as (1, 0)"
         )
     if not isinstance(cls.static_step, bool | property):
         raise InputError(f"static_step is {_short(cls.static_step)}: give True or False")
@@ -185,23 +239,39 @@ def _is_number(value: Any) -> typing.TypeGuard[float]:
 
 def _check_names(cls: type[Method], fields: set[str]) -> None:
     """Hyper-parameters and privileges that axes, begins and oracles name."""
-    for name, example in (("axes", "{'k': 'k'}"), ("oracles", "{'rate': ['noise_rate']}"), ("paper", "{'epochs': 300}")):
+    for name, example in (
+        ("axes", "{'k': 'k'}"),
+        ("oracles", "{'rate': ['noise_rate']}"),
+        ("paper", "{'epochs': 300}"),
+    ):
         value = getattr(cls, name)
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{name} is {_short(value)}: give a dictionary, as {example}")
     if not _are_names(cls.begins):
-        raise InputError(f"begins is {_short(cls.begins)}: give a list of hyper-parameters, as ['warmup_epochs']")
+        raise InputError(
+            f"begins is {_short(cls.begins)}: give a list of hyper-parameters, as ['warmup_epochs']"
+        )
     hints = typing.get_type_hints(cls.HParams)
-    for where, names in (("axes", cls.axes.values()), ("begins", cls.begins), ("oracles", cls.oracles)):
+    for where, names in (
+        ("axes", cls.axes.values()),
+        ("begins", cls.begins),
+        ("oracles", cls.oracles),
+    ):
         for name in names:
             if name not in fields:
                 raise _named(where, unknown("hyper-parameter", str(name), fields))
     for name in cls.begins:
         if not {int, float} & set(options(hints[name])):
-            raise InputError(f"begins names {name}, which is no number of epochs: name those that are, or leave it out")
+            raise InputError(
+                f"begins names {name}, which is no number of epochs: name those that are, or leave "
+                "it out"
+            )
     for name, facts in cls.oracles.items():
         if not _are_names(facts):
-            raise InputError(f"oracles[{name!r}] is {_short(facts)}: give a list of privileges, as ['noise_rate']")
+            raise InputError(
+                f"oracles[{name!r}] is {_short(facts)}: give a list of privileges, as "
+                "['noise_rate']"
+            )
         for fact in facts:
             if fact not in PRIVILEGES:
                 raise _named("oracles", unknown("privilege", fact, PRIVILEGES))
@@ -209,13 +279,16 @@ def _check_names(cls: type[Method], fields: set[str]) -> None:
             convert(name, "oracle", hints[name])
         except InputError as error:
             raise InputError(
-                f"oracles names {name}, which cannot be 'oracle': give it the type Literal['oracle'] | ..."
+                f"oracles names {name}, which cannot be 'oracle': give it the type "
+                "Literal['oracle'] | ..."
             ) from error
 
 
 def _are_names(value: object) -> bool:
     return (
-        isinstance(value, Sequence | set | frozenset) and not isinstance(value, str) and all(isinstance(v, str) for v in value)
+        isinstance(value, Sequence | set | frozenset)
+        and not isinstance(value, str)
+        and all(isinstance(v, str) for v in value)
     )
 
 
@@ -231,9 +304,18 @@ def _check_paper(paper: Mapping[str, Any]) -> None:
             raise _named("paper", unknown("field of the recipe", key, RECIPE_FIELDS))
         if key == "milestones":
             if not isinstance(value, tuple | list) or not all(map(_is_number, value)):
-                raise InputError(f"in paper, milestones is {_short(value)}: give a tuple of numbers, as (0.5, 0.75)")
-        elif isinstance(value, str) != (hints[key] is str) or convert(f"in paper, {key}", value, hints[key]) != value:
-            raise InputError(f"in paper, {key} is {_short(value)}: give a value of the type {hints[key].__name__}")
+                raise InputError(
+                    f"in paper, milestones is {_short(value)}: give a tuple of numbers, as (0.5, "
+                    "0.75)"
+                )
+        elif (
+            isinstance(value, str) != (hints[key] is str)
+            or convert(f"in paper, {key}", value, hints[key]) != value
+        ):
+            raise InputError(
+                f"in paper, {key} is {_short(value)}: give a value of the type "
+                f"{hints[key].__name__}"
+            )
     try:
         recipe = default_recipe("cifar10", 32).override(paper)
         check_backbone(recipe.backbone)
@@ -241,11 +323,14 @@ def _check_paper(paper: Mapping[str, Any]) -> None:
         raise _named("paper", error) from error
 
 
-# -------------------------------------------------------------------------------------------------------------- hooks
+# --------------------------------------------------------------------------------------------------------------
+# hooks
 
 
 def _check_hooks(cls: type[Method]) -> None:
-    """Hooks are functions, or properties, where the interface has them so, and take what the harness gives."""
+    """Hooks are functions, or properties, where the interface has them so, and take what the
+    harness gives.
+    """
     for name, ours in vars(Method).items():
         theirs = inspect.getattr_static(cls, name)
         if name.startswith("_") or theirs is ours:
@@ -257,7 +342,10 @@ def _check_hooks(cls: type[Method]) -> None:
     given = ["self", "hparams", "base"] if issubclass(cls, Wrapper) else ["self", "hparams"]
     _check_call("__init__", inspect.getattr_static(cls, "__init__"), given)
     if not issubclass(cls, Wrapper) and cls.loss is Method.loss and cls.update is Method.update:
-        raise InputError("it overrides neither loss nor update, and would train nothing: write def loss(self, batch)")
+        raise InputError(
+            "it overrides neither loss nor update, and would train nothing: write def loss(self, "
+            "batch)"
+        )
 
 
 def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
@@ -274,7 +362,9 @@ def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
     try:
         signature.bind(*names)
     except TypeError:
-        raise InputError(f"{name} takes {signature}: write def {name}({', '.join(names)})") from None
+        raise InputError(
+            f"{name} takes {signature}: write def {name}({', '.join(names)})"
+        ) from None
 
 
 def _short(value: object) -> str:

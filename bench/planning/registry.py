@@ -39,7 +39,9 @@ def _packaged() -> dict[str, list[EntryPoint]]:
 
 
 def method_names() -> list[str]:
-    """All methods: files of ``methods/`` and those that installed packages offer, also those that cannot be used."""
+    """All methods: files of ``methods/`` and those that installed packages offer, also those that
+    cannot be used.
+    """
     modules = pkgutil.iter_modules(own_package("methods").__path__)
     files = {module.name for module in modules if not module.name.startswith("_")}
     return sorted(files | set(_packaged()))
@@ -52,14 +54,22 @@ def _module_name(name: str) -> str:
     points = _packaged().get(name, [])
     if points:
         point = plugins.only(points, "methods", own is not None)
-    where = plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
+    where = (
+        plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
+    )
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         fitting = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
-        fits = fitting.isidentifier() and not keyword.iskeyword(fitting) and fitting not in _RESERVED
+        fits = (
+            fitting.isidentifier() and not keyword.iskeyword(fitting) and fitting not in _RESERVED
+        )
         hint = f", such as {fitting}" if fits else ""
-        raise InputError(f"{where} has a name that is no identifier of Python: use letters, digits and _{hint}")
+        raise InputError(
+            f"{where} has a name that is no identifier of Python: use letters, digits and _{hint}"
+        )
     if name in _RESERVED:
-        raise InputError(f"{where} has a name that means something else on the command line: rename it")
+        raise InputError(
+            f"{where} has a name that means something else on the command line: rename it"
+        )
     if own:
         return f"methods.{name}"
     try:
@@ -83,11 +93,16 @@ def load_method(name: str) -> "type[Method]":
         classes = {  # a set: one class may have two names
             value
             for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+            if isinstance(value, type)
+            and issubclass(value, Method)
+            and value.__module__ == module.__name__
         }
         if len(classes) != 1:
             helper = "" if classes else " (the name of a file of helpers begins with _)"
-            raise InputError(f"it defines {len(classes)} subclasses of Method: a method's file has exactly one{helper}")
+            raise InputError(
+                f"it defines {len(classes)} subclasses of Method: a method's file has exactly "
+                f"one{helper}"
+            )
         [cls] = classes
         check_class(cls)
     return cls
@@ -104,7 +119,9 @@ class Card:
 
     summary: str  # with citation and year
     networks: int  # 0: those of the method that it wraps
-    passes: str  # of an average sample in an epoch, with gradients + without; a wrapper's are on top of its base's
+    # of an average sample in an epoch, with gradients + without; a wrapper's are on top of its
+    # base's
+    passes: str
     reads: tuple[str, ...]  # privileges that some of its settings ask for
     lines: int  # of its file
 
@@ -121,8 +138,19 @@ def card(name: str) -> Card:
     source = _source(name)
     wraps = issubclass(cls, Wrapper)
     passes = " + ".join(f"{count:g}" for count in cls.passes if count)
-    reads = sorted({*re.findall(r"\boracle\.(\w+)", source), *(fact for facts in cls.oracles.values() for fact in facts)})
-    return Card(summary(name), 0 if wraps else cls.num_networks, passes, tuple(reads), len(source.splitlines()))
+    reads = sorted(
+        {
+            *re.findall(r"\boracle\.(\w+)", source),
+            *(fact for facts in cls.oracles.values() for fact in facts),
+        }
+    )
+    return Card(
+        summary(name),
+        0 if wraps else cls.num_networks,
+        passes,
+        tuple(reads),
+        len(source.splitlines()),
+    )
 
 
 def summary(name: str) -> str:
@@ -138,7 +166,9 @@ def _source(name: str) -> str:
             source = file.read()
         ast.parse(source)
     except (SyntaxError, ValueError, OSError, RecursionError) as error:
-        raise InputError(f"{plugins.shown(path)} cannot be read: {one_line(error)}: mend it") from error
+        raise InputError(
+            f"{plugins.shown(path)} cannot be read: {one_line(error)}: mend it"
+        ) from error
     return source
 
 
@@ -158,7 +188,11 @@ def split_name(name: str) -> list[str]:
     wrappers = [part for part in parts if issubclass(load_method(part), Wrapper)]
     bases = [part for part in parts if part not in wrappers]
     if parts != wrappers + bases or len(bases) > 1:
-        hint = f"did you mean {'+'.join(wrappers + bases)}?" if len(bases) == 1 else f"choose {' or '.join(bases)}"
+        hint = (
+            f"did you mean {'+'.join(wrappers + bases)}?"
+            if len(bases) == 1
+            else f"choose {' or '.join(bases)}"
+        )
         raise InputError(f"{bases[0]} cannot wrap another method (in {name!r}): {hint}")
     return [*wrappers, *(bases or [REFERENCE])]
 
@@ -174,7 +208,8 @@ def display(name: str) -> str:
 
 
 def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
-    """All hyper-parameters of a method, namespaced by part: the defaults, with ``settings`` in their place.
+    """All hyper-parameters of a method, namespaced by part: the defaults, with ``settings`` in
+    their place.
 
     Settings may be strings from a command line; they are converted to the declared types.
     """
@@ -190,7 +225,9 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
             if key in settings:
                 value = convert(key, settings[key], hints[field.name])
                 # The default itself where it is equal: 1 and 1.0 would be two trials.
-                same = value == field.default and isinstance(value, bool) == isinstance(field.default, bool)
+                same = value == field.default and isinstance(value, bool) == isinstance(
+                    field.default, bool
+                )
                 values[field.name] = field.default if same else value
         resolved.update({f"{part}.{k}": v for k, v in asdict(_made(part, values)).items()})
     for key in settings:
@@ -206,8 +243,13 @@ def _made(part: str, values: Mapping[str, Any]) -> Any:
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:  # anything that somebody's __post_init__ may raise
-        given = ", ".join(f"{part}.{name}={value!r}" for name, value in values.items()) or "its defaults"
-        raise InputError(f"{method_file(part)}: HParams refuses {given} ({one_line(error)}): give other values") from error
+        given = (
+            ", ".join(f"{part}.{name}={value!r}" for name, value in values.items())
+            or "its defaults"
+        )
+        raise InputError(
+            f"{method_file(part)}: HParams refuses {given} ({one_line(error)}): give other values"
+        ) from error
 
 
 @cache
@@ -231,7 +273,11 @@ def build(name: str, settings: Mapping[str, Any]) -> "Method":
     hparams = resolve(name, settings)
     method: Method | None = None
     for part in reversed(split_name(name)):
-        values = {key.partition(".")[2]: value for key, value in hparams.items() if key.partition(".")[0] == part}
+        values = {
+            key.partition(".")[2]: value
+            for key, value in hparams.items()
+            if key.partition(".")[0] == part
+        }
         method = _build_part(part, values, method)
     assert method is not None
     return method
@@ -251,8 +297,14 @@ def _build_part(part: str, values: Mapping[str, Any], base: "Method | None") -> 
 
 
 def convert(key: str, value: Any, hint: Any) -> Scalar:
-    """``value`` as the declared type ``hint``, from a string if need be; InputError where it does not fit."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    """``value`` as the declared type ``hint``, from a string if need be; InputError where it does
+    not fit.
+    """
+    options = (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
     if value is None and type(None) in options:
         return None
     for option in options:
@@ -280,11 +332,17 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
 
 def describe_type(hint: Any) -> str:
     """A declared type for people, such as "a whole number"."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    options = (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
     return " or ".join(_describe(option) for option in options)
 
 
 def _describe(option: Any) -> str:
     if typing.get_origin(option) is Literal:
         return " or ".join(map(str, typing.get_args(option)))
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}.get(option, "none")
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}.get(
+        option, "none"
+    )

@@ -1,4 +1,6 @@
-"""What searches are called, and how they compare configurations: all that reading their records takes."""
+"""What searches are called, and how they compare configurations: all that reading their records
+takes.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +14,16 @@ from bench.records.trials import unpack_classes
 from bench.report.selection import CLEAN_VAL, DEFAULT_RULE, best_configuration, check_goal
 from bench.training import scoring
 
-#: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's seeds.
+#: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
+#: seeds.
 SEARCH, TUNED = "search", "tuned"
 
 
 @dataclass(frozen=True)
 class SearchKind:
-    """What tells searches of one cell apart. It is in the stage of their trials, so that records say what they belong to."""
+    """What tells searches of one cell apart. It is in the stage of their trials, so that records
+    say what they belong to.
+    """
 
     track: str  # "tuned": equal numbers of configurations; "budget": equal seconds
     goal: str = DEFAULT_RULE  # what a search maximises
@@ -36,11 +41,15 @@ class SearchKind:
         try:
             _, track, goal, scheduler, *fixed = stage.split(" ")
         except ValueError:
-            raise InputError(f"the stage {stage!r} is none of a search: move that trial's folder away") from None
+            raise InputError(
+                f"the stage {stage!r} is none of a search: move that trial's folder away"
+            ) from None
         return cls(track, goal, scheduler, tuple(fixed))
 
 
-def goal_values(goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarray | None) -> np.ndarray:
+def goal_values(
+    goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarray | None
+) -> np.ndarray:
     """What a search for ``goal`` maximises, over epochs: (E,), NaN where it is not known.
 
     Args:
@@ -52,7 +61,10 @@ def goal_values(goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarra
         return np.array([epoch.get(key) for epoch in epochs], dtype=float)
     assert truth is not None
     images = check_goal(goal)
-    found = [scoring.clean_validation(unpack_classes(epoch["val_predictions"]), truth, images) for epoch in epochs]
+    found = [
+        scoring.clean_validation(unpack_classes(epoch["val_predictions"]), truth, images)
+        for epoch in epochs
+    ]
     return np.array(found, dtype=float)
 
 
@@ -65,8 +77,8 @@ def pick(tried: Iterable[tuple[str, float, int]]) -> str:
     """The trial whose configuration a search picks, the same in a sweep and in a report of it.
 
     Args:
-        tried: id, best value and number of settings that differ from the method's defaults, in any order. On a tie the fewest
-            changes win: the search's first configuration.
+        tried: id, best value and number of settings that differ from the method's defaults, in any
+            order. On a tie the fewest changes win: the search's first configuration.
     """
     ids, values, changes = zip(*sorted(tried), strict=True)
     first = np.array(changes) == min(changes)

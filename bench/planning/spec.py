@@ -1,4 +1,6 @@
-"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends on."""
+"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends
+on.
+"""
 
 import contextlib
 import itertools
@@ -62,23 +64,35 @@ class TrialSpec:
     precision: str
     threads: int
     # Fields with a default are younger than the records of others: see ``to_json``.
-    stage: str = ""  # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked ("tuned")
+    # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked
+    # ("tuned")
+    stage: str = ""
     told: float = 1.0  # a method that reads the noise rate is told the true one times this
     graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
 
     def __post_init__(self) -> None:
-        for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("noise_sampling", SAMPLINGS)):
+        for name, allowed in (
+            ("device", DEVICES),
+            ("precision", PRECISIONS),
+            ("noise_sampling", SAMPLINGS),
+        ):
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}")
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}"
+                )
         if self.threads < 1:
             raise InputError(f"a trial has {self.threads} threads: give at least 1")
         for name in ("noise_seed", "split_seed", "train_seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a whole number from 0")
         if not 0 < self.validation_share < 1:
-            raise InputError(f"validation_share is {self.validation_share:g}: give a number between 0 and 1")
+            raise InputError(
+                f"validation_share is {self.validation_share:g}: give a number between 0 and 1"
+            )
         if not 0 <= self.told < math.inf:
-            raise InputError(f"the noise rate is told times {self.told:g}: give a number of at least 0")
+            raise InputError(
+                f"the noise rate is told times {self.told:g}: give a number of at least 0"
+            )
         check_rate(self.noise_kind, self.noise_rate)  # the kind's file is read once, by the plan
 
     @cached_property
@@ -89,12 +103,16 @@ class TrialSpec:
     @property
     def noise(self) -> str:
         """Kind and rate, for people."""
-        return self.noise_kind if self.noise_rate is None else f"{self.noise_kind} {self.noise_rate:g}"
+        return (
+            self.noise_kind if self.noise_rate is None else f"{self.noise_kind} {self.noise_rate:g}"
+        )
 
     @property
     def label(self) -> str:
         """One line for people."""
-        settings = "".join(f" {key}={value}" for key, value in changes(self.method, self.hparams).items())
+        settings = "".join(
+            f" {key}={value}" for key, value in changes(self.method, self.hparams).items()
+        )
         told = "" if self.told == 1 else f" · told {self.told:g} × the rate"
         why = "search" if self.is_search else f"seed {self.train_seed}"
         return f"{display(self.method)}{settings} · {self.noise}{told} · {why}"
@@ -107,8 +125,9 @@ class TrialSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in ``spec.json``.
 
-        A field that has a default is left out where it has it, and so is a younger field of the method or the recipe
-        (``bench.common.identity.added``) where it is neutral: a field added later changes no earlier trial's id.
+        A field that has a default is left out where it has it, and so is a younger field of the
+        method or the recipe (``bench.common.identity.added``) where it is neutral: a field added
+        later changes no earlier trial's id.
         """
         values = asdict(self)
         for field in fields(self):
@@ -132,7 +151,8 @@ class TrialSpec:
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
             hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
             plain = {
-                key: value if key in ("recipe", "hparams") else _converted(cls, key, value) for key, value in values.items()
+                key: value if key in ("recipe", "hparams") else _converted(cls, key, value)
+                for key, value in values.items()
             }
             spec = cls(
                 **{
@@ -145,7 +165,8 @@ class TrialSpec:
             check_backbone(spec.recipe.backbone)
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"this is no trial specification ({error}): take one from a sweep's trials/*/spec.json"
+                f"this is no trial specification ({error}): take one from a sweep's "
+                "trials/*/spec.json"
             ) from error
         return spec
 
@@ -153,8 +174,8 @@ class TrialSpec:
 def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     if others := sorted(values.keys() - set(known)):
         raise InputError(
-            f"the specification has {where}{others[0]}, which this version does not know: run the trial with the version "
-            f"that wrote it"
+            f"the specification has {where}{others[0]}, which this version does not know: run the "
+            "trial with the version that wrote it"
         )
 
 
@@ -169,16 +190,26 @@ def _neutral_hparams(method: str) -> dict[str, Any]:
 
 def _converted(owner: type, name: str, value: Any) -> Any:
     hints = typing.get_type_hints(owner)
-    return convert(name, value, hints[name]) if name in hints else value  # the constructor says what it does not know
+    # the constructor says what it does not know
+    return convert(name, value, hints[name]) if name in hints else value
 
 
 def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value if key == "milestones" else _converted(Recipe, key, value) for key, value in values.items()}
+    return {
+        key: value if key == "milestones" else _converted(Recipe, key, value)
+        for key, value in values.items()
+    }
 
 
 def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
-    """Overrides that give a recipe another value than its own; nothing depends on what is planned beside it."""
-    return "".join(f", {key}={value}" for key, value in sorted(overrides.items()) if getattr(recipe, key) != value)
+    """Overrides that give a recipe another value than its own; nothing depends on what is planned
+    beside it.
+    """
+    return "".join(
+        f", {key}={value}"
+        for key, value in sorted(overrides.items())
+        if getattr(recipe, key) != value
+    )
 
 
 def record_of(spec: TrialSpec) -> dict[str, Any]:
@@ -187,9 +218,12 @@ def record_of(spec: TrialSpec) -> dict[str, Any]:
 
 
 def relative_cost(spec: TrialSpec) -> float:
-    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method declare."""
+    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method
+    declare.
+    """
     passes = [load_method(part).passes for part in split_name(spec.method)]
-    return sum(trained + inferred / 3 for trained, inferred in passes)  # a backward pass takes twice a forward one
+    # a backward pass takes twice a forward one
+    return sum(trained + inferred / 3 for trained, inferred in passes)
 
 
 def expand_hparams(
@@ -198,14 +232,18 @@ def expand_hparams(
     """All configurations to run, as (canonical method, hyper-parameters), without repetition.
 
     Args:
-        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the same value to all.
+        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the
+            same value to all.
         settings: "part.name" -> values, for the methods that have the part.
     """
     names = list(dict.fromkeys(canonical(name) for name in methods))
     parts = {part for name in names for part in split_name(name)}
     for axis, values in axes.items():
         if values and not any(axis in load_method(part).axes for part in parts):
-            raise InputError(f"--{axis} is given, but none of {', '.join(map(display, names))} has that axis: leave it out")
+            raise InputError(
+                f"--{axis} is given, but none of {', '.join(map(display, names))} has that axis: "
+                "leave it out"
+            )
     for key in settings:
         part, dot, _ = key.partition(".")
         if not dot:
@@ -216,7 +254,11 @@ def expand_hparams(
     for name in names:
         own: list[list[dict[str, str]]] = []
         for axis, values in axes.items():
-            keys = [f"{p}.{load_method(p).axes[axis]}" for p in split_name(name) if axis in load_method(p).axes]
+            keys = [
+                f"{p}.{load_method(p).axes[axis]}"
+                for p in split_name(name)
+                if axis in load_method(p).axes
+            ]
             if keys and values:
                 if both := sorted(settings.keys() & set(keys)):
                     raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
@@ -225,13 +267,16 @@ def expand_hparams(
             if key.partition(".")[0] in split_name(name):
                 own.append([{key: value} for value in values])
         for choice in itertools.product(*own):
-            hparams = resolve(name, {key: value for assignment in choice for key, value in assignment.items()})
+            hparams = resolve(
+                name, {key: value for assignment in choice for key, value in assignment.items()}
+            )
             configurations[name, json.dumps(hparams)] = (name, hparams)
     return list(configurations.values())
 
 
 def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[TrialSpec]:
-    """The trials, and those of methods that read the noise rate once for each factor that the rate is multiplied by.
+    """The trials, and those of methods that read the noise rate once for each factor that the rate
+    is multiplied by.
 
     Raises:
         InputError: where none reads it, or would be told a rate of 1 or more.
@@ -242,16 +287,18 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
         for factor in factors if reads else [1.0]:
             if spec.noise_rate is not None and spec.noise_rate * factor >= 1:
                 raise InputError(
-                    f"--misspecify {factor:g} at noise {spec.noise_rate:g} tells {display(spec.method)} a rate of "
-                    f"{spec.noise_rate * factor:g}: give smaller factors"
+                    f"--misspecify {factor:g} at noise {spec.noise_rate:g} tells "
+                    f"{display(spec.method)} a rate of {spec.noise_rate * factor:g}: give smaller "
+                    "factors"
                 )
             found.append(replace(spec, told=float(factor)))
     if not any(reads_rate(spec.method, spec.hparams) for spec in specs):
         names = list(dict.fromkeys(spec.method for spec in specs))
         settings = [key for name in method_names() for key in _rate_settings(name)]
         raise InputError(
-            f"--misspecify is given, but none of {', '.join(map(display, names))} reads the noise rate: add a method that "
-            f"does, as {' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
+            f"--misspecify is given, but none of {', '.join(map(display, names))} reads the noise "
+            "rate: add a method that does, as "
+            f"{' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
         )
     return found
 
@@ -349,7 +396,9 @@ class Plan:
         return set()
 
     def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
-        """Check the noise once for each data set and rate: a search asks for its trials one after another."""
+        """Check the noise once for each data set and rate: a search asks for its trials one after
+        another.
+        """
         for rate in rates:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)
@@ -360,7 +409,8 @@ class Plan:
         asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
         if asked and not data.knows_truth:
             raise InputError(
-                f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of {data.name}: use other settings"
+                f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of "
+                f"{data.name}: use other settings"
             )
         recipe = default_recipe(data.name, data.side, len(data.train_labels))
         if self.recipe != PAPER:

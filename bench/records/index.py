@@ -1,8 +1,10 @@
-"""What a report has read of a large sweep's records, in columns, so that the next report need not read them again.
+"""What a report has read of a large sweep's records, in columns, so that the next report need not
+read them again.
 
-One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The records stay the truth. A
-trial is taken from the index where its files are those that were read, by number, size and times, and the index can be deleted
-at any time.
+One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The
+    records stay the truth. A
+trial is taken from the index where its files are those that were read, by number, size and times,
+and the index can be deleted at any time.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ _FILES = ("spec.json", "done.json", "epochs.jsonl")
 #: Of how an index is written, and of what is read: another one is none.
 SCHEMA = 1
 
-#: Of each of a trial's files its size, its number, and in ns the times of its content and of its entry, which nobody can set.
+#: Of each of a trial's files its size, its number, and in ns the times of its content and of its
+#: entry, which nobody can set.
 Stamp = tuple[int, ...]
 _PARTS = 4
 
@@ -46,7 +49,11 @@ def stamp(folder: str) -> Stamp:
         found = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
         return ()
-    return tuple(value for one in found for value in (one.st_size, one.st_ino, one.st_mtime_ns, one.st_ctime_ns))
+    return tuple(
+        value
+        for one in found
+        for value in (one.st_size, one.st_ino, one.st_mtime_ns, one.st_ctime_ns)
+    )
 
 
 class Index:
@@ -56,7 +63,8 @@ class Index:
         """``figures``: whose curves are asked for; an index of others is none."""
         self.path, self._figures = sweep / NAME, figures
         self._found: dict[str, Entry] = {}
-        with contextlib.suppress(Exception):  # none, or a damaged one, of which readers raise a dozen kinds
+        # none, or a damaged one, of which readers raise a dozen kinds
+        with contextlib.suppress(Exception):
             self._found = {entry.name: entry for entry in self._read()}
         self._entries: list[Entry] = []
         self._fresh = 0
@@ -99,13 +107,21 @@ class Index:
             columns = {name: file[name] for name in file.files if name != "about"}
         if _checksum(columns) != checksum:  # the file's own sums leave out parts of it
             return []
-        stamps, texts, curves = columns["stamps"].tolist(), columns["texts"].tobytes(), columns["curves"]
-        ends, epochs = (np.concatenate([[0], columns[name].cumsum()]).tolist() for name in ("lengths", "epochs"))
+        stamps, texts, curves = (
+            columns["stamps"].tolist(),
+            columns["texts"].tobytes(),
+            columns["curves"],
+        )
+        ends, epochs = (
+            np.concatenate([[0], columns[name].cumsum()]).tolist() for name in ("lengths", "epochs")
+        )
         entries = []
         for place, name in enumerate(names):
             first, second, third = ends[2 * place : 2 * place + 3]
             own = curves[:, epochs[place] : epochs[place + 1]]
-            entries.append(Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own))
+            entries.append(
+                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own)
+            )
         return entries
 
 

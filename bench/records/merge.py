@@ -1,9 +1,11 @@
 """Records of several folders as one: sweeps that were cut in parts, and other people's.
 
-A trial is known by the hash of its identity (``bench.common.identity``), so the same trial is the same name everywhere. It counts
-once: a success before a failure, a failure before a trial that its machine ended, else the one of the folder that is given
-first. Two successes have to agree: to the bit where one code made them on one kind of machine's CPU, within a tolerance
-elsewhere. Those that do not are named.
+A trial is known by the hash of its identity (``bench.common.identity``), so the same trial is the
+same name everywhere. It counts
+once: a success before a failure, a failure before a trial that its machine ended, else the one of
+    the folder that is given
+first. Two successes have to agree: to the bit where one code made them on one kind of machine's
+CPU, within a tolerance elsewhere. Those that do not are named.
 """
 
 import warnings
@@ -19,20 +21,24 @@ import numpy as np
 from bench.planning.code_hash import differing, to_text
 from bench.records.trials import Trial, read_trials
 
-#: Difference of accuracy at the end that other hardware, or other code for the same, explains; a fraction.
+#: Difference of accuracy at the end that other hardware, or other code for the same, explains; a
+#: fraction.
 TOLERANCE = 0.05
 #: So many conflicts are named one by one.
 _NAMED = 10
 
 
 def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Trial]:
-    """The trials that are over in any of the folders, each once; warns of those whose results conflict, which say so."""
+    """The trials that are over in any of the folders, each once; warns of those whose results
+    conflict, which say so.
+    """
     kept: dict[str, Trial] = {}
     conflicts: dict[str, list[str]] = defaultdict(list)
     given: set[str] = set()
     for folder in folders:
         for trial in read_trials(folder, curves):
-            # One folder holds a trial twice only where an earlier version has named it after the path of its data.
+            # One folder holds a trial twice only where an earlier version has named it after the
+            # path of its data.
             if len(folders) == 1 and trial.succeeded and trial.folder.name == trial.id:
                 given.add(trial.id)
                 yield trial
@@ -57,14 +63,15 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
         return []
     more = f"; and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
     return [
-        "Trials of one specification have different results, and those of the folder given first are kept: "
-        f"{'; '.join(conflicts[:_NAMED])}{more}."
+        "Trials of one specification have different results, and those of the folder given first "
+        f"are kept: {'; '.join(conflicts[:_NAMED])}{more}."
     ]
 
 
 def conflict_of(one: Trial, other: Trial) -> str | None:
     """What is wrong with two results of one specification, or None."""
-    # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials they would fill the memory.
+    # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials
+    # they would fill the memory.
     a, b = (replace(trial).curve("test_accuracy") for trial in (one, other))
     if np.array_equal(a, b, equal_nan=True):
         return None
@@ -77,12 +84,16 @@ def conflict_of(one: Trial, other: Trial) -> str | None:
     last = slice(-max(1, len(a) // 10), None)
     apart = abs(a[last].mean() - b[last].mean())
     why = f", made by different code ({', '.join(parts)})" if parts else ""
-    return None if apart <= TOLERANCE else f"{where}, {100 * apart:.1f} points apart at the end{why}"
+    return (
+        None if apart <= TOLERANCE else f"{where}, {100 * apart:.1f} points apart at the end{why}"
+    )
 
 
 def _machine(trial: Trial) -> Any:
     """How the machine of the trial's sweep describes itself; None where the sweep does not say."""
     try:
-        return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get("machine")
+        return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get(
+            "machine"
+        )
     except (OSError, ValueError, AttributeError):
         return None

@@ -1,8 +1,9 @@
 """What a trial leaves on disk, and reading it back.
 
-``trials/<id>/`` holds ``spec.json``, ``epochs.jsonl`` (one line an epoch), and, once the trial is over, ``samples.npz`` and
-``done.json``. The last one is written last and marks the trial as over: whatever its status, it is a row. These files are
-the truth; whatever else a sweep keeps can be thrown away.
+``trials/<id>/`` holds ``spec.json``, ``epochs.jsonl`` (one line an epoch), and, once the trial is
+over, ``samples.npz`` and ``done.json``. The last one is written last and marks the trial as over:
+whatever its status, it is a row. These files are the truth; whatever else a sweep keeps can be
+thrown away.
 """
 
 import base64
@@ -30,32 +31,39 @@ from bench.records.index import Entry, Index, stamp
 #: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
 COMPLETED = ("finished", "stopped", "diverged")
 RETRIED = ("failed", "timeout")
-#: Status of a trial that its machine ended (a killed worker, a lost node, a full disk): the next run tries it again.
+#: Status of a trial that its machine ended (a killed worker, a lost node, a full disk): the next
+#: run tries it again.
 LOST = "lost"
 
 
 @contextlib.contextmanager
 def lock(out: Path) -> Iterator[None]:
-    """Keep a second driver out of a sweep's folder. The lock goes with the process, however that ends."""
+    """Keep a second driver out of a sweep's folder. The lock goes with the process, however that
+    ends.
+    """
     import fcntl  # not on every platform: here a command has checked it
 
     with (out / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"another command is writing to {str(out)!r}: wait for it, or choose another --out") from None
+            raise InputError(
+                f"another command is writing to {str(out)!r}: wait for it, or choose another --out"
+            ) from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
             raise InputError(
-                f"the file system of {str(out)!r} has no locks ({error.strerror}): choose an --out on another one, or have it "
-                f"mounted with the option flock"
+                f"the file system of {str(out)!r} has no locks ({error.strerror}): choose an --out "
+                "on another one, or have it mounted with the option flock"
             ) from None
         yield
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the whole new one."""
+    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the
+    whole new one.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -93,7 +101,9 @@ def unpack_classes(text: str) -> np.ndarray:
 
 
 def unpack_truth(text: str | None) -> np.ndarray | None:
-    """True classes that ``pack_classes`` wrote: negative ones come back from 16 bits without a sign as the largest numbers."""
+    """True classes that ``pack_classes`` wrote: negative ones come back from 16 bits without a sign
+    as the largest numbers.
+    """
     if text is None:
         return None
     classes = unpack_classes(text)
@@ -101,14 +111,20 @@ def unpack_truth(text: str | None) -> np.ndarray | None:
 
 
 def kept(models: bool, features: bool) -> frozenset[str]:
-    """What a trial is asked to keep: its final "models", "features" of up to ``scoring.PROBES`` samples of known truth."""
-    return frozenset(name for name, wanted in (("models", models), ("features", features)) if wanted)
+    """What a trial is asked to keep: its final "models", "features" of up to ``scoring.PROBES``
+    samples of known truth.
+    """
+    return frozenset(
+        name for name, wanted in (("models", models), ("features", features)) if wanted
+    )
 
 
 class TrialWriter:
     """Writes one trial's folder. The driver of a sweep holds one for each running trial."""
 
-    def __init__(self, sweep: Path, name: str, spec: dict[str, Any], draw: int | None = None) -> None:
+    def __init__(
+        self, sweep: Path, name: str, spec: dict[str, Any], draw: int | None = None
+    ) -> None:
         """``draw``: of a search's trial, how many its search had drawn before it."""
         self.folder = sweep / "trials" / name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -122,10 +138,14 @@ class TrialWriter:
         if path.exists():
             check_specification(sweep, name, spec)
         else:
-            write_atomically(path, to_json(spec if draw is None else spec | {"draw": draw}, indent=1))
+            write_atomically(
+                path, to_json(spec if draw is None else spec | {"draw": draw}, indent=1)
+            )
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
-        """Cut the record back to these epochs: none, or those before the checkpoint that the trial goes on from."""
+        """Cut the record back to these epochs: none, or those before the checkpoint that the trial
+        goes on from.
+        """
         for name in ("done.json", "samples.npz", "model.safetensors"):
             (self.folder / name).unlink(missing_ok=True)
         write_atomically(self.folder / "epochs.jsonl", b"".join(map(to_json, epochs)))
@@ -137,13 +157,17 @@ class TrialWriter:
             file.flush()
             os.fsync(file.fileno())
 
-    def finish(self, facts: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None) -> None:
+    def finish(
+        self, facts: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None
+    ) -> None:
         """Mark the trial as over, and say by which code: a folder may grow over many commits."""
         if samples is not None:
             write_atomically(self.folder / "samples.npz", samples)
         if weights is not None:
             write_atomically(self.folder / "model.safetensors", weights)
-        write_atomically(self.folder / "done.json", to_json({"git_commit": git_commit()} | facts, indent=1))
+        write_atomically(
+            self.folder / "done.json", to_json({"git_commit": git_commit()} | facts, indent=1)
+        )
 
 
 @dataclass(frozen=True)
@@ -153,12 +177,15 @@ class Trial:
     folder: Path
     spec: dict[str, Any]
     done: dict[str, Any]
-    conflicts: tuple[str, ...] = ()  # with results of the same specification in other folders: see bench/records/merge.py
+    # with results of the same specification in other folders: see bench/records/merge.py
+    conflicts: tuple[str, ...] = ()
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # curves that were read with it
 
     @cached_property
     def id(self) -> str:
-        """Hash of its identity. Folders that an earlier version has named after a path keep their names."""
+        """Hash of its identity. Folders that an earlier version has named after a path keep their
+        names.
+        """
         spec = self.spec.get("spec", {})
         return self.folder.name if identity(spec) is spec else trial_id(spec)
 
@@ -178,7 +205,11 @@ class Trial:
 
     def curve(self, key: str) -> np.ndarray:
         """One figure over epochs, (E,) float; NaN where it is undefined."""
-        return self.known[key] if key in self.known else np.array([epoch.get(key) for epoch in self.epochs], dtype=float)
+        return (
+            self.known[key]
+            if key in self.known
+            else np.array([epoch.get(key) for epoch in self.epochs], dtype=float)
+        )
 
     def samples(self) -> dict[str, np.ndarray]:
         """Final per-sample results."""
@@ -186,7 +217,9 @@ class Trial:
 
 
 def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """Final per-sample results of a trial's folder: all of them, or these; nothing where one of these is missing."""
+    """Final per-sample results of a trial's folder: all of them, or these; nothing where one of
+    these is missing.
+    """
     if names and not (folder / "samples.npz").exists():
         return {}
     with np.load(folder / "samples.npz", allow_pickle=False) as archive:
@@ -205,11 +238,14 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
 
 
 def _unreadable(path: str | Path, error: OSError) -> InputError:
-    return InputError(f"cannot read {str(path)!r} ({error.strerror}): make it readable, or move its folder away")
+    return InputError(
+        f"cannot read {str(path)!r} ({error.strerror}): make it readable, or move its folder away"
+    )
 
 
 def _content(path: str | Path) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # a buffer takes longer than the reading, and a report reads thousands
+    # a buffer takes longer than the reading, and a report reads thousands
+    with open(path, "rb", buffering=0) as file:
         return file.read()
 
 
@@ -223,7 +259,8 @@ def _lines(path: str | Path) -> bytes:
 
 def _epochs(content: bytes, path: Path) -> list[dict[str, Any]]:
     lines = content.rstrip().splitlines()
-    with contextlib.suppress(msgspec.DecodeError):  # all at once, which is fast; what is wrong is found line by line
+    # all at once, which is fast; what is wrong is found line by line
+    with contextlib.suppress(msgspec.DecodeError):
         if len(epochs := _ANY_LINE.decode_lines(content)) == len(lines):  # it skips empty ones
             return epochs
     epochs = []
@@ -232,7 +269,9 @@ def _epochs(content: bytes, path: Path) -> list[dict[str, Any]]:
             epochs.append(json.loads(line))
         except ValueError:
             if number < len(lines):
-                raise InputError(f"line {number} of {str(path)!r} is damaged: delete its folder and run again") from None
+                raise InputError(
+                    f"line {number} of {str(path)!r} is damaged: delete its folder and run again"
+                ) from None
             warnings.warn(f"dropped a torn last line of {path}", stacklevel=2)
     return epochs
 
@@ -241,7 +280,9 @@ _ANY_LINE = msgspec.json.Decoder(dict[str, Any])
 
 
 def _curves(content: bytes, path: Path, keys: tuple[str, ...], epochs: int | None) -> np.ndarray:
-    """These K figures over epochs, (K, E), of the content of an ``epochs.jsonl`` of so many epochs, where that is known."""
+    """These K figures over epochs, (K, E), of the content of an ``epochs.jsonl`` of so many epochs,
+    where that is known.
+    """
     try:
         figures = _figures(content, path, keys)
         whole = epochs in (None, len(figures))  # empty lines are skipped
@@ -257,14 +298,20 @@ def _figures(content: bytes, path: Path, keys: tuple[str, ...]) -> np.ndarray:
     try:
         lines = _decoder(keys).decode_lines(content)
     except msgspec.ValidationError as error:
-        raise InputError(f"{str(path)!r} is no trial's record ({error}): delete its folder and run again") from error
-    return np.array([msgspec.structs.astuple(line) for line in lines], dtype=float).reshape(-1, len(keys))
+        raise InputError(
+            f"{str(path)!r} is no trial's record ({error}): delete its folder and run again"
+        ) from error
+    return np.array([msgspec.structs.astuple(line) for line in lines], dtype=float).reshape(
+        -1, len(keys)
+    )
 
 
 @cache
 def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     """Of lines from which these figures are taken: all else is skipped, which is most of the work."""
-    return msgspec.json.Decoder(msgspec.defstruct("Line", [(key, float | None, None) for key in keys], gc=False))
+    return msgspec.json.Decoder(
+        msgspec.defstruct("Line", [(key, float | None, None) for key in keys], gc=False)
+    )
 
 
 def _read_json(path: Path) -> tuple[Any, bytes]:
@@ -273,13 +320,17 @@ def _read_json(path: Path) -> tuple[Any, bytes]:
         text = _content(path)
         return msgspec.json.decode(text), text
     except (ValueError, OSError) as error:
-        raise InputError(f"{str(path)!r} is damaged ({error}): delete its folder and run again") from error
+        raise InputError(
+            f"{str(path)!r} is damaged ({error}): delete its folder and run again"
+        ) from error
 
 
 def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
-    """Raise InputError where the spec.json of the trial ``name`` is of another trial than ``spec``: somebody has changed it.
+    """Raise InputError where the spec.json of the trial ``name`` is of another trial than ``spec``:
+    somebody has changed it.
 
-    A trial without a folder of that name is on record in one that an earlier version has named; see ``results``.
+    A trial without a folder of that name is on record in one that an earlier version has named; see
+    ``results``.
     """
     path = sweep / "trials" / name / "spec.json"
     if not path.parent.exists():
@@ -287,7 +338,10 @@ def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
     found, _ = _read_json(path)
     values = found.get("spec") if isinstance(found, dict) else None
     if not isinstance(values, dict) or trial_id(values) != trial_id(spec["spec"]):
-        raise InputError(f"{str(path)!r} is not the specification its folder is named after: move the folder away")
+        raise InputError(
+            f"{str(path)!r} is not the specification its folder is named after: move the folder "
+            "away"
+        )
 
 
 def _names(sweep: Path) -> list[str]:
@@ -301,7 +355,8 @@ def _names(sweep: Path) -> list[str]:
 
 
 def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
-    """Value and text of a trial's done.json, and the content of its record; None of a trial that is not over.
+    """Value and text of a trial's done.json, and the content of its record; None of a trial that is
+    not over.
 
     One whose record is torn counts as not over, with a warning.
     """
@@ -313,14 +368,21 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
             raise ValueError
         path = f"{folder}/epochs.jsonl"
         content = _lines(path)
-        if done["status"] in COMPLETED and "epochs" in done and content.count(b"\n") != done["epochs"]:
+        if (
+            done["status"] in COMPLETED
+            and "epochs" in done
+            and content.count(b"\n") != done["epochs"]
+        ):
             raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise _unreadable(path, error) from error
     except (ValueError, KeyError, TypeError):
-        warnings.warn(f"{path} is damaged; the trial is run again with its sweep, and left out until then", stacklevel=4)
+        warnings.warn(
+            f"{path} is damaged; the trial is run again with its sweep, and left out until then",
+            stacklevel=4,
+        )
         return None
     return done, text, content
 
@@ -333,7 +395,9 @@ def _over(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 class Result(NamedTuple):
-    """Folder and status of a trial that is over, and the hashes of the code that made it, where its record has them."""
+    """Folder and status of a trial that is over, and the hashes of the code that made it, where its
+    record has them.
+    """
 
     folder: Path
     status: str
@@ -341,7 +405,9 @@ class Result(NamedTuple):
 
 
 def results(sweep: Path) -> dict[str, Result]:
-    """Every trial that is over, by id; of several records of one trial one that is not to be run again."""
+    """Every trial that is over, by id; of several records of one trial one that is not to be run
+    again.
+    """
     found: dict[str, Result] = {}
     for folder, done in _over(sweep):
         code = done.get("code")
@@ -353,7 +419,9 @@ def results(sweep: Path) -> dict[str, Result]:
 
 
 def _merit(status: str) -> int:
-    """Rank of a record among several of one trial: a result, then a failure, then what its machine ended."""
+    """Rank of a record among several of one trial: a result, then a failure, then what its machine
+    ended.
+    """
     return 2 * (status in COMPLETED) + (status in RETRIED)
 
 
@@ -377,8 +445,12 @@ def check_sweep(sweep: Path) -> None:
         os.scandir(sweep / "trials").close()
     except (FileNotFoundError, NotADirectoryError):
         if not sweep.is_dir():
-            raise InputError(f"there is no folder {str(sweep)!r}: give one that python -m bench.run wrote") from None
-        raise InputError(f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote") from None
+            raise InputError(
+                f"there is no folder {str(sweep)!r}: give one that python -m bench.run wrote"
+            ) from None
+        raise InputError(
+            f"{str(sweep)!r} holds no sweep: give a folder that python -m bench.run wrote"
+        ) from None
     except OSError as error:
         raise _unreadable(sweep / "trials", error) from error
 
@@ -387,8 +459,8 @@ def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
     """All trials of a sweep's folder that are over, one after another, in a stable order.
 
     Args:
-        curves: figures over epochs to read with them, which is many times as fast as from ``Trial.epochs``; of a large sweep
-            they are kept in an index (``bench.records.index``).
+        curves: figures over epochs to read with them, which is many times as fast as from
+            ``Trial.epochs``; of a large sweep they are kept in an index (``bench.records.index``).
     """
     check_sweep(sweep)
     if not curves:
@@ -406,7 +478,9 @@ def read_trials(sweep: Path, curves: Sequence[str] = ()) -> Iterator[Trial]:
             done, text, content = found
             spec, about = _specification(folder)
             epochs = done.get("epochs") if done["status"] in COMPLETED else None
-            entry = Entry(name, now, about, text, _curves(content, folder / "epochs.jsonl", keys, epochs))
+            entry = Entry(
+                name, now, about, text, _curves(content, folder / "epochs.jsonl", keys, epochs)
+            )
         else:
             continue
         index.add(entry)
@@ -427,15 +501,17 @@ def _check_folder(folder: Path, spec: Any) -> None:
     values = spec.get("spec") if isinstance(spec, dict) else None
     if not isinstance(values, dict) or folder.name not in (trial_id(values), plain_id(values)):
         raise InputError(
-            f"{str(folder / 'spec.json')!r} is not the specification that its folder is named after, "
-            f"{folder.name}: move the folder away, or give it back its name"
+            f"{str(folder / 'spec.json')!r} is not the specification that its folder is named "
+            f"after, {folder.name}: move the folder away, or give it back its name"
         )
 
 
 def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any] | None]]:
-    """Folder, spec.json and, of those that are over, done.json of every trial that was ever started.
+    """Folder, spec.json and, of those that are over, done.json of every trial that was ever
+    started.
 
-    A trial with several records comes once: with a result before a failure, and with either before none.
+    A trial with several records comes once: with a result before a failure, and with either before
+    none.
     """
     over = dict(_over(sweep))
     best: dict[str, tuple[int, Path, dict[str, Any]]] = {}
@@ -459,5 +535,9 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
 def without_weights(sweep: Path, names: Collection[str]) -> int:
     """Count the trials that have a result, but no final weights."""
     over = results(sweep)
-    ended = [over[name].folder for name in names if name in over and over[name].status in ("finished", "stopped")]
+    ended = [
+        over[name].folder
+        for name in names
+        if name in over and over[name].status in ("finished", "stopped")
+    ]
     return sum(not (folder / "model.safetensors").exists() for folder in ended)

@@ -1,4 +1,6 @@
-"""What a leaderboard rests on, for people: selection rules, statistics, cost, and other people's numbers beside ours."""
+"""What a leaderboard rests on, for people: selection rules, statistics, cost, and other people's
+numbers beside ours.
+"""
 
 import json
 from collections.abc import Sequence
@@ -47,7 +49,15 @@ from bench.report.tables import (
 )
 
 _CELL = ["dataset", "noise_kind", "noise_rate"]
-_ABOUT = ["backbone", "protocol", "recipe", "subset", "image_size", "noise_sampling", "validation_share"]
+_ABOUT = [
+    "backbone",
+    "protocol",
+    "recipe",
+    "subset",
+    "image_size",
+    "noise_sampling",
+    "validation_share",
+]
 _ABOUT += ["device", "precision", "threads", "data_hash", "noise_hash"]
 #: With the method's name, which row of a leaderboard it is.
 _ROW = ["config", "track", "search"]
@@ -73,34 +83,51 @@ class Analysis:
         """By file name: a table, and those of its columns to write."""
         return {
             "statistics.csv": (self.statistics, [*_CELL, *STATISTICS, *_ROW, *_ABOUT]),
-            "rules.csv": (self.regrets, [*_CELL, "method", "rule", "rank", "mean", "oracle", "regret", *_ROW, *_ABOUT]),
+            "rules.csv": (
+                self.regrets,
+                [*_CELL, "method", "rule", "rank", "mean", "oracle", "regret", *_ROW, *_ABOUT],
+            ),
             "agreement.csv": (self.agreement, [*_CELL, *self._agreement_columns(), *_ABOUT]),
-            "variance.csv": (self.variance, [*_CELL, "method", "config", "draw", "sd", "groups", "trials", *_ABOUT]),
+            "variance.csv": (
+                self.variance,
+                [*_CELL, "method", "config", "draw", "sd", "groups", "trials", *_ABOUT],
+            ),
             "learning.csv": (self.learning, [*_CELL, "method", *LEARNING_COLUMNS, *_ROW, *_ABOUT]),
             "published.csv": (self.published, [*self.published.columns]),
         }
 
     def _agreement_columns(self) -> list[str]:
-        about_rules = [name for name in self.agreement.columns if name.startswith(("tau_", "best_"))]
+        about_rules = [
+            name for name in self.agreement.columns if name.startswith(("tau_", "best_"))
+        ]
         return ["methods", *about_rules, "over_epochs", "over_configurations", "flagged"]
 
 
-def analyse(rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> Analysis:
+def analyse(
+    rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame
+) -> Analysis:
     """All statistics of a report, of the rows that compete.
 
     Args:
-        rows: from ``leaderboard.load_rows``; ``chosen`` the part that ``leaderboard.chosen_rows`` gives.
+        rows: from ``leaderboard.load_rows``; ``chosen`` the part that ``leaderboard.chosen_rows``
+            gives.
         board, tried: from ``leaderboard.leaderboard`` and ``leaderboard.configurations``.
     """
     published = against_published(read_published(), board)
-    rows, chosen, board, tried = (table[table["competes"]] for table in (rows, chosen, board, tried))
+    rows, chosen, board, tried = (
+        table[table["competes"]] for table in (rows, chosen, board, tried)
+    )
     variance = variance_split(rows)
-    about = rows.drop_duplicates(["cell", "method", "hparams"]).set_index(["cell", "method", "hparams"])
+    about = rows.drop_duplicates(["cell", "method", "hparams"]).set_index(
+        ["cell", "method", "hparams"]
+    )
     return Analysis(
         cell_statistics(chosen, board),
         regrets(board),
         agreement(rows, board, tried),
-        variance.join(about[[*_CELL, "config", "group", *_ABOUT]], on=["cell", "method", "hparams"]),
+        variance.join(
+            about[[*_CELL, "config", "group", *_ABOUT]], on=["cell", "method", "hparams"]
+        ),
         published,
         learning(chosen),
         average_ranks(board),
@@ -115,19 +142,31 @@ def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
         own_regrets, own_agreement, own_statistics = (
-            table[table["group"] == name] for table in (found.regrets, found.agreement, found.statistics)
+            table[table["group"] == name]
+            for table in (found.regrets, found.agreement, found.statistics)
         )
-        tables = [_regret_table(own_regrets, order), _agreement_table(own_agreement, rules_of(group))]
+        tables = [
+            _regret_table(own_regrets, order),
+            _agreement_table(own_agreement, rules_of(group)),
+        ]
         tables += [_distance_table(own_statistics, order)]
         neighbours = _neighbour_table(own_statistics)
         tables += [neighbours] if neighbours.rows else []
-        tables += [_budget_table(ranked), _front_table(ranked)] if ranked["cost_seconds"].notna().any() else []
+        tables += (
+            [_budget_table(ranked), _front_table(ranked)]
+            if ranked["cost_seconds"].notna().any()
+            else []
+        )
         own_variance = found.variance[found.variance["group"] == name]
         tables += [_variance_table(own_variance)] if len(own_variance) else []
         own_learning = found.learning[found.learning["group"] == name]
         tables += [learning_table(own_learning)] if len(own_learning) else []
         notes = _rule_notes(own_agreement, rules_of(group))
-        notes += [*_statistics_notes(ranked, own_variance.empty), *_cost_notes(ranked), *_code_notes(ranked)]
+        notes += [
+            *_statistics_notes(ranked, own_variance.empty),
+            *_cost_notes(ranked),
+            *_code_notes(ranked),
+        ]
         sections.append(Section(group_title(group), _HOW_MUCH, tables, notes))
     sections.append(_rank_section(found.ranks) if found.ranks else _no_ranks(board))
     published = published_section(found.published)
@@ -143,35 +182,59 @@ def _rates(table: pd.DataFrame) -> list[float]:
 
 def _regret_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
     rates = _rates(table)
-    found = {(row["method"], row["rule"], row["noise_rate"]): row["regret"] for _, row in table.iterrows()}
+    found = {
+        (row["method"], row["rule"], row["noise_rate"]): row["regret"]
+        for _, row in table.iterrows()
+    }
     places = [(rate, rule) for rate in rates for rule in rankable(table)]
     lines = [
-        [Entry(method), *(Entry(_points(found.get((method, rule, rate), np.nan))) for rate, rule in places)]
+        [
+            Entry(method),
+            *(Entry(_points(found.get((method, rule, rate), np.nan))) for rate, rule in places),
+        ]
         for method in order
     ]
     columns = ["Method", *(f"{rate_title(rate)}, {rule}" for rate, rule in places)]
-    return Table("Regret: points of test accuracy lost to the oracle by following each rule", columns, lines)
+    return Table(
+        "Regret: points of test accuracy lost to the oracle by following each rule", columns, lines
+    )
 
 
 def _agreement_table(table: pd.DataFrame, rules: Sequence[str]) -> Table:
     columns = ["Noise rate", *(f"τ {one}, {other}" for one, other in pairs_of_rules(rules))]
-    columns += [*(f"First by {rule}" for rule in rules), "Over epochs", "Over configurations", "Flag"]
+    columns += [
+        *(f"First by {rule}" for rule in rules),
+        "Over epochs",
+        "Over configurations",
+        "Flag",
+    ]
     lines = []
     for _, row in table.iterrows():
         entries = [Entry(rate_title(row["noise_rate"]))]
-        entries += [Entry(_figure(row[f"tau_{one}_{other}"])) for one, other in pairs_of_rules(rules)]
+        entries += [
+            Entry(_figure(row[f"tau_{one}_{other}"])) for one, other in pairs_of_rules(rules)
+        ]
         entries += [Entry(row[f"best_{rule}"] or NONE) for rule in rules]
         entries += [Entry(_figure(row[name])) for name in ("over_epochs", "over_configurations")]
         entries.append(Entry("disagree" if row["flagged"] else ""))
         lines.append(entries)
-    return Table("How alike the rules rank (Kendall's τ), and whether noisy validation follows test accuracy", columns, lines)
+    return Table(
+        "How alike the rules rank (Kendall's τ), and whether noisy validation follows test "
+        "accuracy",
+        columns,
+        lines,
+    )
 
 
 def _rule_notes(table: pd.DataFrame, rules: Sequence[str]) -> list[str]:
-    notes = [f"The oracle picks by test accuracy: it is a yardstick here, and ranks nobody. {clean_note(rules)}"]
+    notes = [
+        "The oracle picks by test accuracy: it is a yardstick here, and ranks nobody. "
+        f"{clean_note(rules)}"
+    ]
     notes.append(
-        "Over epochs: Spearman's correlation of noisy validation with test accuracy, median over trials; over configurations: "
-        f"of score and accuracy, over all configurations of all methods. A cell with one below {AGREEMENT:g} is flagged."
+        "Over epochs: Spearman's correlation of noisy validation with test accuracy, median over "
+        "trials; over configurations: of score and accuracy, over all configurations of all "
+        f"methods. A cell with one below {AGREEMENT:g} is flagged."
     )
     doubtful = sorted(table.loc[table["flagged"].astype(bool), "noise_rate"])
     return notes + [disagreement(doubtful)] * bool(doubtful)
@@ -182,7 +245,10 @@ def _distance_table(table: pd.DataFrame, order: Sequence[str]) -> Table:
     rates = _rates(table)
     found = {(row["method"], row["noise_rate"]): row for _, row in table.iterrows()}
     several = {rate: table.loc[table["noise_rate"] == rate, "tier"].max() > 1 for rate in rates}
-    lines = [[Entry(method), *(_distance(found.get((method, rate)), several[rate]) for rate in rates)] for method in order]
+    lines = [
+        [Entry(method), *(_distance(found.get((method, rate)), several[rate]) for rate in rates)]
+        for method in order
+    ]
     caption = "Tier, where there are several, and paired distance to the best in points, by noisy validation accuracy"
     return Table(caption, ["Method", *map(rate_title, rates)], lines)
 
@@ -195,7 +261,9 @@ def _distance(row: pd.Series | None, several: bool) -> Entry:
         return Entry(f"{tier}best", 1)
     if pd.isna(row["diff_to_best"]):
         return Entry(NONE)
-    interval = "" if pd.isna(row["diff_low"]) else f" ± {50 * (row['diff_high'] - row['diff_low']):.1f}"
+    interval = (
+        "" if pd.isna(row["diff_low"]) else f" ± {50 * (row['diff_high'] - row['diff_low']):.1f}"
+    )
     below = BETTER if row["p_holm"] < 1 - CONFIDENCE else ""
     return Entry(f"{tier}{_signed(row['diff_to_best'])}{interval}", mark=below)
 
@@ -216,8 +284,16 @@ def _neighbour_table(table: pd.DataFrame) -> Table:
                 Entry(_seeds(float(needed.median()))),
             ]
         )
-    columns = ["Noise rate", "First two that differ", "Points apart", "Seeds to separate them", "Median of all neighbours"]
-    return Table("How many seeds it would take to separate neighbours in the ranking", columns, lines)
+    columns = [
+        "Noise rate",
+        "First two that differ",
+        "Points apart",
+        "Seeds to separate them",
+        "Median of all neighbours",
+    ]
+    return Table(
+        "How many seeds it would take to separate neighbours in the ranking", columns, lines
+    )
 
 
 def _seeds(count: float) -> str:
@@ -228,17 +304,19 @@ def _statistics_notes(ranked: pd.DataFrame, together: bool) -> list[str]:
     if ranked["seeds"].max() < 2:
         return ["One seed: nothing can be said of differences."]
     notes = [
-        f"{BETTER} below the best: the paired t test over common seeds, with Holm's correction for the methods compared, has "
-        f"p < {1 - CONFIDENCE:.2g}. ± is the uncorrected 95 % interval.",
-        "A tier goes from its best method down to the last one that the corrected test cannot tell from it. Without one are "
-        "methods that no test compares with it: they share fewer than two seeds, or differ by the same at each.",
-        f"Seeds to separate: pairs that a t test needs for a chance of {100 * POWER:g} %, at the mean and spread found here; "
-        "from few seeds that is a rough guess.",
+        f"{BETTER} below the best: the paired t test over common seeds, with Holm's correction for "
+        f"the methods compared, has p < {1 - CONFIDENCE:.2g}. ± is the uncorrected 95 % interval.",
+        "A tier goes from its best method down to the last one that the corrected test cannot tell "
+        "from it. Without one are methods that no test compares with it: they share fewer than two "
+        "seeds, or differ by the same at each.",
+        f"Seeds to separate: pairs that a t test needs for a chance of {100 * POWER:g} %, at the "
+        "mean and spread found here; from few seeds that is a rough guess.",
     ]
     if together:
         notes.append(
-            "Noise, split and training seed changed together: their shares of the variance cannot be told. A sweep with "
-            "--noise-seed holds the noise draw, one with --split-seed the split, and one with both lets training alone vary."
+            "Noise, split and training seed changed together: their shares of the variance cannot "
+            "be told. A sweep with --noise-seed holds the noise draw, one with --split-seed the "
+            "split, and one with both lets training alone vary."
         )
     return notes
 
@@ -250,9 +328,19 @@ def _budget_table(ranked: pd.DataFrame) -> Table:
     for budget in BUDGETS:
         entries = [Entry(f"{budget} × {REFERENCE}")]
         for rate in rates:
-            within = ranked[(ranked["noise_rate"] == rate) & within_budget(ranked[cost], budget) & ranked["mean"].notna()]
+            within = ranked[
+                (ranked["noise_rate"] == rate)
+                & within_budget(ranked[cost], budget)
+                & ranked["mean"].notna()
+            ]
             best = within[within["mean"] == within["mean"].max()]
-            entries.append(Entry(f"{', '.join(best['method'])} {100 * best['mean'].iloc[0]:.1f}" if len(best) else NONE))
+            entries.append(
+                Entry(
+                    f"{', '.join(best['method'])} {100 * best['mean'].iloc[0]:.1f}"
+                    if len(best)
+                    else NONE
+                )
+            )
         lines.append(entries)
     return Table("The most accurate within a budget", ["Budget", *map(rate_title, rates)], lines)
 
@@ -264,17 +352,24 @@ def _front_table(ranked: pd.DataFrame) -> Table:
     for rate in _rates(ranked):
         own = ranked[ranked["noise_rate"] == rate].sort_values(["cost_seconds", "method"])
         on = own[pareto_front(own["cost_seconds"].to_numpy(), own["mean"].to_numpy())]
-        steps = (f"{row['method']} {100 * row['mean']:.1f} ({row[cost]:.1f}{unit})" for _, row in on.iterrows())
+        steps = (
+            f"{row['method']} {100 * row['mean']:.1f} ({row[cost]:.1f}{unit})"
+            for _, row in on.iterrows()
+        )
         lines.append([Entry(rate_title(rate)), Entry(" → ".join(steps) or NONE)])
     return Table(
-        "Pareto front: nothing cheaper is as accurate", ["Noise rate", "From the cheapest to the most accurate"], lines
+        "Pareto front: nothing cheaper is as accurate",
+        ["Noise rate", "From the cheapest to the most accurate"],
+        lines,
     )
 
 
 def _cost_notes(ranked: pd.DataFrame) -> list[str]:
     if ranked[f"cost_vs_{REFERENCE}"].isna().all():
         return [f"No records of {REFERENCE}, whose cost is the unit of budgets."]
-    return [f"Budgets: mean cost of a trial, pretraining included, up to {SLACK:g} times what is named."]
+    return [
+        f"Budgets: mean cost of a trial, pretraining included, up to {SLACK:g} times what is named."
+    ]
 
 
 def _code_notes(ranked: pd.DataFrame) -> list[str]:
@@ -282,44 +377,85 @@ def _code_notes(ranked: pd.DataFrame) -> list[str]:
     notes = []
     for part in mixed_code(ranked):
         if part == EARLIER:
-            methods = sorted({method for method, codes in zip(ranked["method"], ranked["codes"], strict=True) if "" in codes})
+            methods = sorted(
+                {
+                    method
+                    for method, codes in zip(ranked["method"], ranked["codes"], strict=True)
+                    if "" in codes
+                }
+            )
             made = f"Trials of {', '.join(methods)} were made by {EARLIER}, which kept no hash of its code"
             notes.append(f"{made}: differences may be its doing.")
             continue
         by_version: dict[str, list[str]] = {}
         for method, own in ranked.groupby("method", sort=True):
-            for version in {json.loads(code).get(part) for codes in own["codes"] for code in codes if code} - {None}:
+            for version in {
+                json.loads(code).get(part) for codes in own["codes"] for code in codes if code
+            } - {None}:
                 by_version.setdefault(version, []).append(method)
-        versions = "; ".join(f"{version}: {', '.join(methods)}" for version, methods in sorted(by_version.items()))
-        notes.append(f"The code of {part} was not the same for all rows ({versions}): differences may be its doing.")
+        versions = "; ".join(
+            f"{version}: {', '.join(methods)}" for version, methods in sorted(by_version.items())
+        )
+        notes.append(
+            f"The code of {part} was not the same for all rows ({versions}): differences may be "
+            "its doing."
+        )
     return notes
 
 
 def _variance_table(table: pd.DataFrame) -> Table:
     lines = [
         [
-            *(Entry(str(text)) for text in (row["method"], row["config"] or "defaults", rate_title(row["noise_rate"]))),
-            *(Entry(str(text)) for text in (row["draw"], _points(row["sd"]), row["groups"], row["trials"])),
+            *(
+                Entry(str(text))
+                for text in (
+                    row["method"],
+                    row["config"] or "defaults",
+                    rate_title(row["noise_rate"]),
+                )
+            ),
+            *(
+                Entry(str(text))
+                for text in (row["draw"], _points(row["sd"]), row["groups"], row["trials"])
+            ),
         ]
         for _, row in table.iterrows()
     ]
-    columns = ["Method", "Configuration", "Noise rate", "Draw", "Standard deviation", "Groups", "Trials"]
-    return Table("Where the spread comes from: points over what was drawn anew, with the rest held", columns, lines)
+    columns = [
+        "Method",
+        "Configuration",
+        "Noise rate",
+        "Draw",
+        "Standard deviation",
+        "Groups",
+        "Trials",
+    ]
+    return Table(
+        "Where the spread comes from: points over what was drawn anew, with the rest held",
+        columns,
+        lines,
+    )
 
 
 def _rank_section(ranks: AverageRanks) -> Section:
     methods = list(ranks.ranks.index)
     lines = [[Entry(method), Entry(f"{value:.2f}")] for method, value in ranks.ranks.items()]
     notes = [
-        f"Ranks by noisy validation accuracy, averaged over {ranks.cells} cells. Critical difference (Nemenyi, 5 %): "
-        f"{ranks.critical_difference:.2f}. Friedman's test that all are equal: p = {ranks.p_value:.2g}.",
+        f"Ranks by noisy validation accuracy, averaged over {ranks.cells} cells. Critical "
+        f"difference (Nemenyi, 5 %): {ranks.critical_difference:.2f}. Friedman's test that all are "
+        f"equal: p = {ranks.p_value:.2g}.",
         "Methods within one critical difference cannot be told apart: "
         + ("; ".join(f"{methods[a]} to {methods[b]}" for a, b in ranks.cliques()) or "none")
         + ".",
     ]
     if ranks.left_out:
         notes.append(f"Left out, as they lack a cell: {', '.join(ranks.left_out)}.")
-    return Section("Average ranks over all cells", "", [Table("Average rank", ["Method", "Average rank"], lines)], notes)
+    return Section(
+        "Average ranks over all cells",
+        "",
+        [Table("Average rank", ["Method", "Average rank"], lines)],
+        notes,
+    )
 
 
 def _no_ranks(board: pd.DataFrame) -> Section:
@@ -327,8 +463,9 @@ def _no_ranks(board: pd.DataFrame) -> Section:
     in_cells = board.groupby("method")["cell"].nunique()
     everywhere, cells = int((in_cells == board["cell"].nunique()).sum()), board["cell"].nunique()
     note = (
-        "None: they take three methods that are in every cell, and two cells. Here "
-        f"{everywhere} of {len(in_cells)} methods are in every cell, of which there {'is' if cells == 1 else 'are'} {cells}."
+        f"None: they take three methods that are in every cell, and two cells. Here {everywhere} "
+        f"of {len(in_cells)} methods are in every cell, of which there "
+        f"{'is' if cells == 1 else 'are'} {cells}."
     )
     return Section("Average ranks over all cells", "", [], [note])
 
@@ -341,15 +478,37 @@ def published_section(table: pd.DataFrame) -> Section | None:
     lines = [
         [
             *(Entry(text) for text in (row["dataset"], _noise_of(row), row["method"], row["rule"])),
-            *(Entry(text) for text in (f"{row['accuracy']:.2f}", f"{row['ours']:.2f}", _signed(row["difference"] / 100))),
+            *(
+                Entry(text)
+                for text in (
+                    f"{row['accuracy']:.2f}",
+                    f"{row['ours']:.2f}",
+                    _signed(row["difference"] / 100),
+                )
+            ),
             *(Entry(text) for text in (row["differences"] or NONE, row["source"])),
         ]
         for _, row in compared.iterrows()
     ]
-    columns = ["Data set", "Noise", "Method", "Rule", "Published", "Ours", "Difference", "Known differences", "Source"]
-    tables = [Table("Published accuracy (%) beside ours by the same rule", columns, lines)] if lines else []
+    columns = [
+        "Data set",
+        "Noise",
+        "Method",
+        "Rule",
+        "Published",
+        "Ours",
+        "Difference",
+        "Known differences",
+        "Source",
+    ]
+    tables = (
+        [Table("Published accuracy (%) beside ours by the same rule", columns, lines)]
+        if lines
+        else []
+    )
     notes = [
-        f"{len(compared)} comparisons; all {len(table)} lines are in published.csv. Those that cannot be compared, and why:"
+        f"{len(compared)} comparisons; all {len(table)} lines are in published.csv. Those that "
+        "cannot be compared, and why:"
     ]
     reasons = table[table["not_comparable"].notna()].groupby("not_comparable", sort=True)
     for reason, own in reasons:

@@ -1,6 +1,8 @@
-"""Which trials are comparable: the cell of a trial, and the group of cells that is one printed table.
+"""Which trials are comparable: the cell of a trial, and the group of cells that is one printed
+table.
 
-Cells are told apart by content: a data set, or a file of noisy labels, is one however its path is spelt.
+Cells are told apart by content: a data set, or a file of noisy labels, is one however its path is
+spelt.
 """
 
 import re
@@ -20,7 +22,16 @@ Facts = dict[str, Any]
 Overrides = frozenset[tuple[str, str]]
 
 #: Fields of a specification that a group has in common.
-GROUP = ["dataset", "subset", "image_size", "data_hash", "noise_kind", "noise_hash", "noise_sampling", "protocol"]
+GROUP = [
+    "dataset",
+    "subset",
+    "image_size",
+    "data_hash",
+    "noise_kind",
+    "noise_hash",
+    "noise_sampling",
+    "protocol",
+]
 GROUP += ["validation_share", "device", "precision", "threads"]
 #: Fields that a group need not have in common, or that it holds in another way.
 _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
@@ -35,7 +46,8 @@ def key_of(settings: Mapping[str, Any]) -> str:
 
 
 def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
-    """Return what a specification says of its cell, before it is compared with others: see ``arrange_cells``.
+    """Return what a specification says of its cell, before it is compared with others: see
+    ``arrange_cells``.
 
     Args:
         rate: the noise rate of the cell.
@@ -82,7 +94,11 @@ def name_sources(trials: Sequence[Facts]) -> None:
     name(
         "dataset",
         lambda facts: (facts["_data"], facts["data_hash"]),
-        lambda facts: (facts["subset"], facts["image_size"], facts["_noise"].startswith("openset:") and facts["_noise"]),
+        lambda facts: (
+            facts["subset"],
+            facts["image_size"],
+            facts["_noise"].startswith("openset:") and facts["_noise"],
+        ),
     )
     name("noise_kind", lambda facts: (facts["_noise"], facts["noise_hash"]), lambda facts: None)
 
@@ -94,9 +110,10 @@ def _merit(name: str) -> tuple[bool, int, str]:
 def arrange_cells(trials: Sequence[Facts]) -> list[Facts]:
     """Give each trial its ``group`` and ``cell``, texts that are equal for comparable trials.
 
-    Under the protocol "paper" each method has its own recipe, and a table is of the trials that one command would run: their
-    recipes have the values that the command sets, and are their methods' own otherwise. A trial whose own recipe has these
-    values anyway stands in that table, and in the one without them.
+    Under the protocol "paper" each method has its own recipe, and a table is of the trials that one
+    command would run: their recipes have the values that the command sets, and are their methods'
+    own otherwise. A trial whose own recipe has these values anyway stands in that table, and in the
+    one without them.
     """
     arranged = []
     papers: dict[str, list[Facts]] = defaultdict(list)
@@ -130,7 +147,9 @@ def _base(protocol: str) -> str:
 
 
 def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]]:
-    """Tables of trials that differ in the overrides of their protocols: the overrides of each, and its trials."""
+    """Tables of trials that differ in the overrides of their protocols: the overrides of each, and
+    its trials.
+    """
     by_overrides: dict[Overrides, list[Facts]] = defaultdict(list)
     for facts in trials:
         by_overrides[_overrides(facts["protocol"])].append(facts)
@@ -146,7 +165,8 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
 
     tables = {overrides: members(overrides) for overrides in by_overrides}
     waiting = list(combinations(tables, 2))
-    while waiting:  # of one command that sets several fields a method may have all but one as its own
+    # of one command that sets several fields a method may have all but one as its own
+    while waiting:
         one, other = waiting.pop()
         both = one | other
         if both in tables or len({key for key, _ in both}) < len(both):
@@ -156,13 +176,21 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
             waiting += [(both, known) for known in tables]
             tables[both] = found
     ids = {overrides: {facts["id"] for facts in found} for overrides, found in tables.items()}
-    whole = [overrides for overrides in tables if not any(ids[overrides] < others for others in ids.values())]
+    whole = [
+        overrides
+        for overrides in tables
+        if not any(ids[overrides] < others for others in ids.values())
+    ]
     return [(overrides, tables[overrides]) for overrides in sorted(whole, key=sorted)]
 
 
 def _adds(found: Iterable[Facts], overrides: Overrides, others: Overrides) -> bool:
-    """Return whether one of the trials is of a table with ``overrides``, and not of one with the ``others`` alone."""
-    return any((own := _overrides(facts["protocol"])) <= overrides and not own <= others for facts in found)
+    """Return whether one of the trials is of a table with ``overrides``, and not of one with the
+    ``others`` alone.
+    """
+    return any(
+        (own := _overrides(facts["protocol"])) <= overrides and not own <= others for facts in found
+    )
 
 
 def _overrides(protocol: str) -> Overrides:

@@ -1,4 +1,6 @@
-"""Labels of configurations: the settings that differ from today's defaults, different for different configurations."""
+"""Labels of configurations: the settings that differ from today's defaults, different for different
+configurations.
+"""
 
 import ast
 from collections import defaultdict
@@ -15,7 +17,8 @@ from bench.planning.registry import load_method
 
 Settings = Mapping[str, Any]
 
-#: Begins the names of a recipe's fields among the settings of a configuration whose recipe is its method's own.
+#: Begins the names of a recipe's fields among the settings of a configuration whose recipe is its
+#: method's own.
 RECIPE = "recipe."
 
 
@@ -24,14 +27,15 @@ UNSAID = "unknown"
 
 
 def label_configurations(trials: Sequence[dict[str, Any]]) -> None:
-    """Give each trial the ``config`` of its label, and set what follows from it: ``is_default``, and a plain ``track``.
+    """Give each trial the ``config`` of its label, and set what follows from it: ``is_default``,
+    and a plain ``track``.
 
-    Records may be older or younger than this code. Where it does not know a method, or one of its settings, the label is what
-    the record says itself.
+    Records may be older or younger than this code. Where it does not know a method, or one of its
+    settings, the label is what the record says itself.
 
     Args:
-        trials: facts of each; ``_method`` is its method's full name, ``hparams`` its settings as JSON, and ``_recorded`` the
-            changes that its record names, as JSON.
+        trials: facts of each; ``_method`` is its method's full name, ``hparams`` its settings as
+            JSON, and ``_recorded`` the changes that its record names, as JSON.
     """
     recorded: dict[str, dict[str, str]] = defaultdict(dict)
     for facts in trials:
@@ -47,7 +51,9 @@ def label_configurations(trials: Sequence[dict[str, Any]]) -> None:
 
 
 def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
-    """Labels of a method's configurations, by their settings as a text; ``recorded`` likewise holds recorded changes."""
+    """Labels of a method's configurations, by their settings as a text; ``recorded`` likewise holds
+    recorded changes.
+    """
     today = _today(method)
     settings = {text: msgspec.json.decode(text) for text in recorded}
     shown: dict[str, dict[str, str]] = {}
@@ -70,7 +76,9 @@ def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
                 labels[text] = _joined(shown[text])
             for alike in _alike({text: labels[text] for text in texts}):  # figures that print alike
                 for text in alike:
-                    shown[text] |= {key: _exact(settings[text], key) for key in apart & settings[text].keys()}
+                    shown[text] |= {
+                        key: _exact(settings[text], key) for key in apart & settings[text].keys()
+                    }
                     labels[text] = _joined(shown[text])
     return labels
 
@@ -102,7 +110,9 @@ def _exact(settings: Settings, key: str) -> str:
     return msgspec.json.encode(settings[key]).decode() if key in settings else ""
 
 
-def _changes(settings: Settings, recorded: Settings, today: "tuple[Settings, Settings] | None") -> Settings:
+def _changes(
+    settings: Settings, recorded: Settings, today: "tuple[Settings, Settings] | None"
+) -> Settings:
     if today is None:
         return recorded
     defaults, neutral = today
@@ -127,11 +137,14 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
-# ------------------------------------------------------------------------------------------------------ today's defaults
+# ------------------------------------------------------------------------------------------------------
+# today's defaults
 
 
 def _today(method: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Defaults of a method's hyper-parameters, and neutral values of the younger ones; None where it is not here."""
+    """Defaults of a method's hyper-parameters, and neutral values of the younger ones; None where
+    it is not here.
+    """
     defaults: dict[str, Any] = {}
     neutral: dict[str, Any] = {}
     for part in method.split("+"):
@@ -150,10 +163,20 @@ def _declared(part: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _written(part: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The same read from the method's file without running it, which would take seconds; None where it takes that."""
+    """The same read from the method's file without running it, which would take seconds; None where
+    it takes that.
+    """
     classes = [node for node in ast.parse(source_of(part)).body if isinstance(node, ast.ClassDef)]
-    own = [node for cls in classes for node in cls.body if isinstance(node, ast.ClassDef) and node.name == "HParams"]
-    inherits = {getattr(base, "id", "") for cls in classes for base in cls.bases} - {"Method", "Wrapper"}
+    own = [
+        node
+        for cls in classes
+        for node in cls.body
+        if isinstance(node, ast.ClassDef) and node.name == "HParams"
+    ]
+    inherits = {getattr(base, "id", "") for cls in classes for base in cls.bases} - {
+        "Method",
+        "Wrapper",
+    }
     if len(own) > 1 or any(node.bases for node in own) or (inherits and not own):
         return None
     defaults, neutral = {}, {}

@@ -9,7 +9,16 @@ from bench.common.text import printable
 from bench.planning.registry import REFERENCE
 from bench.report.metrics import ACCURACY, Metric
 from bench.report.selection import DEFAULT_RULE
-from bench.report.tables import disagreement, group_title, mark, methods_in_order, mixed_code, mixed_rows, places, rate_title
+from bench.report.tables import (
+    disagreement,
+    group_title,
+    mark,
+    methods_in_order,
+    mixed_code,
+    mixed_rows,
+    places,
+    rate_title,
+)
 
 _HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
 % Needs \\usepackage{booktabs}.
@@ -39,7 +48,8 @@ _LOST = r"$^{\S}$"
 def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection[str] = ()) -> str:
     """A table for each group of the leaderboard, under the default rule.
 
-    Best and second are told by what is printed: means that print alike are ties, and all of them are bold, or underlined.
+    Best and second are told by what is printed: means that print alike are ties, and all of them
+    are bold, or underlined.
 
     Args:
         board: from ``leaderboard.leaderboard``, by this metric.
@@ -47,7 +57,9 @@ def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection
     """
     ranked = board[board["rule"] == DEFAULT_RULE]
     labels: list[str] = []
-    parts = [_table(group, labels, metric, flagged) for _, group in ranked.groupby("group", sort=False)]
+    parts = [
+        _table(group, labels, metric, flagged) for _, group in ranked.groupby("group", sort=False)
+    ]
     return "\n".join([_HEAD, *parts])
 
 
@@ -61,10 +73,17 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
     doubtful = sorted(set(group.loc[group["cell"].isin(flagged), "noise_rate"]))
     privileged, failed = bool(group["privileges"].any()), bool(group["failures"].sum())
     cost = f"cost_vs_{REFERENCE}" if group[f"cost_vs_{REFERENCE}"].notna().any() else "cost_seconds"
-    heads = ["Method", *map(rate_title, rates), "Avg. rank", f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)"]
+    heads = [
+        "Method",
+        *map(rate_title, rates),
+        "Avg. rank",
+        f"Cost (×{REFERENCE})" if cost != "cost_seconds" else "Cost (s)",
+    ]
     heads += ["Privileges"] * privileged + ["Failures"] * failed
     heads = [escaped(head) for head in heads]
-    heads[1 : 1 + len(rates)] = [head + _DOUBTFUL * (rate in doubtful) for head, rate in zip(heads[1:], rates, strict=False)]
+    heads[1 : 1 + len(rates)] = [
+        head + _DOUBTFUL * (rate in doubtful) for head, rate in zip(heads[1:], rates, strict=False)
+    ]
     group = group.assign(place=0)
     for _, cell in group[group["competes"]].groupby("noise_rate"):
         group.loc[cell.index, "place"] = places(cell["mean"], metric)
@@ -72,13 +91,18 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
     lines = []
     for method in methods_in_order(group):
         own = group[group["method"] == method]
-        entries = [escaped(method) + _MIXED * bool(mixed_code(own)), *(_figure(rows.get((method, rate))) for rate in rates)]
+        entries = [
+            escaped(method) + _MIXED * bool(mixed_code(own)),
+            *(_figure(rows.get((method, rate))) for rate in rates),
+        ]
         entries += [_number(own["rank"].mean()), _number(own[cost].mean())]
         entries += [escaped(own["privileges"].max().replace(",", ", ")) or "--"] * privileged
         entries += [f"{own['failures'].sum()}/{own['seeds'].sum()}"] * failed
         lines.append(" & ".join(entries) + r" \\")
     columns = "l" + "r" * (len(rates) + 2) + "l" * privileged + "r" * failed
-    label = re.sub(r"[^a-z0-9]+", "-", f"{group.iloc[0]['dataset']} {group.iloc[0]['noise_kind']}".lower()).strip("-")
+    label = re.sub(
+        r"[^a-z0-9]+", "-", f"{group.iloc[0]['dataset']} {group.iloc[0]['noise_kind']}".lower()
+    ).strip("-")
     labels.append(label)
     label += f"-{labels.count(label)}" * (labels.count(label) > 1)
     return "\n".join(
@@ -101,10 +125,15 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
 
 
 def _caption(group: pd.DataFrame, doubtful: Sequence[float]) -> str:
-    low, high = group.loc[group["seeds"] > 0, "seeds"].agg(["min", "max"])  # of rows that have a mean
+    # of rows that have a mean
+    low, high = group.loc[group["seeds"] > 0, "seeds"].agg(["min", "max"])
     seeds = f"{high}" if low == high else f"{low} to {high}"
     text = "Epoch and configuration are selected by accuracy on held-out noisy labels. "
-    text += f"Mean $\\pm$ half-width of its 95\\,\\% $t$ interval over {seeds} seeds; " if high > 1 else "One seed; "
+    text += (
+        f"Mean $\\pm$ half-width of its 95\\,\\% $t$ interval over {seeds} seeds; "
+        if high > 1
+        else "One seed; "
+    )
     text += "best bold, second underlined"
     if group["significantly_better"].notna().any():
         reference = escaped(group["reference"].dropna().iloc[0])

@@ -1,12 +1,15 @@
-"""Statistics over records: which method does how well, by which rule, with what certainty and at what cost.
+"""Statistics over records: which method does how well, by which rule, with what certainty and at
+what cost.
 
-Three tables, each made from the one before: ``load_rows`` (a row per trial and rule), ``configurations`` (a row per
-configuration, over its seeds) and ``leaderboard`` (a row per method, with the configuration that the rule picks). Accuracies
-are fractions. A *cell* holds all that makes trials comparable; a *group* is a cell without its noise rate: one printed table.
+Three tables, each made from the one before: ``load_rows`` (a row per trial and rule),
+``configurations`` (a row per configuration, over its seeds) and ``leaderboard`` (a row per method,
+with the configuration that the rule picks). Accuracies are fractions. A *cell* holds all that makes
+trials comparable; a *group* is a cell without its noise rate: one printed table.
 
-A failed trial (diverged, failed, timeout) stays in the denominator under every rule, at chance accuracy: one over the number
-of classes. Its cost, which covers part of a run at best, is left out of the mean cost. A trial that its machine ended (lost)
-says nothing of the method: it is a missing seed, counted in ``lost``.
+A failed trial (diverged, failed, timeout) stays in the denominator under every rule, at chance
+accuracy: one over the number of classes. Its cost, which covers part of a run at best, is left out
+of the mean cost. A trial that its machine ended (lost) says nothing of the method: it is a missing
+seed, counted in ``lost``.
 """
 
 import re
@@ -50,7 +53,14 @@ from bench.report.selection import (
     rule_order,
     select,
 )
-from bench.report.statistics import BUDGETS, PAIRED, SEEDS, half_width, paired_differences, within_budget
+from bench.report.statistics import (
+    BUDGETS,
+    PAIRED,
+    SEEDS,
+    half_width,
+    paired_differences,
+    within_budget,
+)
 from bench.report.tables import Section, print_sections, sections, to_csv, to_markdown, unescaped
 from bench.report.tracks import PRIVILEGED, about, arrange, search_summary
 
@@ -63,16 +73,46 @@ EARLIER_FIGURES = "Figures in plots/ are older than the tables: python -m bench.
 #: In place of a noise rate that nobody knows, since groups of a missing value would be dropped.
 UNKNOWN_RATE = -1.0
 
-_ABOUT_CELL = [*GROUP, "further", "noise_rate", "group", "cell", "classes", "tested_classes", "noisy_test"]
-_ABOUT_CONFIGURATION = ["wraps", "config", "is_default", "hparams", "privileges", "epochs", "backbone", "recipe"]
+_ABOUT_CELL = [
+    *GROUP,
+    "further",
+    "noise_rate",
+    "group",
+    "cell",
+    "classes",
+    "tested_classes",
+    "noisy_test",
+]
+_ABOUT_CONFIGURATION = [
+    "wraps",
+    "config",
+    "is_default",
+    "hparams",
+    "privileges",
+    "epochs",
+    "backbone",
+    "recipe",
+]
 _ABOUT_CONFIGURATION += ["name", "track", "told", "tuned_at", "tried", "search", "competes"]
-#: What each epoch's record says of learning with wrong labels (bench/training/scoring.py); missing where the truth is, or where a
-#: method has no such thing.
-LEARNING = ["memorised_wrong", "recovered_wrong", "label_correction_accuracy", "detection_auc", "calibration_error"]
+#: What each epoch's record says of learning with wrong labels (bench/training/scoring.py); missing
+#: where the truth is, or where a method has no such thing.
+LEARNING = [
+    "memorised_wrong",
+    "recovered_wrong",
+    "label_correction_accuracy",
+    "detection_auc",
+    "calibration_error",
+]
 LEARNING += ["worst_class_accuracy"]
 _FEATURES = ["feature_silhouette", "feature_knn_accuracy"]
 _FIGURES = [ACCURACY.name, *LEARNING, *_FEATURES, *RESOURCES]
-_FIGURES += ["train_seconds", "pretrain_seconds", "cost_seconds", "realised_noise_rate", "validation_images"]
+_FIGURES += [
+    "train_seconds",
+    "pretrain_seconds",
+    "cost_seconds",
+    "realised_noise_rate",
+    "validation_images",
+]
 
 #: Of a wrapper to what it wraps: mean and ends of the 95 % interval.
 GAIN = ["gain", "gain_ci_low", "gain_ci_high"]
@@ -83,13 +123,58 @@ BUDGET_RANKS = {budget: f"rank_{budget}x" for budget in BUDGETS}
 
 #: Columns of leaderboard.csv.
 LEADERBOARD_COLUMNS = [
-    *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "mean", "ci95", "seeds", "rank", _COST),
-    *("privileges", "failures", "reference", "diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds"),
-    *("significantly_better", "significantly_worse", "train_seconds", "pretrain_seconds", "cost_seconds"),
+    *(
+        "dataset",
+        "noise_kind",
+        "noise_rate",
+        "method",
+        "config",
+        "rule",
+        "mean",
+        "ci95",
+        "seeds",
+        "rank",
+        _COST,
+    ),
+    *(
+        "privileges",
+        "failures",
+        "reference",
+        "diff_vs_reference",
+        "diff_ci_low",
+        "diff_ci_high",
+        "p_value",
+        "paired_seeds",
+    ),
+    *(
+        "significantly_better",
+        "significantly_worse",
+        "train_seconds",
+        "pretrain_seconds",
+        "cost_seconds",
+    ),
     *RESOURCES,
     *BUDGET_RANKS.values(),
-    *("realised_noise_rate", "validation_images", "configurations", "score", "epochs", "backbone", "protocol", "recipe"),
-    *("subset", "image_size", "noise_sampling", "validation_share", "device", "precision", "threads", "data_hash"),
+    *(
+        "realised_noise_rate",
+        "validation_images",
+        "configurations",
+        "score",
+        "epochs",
+        "backbone",
+        "protocol",
+        "recipe",
+    ),
+    *(
+        "subset",
+        "image_size",
+        "noise_sampling",
+        "validation_share",
+        "device",
+        "precision",
+        "threads",
+        "data_hash",
+    ),
     *("noise_hash", "wraps"),
     *GAIN,
     *LEARNING,
@@ -98,7 +183,19 @@ LEADERBOARD_COLUMNS = [
 ]
 #: Columns of configs.csv.
 CONFIGURATION_COLUMNS = [
-    *("dataset", "noise_kind", "noise_rate", "method", "config", "rule", "chosen", "score", "mean", "ci95", "seeds"),
+    *(
+        "dataset",
+        "noise_kind",
+        "noise_rate",
+        "method",
+        "config",
+        "rule",
+        "chosen",
+        "score",
+        "mean",
+        "ci95",
+        "seeds",
+    ),
     *("failures", "privileges", "train_seconds", "pretrain_seconds", "cost_seconds"),
     *RESOURCES,
     "realised_noise_rate",
@@ -121,16 +218,19 @@ CONFIGURATION_COLUMNS = [
 
 
 def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
-    """Everything that the statistics need from the records below ``folders``: a row per trial, track and rule.
+    """Everything that the statistics need from the records below ``folders``: a row per trial,
+    track and rule.
 
-    What searches have tried is left out: see ``read_trials``. A trial that several folders hold counts once, as
-    ``bench.records.merge`` says. A trial whose record does not know so many right labels of validation images has no row by clean-val.
-    ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects
-    under every rule; without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is the final
-    network's.
+    What searches have tried is left out: see ``read_trials``. A trial that several folders hold
+    counts once, as ``bench.records.merge`` says. A trial whose record does not know so many right
+    labels of validation images has no row by clean-val. ``test_curve``, ``noisy_val_curve`` and
+    those of ``LEARNING`` are figures over epochs, (E,) arrays, the same objects under every rule;
+    without ``_curve`` in its name a figure is that of the rule's epoch. Separation of features is
+    the final network's.
 
     Args:
-        clean_images: how many right labels of validation images the rule clean-val reads: a number, or "all".
+        clean_images: how many right labels of validation images the rule clean-val reads: a number,
+            or "all".
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
@@ -140,13 +240,17 @@ def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
 
 
 def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list[pd.DataFrame]:
-    """The same of several sets of folders, with the same names for the same data and configurations."""
+    """The same of several sets of folders, with the same names for the same data and
+    configurations.
+    """
     read = [_read(folders, clean_images) for folders in sides]
     _name([facts for trials in read for facts in trials])
     return [_rows(_arranged(trials)[0], clean_images) for trials in read]
 
 
-def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def read_trials(
+    folders: Sequence[Path], clean_images: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Facts of the trials to compare, and of each trial of a search."""
     trials = _read(folders, clean_images)
     _name(trials)
@@ -154,12 +258,16 @@ def read_trials(folders: Sequence[Path], clean_images: str) -> tuple[list[dict[s
 
 
 def _name(trials: Sequence[dict[str, Any]]) -> None:
-    """Give data sets and configurations their names, which depend on what they have to be told from."""
+    """Give data sets and configurations their names, which depend on what they have to be told
+    from.
+    """
     name_sources(trials)
     label_configurations(trials)
 
 
-def _arranged(trials: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _arranged(
+    trials: Sequence[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     trials = arrange_cells(trials)
     _complete(trials)
     return arrange(sorted(trials, key=lambda facts: facts["id"]))
@@ -174,10 +282,15 @@ def _read(folders: Sequence[Path], clean_images: str) -> list[dict[str, Any]]:
         except InputError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, zlib.error) as error:
-            raise InputError(f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again") from error
+            raise InputError(
+                f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
+            ) from error
     if not any(facts["track"] != SEARCH for facts in trials):
         where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
-        raise InputError(f"no trial is over in {where}: wait for the first, or give a folder with finished trials")
+        raise InputError(
+            f"no trial is over in {where}: wait for the first, or give a folder with finished "
+            "trials"
+        )
     return trials
 
 
@@ -186,13 +299,18 @@ def _rows(trials: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
     for rule, selected in _selected(trials, rule_names(clean_images)).items():
         own = table.assign(rule=rule, **selected)
         if rule.startswith(CLEAN_VAL):
-            own["privileges"] = [",".join(filter(None, [privileges, rule])) for privileges in own["privileges"].tolist()]
+            own["privileges"] = [
+                ",".join(filter(None, [privileges, rule]))
+                for privileges in own["privileges"].tolist()
+            ]
             own = own[own["clean_labels"]]
         by_rule.append(own)
     return _sort(pd.concat(by_rule, ignore_index=True), ["method", "config", "hparams", *SEEDS])
 
 
-def _selected(trials: Sequence[dict[str, Any]], rules: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+def _selected(
+    trials: Sequence[dict[str, Any]], rules: Sequence[str]
+) -> dict[str, dict[str, np.ndarray]]:
     """What each rule makes of each trial: columns, by rule."""
     names = [ACCURACY.name, "score", "epoch", *LEARNING]
     columns = {rule: {name: np.full(len(trials), np.nan) for name in names} for rule in rules}
@@ -206,9 +324,15 @@ def _selected(trials: Sequence[dict[str, Any]], rules: Sequence[str]) -> dict[st
             if name == ACCURACY.name:
                 own["score"][place] = value
     for places in by_length.values():
-        curves = {name: np.concatenate([trials[place][name] for place in places]).reshape(len(places), -1) for name in _CURVES}
+        curves = {
+            name: np.concatenate([trials[place][name] for place in places]).reshape(len(places), -1)
+            for name in _CURVES
+        }
         for rule, own in columns.items():
-            choice = select(rule, *(curves[name] for name in ("noisy_val_curve", "clean_val_curve", "test_curve")))
+            choice = select(
+                rule,
+                *(curves[name] for name in ("noisy_val_curve", "clean_val_curve", "test_curve")),
+            )
             own[ACCURACY.name][places], own["score"][places] = choice.test_accuracy, choice.score
             if choice.epoch is not None:
                 own["epoch"][places] = choice.epoch
@@ -225,8 +349,11 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
     seconds = done.get("train_seconds") if trial.succeeded else None
     pretraining = done.get("pretrain_seconds") or 0.0
     noise = done.get("noise") or {}
-    # Labels that came with the data have no nominal rate: theirs is what it is, and the same in all replicas.
-    rate = next((r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE)
+    # Labels that came with the data have no nominal rate: theirs is what it is, and the same in all
+    # replicas.
+    rate = next(
+        (r for r in (spec["noise_rate"], noise.get("realised_rate")) if r is not None), UNKNOWN_RATE
+    )
     return {
         **{key: spec[key] for key in SEEDS},
         **cell_facts(spec, rate),
@@ -236,7 +363,9 @@ def _facts(trial: Trial, clean_images: str) -> dict[str, Any]:
         "_recorded": key_of(recorded),
         "changes": len(recorded),  # as many as the search knew that picked by them
         # The recipe too: under "paper" it is the method's own, and not part of the cell.
-        "hparams": key_of(spec["hparams"] | ({} if shared else {RECIPE + k: v for k, v in spec["recipe"].items()})),
+        "hparams": key_of(
+            spec["hparams"] | ({} if shared else {RECIPE + k: v for k, v in spec["recipe"].items()})
+        ),
         "recipe": _listed(key_of(spec["recipe"])),
         "epochs": spec["recipe"]["epochs"],
         "backbone": spec["recipe"]["backbone"],
@@ -276,7 +405,9 @@ def _resources(trial: Trial) -> dict[str, float]:
     """What a run took besides seconds, on average over its epochs; missing of a failed one."""
     done = trial.done if trial.succeeded else {}
     epochs = done.get("epochs") or np.nan
-    passes = {name: _number(done.get(name)) / epochs for name in ("passes_trained", "passes_inferred")}
+    passes = {
+        name: _number(done.get(name)) / epochs for name in ("passes_trained", "passes_inferred")
+    }
     return {**passes, "peak_memory_mb": _number(done.get("peak_memory_bytes")) / 1e6}
 
 
@@ -287,15 +418,24 @@ def _listed(key: str) -> str:
 
 
 #: Columns of curves, and what the records call them.
-_CURVES = {"noisy_val_curve": "noisy_val_accuracy", "test_curve": "test_accuracy", "memorised_clean_curve": "memorised_clean"}
+_CURVES = {
+    "noisy_val_curve": "noisy_val_accuracy",
+    "test_curve": "test_accuracy",
+    "memorised_clean_curve": "memorised_clean",
+}
 _CURVES |= {"clean_val_curve": "clean_val_accuracy"}
 _CURVES |= {f"{key}_curve": key for key in LEARNING}
 
 
 def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
     curves = {name: trial.curve(key) for name, key in _CURVES.items()}
-    if trial.succeeded and not all(np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")):
-        raise InputError(f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and run again")
+    if trial.succeeded and not all(
+        np.isfinite(curves[name]).any() for name in ("noisy_val_curve", "test_curve")
+    ):
+        raise InputError(
+            f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and "
+            "run again"
+        )
     if clean_images != ALL:
         curves["clean_val_curve"] = _clean_curve(trial, clean_images)
     return curves
@@ -310,17 +450,24 @@ def _clean_curve(trial: Trial, images: str) -> np.ndarray:
 
 
 def _complete(trials: Sequence[dict[str, Any]]) -> None:
-    """Give failed trials what other trials know: the number of classes, what the method is privileged to read, which figures
-    it would have, and which labels it was given."""
+    """Give failed trials what other trials know: the number of classes, what the method is
+    privileged to read, which figures it would have, and which labels it was given.
+    """
     drawn = defaultdict(set)
     for facts in trials:
         drawn[facts["cell"], facts["noise_seed"]].add(facts["label_hash"])
     for facts in trials:
         hashes = drawn[facts["cell"], facts["noise_seed"]] - {""}
         facts["labels"] = facts["label_hash"] or (min(hashes) if len(hashes) == 1 else "")
-    classes = {facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])}
+    classes = {
+        facts["data_hash"]: facts["classes"] for facts in trials if np.isfinite(facts["classes"])
+    }
     # By configuration: another one of the same method may have no privilege.
-    privileges = {(facts["method"], facts["hparams"]): facts["privileges"] for facts in trials if facts["privileges"]}
+    privileges = {
+        (facts["method"], facts["hparams"]): facts["privileges"]
+        for facts in trials
+        if facts["privileges"]
+    }
     for facts in trials:
         facts["classes"] = classes.get(facts["data_hash"], np.nan)
         facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
@@ -332,11 +479,18 @@ def _complete(trials: Sequence[dict[str, Any]]) -> None:
         if not facts["succeeded"]:
             facts["clean_labels"] = facts["cell"] in told
     for name, at_failure in RANKED.items():
-        # What no method of the cell has is not defined there, and what no trial of the method has it never says.
-        known = [facts for facts in trials if facts["succeeded"] and np.isfinite(facts[_curve_of(name)]).any()]
+        # What no method of the cell has is not defined there, and what no trial of the method has
+        # it never says.
+        known = [
+            facts
+            for facts in trials
+            if facts["succeeded"] and np.isfinite(facts[_curve_of(name)]).any()
+        ]
         cells, methods = ({facts[key] for facts in known} for key in ("cell", "method"))
         for facts in trials:
-            if facts["failed"] and (name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods)):
+            if facts["failed"] and (
+                name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods)
+            ):
                 wrong = facts["realised_noise_rate"]
                 facts["at_failure"][name] = at_failure(facts["classes"], wrong)
 
@@ -349,12 +503,13 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     """A row per cell, method, configuration and rule.
 
     Args:
-        rows: from ``load_rows``, whose order makes "the first" of equal configurations the same every time.
+        rows: from ``load_rows``, whose order makes "the first" of equal configurations the same
+            every time.
 
     Returns:
-        ``mean`` of the metric over seeds with ``ci95``, the half-width of its t interval (missing for one seed), mean
-        ``score``, number of ``seeds``, of ``failures`` among them and of ``lost`` seeds, mean costs, and whether the rule has
-        ``chosen`` the configuration.
+        ``mean`` of the metric over seeds with ``ci95``, the half-width of its t interval (missing
+        for one seed), mean ``score``, number of ``seeds``, of ``failures`` among them and of
+        ``lost`` seeds, mean costs, and whether the rule has ``chosen`` the configuration.
     """
     keys = ["cell", "method", "hparams", "rule"]
     about = [name for name in [*_ABOUT_CELL, *_ABOUT_CONFIGURATION] if name not in keys]
@@ -371,36 +526,49 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table["pretrained"] = grouped["pretrained"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
-    table["codes"] = rows[[*keys, "code"]].drop_duplicates().groupby(keys, sort=False)["code"].agg(tuple)
+    table["codes"] = (
+        rows[[*keys, "code"]].drop_duplicates().groupby(keys, sort=False)["code"].agg(tuple)
+    )
     drawn = pd.util.hash_pandas_object(rows[PAIRED], index=False).where(~rows["lost"], np.uint64(0))
     table["drawn"] = drawn.groupby([rows[key] for key in keys], sort=False).sum()
     table = table.reset_index()
     table["configurations"] = table.groupby(["cell", "method", "rule"])["mean"].transform("size")
-    table["configurations"] = table[["configurations", "tried"]].max(axis=1)  # of what a search has picked: all that it tried
+    # of what a search has picked: all that it tried
+    table["configurations"] = table[["configurations", "tried"]].max(axis=1)
     chosen = np.zeros(len(table), dtype=bool)
-    scores, seeds, is_default = (table[name].to_numpy() for name in ("score", "seeds", "is_default"))
+    scores, seeds, is_default = (
+        table[name].to_numpy() for name in ("score", "seeds", "is_default")
+    )
     for rivals in table.groupby(["cell", "method", "rule"], sort=False).indices.values():
         chosen[rivals[best_configuration(scores[rivals], seeds[rivals], is_default[rivals])]] = True
     return table.assign(chosen=chosen)
 
 
-def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric = ACCURACY) -> pd.DataFrame:
-    """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and difference to ``reference``.
+def leaderboard(
+    rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric = ACCURACY
+) -> pd.DataFrame:
+    """A row per cell, method and rule: the configuration that the rule picks, its rank, cost and
+    difference to ``reference``.
 
-    Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks nobody, and rows that do
-    not compete (``bench.report.tracks``) have neither rank nor significance. ``rank_3x`` ranks what costs up to 3 times as much as
-    ``ce`` by itself; it is missing above that, and where ``ce`` is. Differences are paired over seeds with equal labels
-    that method and reference share; ``significantly_better`` means that their 95 % interval lies above 0, or below
-    where less of the metric is better. These columns are missing where the reference is, and where fewer than two seeds are
-    common. A wrapper's ``gain`` is its paired difference to the method that it wraps.
+    Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks
+    nobody, and rows that do not compete (``bench.report.tracks``) have neither rank nor
+    significance. ``rank_3x`` ranks what costs up to 3 times as much as ``ce`` by itself; it is
+    missing above that, and where ``ce`` is. Differences are paired over seeds with equal labels
+    that method and reference share; ``significantly_better`` means that their 95 % interval lies
+    above 0, or below where less of the metric is better. These columns are missing where the
+    reference is, and where fewer than two seeds are common. A wrapper's ``gain`` is its paired
+    difference to the method that it wraps.
 
     Args:
         rows: from ``load_rows``.
-        reference: the method to compare with, its privileged row where it has no other; "none" for no comparison.
-        metric: what to rank by, and to compare. Epochs and configurations are selected by accuracy in any case.
+        reference: the method to compare with, its privileged row where it has no other; "none" for
+            no comparison.
+        metric: what to rank by, and to compare. Epochs and configurations are selected by accuracy
+            in any case.
 
     Raises:
-        InputError: where no record is of ``reference``, unless it is the default one, or none has the metric.
+        InputError: where no record is of ``reference``, unless it is the default one, or none has
+            the metric.
     """
     reference = _label_of(reference, rows)
     methods = set(rows["method"].unique())
@@ -420,8 +588,12 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric =
         table[name] = _ranks(table, competes & within_budget(table[_COST], budget), metric)
     table["reference"] = _of_method(table, reference, "method")
     chosen = chosen_rows(rows, table)
-    table = table.join(_differences(chosen.assign(baseline=reference), metric), on=["cell", "rule", "method"])
-    gains = _differences(chosen.assign(baseline=chosen["wraps"]), metric)[["diff_vs_reference", "diff_ci_low", "diff_ci_high"]]
+    table = table.join(
+        _differences(chosen.assign(baseline=reference), metric), on=["cell", "rule", "method"]
+    )
+    gains = _differences(chosen.assign(baseline=chosen["wraps"]), metric)[
+        ["diff_vs_reference", "diff_ci_low", "diff_ci_high"]
+    ]
     table = table.join(gains.set_axis(GAIN, axis=1), on=["cell", "rule", "method"])
     table["paired_seeds"] = table["paired_seeds"].astype("Int64")
     known = table["diff_ci_low"].notna() & table["competes"]
@@ -433,7 +605,9 @@ def leaderboard(rows: pd.DataFrame, reference: str = REFERENCE, metric: Metric =
 
 
 def _ranks(table: pd.DataFrame, among: pd.Series, metric: Metric) -> pd.Series:
-    """Competition ranks of the rows ``among``, within a cell and rule; the oracle is never ranked on."""
+    """Competition ranks of the rows ``among``, within a cell and rule; the oracle is never ranked
+    on.
+    """
     contenders = table["mean"].where(among).groupby([table["cell"], table["rule"]])
     place = contenders.rank(method="min", ascending=not metric.more_is_better)
     return place.astype("Int64").where(table["rule"] != ORACLE)
@@ -446,7 +620,9 @@ def _label_of(reference: str, rows: pd.DataFrame) -> str:
 
 def chosen_rows(rows: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """Those of the trials' rows that the rows of a leaderboard summarise."""
-    return rows.merge(board[["cell", "rule", "method", "hparams"]], on=["cell", "rule", "method", "hparams"])
+    return rows.merge(
+        board[["cell", "rule", "method", "hparams"]], on=["cell", "rule", "method", "hparams"]
+    )
 
 
 def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
@@ -457,15 +633,26 @@ def _of_method(table: pd.DataFrame, method: str, column: str) -> pd.Series:
 
 
 def _differences(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and method."""
+    """Paired differences of methods to the one that ``baseline`` names, indexed by cell, rule and
+    method.
+    """
     seeds = ["cell", "rule", *PAIRED]
     rows = rows[rows[metric.name].notna()]
     others = rows[[*seeds, "method", metric.name]].rename(columns={"method": "baseline"})
-    pairs = rows[rows["method"] != rows["baseline"]].merge(others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline"))
+    pairs = rows[rows["method"] != rows["baseline"]].merge(
+        others, on=[*seeds, "baseline"], suffixes=("", "_of_baseline")
+    )
     pairs["difference"] = pairs[metric.name] - pairs[f"{metric.name}_of_baseline"]
-    found = {key: group.to_numpy() for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]}
-    index = pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
-    return pd.DataFrame(paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float)
+    found = {
+        key: group.to_numpy()
+        for key, group in pairs.groupby(["cell", "rule", "method"])["difference"]
+    }
+    index = (
+        pd.MultiIndex.from_tuples(found, names=["cell", "rule", "method"]) if found else _no_keys()
+    )
+    return pd.DataFrame(
+        paired_differences(list(found.values())), index, list(_DIFFERENCE), dtype=float
+    )
 
 
 _DIFFERENCE = ("diff_vs_reference", "diff_ci_low", "diff_ci_high", "p_value", "paired_seeds")
@@ -499,14 +686,17 @@ def write_report(
     rank_by: str = ACCURACY.name,
     clean_images: str = ALL,
 ) -> Report:
-    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest from the records alone.
+    """Write ``leaderboard.csv``, ``configs.csv``, ``leaderboard.md``, ``index.html`` and the rest
+    from the records alone.
 
     Args:
-        rank_by: the metric of the leaderboard, and the one that the page shows first. Plots and analysis are of accuracy.
+        rank_by: the metric of the leaderboard, and the one that the page shows first. Plots and
+            analysis are of accuracy.
         clean_images: as in ``load_rows``.
 
     Raises:
-        InputError: where ``folders`` hold no records, none of ``reference``, or none with the metric.
+        InputError: where ``folders`` hold no records, none of ``reference``, or none with the
+            metric.
     """
     metric = ranked_by(rank_by)
     compared, searched = read_trials(folders, check_clean_images(clean_images))
@@ -520,7 +710,11 @@ def write_report(
     found = sections(rows, ranked, against, search_summary(searched), metric, analysis.flagged())
     out_dir.mkdir(parents=True, exist_ok=True)
     earlier = _figures_of(out_dir)
-    kept = {name: caption for name, caption in earlier.items() if (out_dir / "plots" / f"{name}.png").exists()}
+    kept = {
+        name: caption
+        for name, caption in earlier.items()
+        if (out_dir / "plots" / f"{name}.png").exists()
+    }
     figures = write_plots(chosen, board, tried, out_dir / "plots") if plots else kept
     about_figures = EARLIER_FIGURES if figures and not plots else ""
     captions = [(f"plots/{name}.png", caption) for name, caption in figures.items()]
@@ -533,25 +727,44 @@ def write_report(
         "analysis.md": to_markdown(analysis_sections(analysis, board), [], "Analysis").encode(),
         **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
         "index.html": write_page(
-            rows, chosen, board, found, analysis.statistics, published_section(analysis.published), metric, analysis.flagged()
+            rows,
+            chosen,
+            board,
+            found,
+            analysis.statistics,
+            published_section(analysis.published),
+            metric,
+            analysis.flagged(),
         ),
     }
     for name, content in contents.items():
         write_atomically(out_dir / name, content)
     for name, kind in product(earlier.keys() - figures.keys(), FORMATS):  # of other records
         (out_dir / "plots" / f"{name}.{kind}").unlink(missing_ok=True)
-    drawn = [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS] if plots else []
+    drawn = (
+        [out_dir / "plots" / f"{name}.{kind}" for name in figures for kind in FORMATS]
+        if plots
+        else []
+    )
     return Report(ranked, found, [*(out_dir / name for name in contents), *drawn], about_figures)
 
 
-def _with_searches(tried: pd.DataFrame, searched: Sequence[dict[str, Any]], clean_images: str) -> pd.DataFrame:
-    """All configurations, those that a search tried below the others; of these the pick is ``chosen``, under every rule."""
+def _with_searches(
+    tried: pd.DataFrame, searched: Sequence[dict[str, Any]], clean_images: str
+) -> pd.DataFrame:
+    """All configurations, those that a search tried below the others; of these the pick is
+    ``chosen``, under every rule.
+    """
     if not searched:
         return tried
     found = configurations(_rows(searched, clean_images))
-    picks = {(facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]}
+    picks = {
+        (facts["cell"], facts["method"], facts["hparams"]) for facts in searched if facts["picked"]
+    }
     keys = zip(found["cell"], found["method"], found["hparams"], strict=True)
-    return pd.concat([tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True)
+    return pd.concat(
+        [tried, found.assign(chosen=[key in picks for key in keys])], ignore_index=True
+    )
 
 
 def _figures_of(out_dir: Path) -> dict[str, str]:
@@ -565,7 +778,9 @@ def _figures_of(out_dir: Path) -> dict[str, str]:
 def _sort(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:
     """By data set, noise and rule, the default rule first, then by the given columns."""
     order = table.assign(rule_order=table["rule"].map(rule_order))
-    order = order.sort_values(["dataset", "noise_kind", "noise_rate", "group", "rule_order", *last_keys], kind="stable")
+    order = order.sort_values(
+        ["dataset", "noise_kind", "noise_rate", "group", "rule_order", *last_keys], kind="stable"
+    )
     return table.loc[order.index].reset_index(drop=True)
 
 

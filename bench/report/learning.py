@@ -1,4 +1,6 @@
-"""What becomes of wrong labels in targets, and of classes in features: whether a method's own claims hold, cell by cell."""
+"""What becomes of wrong labels in targets, and of classes in features: whether a method's own
+claims hold, cell by cell.
+"""
 
 from typing import Any
 
@@ -17,19 +19,25 @@ _WHEN = ["first", "half", "last"]
 _ENDS = ["", "_low", "_high"]
 LEARNING_COLUMNS = ["seeds", "labels_right", *(f"targets_right_{when}" for when in _WHEN)]
 LEARNING_COLUMNS += [f"targets_gain{end}" for end in _ENDS]
-LEARNING_COLUMNS += [column for name in _FEATURES.values() for column in (name, *(f"{name}_gain{end}" for end in _ENDS))]
+LEARNING_COLUMNS += [
+    column
+    for name in _FEATURES.values()
+    for column in (name, *(f"{name}_gain{end}" for end in _ENDS))
+]
 
 #: Whose trained networks are looked at: nobody picks an epoch.
 RULE = "last"
 
 
 def learning(chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell and method: how right its targets are over epochs, and how separated its features.
+    """A row per cell and method: how right its targets are over epochs, and how separated its
+    features.
 
-    ``labels_right`` is the share of training labels that are right as given; ``targets_right_*`` the share of samples whose
-    target is highest at the true class, in the first epoch, half way and over the final tenth, of methods that correct labels;
-    ``targets_gain`` the last minus ``labels_right``, and ``silhouette_gain``, ``knn_gain`` the paired differences to the
-    reference, with the ends of their 95 % t intervals. Failed trials have none of it.
+    ``labels_right`` is the share of training labels that are right as given; ``targets_right_*``
+    the share of samples whose target is highest at the true class, in the first epoch, half way and
+    over the final tenth, of methods that correct labels; ``targets_gain`` the last minus
+    ``labels_right``, and ``silhouette_gain``, ``knn_gain`` the paired differences to the reference,
+    with the ends of their 95 % t intervals. Failed trials have none of it.
 
     Args:
         chosen: from ``leaderboard.chosen_rows``.
@@ -38,23 +46,32 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
     found: list[dict[str, Any]] = []
     gains: dict[str, list[np.ndarray]] = {name: [] for name in ("targets", *_FEATURES.values())}
     for _, in_cell in rows.groupby("cell", sort=False):
-        features = {name: in_cell.pivot(index=PAIRED, columns="method", values=key) for key, name in _FEATURES.items()}
+        features = {
+            name: in_cell.pivot(index=PAIRED, columns="method", values=key)
+            for key, name in _FEATURES.items()
+        }
         for method, own in in_cell.groupby("method", sort=False):
             right = 1 - own["realised_noise_rate"].to_numpy(dtype=float)
-            targets = {when: np.array([_at(curve, when) for curve in own[_CURVE]]) for when in _WHEN}
+            targets = {
+                when: np.array([_at(curve, when) for curve in own[_CURVE]]) for when in _WHEN
+            }
             row = own.iloc[0].to_dict() | {"seeds": len(own), "labels_right": right.mean()}
             row |= {f"targets_right_{when}": values.mean() for when, values in targets.items()}
             gains["targets"].append(targets["last"] - right)
             for name, values in features.items():
                 row[name] = values[method].mean()
                 compared = REFERENCE in values and method != REFERENCE
-                gains[name].append((values[method] - values[REFERENCE]).to_numpy() if compared else np.array([]))
+                gains[name].append(
+                    (values[method] - values[REFERENCE]).to_numpy() if compared else np.array([])
+                )
             found.append(row)
     table = pd.DataFrame(found, columns=list(dict.fromkeys([*rows.columns, *LEARNING_COLUMNS])))
     for name, differences in gains.items():
         known = [own[np.isfinite(own)] for own in differences]
         table[[f"{name}_gain{end}" for end in _ENDS]] = paired_differences(known)[:, :3]
-    return table[table[["targets_right_last", *_FEATURES.values()]].notna().any(axis=1)].reset_index(drop=True)
+    return table[
+        table[["targets_right_last", *_FEATURES.values()]].notna().any(axis=1)
+    ].reset_index(drop=True)
 
 
 def _at(curve: np.ndarray, when: str) -> float:
@@ -72,7 +89,11 @@ def learning_table(table: pd.DataFrame) -> Table:
         for _, row in table[table["noise_rate"] == rate].iterrows():
             right = [row[f"targets_right_{when}"] for when in _WHEN]
             cells = [rate_title(rate), row["method"]]
-            cells.append(" → ".join(f"{100 * value:.1f}" for value in right) if np.isfinite(right).all() else NONE)
+            cells.append(
+                " → ".join(f"{100 * value:.1f}" for value in right)
+                if np.isfinite(right).all()
+                else NONE
+            )
             cells.append(_interval(row, "targets", 100, 1))
             for name, scale, digits in (("silhouette", 1, 3), ("knn", 100, 1)):
                 cells += [
@@ -80,9 +101,23 @@ def learning_table(table: pd.DataFrame) -> Table:
                     _interval(row, name, scale, digits),
                 ]
             lines.append([Entry(text) for text in cells])
-    columns = ["Noise rate", "Method", "Targets right (%): first epoch, half way, end", "Gain over the labels as given"]
-    columns += ["Silhouette", f"Difference to {REFERENCE}", "Neighbours' vote (%)", f"Difference to {REFERENCE}"]
-    return Table("Labels corrected, and features separated, of the final networks (rule last)", columns, lines)
+    columns = [
+        "Noise rate",
+        "Method",
+        "Targets right (%): first epoch, half way, end",
+        "Gain over the labels as given",
+    ]
+    columns += [
+        "Silhouette",
+        f"Difference to {REFERENCE}",
+        "Neighbours' vote (%)",
+        f"Difference to {REFERENCE}",
+    ]
+    return Table(
+        "Labels corrected, and features separated, of the final networks (rule last)",
+        columns,
+        lines,
+    )
 
 
 def _interval(row: pd.Series, name: str, scale: int, digits: int) -> str:

@@ -1,7 +1,8 @@
-"""What methods can be ranked by: accuracy, and what a record says beside it (bench/training/scoring.py).
+"""What methods can be ranked by: accuracy, and what a record says beside it
+(bench/training/scoring.py).
 
-All are taken at the epochs that the selection rule picks, by accuracy on noisy validation labels: a metric ranks, it does
-not select.
+All are taken at the epochs that the selection rule picks, by accuracy on noisy validation labels: a
+metric ranks, it does not select.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ class Metric:
     name: str  # in the records, and of the column in leaderboard.csv
     label: str
     more_is_better: bool = True
-    #: What a failed trial counts, from the number of classes and the share of wrong labels; None where nobody can say, and
-    #: failed trials are left out.
+    #: What a failed trial counts, from the number of classes and the share of wrong labels; None
+    #: where nobody can say, and failed trials are left out.
     at_failure: Callable[[float, float], float] | None = None
     scale: int = 100  # from the records to what the label says
 
@@ -28,25 +29,44 @@ class Metric:
         return 1 if self.more_is_better else -1
 
 
-ACCURACY = Metric("test_accuracy", "Test accuracy (%)", at_failure=lambda classes, wrong: 1 / classes)
+ACCURACY = Metric(
+    "test_accuracy", "Test accuracy (%)", at_failure=lambda classes, wrong: 1 / classes
+)
 
 _ALL = (
     ACCURACY,
-    # A failed trial guesses one class, surely; it finds no wrong label, and leaves the labels as they are.
-    Metric("worst_class_accuracy", "Accuracy on the worst class (%)", at_failure=lambda classes, wrong: 0.0),
-    Metric("calibration_error", "Calibration error (points)", False, at_failure=lambda classes, wrong: 1 - 1 / classes),
+    # A failed trial guesses one class, surely; it finds no wrong label, and leaves the labels as
+    # they are.
+    Metric(
+        "worst_class_accuracy",
+        "Accuracy on the worst class (%)",
+        at_failure=lambda classes, wrong: 0.0,
+    ),
+    Metric(
+        "calibration_error",
+        "Calibration error (points)",
+        False,
+        at_failure=lambda classes, wrong: 1 - 1 / classes,
+    ),
     Metric("detection_auc", "Wrong labels found (AUC, %)", at_failure=lambda classes, wrong: 0.5),
-    Metric("label_correction_accuracy", "Labels right after correction (%)", at_failure=lambda classes, wrong: 1 - wrong),
+    Metric(
+        "label_correction_accuracy",
+        "Labels right after correction (%)",
+        at_failure=lambda classes, wrong: 1 - wrong,
+    ),
     Metric("recovered_wrong", "Wrong labels seen through (%)"),
     Metric("memorised_wrong", "Wrong labels memorised (%)", False),
     Metric("cost_seconds", "Cost (s)", False, scale=1),
     Metric("passes_trained", "Passes with gradients, per training image and epoch", False, scale=1),
-    Metric("passes_inferred", "Passes without gradients, per training image and epoch", False, scale=1),
+    Metric(
+        "passes_inferred", "Passes without gradients, per training image and epoch", False, scale=1
+    ),
     Metric("peak_memory_mb", "Peak memory (MB)", False, scale=1),
 )
 #: All metrics, in the order of tables.
 METRICS = {metric.name: metric for metric in _ALL}
-#: What a run takes besides seconds: passes through networks per training image and epoch, and memory of the device.
+#: What a run takes besides seconds: passes through networks per training image and epoch, and
+#: memory of the device.
 RESOURCES = ["passes_trained", "passes_inferred", "peak_memory_mb"]
 #: Those that one can rank by: a failed trial counts.
 RANKED = {metric.name: metric.at_failure for metric in _ALL if metric.at_failure}

@@ -1,7 +1,9 @@
-"""The leaderboard as one self-contained page: index.html opens from disk and asks no network for anything.
+"""The leaderboard as one self-contained page: index.html opens from disk and asks no network for
+anything.
 
-Tables and plots are DataTables' and uPlot's, embedded with the data (see assets/README.md). Curves are packed in steps of a
-ten-thousandth, deflated, and unpacked by the browser when they are first looked at.
+Tables and plots are DataTables' and uPlot's, embedded with the data (see assets/README.md). Curves
+are packed in steps of a ten-thousandth, deflated, and unpacked by the browser when they are first
+looked at.
 """
 
 import base64
@@ -20,7 +22,15 @@ from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES, Metric
 from bench.report.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
-from bench.report.statistics import BUDGETS, CONFIDENCE, SEEDS, SLACK, half_width, rules_of, within_budget
+from bench.report.statistics import (
+    BUDGETS,
+    CONFIDENCE,
+    SEEDS,
+    SLACK,
+    half_width,
+    rules_of,
+    within_budget,
+)
 from bench.report.tables import LOST_SEEDS, Section, clean_note, mark, rate_title, rule_label
 
 ASSETS = Path(__file__).parent / "assets"
@@ -54,7 +64,8 @@ def write_page(
     """The page.
 
     Args:
-        rows: from ``leaderboard.load_rows``, with curves; ``chosen`` the part that ``leaderboard.chosen_rows`` gives.
+        rows: from ``leaderboard.load_rows``, with curves; ``chosen`` the part that
+            ``leaderboard.chosen_rows`` gives.
         board: from ``leaderboard.leaderboard``, by accuracy, and ``found`` its sections.
         statistics: from ``statistics.cell_statistics``.
         published: from ``analysis.published_section``.
@@ -62,7 +73,11 @@ def write_page(
         flagged: cells where noisy validation and test accuracy disagree.
     """
     trials = rows[rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
-    kept = {name: label for name, label in CURVES.items() if any(np.isfinite(curve).any() for curve in trials[_column(name)])}
+    kept = {
+        name: label
+        for name, label in CURVES.items()
+        if any(np.isfinite(curve).any() for curve in trials[_column(name)])
+    }
     groups, rates = _groups(board, found, flagged)
     methods = _Numbers(board["method"])
     configs, sweeps = _Numbers(trials["hparams"].tolist()), _Numbers(trials["sweep"].tolist())
@@ -78,11 +93,15 @@ def write_page(
         "budgets": BUDGETS,
         "slack": SLACK,
         "trials": _trials(rows, trials, rates, methods, configs, sweeps),
-        "sweeps": [{"name": printable(Path(folder).resolve().name)} | _origin(Path(folder)) for folder in sweeps.values],
+        "sweeps": [
+            {"name": printable(Path(folder).resolve().name)} | _origin(Path(folder))
+            for folder in sweeps.values
+        ],
     }
     if published:
         tables = [
-            {"columns": own.columns, "rows": [[entry.text for entry in row] for row in own.rows]} for own in published.tables
+            {"columns": own.columns, "rows": [[entry.text for entry in row] for row in own.rows]}
+            for own in published.tables
         ]
         data["published"] = {"title": published.title, "tables": tables, "notes": published.notes}
     shown = {name for row in ranked for name in row["values"]}
@@ -98,7 +117,10 @@ def write_page(
         if name in shown
     ]
     data["metric"] = metric.name
-    packed = [f'<script type="text/plain" id="curve-{name}">{pack(trials[_column(name)])}</script>' for name in kept]
+    packed = [
+        f'<script type="text/plain" id="curve-{name}">{pack(trials[_column(name)])}</script>'
+        for name in kept
+    ]
     parts = {
         "uplot.css": _asset("uPlot.min.css"),
         "page.css": _asset("page.css"),
@@ -118,13 +140,17 @@ def write_page(
 
 def _rule(rule: str) -> dict[str, Any]:
     """A rule as the page's switch shows it, with what is to be said against it."""
-    notes = {ORACLE: "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking."}
+    notes = {
+        ORACLE: "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for ranking."
+    }
     note = clean_note([rule]) if rule.startswith(CLEAN_VAL) else notes.get(rule, "")
     return {"name": rule, "label": rule_label(rule), "ranks": rule != ORACLE, "note": note}
 
 
 def embedded(data: Any) -> str:
-    """JSON that may stand in a page: nothing in it can end the element it stands in, or begin another."""
+    """JSON that may stand in a page: nothing in it can end the element it stands in, or begin
+    another.
+    """
     text = msgspec.json.encode(data, enc_hook=_plain).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -139,7 +165,9 @@ def _plain(value: Any) -> Any:
 def pack(curves: Iterable[np.ndarray]) -> str:
     """Fractions, one curve after another, as the page's ``unpack`` reads them."""
     values = np.concatenate([np.asarray(curve, dtype=float) for curve in curves])
-    steps = np.where(np.isfinite(values), np.round(np.clip(np.nan_to_num(values), 0, 1) * _STEPS), _MISSING)
+    steps = np.where(
+        np.isfinite(values), np.round(np.clip(np.nan_to_num(values), 0, 1) * _STEPS), _MISSING
+    )
     return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 6)).decode()
 
 
@@ -156,7 +184,9 @@ class _Numbers:
 
 def _column(name: str) -> str:
     """Column of the trials' rows that holds a curve."""
-    return {"test_accuracy": "test_curve", "noisy_val_accuracy": "noisy_val_curve"}.get(name, f"{name}_curve")
+    return {"test_accuracy": "test_curve", "noisy_val_accuracy": "noisy_val_curve"}.get(
+        name, f"{name}_curve"
+    )
 
 
 def _asset(name: str) -> str:
@@ -166,9 +196,13 @@ def _asset(name: str) -> str:
 def _groups(
     board: pd.DataFrame, found: Sequence[Section], flagged: Collection[str]
 ) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
-    """Groups as the page lists them, and for each cell the numbers of its group and of its noise rate there."""
+    """Groups as the page lists them, and for each cell the numbers of its group and of its noise
+    rate there.
+    """
     groups, cells = [], {}
-    for number, ((_, own), section) in enumerate(zip(board.groupby("group", sort=False), found, strict=True)):
+    for number, ((_, own), section) in enumerate(
+        zip(board.groupby("group", sort=False), found, strict=True)
+    ):
         rates = sorted(set(own["noise_rate"]))
         doubtful = set(own.loc[own["cell"].isin(flagged), "noise_rate"])
         groups.append(
@@ -176,12 +210,19 @@ def _groups(
                 "title": section.title,
                 "setup": section.setup,
                 "notes": section.notes,
-                "facets": {name: str(own.iloc[0][name]) for name in ("dataset", "noise_kind", "protocol")},
+                "facets": {
+                    name: str(own.iloc[0][name]) for name in ("dataset", "noise_kind", "protocol")
+                },
                 "rates": [rate_title(rate) for rate in rates],
                 "doubtful": [rate in doubtful for rate in rates],
             }
         )
-        cells.update({cell: (number, rates.index(rate)) for cell, rate in zip(own["cell"], own["noise_rate"], strict=True)})
+        cells.update(
+            {
+                cell: (number, rates.index(rate))
+                for cell, rate in zip(own["cell"], own["noise_rate"], strict=True)
+            }
+        )
     return groups, cells
 
 
@@ -206,7 +247,8 @@ def _rows(
                 "rule": row["rule"],
                 "method": methods[row["method"]],
                 "config": configs[row["hparams"]],
-                "track": row.get("track") or "",  # tuned, within a budget and so on, where a sweep has such rows
+                # tuned, within a budget and so on, where a sweep has such rows
+                "track": row.get("track") or "",
                 "competes": row["competes"],
                 "seeds": row["seeds"],
                 "unequal": row["unequal_seeds"],
@@ -214,32 +256,47 @@ def _rows(
                 "privileges": row["privileges"].replace(",", ", "),
                 "tier": tier,
                 "below": below,
-                "mark": ("" if row["rule"] == ORACLE else mark(row)) + LOST_SEEDS * bool(row["lost"]),
+                "mark": ("" if row["rule"] == ORACLE else mark(row))
+                + LOST_SEEDS * bool(row["lost"]),
                 "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
                 "budget": budgets[place],
-                "values": {"test_accuracy": [_short(row["mean"]), _short(row["ci95"])], **values.get(key, {})},
+                "values": {
+                    "test_accuracy": [_short(row["mean"]), _short(row["ci95"])],
+                    **values.get(key, {}),
+                },
             }
         )
     return rows
 
 
 def _budgets(board: pd.DataFrame) -> list[int | None]:
-    """The smallest budget that each row keeps to; None above all of them, and where the cost of the reference is unknown."""
+    """The smallest budget that each row keeps to; None above all of them, and where the cost of the
+    reference is unknown.
+    """
     fits = [within_budget(board[f"cost_vs_{REFERENCE}"], budget) for budget in BUDGETS]
-    return [next((budget for budget, fit in zip(BUDGETS, row, strict=True) if fit), None) for row in zip(*fits, strict=True)]
+    return [
+        next((budget for budget, fit in zip(BUDGETS, row, strict=True) if fit), None)
+        for row in zip(*fits, strict=True)
+    ]
 
 
 def _tests(statistics: pd.DataFrame) -> dict[Any, tuple[int | None, bool | None]]:
-    """By cell, rule and method: the tier, where there are several, and whether the seeds tell the method from the best."""
+    """By cell, rule and method: the tier, where there are several, and whether the seeds tell the
+    method from the best.
+    """
     several = statistics.groupby(["cell", "rule"])["tier"].transform("max") > 1
     tiers = [int(tier) if tier > 0 else None for tier in statistics["tier"].where(several)]
-    below = [None if pd.isna(p_value) else p_value < 1 - CONFIDENCE for p_value in statistics["p_holm"]]
+    below = [
+        None if pd.isna(p_value) else p_value < 1 - CONFIDENCE for p_value in statistics["p_holm"]
+    ]
     keys = zip(statistics["cell"], statistics["rule"], statistics["method"], strict=True)
     return dict(zip(keys, zip(tiers, below, strict=True), strict=True))
 
 
 def _values(chosen: pd.DataFrame) -> dict[Any, dict[str, list[float | None]]]:
-    """Mean and half-width of each metric but accuracy, over the trials that have it, by cell, rule and method."""
+    """Mean and half-width of each metric but accuracy, over the trials that have it, by cell, rule
+    and method.
+    """
     others = [name for name in METRICS if name != ACCURACY.name]
     grouped = chosen.groupby(["cell", "rule", "method"])[others]
     mean, spread, count = grouped.mean(), grouped.sem(), grouped.count()
@@ -265,7 +322,9 @@ def _trials(
     slim = rows[["rule", "id", "test_accuracy", "epoch"]]
     own_rows = {rule: slim[slim["rule"] == rule].drop_duplicates("id") for rule in rules_of(rows)}
     by_rule = {rule: own.set_index("id").reindex(trials["id"]) for rule, own in own_rows.items()}
-    recipes, labels, commits = (_Numbers(trials[name].tolist()) for name in ("recipe", "label_hash", "git_commit"))
+    recipes, labels, commits = (
+        _Numbers(trials[name].tolist()) for name in ("recipe", "label_hash", "git_commit")
+    )
     return {
         "id": trials["id"].tolist(),
         "group": [cells[cell][0] for cell in trials["cell"].tolist()],
@@ -285,8 +344,14 @@ def _trials(
         "seconds": [_short(value, 2) for value in trials["cost_seconds"].tolist()],
         **{name: [_short(value, 2) for value in trials[name].tolist()] for name in RESOURCES},
         "epochs": [len(curve) for curve in trials["test_curve"].tolist()],
-        "accuracy": {rule: [_short(value) for value in own["test_accuracy"].tolist()] for rule, own in by_rule.items()},
-        "epoch": {rule: [_short(value) for value in own["epoch"].tolist()] for rule, own in by_rule.items()},
+        "accuracy": {
+            rule: [_short(value) for value in own["test_accuracy"].tolist()]
+            for rule, own in by_rule.items()
+        },
+        "epoch": {
+            rule: [_short(value) for value in own["epoch"].tolist()]
+            for rule, own in by_rule.items()
+        },
     }
 
 
@@ -302,7 +367,10 @@ def _origin(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError) as error:
-        raise InputError(f"{str(folder / 'sweep.json')!r} is damaged ({error}): delete it, or run the sweep again") from error
+        raise InputError(
+            f"{str(folder / 'sweep.json')!r} is damaged ({error}): delete it, or run the sweep "
+            "again"
+        ) from error
     kept = {key: sweep.get(key) for key in ("git_commit", "machine", "versions")}
     return {key: value for key, value in kept.items() if value}
 

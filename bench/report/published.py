@@ -1,8 +1,8 @@
 """Other people's numbers beside ours, under their protocol where it can be named.
 
-``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set beside ours where data
-set, kind of noise, noise rate, method and selection rule are the same; what else is known to differ is listed with it. A
-number that cannot be set beside ours says why.
+``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set
+beside ours where data set, kind of noise, noise rate, method and selection rule are the same; what
+else is known to differ is listed with it. A number that cannot be set beside ours says why.
 """
 
 from collections.abc import Sequence
@@ -45,22 +45,38 @@ _OUR_NAMES = {
 }
 
 #: Columns of published.csv beside those of the files.
-COMPARED = ["rule", "ours", "ours_ci95", "seeds", "difference", "config", "differences", "not_comparable"]
+COMPARED = [
+    "rule",
+    "ours",
+    "ours_ci95",
+    "seeds",
+    "difference",
+    "config",
+    "differences",
+    "not_comparable",
+]
 
 
 def read_published(folder: Path = FOLDER) -> pd.DataFrame:
     """All published numbers, in the order of the files; empty where there are none.
 
     Raises:
-        InputError: where a file lacks a column, or names a protocol that nobody has mapped to a rule.
+        InputError: where a file lacks a column, or names a protocol that nobody has mapped to a
+            rule.
     """
     tables = []
     for path in sorted(folder.glob("*.csv")):
         table = pd.read_csv(path)
         if list(table.columns) != COLUMNS:
-            raise InputError(f"{str(path)!r} has the columns {', '.join(table.columns)}: give it {', '.join(COLUMNS)}")
+            raise InputError(
+                f"{str(path)!r} has the columns {', '.join(table.columns)}: give it "
+                f"{', '.join(COLUMNS)}"
+            )
         if unmapped := sorted(set(table["protocol"].astype(str)) - set(PROTOCOLS)):
-            raise InputError(f"{str(path)!r} has the protocol {unmapped[0]!r}: choose from {', '.join(PROTOCOLS)}")
+            raise InputError(
+                f"{str(path)!r} has the protocol {unmapped[0]!r}: choose from "
+                f"{', '.join(PROTOCOLS)}"
+            )
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
@@ -73,7 +89,8 @@ def our_names(dataset: str, noise: str) -> tuple[str, str]:
 
 
 def against_published(published: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
-    """The published numbers with ours beside them, both in percent; several rows where several of our cells correspond.
+    """The published numbers with ours beside them, both in percent; several rows where several of
+    our cells correspond.
 
     Args:
         published: from ``read_published``.
@@ -107,19 +124,28 @@ def against_published(published: pd.DataFrame, board: pd.DataFrame) -> pd.DataFr
     return table
 
 
-def _matches(theirs: pd.Series, ours: pd.DataFrame | None, dataset: str, kind: str) -> tuple[pd.DataFrame, str]:
+def _matches(
+    theirs: pd.Series, ours: pd.DataFrame | None, dataset: str, kind: str
+) -> tuple[pd.DataFrame, str]:
     """Rows of ours that the published number can be set beside; or none, and why."""
     nothing = pd.DataFrame()
     if ours is None:
         return nothing, f"no records on {dataset}"
     of_kind = ours[ours["noise_kind"] == kind]
     if of_kind.empty:
-        return nothing, f"no records with {kind} noise on {dataset}: ours have {_listed(ours['noise_kind'])}"
+        return (
+            nothing,
+            f"no records with {kind} noise on {dataset}: ours have {_listed(ours['noise_kind'])}",
+        )
     if np.isfinite(theirs["rate"]):
         at_rate = of_kind[np.isclose(of_kind["noise_rate"], theirs["rate"])]
         if at_rate.empty:
             have = ", ".join(rate_title(rate) for rate in sorted(set(of_kind["noise_rate"])))
-            return nothing, f"no records at {rate_title(theirs['rate'])} {kind} noise on {dataset}: ours have {have}"
+            return (
+                nothing,
+                f"no records at {rate_title(theirs['rate'])} {kind} noise on {dataset}: ours have "
+                f"{have}",
+            )
         of_kind = at_rate
     name = display(theirs["method"])
     own = of_kind[of_kind["method"].isin([name, name + PRIVILEGED])]
@@ -137,7 +163,9 @@ def _differences(theirs: pd.Series, ours: pd.Series) -> list[str]:
     if theirs["protocol"] in _ABOUT_PROTOCOL:
         differences.append(_ABOUT_PROTOCOL[theirs["protocol"]])
     if PROTOCOLS[theirs["protocol"]] != DEFAULT_RULE and ours["validation_share"] > 0:
-        differences.append(f"ours trains without the {100 * ours['validation_share']:g} % held out for validation")
+        differences.append(
+            f"ours trains without the {100 * ours['validation_share']:g} % held out for validation"
+        )
     if ours["protocol"].startswith("shared"):
         differences.append("ours has one recipe for all methods")
     if pd.notna(ours["subset"]):

@@ -1,8 +1,10 @@
-"""Rules that pick an epoch, and a configuration, from what a sweep recorded. Pure functions of arrays.
+"""Rules that pick an epoch, and a configuration, from what a sweep recorded. Pure functions of
+arrays.
 
-Every rule gives two figures: the test accuracy that it selects, and the score by which it compares configurations. Only
-``oracle`` lets test accuracy decide anything; it is there to be set beside published numbers, which mostly do. ``clean-val:n``
-reads the right labels of n validation images, or of all whose truth is known: a privilege, and called one.
+Every rule gives two figures: the test accuracy that it selects, and the score by which it compares
+configurations. Only ``oracle`` lets test accuracy decide anything; it is there to be set beside
+published numbers, which mostly do. ``clean-val:n`` reads the right labels of n validation images,
+or of all whose truth is known: a privilege, and called one.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,8 @@ from bench.errors import InputError, unknown
 #: Rule by which leaderboards rank.
 DEFAULT_RULE = "noisy-val"
 
-#: Rule that knows the true labels of some validation images, as "clean-val:50", or in reports of all: "clean-val:all".
+#: Rule that knows the true labels of some validation images, as "clean-val:50", or in reports of
+#: all: "clean-val:all".
 CLEAN_VAL = "clean-val"
 ALL = "all"
 ORACLE = "oracle"
@@ -34,7 +37,11 @@ class Choice:
 
     def of(self, curves: np.ndarray) -> np.ndarray:
         """Other figures over epochs, (..., E), at the epochs chosen."""
-        return curves[..., final(curves.shape[-1])].mean(-1) if self.epoch is None else _at(curves, self.epoch)
+        return (
+            curves[..., final(curves.shape[-1])].mean(-1)
+            if self.epoch is None
+            else _at(curves, self.epoch)
+        )
 
 
 def final(epochs: int) -> slice:
@@ -43,7 +50,9 @@ def final(epochs: int) -> slice:
 
 
 def last(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """Means over the final tenth of the epochs; configurations are still compared on noisy validation labels."""
+    """Means over the final tenth of the epochs; configurations are still compared on noisy
+    validation labels.
+    """
     at = final(test.shape[-1])
     return Choice(test[..., at].mean(-1), validation[..., at].mean(-1), None)
 
@@ -60,7 +69,9 @@ def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Ch
 
 
 def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """The earliest epoch of best test accuracy, which nobody could have picked: for comparison only."""
+    """The earliest epoch of best test accuracy, which nobody could have picked: for comparison
+    only.
+    """
     return noisy_val(test, clean, test)
 
 
@@ -91,14 +102,17 @@ def select(rule: str, validation: np.ndarray, clean: np.ndarray, test: np.ndarra
     """Apply the rule to accuracies over epochs, on noisy and clean validation and on test labels.
 
     Args:
-        validation, clean, test: of one trial, (E,), or of N trials, (N, E), with E >= 1. What an epoch lacks is NaN, not what
-            all do; only clean-val reads ``clean``.
+        validation, clean, test: of one trial, (E,), or of N trials, (N, E), with E >= 1. What an
+            epoch lacks is NaN, not what all do; only clean-val reads ``clean``.
 
     Raises:
         ValueError: where the curves differ in length or are empty.
     """
     if not validation.shape == clean.shape == test.shape or not test.shape[-1]:
-        raise ValueError(f"a rule needs equally long curves, not {validation.shape}, {clean.shape} and {test.shape}")
+        raise ValueError(
+            f"a rule needs equally long curves, not {validation.shape}, {clean.shape} and "
+            f"{test.shape}"
+        )
     return RULES[rule.partition(":")[0]](validation, clean, test)
 
 
@@ -109,7 +123,9 @@ def check_clean_images(text: str) -> str:
         InputError: where it is neither.
     """
     if text != ALL and not (text.isdecimal() and int(text) > 0):
-        raise InputError(f"--clean-val {text} is no number of validation images: write {ALL}, or 50")
+        raise InputError(
+            f"--clean-val {text} is no number of validation images: write {ALL}, or 50"
+        )
     return text
 
 
@@ -126,7 +142,10 @@ def check_goal(goal: str) -> int:
     if name == CLEAN_VAL and images.isdecimal() and int(images) > 0:
         return int(images)
     if name == CLEAN_VAL:
-        raise InputError(f"--tune-for {goal} does not say how many images have clean labels: write {CLEAN_VAL}:50")
+        raise InputError(
+            f"--tune-for {goal} does not say how many images have clean labels: write "
+            f"{CLEAN_VAL}:50"
+        )
     if goal not in (DEFAULT_RULE, "oracle"):
         raise unknown("rule to tune for", goal, [DEFAULT_RULE, f"{CLEAN_VAL}:n", "oracle"])
     return 0
@@ -135,8 +154,8 @@ def check_goal(goal: str) -> int:
 def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.ndarray) -> int:
     """Position of the configuration to report.
 
-    Those with the most seeds come first, so that a lucky seed of a sweep under way does not win; among them the best mean
-    score; on a tie the method's defaults, then the first.
+    Those with the most seeds come first, so that a lucky seed of a sweep under way does not win;
+    among them the best mean score; on a tie the method's defaults, then the first.
 
     Args:
         scores: mean score over seeds, (N,); NaN where there is none.

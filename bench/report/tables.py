@@ -26,16 +26,18 @@ from bench.report.tracks import PRIVILEGED
 BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = "*", "†", "‡", "§", "¶"
 SELECTED = "epoch and configuration selected by noisy validation accuracy"
 OTHER_RULES = (
-    "The same by other rules, each with its own epoch and configuration: last (mean of the final tenth of the epochs), {}"
-    "oracle (test accuracy: not for ranking)"
+    "The same by other rules, each with its own epoch and configuration: last (mean of the final "
+    "tenth of the epochs), {}oracle (test accuracy: not for ranking)"
 )
 NONE = "–"
 LOST_CONFIGURATIONS = (
-    f"{LOST_SEEDS} Searches: their machine ended {{}} of the trials, which are not counted as tried. Running the same command "
-    "again tries them again, and a search may then pick another configuration."
+    f"{LOST_SEEDS} Searches: their machine ended {{}} of the trials, which are not counted as "
+    "tried. Running the same command again tries them again, and a search may then pick another "
+    "configuration."
 )
 
-#: Selection is called shaky where one standard error of the noisy validation accuracy is worth this much clean accuracy.
+#: Selection is called shaky where one standard error of the noisy validation accuracy is worth this
+#: much clean accuracy.
 SHAKY = 0.1
 
 
@@ -79,7 +81,8 @@ def sections(
 
     Args:
         rows: from ``load_rows``.
-        board: from ``leaderboard``, with the same ``reference`` and ``metric``; None for no comparison.
+        board: from ``leaderboard``, with the same ``reference`` and ``metric``; None for no
+            comparison.
         searches: from ``tracks.search_summary``.
         flagged: cells where noisy validation and test accuracy disagree.
     """
@@ -94,18 +97,24 @@ def sections(
         tables = [_main_table(ranked, order, metric, flagged), _rules_table(group, plain)]
         if len((beside := _beside_table(ranked, plain)).columns) > 2:
             tables.append(beside)
-        if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:  # to that one there are marks already
+        # to that one there are marks already
+        if not set(group.loc[group["gain"].notna(), "wraps"]) <= {REFERENCE}:
             tables.append(_gain_table(group, order))
         if (group["configurations"] > 1).any() or group["config"].any():
             tables.append(_configuration_table(ranked, order))
         trials = rows[(rows["group"] == name) & (rows["rule"] == DEFAULT_RULE)]
         conflicts, lost = set(trials["conflicts"].explode().dropna()), 0
-        if searches is not None and len(searches) and (own := searches[searches["group"] == name]).size:
+        if (
+            searches is not None
+            and len(searches)
+            and (own := searches[searches["group"] == name]).size
+        ):
             tables.append(_search_table(own))
             conflicts.update(own["conflicts"].explode().dropna())
             lost = int(own["lost"].sum())
         first = group.iloc[0]
-        if heads.count((group_title(group), setup)) > 1:  # they differ in what the line does not say
+        # they differ in what the line does not say
+        if heads.count((group_title(group), setup)) > 1:
             setup += f", {first['recipe']}"
         doubtful = sorted(set(ranked.loc[ranked["cell"].isin(flagged), "noise_rate"]))
         notes = _notes(trials, ranked, reference, metric) + conflict_notes(sorted(conflicts))
@@ -127,7 +136,9 @@ def _setup(group: pd.DataFrame) -> str:
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     parts = [
         " or ".join(sorted(set(group["backbone"]))),
-        f"{epochs[0]} epoch{'s' * (epochs[0] > 1)}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs",
+        f"{epochs[0]} epoch{'s' * (epochs[0] > 1)}"
+        if len(epochs) == 1
+        else f"{epochs[0]} to {epochs[-1]} epochs",
         f"{first['device']} ({first['precision']}, {threads})",
         *([f"{first['noise_sampling']} noise"] if takes_rate(first["noise_kind"]) else []),
         f"{100 * first['validation_share']:g} % noisy validation",
@@ -141,11 +152,17 @@ def _setup(group: pd.DataFrame) -> str:
 
 
 def methods_in_order(ranked: pd.DataFrame) -> list[str]:
-    """Methods by average rank; then those that lack a noise rate, as their average says less, and those without a rank."""
+    """Methods by average rank; then those that lack a noise rate, as their average says less, and
+    those without a rank.
+    """
     by_method = ranked.groupby("method")
-    summary = pd.DataFrame({"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)})
+    summary = pd.DataFrame(
+        {"missing": -by_method.size(), "rank": by_method["rank"].mean().astype(float)}
+    )
     summary["unranked"] = summary["rank"].isna()
-    return list(summary.reset_index().sort_values(["unranked", "missing", "rank", "method"])["method"])
+    return list(
+        summary.reset_index().sort_values(["unranked", "missing", "rank", "method"])["method"]
+    )
 
 
 def _rates(table: pd.DataFrame) -> list[float]:
@@ -153,7 +170,9 @@ def _rates(table: pd.DataFrame) -> list[float]:
 
 
 def rate_title(rate: float) -> str:
-    """A noise rate for people; a negative one stands for labels of which nobody knows how many are wrong."""
+    """A noise rate for people; a negative one stands for labels of which nobody knows how many are
+    wrong.
+    """
     return "as found" if rate < 0 else f"{100 * rate:.3g} %"
 
 
@@ -169,7 +188,9 @@ def _figure(row: pd.Series | None, place: int = 0, mark: str = "") -> Entry:
 
 
 def places(values: pd.Series, metric: Metric) -> list[int]:
-    """1 for the best of these fractions, 2 for the second, else 0. What prints alike is a tie: all of it best, or second."""
+    """1 for the best of these fractions, 2 for the second, else 0. What prints alike is a tie: all
+    of it best, or second.
+    """
     printed = [None if pd.isna(value) else round(100 * value, 1) for value in values]
     order = sorted({value for value in printed if value is not None}, reverse=metric.more_is_better)
     return [1 + order.index(value) if value in order[:2] else 0 for value in printed]
@@ -192,7 +213,9 @@ def disagreement(rates: Sequence[float]) -> str:
     return f"At {places} noisy validation and test accuracy disagree: what is selected there is partly chance."
 
 
-def _main_table(ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flagged: Collection[str]) -> Table:
+def _main_table(
+    ranked: pd.DataFrame, order: Sequence[str], metric: Metric, flagged: Collection[str]
+) -> Table:
     rates, found = _rates(ranked), _by_rate(ranked)
     place = pd.Series(0, ranked.index)
     for _, cell in ranked[ranked["competes"]].groupby("noise_rate"):
@@ -230,7 +253,11 @@ def mixed_code(table: pd.DataFrame) -> list[str]:
 
 def mixed_rows(table: pd.DataFrame) -> str:
     """Footnote of the rows whose trials different code has made; empty where there are none."""
-    mixed = {method: parts for method, own in table.groupby("method", sort=True) if (parts := mixed_code(own))}
+    mixed = {
+        method: parts
+        for method, own in table.groupby("method", sort=True)
+        if (parts := mixed_code(own))
+    }
     if not mixed:
         return ""
     rows = "; ".join(f"{method} ({', '.join(parts)})" for method, parts in mixed.items())
@@ -238,14 +265,23 @@ def mixed_rows(table: pd.DataFrame) -> str:
 
 
 def _beside_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
-    """All that one can rank by, averaged over noise rates; nothing of a method that lacks a rate at which others have it."""
+    """All that one can rank by, averaged over noise rates; nothing of a method that lacks a rate at
+    which others have it.
+    """
     columns, heads = [], ["Method"]
     for name in RANKED:
-        by_method = ranked.pivot(index="method", columns="noise_rate", values=name).dropna(axis=1, how="all")
+        by_method = ranked.pivot(index="method", columns="noise_rate", values=name).dropna(
+            axis=1, how="all"
+        )
         if by_method.size:
             means = by_method.mean(axis=1, skipna=False).reindex(order)
             heads.append(METRICS[name].label)
-            columns.append([_percent(mean, place) for mean, place in zip(means, places(means, METRICS[name]), strict=True)])
+            columns.append(
+                [
+                    _percent(mean, place)
+                    for mean, place in zip(means, places(means, METRICS[name]), strict=True)
+                ]
+            )
     lines = [[Entry(method), *entries] for method, *entries in zip(order, *columns, strict=True)]
     over = ": means over noise rates" if ranked["noise_rate"].nunique() > 1 else ""
     return Table(f"Beside accuracy, at the same epochs{over}", heads, lines)
@@ -268,13 +304,19 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
         for method in order
         for rule in rules
     ]
-    clean = "".join(f"{rule} ({_right_labels(rule)}: a privilege), " for rule in rules if rule.startswith(CLEAN_VAL))
+    clean = "".join(
+        f"{rule} ({_right_labels(rule)}: a privilege), "
+        for rule in rules
+        if rule.startswith(CLEAN_VAL)
+    )
     return Table(OTHER_RULES.format(clean), ["Method", "Rule", *map(rate_title, rates)], lines)
 
 
 def rule_label(rule: str) -> str:
     """A rule for people, with what is to be said against ranking by it."""
-    doubt = "not for ranking" if rule == ORACLE else "privileged" if rule.startswith(CLEAN_VAL) else ""
+    doubt = (
+        "not for ranking" if rule == ORACLE else "privileged" if rule.startswith(CLEAN_VAL) else ""
+    )
     return f"{rule} ({doubt})" if doubt else rule
 
 
@@ -305,7 +347,11 @@ def _gain_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
 def _gain(row: pd.Series | None) -> Entry:
     if row is None or pd.isna(row["gain"]):
         return Entry(NONE)
-    interval = "" if pd.isna(row["gain_ci_low"]) else f" ({100 * row['gain_ci_low']:+.1f} to {100 * row['gain_ci_high']:+.1f})"
+    interval = (
+        ""
+        if pd.isna(row["gain_ci_low"])
+        else f" ({100 * row['gain_ci_low']:+.1f} to {100 * row['gain_ci_high']:+.1f})"
+    )
     return Entry(f"{100 * row['gain']:+.1f}{interval}")
 
 
@@ -325,22 +371,44 @@ def _configuration_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
 
 def _search_table(searches: pd.DataFrame) -> Table:
     """What was tried, on other seeds than the leaderboard's."""
-    columns = ["Search", "Noise", "Maximised", "First %", "Best %", "Picked", "Tried", "Stopped early", "Failed", "Seconds"]
+    columns = [
+        "Search",
+        "Noise",
+        "Maximised",
+        "First %",
+        "Best %",
+        "Picked",
+        "Tried",
+        "Stopped early",
+        "Failed",
+        "Seconds",
+    ]
     lines = []
     for _, row in searches.iterrows():
-        first, best = (NONE if pd.isna(row[key]) else f"{100 * row[key]:.1f}" for key in ("first", "best"))
-        texts = [row["method"], rate_title(row["noise_rate"]), row["goal"], first, best, row["picked"] or "defaults"]
+        first, best = (
+            NONE if pd.isna(row[key]) else f"{100 * row[key]:.1f}" for key in ("first", "best")
+        )
+        texts = [
+            row["method"],
+            rate_title(row["noise_rate"]),
+            row["goal"],
+            first,
+            best,
+            row["picked"] or "defaults",
+        ]
         tried = Entry(f"{row['configurations']:g}", mark=LOST_SEEDS * bool(row["lost"]))
         counts = [Entry(f"{row[key]:g}") for key in ("stopped", "failed")]
         lines.append([*map(Entry, texts), tried, *counts, Entry(f"{row['seconds']:.3g}")])
-    caption = (
-        "Searches, on seeds of their own, which no figure above contains: what the first configuration and the best reached"
-    )
+    caption = "Searches, on seeds of their own, which no figure above contains: what the first configuration and the best reached"
     return Table(caption, columns, lines)
 
 
-def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
-    """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part of the leaderboard."""
+def _notes(
+    trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, metric: Metric
+) -> list[str]:
+    """Footnotes. ``trials`` are all of the group's, of whatever configuration; ``ranked`` its part
+    of the leaderboard.
+    """
     return [
         *_seed_notes(ranked, reference, metric),
         *_pair_notes(trials, ranked),
@@ -356,20 +424,32 @@ def _notes(trials: pd.DataFrame, ranked: pd.DataFrame, reference: str | None, me
 
 
 def _seed_notes(ranked: pd.DataFrame, reference: str | None, metric: Metric) -> list[str]:
-    low, high = ranked.loc[ranked["seeds"] > 0, "seeds"].agg(["min", "max"])  # of rows that have a mean
+    # of rows that have a mean
+    low, high = ranked.loc[ranked["seeds"] > 0, "seeds"].agg(["min", "max"])
     best = "the best of a column is bold, the second underlined, and what prints alike is a tie."
     notes = [f"One seed: no intervals and no marks; {best}"]
     if high > 1:
         seeds = f"{high}" if low == high else f"{low} to {high}"
         notes = [f"Mean ± half-width of its 95 % t interval over {seeds} seeds; {best}"]
-    absent = [rate_title(rate) for rate, cell in ranked.groupby("noise_rate") if reference not in set(cell["method"])]
+    absent = [
+        rate_title(rate)
+        for rate, cell in ranked.groupby("noise_rate")
+        if reference not in set(cell["method"])
+    ]
     if high > 1 and reference:
         pairs = sorted(set(ranked["paired_seeds"].dropna()))
-        counts = "" if not pairs else f"{pairs[0]} " if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]} "
+        counts = (
+            ""
+            if not pairs
+            else f"{pairs[0]} "
+            if len(pairs) == 1
+            else f"{pairs[0]} to {pairs[-1]} "
+        )
         notes.append(
-            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over {counts}common seeds, lies "
-            f"{'above' if metric.more_is_better else 'below'} 0; {WORSE} worse: "
-            f"{'below' if metric.more_is_better else 'above'} 0. Marks are not corrected for the number of comparisons."
+            f"{BETTER} better than {reference}: the 95 % interval of the difference, paired over "
+            f"{counts}common seeds, lies {'above' if metric.more_is_better else 'below'} 0; "
+            f"{WORSE} worse: {'below' if metric.more_is_better else 'above'} 0. Marks are not "
+            "corrected for the number of comparisons."
         )
         if absent:
             notes.append(f"{reference} has no trials at {', '.join(absent)}: no marks there.")
@@ -384,14 +464,17 @@ def _pair_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
     notes = []
     if ranked["unequal_seeds"].any():
         notes.append(
-            "n: trials, where the rows of a column do not have the same seeds. Such means, their ranks and what is bold are "
-            "not paired; marks, differences and tests are, over the seeds that both rows have."
+            "n: trials, where the rows of a column do not have the same seeds. Such means, their "
+            "ranks and what is bold are not paired; marks, differences and tests are, over the "
+            "seeds that both rows have."
         )
-    for (rate, seed), own in trials[trials["label_hash"] != ""].groupby(["noise_rate", "noise_seed"]):
+    for (rate, seed), own in trials[trials["label_hash"] != ""].groupby(
+        ["noise_rate", "noise_seed"]
+    ):
         if len(hashes := sorted(set(own["label_hash"]))) > 1:
             notes.append(
-                f"At {rate_title(rate)} noise seed {seed} has drawn different labels ({', '.join(hashes)}): trials of "
-                "different labels are not paired."
+                f"At {rate_title(rate)} noise seed {seed} has drawn different labels "
+                f"({', '.join(hashes)}): trials of different labels are not paired."
             )
     return notes
 
@@ -410,13 +493,13 @@ def _track_notes(ranked: pd.DataFrame) -> list[str]:
     if (ranked["method"] == ranked["name"] + PRIVILEGED).any():
         notes.insert(
             0,
-            "(oracle): a method set to read what Privileges names, which nobody knows of real data; ranked with the others, "
-            "and not the selection rule of that name.",
+            "(oracle): a method set to read what Privileges names, which nobody knows of real "
+            "data; ranked with the others, and not the selection rule of that name.",
         )
     if not ranked["competes"].all():
         notes.append(
-            "Not ranked, but shown: what was tuned on test labels, tuned at another noise rate, or told a wrong one. These "
-            "rows are in no tier, test, budget or front."
+            "Not ranked, but shown: what was tuned on test labels, tuned at another noise rate, or "
+            "told a wrong one. These rows are in no tier, test, budget or front."
         )
     equal = ranked[ranked["track"] == "tuned"]
     if equal["tried"].nunique() > 1:
@@ -424,7 +507,9 @@ def _track_notes(ranked: pd.DataFrame) -> list[str]:
         counts = ", ".join(f"{method} {count}" for method, count in tried.items())
         notes.append(f"The searches were not equally long, in configurations tried: {counts}.")
     rates = ranked["noise_rate"].nunique()
-    for (_, method), own in ranked[ranked["track"].isin(["tuned", "budget"])].groupby(["group", "method"]):
+    for (_, method), own in ranked[ranked["track"].isin(["tuned", "budget"])].groupby(
+        ["group", "method"]
+    ):
         if len(own) == rates > 1 and own["hparams"].nunique() == 1:
             notes.append(f"{method} is one configuration at all noise rates.")
     if present & {"tuned", "budget"}:
@@ -438,7 +523,10 @@ def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> list[str]:
     seconds = ranked.loc[ranked["method"] == REFERENCE, "cost_seconds"].mean()
     unit = f"relative to {REFERENCE} ({seconds:.3g} s a trial)" if pd.notna(seconds) else "a trial"
     left_out = "; failed trials are left out" if trials["failed"].any() else ""
-    return [f"Cost: seconds of training on the device, pretraining included, {unit}, averaged over noise rates{left_out}."]
+    return [
+        f"Cost: seconds of training on the device, pretraining included, {unit}, averaged over "
+        f"noise rates{left_out}."
+    ]
 
 
 def _validation_notes(ranked: pd.DataFrame) -> list[str]:
@@ -449,12 +537,14 @@ def _validation_notes(ranked: pd.DataFrame) -> list[str]:
     notes = [f"Validation set: {size} images with noisy labels."]
     if ranked["noisy_test"].any():
         notes.append(
-            "The test labels are as found too: nobody knows the true ones, and accuracy against them is no more than that."
+            "The test labels are as found too: nobody knows the true ones, and accuracy against "
+            "them is no more than that."
         )
     if (untested := ranked[ranked["tested_classes"] < ranked["classes"]]).size:
         tested, classes = untested[["tested_classes", "classes"]].iloc[0]
         notes.append(
-            f"Accuracy and worst-class accuracy stand on {tested:g} of {classes:g} classes: the others have no test image."
+            f"Accuracy and worst-class accuracy stand on {tested:g} of {classes:g} classes: the "
+            "others have no test image."
         )
     if not set(ranked["noise_kind"]) <= {"symmetric"}:
         return notes  # what the labels of other kinds do to selection depends on more than the rate
@@ -463,18 +553,21 @@ def _validation_notes(ranked: pd.DataFrame) -> list[str]:
         points = selection_error(float(rate), count, cell["classes"].iloc[0])
         if points > SHAKY:
             notes.append(
-                f"At {rate_title(rate)} noise selection rests on {count:g} validation images with noisy labels (one standard "
-                f"error is worth {min(100 * points, 100):.0f} points of accuracy); see last for what selection loses."
+                f"At {rate_title(rate)} noise selection rests on {count:g} validation images with "
+                f"noisy labels (one standard error is worth {min(100 * points, 100):.0f} points of "
+                "accuracy); see last for what selection loses."
             )
     return notes
 
 
 def selection_error(rate: float, images: float, classes: float) -> float:
-    """One standard error of accuracy on noisy validation labels, as the difference in clean accuracy that moves it as much.
+    """One standard error of accuracy on noisy validation labels, as the difference in clean
+    accuracy that moves it as much.
 
-    With labels right at a share of 1 - ``rate`` and wrong ones spread over the other classes, noisy accuracy rises by
-    (1 - rate) - rate / (classes - 1) for one unit of clean accuracy; a perfect classifier has 1 - rate, whose standard error
-    this takes. Infinite where noisy accuracy does not rise. A fraction.
+    With labels right at a share of 1 - ``rate`` and wrong ones spread over the other classes, noisy
+    accuracy rises by (1 - rate) - rate / (classes - 1) for one unit of clean accuracy; a perfect
+    classifier has 1 - rate, whose standard error this takes. Infinite where noisy accuracy does not
+    rise. A fraction.
     """
     slope = (1 - rate) - rate / (classes - 1)
     return float(np.sqrt(rate * (1 - rate) / images) / slope) if slope > 0 else np.inf
@@ -484,18 +577,30 @@ def _pretraining_notes(ranked: pd.DataFrame) -> list[str]:
     methods = sorted(set(ranked.loc[ranked["pretrained"], "method"]))
     if not methods:
         return []
-    return [f"Pretraining: {', '.join(methods)} saw all non-test images, validation ones included, without their labels."]
+    return [
+        f"Pretraining: {', '.join(methods)} saw all non-test images, validation ones included, "
+        "without their labels."
+    ]
 
 
 def _failure_notes(trials: pd.DataFrame) -> list[str]:
     failed = trials[trials["failed"]]
     if failed.empty:
         return []
-    kinds = ", ".join(f"{count} {status}" for status, count in sorted(failed["status"].value_counts().items()))
+    kinds = ", ".join(
+        f"{count} {status}" for status, count in sorted(failed["status"].value_counts().items())
+    )
     classes = failed["classes"].iloc[0]
-    chance = f"at chance accuracy ({100 / classes:.3g} %)" if np.isfinite(classes) else "as failures alone"
+    chance = (
+        f"at chance accuracy ({100 / classes:.3g} %)"
+        if np.isfinite(classes)
+        else "as failures alone"
+    )
     count = int((~trials["lost"]).sum())
-    return [f"Failures: {len(failed)} of {count} trials ({kinds}), all configurations together; they count {chance}."]
+    return [
+        f"Failures: {len(failed)} of {count} trials ({kinds}), all configurations together; they "
+        f"count {chance}."
+    ]
 
 
 def _lost_notes(trials: pd.DataFrame) -> list[str]:
@@ -503,11 +608,14 @@ def _lost_notes(trials: pd.DataFrame) -> list[str]:
     lost = trials[trials["lost"]]
     if lost.empty:
         return []
-    counts = ", ".join(f"{method} {count}" for method, count in lost.groupby("method").size().items())
+    counts = ", ".join(
+        f"{method} {count}" for method, count in lost.groupby("method").size().items()
+    )
     return [
-        f"{LOST_SEEDS} Missing seeds: {len(lost)} of {len(trials)} trials were ended by their machine (a killed worker, a "
-        f"lost node, a full disk), not by the method ({counts}). Their rows and comparisons stand on the other seeds; running "
-        "the same command again tries them again."
+        f"{LOST_SEEDS} Missing seeds: {len(lost)} of {len(trials)} trials were ended by their "
+        f"machine (a killed worker, a lost node, a full disk), not by the method ({counts}). Their "
+        "rows and comparisons stand on the other seeds; running the same command again tries them "
+        "again."
     ]
 
 
@@ -515,13 +623,14 @@ def _beside_notes(ranked: pd.DataFrame) -> list[str]:
     notes = []
     if ranked["label_correction_accuracy"].notna().any():
         notes.append(
-            "Labels right after correction: share of training samples whose corrected target is highest at the true class; "
-            f"{100 * (1 - ranked['realised_noise_rate'].mean()):.1f} % are right to begin with."
+            "Labels right after correction: share of training samples whose corrected target is "
+            f"highest at the true class; {100 * (1 - ranked['realised_noise_rate'].mean()):.1f} % "
+            "are right to begin with."
         )
     if ranked["failures"].any() and ranked[list(RANKED)[1:]].notna().any(axis=None):
         notes.append(
-            "Beside accuracy a failed trial counts as a guess of one class that is always sure: 0 on the worst class, no "
-            "wrong label found (AUC 50 %), none corrected."
+            "Beside accuracy a failed trial counts as a guess of one class that is always sure: 0 "
+            "on the worst class, no wrong label found (AUC 50 %), none corrected."
         )
     return notes
 
@@ -529,9 +638,10 @@ def _beside_notes(ranked: pd.DataFrame) -> list[str]:
 def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
     """The table as CSV; equal records give equal bytes. A noise rate that nobody knows is missing.
 
-    Text is as it is, and in quotes where it has to be: a program reads it back. No column of text begins with what somebody
-    else wrote, which a spreadsheet might take for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are
-    Python's, and those of files stand behind ``folder:`` or ``labels:``.
+    Text is as it is, and in quotes where it has to be: a program reads it back. No column of text
+    begins with what somebody else wrote, which a spreadsheet might take for a formula (``=``,
+    ``+``, ``-``, ``@``): names of methods and rules are Python's, and those of files stand behind
+    ``folder:`` or ``labels:``.
     """
     if "name" in table:  # of a method whose rows are of several tracks
         table = table.assign(method=table["name"])
@@ -542,7 +652,10 @@ def to_csv(table: pd.DataFrame, columns: Sequence[str]) -> bytes:
 
 
 def to_markdown(
-    found: Sequence[Section], figures: Sequence[tuple[str, str]], title: str = "Leaderboard", about_figures: str = ""
+    found: Sequence[Section],
+    figures: Sequence[tuple[str, str]],
+    title: str = "Leaderboard",
+    about_figures: str = "",
 ) -> str:
     """A page of its own.
 
@@ -552,7 +665,11 @@ def to_markdown(
     """
     lines = [f"# {_escaped(title)}", ""]
     for section in found:
-        lines += [f"## {_escaped(section.title)}", "", *([_escaped(section.setup), ""] if section.setup else [])]
+        lines += [
+            f"## {_escaped(section.title)}",
+            "",
+            *([_escaped(section.setup), ""] if section.setup else []),
+        ]
         for table in section.tables:
             lines += [f"**{_escaped(table.caption)}**", "", *_markdown_table(table), ""]
         lines += [f"- {_escaped(note)}" for note in section.notes]
@@ -567,7 +684,10 @@ def to_markdown(
 def _markdown_table(table: Table) -> list[str]:
     head = ["---:" if _narrow(table, number) else "---" for number in range(len(table.columns))]
     body = [[_markdown_entry(entry) for entry in row] for row in table.rows]
-    return [f"| {' | '.join(cells)} |" for cells in [[_escaped(name) for name in table.columns], head, *body]]
+    return [
+        f"| {' | '.join(cells)} |"
+        for cells in [[_escaped(name) for name in table.columns], head, *body]
+    ]
 
 
 def _markdown_entry(entry: Entry) -> str:
@@ -579,7 +699,8 @@ def _escaped(text: str) -> str:
     text = printable(text)
     for character in "\\`*_|[]$~":
         text = text.replace(character, f"\\{character}")
-    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))  # what would be HTML
+    # what would be HTML
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=#?\w+;)", "&amp;", text))
 
 
 def unescaped(text: str) -> str:
@@ -589,7 +710,9 @@ def unescaped(text: str) -> str:
 
 
 def print_sections(console: Console, found: Sequence[Section]) -> None:
-    """The same in a terminal. Tables take the width that they need: a figure cut short would be a wrong one."""
+    """The same in a terminal. Tables take the width that they need: a figure cut short would be a
+    wrong one.
+    """
     for section in found:
         line(console)
         line(console, section.title, "bold")

@@ -1,11 +1,13 @@
 """Which track of a leaderboard a trial is on, worked out from the records alone.
 
-A plain trial is on the track "default" (the method's own settings) or "given" (those of the command line). What a search has
-tried is on none: its trials are shown apart. What it has picked is on "tuned" or "budget", and, where it was run at all noise
-rates, on "transfer". A method that is told a wrong noise rate is on "misspecified". The rows of another track than the plain
-ones carry it in their label, as "elr (tuned)", and so do configurations that read the truth, as "co_teaching (oracle)": a
-leaderboard takes them for methods of their own. The label of a trial that no search has picked depends on nothing else in the
-sweep. Not all rows compete: what is transferred, told a wrong rate, or tuned on test labels is shown, and ranked nowhere.
+A plain trial is on the track "default" (the method's own settings) or "given" (those of the command
+line). What a search has tried is on none: its trials are shown apart. What it has picked is on
+"tuned" or "budget", and, where it was run at all noise rates, on "transfer". A method that is told
+a wrong noise rate is on "misspecified". The rows of another track than the plain ones carry it in
+their label, as "elr (tuned)", and so do configurations that read the truth, as "co_teaching
+(oracle)": a leaderboard takes them for methods of their own. The label of a trial that no search
+has picked depends on nothing else in the sweep. Not all rows compete: what is transferred, told a
+wrong rate, or tuned on test labels is shown, and ranked nowhere.
 """
 
 from collections import defaultdict
@@ -49,10 +51,13 @@ def about(trial: Trial) -> Facts:
         found["search_seconds"] = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
         if trial.succeeded:
             try:
-                found["value"] = best_value(goal_values(kind.goal, epochs, unpack_truth(trial.done.get("validation_truth"))))
+                found["value"] = best_value(
+                    goal_values(kind.goal, epochs, unpack_truth(trial.done.get("validation_truth")))
+                )
             except (KeyError, TypeError, AssertionError) as error:
                 raise InputError(
-                    f"{str(trial.folder)!r} does not hold what {kind.goal} needs: delete its folder and run again"
+                    f"{str(trial.folder)!r} does not hold what {kind.goal} needs: delete its "
+                    "folder and run again"
                 ) from error
     return found
 
@@ -64,11 +69,12 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
         trials: facts of each, those of ``about`` among them.
 
     Returns:
-        The rows to compare, in which a trial stands once for each track that it is on; and the searches' trials, with
-        whether they are the ``picked`` one.
+        The rows to compare, in which a trial stands once for each track that it is on; and the
+        searches' trials, with whether they are the ``picked`` one.
     """
     compared, searched = [], []
-    at: dict[tuple[str, str, str], list[Facts]] = defaultdict(list)  # the trials of a configuration in a cell
+    # the trials of a configuration in a cell
+    at: dict[tuple[str, str, str], list[Facts]] = defaultdict(list)
     searches: dict[tuple[str, str], dict[str, list[Facts]]] = defaultdict(lambda: defaultdict(list))
     for facts in trials:
         facts["name"] = facts["method"]
@@ -78,7 +84,9 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
         if facts["told"] == 1:
             at[facts["cell"], facts["method"], facts["hparams"]].append(facts)
         if facts["stage"] != TUNED:
-            compared.append(facts | _named(facts, [] if facts["told"] == 1 else [f"told ×{facts['told']:g}"]))
+            compared.append(
+                facts | _named(facts, [] if facts["told"] == 1 else [f"told ×{facts['told']:g}"])
+            )
     labels = _labels(list(searches))
     for (method, stage), cells in searches.items():
         kind, extra = SearchKind.of(stage), labels[method, stage]
@@ -91,33 +99,53 @@ def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
             picks[cell] = best
             for facts in tried:
                 searched.append(facts | {"picked": facts is best, "method": f"{method} ({text})"})
-            row = {"track": kind.track, "tried": _tried(tried), "search": text, "competes": kind.goal != ORACLE}
-            compared += [facts | row | _named(facts, words) | _privileged(facts, kind) for facts in _of(at, cell, best)]
+            row = {
+                "track": kind.track,
+                "tried": _tried(tried),
+                "search": text,
+                "competes": kind.goal != ORACLE,
+            }
+            compared += [
+                facts | row | _named(facts, words) | _privileged(facts, kind)
+                for facts in _of(at, cell, best)
+            ]
         for tuned_at, best in _transfers(picks, at):
             rate = "as found" if best["noise_rate"] < 0 else f"{100 * best['noise_rate']:.3g} %"
-            row = {"track": "transfer", "tuned_at": best["noise_rate"], "tried": _tried(cells[tuned_at]), "search": text}
+            row = {
+                "track": "transfer",
+                "tuned_at": best["noise_rate"],
+                "tried": _tried(cells[tuned_at]),
+                "search": text,
+            }
             row["competes"] = False
             words = [f"{kind.track} at {rate}", *extra]
             for cell in picks:
                 if picks[cell]["group"] == best["group"]:
                     compared += [
-                        facts | row | _named(facts, words) | _privileged(facts, kind) for facts in _of(at, cell, best)
+                        facts | row | _named(facts, words) | _privileged(facts, kind)
+                        for facts in _of(at, cell, best)
                     ]
     return compared, searched
 
 
 def _tried(trials: Sequence[Facts]) -> int:
-    """Count the configurations of a search that have a result, or failed to: not those that their machine ended."""
+    """Count the configurations of a search that have a result, or failed to: not those that their
+    machine ended.
+    """
     return sum(not facts["lost"] for facts in trials)
 
 
 def _of(at: Mapping[tuple[str, str, str], list[Facts]], cell: str, best: Facts) -> list[Facts]:
-    """The trials of a picked configuration on the leaderboard's seeds; the same one, where it was asked for anyway."""
+    """The trials of a picked configuration on the leaderboard's seeds; the same one, where it was
+    asked for anyway.
+    """
     found = at.get((cell, best["name"], best["hparams"]), [])
     return [facts for facts in found if facts["stage"] == TUNED] or found
 
 
-def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], list[Facts]]) -> list[tuple[str, Facts]]:
+def _transfers(
+    picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], list[Facts]]
+) -> list[tuple[str, Facts]]:
     """Picks of the groups in which what is tuned at any noise rate was used at all of them."""
     found = []
     for cell, best in picks.items():
@@ -130,9 +158,15 @@ def _transfers(picks: Mapping[str, Facts], at: Mapping[tuple[str, str, str], lis
 
 
 def _named(facts: Facts, words: Sequence[str]) -> Facts:
-    """A row's label, and that of the host which a wrapper gains over: on the same track, as ``words`` say, and privileged
-    where the host's own settings are. The reference has nothing to tune, and reads nothing."""
-    asked = {key.partition(".")[0] for key, value in msgspec.json.decode(facts["hparams"]).items() if value == "oracle"}
+    """A row's label, and that of the host which a wrapper gains over: on the same track, as
+    ``words`` say, and privileged where the host's own settings are. The reference has nothing to
+    tune, and reads nothing.
+    """
+    asked = {
+        key.partition(".")[0]
+        for key, value in msgspec.json.decode(facts["hparams"]).items()
+        if value == "oracle"
+    }
     reads = bool(facts["privileges"] or asked)  # a trial that failed may not have said so
     found = {"method": _label(facts["name"], words, reads)}
     if facts["wraps"] not in ("", REFERENCE):
@@ -142,8 +176,10 @@ def _named(facts: Facts, words: Sequence[str]) -> Facts:
 
 
 def _label(name: str, words: Sequence[str], reads: bool) -> str:
-    if reads and not any(word.startswith("told ") or word.endswith("=oracle") for word in words):  # which say so
-        words = [*words, "privileged" if words else ORACLE]  # "tuned, oracle" is what was tuned on test labels
+    # which say so
+    if reads and not any(word.startswith("told ") or word.endswith("=oracle") for word in words):
+        # "tuned, oracle" is what was tuned on test labels
+        words = [*words, "privileged" if words else ORACLE]
     return f"{name} ({', '.join(words)})" if words else name
 
 
@@ -156,7 +192,9 @@ def _privileged(facts: Facts, kind: SearchKind) -> Facts:
 
 
 def _labels(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-    """What a label says besides the track: what is unusual, or, where two would be the same, everything."""
+    """What a label says besides the track: what is unusual, or, where two would be the same,
+    everything.
+    """
     short = {}
     for method, stage in keys:
         kind = SearchKind.of(stage)
@@ -165,7 +203,11 @@ def _labels(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]
     for method, stage in keys:
         kind = SearchKind.of(stage)
         same = [
-            s for m, s in keys if m == method and SearchKind.of(s).track == kind.track and short[m, s] == short[method, stage]
+            s
+            for m, s in keys
+            if m == method
+            and SearchKind.of(s).track == kind.track
+            and short[m, s] == short[method, stage]
         ]
         found[method, stage] = short[method, stage] + ([kind.scheduler] if len(same) > 1 else [])
     return found
@@ -174,14 +216,16 @@ def _labels(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]
 def search_summary(searched: Sequence[Facts]) -> pd.DataFrame:
     """A row per search.
 
-    Its group, noise_rate, method, goal, configurations (without the lost ones), lost, stopped, failed, seconds, first and best
-    value, what was picked, and ``conflicts`` of what it tried.
+    Its group, noise_rate, method, goal, configurations (without the lost ones), lost, stopped,
+    failed, seconds, first and best value, what was picked, and ``conflicts`` of what it tried.
     """
     rows = []
     table = pd.DataFrame(searched)
     if table.empty:
         return table
-    for (group, rate, method), tried in table.groupby(["group", "noise_rate", "method"], sort=False):
+    for (group, rate, method), tried in table.groupby(
+        ["group", "noise_rate", "method"], sort=False
+    ):
         first = tried.loc[tried["changes"].sort_values(kind="stable").index[0]]
         [picked] = tried.loc[tried["picked"], "config"]
         rows.append(

@@ -2,6 +2,6 @@
 
 python -m bench.speed data --json speed.json
 
-Both sides run in turn, in one process or in processes that it starts, with as many threads; before the clock starts, they are
-checked to compute the same thing.
+Both sides run in turn, in one process or in processes that it starts, with as many threads; before
+the clock starts, they are checked to compute the same thing.
 """

@@ -37,7 +37,8 @@ class Row:
     theirs_s: float
     ours_images_per_s: float
     theirs_images_per_s: float
-    share: float | None  # of what the machine can do at most, as it was measured between the repeats
+    # of what the machine can do at most, as it was measured between the repeats
+    share: float | None
     ceiling: str | None  # what that is: "matmul" or "copy"
     threads: int
     device: str
@@ -47,12 +48,16 @@ Kind = Literal["matmul", "copy"]
 
 
 class Work(NamedTuple):
-    """What a pass cannot do without: floating-point operations of matrix products, or bytes read and written."""
+    """What a pass cannot do without: floating-point operations of matrix products, or bytes read
+    and written.
+    """
 
     ceiling: Kind
     amount: float
     dtype: torch.dtype = torch.float32
-    tf32: bool = True  # on a GPU, as convolutions of float32 are computed unless told otherwise; matrix products are not
+    # on a GPU, as convolutions of float32 are computed unless told otherwise; matrix products are
+    # not
+    tf32: bool = True
 
 
 def seconds(run: Run) -> float:
@@ -70,7 +75,9 @@ def once(run: Run) -> None:
 
 
 def tuned(run: Run) -> Run:
-    """With cuDNN's fastest kernels for each size of batch, looked for in the first call, as authors' codes have them."""
+    """With cuDNN's fastest kernels for each size of batch, looked for in the first call, as
+    authors' codes have them.
+    """
 
     def call() -> None:
         before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
@@ -93,9 +100,13 @@ def repeated(run: Run, times: int) -> Run:
 
 
 class Ceiling:
-    """Something of this kind which the machine does as fast as it can, timed beside what it is the ceiling of."""
+    """Something of this kind which the machine does as fast as it can, timed beside what it is the
+    ceiling of.
+    """
 
-    def __init__(self, kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True) -> None:
+    def __init__(
+        self, kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True
+    ) -> None:
         self.kind = kind
         self.run, self.amount = ceiling(kind, device, dtype, tf32)
         self.times: list[float] = []
@@ -106,11 +117,19 @@ class Ceiling:
         self.times.append(min(seconds(self.run) for _ in range(3)))
 
     def over(self, row: Row, amount: float) -> Row:
-        """The row with the share of this ceiling that it reaches, if what is ours takes so many operations or bytes."""
-        return replace(row, share=amount / row.ours_s * statistics.median(self.times) / self.amount, ceiling=self.kind)
+        """The row with the share of this ceiling that it reaches, if what is ours takes so many
+        operations or bytes.
+        """
+        return replace(
+            row,
+            share=amount / row.ours_s * statistics.median(self.times) / self.amount,
+            ceiling=self.kind,
+        )
 
 
-def ceiling(kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True) -> tuple[Run, float]:
+def ceiling(
+    kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True
+) -> tuple[Run, float]:
     """What reaches it, and the operations or bytes that this takes."""
     if kind == "matmul":
         side = 8192 if device == "cuda" else 1024
@@ -120,8 +139,11 @@ def ceiling(kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: b
         def multiply() -> None:
             torch.mm(square, square, out=product)
 
-        return in_tf32(multiply) if device == "cuda" and dtype == torch.float32 and tf32 else multiply, 2 * side**3
-    source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)  # more than any cache holds
+        return in_tf32(
+            multiply
+        ) if device == "cuda" and dtype == torch.float32 and tf32 else multiply, 2 * side**3
+    # more than any cache holds
+    source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source), 2 * 4 * len(source)
 
@@ -150,9 +172,11 @@ def compare(
     network: str | None = None,
     work: Work | None = None,
 ) -> Row:
-    """Time both in turn, so that whatever slows the machine slows both, after a call of each that is not counted.
+    """Time both in turn, so that whatever slows the machine slows both, after a call of each that
+    is not counted.
 
-    ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the machine's ceiling.
+    ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the
+    machine's ceiling.
     """
     top = Ceiling(work.ceiling, settings.device, work.dtype, work.tf32) if work else None
     for run in (ours, theirs):
@@ -167,7 +191,12 @@ def compare(
 
 
 def summary(
-    part: str, name: str, times: Sequence[tuple[float, float]], settings: Settings, images: int, network: str | None = None
+    part: str,
+    name: str,
+    times: Sequence[tuple[float, float]],
+    settings: Settings,
+    images: int,
+    network: str | None = None,
 ) -> Row:
     """The row of these pairs of seconds, ours and theirs."""
     ratios = [slow / fast for fast, slow in times]
@@ -190,7 +219,9 @@ def summary(
 
 
 class Nothing(InputError):
-    """There is nothing to measure with these settings: a part by itself cannot be asked for it, ``all`` goes on without."""
+    """There is nothing to measure with these settings: a part by itself cannot be asked for it,
+    ``all`` goes on without.
+    """
 
 
 class Different(InputError):

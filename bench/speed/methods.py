@@ -1,9 +1,11 @@
-"""Every method's epoch against the passes through the network that it consists of, at the price of such a pass in ``ce``.
+"""Every method's epoch against the passes through the network that it consists of, at the price of
+such a pass in ``ce``.
 
-A pass that learns (forward, backward, the optimiser's step, and its part of the data path) costs what a sample costs in an
-epoch of ``ce``. One that does not costs what the network takes for batches of training size that are there already; in eval
-mode, what a pass over all samples as they are takes in batches for evaluation, which is cheaper. How many of each the epoch
-took has been counted. So "theirs" is the algorithm itself, and 1 / ratio the time in proportion to it.
+A pass that learns (forward, backward, the optimiser's step, and its part of the data path) costs
+what a sample costs in an epoch of ``ce``. One that does not costs what the network takes for
+batches of training size that are there already; in eval mode, what a pass over all samples as they
+are takes in batches for evaluation, which is cheaper. How many of each the epoch took has been
+counted. So "theirs" is the algorithm itself, and 1 / ratio the time in proportion to it.
 """
 
 from typing import Any
@@ -38,7 +40,9 @@ def methods(settings: Settings) -> list[Row]:
     baseline = session(REFERENCE)
     forward = baseline.forward()
     prices: tuple[Run, ...] = (baseline.again, forward, baseline.evaluate)
-    learning, seeing = (operations(run) / baseline.images for run in (baseline.again, baseline.evaluate))
+    learning, seeing = (
+        operations(run) / baseline.images for run in (baseline.again, baseline.evaluate)
+    )
     for run in prices:
         once(run)
     rows = []
@@ -51,8 +55,15 @@ def methods(settings: Settings) -> list[Row]:
             top.measure()
             learnt_s, seen_s, evaluated_s = (seconds(run) / baseline.images for run in prices)
             took = seconds(lambda measured=measured, record=record: record.update(measured.again()))  # type: ignore[misc]
-            trained, inferred, evaluated = (record[f"samples_{key}"] for key in ("trained", "inferred", "evaluated"))
-            times.append((took, trained * learnt_s + (inferred - evaluated) * seen_s + evaluated * evaluated_s))
+            trained, inferred, evaluated = (
+                record[f"samples_{key}"] for key in ("trained", "inferred", "evaluated")
+            )
+            times.append(
+                (
+                    took,
+                    trained * learnt_s + (inferred - evaluated) * seen_s + evaluated * evaluated_s,
+                )
+            )
         row = summary("methods", name, times, settings, measured.images, case.name)
         rows.append(top.over(row, trained * learning + inferred * seeing))
         del measured

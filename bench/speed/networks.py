@@ -1,7 +1,8 @@
-"""A training step and a pass of predictions, from batches that are there: channels-last against the usual layout.
+"""A training step and a pass of predictions, from batches that are there: channels-last against the
+usual layout.
 
-On a GPU also in bfloat16 and as a CUDA graph, each against the same float32 step. On a CPU that has units for it, our step
-in bfloat16 against our own in float32.
+On a GPU also in bfloat16 and as a CUDA graph, each against the same float32 step. On a CPU that has
+units for it, our step in bfloat16 against our own in float32.
 """
 
 import copy
@@ -27,8 +28,9 @@ TOLERANCE = 1e-4
 #: The same of bfloat16's losses.
 COARSE = 0.05
 
-#: Of all gradients together in float32, in proportion to their length: 0.9 % were seen, in ResNet-34. In bfloat16 that differ
-#: by 58 % there, so that they are only held to be nearer to float32's than none would be.
+#: Of all gradients together in float32, in proportion to their length: 0.9 % were seen, in
+#: ResNet-34. In bfloat16 that differ by 58 % there, so that they are only held to be nearer to
+#: float32's than none would be.
 TURNED, TURNED_COARSE = 0.05, 1.0
 
 #: Images that are compared in float64, which takes more memory than what is timed.
@@ -75,7 +77,9 @@ def channels_last(tensor: Tensor) -> Tensor:
 
 def gradients(loss: Tensor, net: nn.Module) -> list[Tensor]:
     """Of every parameter, zeros where the loss does not depend on it."""
-    found = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(net.parameters()), allow_unused=True, materialize_grads=True
+    )
     return [gradient.detach() for gradient in found]
 
 
@@ -85,8 +89,9 @@ Gradients = tuple[Tensor, list[Tensor]]  # a loss, and of every parameter
 def assert_same(name: str, ours: Gradients, theirs: Gradients) -> None:
     """Raise Different unless losses and gradients agree.
 
-    To be had from networks in float64: in float32, an activation that rounding puts on the other side of 0 or in second place
-    in a pool sends its gradient elsewhere, by a thousandth of the whole and with either layout alike.
+    To be had from networks in float64: in float32, an activation that rounding puts on the other
+    side of 0 or in second place in a pool sends its gradient elsewhere, by a thousandth of the
+    whole and with either layout alike.
     """
     if not (error := (ours[0] - theirs[0]).abs().item()) <= TOLERANCE:  # nor may it be NaN
         raise Different(name, f"the losses differ by {error:g}")
@@ -96,24 +101,36 @@ def assert_same(name: str, ours: Gradients, theirs: Gradients) -> None:
 
 def furthest(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
     """The largest difference of two values; NaN where one is."""
-    return torch.stack([(a - b).abs().max().double() for a, b in zip(ours, theirs, strict=True)]).max().item()
+    return (
+        torch.stack([(a - b).abs().max().double() for a, b in zip(ours, theirs, strict=True)])
+        .max()
+        .item()
+    )
 
 
-def assert_close(name: str, ours: Gradients, theirs: Gradients, loss: float = TOLERANCE, gradient: float = TURNED) -> None:
-    """Raise Different unless losses and gradients in the precision that is timed agree: its kernels are not float64's.
+def assert_close(
+    name: str, ours: Gradients, theirs: Gradients, loss: float = TOLERANCE, gradient: float = TURNED
+) -> None:
+    """Raise Different unless losses and gradients in the precision that is timed agree: its kernels
+    are not float64's.
 
-    Losses may differ by ``loss``, all gradients together by less than a share ``gradient`` of their length.
+    Losses may differ by ``loss``, all gradients together by less than a share ``gradient`` of their
+    length.
     """
     if not (error := (ours[0] - theirs[0]).abs().item()) <= loss:
         raise Different(name, f"the losses differ by {error:g} in the precision that is timed")
-    ours_all, theirs_all = (torch.cat([part.flatten().float() for part in side[1]]) for side in (ours, theirs))
+    ours_all, theirs_all = (
+        torch.cat([part.flatten().float() for part in side[1]]) for side in (ours, theirs)
+    )
     if not (error := ((ours_all - theirs_all).norm() / theirs_all.norm()).item()) < gradient:
         raise Different(name, f"the gradients differ by {error:.1%} in the precision that is timed")
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Without TF32, in which a GPU's convolutions round to ten bits of mantissa, in either layout to other ones."""
+    """Without TF32, in which a GPU's convolutions round to ten bits of mantissa, in either layout
+    to other ones.
+    """
     before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
     try:
         yield
@@ -128,9 +145,13 @@ def operations(run: Run) -> float:
     return counter.get_total_flops()
 
 
-def training_step(net: nn.Module, x: Tensor, y: Tensor, *, bf16: bool = False, fused: bool = False) -> Callable[[], Tensor]:
+def training_step(
+    net: nn.Module, x: Tensor, y: Tensor, *, bf16: bool = False, fused: bool = False
+) -> Callable[[], Tensor]:
     """A step of SGD on one batch, over and over; returns the loss."""
-    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4, fused=fused or None)
+    optimizer = torch.optim.SGD(
+        net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4, fused=fused or None
+    )
 
     def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -159,17 +180,22 @@ def graphed(step: Callable[[], Tensor]) -> Run:
     with torch.cuda.graph(graph):
         step()
 
-    def replay(kept: Run = step) -> None:  # the graph works in the step's memory, and does not hold it
+    # the graph works in the step's memory, and does not hold it
+    def replay(kept: Run = step) -> None:
         graph.replay()
 
     return replay
 
 
 def check_step(case: Case, device: str, *, bf16: bool) -> None:
-    """Raise Different unless a step's loss and gradients are those of the usual layout: in float64, float32 and bfloat16."""
+    """Raise Different unless a step's loss and gradients are those of the usual layout: in float64,
+    float32 and bfloat16.
+    """
     x, y = case.samples(case.batch, device)
 
-    def computed(number: int, dtype: torch.dtype, *, last: bool = True, bf16: bool = False) -> Gradients:
+    def computed(
+        number: int, dtype: torch.dtype, *, last: bool = True, bf16: bool = False
+    ) -> Gradients:
         net, images = case.network(device).to(dtype), x[:number].to(dtype)
         if last:
             net, images = net.to(memory_format=torch.channels_last), channels_last(images)
@@ -178,16 +204,26 @@ def check_step(case: Case, device: str, *, bf16: bool) -> None:
         return loss.detach(), gradients(loss, net)
 
     name = f"step, {case.name}"
-    assert_same(name, computed(CHECKED, torch.float64), computed(CHECKED, torch.float64, last=False))
+    assert_same(
+        name, computed(CHECKED, torch.float64), computed(CHECKED, torch.float64, last=False)
+    )
     with full_float32():
         theirs = computed(case.batch, torch.float32, last=False)
         assert_close(name, computed(case.batch, torch.float32), theirs)
     if bf16:
-        assert_close(f"{name}, bf16", computed(case.batch, torch.float32, bf16=True), theirs, COARSE, TURNED_COARSE)
+        assert_close(
+            f"{name}, bf16",
+            computed(case.batch, torch.float32, bf16=True),
+            theirs,
+            COARSE,
+            TURNED_COARSE,
+        )
 
 
 def check_graph(case: Case) -> None:
-    """Raise Different unless as many steps by a graph and one by one leave the same network, in float64."""
+    """Raise Different unless as many steps by a graph and one by one leave the same network, in
+    float64.
+    """
     x, y = (part[:CHECKED] for part in case.samples(case.batch, "cuda"))
     nets = [case.network("cuda").double().to(memory_format=torch.channels_last) for _ in range(2)]
     eager, static = (training_step(net, channels_last(x.double()), y, fused=True) for net in nets)
@@ -266,11 +302,17 @@ def step(settings: Settings) -> list[Row]:
 def cases(device: str) -> tuple[Case, ...]:
     """The networks; those that on a GPU differ in their batch alone are one."""
     found = CASES[device]
-    return found if device == "cpu" else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
+    return (
+        found
+        if device == "cpu"
+        else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
+    )
 
 
 def evaluation(settings: Settings) -> list[Row]:
-    """Predictions for many images: large batches in inference mode against batches of training size."""
+    """Predictions for many images: large batches in inference mode against batches of training
+    size.
+    """
     rows = []
     for case in cases(settings.device):
         number = settings.images or 2 * EVALUATION_BATCH

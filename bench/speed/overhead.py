@@ -1,8 +1,9 @@
 """What is added to the work of short trials: by records and checkpoints, and by a sweep under Ray.
 
-For records the calls themselves are timed, and "theirs" is the same trial without them: run twice, with records and without,
-a trial differs by several times as much from one time to the next as these take. For a sweep it is what its trials worked, as
-they say themselves; "ours" is the time that each took of the sweep's, Ray's start included.
+For records the calls themselves are timed, and "theirs" is the same trial without them: run twice,
+with records and without, a trial differs by several times as much from one time to the next as
+these take. For a sweep it is what its trials worked, as they say themselves; "ours" is the time
+that each took of the sweep's, Ray's start included.
 """
 
 import importlib.util
@@ -30,7 +31,8 @@ from bench.training.trial import Checkpoint, Outcome, Run, run_recorded
 #: About what the digits have: so many such epochs are a trial of a few seconds.
 IMAGES, EPOCHS = 1_300, 25
 
-#: Seconds between the checkpoints of either kind of trial. No checkpoint falls into a trial of a few seconds as it is.
+#: Seconds between the checkpoints of either kind of trial. No checkpoint falls into a trial of a
+#: few seconds as it is.
 KINDS = {"record": 30.0, "record, a checkpoint a second": 1.0}
 
 #: What a trial does for its record and its checkpoints alone; none of these calls another.
@@ -52,7 +54,9 @@ PLACE = Path("results")
 
 
 def sweep(settings: Settings) -> list[Row]:
-    """The trial as ``bench.training.trial`` runs it, after one that is not counted; where Ray is, also a sweep."""
+    """The trial as ``bench.training.trial`` runs it, after one that is not counted; where Ray is,
+    also a sweep.
+    """
     whole = [under_ray(settings)] if importlib.util.find_spec("ray") else []
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
@@ -65,28 +69,57 @@ def sweep(settings: Settings) -> list[Row]:
                 redirect_stdout(io.StringIO()),
                 recording() as spent,
             ):
-                took = seconds(partial(run_recorded, spec, data, Path(folder), checkpoint_seconds=every))
+                took = seconds(
+                    partial(run_recorded, spec, data, Path(folder), checkpoint_seconds=every)
+                )
             if repeat:
                 times[name].append((took, took - sum(spent)))
     images = EPOCHS * len(data.train_labels)
-    return [summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()] + whole
+    return [
+        summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()
+    ] + whole
 
 
 def under_ray(settings: Settings) -> Row:
-    """One sweep of digits as ``bench.run`` does it, a core a trial on a CPU: it is long enough to be measured once."""
+    """One sweep of digits as ``bench.run`` does it, a core a trial on a CPU: it is long enough to
+    be measured once.
+    """
     with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder:
-        command = [*module_command("bench.run"), "--methods", REFERENCE, "--noise", "0.5", "--seeds", str(TRIALS)]
-        command += ["--epochs", str(TRIAL_EPOCHS), "--device", settings.device, "--no-plots", "--out", f"{folder}/sweep"]
+        command = [
+            *module_command("bench.run"),
+            "--methods",
+            REFERENCE,
+            "--noise",
+            "0.5",
+            "--seeds",
+            str(TRIALS),
+        ]
+        command += [
+            "--epochs",
+            str(TRIAL_EPOCHS),
+            "--device",
+            settings.device,
+            "--no-plots",
+            "--out",
+            f"{folder}/sweep",
+        ]
         try:
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
         except subprocess.SubprocessError as error:
             raise RuntimeError(f"{error} {error.stderr or ''}") from error  # type: ignore[attr-defined]
         facts = json.loads(Path(folder, "sweep", "sweep.json").read_bytes())
-        lines = next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
-    worked, took = facts["work_seconds"] / TRIALS, facts["wall_seconds"] * facts["parallel_trials"] / TRIALS
+        lines = (
+            next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
+        )
+    worked, took = (
+        facts["work_seconds"] / TRIALS,
+        facts["wall_seconds"] * facts["parallel_trials"] / TRIALS,
+    )
     images = sum(json.loads(line)["samples_trained"] for line in lines)
     name = f"{TRIALS} trials under Ray, {facts['parallel_trials']} at a time, a thread each"
-    return summary("sweep", name, [(took, worked)], replace(settings, threads=1), images, CASES["cpu"][0].name)
+    return summary(
+        "sweep", name, [(took, worked)], replace(settings, threads=1), images, CASES["cpu"][0].name
+    )
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Parts of methods: neighbours, and mixtures fitted to losses, against loops over samples and scikit-learn."""
+"""Parts of methods: neighbours, and mixtures fitted to losses, against loops over samples and
+scikit-learn.
+"""
 
 import importlib.util
 from collections.abc import Callable
@@ -23,15 +25,23 @@ MOVED = 0.003
 
 
 def nearest_by_index(features: np.ndarray, k: int, threads: int) -> np.ndarray:
-    """Positions (N, k) of the nearest other rows, by scikit-learn's search, set up anew as authors' codes do every batch."""
+    """Positions (N, k) of the nearest other rows, by scikit-learn's search, set up anew as authors'
+    codes do every batch.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    found = NearestNeighbors(n_neighbors=k + 1, n_jobs=threads).fit(features).kneighbors(features, return_distance=False)
+    found = (
+        NearestNeighbors(n_neighbors=k + 1, n_jobs=threads)
+        .fit(features)
+        .kneighbors(features, return_distance=False)
+    )
     return _others(found, k)
 
 
 def nearest_by_hnsw(features: np.ndarray, k: int, threads: int) -> np.ndarray:
-    """The same from a graph of small worlds, the index of authors' codes; it is meant for more rows than a batch has."""
+    """The same from a graph of small worlds, the index of authors' codes; it is meant for more rows
+    than a batch has.
+    """
     import hnswlib
 
     index = hnswlib.Index("l2", features.shape[1])
@@ -43,20 +53,31 @@ def nearest_by_hnsw(features: np.ndarray, k: int, threads: int) -> np.ndarray:
 
 def _others(found: np.ndarray, k: int) -> np.ndarray:
     """Without the row itself, which is among them, mostly in front."""
-    return np.array([[other for other in row if other != position][:k] for position, row in enumerate(found.tolist())])
+    return np.array(
+        [
+            [other for other in row if other != position][:k]
+            for position, row in enumerate(found.tolist())
+        ]
+    )
 
 
 def missed(features: np.ndarray, found: np.ndarray, exact: np.ndarray) -> int:
-    """How many of the neighbours found (N, k) are not as far away as the exact ones (N, k), but for rounding."""
+    """How many of the neighbours found (N, k) are not as far away as the exact ones (N, k), but for
+    rounding.
+    """
     features = features.astype(np.float64)
     far, near = (
-        np.stack([np.square(features - features[column]).sum(1) for column in positions.T], 1) for positions in (found, exact)
+        np.stack([np.square(features - features[column]).sum(1) for column in positions.T], 1)
+        for positions in (found, exact)
     )
     return int((~np.isclose(far, near, rtol=1e-6)).sum())
 
 
-def mixed_one_by_one(x: Tensor, nearest: np.ndarray, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Images mixed with their nearest neighbours in a loop over the samples; their shares (B,); the neighbours (B,).
+def mixed_one_by_one(
+    x: Tensor, nearest: np.ndarray, clean: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images mixed with their nearest neighbours in a loop over the samples; their shares (B,); the
+    neighbours (B,).
 
     As in MixNN's code; ``clean`` (B,) weighs the images.
     """
@@ -76,7 +97,8 @@ def normalised(losses: np.ndarray) -> np.ndarray:
 def gaussian_by_sklearn(losses: np.ndarray, same_start: bool = False) -> np.ndarray:
     """Posterior (N,) of the component with the smaller mean, with the settings of DivideMix.
 
-    ``same_start``: from the exact two-means split, as ours. Where losses have no two humps yet, another start ends elsewhere:
+    ``same_start``: from the exact two-means split, as ours. Where losses have no two humps yet,
+        another start ends elsewhere:
     scikit-learn's own random ones then disagree on a third of the samples.
     """
     from sklearn.mixture import GaussianMixture
@@ -91,12 +113,16 @@ def gaussian_by_sklearn(losses: np.ndarray, same_start: bool = False) -> np.ndar
             "means_init": [side.mean(0) for side in sides],
             "precisions_init": [[1 / (side.var(0) + 5e-4)] for side in sides],
         }
-    fitted = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0, **start).fit(column)
+    fitted = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0, **start).fit(
+        column
+    )
     return fitted.predict_proba(column)[:, fitted.means_.argmin()]
 
 
 def beta_by_scipy(losses: np.ndarray, max_iter: int = 10) -> np.ndarray:
-    """Posterior (N,) of the Beta component with the smaller mean, by EM with moment matching on SciPy's densities."""
+    """Posterior (N,) of the Beta component with the smaller mean, by EM with moment matching on
+    SciPy's densities.
+    """
     from scipy import stats
 
     x = normalised(losses)[:, 0].clip(1e-4, 1 - 1e-4)
@@ -126,7 +152,9 @@ def neighbours(settings: Settings) -> list[Row]:
     generator = torch.Generator().manual_seed(0)
     device = settings.device
     batch = 128
-    x = torch.randn(batch, 3, 32, 32, generator=generator).to(device, memory_format=torch.channels_last)
+    x = torch.randn(batch, 3, 32, 32, generator=generator).to(
+        device, memory_format=torch.channels_last
+    )
     features = torch.randn(batch, FEATURES, generator=generator).relu().to(device)
     clean = torch.rand(batch, generator=generator).to(device)
     targets = torch.randn(batch, CLASSES, generator=generator).softmax(1).to(device)
@@ -154,12 +182,26 @@ def neighbours(settings: Settings) -> list[Row]:
         work = Work(
             "matmul", 2 * calls * batch**2 * FEATURES, tf32=False
         )  # of every row with every other; what is mixed is little to move
-        rows.append(compare("neighbours", name, repeated(ours, calls), other_side, settings, batch * calls, work=work))
+        rows.append(
+            compare(
+                "neighbours",
+                name,
+                repeated(ours, calls),
+                other_side,
+                settings,
+                batch * calls,
+                work=work,
+            )
+        )
 
     number, k = settings.images or 8_000, 11
     bank = torch.randn(number, FEATURES, generator=generator).relu().to(device)
     array = bank.cpu().numpy()
-    if wrong := missed(array, ops.nearest_neighbours(bank, k).cpu().numpy(), nearest_by_index(array, k, settings.threads)):
+    if wrong := missed(
+        array,
+        ops.nearest_neighbours(bank, k).cpu().numpy(),
+        nearest_by_index(array, k, settings.threads),
+    ):
         raise Different("neighbours in a set", f"{wrong} are not the nearest")
     work = Work("matmul", number**2 * FEATURES, tf32=False)  # each distance once
     rows.append(
@@ -183,13 +225,21 @@ def mixture(settings: Settings) -> list[Row]:
     logits = torch.randn(number, CLASSES, generator=generator)
     truth = torch.randint(0, CLASSES, (number,), generator=generator)
     noisy = torch.where(
-        torch.rand(number, generator=generator) < 0.4, torch.randint(0, 10, (number,), generator=generator), truth
+        torch.rand(number, generator=generator) < 0.4,
+        torch.randint(0, 10, (number,), generator=generator),
+        truth,
     )
-    losses = F.cross_entropy(logits + 5 * F.one_hot(truth, CLASSES), noisy, reduction="none").to(settings.device)
+    losses = F.cross_entropy(logits + 5 * F.one_hot(truth, CLASSES), noisy, reduction="none").to(
+        settings.device
+    )
     array = losses.double().cpu().numpy()
     rows = []
-    # Steps of EM, each of which reads the losses: the stopping rule of the Gaussians compares two, the Betas take all ten.
-    for name, kind, steps, theirs in (("Gaussian", "gmm", 2, gaussian_by_sklearn), ("Beta", "bmm", 10, beta_by_scipy)):
+    # Steps of EM, each of which reads the losses: the stopping rule of the Gaussians compares two,
+    # the Betas take all ten.
+    for name, kind, steps, theirs in (
+        ("Gaussian", "gmm", 2, gaussian_by_sklearn),
+        ("Beta", "bmm", 10, beta_by_scipy),
+    ):
         if (share := moved(ops.clean_probability(losses, kind), theirs(array))) > MOVED:
             raise Different(f"{name} mixture", f"they disagree on {share:.1%} of the samples")
         rows.append(

@@ -1,4 +1,6 @@
-"""What epochs in authors' style have in common: DataLoaders that make PIL images one at a time, and a plain step of SGD."""
+"""What epochs in authors' style have in common: DataLoaders that make PIL images one at a time, and
+a plain step of SGD.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -32,7 +34,11 @@ class Samples(Pictures):
 
     def __getitem__(self, position: int) -> Any:
         index = int(self.chosen[position])
-        return *(Pictures.__getitem__(self, index)[0] for _ in range(self.views)), int(self.labels[index]), index
+        return (
+            *(Pictures.__getitem__(self, index)[0] for _ in range(self.views)),
+            int(self.labels[index]),
+            index,
+        )
 
 
 def cast(batch: Batch, dtype: torch.dtype) -> Batch:
@@ -43,7 +49,8 @@ def cast(batch: Batch, dtype: torch.dtype) -> Batch:
 class Reference:
     """An epoch in authors' style, from the weights that the session starts it with."""
 
-    #: What the method's trials take here: a batch, and hyper-parameters that bring its main phase about within a few epochs.
+    #: What the method's trials take here: a batch, and hyper-parameters that bring its main phase
+    #: about within a few epochs.
     batch_size: ClassVar[int] = 128
     changes: ClassVar[Mapping[str, Scalar]] = {}
 
@@ -60,12 +67,18 @@ class Reference:
         labels = run.labels.noisy[run.shown]
         self.pictures = Pictures(images, labels, transforms.Compose(pipeline(form)))
         self.loader = self.load(Samples(self.pictures))
-        self.evaluation = self.load(Samples(Pictures(images, labels, transforms.Compose(pipeline(plain)))), shuffle=False)
+        self.evaluation = self.load(
+            Samples(Pictures(images, labels, transforms.Compose(pipeline(plain)))), shuffle=False
+        )
         self.networks = nn.ModuleList(
-            copy.deepcopy(net).to(memory_format=torch.contiguous_format) for net in session.method.networks
+            copy.deepcopy(net).to(memory_format=torch.contiguous_format)
+            for net in session.method.networks
         )
         self.optimizer = torch.optim.SGD(
-            self.networks.parameters(), recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            self.networks.parameters(),
+            recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
         )
         self._weights = copy.deepcopy(self.networks.state_dict())
 
@@ -78,11 +91,15 @@ class Reference:
         self.networks.train()
 
     def divide(self) -> list[tuple[Tensor, np.ndarray]]:
-        """For each mixture that the epoch begins with: how likely each sample is clean, ours and theirs."""
+        """For each mixture that the epoch begins with: how likely each sample is clean, ours and
+        theirs.
+        """
         return []
 
     def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
-        """Losses of the session's first batch, ours and theirs, and the networks that they train, which are of this dtype."""
+        """Losses of the session's first batch, ours and theirs, and the networks that they train,
+        which are of this dtype.
+        """
         raise NotImplementedError
 
     def epoch(self) -> None:

@@ -18,13 +18,19 @@ NOISE = 0.4
 
 
 def dataset_for(case: Case, number: int) -> Dataset:
-    """``number`` training images after the split, of classes that can be learned: a pattern each, under noise."""
+    """``number`` training images after the split, of classes that can be learned: a pattern each,
+    under noise.
+    """
     rng = np.random.default_rng(0)
     shape = (case.channels, case.side, case.side)
     patterns = rng.normal(0, 60, (CLASSES, *shape))
 
     def images(labels: np.ndarray) -> np.ndarray:
-        return (128 + patterns[labels] + rng.normal(0, 20, (len(labels), *shape))).clip(0, 255).astype(np.uint8)
+        return (
+            (128 + patterns[labels] + rng.normal(0, 20, (len(labels), *shape)))
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
 
     train, test = np.arange(round(number / 0.9)) % CLASSES, np.arange(100) % CLASSES
     return Dataset("patterns", images(train), train, images(test), test, tuple("abcdefghij"))
@@ -39,11 +45,24 @@ def specification(
     precision: str = "fp32",
     **recipe: Any,
 ) -> TrialSpec:
-    """The trial of a method with these hyper-parameters, on a recipe that differs from the data set's by ``recipe``."""
+    """The trial of a method with these hyper-parameters, on a recipe that differs from the data
+    set's by ``recipe``.
+    """
     augmentation = "none" if case.side < 16 else "crop_flip"
-    recipe = {"backbone": case.backbone, "augmentation": augmentation, "learning_rate": 0.02} | recipe
-    plan = Plan(overrides=tuple(recipe.items()), threads=settings.threads, device=settings.device, precision=precision)
-    configurations = expand_hparams([name], {}, {key: [str(value)] for key, value in changes.items()})
+    recipe = {
+        "backbone": case.backbone,
+        "augmentation": augmentation,
+        "learning_rate": 0.02,
+    } | recipe
+    plan = Plan(
+        overrides=tuple(recipe.items()),
+        threads=settings.threads,
+        device=settings.device,
+        precision=precision,
+    )
+    configurations = expand_hparams(
+        [name], {}, {key: [str(value)] for key, value in changes.items()}
+    )
     [spec] = plan.specs(data, configurations, [NOISE], [0])
     return spec
 
@@ -51,9 +70,13 @@ def specification(
 class Session:
     """All earlier epochs are trained once; ``again`` goes back to where they ended."""
 
-    def __init__(self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None
+    ) -> None:
         self.epoch = epoch
-        self.run = trial.Run(spec, data, encoder, lambda epochs, restart: None, None, (), trial.Outcome({}))
+        self.run = trial.Run(
+            spec, data, encoder, lambda epochs, restart: None, None, (), trial.Outcome({})
+        )
         self.method = self.run.method
         optimizer, stage = None, None
         for earlier in range(epoch + 1):
@@ -84,7 +107,9 @@ class Session:
         self.method.train()
 
     def again(self) -> dict[str, Any]:
-        """Train the epoch; its record, and of the samples inferred those that networks in eval mode saw."""
+        """Train the epoch; its record, and of the samples inferred those that networks in eval mode
+        saw.
+        """
         self.rewind()
         evaluated = 0
 
@@ -100,7 +125,9 @@ class Session:
         return record | {"samples_evaluated": evaluated}
 
     def forward(self) -> Run:
-        """A pass of the first network in training mode over the epoch's batches, once they are there, that learns nothing."""
+        """A pass of the first network in training mode over the epoch's batches, once they are
+        there, that learns nothing.
+        """
         self.rewind()
         batches = list(self.method.task.loader())
 

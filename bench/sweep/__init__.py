@@ -1,8 +1,8 @@
 """A sweep: many trials over Ray Tune. The only part of this package that imports Ray.
 
-Ray Tune hands out the work; everything that has to last is in our own records, which the driver writes from what trials
-report. Tune's state is thrown away: after any crash the same command reads the records, runs what is missing, and goes on
-from each trial's own checkpoint.
+Ray Tune hands out the work; everything that has to last is in our own records, which the driver
+writes from what trials report. Tune's state is thrown away: after any crash the same command reads
+the records, runs what is missing, and goes on from each trial's own checkpoint.
 
     run          a sweep from start to end: what is missing, and what became of it
     driver       what is handed out, and what is written down of what comes back

@@ -55,7 +55,8 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
 
 
 def find_cluster() -> str:
-    """Address that --address auto stands for: RAY_ADDRESS, or else the cluster that this machine belongs to.
+    """Address that --address auto stands for: RAY_ADDRESS, or else the cluster that this machine
+    belongs to.
 
     Ray would take any Ray that it finds on the machine, the private one of another local sweep too.
 
@@ -71,32 +72,47 @@ def find_cluster() -> str:
         return str(found.latest)
     if found.clusters:
         raise InputError(
-            f"--address auto finds several Ray clusters on this machine: give one of {', '.join(sorted(found.clusters))}"
+            "--address auto finds several Ray clusters on this machine: give one of "
+            f"{', '.join(sorted(found.clusters))}"
         )
     private = " but the private Ray of another sweep" if found.sweeps else ""
     raise InputError(
-        f"--address auto finds no Ray cluster on this machine{private}: start one with ray start --head, give "
-        f"--address host:port, or leave out --address to run on this machine alone"
+        f"--address auto finds no Ray cluster on this machine{private}: start one with ray start "
+        "--head, give --address host:port, or leave out --address to run on this machine alone"
     )
 
 
 def _check_address(address: str) -> None:
-    """Raise InputError where no Ray answers at ``address``, or one that another sweep has for itself."""
+    """Raise InputError where no Ray answers at ``address``, or one that another sweep has for
+    itself.
+    """
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if "/" in host or not (host and colon and port.isascii() and port.isdigit()):
-        raise InputError(f"{address!r} is no address of a Ray cluster: give --address auto, host:port or ray://host:port")
+        raise InputError(
+            f"{address!r} is no address of a Ray cluster: give --address auto, host:port or "
+            "ray://host:port"
+        )
     if address in running().sweeps:
-        raise InputError(f"{address!r} is the private Ray of another sweep on this machine: give --address of a cluster")
+        raise InputError(
+            f"{address!r} is the private Ray of another sweep on this machine: give --address of a "
+            "cluster"
+        )
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+        with socket.create_connection(
+            (host.strip("[]"), int(port)), timeout=CONNECT_SECONDS
+        ) as connection:
             if not _tls():
                 _greet(connection)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise InputError(f"cannot reach a Ray cluster at {address!r} ({error}): check --address") from error
+        raise InputError(
+            f"cannot reach a Ray cluster at {address!r} ({error}): check --address"
+        ) from error
 
 
 def _greet(connection: socket.socket) -> None:
-    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do; it begins with a frame of its settings."""
+    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do; it begins with a
+    frame of its settings.
+    """
     empty_settings = bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
     answer = b""
@@ -107,7 +123,9 @@ def _greet(connection: socket.socket) -> None:
 
 
 def _call(address: str) -> None:
-    """Raise InputError unless a gRPC server answers a call, be it with a refusal: Ray's client waits for minutes."""
+    """Raise InputError unless a gRPC server answers a call, be it with a refusal: Ray's client
+    waits for minutes.
+    """
     import grpc
 
     if _tls():
@@ -117,7 +135,9 @@ def _call(address: str) -> None:
             channel.unary_unary("/lnl_bench/ping")(b"", timeout=CONNECT_SECONDS)
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-                raise InputError(f"cannot reach a Ray cluster at {address!r} (no answer): check --address") from error
+                raise InputError(
+                    f"cannot reach a Ray cluster at {address!r} (no answer): check --address"
+                ) from error
 
 
 def _tls() -> bool:
@@ -144,13 +164,14 @@ def unreachable(address: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
     if reason.startswith("Version mismatch"):
         return InputError(
-            f"the Ray cluster at {address!r} runs another Ray or Python than this command ({reason}): install the same here "
-            f"and there, to the last digit"
+            f"the Ray cluster at {address!r} runs another Ray or Python than this command "
+            f"({reason}): install the same here and there, to the last digit"
         )
     if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
         hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
     else:
         hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
     return InputError(
-        f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0] or type(error).__name__}): {hint}"
+        f"cannot use the Ray cluster at {address!r} "
+        f"({reason.partition('. ')[0] or type(error).__name__}): {hint}"
     )

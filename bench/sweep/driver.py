@@ -15,7 +15,14 @@ from bench.datasets import Dataset
 from bench.errors import one_line
 from bench.planning.code_hash import code_of
 from bench.planning.spec import SCHEMA, TrialSpec, record_of
-from bench.records.trials import LOST, TrialWriter, check_specification, finished_statuses, read_epochs, write_atomically
+from bench.records.trials import (
+    LOST,
+    TrialWriter,
+    check_specification,
+    finished_statuses,
+    read_epochs,
+    write_atomically,
+)
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Work
@@ -26,7 +33,8 @@ from bench.training.trial import Checkpoint, Labels, pretrain_job, stopped_facts
 if TYPE_CHECKING:
     from bench.tuning.search import Tuning
 
-#: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from its checkpoint.
+#: How often a worker's death (a kill, out of memory) is answered by trying the trial again, from
+#: its checkpoint.
 MAX_FAILURES = 2
 
 
@@ -49,7 +57,9 @@ class Driver:
         self.tuning, self.on_record = tuning, on_record
         self.observer, self.keep = observer, keep
         # A trial that runs out of time has to have something to go on from.
-        self.checkpoint_seconds = min(checkpoint_seconds, (self.resources.trial_timeout or math.inf) / 4)
+        self.checkpoint_seconds = min(
+            checkpoint_seconds, (self.resources.trial_timeout or math.inf) / 4
+        )
         self.run_id = uuid.uuid4().hex
         self.encoders: dict[str, Any] = {}  # key -> reference into the object store
         self.parallel = 1
@@ -64,21 +74,31 @@ class Driver:
         first_trial: dict[int, int] = {}
         for position, spec in enumerate(todo):
             first_trial.setdefault(spec.train_seed, position)
-        # An encoder is trained while the trials of the seed before run, so that none has to wait for it.
+        # An encoder is trained while the trials of the seed before run, so that none has to wait
+        # for it.
         ordered = [
-            (first_trial[before.seed], Work.of_job(job)) for before, job in zip(wanted[:1] + wanted, wanted, strict=False)
+            (first_trial[before.seed], Work.of_job(job))
+            for before, job in zip(wanted[:1] + wanted, wanted, strict=False)
         ]
-        ordered += [(position, Work.of_spec(spec, job)) for position, (spec, job) in enumerate(zip(todo, jobs, strict=True))]
+        ordered += [
+            (position, Work.of_spec(spec, job))
+            for position, (spec, job) in enumerate(zip(todo, jobs, strict=True))
+        ]
         self.work = {work.key: work for _, work in sorted(ordered, key=lambda pair: pair[0])}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Tune pickles its hooks, for a way of resuming that is not ours: nothing of a sweep goes into that."""
+        """Tune pickles its hooks, for a way of resuming that is not ours: nothing of a sweep goes
+        into that.
+        """
         return object, ()
 
-    # ------------------------------------------------------------------------------------------------ handing out
+    # ------------------------------------------------------------------------------------------------
+    # handing out
 
     def next(self) -> Work | None:
-        """The first piece of work that can start now; None where all that is left waits for an encoder, or for a search."""
+        """The first piece of work that can start now; None where all that is left waits for an
+        encoder, or for a search.
+        """
         if (work := self._ready()) or not self.tuning:
             return work
         specs = self.tuning.follow()
@@ -98,7 +118,9 @@ class Driver:
 
     @property
     def all_over(self) -> bool:
-        return all(work.over for work in self.work.values()) and (self.tuning is None or self.tuning.over)
+        return all(work.over for work in self.work.values()) and (
+            self.tuning is None or self.tuning.over
+        )
 
     def _add(self, spec: TrialSpec) -> None:
         """Take up a trial that tuning has decided on."""
@@ -117,7 +139,9 @@ class Driver:
         work = self.work[spec.id] = Work.of_spec(spec, job)
         self._announce(work)
         if job and job.key not in self.encoders and self.work[job.key].over:
-            self._give_up_on(self.work[job.key], "see the first trial that needed it", self.work[job.key].status)
+            self._give_up_on(
+                self.work[job.key], "see the first trial that needed it", self.work[job.key].status
+            )
 
     def _announce(self, work: Work) -> None:
         if self.observer and self.tuning:
@@ -138,19 +162,25 @@ class Driver:
         _ = self.dataset.pixel_statistics  # once here, not once a trial
         with session.ray_session(self.resources, self.dataset, self.out, self.jobs) as folder:
             later = self.tuning.remaining() if self.tuning else (0, 0.0)
-            pieces = sys.maxsize if self.tuning and self.tuning.open_ended else len(self.work) + later[0]
+            pieces = (
+                sys.maxsize if self.tuning and self.tuning.open_ended else len(self.work) + later[0]
+            )
             self.parallel = session.parallel_trials(self.resources, session.nodes(), pieces)
             for key in {work.needs for work in self.work.values() if work.needs} - self.work.keys():
                 self._share_encoder(key, self._encoder_file(key).read_bytes())
             if self.observer:
                 self.observer.later(*later)
-                self.observer.begin([(work.key, work.cost) for work in self.work.values()], self.parallel)
+                self.observer.begin(
+                    [(work.key, work.cost) for work in self.work.values()], self.parallel
+                )
             tuner.fit(self, folder / "tune")
         with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
-            self.store.tidy(finished_statuses(self.out))  # of workers that were killed while they wrote
+            # of workers that were killed while they wrote
+            self.store.tidy(finished_statuses(self.out))
             self.store.close()
 
-    # ----------------------------------------------------------------------------------------------- taking in
+    # -----------------------------------------------------------------------------------------------
+    # taking in
 
     def started(self, work: Work, kill: Callable[[], None]) -> None:
         """A worker has taken this up, perhaps again; ``kill`` ends it."""
@@ -164,8 +194,16 @@ class Driver:
             self.observer.start(work.key, work.label)
 
     def stops(self, work: Work, message: dict[str, Any]) -> bool:
-        """Whether the scheduler of its search ends a trial after this message, which is not written down yet."""
-        if self.tuning and work.spec and work.spec.is_search and not work.over and message["kind"] == "epochs":
+        """Whether the scheduler of its search ends a trial after this message, which is not written
+        down yet.
+        """
+        if (
+            self.tuning
+            and work.spec
+            and work.spec.is_search
+            and not work.over
+            and message["kind"] == "epochs"
+        ):
             work.stopping |= self.tuning.judge(work.spec, message["epochs"])
         return work.stopping
 
@@ -175,11 +213,14 @@ class Driver:
             return  # Tune repeats the last result when a function ends
         work.reports.add(message["number"])
         if message["kind"] == "epochs":
-            work.peak_memory = max(work.peak_memory or 0, message["peak_memory_bytes"])  # also of a worker that died
+            # also of a worker that died
+            work.peak_memory = max(work.peak_memory or 0, message["peak_memory_bytes"])
             writer = self._writer(work)
             (writer.restart if message["restart"] else writer.append)(message["epochs"])
             if work.spec and self.trackers:
-                (self.trackers.restart if message["restart"] else self.trackers.append)(work.spec, message["epochs"])
+                (self.trackers.restart if message["restart"] else self.trackers.append)(
+                    work.spec, message["epochs"]
+                )
             if message["epochs"]:
                 self._advance(work, message["epochs"][-1]["epoch"], message["epochs"][-1])
             if work.stopping:
@@ -214,11 +255,13 @@ class Driver:
             self.observer.lost(work.key, work.label)
 
     def died(self, work: Work, reason: str | None = None, out_of_memory: bool = False) -> None:
-        """End the work as lost: its workers died too often. A single death between two trials is tried again.
+        """End the work as lost: its workers died too often. A single death between two trials is
+        tried again.
 
         Args:
             reason: what the workers said before, if anything.
-            out_of_memory: whether Ray killed the last one because its machine ran out of memory: a failure of the method.
+            out_of_memory: whether Ray killed the last one because its machine ran out of memory: a
+                failure of the method.
         """
         if work.over:
             return
@@ -227,7 +270,10 @@ class Driver:
             work.taken = False
             return
         self._let_go(work)
-        error = reason or f"the worker process died {work.deaths + 1} times (killed, out of memory, or its machine was lost)"
+        error = (
+            reason
+            or f"the worker process died {work.deaths + 1} times (killed, out of memory, or its machine was lost)"
+        )
         self._fail(work, error, work.died_after, "failed" if out_of_memory else LOST)
 
     def _let_go(self, work: Work) -> None:
@@ -248,7 +294,8 @@ class Driver:
             work = self.work[key]
             if work.began is not None and now - work.began > limit:
                 error = f"it took more than the {limit:g} seconds of --trial-timeout"
-                self._fail(work, error, now - work.began, "timeout")  # its checkpoint stays: --retry-failed goes on from there
+                # its checkpoint stays: --retry-failed goes on from there
+                self._fail(work, error, now - work.began, "timeout")
                 kill()
 
     def _fail(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
@@ -271,7 +318,9 @@ class Driver:
             self.observer.advance(work.key, (epoch + 1) / work.epochs, record)
 
     def _stop(self, work: Work) -> None:
-        """End a trial that a scheduler has stopped: its worker, which waits for an answer, is told by Tune."""
+        """End a trial that a scheduler has stopped: its worker, which waits for an answer, is told
+        by Tune.
+        """
         assert work.spec is not None
         pretraining = self.pretrain_seconds[work.needs] if work.needs else 0.0
         facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
@@ -279,10 +328,18 @@ class Driver:
         self._checkpoint(work).remove()
         self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
 
-    def _finish(self, work: Work, facts: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None) -> None:
+    def _finish(
+        self,
+        work: Work,
+        facts: dict[str, Any],
+        samples: bytes | None = None,
+        weights: bytes | None = None,
+    ) -> None:
         """Write down how a trial ended, with the most memory that any of its workers had."""
         assert work.spec is not None
-        facts["peak_memory_bytes"] = max(work.peak_memory or 0, facts.get("peak_memory_bytes") or 0) or None
+        facts["peak_memory_bytes"] = (
+            max(work.peak_memory or 0, facts.get("peak_memory_bytes") or 0) or None
+        )
         self._writer(work).finish(facts, samples, weights)
         if self.trackers:
             self.trackers.finish(work.spec, facts)
@@ -313,7 +370,9 @@ class Driver:
         return self.out / "encoders" / f"{key}.safetensors"
 
     def _encoder_on_disk(self, key: str) -> bytes | None:
-        """Return what an earlier run has trained; removed where it cannot be used, so that it is trained again."""
+        """Return what an earlier run has trained; removed where it cannot be used, so that it is
+        trained again.
+        """
         path = self._encoder_file(key)
         if not path.exists():
             return None
@@ -336,17 +395,31 @@ class Driver:
         self.encoders[key] = ray.put(blob)
 
     def _give_up_on(self, pretraining: Work, error: str, status: str) -> None:
-        """End the trials whose encoder there will not be in this run: failed, or lost like their pretraining."""
+        """End the trials whose encoder there will not be in this run: failed, or lost like their
+        pretraining.
+        """
         for work in list(self.work.values()):
             if work.spec and work.needs == pretraining.key and not work.taken:
                 work.taken = True
-                self._write_failure(work, f"its pretraining {'was lost' if status == LOST else status}: {error}", 0.0, status)
+                self._write_failure(
+                    work,
+                    f"its pretraining {'was lost' if status == LOST else status}: {error}",
+                    0.0,
+                    status,
+                )
                 self._end(work, status, error, 0.0)
 
-    def _write_failure(self, work: Work, error: str, seconds: float, status: str = "failed") -> None:
+    def _write_failure(
+        self, work: Work, error: str, seconds: float, status: str = "failed"
+    ) -> None:
         assert work.spec is not None
         facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        about = {"schema": SCHEMA, "status": status, "error": error, "code": code_of(work.spec.method)}
+        about = {
+            "schema": SCHEMA,
+            "status": status,
+            "error": error,
+            "code": code_of(work.spec.method),
+        }
         facts = {**about, **facts, "work_seconds": seconds}
         self._finish(work, facts)
 

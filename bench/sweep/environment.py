@@ -7,8 +7,10 @@ _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # its kills crash Tune; the kernel's look like any other death of a worker
-    "RAY_worker_niceness": "0",  # at 15, the default, any other process on the machine would slow the trials
+    # its kills crash Tune; the kernel's look like any other death of a worker
+    "RAY_memory_monitor_refresh_ms": "0",
+    # at 15, the default, any other process on the machine would slow the trials
+    "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # a lost worker: we say what it means for the trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -17,13 +19,16 @@ _ALWAYS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 _ON_ONE_MACHINE = {
-    "RAY_AUTH_MODE": "disabled",  # ports are on loopback; unset, Ray writes a token into the home folder
+    # ports are on loopback; unset, Ray writes a token into the home folder
+    "RAY_AUTH_MODE": "disabled",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds every port to loopback
 }
-#: Ray tries 20 times, 40 seconds each, where something else than a Ray answers at an address, and no signal ends it.
+#: Ray tries 20 times, 40 seconds each, where something else than a Ray answers at an address, and
+#: no signal ends it.
 _FOR_A_CLUSTER = {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_py_gcs_connect_timeout_s": "5"}
 
-#: Variables that join a process to somebody's cluster or job, or change what Ray starts: none of them is for a local sweep.
+#: Variables that join a process to somebody's cluster or job, or change what Ray starts: none of
+#: them is for a local sweep.
 _OF_A_CLUSTER = (
     "RAY_ADDRESS",
     "RAY_REDIS_ADDRESS",
@@ -54,24 +59,28 @@ def _leave_clusters() -> None:
     given = [name for name in _OF_A_CLUSTER if os.environ.pop(name, "")]
     if given:
         warnings.warn(
-            f"{' and '.join(given)} in the environment {'is' if len(given) == 1 else 'are'} ignored: this sweep runs on this "
-            f"machine alone; to use a Ray cluster, give --address (auto takes RAY_ADDRESS)",
+            f"{' and '.join(given)} in the environment {'is' if len(given) == 1 else 'are'} "
+            "ignored: this sweep runs on this machine alone; to use a Ray cluster, give --address "
+            "(auto takes RAY_ADDRESS)",
             stacklevel=3,
         )
 
 
 def _on_a_cluster() -> dict[str, str]:
-    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies in the home folder.
+    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies
+    in the home folder.
 
-    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a driver with one, and die.
+    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a
+    driver with one, and die.
     """
     if os.environ.get("RAY_AUTH_MODE"):
         return _FOR_A_CLUSTER
     given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     if not given:
         warnings.warn(
-            "whoever reaches this cluster's ports can run code there: start it with RAY_AUTH_MODE=token (see bench/cluster), "
-            "or set RAY_AUTH_MODE=disabled to say that it is meant",
+            "whoever reaches this cluster's ports can run code there: start it with "
+            "RAY_AUTH_MODE=token (see bench/cluster), or set RAY_AUTH_MODE=disabled to say that it "
+            "is meant",
             stacklevel=2,
         )
     return _FOR_A_CLUSTER | {"RAY_AUTH_MODE": "token" if given else "disabled"}

@@ -1,4 +1,6 @@
-"""Size of Ray's object store on this machine: what a sweep puts into it, and what the machine can spare."""
+"""Size of Ray's object store on this machine: what a sweep puts into it, and what the machine can
+spare.
+"""
 
 import contextlib
 import os
@@ -19,16 +21,28 @@ SLACK = 256 << 20
 #: Share of the machine's memory that the store may take; Ray writes to the disk what does not fit.
 SHARE = 0.8
 
-#: Ray refuses a smaller store, a larger one where shared memory is too small for it, and a larger one on macOS.
+#: Ray refuses a smaller store, a larger one where shared memory is too small for it, and a larger
+#: one on macOS.
 MINIMUM, LARGEST_ON_DISK, LARGEST_ON_MACOS = 75 << 20, 10_000_000_000, 2 << 30
 
 
 def content_bytes(dataset: Dataset, jobs: Sequence[PretrainJob] = ()) -> int:
     """Bytes of the data set's arrays and of the encoders of these pretrainings."""
-    images = [dataset.train_images, dataset.test_images, *(images for images, _ in dataset.extra_tests.values())]
-    arrays: list[np.ndarray | None] = [dataset.donors, dataset.train_labels, dataset.test_labels, dataset.train_names]
+    images = [
+        dataset.train_images,
+        dataset.test_images,
+        *(images for images, _ in dataset.extra_tests.values()),
+    ]
+    arrays: list[np.ndarray | None] = [
+        dataset.donors,
+        dataset.train_labels,
+        dataset.test_labels,
+        dataset.train_names,
+    ]
     arrays += [*dataset.found.values(), *(labels for _, labels in dataset.extra_tests.values())]
-    total = sum(part.nbytes for part in images) + sum(array.nbytes for array in arrays if array is not None)
+    total = sum(part.nbytes for part in images) + sum(
+        array.nbytes for array in arrays if array is not None
+    )
     return total + sum(_encoder_bytes(job.backbone, dataset.channels) for job in jobs)
 
 
@@ -57,7 +71,8 @@ def machine_memory() -> int:
     """Bytes of memory of this machine, or of the container where that has fewer."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        # no container, or one without a limit ("max")
+        with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))
     return min(limits)
 

@@ -1,7 +1,8 @@
-"""All names of Ray that its documentation does not promise, each with what breaks here when it changes.
+"""All names of Ray that its documentation does not promise, each with what breaks here when it
+changes.
 
-Nothing else in this package uses such a name. ``tests/sweep/test_private.py`` holds each to the shape that is relied on, so a new
-Ray that changes one fails there, before pyproject.toml allows it.
+Nothing else in this package uses such a name. ``tests/sweep/test_private.py`` holds each to the
+shape that is relied on, so a new Ray that changes one fails there, before pyproject.toml allows it.
 """
 
 import contextlib
@@ -22,17 +23,20 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 __all__ = ["TrialProgressCallback"]
 
-#: A local sweep gives Ray a folder of this name for its files, and so shows on the command lines of Ray's processes.
+#: A local sweep gives Ray a folder of this name for its files, and so shows on the command lines of
+#: Ray's processes.
 SESSION_PREFIX = "lnl-ray-"
 
-# ---------------------------------------------------------------------------------------------------------- the driver
+# ----------------------------------------------------------------------------------------------------------
+# the driver
 
 
 @contextlib.contextmanager
 def without_sigterm_handler() -> Iterator[None]:
     """Keep ``ray.init`` from putting its SIGTERM handler in place of the command's.
 
-    ``ray._private.utils.set_sigterm_handler``: changed, a SIGTERM while Ray starts ends the command with Ray's status.
+    ``ray._private.utils.set_sigterm_handler``: changed, a SIGTERM while Ray starts ends the command
+    with Ray's status.
     """
     handler = ray._private.utils.set_sigterm_handler
     ray._private.utils.set_sigterm_handler = lambda _: None
@@ -44,11 +48,13 @@ def without_sigterm_handler() -> Iterator[None]:
 
 @contextlib.contextmanager
 def driving_here(session: str) -> Iterator[None]:
-    """Keep Tune in this process over ray://, where it would move to the cluster, and the hooks that write records with it.
+    """Keep Tune in this process over ray://, where it would move to the cluster, and the hooks that
+    write records with it.
 
-    ``ray.util.client.ray.is_connected``: changed, records would be written on the cluster's machine.
-    ``ray.train._internal.storage._get_ray_train_session_dir``: Tune asks for the folder of a Ray that this machine does not
-    run; changed, sweeps over ray:// fail at their start.
+    ``ray.util.client.ray.is_connected``: changed, records would be written on the cluster's
+        machine.
+    ``ray.train._internal.storage._get_ray_train_session_dir``: Tune asks for the folder of a Ray
+    that this machine does not run; changed, sweeps over ray:// fail at their start.
     """
     client: Any = ray.util.client.ray
     session_folder = storage._get_ray_train_session_dir
@@ -61,7 +67,8 @@ def driving_here(session: str) -> Iterator[None]:
         storage._get_ray_train_session_dir = session_folder
 
 
-# --------------------------------------------------------------------------------------------------------- the workers
+# ---------------------------------------------------------------------------------------------------------
+# the workers
 
 
 class _Unchanged(list):
@@ -72,17 +79,21 @@ class _Unchanged(list):
 
 
 def job_config(path: Sequence[str]) -> JobConfig:
-    """Settings of the job whose workers begin ``sys.path`` with the entries of ``path``, in this order.
+    """Settings of the job whose workers begin ``sys.path`` with the entries of ``path``, in this
+    order.
 
-    ``JobConfig._py_driver_sys_path``: a worker puts its entries in front one after another, so the last one ends up first, and
-    ``ray.init`` extends it by the working directory. Changed, workers may import other files than the driver.
+    ``JobConfig._py_driver_sys_path``: a worker puts its entries in front one after another, so the
+        last one ends up first, and
+    ``ray.init`` extends it by the working directory. Changed, workers may import other files than
+    the driver.
     """
     config = JobConfig()
     config._py_driver_sys_path = _Unchanged(reversed(path))
     return config
 
 
-# -------------------------------------------------------------------------------------------------------- the clusters
+# --------------------------------------------------------------------------------------------------------
+# the clusters
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,13 @@ class Running:
 
 
 def running() -> Running:
-    """Look at the command lines of this machine's processes, as ``ray.init("auto")`` does, which takes any of them.
+    """Look at the command lines of this machine's processes, as ``ray.init("auto")`` does, which
+    takes any of them.
 
-    ``ray._private.services.psutil`` and ``_is_raylet_process``, the raylet's arguments ``--gcs-address`` and
-    ``--raylet_socket_name``: changed, --address auto finds no cluster, or joins the private Ray of another sweep.
-    ``ray._private.utils.read_ray_address``: changed, --address auto asks for an address where several clusters run.
+    ``ray._private.services.psutil`` and ``_is_raylet_process``, the raylet's arguments
+    ``--gcs-address`` and ``--raylet_socket_name``: changed, --address auto finds no cluster, or
+    joins the private Ray of another sweep. ``ray._private.utils.read_ray_address``: changed,
+    --address auto asks for an address where several clusters run.
     """
     clusters: set[str] = set()
     sweeps: set[str] = set()
@@ -107,7 +120,11 @@ def running() -> Running:
         arguments = process.info["cmdline"]
         if not services._is_raylet_process(arguments):
             continue
-        facts = dict(argument.split("=", 1) for argument in arguments if argument.startswith("--") and "=" in argument)
+        facts = dict(
+            argument.split("=", 1)
+            for argument in arguments
+            if argument.startswith("--") and "=" in argument
+        )
         if address := facts.get("--gcs-address"):
             parts = Path(facts.get("--raylet_socket_name", "")).parts
             ours = any(part.startswith(SESSION_PREFIX) for part in parts)
@@ -118,8 +135,8 @@ def running() -> Running:
 def end_session(folder: str) -> None:
     """Kill what is left of the private Ray that a killed driver has started in ``folder``.
 
-    ``ray._private.services.psutil``, and that the folder shows on the command lines: changed, processes of the earlier run
-    live on for a minute or so, and take time from the next one.
+    ``ray._private.services.psutil``, and that the folder shows on the command lines: changed,
+    processes of the earlier run live on for a minute or so, and take time from the next one.
     """
     psutil = services.psutil
     for process in psutil.process_iter(["cmdline"]):
@@ -130,14 +147,16 @@ def end_session(folder: str) -> None:
                     child.kill()
 
 
-# -------------------------------------------------------------------------------------------------------- Tune's trials
+# --------------------------------------------------------------------------------------------------------
+# Tune's trials
 
 
 def forget(trial: Any, shape: Any) -> None:
     """Let go of what Tune holds of a trial that is over: most of what a long sweep's driver holds.
 
-    ``Trial.run_metadata``, ``placement_group_factory`` and ``_default_placement_group_factory``: changed, the driver's memory
-    grows with every trial. ``shape``: the resources of all trials, one object for them all.
+    ``Trial.run_metadata``, ``placement_group_factory`` and ``_default_placement_group_factory``:
+    changed, the driver's memory grows with every trial. ``shape``: the resources of all trials, one
+    object for them all.
     """
     metadata = trial.run_metadata
     metadata.metric_analysis.clear()
@@ -152,7 +171,8 @@ def forget(trial: Any, shape: Any) -> None:
 def kill(trial: Any) -> None:
     """End the worker of a Tune trial that is over for us, and do not let Tune try again.
 
-    ``Trial.max_failures`` and ``Trial.temporary_state.ray_actor``: changed, --trial-timeout does not end a trial that hangs.
+    ``Trial.max_failures`` and ``Trial.temporary_state.ray_actor``: changed, --trial-timeout does
+    not end a trial that hangs.
     """
     trial.max_failures = 0
     if worker := trial.temporary_state.ray_actor:

@@ -78,7 +78,9 @@ def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -
 
 
 def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
-    """Return a sentence on the trials on record that other code than today's has made; empty where there are none."""
+    """Return a sentence on the trials on record that other code than today's has made; empty where
+    there are none.
+    """
     over = results(out)
     changed: dict[str, list[str]] = {}
     for spec in specs:
@@ -91,9 +93,10 @@ def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
     count, parts = len(changed), sorted({part for parts in changed.values() for part in parts})
     names = f"{', '.join(list(changed)[:_NAMED])}{f' and {count - _NAMED} more' if count > _NAMED else ''}"
     return (
-        f"{count} trial{'s' * (count != 1)} on record {'was' if count == 1 else 'were'} made by other code than today's "
-        f"({', '.join(parts)}): {names}; to run {'it' if count == 1 else 'them'} anew, move the folders trials/ID away and "
-        f"type the same command again"
+        f"{count} trial{'s' * (count != 1)} on record {'was' if count == 1 else 'were'} made by "
+        f"other code than today's ({', '.join(parts)}): {names}; to run "
+        f"{'it' if count == 1 else 'them'} anew, move the folders trials/ID away and type the same "
+        "command again"
     )
 
 
@@ -113,8 +116,8 @@ def run_sweep(
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
-    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the folder so that the same
-    call goes on from there.
+    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the
+    folder so that the same call goes on from there.
     """
     start = time.perf_counter()
     with lock(out):
@@ -147,13 +150,16 @@ def run_sweep(
         undecided = ["not decided on"] * tuning.remaining()[0] if tuning else []
         result = SweepResult(
             statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
-            missing=[*dict.fromkeys(spec.id for spec in specs if statuses.get(spec.id, LOST) == LOST), *undecided],
+            missing=[
+                *dict.fromkeys(spec.id for spec in specs if statuses.get(spec.id, LOST) == LOST),
+                *undecided,
+            ],
             ran=sum(work.spec is not None for work in driver.work.values()),
             wall_seconds=time.perf_counter() - start,
         )
         if result.ran:
-            # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to every trial that uses
-            # it, is in there once.
+            # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to
+            # every trial that uses it, is in there once.
             worked = sum(work.seconds for work in driver.work.values())
             result.overhead = result.wall_seconds / (worked / driver.parallel) if worked else None
             facts |= {
@@ -162,6 +168,10 @@ def run_sweep(
                 "work_seconds": worked,
                 "parallel_trials": driver.parallel,
             }
-            facts["runs"][-1] |= {"trials": result.ran, "overhead": result.overhead, "wall_seconds": result.wall_seconds}
+            facts["runs"][-1] |= {
+                "trials": result.ran,
+                "overhead": result.overhead,
+                "wall_seconds": result.wall_seconds,
+            }
             write_atomically(out / "sweep.json", to_json(facts, indent=1))
         return result

@@ -21,7 +21,13 @@ from bench.errors import InputError, one_line
 from bench.records.trials import to_json, write_atomically
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
-from bench.sweep.private import SESSION_PREFIX, driving_here, end_session, job_config, without_sigterm_handler
+from bench.sweep.private import (
+    SESSION_PREFIX,
+    driving_here,
+    end_session,
+    job_config,
+    without_sigterm_handler,
+)
 from bench.sweep.work import Resources
 from bench.training.pretrain import PretrainJob
 
@@ -32,21 +38,30 @@ def _parent() -> str:
 
 
 @contextlib.contextmanager
-def ray_session(resources: Resources, dataset: Dataset, out: Path, jobs: Sequence[PretrainJob] = ()) -> Iterator[Path]:
-    """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing left behind.
+def ray_session(
+    resources: Resources, dataset: Dataset, out: Path, jobs: Sequence[PretrainJob] = ()
+) -> Iterator[Path]:
+    """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing
+    left behind.
 
     Yields:
         A folder of the session's own.
     """
     _remove_what_was_left(out)
     folder = tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=_parent())
-    write_atomically(out / ".ray-session", to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}))
+    write_atomically(
+        out / ".ray-session",
+        to_json({"folder": folder, "out": str(out.resolve()), "pid": os.getpid()}),
+    )
     try:
         with holding_back_sigterm():
             address = _start(resources, content_bytes(dataset, jobs), folder)
-        for name in ("ray", "ray.tune"):  # a lost worker becomes a row or a second try, not a traceback
+        # a lost worker becomes a row or a second try, not a traceback
+        for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        with driving_here(folder) if (address or "").startswith(CLIENT) else contextlib.nullcontext():
+        with (
+            driving_here(folder) if (address or "").startswith(CLIENT) else contextlib.nullcontext()
+        ):
             yield Path(folder)
     finally:
         ray.shutdown()
@@ -61,7 +76,10 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
         return connect(resources.address, quiet)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if resources.cpus_per_trial > cpus:
-        raise InputError(f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask for fewer")
+        raise InputError(
+            f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask "
+            "for fewer"
+        )
     size = store_bytes(content, machine_memory(), shared_memory())
     try:
         ray.init(
@@ -73,7 +91,8 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
             job_config=job_config(worker_path(sys.path, same_machine=True)),
             **quiet,
         )
-    except Exception as error:  # Ray has no class for what its processes say, or do not say in the seconds it gives them
+    except Exception as error:
+        # Ray has no class for what its processes say, or do not say in the seconds it gives them
         reason = one_line(error).partition(". ")[0]
         raise InputError(
             f"Ray did not start ({reason}): this machine may be overloaded or out of memory; "
@@ -84,13 +103,15 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
 
 @contextlib.contextmanager
 def holding_back_sigterm() -> Iterator[None]:
-    """A SIGTERM that comes while Ray starts goes to the handler of before: at the end, or at once if another thread takes it.
+    """A SIGTERM that comes while Ray starts goes to the handler of before: at the end, or at once
+    if another thread takes it.
 
-    Ray puts handlers of its own in place, and the process would end with a status of theirs. The one in Python is kept out;
-    for the one in C++ the signal is blocked, which a library's threads (of BLAS, say) cannot be told from here: a moment is
-    left in which theirs may win.
+    Ray puts handlers of its own in place, and the process would end with a status of theirs. The
+    one in Python is kept out; for the one in C++ the signal is blocked, which a library's threads
+    (of BLAS, say) cannot be told from here: a moment is left in which theirs may win.
     """
-    if threading.current_thread() is not threading.main_thread():  # where nobody may set a handler, Ray included
+    # where nobody may set a handler, Ray included
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     starting = True
@@ -112,7 +133,9 @@ def holding_back_sigterm() -> Iterator[None]:
 
 
 def _remove_what_was_left(out: Path) -> None:
-    """What a killed driver could not tidy up. The lock says that no driver of this folder is alive, but this may be a copy."""
+    """What a killed driver could not tidy up. The lock says that no driver of this folder is alive,
+    but this may be a copy.
+    """
     path = out / ".ray-session"
     if not path.exists():
         return
@@ -135,7 +158,8 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return pid != os.getpid()  # in a container the next driver often has the number of the one before
+    # in a container the next driver often has the number of the one before
+    return pid != os.getpid()
 
 
 def nodes() -> list[dict[str, float]]:
@@ -145,8 +169,12 @@ def nodes() -> list[dict[str, float]]:
 
 def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], pieces: int) -> int:
     """How many of so many ``pieces`` of work can go on at once, each on one machine."""
-    if resources.gpus_per_trial and max(node.get("GPU", 0) for node in nodes) < min(1, resources.gpus_per_trial):
-        raise InputError("a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0")
+    if resources.gpus_per_trial and max(node.get("GPU", 0) for node in nodes) < min(
+        1, resources.gpus_per_trial
+    ):
+        raise InputError(
+            "a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0"
+        )
     slots = sum(_slots(resources, node) for node in nodes)
     if slots < 1:
         raise InputError("no trial fits on any machine: lower --cpus-per-trial or --gpus-per-trial")

@@ -1,9 +1,11 @@
-"""Copies of the records in the formats of TensorBoard, MLflow and Weights & Biases, for ``--track``.
+"""Copies of the records in the formats of TensorBoard, MLflow and Weights & Biases, for
+``--track``.
 
-They are written by the driver, beside the records and after them, through the libraries' own clients, into the sweep's folder
-and nowhere else; nothing goes over the network. The records stay the truth: a trial that a tracker fails on is left out of it
-with a warning, once a tracker, and what it lacks is made up from the records by the next command. A tracker that fails on
-several trials in a row is switched off.
+They are written by the driver, beside the records and after them, through the libraries' own
+clients, into the sweep's folder and nowhere else; nothing goes over the network. The records stay
+the truth: a trial that a tracker fails on is left out of it with a warning, once a tracker, and
+what it lacks is made up from the records by the next command. A tracker that fails on several
+trials in a row is switched off.
 """
 
 import contextlib
@@ -93,7 +95,9 @@ class MLflow:
         name = printable(out.name)
         found = self.client.get_experiment_by_name(name)
         artifacts = (folder / "artifacts").as_uri()
-        self.experiment = found.experiment_id if found else self.client.create_experiment(name, artifacts)
+        self.experiment = (
+            found.experiment_id if found else self.client.create_experiment(name, artifacts)
+        )
 
     def begin(self, spec: TrialSpec) -> "_MLflowRun":
         for run in self.client.search_runs([self.experiment], f"tags.trial = '{spec.id}'"):
@@ -106,14 +110,20 @@ class _MLflowRun:
         from mlflow.entities import Param
 
         self.client = client
-        self.id = client.create_run(experiment, run_name=printable(spec.label), tags={"trial": spec.id}).info.run_id
-        client.log_batch(self.id, params=[Param(key, str(value)) for key, value in _settings(spec).items()])
+        self.id = client.create_run(
+            experiment, run_name=printable(spec.label), tags={"trial": spec.id}
+        ).info.run_id
+        client.log_batch(
+            self.id, params=[Param(key, str(value)) for key, value in _settings(spec).items()]
+        )
 
     def epoch(self, step: int, figures: dict[str, float]) -> None:
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        self.client.log_batch(self.id, [Metric(key, value, now, step) for key, value in figures.items()])
+        self.client.log_batch(
+            self.id, [Metric(key, value, now, step) for key, value in figures.items()]
+        )
 
     def end(self, succeeded: bool, facts: dict[str, Any]) -> None:
         self.client.set_tag(self.id, "status", facts["status"])
@@ -187,10 +197,14 @@ def check_trackers(names: Sequence[str]) -> None:
         if name not in TRACKERS:
             raise unknown("tracker", name, TRACKERS)
         if find_spec(TRACKERS[name].package) is None:
-            raise InputError(f"--track {name} needs a package that is not installed: pip install 'lnl-bench[{name}]'")
+            raise InputError(
+                f"--track {name} needs a package that is not installed: pip install "
+                f"'lnl-bench[{name}]'"
+            )
 
 
-#: A tracker that fails on so many trials in a row is switched off: each failure may take its client's whole patience.
+#: A tracker that fails on so many trials in a row is switched off: each failure may take its
+#: client's whole patience.
 PATIENCE = 3
 
 
@@ -208,11 +222,14 @@ class Trackers:
         for name in names:
             try:
                 self.open[name] = TRACKERS[name](self.out)
-            except Exception as error:  # whatever its client may raise: the sweep goes on without it
+            except Exception as error:
+                # whatever its client may raise: the sweep goes on without it
                 self._warn(name, f"{name} is switched off", error)
 
     def catch_up(self) -> None:
-        """Copy the trials that are over but not in a tracker: run before it was asked for, or while it failed."""
+        """Copy the trials that are over but not in a tracker: run before it was asked for, or while
+        it failed.
+        """
         if not self.open:
             return
         known = {name: self._logged(name) for name in self.open}
@@ -293,10 +310,15 @@ class Trackers:
             if run := self.runs.pop((name, trial_id), None):
                 with contextlib.suppress(Exception):  # the same fault again
                     run.end(False, {"status": "interrupted"})
-            self._failures[name] += not isinstance(error, InputError)  # a record that cannot be read is not its fault
+            # a record that cannot be read is not its fault
+            self._failures[name] += not isinstance(error, InputError)
             if self._failures[name] >= PATIENCE:
                 self.open.pop(name, None)
-            self._warn(name, f"{name} is switched off for the trial {trial_id}, and for others that it fails on", error)
+            self._warn(
+                name,
+                f"{name} is switched off for the trial {trial_id}, and for others that it fails on",
+                error,
+            )
 
     def _warn(self, name: str, what: str, error: Exception) -> None:
         """Say so, once a tracker."""
@@ -305,14 +327,18 @@ class Trackers:
         self._warned.add(name)
         reason = str(error) if isinstance(error, InputError) else one_line(error)
         warnings.warn(
-            f"{what} ({reason}); the records are whole, and the same command again copies what is missing", stacklevel=4
+            f"{what} ({reason}); the records are whole, and the same command again copies what is "
+            "missing",
+            stacklevel=4,
         )
 
 
 def _figures(epoch: dict[str, Any]) -> dict[str, float]:
     """What of an epoch's record is a number and not its place."""
     return {
-        key: float(value) for key, value in epoch.items() if isinstance(value, int | float) and key not in ("epoch", "schema")
+        key: float(value)
+        for key, value in epoch.items()
+        if isinstance(value, int | float) and key not in ("epoch", "schema")
     }
 
 
@@ -321,7 +347,10 @@ def _settings(spec: TrialSpec) -> dict[str, Any]:
     values = spec.to_json()
     recipe = {f"recipe.{key}": value for key, value in values.pop("recipe").items()}
     flat = {**values.pop("hparams"), **values, **recipe}
-    return {key: value if isinstance(value, int | float) else printable(str(value)) for key, value in flat.items()}
+    return {
+        key: value if isinstance(value, int | float) else printable(str(value))
+        for key, value in flat.items()
+    }
 
 
 def _file_name(label: str, longest: int) -> str:

@@ -21,7 +21,9 @@ UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
 
 
 def fit(driver: Driver, state: Path) -> None:
-    """Have Ray Tune hand out the driver's work until all of it is over; ``state``: a folder for what Tune wants to write."""
+    """Have Ray Tune hand out the driver's work until all of it is over; ``state``: a folder for
+    what Tune wants to write.
+    """
     resources = driver.resources
     trainable = tune.with_resources(
         tune.with_parameters(
@@ -63,9 +65,11 @@ def fit(driver: Driver, state: Path) -> None:
 
 
 class Queue(Searcher):
-    """Hands out what is to be done: trials that need an encoder once it is there, the others meanwhile.
+    """Hands out what is to be done: trials that need an encoder once it is there, the others
+    meanwhile.
 
-    Searches are not Tune's to know: there is one for each cell, and all of them feed this one queue.
+    Searches are not Tune's to know: there is one for each cell, and all of them feed this one
+    queue.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -77,7 +81,11 @@ class Queue(Searcher):
         if work is None:
             return Searcher.FINISHED if self.driver.all_over else None
         content = ray.put((work.spec.to_json() if work.spec else None, work.job))
-        return {"key": work.key, "work": content, "encoder": self.driver.encoders[work.needs] if work.needs else None}
+        return {
+            "key": work.key,
+            "work": content,
+            "encoder": self.driver.encoders[work.needs] if work.needs else None,
+        }
 
     def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
         return True
@@ -133,7 +141,9 @@ class Recorder(TrialProgressCallback):
         with self._remembering_faults():
             self.driver.started(self.driver.work[trial.config["key"]], lambda: kill(trial))
 
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict, **info: Any
+    ) -> None:
         # Taken out of Tune's hands: it would keep every trial's last message in memory.
         message = result.pop("message", None)
         trial.last_result.pop("message", None)
@@ -173,4 +183,6 @@ def _reason(error: Exception | None) -> str | None:
 
 def _out_of_memory(error: Exception | None) -> bool:
     """Return whether Ray's memory monitor has ended the worker."""
-    return isinstance(error, OutOfMemoryError) or (error is not None and "NODE_OUT_OF_MEMORY" in one_line(error))
+    return isinstance(error, OutOfMemoryError) or (
+        error is not None and "NODE_OUT_OF_MEMORY" in one_line(error)
+    )

@@ -17,7 +17,8 @@ class Resources:
     gpus_per_trial: float = 0
     max_concurrent: int | None = None
     address: str | None = None
-    storage: str | None = None  # of checkpoints: a folder or an address; by default a folder in the sweep's
+    # of checkpoints: a folder or an address; by default a folder in the sweep's
+    storage: str | None = None
     trial_timeout: float | None = None  # seconds that a worker gets for a trial
 
 
@@ -31,7 +32,9 @@ class Observer(Protocol):
         """A piece of work that tuning has decided on; a pretraining has no ``spec``."""
 
     def later(self, trials: int, cost: float) -> None:
-        """How many trials tuning will still decide on, as far as that is known, and their rough cost."""
+        """How many trials tuning will still decide on, as far as that is known, and their rough
+        cost.
+        """
 
     def start(self, key: str, label: str) -> None: ...
 
@@ -80,4 +83,11 @@ class Work:
     @classmethod
     def of_spec(cls, spec: TrialSpec, job: PretrainJob | None) -> "Work":
         needs = job.key if job else None
-        return cls(spec.id, spec.label, relative_cost(spec) * spec.recipe.epochs, spec.recipe.epochs, spec, needs=needs)
+        return cls(
+            spec.id,
+            spec.label,
+            relative_cost(spec) * spec.recipe.epochs,
+            spec.recipe.epochs,
+            spec,
+            needs=needs,
+        )

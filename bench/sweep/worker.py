@@ -1,4 +1,6 @@
-"""What a worker's process does: one piece of work after another, each told to the driver as it goes."""
+"""What a worker's process does: one piece of work after another, each told to the driver as it
+goes.
+"""
 
 import os
 import time
@@ -16,7 +18,14 @@ from bench.planning.spec import TrialSpec
 from bench.records.trials import LOST
 from bench.training.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.training.storage import Store
-from bench.training.trial import Checkpoint, describe, of_machine, peak_memory, run_pretraining, run_trial
+from bench.training.trial import (
+    Checkpoint,
+    describe,
+    of_machine,
+    peak_memory,
+    run_pretraining,
+    run_trial,
+)
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
@@ -34,7 +43,9 @@ def train(
     keep: Collection[str],
     timed: bool,
 ) -> None:
-    """Do one piece of work, as a Tune worker. ``run`` is that of the sweep, which owns the store of checkpoints."""
+    """Do one piece of work, as a Tune worker. ``run`` is that of the sweep, which owns the store of
+    checkpoints.
+    """
     number = 0
 
     def send(kind: str, content: dict[str, Any]) -> None:
@@ -73,8 +84,13 @@ def train(
             ),
             keep=keep,
         )
-        content = {"facts": outcome.facts, "samples": outcome.samples_bytes(), "weights": outcome.weights_bytes()}
-    except Exception as error:  # a plugin or a file that this machine does not have: a row, not a dead worker
+        content = {
+            "facts": outcome.facts,
+            "samples": outcome.samples_bytes(),
+            "weights": outcome.weights_bytes(),
+        }
+    except Exception as error:
+        # a plugin or a file that this machine does not have: a row, not a dead worker
         text = str(error) if isinstance(error, InputError) else describe(error)
         status = LOST if of_machine(error) else status
         send("failed", {"status": status, "error": text, "seconds": time.perf_counter() - start})
@@ -84,9 +100,11 @@ def train(
 
 
 def _leave_broken_device() -> None:
-    """End this process if an earlier trial has broken its GPU context, as a failed assertion on the device does.
+    """End this process if an earlier trial has broken its GPU context, as a failed assertion on the
+    device does.
 
-    All later trials of the process would fail with that trial's error. Ray gives this one to a new process.
+    All later trials of the process would fail with that trial's error. Ray gives this one to a new
+    process.
     """
     try:
         if torch.cuda.is_initialized():
@@ -95,7 +113,9 @@ def _leave_broken_device() -> None:
         os._exit(1)
 
 
-def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]) -> None:
+def _pretrain(
+    job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]
+) -> None:
     start = last = time.perf_counter()
 
     def beat(epoch: int, loss: float) -> None:
@@ -106,15 +126,21 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str,
 
     try:
         encoder: Encoder = run_pretraining(job, dataset, beat)
-    except Exception as error:  # a collapse, or anything torch may raise: the trials that need it end like it
+    except Exception as error:
+        # a collapse, or anything torch may raise: the trials that need it end like it
         status = LOST if of_machine(error) else "failed"
-        send("failed", {"status": status, "error": describe(error), "seconds": time.perf_counter() - start})
+        send(
+            "failed",
+            {"status": status, "error": describe(error), "seconds": time.perf_counter() - start},
+        )
         return
     send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
 
 
 class _Reporter:
-    """Sends epochs to the driver, several at once where they are short: each report waits for the driver's answer."""
+    """Sends epochs to the driver, several at once where they are short: each report waits for the
+    driver's answer.
+    """
 
     def __init__(self, send: Callable[[str, dict[str, Any]], None], device: str) -> None:
         self.send = send

@@ -1,7 +1,9 @@
-"""Rules of evaluation: it leaves the method as it was, and an image's prediction depends on that image alone.
+"""Rules of evaluation: it leaves the method as it was, and an image's prediction depends on that
+image alone.
 
-Images of the test set pass through ``predict``. A method that takes their statistics into its batch normalisation learns
-from them, and one that normalises by the batch is measured by the company of an image.
+Images of the test set pass through ``predict``. A method that takes their statistics into its batch
+normalisation learns from them, and one that normalises by the batch is measured by the company of
+an image.
 """
 
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 #: Images of a batch that is predicted twice, and of the part of it that is predicted alone.
 TRIED, PART = 64, 8
 
-#: Total variation between two predictions of an image that rounding may cause, by the trial's precision.
+#: Total variation between two predictions of an image that rounding may cause, by the trial's
+#: precision.
 TOLERANCE = {"fp32": 0.01, "bf16": 0.05}
 
 #: Difference from 1, of the sum of an image's probabilities, that rounding may cause.
@@ -32,7 +35,8 @@ class EvaluationError(RuntimeError):
 
 @contextmanager
 def untouched(method: nn.Module) -> Iterator[None]:
-    """Context that has to leave every parameter and buffer of ``method`` as it is, and every module in eval mode.
+    """Context that has to leave every parameter and buffer of ``method`` as it is, and every module
+    in eval mode.
 
     Sparse tensors are not compared. On a GPU this waits for the device once.
 
@@ -47,11 +51,16 @@ def untouched(method: nn.Module) -> Iterator[None]:
         others = len({_part(name) for name in changed}) - 1
         more = f" (and of {others} more)" if others > 0 else ""
         raise EvaluationError(
-            f"evaluation changed {_described(changed[0])}{more}: predict in eval mode, and write to no parameter or buffer "
-            f"in predict, clean_probability, soft_targets and transition_matrix"
+            f"evaluation changed {_described(changed[0])}{more}: predict in eval mode, and write "
+            "to no parameter or buffer in predict, clean_probability, soft_targets and "
+            "transition_matrix"
         )
-    if training := [name or "the method" for name, module in method.named_modules() if module.training]:
-        raise EvaluationError(f"predict leaves {training[0]} in training mode: predict in eval mode")
+    if training := [
+        name or "the method" for name, module in method.named_modules() if module.training
+    ]:
+        raise EvaluationError(
+            f"predict leaves {training[0]} in training mode: predict in eval mode"
+        )
 
 
 def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
@@ -63,8 +72,8 @@ def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
     gap = float((whole[: len(part)] - part).abs().sum(1).mean()) / 2
     if gap > TOLERANCE[precision]:
         raise EvaluationError(
-            f"predict gives images other probabilities in another batch (they differ by {gap:.2f}): predict each image by "
-            f"itself, without random numbers, in eval mode"
+            "predict gives images other probabilities in another batch (they differ by "
+            f"{gap:.2f}): predict each image by itself, without random numbers, in eval mode"
         )
 
 
@@ -86,23 +95,31 @@ def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
         EvaluationError: where it has another one.
     """
     if values.shape != shape:
-        raise EvaluationError(f"{hook} gives a tensor of shape {tuple(values.shape)}: give one of shape {shape}")
+        raise EvaluationError(
+            f"{hook} gives a tensor of shape {tuple(values.shape)}: give one of shape {shape}"
+        )
     return values.detach().cpu().numpy()
 
 
 def check_probabilities(values: np.ndarray, classes: int) -> None:
-    """Check that predictions are probabilities (B, C); those that are not finite are left to the trial.
+    """Check that predictions are probabilities (B, C); those that are not finite are left to the
+    trial.
 
     Raises:
         EvaluationError: where they are not.
     """
     if values.shape[1:] != (classes,):
-        raise EvaluationError(f"predict gives a tensor of shape {values.shape}: give one of shape {(len(values), classes)}")
+        raise EvaluationError(
+            f"predict gives a tensor of shape {values.shape}: give one of shape "
+            f"{(len(values), classes)}"
+        )
     if not np.isfinite(values).all():
         return
     apart = float(np.abs(values.sum(1) - 1).max(initial=0))
     if apart > _SUM_TOLERANCE or values.min(initial=0) < -_SUM_TOLERANCE:
-        raise EvaluationError("predict gives numbers that are no class probabilities: end it with softmax(1)")
+        raise EvaluationError(
+            "predict gives numbers that are no class probabilities: end it with softmax(1)"
+        )
 
 
 def _state(method: nn.Module) -> dict[str, Tensor]:

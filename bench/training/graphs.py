@@ -1,8 +1,9 @@
-"""Steps on a GPU as one launch: the second step of an epoch is recorded as a CUDA graph, and the others replay it.
+"""Steps on a GPU as one launch: the second step of an epoch is recorded as a CUDA graph, and the
+others replay it.
 
-A step of ResNet-18 on 128 images is over before Python has launched its kernels. Other trials beside it fill the gaps as well,
-and for every method, which is why graphs are asked for: ``--graphs``. They are part of a trial's specification, since they
-change the order of its sums.
+A step of ResNet-18 on 128 images is over before Python has launched its kernels. Other trials
+beside it fill the gaps as well, and for every method, which is why graphs are asked for:
+``--graphs``. They are part of a trial's specification, since they change the order of its sums.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +20,16 @@ from bench.task import Batch
 Step = Callable[[Any], Tensor]
 
 
-def steps_of(method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network], device: str, graphs: bool) -> Step:
-    """Return what takes an epoch's steps: ``method.update``, or with ``graphs``, where that is possible, a graph of it."""
+def steps_of(
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    networks: Sequence[Network],
+    device: str,
+    graphs: bool,
+) -> Step:
+    """Return what takes an epoch's steps: ``method.update``, or with ``graphs``, where that is
+    possible, a graph of it.
+    """
     # Adam counts its steps on the host.
     if graphs and device == "cuda" and method.static_step and type(optimizer) is torch.optim.SGD:
         return GraphedSteps(method, optimizer, networks)
@@ -30,10 +39,13 @@ def steps_of(method: Method, optimizer: torch.optim.Optimizer, networks: Sequenc
 class GraphedSteps:
     """An epoch's steps; a graph is no longer right in the next one, whose learning rate differs.
 
-    The first step is an ordinary one, since libraries set themselves up in it. So is that of a batch of another size.
+    The first step is an ordinary one, since libraries set themselves up in it. So is that of a
+    batch of another size.
     """
 
-    def __init__(self, method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network]) -> None:
+    def __init__(
+        self, method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network]
+    ) -> None:
         """``networks``: those that count what passes through them, which a replay would leave out."""
         self.method, self.optimizer, self.networks = method, optimizer, networks
         self.stream = torch.cuda.Stream()
@@ -56,7 +68,8 @@ class GraphedSteps:
         return self.loss.clone()
 
     def ordinary(self, batch: Any) -> Tensor:
-        # Not on the default stream: what the first step leaves behind would tie the graph to that one.
+        # Not on the default stream: what the first step leaves behind would tie the graph to that
+        # one.
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             loss = self.method.update(batch, self.optimizer)
@@ -64,7 +77,10 @@ class GraphedSteps:
         if self.batch is None and isinstance(batch, Batch):
             # Each in its own layout, which decides on kernels.
             self.batch = replace(
-                batch, views=tuple(view.clone() for view in batch.views), y=batch.y.clone(), index=batch.index.clone()
+                batch,
+                views=tuple(view.clone() for view in batch.views),
+                y=batch.y.clone(),
+                index=batch.index.clone(),
             )
         return loss
 

@@ -1,4 +1,6 @@
-"""A process runs many trials, one after another: what one of them leaves in global state, the next must not find."""
+"""A process runs many trials, one after another: what one of them leaves in global state, the next
+must not find.
+"""
 
 import gc
 import os
@@ -19,7 +21,8 @@ def _deterministic(on: bool) -> None:
 
 def _default_device() -> torch.device | None:
     device = torch.get_default_device()
-    return None if device.type == "cpu" else device  # set to the CPU, it would slow down every call of torch
+    # set to the CPU, it would slow down every call of torch
+    return None if device.type == "cpu" else device
 
 
 def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
@@ -34,7 +37,8 @@ def _set_environment(variables: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-#: How a setting of the process is read, how it is set, and what a trial finds: torch's own defaults.
+#: How a setting of the process is read, how it is set, and what a trial finds: torch's own
+#: defaults.
 _SETTINGS: Any = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (_default_device, torch.set_default_device, None),
@@ -47,7 +51,11 @@ _SETTINGS: Any = (
     (*_attribute(torch.backends.cudnn, "benchmark"), False),
     (*_attribute(torch.backends.cudnn, "deterministic"), False),
     (*_attribute(torch.backends.cudnn, "allow_tf32"), True),
-    (np.geterr, lambda to: np.seterr(**to), {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}),
+    (
+        np.geterr,
+        lambda to: np.seterr(**to),
+        {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"},
+    ),
     (random.getstate, random.setstate, random.Random(0).getstate()),
     (np.random.get_state, np.random.set_state, np.random.RandomState(0).get_state()),
 )
@@ -58,7 +66,8 @@ _SURROUNDINGS: Any = ((os.environ.copy, _set_environment), (os.getcwd, os.chdir)
 
 
 class as_new:
-    """Context in which the process's settings are as after its start; what was there before comes back at the end.
+    """Context in which the process's settings are as after its start; what was there before comes
+    back at the end.
 
     Memory on the device is given back then: another trial of the same GPU may be waiting for it.
     """
@@ -85,12 +94,15 @@ def give_back_memory(device: str) -> None:
     """Return to a GPU what nothing holds any longer, for its other trials."""
     if device == "cuda":
         gc.collect()  # an error's traceback may hold tensors in a cycle
-        with suppress(RuntimeError):  # of a device that an assertion has failed on, nothing can be had any more
+        # of a device that an assertion has failed on, nothing can be had any more
+        with suppress(RuntimeError):
             torch.cuda.empty_cache()
 
 
 def seed_globals(*key: int) -> None:
-    """Seed the generators that code outside of a Task may draw from: torch's, NumPy's and Python's own."""
+    """Seed the generators that code outside of a Task may draw from: torch's, NumPy's and Python's
+    own.
+    """
     seed = stream_seed(*key)
     torch.manual_seed(seed)
     random.seed(seed)

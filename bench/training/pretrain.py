@@ -1,7 +1,9 @@
-"""Self-supervised encoders: SimSiam (Chen & He, 2021, arXiv 2011.10566), trained once and shared between trials.
+"""Self-supervised encoders: SimSiam (Chen & He, 2021, arXiv 2011.10566), trained once and shared
+between trials.
 
-An encoder sees every image that is not for testing, training and validation alike, and no label. It therefore depends on
-images, backbone, augmentation and seed alone, not on noise, split or method: trials that differ only in those share one.
+An encoder sees every image that is not for testing, training and validation alike, and no label. It
+therefore depends on images, backbone, augmentation and seed alone, not on noise, split or method:
+trials that differ only in those share one.
 """
 
 import hashlib
@@ -23,7 +25,8 @@ from bench.planning.code_hash import harness_hash
 from bench.planning.spec import SCHEMA, TrialSpec
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
 
-#: Projections whose spread is below this share of a uniform distribution's are collapsed (healthy ones reach about 0.97).
+#: Projections whose spread is below this share of a uniform distribution's are collapsed (healthy
+#: ones reach about 0.97).
 COLLAPSED = 0.2
 
 
@@ -51,12 +54,15 @@ class PretrainJob:
     device: str
     precision: str
     threads: int
-    openset: tuple[str, float, int, str] | None = None  # kind, rate, seed and sampling of noise that changes images
+    # kind, rate, seed and sampling of noise that changes images
+    openset: tuple[str, float, int, str] | None = None
 
     @property
     def key(self) -> str:
         """Content hash."""
-        return hashlib.sha256(json.dumps([SCHEMA, asdict(self)], sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            json.dumps([SCHEMA, asdict(self)], sort_keys=True).encode()
+        ).hexdigest()[:12]
 
     @property
     def label(self) -> str:
@@ -66,7 +72,9 @@ class PretrainJob:
 
 @dataclass
 class Encoder:
-    """A pretrained encoder and what is known about it; plain arrays, so that it travels and is stored without pickle."""
+    """A pretrained encoder and what is known about it; plain arrays, so that it travels and is
+    stored without pickle.
+    """
 
     weights: dict[str, np.ndarray]
     probes: np.ndarray  # (Q,) int64: training images whose neighbours were looked up
@@ -77,9 +85,13 @@ class Encoder:
     loss: float
 
     def knn_accuracy(self, labels: np.ndarray, num_classes: int) -> tuple[float, float]:
-        """Accuracy of a vote among each probe's neighbours, before and after pretraining, for any labels (N,)."""
+        """Accuracy of a vote among each probe's neighbours, before and after pretraining, for any
+        labels (N,).
+        """
         before, after = (
-            np.stack([np.bincount(labels[row], minlength=num_classes).argmax() for row in neighbours])
+            np.stack(
+                [np.bincount(labels[row], minlength=num_classes).argmax() for row in neighbours]
+            )
             for neighbours in (self.neighbours_before, self.neighbours_after)
         )
         truth = labels[self.probes]
@@ -88,12 +100,16 @@ class Encoder:
     def frozen(self, task: Task) -> "FrozenEncoder":
         """The encoder as a function, where and how the task computes."""
         net = task.build_network()
-        net.body.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self.weights.items()})
+        net.body.load_state_dict(
+            {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
+        )
         return FrozenEncoder(net.eval().requires_grad_(False), task)
 
 
 class FrozenEncoder:
-    """Features (B, D) of normalised images, without gradients; not a module, so that no method's state holds it."""
+    """Features (B, D) of normalised images, without gradients; not a module, so that no method's
+    state holds it.
+    """
 
     def __init__(self, network: Network, task: Task) -> None:
         self.network = network  # its passes are counted
@@ -121,7 +137,12 @@ def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
         precision=spec.precision,
         threads=spec.threads,
         openset=(
-            (noise_identity(spec.noise_kind, None), spec.noise_rate, spec.noise_seed, spec.noise_sampling)
+            (
+                noise_identity(spec.noise_kind, None),
+                spec.noise_rate,
+                spec.noise_seed,
+                spec.noise_sampling,
+            )
             if spec.noise_kind.startswith(OPENSET) and spec.noise_rate
             else None
         ),
@@ -129,7 +150,9 @@ def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
 
 
 class _Learner(nn.Module):
-    """Encoder, projector and predictor. The projector is 2048 wide for ResNets and as wide as small networks' features."""
+    """Encoder, projector and predictor. The projector is 2048 wide for ResNets and as wide as small
+    networks' features.
+    """
 
     def __init__(self, network: Network, layers: int) -> None:
         super().__init__()
@@ -153,7 +176,9 @@ class _Learner(nn.Module):
         )
 
     def loss(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Symmetrised negative cosine similarity with stop-gradient, and the projections of the first view."""
+        """Symmetrised negative cosine similarity with stop-gradient, and the projections of the
+        first view.
+        """
         z1, z2 = (self.projector(self.network.forward_features(view)) for view in (first, second))
         similarity = (
             F.cosine_similarity(self.predictor(z1), z2.detach()).mean()
@@ -163,8 +188,12 @@ class _Learner(nn.Module):
 
 
 def spread(projections: Tensor) -> float:
-    """Standard deviation of the normalised projections (B, D) times the root of D: about 1 when healthy, 0 collapsed."""
-    return float(F.normalize(projections.float(), dim=1).std(0).mean() * projections.shape[1] ** 0.5)
+    """Standard deviation of the normalised projections (B, D) times the root of D: about 1 when
+    healthy, 0 collapsed.
+    """
+    return float(
+        F.normalize(projections.float(), dim=1).std(0).mean() * projections.shape[1] ** 0.5
+    )
 
 
 def pretrain(
@@ -198,7 +227,8 @@ def pretrain(
     )
     torch.manual_seed(stream_seed(seed, PRETRAINING))
     learner = task.place(_Learner(task.build_network(), job.settings.projector_layers))
-    rng = np.random.default_rng(stream_seed(PRETRAINING, len(pixels)))  # a stream that the noise does not use
+    # a stream that the noise does not use
+    rng = np.random.default_rng(stream_seed(PRETRAINING, len(pixels)))
     probes = np.sort(rng.permutation(len(pixels))[:2000])
     before = _neighbours(learner.network, task, probes)
     base_rate = job.settings.learning_rate * task.batch_size / 256
@@ -226,11 +256,15 @@ def pretrain(
         width, mean_loss = spread(projections), torch.stack(losses).mean().item()
         if not width > COLLAPSED or not np.isfinite(mean_loss):
             raise CollapseError(
-                f"SimSiam collapsed in epoch {epoch}: spread of the projections {width:.2f}, loss {mean_loss:.3f}"
+                f"SimSiam collapsed in epoch {epoch}: spread of the projections {width:.2f}, loss "
+                f"{mean_loss:.3f}"
             )
         beat(epoch, mean_loss)
     after = _neighbours(learner.network, task, probes)
-    weights = {name: value.detach().cpu().contiguous().numpy() for name, value in learner.network.body.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().contiguous().numpy()
+        for name, value in learner.network.body.state_dict().items()
+    }
     return Encoder(weights, probes, before, after, width, time.perf_counter() - start, mean_loss)
 
 
@@ -257,10 +291,14 @@ def save_encoder(encoder: Encoder) -> bytes:
     from safetensors.numpy import save
 
     arrays = {f"weights.{name}": array for name, array in encoder.weights.items()}
-    arrays |= {name: getattr(encoder, name) for name in ("probes", "neighbours_before", "neighbours_after")}
+    arrays |= {
+        name: getattr(encoder, name) for name in ("probes", "neighbours_before", "neighbours_after")
+    }
     facts = {name: repr(getattr(encoder, name)) for name in ("spread", "train_seconds", "loss")}
     facts["code"] = harness_hash()
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=facts)
+    return save(
+        {name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=facts
+    )
 
 
 def load_encoder(blob: bytes) -> Encoder:
@@ -268,7 +306,11 @@ def load_encoder(blob: bytes) -> Encoder:
     from safetensors.numpy import load
 
     arrays, facts = load(blob), _facts(blob)
-    weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
+    weights = {
+        name.removeprefix("weights."): array
+        for name, array in arrays.items()
+        if name.startswith("weights.")
+    }
     return Encoder(
         weights,
         arrays["probes"],

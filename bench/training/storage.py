@@ -1,4 +1,6 @@
-"""Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such as s3://bucket/path."""
+"""Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such
+as s3://bucket/path.
+"""
 
 import hashlib
 import os
@@ -54,7 +56,9 @@ class StoredFile:
             self.system.delete_file(self.path)
 
 
-def write_whole(file: Path | StoredFile, content: bytes, previous: Path | StoredFile | None = None) -> None:
+def write_whole(
+    file: Path | StoredFile, content: bytes, previous: Path | StoredFile | None = None
+) -> None:
     """Put ``content`` at ``file``, the whole of it or nothing; what was there goes to ``previous``."""
     fresh: Any = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
@@ -72,9 +76,12 @@ def write_whole(file: Path | StoredFile, content: bytes, previous: Path | Stored
 
 
 def own_place(storage: str, out: Path) -> str:
-    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not of the path."""
+    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not
+    of the path.
+    """
     path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
-    folder = f"{out.name}-{hashlib.sha256(os.fsencode(out)).hexdigest()[:6]}"  # other sweeps may have the name, elsewhere
+    # other sweeps may have the name, elsewhere
+    folder = f"{out.name}-{hashlib.sha256(os.fsencode(out)).hexdigest()[:6]}"
     return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 
@@ -96,7 +103,8 @@ class Store:
         self.folder: Path | None = None
         if not separator and re.match(r"[a-z][a-z0-9]+:", str(place)):
             raise InputError(
-                f"--storage {str(place)!r} is neither a folder nor an address: write for example s3://bucket/path"
+                f"--storage {str(place)!r} is neither a folder nor an address: write for example "
+                "s3://bucket/path"
             )
         if not separator:
             self.folder = Path(place).expanduser().resolve()
@@ -116,13 +124,17 @@ class Store:
         write_whole(self._owner_file, run.encode())
 
     def owner(self) -> str | None:
-        """The run that has claimed the store last; None once it is over, or on a machine without this folder."""
+        """The run that has claimed the store last; None once it is over, or on a machine without
+        this folder.
+        """
         file = self._owner_file
         return file.read_bytes().decode() if file.exists() else None
 
     @property
     def _owner_file(self) -> Path | StoredFile:
-        return self.folder / OWNER if self.folder else StoredFile(self.system, f"{self.root}/{OWNER}")
+        return (
+            self.folder / OWNER if self.folder else StoredFile(self.system, f"{self.root}/{OWNER}")
+        )
 
     def check(self) -> None:
         """Raise InputError where nothing can be written."""
@@ -134,10 +146,14 @@ class Store:
             probe.unlink()
         except Exception as error:  # every kind of store has its own
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"cannot write to --storage ({reason}): check its address and your credentials") from error
+            raise InputError(
+                f"cannot write to --storage ({reason}): check its address and your credentials"
+            ) from error
 
     def tidy(self, statuses: Mapping[str, str]) -> None:
-        """Remove what a killed process could not: torn files, and the state of trials that are over."""
+        """Remove what a killed process could not: torn files, and the state of trials that are
+        over.
+        """
         for file in self._files():
             if file.name == OWNER:
                 continue
@@ -172,13 +188,19 @@ def _file_system(place: str, scheme: str, rest: str) -> "tuple[pyarrow.fs.FileSy
         return system, root.rstrip("/")
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         if "nrecognized filesystem" not in str(error):  # it knows the kind, but not this address
-            raise InputError(f"--storage {place!r} is no address ({error}): write for example s3://bucket/path") from error
+            raise InputError(
+                f"--storage {place!r} is no address ({error}): write for example s3://bucket/path"
+            ) from error
     except OSError as error:
-        raise InputError(f"cannot reach --storage {place!r} ({error}): check its address and your credentials") from error
+        raise InputError(
+            f"cannot reach --storage {place!r} ({error}): check its address and your credentials"
+        ) from error
     import fsspec
 
     try:
         system = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fsspec.filesystem(scheme)))
     except (ValueError, ImportError) as error:
-        raise InputError(f"--storage cannot be {place!r} ({error}): use a folder, s3:// or gs://") from error
+        raise InputError(
+            f"--storage cannot be {place!r} ({error}): use a folder, s3:// or gs://"
+        ) from error
     return system, rest.rstrip("/")

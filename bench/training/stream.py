@@ -1,4 +1,6 @@
-"""Images that are too many for memory: decoded by worker processes, a few batches ahead, and augmented on the device."""
+"""Images that are too many for memory: decoded by worker processes, a few batches ahead, and
+augmented on the device.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -26,30 +28,39 @@ class _Files(TorchDataset):
         return len(self.files)
 
     def __getitem__(self, position: int) -> Tensor | str:
-        """One image; or what is wrong with its file, since an error raised here would reach the trial as a traceback."""
+        """One image; or what is wrong with its file, since an error raised here would reach the
+        trial as a traceback.
+        """
         pauses = iter(PAUSES)
         while True:
             try:
                 return torch.from_numpy(self.files.decode(position))
             except InputError as error:
-                pause = next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
+                pause = (
+                    next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
+                )
                 if pause is None:
                     return str(error)
             time.sleep(pause)
 
 
 def _collate(images: list[Tensor | str]) -> Tensor | str:
-    return next((image for image in images if isinstance(image, str)), None) or default_collate(images)
+    return next((image for image in images if isinstance(image, str)), None) or default_collate(
+        images
+    )
 
 
 class StreamedPixels(Pixels):
-    """``Pixels`` over files. Workers do what has no chance in it, so that their number changes no result.
+    """``Pixels`` over files. Workers do what has no chance in it, so that their number changes no
+    result.
 
-    A decoded image is larger than what a network sees: training cuts a window at a random place out of it, evaluation the
-    one in the middle.
+    A decoded image is larger than what a network sees: training cuts a window at a random place out
+    of it, evaluation the one in the middle.
     """
 
-    def __init__(self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, workers: int) -> None:
+    def __init__(
+        self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, workers: int
+    ) -> None:
         """``workers``: processes that decode; with 0, the trial's own does."""
         self.files = _Files(files)
         self.device = device
@@ -75,11 +86,17 @@ class StreamedPixels(Pixels):
         )
         for raw in loader:
             if isinstance(raw, str):
-                raise Unavailable(f"a file changed after the sweep had begun: {raw}, then run the same command again")
+                raise Unavailable(
+                    f"a file changed after the sweep had begun: {raw}, then run the same command "
+                    "again"
+                )
             yield raw.to(self.device, non_blocking=True)
 
     def view(
-        self, raw: Tensor, augmentation: augment.Augmentation = augment.identity, generator: torch.Generator | None = None
+        self,
+        raw: Tensor,
+        augmentation: augment.Augmentation = augment.identity,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         if augmentation is augment.identity:
             margin = (raw.shape[-1] - self.side) // 2

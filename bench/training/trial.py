@@ -1,4 +1,5 @@
-"""One trial, from a specification to its record. No Ray here: a test, a shell and a sweep all call ``run_trial``.
+"""One trial, from a specification to its record. No Ray here: a test, a shell and a sweep all call
+``run_trial``.
 
 python -m bench.trial SPEC.json
 """
@@ -36,10 +37,27 @@ from bench.planning.code_hash import code_of
 from bench.planning.method_checks import check_plan, check_privileges
 from bench.planning.registry import build, method_file, split_name
 from bench.planning.spec import SCHEMA, TrialSpec, record_of
-from bench.records.trials import COMPLETED, LOST, TrialWriter, check_specification, finished_statuses, kept, lock, pack_classes
+from bench.records.trials import (
+    COMPLETED,
+    LOST,
+    TrialWriter,
+    check_specification,
+    finished_statuses,
+    kept,
+    lock,
+    pack_classes,
+)
 from bench.task import Pixels, SharedPixels, Task
 from bench.training import scoring
-from bench.training.evaluation import PART, TRIED, check_alike, check_probabilities, shaped, tensor_of, untouched
+from bench.training.evaluation import (
+    PART,
+    TRIED,
+    check_alike,
+    check_probabilities,
+    shaped,
+    tensor_of,
+    untouched,
+)
 from bench.training.graphs import steps_of
 from bench.training.isolation import as_new, give_back_memory, seed_globals
 from bench.training.memory import keep_freed_memory, return_freed_memory
@@ -60,13 +78,27 @@ COPIED = 4096
 #: A checkpoint's file begins with so many bytes of checksum.
 CHECKSUM_BYTES = 32
 
-#: Errors of the machine, whatever the method: no room, no handles, a device or a network mount that is gone.
+#: Errors of the machine, whatever the method: no room, no handles, a device or a network mount that
+#: is gone.
 MACHINE_ERRORS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENODEV,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
 )
 
 #: The same in the words of PyTorch's and other C++ code, which raises RuntimeError.
-_MACHINE_TEXTS = (*map(os.strerror, (errno.ENOSPC, errno.EIO)), "uncorrectable ECC error", "no CUDA-capable device")
+_MACHINE_TEXTS = (
+    *map(os.strerror, (errno.ENOSPC, errno.EIO)),
+    "uncorrectable ECC error",
+    "no CUDA-capable device",
+)
 
 #: Takes new epochs of the record and whether all earlier ones are void.
 Report = Callable[[list[dict[str, Any]], bool], None]
@@ -74,21 +106,32 @@ Report = Callable[[list[dict[str, Any]], bool], None]
 
 @dataclass(frozen=True)
 class Labels:
-    """Noisy labels of all non-test images, and the split of these into training and validation. Equal for all methods."""
+    """Noisy labels of all non-test images, and the split of these into training and validation.
+    Equal for all methods.
+    """
 
     noisy: np.ndarray  # (N,)
     train: np.ndarray  # positions
     validation: np.ndarray
-    truth: np.ndarray  # (N,) UNKNOWN where nobody knows it, OUTSIDE where the image is of none of the classes
+    # (N,) UNKNOWN where nobody knows it, OUTSIDE where the image is of none of the classes
+    truth: np.ndarray
 
     @classmethod
     def of(cls, spec: TrialSpec, dataset: Dataset) -> "Labels":
-        """Noise first, then the split, which is stratified on the noisy labels: the clean ones are not known in practice."""
-        noisy = noise.corrupt(dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
+        """Noise first, then the split, which is stratified on the noisy labels: the clean ones are
+        not known in practice.
+        """
+        noisy = noise.corrupt(
+            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
+        )
         size = max(1, round(spec.validation_share * len(noisy)))
-        validation = np.sort(stratified_choice(noisy, size, np.random.default_rng([spec.split_seed, 1])))
+        validation = np.sort(
+            stratified_choice(noisy, size, np.random.default_rng([spec.split_seed, 1]))
+        )
         truth = dataset.train_labels
-        if drawn := openset(dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling):
+        if drawn := openset(
+            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
+        ):
             truth = truth.copy()
             truth[drawn[0]] = OUTSIDE
         return cls(noisy, np.setdiff1d(np.arange(len(noisy)), validation), validation, truth)
@@ -97,13 +140,16 @@ class Labels:
         """What the record says of them; what needs the truth is missing where nobody knows it."""
         known = self.truth != UNKNOWN
         wrong = int((self.noisy != self.truth)[known].sum())
-        matrix = noise.transition_matrix(self.truth, self.noisy, dataset.num_classes).round(6).tolist()
+        matrix = (
+            noise.transition_matrix(self.truth, self.noisy, dataset.num_classes).round(6).tolist()
+        )
         tested = len(np.unique(dataset.test_labels))
         return {
             "classes": dataset.num_classes,
             "noise": {
                 "nominal_rate": spec.noise_rate,
-                # Of labels that somebody verified, often the right ones only, the rate would be no rate.
+                # Of labels that somebody verified, often the right ones only, the rate would be no
+                # rate.
                 "realised_rate": wrong / len(known) if known.all() else None,
                 "transition_matrix": matrix if known.all() else None,
                 "label_hash": noise.label_hash(self.noisy),
@@ -113,7 +159,8 @@ class Labels:
             },
             "train_images": len(self.train),
             "validation_images": len(self.validation),
-            # With each epoch's predictions: accuracy on as many clean-labelled validation images as one likes.
+            # With each epoch's predictions: accuracy on as many clean-labelled validation images as
+            # one likes.
             "validation_truth": pack_classes(self.truth[self.validation])
             if (self.truth[self.validation] >= 0).any()
             else None,
@@ -146,7 +193,9 @@ class Outcome:
             return None
         from safetensors.torch import save
 
-        return save({name: value.detach().cpu().contiguous() for name, value in self.weights.items()})
+        return save(
+            {name: value.detach().cpu().contiguous() for name, value in self.weights.items()}
+        )
 
 
 def _checksum(content: bytes) -> bytes:
@@ -158,9 +207,11 @@ def _warn(text: str) -> None:
 
 
 class Checkpoint:
-    """A trial's state, replaced as a whole; it holds the record so far, so that nothing has to match up later.
+    """A trial's state, replaced as a whole; it holds the record so far, so that nothing has to
+    match up later.
 
-    The state before it is kept too: a file that cannot be read costs the epochs in between, not the trial's.
+    The state before it is kept too: a file that cannot be read costs the epochs in between, not the
+    trial's.
     """
 
     def __init__(
@@ -188,7 +239,9 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write ``state``, atomically. Where that fails (a full disk, a store out of reach), the trial goes on without."""
+        """Write ``state``, atomically. Where that fails (a full disk, a store out of reach), the
+        trial goes on without.
+        """
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -197,10 +250,16 @@ class Checkpoint:
             if self.allowed():
                 write_whole(self.path, _checksum(content) + content, self.previous)
         except Exception as error:  # every kind of store has its own
-            self.warn(f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on without it")
+            self.warn(
+                f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on "
+                "without it"
+            )
         self._saved = time.monotonic()
-        # Slow disk or large state: never spend more than about a fiftieth of the time on checkpoints.
-        self.every_seconds = max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
+        # Slow disk or large state: never spend more than about a fiftieth of the time on
+        # checkpoints.
+        self.every_seconds = (
+            max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
+        )
 
     def load(self, spec: TrialSpec) -> dict[str, Any] | None:
         """The last state that can be used, or None."""
@@ -214,10 +273,14 @@ class Checkpoint:
                 content = path.read_bytes()
                 checksum, content = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
                 if checksum != _checksum(content):
-                    raise ValueError("its checksum is wrong")  # torch.load would not notice a changed weight
+                    # torch.load would not notice a changed weight
+                    raise ValueError("its checksum is wrong")
                 state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
                 if state["id"] == spec.id and state.get("code") != code_of(spec.method):
-                    self.warn(f"the checkpoint {path} was made by other code than today's: the trial starts anew")
+                    self.warn(
+                        f"the checkpoint {path} was made by other code than today's: the trial "
+                        "starts anew"
+                    )
                     return None  # the one before is older still
                 if state["id"] == spec.id:
                     return state
@@ -233,7 +296,9 @@ class Checkpoint:
             for path in (self.path, self.previous):
                 path.unlink(missing_ok=True)
         except Exception as error:  # a store out of reach
-            self.warn(f"cannot remove the checkpoint {self.path} ({one_line(error)}): do so by hand")
+            self.warn(
+                f"cannot remove the checkpoint {self.path} ({one_line(error)}): do so by hand"
+            )
 
 
 def method_for(spec: TrialSpec) -> Method:
@@ -262,19 +327,29 @@ def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
     """The encoder that the trial's method asks for, if any."""
     wanted = [settings for part in method_for(spec).parts() if (settings := part.pretraining())]
     if len(set(wanted)) > 1:
-        raise InputError(f"the parts of {spec.method} ask for different pretrained encoders: choose one of them")
+        raise InputError(
+            f"the parts of {spec.method} ask for different pretrained encoders: choose one of them"
+        )
     return job_for(spec, wanted[0]) if wanted else None
 
 
-def openset(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Positions of the training images that open-set noise replaces, and of the donors that replace them."""
+def openset(
+    dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Positions of the training images that open-set noise replaces, and of the donors that replace
+    them.
+    """
     if not kind.startswith(noise.OPENSET) or not rate:
         return None
     assert dataset.donors is not None
-    return noise.openset(len(dataset.train_labels), len(dataset.donors), rate, noise.generator(seed), sampling)
+    return noise.openset(
+        len(dataset.train_labels), len(dataset.donors), rate, noise.generator(seed), sampling
+    )
 
 
-def replaced(dataset: Dataset, drawn: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | ImageFiles:
+def replaced(
+    dataset: Dataset, drawn: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray | ImageFiles:
     """The training images, with what open-set noise has put in their place."""
     if drawn is None:
         return dataset.train_images
@@ -291,13 +366,17 @@ def pixels_for(
     images: np.ndarray | ImageFiles | None = None,
     positions: np.ndarray | None = None,
 ) -> Pixels:
-    """The data set's training images, or these other ones, on the trial's device or on their way there.
+    """The data set's training images, or these other ones, on the trial's device or on their way
+    there.
 
-    With ``positions`` (N,) these of them alone, in that order and in memory of their own. Only memory that nobody can write
-    to, such as that of Ray's object store or of a decoded cache, is shared: there may be gigabytes of it.
+    With ``positions`` (N,) these of them alone, in that order and in memory of their own. Only
+    memory that nobody can write to, such as that of Ray's object store or of a decoded cache, is
+    shared: there may be gigabytes of it.
     """
     images = dataset.train_images if images is None else images
-    mean, std = (torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics)
+    mean, std = (
+        torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics
+    )
     if isinstance(images, ImageFiles):
         files = images if positions is None else images[positions]
         return StreamedPixels(files, mean, std, torch.device(spec.device), workers=spec.threads - 1)
@@ -306,20 +385,27 @@ def pixels_for(
     if spec.device == "cpu" and not images.flags.writeable:
         return SharedPixels(images, positions, mean, std)
     copies = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=spec.device)
-    for part, chosen in zip(copies.split(COPIED), np.split(positions, range(COPIED, len(positions), COPIED)), strict=True):
+    for part, chosen in zip(
+        copies.split(COPIED),
+        np.split(positions, range(COPIED, len(positions), COPIED)),
+        strict=True,
+    ):
         part.copy_(torch.from_numpy(np.take(images, chosen, axis=0)))
     return Pixels(copies, mean, std)
 
 
 def _tensor(array: np.ndarray, device: str) -> Tensor:
-    with warnings.catch_warnings():  # arrays shared between processes are read-only, and nobody writes to them
+    # arrays shared between processes are read-only, and nobody writes to them
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
         return torch.from_numpy(array).to(device)
 
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Context in which torch, NumPy, SciPy and scikit-learn compute with that many threads: those of the trial's CPUs."""
+    """Context in which torch, NumPy, SciPy and scikit-learn compute with that many threads: those
+    of the trial's CPUs.
+    """
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
@@ -332,7 +418,9 @@ def use_threads(threads: int) -> Iterator[None]:
 
 
 def run_pretraining(
-    job: PretrainJob, dataset: Dataset, beat: Callable[[int, float], None] = lambda epoch, loss: None
+    job: PretrainJob,
+    dataset: Dataset,
+    beat: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Encoder:
     """Train the encoder that some trials of this data set need."""
     with as_new(job.device), use_threads(job.threads):
@@ -341,9 +429,14 @@ def run_pretraining(
 
 
 def _encoder(
-    job: PretrainJob, dataset: Dataset, images: np.ndarray | ImageFiles, beat: Callable[[int, float], None]
+    job: PretrainJob,
+    dataset: Dataset,
+    images: np.ndarray | ImageFiles,
+    beat: Callable[[int, float], None],
 ) -> Encoder:
-    return pretrain(job, pixels_for(dataset, job, images), beat, hidden_seed("pretraining", job.seed, dataset))
+    return pretrain(
+        job, pixels_for(dataset, job, images), beat, hidden_seed("pretraining", job.seed, dataset)
+    )
 
 
 def run_trial(
@@ -359,19 +452,27 @@ def run_trial(
 
     Args:
         dataset: the one the specification names, whole (the hash is compared).
-        encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is trained here.
-        report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs that a checkpoint kept,
-            before any other, and whatever was reported earlier is void.
+        encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is
+            trained here.
+        report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs
+            that a checkpoint kept, before any other, and whatever was reported earlier is void.
         keep: what to keep beside the record, as ``records.kept`` names it.
-        checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome down removes it then.
+        checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome
+            down removes it then.
 
     Returns:
-        The outcome. A method that raises is a failed outcome, not an exception; an error of the machine is a lost one.
+        The outcome. A method that raises is a failed outcome, not an exception; an error of the
+        machine is a lost one.
 
     Raises:
         Unavailable: where the data or the noise file are not those of the specification.
     """
-    facts: dict[str, Any] = {"schema": SCHEMA, "status": "failed", "error": None, "code": code_of(spec.method)}
+    facts: dict[str, Any] = {
+        "schema": SCHEMA,
+        "status": "failed",
+        "error": None,
+        "code": code_of(spec.method),
+    }
     start = time.perf_counter()
     outcome = Outcome(facts)
     try:
@@ -381,11 +482,13 @@ def run_trial(
             Run(spec, dataset, encoder, report, checkpoint, keep, outcome).go()
     except InputError:
         raise
-    except Exception as error:  # anything a plugin may raise: it becomes a row, and the sweep goes on
+    except Exception as error:
+        # anything a plugin may raise: it becomes a row, and the sweep goes on
         facts["status"] = LOST if of_machine(error) else "failed"
         facts["error"] = describe(error)
         facts["traceback"] = traceback.format_exc()
-        facts["peak_memory_bytes"] = peak_memory(spec.device)  # of a trial that ran out of it, what it had
+        # of a trial that ran out of it, what it had
+        facts["peak_memory_bytes"] = peak_memory(spec.device)
     if facts["status"] in ("failed", LOST):
         give_back_memory(spec.device)  # until here the error's traceback held the networks
     facts["work_seconds"] = time.perf_counter() - start
@@ -393,9 +496,13 @@ def run_trial(
 
 
 def of_machine(error: BaseException | None) -> bool:
-    """Return whether an error, or one that it was raised from, is of the machine: libraries raise errors of their own."""
+    """Return whether an error, or one that it was raised from, is of the machine: libraries raise
+    errors of their own.
+    """
     while error is not None:
-        if isinstance(error, Unavailable) or (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
+        if isinstance(error, Unavailable) or (
+            isinstance(error, OSError) and error.errno in MACHINE_ERRORS
+        ):
             return True
         if isinstance(error, RuntimeError) and any(text in str(error) for text in _MACHINE_TEXTS):
             return True
@@ -406,8 +513,14 @@ def of_machine(error: BaseException | None) -> bool:
 def describe(error: Exception) -> str:
     """The error in one line; where memory was short, that is what it says."""
     text = one_line(error)
-    short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
-    return f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more" if short else text
+    short = (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    )
+    return (
+        f"out of memory ({text}): fewer trials at a time (--max-concurrent) leave each more"
+        if short
+        else text
+    )
 
 
 class Run:
@@ -425,31 +538,42 @@ class Run:
     ) -> None:
         if dataset.content_hash != spec.data_hash:
             raise Unavailable(
-                f"the data is not what the specification names (hash {dataset.content_hash}, not {spec.data_hash}): "
-                f"check --data-dir and --subset"
+                f"the data is not what the specification names (hash {dataset.content_hash}, not "
+                f"{spec.data_hash}): check --data-dir and --subset"
             )
         try:
             noise_hash = noise.fingerprint(spec.noise_kind)
         except InputError as error:  # a file that only another machine has
             raise Unavailable(str(error)) from error
         if noise_hash != spec.noise_hash:
-            raise Unavailable(f"the file of {spec.noise_kind} is not the one the trial was planned with: put that one back")
+            raise Unavailable(
+                f"the file of {spec.noise_kind} is not the one the trial was planned with: put "
+                "that one back"
+            )
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
-        drawn = openset(dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
+        drawn = openset(
+            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
+        )
         images = replaced(dataset, drawn)
         self.seed, order, self.evaluation_seed = (
-            hidden_seed(purpose, spec.train_seed, dataset) for purpose in ("training", "positions", "evaluation")
+            hidden_seed(purpose, spec.train_seed, dataset)
+            for purpose in ("training", "positions", "evaluation")
         )
-        # A method's samples are numbered in a random order: that of the data set often goes by the true class.
+        # A method's samples are numbered in a random order: that of the data set often goes by the
+        # true class.
         numbered = shuffled(len(self.labels.train), order)
-        self.shown = self.labels.train[numbered]  # positions in the data set of the method's samples
+        # positions in the data set of the method's samples
+        self.shown = self.labels.train[numbered]
         self.number = np.argsort(numbered)  # of each training sample, in the data set's order
-        # Which row of a state is whose, and its label: noise of a plugin may have changed, whose code no hash covers.
-        self.numbering = hashlib.sha256(self.shown.tobytes() + self.labels.noisy.tobytes()).hexdigest()[:16]
+        # Which row of a state is whose, and its label: noise of a plugin may have changed, whose
+        # code no hash covers.
+        self.numbering = hashlib.sha256(
+            self.shown.tobytes() + self.labels.noisy.tobytes()
+        ).hexdigest()[:16]
         self.pixels = pixels_for(dataset, spec, images, self.shown)
         self.validating = pixels_for(dataset, spec, images, self.labels.validation)
         self.tests = {"test": (pixels_for(dataset, spec, dataset.test_images), dataset.test_labels)}
@@ -461,7 +585,8 @@ class Run:
         self.facts["privileges"] = sorted(frozenset().union(*self.granted))
         self.counted: list[Network] = []
         self.records: list[dict[str, Any]] = []
-        known = np.flatnonzero(self.labels.truth[self.labels.train] != UNKNOWN)  # samples that can be scored
+        # samples that can be scored
+        known = np.flatnonzero(self.labels.truth[self.labels.train] != UNKNOWN)
         self.known = known
         chosen = np.random.default_rng(PROBES).permutation(known)[: scoring.PROBES]
         self.probes = np.sort(chosen)  # among the training samples
@@ -475,7 +600,9 @@ class Run:
             self.facts["pretraining"] = self.score(encoder)
             features = encoder.frozen(self.task(None, frozenset()))
             self.counted.append(features.network)
-        for stream, (part, granted) in enumerate(zip(self.method.parts(), self.granted, strict=True)):
+        for stream, (part, granted) in enumerate(
+            zip(self.method.parts(), self.granted, strict=True)
+        ):
             part.task = self.task(features, granted)
             part.task.seed(self.seed, stream)
             seed_globals(self.seed, stream)
@@ -483,20 +610,33 @@ class Run:
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
 
     def score(self, encoder: Encoder) -> dict[str, Any]:
-        """How good the pretrained features are: neighbours' votes against noisy labels, and against the truth."""
+        """How good the pretrained features are: neighbours' votes against noisy labels, and against
+        the truth.
+        """
         noisy = encoder.knn_accuracy(self.labels.noisy, self.dataset.num_classes)
         clean: tuple[float | None, float | None] = (None, None)
         if (self.labels.truth >= 0).all():
             clean = encoder.knn_accuracy(self.labels.truth, self.dataset.num_classes)
-        names = ("knn_accuracy_noisy_before", "knn_accuracy_noisy", "knn_accuracy_clean_before", "knn_accuracy_clean")
+        names = (
+            "knn_accuracy_noisy_before",
+            "knn_accuracy_noisy",
+            "knn_accuracy_clean_before",
+            "knn_accuracy_clean",
+        )
         figures = dict(zip(names, (*noisy, *clean), strict=True))
-        return figures | {"spread": encoder.spread, "loss": encoder.loss, "pretrain_seconds": encoder.train_seconds}
+        return figures | {
+            "spread": encoder.spread,
+            "loss": encoder.loss,
+            "pretrain_seconds": encoder.train_seconds,
+        }
 
     def task(self, features: Callable[[Tensor], Tensor] | None, privileges: frozenset[str]) -> Task:
         """What one part of the method may see."""
         spec, recipe, device = self.spec, self.spec.recipe, torch.device(self.spec.device)
         truth = {
-            "noise_rate": min(1.0, spec.told * float((self.labels.noisy != self.labels.truth).mean())),
+            "noise_rate": min(
+                1.0, spec.told * float((self.labels.noisy != self.labels.truth).mean())
+            ),
             "noise_kind": spec.noise_kind,
         }
         return Task(
@@ -523,7 +663,10 @@ class Run:
             record = self.train(epoch, optimizer)
             record |= self.evaluate()
             if record["train_loss"] is None or not np.isfinite(self.test).all():
-                self.facts.update(status="diverged", error=f"the loss or the predictions are not finite in epoch {epoch}")
+                self.facts.update(
+                    status="diverged",
+                    error=f"the loss or the predictions are not finite in epoch {epoch}",
+                )
                 return self.conclude(record)
             self.records.append(record)
             self.report([record], False)
@@ -533,7 +676,9 @@ class Run:
         self.conclude(None)
 
     def enter(self, epoch: int) -> None:
-        """Seed every random stream from the epoch alone, so that a resumed trial needs no generator's state."""
+        """Seed every random stream from the epoch alone, so that a resumed trial needs no
+        generator's state.
+        """
         seed_globals(self.seed, epoch, GLOBAL)
         for stream, part in enumerate(self.method.parts()):
             part.epoch = epoch
@@ -574,17 +719,23 @@ class Run:
         }
 
     def check_labels(self) -> None:
-        """Raise RuntimeError where a part of the method has written into its labels, which no checkpoint keeps."""
+        """Raise RuntimeError where a part of the method has written into its labels, which no
+        checkpoint keeps.
+        """
         lent = self.labels.noisy[self.shown]
         for part in self.method.parts():
             if not np.array_equal(part.task.noisy_labels.cpu().numpy(), lent):
-                raise RuntimeError("training changed task.noisy_labels: write into a buffer of the method's own instead")
+                raise RuntimeError(
+                    "training changed task.noisy_labels: write into a buffer of the method's own "
+                    "instead"
+                )
 
     def evaluate(self) -> dict[str, Any]:
         start = time.perf_counter()
         with untouched(self.method):
             record = self.figures()
-        if not self.judged or self.method.epoch + 1 == self.spec.recipe.epochs:  # it may predict otherwise by then
+        # it may predict otherwise by then
+        if not self.judged or self.method.epoch + 1 == self.spec.recipe.epochs:
             self.judged = True
             self.judge()
         return record | {"eval_seconds": time.perf_counter() - start}
@@ -610,17 +761,23 @@ class Run:
     def judge(self) -> None:
         """Check on a few images that what is predicted of one does not depend on the others."""
         self.method.eval()
-        images = self.validating(_tensor(np.arange(min(TRIED, len(self.validating))), self.spec.device))
+        images = self.validating(
+            _tensor(np.arange(min(TRIED, len(self.validating))), self.spec.device)
+        )
         fewer = images[: min(PART, (len(images) + 1) // 2)]
         with self.method.task.autocast():
             whole, part = (self.method.predict(few).float() for few in (images, fewer))
         check_alike(whole, part, self.spec.precision)
 
     def scores(self) -> dict[str, float | None]:
-        """How sure the method is with what right, and how it fares with wrong labels where somebody knows which are."""
+        """How sure the method is with what right, and how it fares with wrong labels where somebody
+        knows which are.
+        """
         found: dict[str, float | None] = {}
         found["calibration_error"] = scoring.calibration_error(self.test, self.dataset.test_labels)
-        found["worst_class_accuracy"] = scoring.worst_class_accuracy(self.test.argmax(1), self.dataset.test_labels)
+        found["worst_class_accuracy"] = scoring.worst_class_accuracy(
+            self.test.argmax(1), self.dataset.test_labels
+        )
         if not len(self.known):
             return found
         noisy, clean = self.labels.noisy, self.labels.truth
@@ -636,9 +793,17 @@ class Run:
         return found
 
     def per_sample(self) -> dict[str, np.ndarray]:
-        """Return the method's figures of each training sample, by hook, in the data set's order and in memory of their own."""
-        given = {"clean_probability": self.method.clean_probability(), "soft_targets": self.method.soft_targets()}
-        shapes = {"clean_probability": (len(self.number),), "soft_targets": (len(self.number), self.dataset.num_classes)}
+        """Return the method's figures of each training sample, by hook, in the data set's order and
+        in memory of their own.
+        """
+        given = {
+            "clean_probability": self.method.clean_probability(),
+            "soft_targets": self.method.soft_targets(),
+        }
+        shapes = {
+            "clean_probability": (len(self.number),),
+            "soft_targets": (len(self.number), self.dataset.num_classes),
+        }
         return {
             hook: shaped(hook, tensor_of(hook, values), shapes[hook])[self.number]
             for hook, values in given.items()
@@ -653,13 +818,21 @@ class Run:
 
     @torch.inference_mode()
     def evaluated(
-        self, name: str, function: Callable[[Tensor], Tensor], pixels: Pixels, positions: np.ndarray | None
+        self,
+        name: str,
+        function: Callable[[Tensor], Tensor],
+        pixels: Pixels,
+        positions: np.ndarray | None,
     ) -> np.ndarray:
-        """Apply a method's function to images in a random order: class by class, their order would tell the classes."""
+        """Apply a method's function to images in a random order: class by class, their order would
+        tell the classes.
+        """
         self.method.eval()
         positions = np.arange(len(pixels)) if positions is None else positions
         order = shuffled(len(positions), self.evaluation_seed)
-        batches = pixels.stream(_tensor(positions[order], self.spec.device).split(pixels.evaluation_batch))
+        batches = pixels.stream(
+            _tensor(positions[order], self.spec.device).split(pixels.evaluation_batch)
+        )
         with self.method.task.autocast():
             values = torch.cat([tensor_of(name, function(pixels.view(raw))) for raw in batches])
         return shaped(name, values, (len(order), *values.shape[1:]))[np.argsort(order)]
@@ -672,7 +845,9 @@ class Run:
 
     def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
         """Features (len(positions), D) of the first network that predicts."""
-        return self.evaluated("forward_features", self.method.predictors()[0].forward_features, pixels, positions)
+        return self.evaluated(
+            "forward_features", self.method.predictors()[0].forward_features, pixels, positions
+        )
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return {
@@ -689,8 +864,8 @@ class Run:
         state = self.checkpoint.load(self.spec) if self.checkpoint else None
         if self.checkpoint and state and state.get("numbering") != self.numbering:
             self.checkpoint.warn(
-                f"cannot use the checkpoint {self.checkpoint.path} (its samples have other numbers or labels than today's): "
-                "the trial starts anew"
+                f"cannot use the checkpoint {self.checkpoint.path} (its samples have other numbers "
+                "or labels than today's): the trial starts anew"
             )
             state = None
         if state is None:
@@ -707,7 +882,9 @@ class Run:
         return optimizer
 
     def conclude(self, last: dict[str, Any] | None) -> None:
-        """Sum up the record and, unless it ends with the epoch ``last``, which diverged, keep the results."""
+        """Sum up the record and, unless it ends with the epoch ``last``, which diverged, keep the
+        results.
+        """
         records = self.records + ([last] if last else [])
         self.facts.update(
             _sums(records, len(self.labels.train)),
@@ -725,7 +902,9 @@ class Run:
         self.facts |= self.separation()
         self.facts["reliability"] = scoring.reliability(self.test, self.dataset.test_labels)
         if (transition := self.method.transition_matrix()) is not None:
-            matrix = shaped("transition_matrix", transition.double(), (self.dataset.num_classes,) * 2)
+            matrix = shaped(
+                "transition_matrix", transition.double(), (self.dataset.num_classes,) * 2
+            )
             self.facts["estimated_transition_matrix"] = matrix.round(6).tolist()
         self.outcome.samples = {
             "noisy_labels": self.labels.noisy,
@@ -752,18 +931,30 @@ def _sums(records: Sequence[dict[str, Any]], images: int) -> dict[str, float]:
         key: sum(record.get(key, 0.0) for record in records)
         for key in ("train_seconds", "eval_seconds", "samples_trained", "samples_inferred")
     }
-    passes = {f"passes_{key.partition('_')[2]}": totals.pop(key) / images for key in ("samples_trained", "samples_inferred")}
+    passes = {
+        f"passes_{key.partition('_')[2]}": totals.pop(key) / images
+        for key in ("samples_trained", "samples_inferred")
+    }
     return totals | passes
 
 
 def stopped_facts(
-    spec: TrialSpec, dataset: Dataset, records: Sequence[dict[str, Any]], pretrain_seconds: float = 0.0
+    spec: TrialSpec,
+    dataset: Dataset,
+    records: Sequence[dict[str, Any]],
+    pretrain_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """The done.json of a trial that a scheduler stopped after the epochs ``records``."""
     labels = Labels.of(spec, dataset)
     privileges = records[0].get("privileges") if records else None
     if privileges is None:  # it never began, or under an earlier version
-        privileges = sorted({fact for part in method_for(spec).parts() for fact in check_privileges(part.privileges)})
+        privileges = sorted(
+            {
+                fact
+                for part in method_for(spec).parts()
+                for fact in check_privileges(part.privileges)
+            }
+        )
     return {
         "schema": SCHEMA,
         "status": "stopped",
@@ -780,10 +971,12 @@ def stopped_facts(
 def _reset_peak_memory(device: str) -> None:
     return_freed_memory()
     if device == "cuda":
-        torch.cuda.empty_cache()  # a reused process would keep its earlier trials' memory from its neighbours
+        # a reused process would keep its earlier trials' memory from its neighbours
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux" and os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")  # a reused process would report its earlier trials' peak
+        # a reused process would report its earlier trials' peak
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: str) -> int:
@@ -796,31 +989,50 @@ def peak_memory(device: str) -> int:
                 return int(line.split()[1]) * 1024
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _load_spec(path: Path) -> TrialSpec:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {str(path)!r} as JSON ({error}): give a sweep's trials/ID/spec.json") from error
+        raise InputError(
+            f"cannot read {str(path)!r} as JSON ({error}): give a sweep's trials/ID/spec.json"
+        ) from error
     return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})
 
 
 @click.command(name="trial", cls=Once, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("spec_file", metavar="SPEC.json", type=UserPath())
 @click.option(
-    "--data-dir", type=Place(), default="data", show_default=True, metavar="DIR", help="Where the data set's files are."
+    "--data-dir",
+    type=Place(),
+    default="data",
+    show_default=True,
+    metavar="DIR",
+    help="Where the data set's files are.",
 )
-@click.option("--out", type=UserPath(), metavar="DIR", help="A sweep's folder to write the record to.")
+@click.option(
+    "--out", type=UserPath(), metavar="DIR", help="A sweep's folder to write the record to."
+)
 @click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
-@click.option("--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE.")
-def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool) -> None:
+@click.option(
+    "--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE."
+)
+def main(
+    spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool
+) -> None:
     """Run one trial, without Ray; print an epoch a line, as JSON."""
     spec = _load_spec(spec_file)
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
-    dataset = noise.prepare(load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size), spec.noise_kind, data_dir)
+    dataset = noise.prepare(
+        load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size),
+        spec.noise_kind,
+        data_dir,
+    )
     for line in dataset.remarks:
         echo(line, err=True)
     with lock(writable(out)) if out else nullcontext():
@@ -835,7 +1047,11 @@ def main(spec_file: Path, data_dir: str, out: Path | None, save_models: bool, sa
 
 
 def run_recorded(
-    spec: TrialSpec, dataset: Dataset, out: Path | None, keep: Collection[str] = (), checkpoint_seconds: float = 30.0
+    spec: TrialSpec,
+    dataset: Dataset,
+    out: Path | None,
+    keep: Collection[str] = (),
+    checkpoint_seconds: float = 30.0,
 ) -> Outcome:
     """Run the trial, print its epochs, and write record and checkpoints, if ``out`` says where."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
@@ -844,9 +1060,13 @@ def run_recorded(
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
-            echo(json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"}))
+            echo(
+                json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"})
+            )
 
-    checkpoint = Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
+    checkpoint = (
+        Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
+    )
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
         writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())

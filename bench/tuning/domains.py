@@ -31,10 +31,15 @@ def distribution(key: str, domain: Any) -> "BaseDistribution":
     sampler = domain.get_sampler()
     step = sampler.q if isinstance(sampler, sample.Quantized) else None
     sampler = sampler.sampler if isinstance(sampler, sample.Quantized) else sampler
-    is_range = isinstance(domain, sample.Float | sample.Integer) and isinstance(sampler, sample.Uniform | sample.LogUniform)
+    is_range = isinstance(domain, sample.Float | sample.Integer) and isinstance(
+        sampler, sample.Uniform | sample.LogUniform
+    )
     if not is_range:
         maker = "tune.sample_from" if isinstance(domain, sample.Function) else "tune.randn"
-        raise InputError(f"the search space of {key} comes from {maker}, which Optuna cannot learn from: {_KINDS}")
+        raise InputError(
+            f"the search space of {key} comes from {maker}, which Optuna cannot learn from: "
+            f"{_KINDS}"
+        )
     return _range(key, domain, isinstance(sampler, sample.LogUniform), step)
 
 
@@ -54,7 +59,9 @@ def suggest(trial: Any, key: str, drawn_from: "BaseDistribution") -> Any:
             return trial.suggest_int(key, own.low, own.high, log=own.log, step=own.step)
         return trial.suggest_float(key, own.low, own.high, log=own.log, step=own.step)
     except ValueError as error:
-        raise InputError(f"{key} cannot be drawn ({str(error).rstrip('.')}): mend its search space") from error
+        raise InputError(
+            f"{key} cannot be drawn ({str(error).rstrip('.')}): mend its search space"
+        ) from error
 
 
 def _check_choices(key: str, choices: Any) -> None:
@@ -77,18 +84,26 @@ def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistrib
     if not all(isinstance(end, Real) and math.isfinite(end) for end in (low, high)):
         raise InputError(f"the search space of {key} goes from {low} to {high}: give two numbers")
     if log and step not in (None, 1 if whole else None):
-        raise InputError(f"the search space of {key} has steps on a logarithmic scale, which Optuna has not: leave out either")
+        raise InputError(
+            f"the search space of {key} has steps on a logarithmic scale, which Optuna has not: "
+            "leave out either"
+        )
     if whole and (low != int(low) or high != int(high)):
-        raise InputError(f"the search space of {key} goes from {low} to {high} in whole numbers: give whole ends")
+        raise InputError(
+            f"the search space of {key} goes from {low} to {high} in whole numbers: give whole ends"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Optuna would move the upper end to the last step
             if whole:
-                last = int(high) - (step in (None, 1))  # Tune leaves the upper end out, unless there are steps
+                # Tune leaves the upper end out, unless there are steps
+                last = int(high) - (step in (None, 1))
                 return IntDistribution(int(low), last, log=log, step=1 if log else int(step or 1))
             return FloatDistribution(low, high, log=log, step=step)
     except (ValueError, UserWarning) as error:
-        raise InputError(f"the search space of {key} is no range ({str(error).rstrip('.')}): mend it") from error
+        raise InputError(
+            f"the search space of {key} is no range ({str(error).rstrip('.')}): mend it"
+        ) from error
 
 
 def _described(value: Any) -> str:

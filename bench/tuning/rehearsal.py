@@ -1,4 +1,6 @@
-"""Rehearsal of a search space: many configurations from all its ends and branches, to see which of them can be used."""
+"""Rehearsal of a search space: many configurations from all its ends and branches, to see which of
+them can be used.
+"""
 
 import contextlib
 import math
@@ -19,8 +21,8 @@ Take = Callable[[str, "BaseDistribution"], Any]
 #: Configurations of a rehearsal, enough to meet rare branches; it takes some milliseconds.
 ROUNDS = 64
 
-#: How far inside a range's ends values are tried that have to be accepted, as a share of the range: an end itself may be
-#: excluded, and a range that is wrong by less wastes few draws.
+#: How far inside a range's ends values are tried that have to be accepted, as a share of the range:
+#: an end itself may be excluded, and a range that is wrong by less wastes few draws.
 INSIDE = 0.05
 
 #: Whole numbers of up to so many values are tried at the ends themselves.
@@ -32,15 +34,16 @@ def rehearse(
 ) -> tuple[str, str] | None:
     """Draw configurations, and find a value that no configuration can have.
 
-    A combination of values may be refused, and a search then draws another one; a value that is refused whatever the others
-    are, or a space that is refused as a whole, is a mistake.
+    A combination of values may be refused, and a search then draws another one; a value that is
+    refused whatever the others are, or a space that is refused as a whole, is a mistake.
 
     Args:
         draw: goes through the space, with values of the function that it is given.
         accept: raises InputError where the method refuses a configuration.
 
     Returns:
-        What is wrong and the key of the hyper-parameter ("" where it is the space as a whole), or None.
+        What is wrong and the key of the hyper-parameter ("" where it is the space as a whole), or
+        None.
     """
     drawer = _Drawer()
     contexts = []
@@ -49,7 +52,11 @@ def rehearse(
         drawn = dict(draw(drawer.take))
         contexts.append((drawn, dict(drawer.drawn_from)))
         if key := _differs_again(draw, *contexts[-1]):
-            return f"{key} is drawn in another way when the values before it are the same: let it depend on them alone", key
+            return (
+                f"{key} is drawn in another way when the values before it are the same: let it "
+                "depend on them alone",
+                key,
+            )
 
     def refusal(values: Mapping[str, Scalar]) -> str | None:
         try:
@@ -70,14 +77,22 @@ def rehearse(
                 if (why := refusal({**drawn, key: value})) is None:
                     break
             if why is not None:
-                return f"it draws {key} as {_text(value)}, which is refused ({why}): leave that out of its range", key
+                return (
+                    f"it draws {key} as {_text(value)}, which is refused ({why}): leave that out "
+                    "of its range",
+                    key,
+                )
     return None
 
 
 def _differs_again(
-    draw: Callable[[Take], object], drawn: Mapping[str, Scalar], drawn_from: Mapping[str, "BaseDistribution"]
+    draw: Callable[[Take], object],
+    drawn: Mapping[str, Scalar],
+    drawn_from: Mapping[str, "BaseDistribution"],
 ) -> str | None:
-    """Return the first key that the same values give another range, or None: a search is continued from its values."""
+    """Return the first key that the same values give another range, or None: a search is continued
+    from its values.
+    """
     asked: dict[str, BaseDistribution] = {}
 
     def take(key: str, again: "BaseDistribution") -> Any:
@@ -86,11 +101,15 @@ def _differs_again(
 
     with contextlib.suppress(InputError):  # of a value that was not drawn the first time
         draw(take)
-    return next((key for key in {**drawn_from, **asked} if asked.get(key) != drawn_from.get(key)), None)
+    return next(
+        (key for key in {**drawn_from, **asked} if asked.get(key) != drawn_from.get(key)), None
+    )
 
 
 def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
-    """A function that takes the first configuration's values, and raises InputError where one is not in the space."""
+    """A function that takes the first configuration's values, and raises InputError where one is
+    not in the space.
+    """
 
     def take(key: str, drawn_from: "BaseDistribution") -> Any:
         from optuna.trial import create_trial
@@ -100,8 +119,8 @@ def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
             create_trial(value=0.0, params={key: value}, distributions={key: drawn_from})
         except ValueError as error:
             raise InputError(
-                f"the defaults of {key.partition('.')[0]} are not in its search space ({key} is {_text(value)}, and "
-                f"{_described(drawn_from)}): widen it"
+                f"the defaults of {key.partition('.')[0]} are not in its search space ({key} is "
+                f"{_text(value)}, and {_described(drawn_from)}): widen it"
             ) from error
         return value
 
@@ -109,7 +128,9 @@ def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
 
 
 class _Drawer:
-    """Draws values as no sampler would: ends and choices that were seen least, and anything between."""
+    """Draws values as no sampler would: ends and choices that were seen least, and anything
+    between.
+    """
 
     def __init__(self) -> None:
         self._random = random.Random(0)
@@ -129,17 +150,20 @@ class _Drawer:
             check_distribution_compatibility(self._known.setdefault(key, drawn_from), drawn_from)
         except ValueError as error:
             raise InputError(
-                f"{key} is not always drawn from the same choices or the same kind of range, which Optuna cannot learn from "
-                f"({str(error).rstrip('.')}): draw the same ones"
+                f"{key} is not always drawn from the same choices or the same kind of range, which "
+                f"Optuna cannot learn from ({str(error).rstrip('.')}): draw the same ones"
             ) from error
         self.drawn_from[key] = drawn_from
         if isinstance(drawn_from, CategoricalDistribution):
             places = range(len(drawn_from.choices))
             least = min(self._seen[key, place] for place in places)
-            place = self._random.choice([place for place in places if self._seen[key, place] == least])
+            place = self._random.choice(
+                [place for place in places if self._seen[key, place] == least]
+            )
             self._seen[key, place] += 1
             return drawn_from.choices[place]
-        if self._number < 2:  # all of them at the same end: where they have to be in some order, one of these is accepted
+        # all of them at the same end: where they have to be in some order, one of these is accepted
+        if self._number < 2:
             return _at(drawn_from, (0.001, 0.999)[self._number])
         return _at(drawn_from, self._random.choice([0.001, 0.999, self._random.random()]))
 

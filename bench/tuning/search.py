@@ -1,7 +1,8 @@
 """Tuning: a search for each cell (method, data set, noise), and what becomes of what it finds.
 
-A search tries configurations on seeds of its own; its pick runs again on the leaderboard's seeds, which it has not seen. The
-trials' records are its only memory: after any crash it is rebuilt from them, and goes on. No sweep is run here.
+A search tries configurations on seeds of its own; its pick runs again on the leaderboard's seeds,
+which it has not seen. The trials' records are its only memory: after any crash it is rebuilt from
+them, and goes on. No sweep is run here.
 """
 
 import hashlib
@@ -30,7 +31,8 @@ from bench.tuning.stopping import Stopper
 #: Seed of the noise, the split and the training of all searches: far from those of any leaderboard.
 SEARCH_SEED = 1_000_000
 
-#: So many configurations that all failed end a budget's search: what fails at once would be tried for ever.
+#: So many configurations that all failed end a budget's search: what fails at once would be tried
+#: for ever.
 HOPELESS = 5
 
 #: So many draws in a row that were tried before: there is nothing else in the space.
@@ -83,7 +85,9 @@ class Search:
         limit: Settings,
         truth: np.ndarray | None = None,
     ) -> None:
-        """``base``: a trial of the first configuration (the defaults, and what is ``fixed``) on the search's seeds."""
+        """``base``: a trial of the first configuration (the defaults, and what is ``fixed``) on the
+        search's seeds.
+        """
         self.base = replace(base, stage=kind.stage)
         self.kind, self.fixed, self.limit, self.truth = kind, fixed, limit, truth
         self.candidates: dict[str, Candidate] = {}
@@ -119,19 +123,28 @@ class Search:
         if len(over) >= HOPELESS and all(math.isnan(candidate.value) for candidate in over):
             return False
         trained = sum(candidate.seconds for candidate in over)
-        # What is under way will take about as long as the others did; a pretrained encoder is shared.
+        # What is under way will take about as long as the others did; a pretrained encoder is
+        # shared.
         trained *= len(self.candidates) / len(over)
         return trained + max(candidate.pretrain_seconds for candidate in over) < self.limit.seconds
 
     @property
     def over(self) -> bool:
         """Whether all that it wanted is done."""
-        return not self.wants_more and all(candidate.state == "over" for candidate in self.candidates.values())
+        return not self.wants_more and all(
+            candidate.state == "over" for candidate in self.candidates.values()
+        )
 
     def resume(
-        self, spec: TrialSpec, status: str | None, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+        self,
+        spec: TrialSpec,
+        status: str | None,
+        epochs: Sequence[Mapping[str, Any]],
+        facts: Mapping[str, Any],
     ) -> None:
-        """Take up what a record says: of a trial that is over, or, without a ``status``, of one that was begun."""
+        """Take up what a record says: of a trial that is over, or, without a ``status``, of one
+        that was begun.
+        """
         candidate = self.candidates[spec.id] = Candidate(spec)
         if status is None:
             return
@@ -141,7 +154,9 @@ class Search:
 
     def prepare(self) -> None:
         """Draw the next configuration, to learn whether there is one."""
-        if self.wants_more and all(candidate.state == "over" for candidate in self.candidates.values()):
+        if self.wants_more and all(
+            candidate.state == "over" for candidate in self.candidates.values()
+        ):
             self._draw()
 
     def take(self) -> TrialSpec | None:
@@ -161,27 +176,56 @@ class Search:
             if candidate.stopped:
                 break
             candidate.stopped = self._stopper.judge(spec.id, count, value)
-        return candidate.stopped and candidate.judged < spec.recipe.epochs  # of what is done already nothing is saved
+        # of what is done already nothing is saved
+        return candidate.stopped and candidate.judged < spec.recipe.epochs
 
-    def _seen(self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
-        """What the scheduler is to see of new epochs, as (epochs so far, value): nothing of a warm-up."""
+    def _seen(
+        self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]
+    ) -> list[tuple[int, float]]:
+        """What the scheduler is to see of new epochs, as (epochs so far, value): nothing of a
+        warm-up.
+        """
         new = [epoch for epoch in epochs if epoch["epoch"] >= candidate.judged]
         values = goal_values(self.kind.goal, new, self.truth)
         candidate.judged = max([candidate.judged, *(epoch["epoch"] + 1 for epoch in new)])
-        counted = [(epoch["epoch"] + 1, float(value)) for epoch, value in zip(new, values, strict=True)]
-        return [(count, value) for count, value in counted if count > candidate.grace and math.isfinite(value)]
+        counted = [
+            (epoch["epoch"] + 1, float(value)) for epoch, value in zip(new, values, strict=True)
+        ]
+        return [
+            (count, value)
+            for count, value in counted
+            if count > candidate.grace and math.isfinite(value)
+        ]
 
-    def end(self, spec: TrialSpec, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    def end(
+        self,
+        spec: TrialSpec,
+        status: str,
+        epochs: Sequence[Mapping[str, Any]],
+        facts: Mapping[str, Any],
+    ) -> None:
         """A trial is over; ``epochs`` and ``facts`` are its record."""
         self._close(self.candidates[spec.id], status, epochs, facts)
 
     def pick(self) -> dict[str, Scalar]:
         """Hyper-parameters of the best candidate."""
-        over = {name: candidate for name, candidate in self.candidates.items() if candidate.state == "over"}
-        best = pick((name, c.value, len(changes(c.spec.method, c.spec.hparams))) for name, c in over.items())
+        over = {
+            name: candidate
+            for name, candidate in self.candidates.items()
+            if candidate.state == "over"
+        }
+        best = pick(
+            (name, c.value, len(changes(c.spec.method, c.spec.hparams))) for name, c in over.items()
+        )
         return over[best].spec.hparams
 
-    def _close(self, candidate: Candidate, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    def _close(
+        self,
+        candidate: Candidate,
+        status: str,
+        epochs: Sequence[Mapping[str, Any]],
+        facts: Mapping[str, Any],
+    ) -> None:
         candidate.state = "over"
         candidate.seconds = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
         if status not in ("finished", "stopped"):  # of what failed within an epoch no epoch tells
@@ -191,7 +235,8 @@ class Search:
             candidate.value = best_value(goal_values(self.kind.goal, epochs, self.truth))
         self._tell(candidate)
 
-    # ----------------------------------------------------------------------------------------------- Optuna's part
+    # -----------------------------------------------------------------------------------------------
+    # Optuna's part
 
     @property
     def optuna(self) -> Any:
@@ -224,7 +269,9 @@ class Search:
                 warnings.simplefilter("ignore")
                 draw(self.base.method, again, self.fixed)
             self.optuna.add_trial(
-                optuna.trial.create_trial(state=state, value=value, params=again.params, distributions=again.distributions)
+                optuna.trial.create_trial(
+                    state=state, value=value, params=again.params, distributions=again.distributions
+                )
             )
         except ValueError:  # the space was another one then: it counts, but teaches nothing
             pass
@@ -232,7 +279,8 @@ class Search:
     def _samplers(self) -> Iterator[Any]:
         """For one draw: what promises most, then, where that is known or refused, anything.
 
-        Seeded by how many there were before: whoever resumes the search after as many goes on as if nothing had happened.
+        Seeded by how many there were before: whoever resumes the search after as many goes on as if
+        nothing had happened.
         """
         import optuna
 
@@ -254,7 +302,9 @@ class Search:
             ask = self.optuna.ask()
             try:
                 drawn = draw(self.base.method, ask, self.fixed)
-                spec = TrialSpec.from_json(self.base.to_json() | {"hparams": {**self.base.hparams, **drawn}})
+                spec = TrialSpec.from_json(
+                    self.base.to_json() | {"hparams": {**self.base.hparams, **drawn}}
+                )
                 method_for(spec)
             except InputError as error:  # a combination that the method refuses
                 fault = error
@@ -263,9 +313,13 @@ class Search:
             if spec.id not in self.candidates:
                 self.candidates[spec.id] = Candidate(spec, ask=ask)
                 return self.candidates[spec.id]
-            self.optuna.tell(ask, state=optuna.trial.TrialState.FAIL)  # it knows that one; no record tells of the repetition
+            # it knows that one; no record tells of the repetition
+            self.optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
         if fault and len(self.candidates) == 1:  # the searches of other methods go on
-            warnings.warn(f"no other configuration of {display(self.base.method)} can be drawn: {fault}", stacklevel=2)
+            warnings.warn(
+                f"no other configuration of {display(self.base.method)} can be drawn: {fault}",
+                stacklevel=2,
+            )
         self.exhausted = True
         return None
 
@@ -279,9 +333,18 @@ class Tuning:
     """All searches of a sweep, and the trials that follow from them."""
 
     def __init__(
-        self, searches: Sequence[Search], settings: Settings, rates: Sequence[float | None], evaluate: Evaluate
+        self,
+        searches: Sequence[Search],
+        settings: Settings,
+        rates: Sequence[float | None],
+        evaluate: Evaluate,
     ) -> None:
-        self.searches, self.settings, self.rates, self.evaluate = list(searches), settings, rates, evaluate
+        self.searches, self.settings, self.rates, self.evaluate = (
+            list(searches),
+            settings,
+            rates,
+            evaluate,
+        )
         self._by_key = {_key_of(search.base): search for search in self.searches}
         self._followed: dict[str, TrialSpec] = {}  # trials of settled searches, by id
         self._settled: set[int] = set()
@@ -295,10 +358,14 @@ class Tuning:
         over = COMPLETED if retry_failed else COMPLETED + RETRIED
         methods = {search.base.method for search in self.searches}
         unusable: dict[str, list[str]] = {}
-        for folder, content, done in sorted(read_begun(out), key=lambda begun: begun[1].get("draw", 0)):
+        for folder, content, done in sorted(
+            read_begun(out), key=lambda begun: begun[1].get("draw", 0)
+        ):
             method = content["spec"].get("method")
             # Others may be of plugins that are not here, or no longer what they were.
-            if method not in methods or not str(content["spec"].get("stage", "")).startswith(SEARCH):
+            if method not in methods or not str(content["spec"].get("stage", "")).startswith(
+                SEARCH
+            ):
                 continue
             try:
                 spec = TrialSpec.from_json(content["spec"])
@@ -308,11 +375,16 @@ class Tuning:
             search = self._by_key.get(_key_of(spec))
             if search:
                 status = done["status"] if done and done["status"] in over else None
-                search.resume(spec, status, list(read_epochs(folder / "epochs.jsonl")) if status else [], done or {})
+                search.resume(
+                    spec,
+                    status,
+                    list(read_epochs(folder / "epochs.jsonl")) if status else [],
+                    done or {},
+                )
         for method, reasons in unusable.items():
             warnings.warn(
-                f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by this one "
-                f"({reasons[0]}): they stay on record",
+                f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by "
+                f"this one ({reasons[0]}): they stay on record",
                 stacklevel=2,
             )
         for search in self.searches:
@@ -323,7 +395,9 @@ class Tuning:
         return list(self._by_key[_key_of(spec)].candidates).index(spec.id)
 
     def next(self, parallel: int = 1) -> TrialSpec | None:
-        """A trial of some search, of that with the fewest under way first; None where none can start now."""
+        """A trial of some search, of that with the fewest under way first; None where none can
+        start now.
+        """
         for search in sorted(self.searches, key=lambda search: search.running):
             if search.running < parallel and (spec := search.take()):
                 return spec
@@ -338,7 +412,13 @@ class Tuning:
         """Whether a search's trial is to be stopped after these new epochs."""
         return self._by_key[_key_of(spec)].judge(spec, epochs)
 
-    def end(self, spec: TrialSpec, status: str, epochs: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    def end(
+        self,
+        spec: TrialSpec,
+        status: str,
+        epochs: Sequence[Mapping[str, Any]],
+        facts: Mapping[str, Any],
+    ) -> None:
         """A search's trial is over."""
         self._by_key[_key_of(spec)].end(spec, status, epochs, facts)
 
@@ -352,12 +432,18 @@ class Tuning:
             picked = search.pick()
             trials = self._follow(search.base.method, picked, search.base.noise_rate)
             # What is run anyway is one trial, whatever picked it.
-            found += trials if picked == search.base.hparams else [replace(trial, stage=TUNED) for trial in trials]
+            found += (
+                trials
+                if picked == search.base.hparams
+                else [replace(trial, stage=TUNED) for trial in trials]
+            )
         new = {trial.id: trial for trial in found if trial.id not in self._followed}
         self._followed |= new
         return list(new.values())
 
-    def _follow(self, method: str, picked: Mapping[str, Scalar], rate: float | None) -> list[TrialSpec]:
+    def _follow(
+        self, method: str, picked: Mapping[str, Scalar], rate: float | None
+    ) -> list[TrialSpec]:
         rates = self.rates if self.settings.transfer else [rate]
         return [trial for used_at in rates for trial in self.evaluate(method, picked, used_at)]
 
@@ -369,17 +455,25 @@ class Tuning:
     @property
     def trials(self) -> list[TrialSpec]:
         """All that are known: the searches' and those that followed."""
-        searched = [candidate.spec for search in self.searches for candidate in search.candidates.values()]
+        searched = [
+            candidate.spec for search in self.searches for candidate in search.candidates.values()
+        ]
         return [*searched, *self._followed.values()]
 
     def planned(self) -> list[tuple[TrialSpec, int]]:
-        """Of each search that has not picked: its first trial, and how many more there will be, as far as that is known."""
-        open_ones = [search for number, search in enumerate(self.searches) if number not in self._settled]
+        """Of each search that has not picked: its first trial, and how many more there will be, as
+        far as that is known.
+        """
+        open_ones = [
+            search for number, search in enumerate(self.searches) if number not in self._settled
+        ]
         return [(search.base, search.remaining + self._followers) for search in open_ones]
 
     def remaining(self) -> tuple[int, float]:
         """How many trials are not decided on yet, as far as that is known, and their rough cost."""
-        cost = sum(count * relative_cost(base) * base.recipe.epochs for base, count in self.planned())
+        cost = sum(
+            count * relative_cost(base) * base.recipe.epochs for base, count in self.planned()
+        )
         return sum(count for _, count in self.planned()), cost
 
 
@@ -399,7 +493,8 @@ def plan_tuning(
     split_seed: int | None,
     settings: Settings,
 ) -> Tuning:
-    """The searches of a sweep, one for each method that has something to tune, noise rate and track.
+    """The searches of a sweep, one for each method that has something to tune, noise rate and
+    track.
 
     Args:
         configurations: each method's first configuration.
@@ -417,24 +512,35 @@ def plan_tuning(
     methods = [method for method, _ in configurations]
     if twice := next((method for method in methods if methods.count(method) > 1), None):
         raise InputError(
-            f"{display(twice)} is given several configurations: with --tune give each setting one value, or none to tune it"
+            f"{display(twice)} is given several configurations: with --tune give each setting one "
+            "value, or none to tune it"
         )
     if settings.transfer and len(rates) < 2:
-        raise InputError("--transfer needs several noise rates: give --noise 0.2,0.5, or leave it out")
+        raise InputError(
+            "--transfer needs several noise rates: give --noise 0.2,0.5, or leave it out"
+        )
     searches = []
     for method, hparams in configurations:
         kept = {key: hparams[key] for key in fixed if key in hparams}
         if not check_space(method, hparams, kept):
             continue
-        kind = SearchKind("tuned", settings.goal, settings.scheduler, tuple(f"{k}={kept[k]}" for k in sorted(kept)))
+        kind = SearchKind(
+            "tuned",
+            settings.goal,
+            settings.scheduler,
+            tuple(f"{k}={kept[k]}" for k in sorted(kept)),
+        )
         kinds = [kind] * (settings.configurations is not None)
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
-        # Of noise and split too, also where the replicas share theirs: the leaderboard's are for nobody to tune on.
+        # Of noise and split too, also where the replicas share theirs: the leaderboard's are for
+        # nobody to tune on.
         for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED], None, None):
             truth = _validation_truth(base, data, settings.goal)
             searches += [Search(base, one, kept, settings, truth) for one in kinds]
     if not searches:
-        raise InputError(f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune")
+        raise InputError(
+            f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"
+        )
     return Tuning(searches, settings, rates, evaluate)
 
 
@@ -446,5 +552,8 @@ def _validation_truth(base: TrialSpec, data: Dataset, goal: str) -> np.ndarray |
     labels = Labels.of(base, data)
     truth = labels.truth[labels.validation]
     if (known := int((truth >= 0).sum())) < images:
-        raise InputError(f"--tune-for {goal} needs {images} validation images with known labels, but there are {known}")
+        raise InputError(
+            f"--tune-for {goal} needs {images} validation images with known labels, but there are "
+            f"{known}"
+        )
     return truth

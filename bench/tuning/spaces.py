@@ -1,7 +1,9 @@
-"""Search spaces: from the Ray Tune domains of ``search_spaces/NAME.py`` to configurations that Optuna draws.
+"""Search spaces: from the Ray Tune domains of ``search_spaces/NAME.py`` to configurations that
+Optuna draws.
 
-A file holds either ``SPACE``, a dictionary from hyper-parameters to domains, or, where a range depends on what was drawn
-before, a function ``space(draw)`` that calls ``draw(name, domain)`` and gets the value:
+A file holds either ``SPACE``, a dictionary from hyper-parameters to domains, or, where a range
+depends on what was drawn before, a function ``space(draw)`` that calls ``draw(name, domain)`` and
+gets the value:
 
     def space(draw):
         draw("q", tune.uniform(0.1, 1.0))
@@ -20,7 +22,14 @@ from typing import Any
 from bench.common import plugins
 from bench.common.importing import own_package
 from bench.errors import InputError, unknown
-from bench.planning.registry import Scalar, convert, describe_type, hyper_parameter_types, resolve, split_name
+from bench.planning.registry import (
+    Scalar,
+    convert,
+    describe_type,
+    hyper_parameter_types,
+    resolve,
+    split_name,
+)
 from bench.tuning.domains import distribution, suggest
 from bench.tuning.rehearsal import Take, defaults_of, rehearse
 
@@ -32,7 +41,8 @@ GROUP = "bench.search_spaces"
 
 
 def load_space(part: str) -> Callable[[Draw], None]:
-    """The search space of one part of a method, as a function of ``draw``, of which any failure names the file.
+    """The search space of one part of a method, as a function of ``draw``, of which any failure
+    names the file.
 
     Raises:
         InputError: where there is none, or none that can be used.
@@ -48,8 +58,8 @@ def load_space(part: str) -> Callable[[Draw], None]:
                 if inspect.iscoroutine(returned):
                     returned.close()  # Python would warn that nobody awaited it
                 raise InputError(
-                    f"space(draw) returns a {type(returned).__name__}: call draw(name, domain) for each hyper-parameter, "
-                    f"and return nothing"
+                    f"space(draw) returns a {type(returned).__name__}: call draw(name, domain) for "
+                    "each hyper-parameter, and return nothing"
                 )
 
     return go_through
@@ -67,11 +77,14 @@ def _module_name(part: str) -> str:
     names += [point.module for point in entry_points(group=GROUP) if point.name == part]
     if not names:
         raise InputError(
-            f"{part} has no search space to tune in: write search_spaces/{part}.py (CONTRIBUTING.md shows one), name one in "
-            f"the entry-point group {GROUP}, or leave out --tune"
+            f"{part} has no search space to tune in: write search_spaces/{part}.py "
+            f"(CONTRIBUTING.md shows one), name one in the entry-point group {GROUP}, or leave out "
+            "--tune"
         )
     if len(set(names)) > 1:
-        raise InputError(f"{part} has two search spaces, {' and '.join(sorted(set(names)))}: remove either")
+        raise InputError(
+            f"{part} has two search spaces, {' and '.join(sorted(set(names)))}: remove either"
+        )
     return names[0]
 
 
@@ -82,7 +95,10 @@ def _function(module: ModuleType) -> Callable[[Draw], Any]:
         raise InputError("it defines both SPACE and space(draw): keep one")
     if domains is not None:
         if not isinstance(domains, Mapping):
-            raise InputError(f"SPACE is a {type(domains).__name__}: give a dictionary from hyper-parameters to domains")
+            raise InputError(
+                f"SPACE is a {type(domains).__name__}: give a dictionary from hyper-parameters to "
+                "domains"
+            )
         return partial(_draw_each, domains)
     if function is None:
         raise InputError("it defines neither SPACE nor space(draw): CONTRIBUTING.md shows both")
@@ -99,7 +115,8 @@ def _draw_each(domains: Mapping[str, Any], draw: Draw) -> None:
 
 
 def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """One configuration: hyper-parameters drawn for all parts of the method, namespaced by part, without the ``fixed`` ones.
+    """One configuration: hyper-parameters drawn for all parts of the method, namespaced by part,
+    without the ``fixed`` ones.
 
     Args:
         trial: an Optuna trial; a ``FixedTrial`` goes through the space with given values.
@@ -120,13 +137,18 @@ def _go_through(
     fixed: Mapping[str, Scalar],
     check: Callable[[str, Any], None] = lambda key, domain: None,
 ) -> dict[str, Scalar]:
-    """As ``draw``; ``check`` is given each name, "part.name", that a space asks for, and its domain."""
+    """As ``draw``; ``check`` is given each name, "part.name", that a space asks for, and its
+    domain.
+    """
     drawn: dict[str, Scalar] = {}
 
     def of(part: str) -> Draw:
         def one(name: str, domain: Any) -> Any:
             if not isinstance(name, str):
-                raise InputError(f"draw is given a name of the type {type(name).__name__}: write draw(name, domain)")
+                raise InputError(
+                    f"draw is given a name of the type {type(name).__name__}: write draw(name, "
+                    "domain)"
+                )
             key = f"{part}.{name}"
             check(key, domain)
             if key in fixed:
@@ -143,7 +165,9 @@ def _go_through(
 
 
 def _check_value(key: str, value: Any) -> None:
-    """Raise InputError unless this is a value of the declared type, which may be a whole number for any number."""
+    """Raise InputError unless this is a value of the declared type, which may be a whole number for
+    any number.
+    """
     part, _, name = key.partition(".")
     hint = hyper_parameter_types(part)[name]
     try:
@@ -159,7 +183,8 @@ def _check_value(key: str, value: Any) -> None:
 
 
 def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
-    """Go through the search space of a method many times, and see that all that it draws can be used.
+    """Go through the search space of a method many times, and see that all that it draws can be
+    used.
 
     Args:
         hparams: the first configuration, which has to lie in the space.
@@ -169,7 +194,8 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         Whether there is anything to draw.
 
     Raises:
-        InputError: where something is wrong, in one sentence with the name of the search space's file.
+        InputError: where something is wrong, in one sentence with the name of the search space's
+            file.
     """
     spaces, asked = _spaces(method), set[str]()
 
@@ -180,7 +206,9 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
             part, _, name = key.partition(".")
             types = hyper_parameter_types(part)
             if name not in types:
-                raise unknown(f"hyper-parameter of {part}", key, [f"{part}.{known}" for known in types])
+                raise unknown(
+                    f"hyper-parameter of {part}", key, [f"{part}.{known}" for known in types]
+                )
             if key in keys:
                 raise InputError(f"{key} is drawn twice: draw it once, and keep its value")
             keys.add(key)
@@ -203,6 +231,11 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         parts = [key.partition(".")[0]] if key else [*spaces]
         raise InputError(f"{', '.join(space_file(part) for part in parts)}: {what}")
     for part in spaces:
-        if (types := hyper_parameter_types(part)) and not any(key.partition(".")[0] == part for key in asked):
-            raise InputError(f"{space_file(part)}: it draws nothing: give ranges for {', '.join(types)}, or leave out --tune")
+        if (types := hyper_parameter_types(part)) and not any(
+            key.partition(".")[0] == part for key in asked
+        ):
+            raise InputError(
+                f"{space_file(part)}: it draws nothing: give ranges for {', '.join(types)}, or "
+                "leave out --tune"
+            )
     return bool(_go_through(spaces, defaults_of(hparams), fixed))

@@ -49,7 +49,9 @@ def evaluated(spec: TrialSpec, data: Dataset, monkeypatch) -> tuple[int, int]:
 )
 def test_images_are_those_of_a_real_epoch(subset, batch_size, share, trained, monkeypatch):
     data = load_dataset("digits", subset=subset)
-    spec = spec_of(data, subset=subset, validation_share=share, overrides={"batch_size": batch_size})
+    spec = spec_of(
+        data, subset=subset, validation_share=share, overrides={"batch_size": batch_size}
+    )
     images = EpochImages.of(spec, data, Labels.of(spec, data))
     assert images.trained == trained
     assert (images.trained, images.evaluated) == evaluated(spec, data, monkeypatch)
@@ -72,7 +74,9 @@ def test_further_test_sets_and_unknown_labels_count(tiny_dataset, monkeypatch):
 
 @pytest.mark.parametrize("subset", [60, 150, 200, 600])
 def test_seconds_are_those_of_all_images_that_were_measured(subset, monkeypatch):
-    """A clock that goes on by 1 ms an image, and by as much again for the prediction, whatever the number of batches."""
+    """A clock that goes on by 1 ms an image, and by as much again for the prediction, whatever the
+    number of batches.
+    """
     data = load_dataset("digits", subset=subset)
     now = [0.0]
 
@@ -100,7 +104,15 @@ def test_a_training_set_of_one_image_has_no_steps():
 def test_methods_cost_what_they_declare():
     data = load_dataset("digits", subset=200)
     images = EpochImages(100, 10)
-    # passes of each: (1, 0), (2, 0) in two networks, (4, 8) in two, and rmd's (1, 1) on top of elr's
-    expected = {"ce": 100 + 1, "co_teaching": 200 + 2, "divide_mix": 100 * (4 + 8 / 3) + 2, "rmd+elr": 100 * (2 + 1 / 3) + 1}
+    # passes of each: (1, 0), (2, 0) in two networks, (4, 8) in two, and rmd's (1, 1) on top of
+    # elr's
+    expected = {
+        "ce": 100 + 1,
+        "co_teaching": 200 + 2,
+        "divide_mix": 100 * (4 + 8 / 3) + 2,
+        "rmd+elr": 100 * (2 + 1 / 3) + 1,
+    }
     for method, seconds in expected.items():
-        assert epoch_seconds(spec_of(data, method, subset=200), images, 1.0, 0.1) == pytest.approx(seconds)
+        assert epoch_seconds(spec_of(data, method, subset=200), images, 1.0, 0.1) == pytest.approx(
+            seconds
+        )

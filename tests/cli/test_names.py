@@ -1,4 +1,6 @@
-"""Odd names and texts given to every command: each works, or is refused in one sentence, and shows what it was given."""
+"""Odd names and texts given to every command: each works, or is refused in one sentence, and shows
+what it was given.
+"""
 
 import csv
 import json
@@ -31,8 +33,34 @@ from bench.training import trial
 
 NAMES = [
     *("[/red]", "[cat]", "[bold", ":cat:", "$x_1$", "a|b", "<b>x</b>", "</script>", "=1+1", "@x"),
-    *("née", "猫", "ﷺ", "e\u0301", "²", "١", "\u202egnp", "\x1b[31mred", "a\nb", "a\tb\r\a", "\u2028"),
-    *("\x7f", "%s %(a)d", "{x} {0}", "CON", "~", "`x`", "\\", "'", "a,b", 'q"q', "--help", "-", "nan"),
+    *(
+        "née",
+        "猫",
+        "ﷺ",
+        "e\u0301",
+        "²",
+        "١",
+        "\u202egnp",
+        "\x1b[31mred",
+        "a\nb",
+        "a\tb\r\a",
+        "\u2028",
+    ),
+    *(
+        "\x7f",
+        "%s %(a)d",
+        "{x} {0}",
+        "CON",
+        "~",
+        "`x`",
+        "\\",
+        "'",
+        "a,b",
+        'q"q',
+        "--help",
+        "-",
+        "nan",
+    ),
     *("n" * 250, "*_#&^", "."),
 ]
 #: Names that labels.csv takes for classes, which nan is not.
@@ -51,7 +79,9 @@ def of_its_own(monkeypatch, tmp_path):
 
 
 def call(capsys, entry, *arguments: str) -> tuple[int, str, str]:
-    """Exit status, output and errors of a command; nothing that it prints moves a cursor or cannot be printed."""
+    """Exit status, output and errors of a command; nothing that it prints moves a cursor or cannot
+    be printed.
+    """
     with pytest.raises(SystemExit) as end:
         entry(list(arguments))
     status = end.value.code or 0
@@ -60,7 +90,9 @@ def call(capsys, entry, *arguments: str) -> tuple[int, str, str]:
         assert line == printable(line), f"{line!a} is printed"
     assert status in (0, 1, 2)
     if status == 2:
-        assert errors.startswith(("Error: ", "Warning: ")) and errors.rstrip("\n").split("\n")[-1].startswith("Error: ")
+        assert errors.startswith(("Error: ", "Warning: ")) and errors.rstrip("\n").split("\n")[
+            -1
+        ].startswith("Error: ")
     return status, text, errors
 
 
@@ -82,7 +114,9 @@ def folders(tmp_path) -> Path:
 
 @pytest.fixture
 def listed(tmp_path) -> Path:
-    """Images named in a labels.csv, with right labels, of classes that are no names of folders either."""
+    """Images named in a labels.csv, with right labels, of classes that are no names of folders
+    either.
+    """
     root = tmp_path / "here" / "listed"
     rows = [("path", "label", "clean_label")]
     for number, name in enumerate(CLASSES):
@@ -99,17 +133,26 @@ def test_folders_of_any_name(folders, capsys):
     status, text, errors = call(capsys, data.main, "check", name)
     assert status == 0 and not errors
     rows = text.splitlines()
-    assert [name for name in FILES if not any(row.startswith(f"{class_name(name)} ") for row in rows)] == []
+    assert [
+        name for name in FILES if not any(row.startswith(f"{class_name(name)} ") for row in rows)
+    ] == []
     assert call(capsys, data.main, "prepare", name)[0] == 0
     status, text, _ = call(capsys, data.main, "images", name)
     Path("as [li]sted %s.csv").write_text(text, encoding="utf-8")
     assert status == 0 and len(list(csv.reader(text.splitlines()))) == 1 + 2 * len(FILES)
     dataset = load_dataset(name)
     kind = "labels:as [li]sted %s.csv"
-    assert (registry.corrupt(dataset, kind, None, 0) == dataset.found["found"]).all(), "paths and classes are read back"
+    assert (registry.corrupt(dataset, kind, None, 0) == dataset.found["found"]).all(), (
+        "paths and classes are read back"
+    )
     status, text, _ = call(capsys, noise.main, "import", kind.partition(":")[2], "--dataset", name)
     assert status == 0 and f"'{kind}'" in text
-    assert call(capsys, noise.main, "export", "--dataset", name, "--kind", "found", "--out", "l[/x].npy")[0] == 0
+    assert (
+        call(
+            capsys, noise.main, "export", "--dataset", name, "--kind", "found", "--out", "l[/x].npy"
+        )[0]
+        == 0
+    )
 
 
 def test_class_names_in_tables_and_figures(listed, capsys):
@@ -144,20 +187,36 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
     kinds = ("labels", "matrix", "openset", "clean")
     settings = (name, f"{name}={name}", f"ce.{name}=1", f"recipe.{name}=1")
     commands = [
-        *((run.main, option, name) for option in ("--methods", "--k", "--noise", "--track", "--address", "--bogus")),
+        *(
+            (run.main, option, name)
+            for option in ("--methods", "--k", "--noise", "--track", "--address", "--bogus")
+        ),
         *((*ce, option, name) for option in ("--dataset", "--noise-kind", "--backbone")),
         *((*ce, "--dataset", f"{scheme}:{name}") for scheme in ("npz", "folder")),
         *((*ce, "--noise-kind", f"{kind}:{name}") for kind in kinds),
         *((*ce, "--dry-run", "--set", value) for value in settings),
         *((data.main, command, name) for command in ("show", "prepare", "check", "images")),
-        *((noise.main, "show", option, name) for option in ("--kind", "--dataset", "--rate", "--out")),
-        *((noise.main, "import", file) for file in (name, f"{name}.csv", f"{name}.npy", f"{name}.pt")),
-        *((entry, name) for entry in (study.main, report.main, lambda arguments: execute(trial.main, arguments))),
+        *(
+            (noise.main, "show", option, name)
+            for option in ("--kind", "--dataset", "--rate", "--out")
+        ),
+        *(
+            (noise.main, "import", file)
+            for file in (name, f"{name}.csv", f"{name}.npy", f"{name}.pt")
+        ),
+        *(
+            (entry, name)
+            for entry in (study.main, report.main, lambda arguments: execute(trial.main, arguments))
+        ),
         *([(speed, name)] if name else []),  # all is measured where nothing is named
     ]
     for entry, *arguments in commands:
         status, text, errors = call(capsys, entry, *arguments)
-        assert status == 2 or "--help" in arguments or (entry is study.main and not name), (arguments, text, errors)
+        assert status == 2 or "--help" in arguments or (entry is study.main and not name), (
+            arguments,
+            text,
+            errors,
+        )
         assert errors.count("\n") <= 1, errors
 
 
@@ -166,14 +225,18 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
     [
         ([], "there is nothing to do: give one of list, show, prepare, check, images, or --help"),
         (["lst"], "there is no command 'lst': did you mean list?"),
-        (["[/red]"], "there is no command '[/red]': choose from check, images, list, prepare, show"),
+        (
+            ["[/red]"],
+            "there is no command '[/red]': choose from check, images, list, prepare, show",
+        ),
     ],
 )
 def test_commands_are_named_where_none_is_given(arguments, message, capsys):
     assert call(capsys, data.main, *arguments) == (2, "", f"Error: {message}\n")
 
 
-# ----------------------------------------------------------------------------------------------------------- reports
+# -----------------------------------------------------------------------------------------------------------
+# reports
 
 
 #: Three names in one, since a table for each takes its time.
@@ -189,7 +252,12 @@ def sweep(tmp_path) -> Path:
     folder = tmp_path / "sweep [/red]:cat: \udce9"
     for number, name in enumerate(JOINED):
         content = f"{number:016x}"  # which tells data sets and files apart, whatever their paths
-        spec = {"dataset": f"folder:{name}", "data_hash": content, "noise_kind": f"labels:{name}.csv", "noise_hash": content}
+        spec = {
+            "dataset": f"folder:{name}",
+            "data_hash": content,
+            "noise_kind": f"labels:{name}.csv",
+            "noise_hash": content,
+        }
         write_trial(folder, "gce", test=[0.6], rate=None, spec=spec, config={"gce.kind": name})
     return folder
 
@@ -199,23 +267,38 @@ def test_reports_of_any_name(sweep, capsys, tmp_path):
     status, text, errors = call(capsys, report.main, str(sweep), "--no-plots", "--out", str(out))
     assert status == 0 and not errors
     assert [name for name in SHOWN if f"folder:{name}, labels:{name}.csv noise" not in text] == []
-    for file in ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "configs.csv", "analysis.md", "index.html"):
+    for file in (
+        "leaderboard.md",
+        "leaderboard.tex",
+        "leaderboard.csv",
+        "configs.csv",
+        "analysis.md",
+        "index.html",
+    ):
         assert (out / file).read_bytes().decode(), file
     with (out / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["dataset"] for row in rows} == {f"folder:{name}" for name in SHOWN}
-    assert not any(value and value[0] in "=+@" for row in rows for value in row.values()), "no formula begins a field"
+    assert not any(value and value[0] in "=+@" for row in rows for value in row.values()), (
+        "no formula begins a field"
+    )
     lines = (out / "leaderboard.md").read_text(encoding="utf-8").split("\n")
     tables = [line for line in lines if line.startswith("|")]
-    assert {line.replace(r"\|", "").count("|") for line in tables} <= {4, 5, 6, 7, 8}, "no name makes a column"
+    assert {line.replace(r"\|", "").count("|") for line in tables} <= {4, 5, 6, 7, 8}, (
+        "no name makes a column"
+    )
     page = (out / "index.html").read_text(encoding="utf-8")
-    [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    [data] = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL
+    )
     titles = {group["title"].partition(", labels:")[0] for group in json.loads(data)["groups"]}
     assert titles == {f"folder:{name}" for name in SHOWN}, "no name ends the element that it is in"
 
 
 def test_a_comparison_of_any_name(sweep, capsys):
-    status, text, errors = call(capsys, report.main, str(sweep), "--compare", str(sweep), "--out", "x[/y]\x1b")
+    status, text, errors = call(
+        capsys, report.main, str(sweep), "--compare", str(sweep), "--out", "x[/y]\x1b"
+    )
     assert status == 0 and not errors and "x[/y]\\x1b" in text
     assert [name for name in SHOWN if f"folder:{name}" not in text] == []
 
@@ -224,7 +307,14 @@ def test_a_comparison_of_any_name(sweep, capsys):
 def test_figures_of_any_name(name, tmp_path, capsys):
     spec = {"dataset": f"folder:{name}", "noise_kind": f"labels:{name}.csv", "noise_hash": "0" * 16}
     for method, value in (("ce", None), ("gce", "0.1"), ("gce", f"{name}")):
-        write_trial(tmp_path / "s", method, test=[0.5, 0.6], rate=None, spec=spec, config={f"{method}.kind": value})
+        write_trial(
+            tmp_path / "s",
+            method,
+            test=[0.5, 0.6],
+            rate=None,
+            spec=spec,
+            config={f"{method}.kind": value},
+        )
     status, _, errors = call(capsys, report.main, str(tmp_path / "s"))
     assert status == 0 and "Traceback" not in errors
     assert len(list((tmp_path / "s" / "plots").glob("*.png"))) >= 4
@@ -237,7 +327,12 @@ def test_markdown_shows_names_as_they_are():
     text = to_markdown([Section("*t*", "[s](u)", [table], ["`n` &lt;"])], [])
     assert text.split("\n") == [
         *("# Leaderboard", "", "## \\*t\\*", "", "\\[s\\](u)", "", "**a\\\\nb**", ""),
-        *("| x\\|y | \\$z\\$ |", "| --- | --- |", "| &lt;b>x&lt;/b> | \\~\\~a\\~\\~ \\\\xe9\\\\x1b |", ""),
+        *(
+            "| x\\|y | \\$z\\$ |",
+            "| --- | --- |",
+            "| &lt;b>x&lt;/b> | \\~\\~a\\~\\~ \\\\xe9\\\\x1b |",
+            "",
+        ),
         *("- \\`n\\` &amp;lt;", ""),
     ]
 
@@ -260,7 +355,10 @@ def test_latex_shows_names_as_they_are(text, latex):
 def test_records_hold_any_name(name, tmp_path):
     value = {name: [name, {"x": name}], "y": 1.5}
     written = to_json(value)
-    assert json.loads(written.decode()) == {encodable(name): [encodable(name), {"x": encodable(name)}], "y": 1.5}
+    assert json.loads(written.decode()) == {
+        encodable(name): [encodable(name), {"x": encodable(name)}],
+        "y": 1.5,
+    }
     assert trial_id(value) == trial_id(json.loads(written)), "what is read back is the same trial"
     embedded({"x": printable(name)}).encode()
     folder = write_trial(tmp_path, spec={"dataset": f"folder:{name}"})
@@ -269,25 +367,36 @@ def test_records_hold_any_name(name, tmp_path):
 
 
 def test_ids_of_plain_names_are_those_of_before():
-    """By sha256sum of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}, and the same without the path."""
+    """By sha256sum of {"dataset": "folder:n\\u00e9e \\u732b \\ud83d\\ude00"}, and the same without
+    the path.
+    """
     assert plain_id({"dataset": "folder:née 猫 😀"}) == "f9babf2d9c85"
     assert trial_id({"dataset": "folder:née 猫 😀"}) == "d9c072ab8a1b"
 
 
-# ----------------------------------------------------------------------------------------------------------- plugins
+# -----------------------------------------------------------------------------------------------------------
+# plugins
 
 
 @pytest.mark.parametrize("text", [*NAMES, "[broken]"])
 def test_what_plugins_say_of_themselves_is_shown(text, capsys, monkeypatch):
     points = {
-        f"kind {text}": [SimpleNamespace(load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text)],
+        f"kind {text}": [
+            SimpleNamespace(
+                load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text
+            )
+        ],
         "broken": [SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken")],
     }
     monkeypatch.setattr(registry, "_packaged", lambda: points)
     monkeypatch.setattr(run, "_card", lambda method: f"card {text}")
     status, shown, _ = call(capsys, run.main, "--list", "noise")
     assert status == 0
-    assert f"kind {printable(text)}" in shown and f"about {printable(text)}" in shown and f"module {printable(text)}" in shown
+    assert (
+        f"kind {printable(text)}" in shown
+        and f"about {printable(text)}" in shown
+        and f"module {printable(text)}" in shown
+    )
     assert f"card {printable(text)}" in call(capsys, run.main, "--list", "methods")[1]
 
 
@@ -321,7 +430,9 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
     from bench.cli.progress import Display
 
     output = io.StringIO()
-    console = Console(file=output, force_terminal=True, width=2000, markup=False, emoji=False, highlight=False)
+    console = Console(
+        file=output, force_terminal=True, width=2000, markup=False, emoji=False, highlight=False
+    )
     with Display(console, {"a": "0.5"}, {"a": text}) as display:
         display.begin([("a", 1.0)], 1)
         display.start("a", text)
@@ -338,7 +449,8 @@ def test_trackers_get_names_that_they_take(tmp_path):
     assert trackers._file_name("猫" * 50, 100) == "猫" * 33
 
 
-# ------------------------------------------------------------------------------------------------------- whole sweeps
+# -------------------------------------------------------------------------------------------------------
+# whole sweeps
 
 
 @pytest.mark.slow
@@ -346,7 +458,18 @@ def test_a_sweep_of_any_name(folders, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench.run"])
     call(capsys, data.main, "images", f"folder:{folders}")
     kind, out = "found", "out [/red]:cat:\x1b[31m\n$y$"
-    options = ["--methods", "elr", "--dataset", f"folder:{folders}", "--noise-kind", kind, "--epochs", "1", "--seeds", "1"]
+    options = [
+        "--methods",
+        "elr",
+        "--dataset",
+        f"folder:{folders}",
+        "--noise-kind",
+        kind,
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+    ]
     status, text, errors = call(capsys, run.main, *options, "--out", out, "--track", "tensorboard")
     assert status == 0 and "switched off" not in errors
     assert f"results are in {printable(out)}: index.html" in text

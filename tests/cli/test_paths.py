@@ -48,41 +48,65 @@ def home(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize(("name", "parameter"), parameters().items())
 def test_every_option_that_holds_a_path_understands_the_home_folder(name, parameter, home):
-    assert isinstance(parameter.type, UserPath | Place | NameOrFile), f"{name} takes ~ for a folder's name"
+    assert isinstance(parameter.type, UserPath | Place | NameOrFile), (
+        f"{name} takes ~ for a folder's name"
+    )
     context = click.Context(click.Command("x"))
     many = parameter.nargs == -1
     given = ["~/x"] if many else "~/x"
     if isinstance(parameter.type, NameOrFile):
         given = "folder:~/x"
     value = parameter.type_cast_value(context, given)
-    assert str(value[0] if many else value) == {True: f"folder:{home}/x", False: f"{home}/x"}[given == "folder:~/x"]
+    assert (
+        str(value[0] if many else value)
+        == {True: f"folder:{home}/x", False: f"{home}/x"}[given == "folder:~/x"]
+    )
 
 
 def test_all_commands_are_covered():
     names = {name.split()[0] for name in parameters()}
     assert names == set(COMMANDS)
-    assert {"bench.run  out", "bench.run  storage", "bench.run  data_dir", "bench.run  noise_kind"} <= set(
+    assert {
+        "bench.run  out",
+        "bench.run  storage",
+        "bench.run  data_dir",
+        "bench.run  noise_kind",
+    } <= set(parameters())
+    assert {"bench.report  folders", "bench.report  compare", "bench.noise import file"} <= set(
         parameters()
     )
-    assert {"bench.report  folders", "bench.report  compare", "bench.noise import file"} <= set(parameters())
 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("~", "{}"), ("~/", "{}/"), ("~/a/~b", "{}/a/~b"), ("./~x", "./~x"), ("a~", "a~"), ("/~/x", "/~/x"), ("", "")],
+    [
+        ("~", "{}"),
+        ("~/", "{}/"),
+        ("~/a/~b", "{}/a/~b"),
+        ("./~x", "./~x"),
+        ("a~", "a~"),
+        ("/~/x", "/~/x"),
+        ("", ""),
+    ],
 )
 def test_only_a_leading_tilde_is_the_home_folder(home, given, kept):
     assert expanded(given) == kept.format(home)
 
 
-@pytest.mark.parametrize("given", ["digits", "npz:a.npz", "folder:./~x", "labels:/x/~", "openset:fashion_mnist"])
+@pytest.mark.parametrize(
+    "given", ["digits", "npz:a.npz", "folder:./~x", "labels:/x/~", "openset:fashion_mnist"]
+)
 def test_names_stay_as_they_are(home, given):
     assert NameOrFile().convert(given, None, None) == given
 
 
 @pytest.mark.parametrize("kind", [Place(), UserPath(), NameOrFile()])
 def test_a_home_folder_of_nobody_is_one_clear_sentence(kind):
-    given = "labels:~nobody-of-this-name/x" if isinstance(kind, NameOrFile) else "~nobody-of-this-name/x"
+    given = (
+        "labels:~nobody-of-this-name/x"
+        if isinstance(kind, NameOrFile)
+        else "~nobody-of-this-name/x"
+    )
     with pytest.raises(click.BadParameter, match="no home folder '~nobody-of-this-name'"):
         kind.convert(given, None, None)
 
@@ -92,4 +116,7 @@ def test_an_option_with_an_equals_sign(home, monkeypatch):
     from bench.cli.run import run
 
     context = run.make_context("run", ["--out=~/sweep", "--dataset=npz:~/my.npz"])
-    assert context.params["out"] == f"{home}/sweep" and context.params["dataset"] == f"npz:{home}/my.npz"
+    assert (
+        context.params["out"] == f"{home}/sweep"
+        and context.params["dataset"] == f"npz:{home}/my.npz"
+    )

@@ -27,18 +27,28 @@ def test_a_platform_without_what_is_needed_is_one_sentence(monkeypatch, capsys, 
     monkeypatch.setitem(sys.modules, missing, None)
     command = importlib.import_module(module)
     monkeypatch.setattr(sys, "argv", ["bench", *ARGUMENTS[module]])
-    main = command.main if module != "bench.training.trial" else lambda arguments: command.execute(command.main, arguments)
+    main = (
+        command.main
+        if module != "bench.training.trial"
+        else lambda arguments: command.execute(command.main, arguments)
+    )
     with pytest.raises(SystemExit) as end:
         main(ARGUMENTS[module])
     assert end.value.code == 2
     text = capsys.readouterr().err
-    assert text.startswith("Error: this package runs on Linux and macOS") and "WSL" in text and text.count("\n") == 1
+    assert (
+        text.startswith("Error: this package runs on Linux and macOS")
+        and "WSL" in text
+        and text.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize("platform", ["win32", "cygwin", "freebsd14", "emscripten"])
 def test_other_platforms_are_named(monkeypatch, platform):
     monkeypatch.setattr(sys, "platform", platform)
-    with pytest.raises(InputError, match=f"and this is {platform}: on Windows, install and run it inside WSL"):
+    with pytest.raises(
+        InputError, match=f"and this is {platform}: on Windows, install and run it inside WSL"
+    ):
         check_platform()
 
 

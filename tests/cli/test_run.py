@@ -26,7 +26,10 @@ def call(capsys, *arguments: str) -> tuple[int, str, str]:
 
 
 REFUSED = {
-    "unknown method": (["--methods", "sotfmix"], "there is no method 'sotfmix': did you mean softmix"),
+    "unknown method": (
+        ["--methods", "sotfmix"],
+        "there is no method 'sotfmix': did you mean softmix",
+    ),
     "no methods": ([], "name methods with --methods"),
     "empty methods": (["--methods", ""], "the list is empty"),
     "empty item": (["--methods", "elr,,gce"], "the list has an empty item"),
@@ -34,26 +37,59 @@ REFUSED = {
         ["--methods", "ce+rmd"],
         "ce cannot wrap another method (in 'ce+rmd'): did you mean rmd+ce?",
     ),
-    "wrapper around nothing": (["--methods", "rmd+"], "'rmd+' has an empty part: write wrapper+method"),
+    "wrapper around nothing": (
+        ["--methods", "rmd+"],
+        "'rmd+' has an empty part: write wrapper+method",
+    ),
     "part twice": (["--methods", "rmd+rmd"], "'rmd+rmd' names a part twice"),
-    "unknown reference": (["--methods", "elr", "--reference", "cee"], "there is no method 'cee': did you mean ce"),
-    "unknown data set": (["--methods", "elr", "--dataset", "cifar"], "there is no data set 'cifar': did you mean cifar10"),
-    "missing npz": (["--methods", "elr", "--dataset", "npz:nowhere.npz"], "there is no file 'nowhere.npz'"),
-    "unknown noise kind": (["--methods", "elr", "--noise-kind", "symetric"], "did you mean symmetric"),
-    "rate of 1": (["--methods", "elr", "--noise", "1.0"], "the noise rate is 1: give a rate from 0 up to"),
+    "unknown reference": (
+        ["--methods", "elr", "--reference", "cee"],
+        "there is no method 'cee': did you mean ce",
+    ),
+    "unknown data set": (
+        ["--methods", "elr", "--dataset", "cifar"],
+        "there is no data set 'cifar': did you mean cifar10",
+    ),
+    "missing npz": (
+        ["--methods", "elr", "--dataset", "npz:nowhere.npz"],
+        "there is no file 'nowhere.npz'",
+    ),
+    "unknown noise kind": (
+        ["--methods", "elr", "--noise-kind", "symetric"],
+        "did you mean symmetric",
+    ),
+    "rate of 1": (
+        ["--methods", "elr", "--noise", "1.0"],
+        "the noise rate is 1: give a rate from 0 up to",
+    ),
     "negative rate": (["--methods", "elr", "--noise=-0.1"], "the noise rate is -0.1"),
     "rate that is no number": (["--methods", "elr", "--noise", "0.2,x"], "is no list of numbers"),
     "rate nan": (["--methods", "elr", "--noise", "nan"], "the noise rate is nan"),
     "empty rates": (["--methods", "elr", "--noise", ","], "the list is empty"),
-    "clean with a rate": (["--methods", "elr", "--noise-kind", "clean", "--noise", "0.2"], "clean labels take no noise rate"),
-    "zero epochs": (["--methods", "elr", "--epochs", "0"], "the number of epochs is 0: give at least 1"),
+    "clean with a rate": (
+        ["--methods", "elr", "--noise-kind", "clean", "--noise", "0.2"],
+        "clean labels take no noise rate",
+    ),
+    "zero epochs": (
+        ["--methods", "elr", "--epochs", "0"],
+        "the number of epochs is 0: give at least 1",
+    ),
     "zero seeds": (["--methods", "elr", "--seeds", "0"], "--seeds is 0: give at least 1"),
     "zero batch": (["--methods", "elr", "--batch-size", "1"], "the batch size is 1"),
     "zero cpus": (["--methods", "elr", "--cpus-per-trial", "0"], "0 is not in the range"),
-    "unknown backbone": (["--methods", "elr", "--backbone", "resnet"], "there is no backbone 'resnet': did you mean resnet"),
-    "axis of no method": (["--methods", "elr", "--k", "1,2"], "--k is given, but none of ce, elr has that axis"),
+    "unknown backbone": (
+        ["--methods", "elr", "--backbone", "resnet"],
+        "there is no backbone 'resnet': did you mean resnet",
+    ),
+    "axis of no method": (
+        ["--methods", "elr", "--k", "1,2"],
+        "--k is given, but none of ce, elr has that axis",
+    ),
     "axis value": (["--methods", "softmix", "--k", "0"], "softmix.k is 0: give at least 1"),
-    "axis word": (["--methods", "softmix", "--k", "two"], "softmix.k is 'two': give a whole number"),
+    "axis word": (
+        ["--methods", "softmix", "--k", "two"],
+        "softmix.k is 'two': give a whole number",
+    ),
     "axis that the relation does not use": (
         ["--methods", "rmd", "--temperature", "0.1,0.2", "--set", "rmd.relation=ega"],
         "rmd.temperature does nothing with rmd.relation=ega",
@@ -66,12 +102,27 @@ REFUSED = {
         ["--methods", "elr", "--set", "gce.q=0.5"],
         "there is no part among the requested methods 'gce'",
     ),
-    "setting without a part": (["--methods", "elr", "--set", "weight=3"], "--set weight names no part"),
-    "setting without a value": (["--methods", "elr", "--set", "elr.weight"], "is no setting: write part.name=value"),
+    "setting without a part": (
+        ["--methods", "elr", "--set", "weight=3"],
+        "--set weight names no part",
+    ),
+    "setting without a value": (
+        ["--methods", "elr", "--set", "elr.weight"],
+        "is no setting: write part.name=value",
+    ),
     "setting with an empty value": (["--methods", "elr", "--set", "elr.weight="], "is no setting"),
-    "setting twice": (["--methods", "elr", "--set", "elr.weight=1", "--set", "elr.weight=2"], "elr.weight is set twice"),
-    "setting out of range": (["--methods", "gce", "--set", "gce.q=0"], "gce.q is 0: give a number above 0"),
-    "unknown recipe field": (["--methods", "elr", "--set", "recipe.lr=0.1"], "there is no field of the recipe 'lr'"),
+    "setting twice": (
+        ["--methods", "elr", "--set", "elr.weight=1", "--set", "elr.weight=2"],
+        "elr.weight is set twice",
+    ),
+    "setting out of range": (
+        ["--methods", "gce", "--set", "gce.q=0"],
+        "gce.q is 0: give a number above 0",
+    ),
+    "unknown recipe field": (
+        ["--methods", "elr", "--set", "recipe.lr=0.1"],
+        "there is no field of the recipe 'lr'",
+    ),
     "subset too large": (
         ["--methods", "elr", "--subset", "100000"],
         "--subset is 100000, but digits has 1437 training images",
@@ -83,17 +134,35 @@ REFUSED = {
         ["--methods", "elr", "--noise", "0.2", "--noise", "0.5"],
         "give it once, several values separated by commas",
     ),
-    "option twice": (["--methods", "elr", "--epochs", "2", "--epochs", "5"], "--epochs is given twice: give it once\n"),
+    "option twice": (
+        ["--methods", "elr", "--epochs", "2", "--epochs", "5"],
+        "--epochs is given twice: give it once\n",
+    ),
     "recipe twice": (
         ["--methods", "elr", "--epochs", "3", "--set", "recipe.epochs=4"],
         "recipe.epochs is set by --epochs and by --set",
     ),
-    "temperature of 0": (["--methods", "rmd", "--temperature", "0"], "rmd.temperature is 0: give a number above 0"),
-    "negative weight": (["--methods", "elr", "--set", "elr.weight=-1"], "elr.weight is -1: give a number from 0"),
-    "seconds that are no number": (["--methods", "elr", "--tune-seconds", "nan"], "'nan' is no number to count with"),
-    "tuning that tunes nothing": (["--methods", "elr", "--scheduler", "asha"], "nothing is tuned: add --tune N"),
+    "temperature of 0": (
+        ["--methods", "rmd", "--temperature", "0"],
+        "rmd.temperature is 0: give a number above 0",
+    ),
+    "negative weight": (
+        ["--methods", "elr", "--set", "elr.weight=-1"],
+        "elr.weight is -1: give a number from 0",
+    ),
+    "seconds that are no number": (
+        ["--methods", "elr", "--tune-seconds", "nan"],
+        "'nan' is no number to count with",
+    ),
+    "tuning that tunes nothing": (
+        ["--methods", "elr", "--scheduler", "asha"],
+        "nothing is tuned: add --tune N",
+    ),
     "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
-    "npz without a file": (["--methods", "elr", "--dataset", "npz:"], "npz: names no file: write npz:FILE"),
+    "npz without a file": (
+        ["--methods", "elr", "--dataset", "npz:"],
+        "npz: names no file: write npz:FILE",
+    ),
 }
 
 
@@ -120,7 +189,9 @@ def test_truncated_data_is_named(capsys, tmp_path):
 
 def test_missing_idx_file_is_named(capsys, tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"")
-    status, _, errors = call(capsys, "--methods", "elr", "--dataset", "fashion_mnist", "--data-dir", str(tmp_path))
+    status, _, errors = call(
+        capsys, "--methods", "elr", "--dataset", "fashion_mnist", "--data-dir", str(tmp_path)
+    )
     assert status == 2 and "train-images-idx3-ubyte" in errors
 
 
@@ -135,7 +206,15 @@ def test_bfloat16_without_units_for_it_is_warned_of(capsys, monkeypatch):
     for there in (False, True):
         monkeypatch.setattr(cpu, "bfloat16_units", lambda there=there: there)
         for precision in ("bf16", "fp32", "auto"):
-            arguments = ["--methods", "gce", "--device", "cpu", "--precision", precision, "--dry-run"]
+            arguments = [
+                "--methods",
+                "gce",
+                "--device",
+                "cpu",
+                "--precision",
+                precision,
+                "--dry-run",
+            ]
             status, _, errors = call(capsys, *arguments)
             assert status == 0
             assert errors.count(warning) == (precision == "bf16" and not there)
@@ -143,7 +222,17 @@ def test_bfloat16_without_units_for_it_is_warned_of(capsys, monkeypatch):
 
 def test_dry_run_lists_and_estimates_and_runs_nothing(capsys, tmp_path):
     out = tmp_path / "sweep"
-    arguments = ["--methods", "rmd,softmix", "--noise", "0.2,0.5,0.8", "--k", "1,4", "--dry-run", "--out", str(out)]
+    arguments = [
+        "--methods",
+        "rmd,softmix",
+        "--noise",
+        "0.2,0.5,0.8",
+        "--k",
+        "1,4",
+        "--dry-run",
+        "--out",
+        str(out),
+    ]
     status, text, _ = call(capsys, *arguments)
     assert status == 0 and not out.exists()
     # 3 rates x 3 seeds x (ce once, since it has no k; rmd and softmix with both)
@@ -163,7 +252,10 @@ def test_reference_can_be_left_out_or_replaced(capsys):
 
 BROKEN = {
     "a syntax error": ('"""Broken."""\ndef (\n', "line 2"),
-    "an import of what is not there": ('"""Broken."""\nimport nowhere_to_be_found\n', "nowhere_to_be_found"),
+    "an import of what is not there": (
+        '"""Broken."""\nimport nowhere_to_be_found\n',
+        "nowhere_to_be_found",
+    ),
     "an unknown privilege": (
         '"""Broken."""\nfrom bench.method import Method\n\n\nclass Broken(Method):\n    privileges = {"test_labels"}\n',
         "declares the privileges ['test_labels']: there are noise_rate, noise_kind",
@@ -184,13 +276,17 @@ def test_a_broken_method_file_is_named_and_hides_nothing(case, capsys, tmp_path,
     if case == "a syntax error":
         assert message in text
     status, text, errors = call(capsys, "--methods", name, "--out", str(tmp_path / "out"))
-    assert status == 2 and message in errors and errors.count("\n") == 1 and "Traceback" not in errors
+    assert (
+        status == 2 and message in errors and errors.count("\n") == 1 and "Traceback" not in errors
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_an_override_that_changes_nothing_gives_the_same_trials(capsys):
     plain = call(capsys, "--methods", "elr", "--dry-run")[1]
-    again = call(capsys, "--methods", "elr", "--epochs", "25", "--batch-size", "128", "--dry-run")[1]
+    again = call(capsys, "--methods", "elr", "--epochs", "25", "--batch-size", "128", "--dry-run")[
+        1
+    ]
     trials = [[line for line in text.splitlines() if " · seed " in line] for text in (plain, again)]
     assert trials[0] == trials[1]
 
@@ -199,14 +295,23 @@ def test_list_names_everything_on_one_line_each(capsys):
     status, text, _ = call(capsys, "--list")
     assert status == 0
     lines = text.splitlines()
-    for name in [*registry.method_names(), "digits", "cifar100", "npz:FILE", "symmetric-inclusive", "resnet50"]:
+    for name in [
+        *registry.method_names(),
+        "digits",
+        "cifar100",
+        "npz:FILE",
+        "symmetric-inclusive",
+        "resnet50",
+    ]:
         [line] = [line for line in lines if line.split()[:1] == [name]]
         assert len(line.split()) > 3, "a name and what it is"
     assert call(capsys, "--list", "noise")[1].startswith("noise\n")
 
 
 def in_fresh_process(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_listing_is_not_cut_when_piped():
@@ -222,9 +327,14 @@ def test_listing_is_not_cut_when_piped():
 
 def test_importing_is_light():
     everything = ", ".join(f"bench.{path.stem}" for path in (ROOT / "bench").glob("[a-z]*.py"))
-    code = f"import {everything}, sys; print([m for m in ('ray', 'torchvision') if m in sys.modules])"
+    code = (
+        f"import {everything}, sys; print([m for m in ('ray', 'torchvision') if m in sys.modules])"
+    )
     assert in_fresh_process(code) == "[]\n"
-    assert in_fresh_process("import bench, sys; print('torch' in sys.modules or 'ray' in sys.modules)") == "False\n"
+    assert (
+        in_fresh_process("import bench, sys; print('torch' in sys.modules or 'ray' in sys.modules)")
+        == "False\n"
+    )
 
 
 def test_help_needs_no_torch():
@@ -242,7 +352,9 @@ def test_one_trial_without_ray(tmp_path, capsys):
     from bench.planning.spec import Plan, expand_hparams, record_of
 
     data = load_dataset("digits", subset=200)
-    [spec] = Plan(subset=200, overrides=(("epochs", 2),)).specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
+    [spec] = Plan(subset=200, overrides=(("epochs", 2),)).specs(
+        data, expand_hparams(["elr"], {}, {}), [0.5], [0]
+    )
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(record_of(spec)))
     code = (

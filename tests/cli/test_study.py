@@ -29,7 +29,9 @@ def test_an_unknown_study_is_one_sentence(capsys):
     assert status == 2 and "there is no study 'sanety': did you mean sanity" in errors and not text
 
 
-def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(monkeypatch, tmp_path, capsys):
+def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(
+    monkeypatch, tmp_path, capsys
+):
     commands = []
 
     def run(command):
@@ -40,11 +42,19 @@ def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(monk
     monkeypatch.setattr(subprocess, "run", run)
     assert call(capsys, "precision", "--out", str(tmp_path), "--", "--device", "cpu")[0] == 0
     *sweeps, comparison = commands
-    assert comparison == f"bench.report {tmp_path}/fp32 --compare {tmp_path}/bf16 --out {tmp_path}".split()
-    assert [command[-1] for command in sweeps] == [f"{tmp_path}/{side}" for side in ("fp32", "fp32", "bf16", "bf16")]
+    assert (
+        comparison
+        == f"bench.report {tmp_path}/fp32 --compare {tmp_path}/bf16 --out {tmp_path}".split()
+    )
+    assert [command[-1] for command in sweeps] == [
+        f"{tmp_path}/{side}" for side in ("fp32", "fp32", "bf16", "bf16")
+    ]
     for command in sweeps:
         assert command[command.index("--precision") + 1] == Path(command[-1]).name
-        assert command[command.index("--seeds") + 1] == "5" and command[command.index("--device") + 1] == "cpu"
+        assert (
+            command[command.index("--seeds") + 1] == "5"
+            and command[command.index("--device") + 1] == "cpu"
+        )
     # But for the precision, both sides run the same.
     plain = [[word for word in command[:-1] if word not in ("fp32", "bf16")] for command in sweeps]
     assert plain[:2] == plain[2:] and plain[0] != plain[1]
@@ -61,10 +71,14 @@ def in_this_process(module: str, arguments) -> int:
     return end.value.code or 0
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if "fashion_mnist" not in " ".join(STUDIES[name].sweeps)])
+@pytest.mark.parametrize(
+    "name", [name for name in STUDIES if "fashion_mnist" not in " ".join(STUDIES[name].sweeps)]
+)
 def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("bench.cli.study._run", in_this_process)
-    status, text, errors = call(capsys, name, "--out", str(tmp_path / "out"), "--", "--dry-run", "--seeds", "1")
+    status, text, errors = call(
+        capsys, name, "--out", str(tmp_path / "out"), "--", "--dry-run", "--seeds", "1"
+    )
     assert status == 0, errors
     assert text.count("of them on record in") == len(STUDIES[name].sweeps)
     assert not (tmp_path / "out").exists()
@@ -81,5 +95,7 @@ def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
         for method in registry.method_names():
             oracles = registry.load_method(method).oracles
             settings = "".join(f" {method}.{field}=oracle" for field in oracles)
-            assert text.count(f"  {method} ·") == (2 if oracles else 4 * (method == registry.REFERENCE)), method
+            assert text.count(f"  {method} ·") == (
+                2 if oracles else 4 * (method == registry.REFERENCE)
+            ), method
             assert not oracles or text.count(f"  {method}{settings} ·") == 2, method

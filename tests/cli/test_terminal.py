@@ -84,10 +84,17 @@ def test_tables_are_whole_in_any_encoding(encoding, monkeypatch):
     table = Table(title="猫")
     for column in ("name", "[b]figure", "m" * 60):
         table.add_column(terminal.styled(console, column), no_wrap=True)
-    table.add_row(*(terminal.styled(console, text) for text in ("猫" * 60, "[/red]\n:cat:", "91.2 ± 0.3")))
+    table.add_row(
+        *(terminal.styled(console, text) for text in ("猫" * 60, "[/red]\n:cat:", "91.2 ± 0.3"))
+    )
     terminal.print_table(console, table)
     text = written(out)
-    for cell in ("[b]figure", "m" * 60, "[/red]\\n:cat:", "91.2 ± 0.3" if encoding != "ascii" else "91.2 +- 0.3"):
+    for cell in (
+        "[b]figure",
+        "m" * 60,
+        "[/red]\\n:cat:",
+        "91.2 ± 0.3" if encoding != "ascii" else "91.2 +- 0.3",
+    ):
         assert cell in text
     assert text.count("猫" if encoding == "utf-8" else "\\u732b") == 61
     assert "…" not in text and "..." not in text
@@ -109,7 +116,11 @@ def test_a_terminal_gets_styles_and_no_colours(monkeypatch):
 
 
 def test_columns_line_up_below_wide_characters():
-    assert terminal.padded("猫", 4) == "猫  " and terminal.padded("\n", 4) == "\\n  " and terminal.wide("né猫") == 4
+    assert (
+        terminal.padded("猫", 4) == "猫  "
+        and terminal.padded("\n", 4) == "\\n  "
+        and terminal.wide("né猫") == 4
+    )
 
 
 def run(*command: object, **options) -> subprocess.CompletedProcess:
@@ -123,18 +134,23 @@ def test_a_full_disk_below_the_output_is_one_sentence(command):
         done = run(*command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: the disk that the output goes to is full: free some room, then run the same command again\n"
+        "Error: the disk that the output goes to is full: free some room, then run the same "
+        "command again\n"
     )
 
 
 def test_closed_streams_lose_what_is_written_and_nothing_else(tmp_path):
-    """A file that is opened after the start would get the number of a closed stream, and what is printed."""
+    """A file that is opened after the start would get the number of a closed stream, and what is
+    printed.
+    """
     script = (
-        "import os, sys; from bench.cli.commands import execute; from bench.cli import terminal; terminal.prepare(); "
-        f"file = open({str(tmp_path / 'kept')!r}, 'w'); os.write(1, b'lost'); print('lost'); terminal.echo('lost', err=True); "
-        "file.write(str(file.fileno() > 2))"
+        "import os, sys; from bench.cli.commands import execute; from bench.cli import terminal; "
+        f"terminal.prepare(); file = open({str(tmp_path / 'kept')!r}, 'w'); os.write(1, b'lost'); "
+        "print('lost'); terminal.echo('lost', err=True); file.write(str(file.fileno() > 2))"
     )
-    subprocess.run(["/bin/sh", "-c", f'{sys.executable} -c "{script}" <&- >&- 2>&-'], cwd=ROOT, check=True)
+    subprocess.run(
+        ["/bin/sh", "-c", f'{sys.executable} -c "{script}" <&- >&- 2>&-'], cwd=ROOT, check=True
+    )
     assert (tmp_path / "kept").read_text() == "True"
 
 
@@ -143,10 +159,15 @@ def test_errors_that_nobody_can_read_end_with_their_status():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+    "settings",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
 )
 def test_a_command_in_a_narrow_locale(settings):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("LC_", "LANG", "PYTHON"))
+    }
     done = run("bench.study", "né猫", env=environment | settings, capture_output=True)
     assert done.returncode == 2
     assert done.stderr.decode("ascii").startswith("Error: there is no study 'n\\"), done.stderr
@@ -157,11 +178,13 @@ def test_a_command_in_a_narrow_locale(settings):
 def test_a_reader_that_has_ended_is_no_failure_of_a_trial(lines):
     """As with ``| head``; 1 would mean that trials have failed."""
     script = (
-        "import click, sys; from bench.cli.commands import execute; from bench.cli import terminal; sys.stdin.read(); "
-        f"execute(click.Command('x', callback=lambda: {lines}), [])"
+        "import click, sys; from bench.cli.commands import execute; from bench.cli import "
+        f"terminal; sys.stdin.read(); execute(click.Command('x', callback=lambda: {lines}), [])"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout and process.stdin and process.stderr
         process.stdout.close()
         process.stdin.close()
@@ -181,9 +204,17 @@ def test_a_list_of_images_is_utf_8_in_any_locale(tmp_path):
         (tmp_path / "set" / name).mkdir(parents=True)
         for number in range(10):
             Image.new("L", (8, 8), number).save(tmp_path / "set" / name / f"{number}.png")
-    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "LNL_BENCH_CACHE": str(tmp_path / "cache")}
-    done = run("bench.data", "images", f"folder:{tmp_path / 'set'}", env=environment, capture_output=True)
+    environment = os.environ | {
+        "PYTHONIOENCODING": "latin-1",
+        "LNL_BENCH_CACHE": str(tmp_path / "cache"),
+    }
+    done = run(
+        "bench.data", "images", f"folder:{tmp_path / 'set'}", env=environment, capture_output=True
+    )
     assert done.returncode == 0, done.stderr
     (tmp_path / "labels.csv").write_bytes(done.stdout)
     content = read_file(tmp_path / "labels.csv")
-    assert isinstance(content, NamedLabels) and {label for _, _, label in content.rows} == {"né", "猫"}
+    assert isinstance(content, NamedLabels) and {label for _, _, label in content.rows} == {
+        "né",
+        "猫",
+    }

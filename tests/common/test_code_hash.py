@@ -20,7 +20,8 @@ from bench.training.trial import Checkpoint, run_trial, stopped_facts
 
 ROOT = Path(__file__).parents[2]
 
-#: Modules that a trial imports and that move no number: they plan, read, write, say, or load data whose hash is on record.
+#: Modules that a trial imports and that move no number: they plan, read, write, say, or load data
+#: whose hash is on record.
 ELSEWHERE = {
     *(
         "bench",
@@ -42,8 +43,23 @@ ELSEWHERE = {
         "planning.registry",
         "planning.searches",
     ),
-    *("report.selection", "planning.spec", "training.storage", "common.version", "noise", "noise.files", "noise.measures"),
-    *("datasets", "datasets.account", "datasets.arrays", "datasets.cache", "datasets.folder", "datasets.human"),
+    *(
+        "report.selection",
+        "planning.spec",
+        "training.storage",
+        "common.version",
+        "noise",
+        "noise.files",
+        "noise.measures",
+    ),
+    *(
+        "datasets",
+        "datasets.account",
+        "datasets.arrays",
+        "datasets.cache",
+        "datasets.folder",
+        "datasets.human",
+    ),
     *("datasets.pickled", "datasets.small", "datasets.web"),
     *(
         "datasets.checks",
@@ -55,7 +71,13 @@ ELSEWHERE = {
         "cli.terminal",
         "common.text",
     ),
-    *("datasets.copies", "datasets.formats", "datasets.labels", "datasets.reading", "datasets.walk"),
+    *(
+        "datasets.copies",
+        "datasets.formats",
+        "datasets.labels",
+        "datasets.reading",
+        "datasets.walk",
+    ),
 }
 
 
@@ -76,7 +98,9 @@ def test_every_module_that_a_trial_imports_is_hashed_or_known_to_move_nothing():
     seen = {module.removeprefix("bench.") for module in seen}
     assert len(seen) > 30
     assert set(NUMERICS) <= seen
-    assert seen - set(NUMERICS) - ELSEWHERE == set(), "say in bench/planning/code_hash.py or here whether they move numbers"
+    assert seen - set(NUMERICS) - ELSEWHERE == set(), (
+        "say in bench/planning/code_hash.py or here whether they move numbers"
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +147,9 @@ def test_a_method_is_its_file_and_what_it_imports_of_its_own_package(tmp_path, m
     for name, content in files.items():
         (package / name).write_text(content)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(code_hash, "load_method", lambda part: type("M", (), {"__module__": "lnl_other.method"}))
+    monkeypatch.setattr(
+        code_hash, "load_method", lambda part: type("M", (), {"__module__": "lnl_other.method"})
+    )
 
     def hashed() -> str:
         code_hash._method_hash.cache_clear()
@@ -159,14 +185,23 @@ def test_a_method_without_source_says_nothing(monkeypatch):
 
 def test_differing_code():
     one, other = to_text({"harness": "a", "elr": "b"}), to_text({"harness": "c", "elr": "b"})
-    assert differing([one, one]) == differing(["", ""]) == differing([to_text({}), one]) == differing([]) == []
+    assert (
+        differing([one, one])
+        == differing(["", ""])
+        == differing([to_text({}), one])
+        == differing([])
+        == []
+    )
     assert differing([one, other]) == ["harness"]
-    assert differing([to_text({"harness": 3}), to_text({"harness": ["a"]}), one]) == ["harness"], "as someone has edited them"
+    assert differing([to_text({"harness": 3}), to_text({"harness": ["a"]}), one]) == ["harness"], (
+        "as someone has edited them"
+    )
     assert differing(iter([one, ""])) == ["an earlier version"]
     assert differing([one, other, ""]) == ["harness", "an earlier version"]
 
 
-# -------------------------------------------------------------------------------------------------------------- a trial
+# --------------------------------------------------------------------------------------------------------------
+# a trial
 
 
 @pytest.fixture(scope="module")
@@ -188,22 +223,36 @@ def test_a_checkpoint_of_other_code_is_not_resumed(spec, tiny_dataset, tmp_path,
 
     class Saved(Checkpoint):
         def save(self, state):
-            super().save({key: value for key, value in (state | change).items() if value is not None})
+            super().save(
+                {key: value for key, value in (state | change).items() if value is not None}
+            )
 
     run_trial(spec, tiny_dataset, checkpoint=Saved(path, every_seconds=0))
     assert path.exists()
     again = Checkpoint(path, every_seconds=1e9, warn=told.append)
-    outcome = run_trial(spec, tiny_dataset, checkpoint=again, report=lambda epochs, restart: reports.append((epochs, restart)))
+    outcome = run_trial(
+        spec,
+        tiny_dataset,
+        checkpoint=again,
+        report=lambda epochs, restart: reports.append((epochs, restart)),
+    )
     assert outcome.facts["status"] == "finished"
     assert reports[0] == ([], True) and len(reports) == 4, "from the start"
-    assert told == [f"the checkpoint {path} was made by other code than today's: the trial starts anew"]
+    assert told == [
+        f"the checkpoint {path} was made by other code than today's: the trial starts anew"
+    ]
 
 
 def test_a_checkpoint_of_this_code_is_resumed(spec, tiny_dataset, tmp_path):
     reports = []
     run_trial(spec, tiny_dataset, checkpoint=Checkpoint(tmp_path / "state.pt", every_seconds=0))
     again = Checkpoint(tmp_path / "state.pt", every_seconds=1e9, warn=pytest.fail)
-    run_trial(spec, tiny_dataset, checkpoint=again, report=lambda epochs, restart: reports.append(len(epochs)))
+    run_trial(
+        spec,
+        tiny_dataset,
+        checkpoint=again,
+        report=lambda epochs, restart: reports.append(len(epochs)),
+    )
     assert reports == [2, 1]
 
 
@@ -213,55 +262,87 @@ def test_an_encoder_says_by_which_code_it_was_made(monkeypatch):
     from bench.training.pretrain import Encoder
 
     none = np.zeros((1, 1), dtype=np.int64)
-    blob = save_encoder(Encoder({"w": np.ones(1, dtype=np.float32)}, none[0], none, none, 1.0, 2.0, 3.0))
+    blob = save_encoder(
+        Encoder({"w": np.ones(1, dtype=np.float32)}, none[0], none, none, 1.0, 2.0, 3.0)
+    )
     assert by_this_code(blob)
     monkeypatch.setattr("bench.training.pretrain.harness_hash", lambda: "0")
     assert not by_this_code(blob)
 
 
-# ------------------------------------------------------------------------------------------------------------- a command
+# -------------------------------------------------------------------------------------------------------------
+# a command
 
 
 def test_the_same_command_names_trials_of_other_code(spec, tmp_path):
     specs = [dataclasses.replace(spec, train_seed=seed) for seed in range(9)]
-    codes = [code_of("ce"), None, *[code_of("ce") | {"ce": "0"}] * 6, code_of("ce") | {HARNESS: "0"}]
+    codes = [
+        code_of("ce"),
+        None,
+        *[code_of("ce") | {"ce": "0"}] * 6,
+        code_of("ce") | {HARNESS: "0"},
+    ]
     for one, code in zip(specs, codes, strict=True):
         write_trial(tmp_path, "ce", spec=one.to_json(), done={"code": code})
     assert other_code(specs[:1], tmp_path) == ""
     earlier = other_code(specs[:2], tmp_path)
-    assert earlier.startswith(f"1 trial on record was made by other code than today's (an earlier version): {specs[1].id}; ")
+    assert earlier.startswith(
+        "1 trial on record was made by other code than today's (an earlier version): "
+        f"{specs[1].id}; "
+    )
     sentence = other_code(specs, tmp_path)
-    assert sentence.startswith("8 trials on record were made by other code than today's (an earlier version, ce, harness): ")
-    assert [name for name in (one.id for one in specs) if name in sentence] == [one.id for one in specs[1:6]]
-    assert "and 3 more; to run them anew, move the folders trials/ID away and type the same command again" in sentence
-    assert other_code(specs[2:3], tmp_path).startswith("1 trial on record was made by other code than today's (ce): ")
+    assert sentence.startswith(
+        "8 trials on record were made by other code than today's (an earlier version, ce, "
+        "harness): "
+    )
+    assert [name for name in (one.id for one in specs) if name in sentence] == [
+        one.id for one in specs[1:6]
+    ]
+    assert (
+        "and 3 more; to run them anew, move the folders trials/ID away and type the same command "
+        "again" in sentence
+    )
+    assert other_code(specs[2:3], tmp_path).startswith(
+        "1 trial on record was made by other code than today's (ce): "
+    )
 
 
-# -------------------------------------------------------------------------------------------------------------- a report
+# --------------------------------------------------------------------------------------------------------------
+# a report
 
 
 def method_column(sweep: Path) -> list[str]:
     report = write_report([sweep], sweep / "out", plots=False)
-    return [entry.text + entry.mark for entry in (row[0] for row in report.sections[0].tables[0].rows)]
+    return [
+        entry.text + entry.mark for entry in (row[0] for row in report.sections[0].tables[0].rows)
+    ]
 
 
 def test_rows_of_mixed_code_are_marked_with_one_footnote(tmp_path):
     for seed, harness in enumerate("aab"):
         write_trial(tmp_path, "elr", seed=seed, done={"code": {"harness": harness, "elr": "e"}})
         write_trial(tmp_path, "ce", seed=seed, done={"code": {"harness": "a", "ce": "e"}})
-        write_trial(tmp_path, "gce", seed=seed, done={"code": {"harness": "a", "gce": "e"} if seed else None})
+        write_trial(
+            tmp_path,
+            "gce",
+            seed=seed,
+            done={"code": {"harness": "a", "gce": "e"} if seed else None},
+        )
         write_trial(tmp_path, "sce", seed=seed, done={"code": None})
     assert sorted(method_column(tmp_path)) == ["ce", "elr¶", "gce¶", "sce"]
     rows = load_rows([tmp_path])
     report = write_report([tmp_path], tmp_path / "out", plots=False)
     notes = [note for note in report.sections[0].notes if "¶" in note]
     assert notes == [
-        "¶ Not all trials of the row were made by the same code, which done.json names: elr (harness); "
-        "gce (an earlier version)."
+        "¶ Not all trials of the row were made by the same code, which done.json names: elr "
+        "(harness); gce (an earlier version)."
     ]
     analysis = (tmp_path / "out" / "analysis.md").read_text(encoding="utf-8")
     assert "The code of harness was not the same for all rows (a: ce, elr, gce; b: elr)" in analysis
-    assert "Trials of gce, sce were made by an earlier version, which kept no hash of its code: differences may be" in analysis
+    assert (
+        "Trials of gce, sce were made by an earlier version, which kept no hash of its code: "
+        "differences may be" in analysis
+    )
     latex = to_latex(leaderboard(rows))
     assert r"elr\textsuperscript{\P} & " in latex and latex.count("Not all trials of the row") == 1
 

@@ -1,4 +1,6 @@
-"""What a trial is: its id, which folders hold it, which table it is in, and what its configuration is called."""
+"""What a trial is: its id, which folders hold it, which table it is in, and what its configuration
+is called.
+"""
 
 import dataclasses
 import json
@@ -13,7 +15,15 @@ import pytest
 from fabricate import RECIPE, write_trial
 
 from bench.cli import run as run_module
-from bench.common.identity import added, identity, neutral_values, plain_id, short_name, trial_id, without_neutral
+from bench.common.identity import (
+    added,
+    identity,
+    neutral_values,
+    plain_id,
+    short_name,
+    trial_id,
+    without_neutral,
+)
 from bench.datasets import ImageFiles, load_dataset
 from bench.errors import InputError
 from bench.planning import registry
@@ -32,7 +42,15 @@ from bench.tuning.search import _key_of
 
 ROOT = Path(__file__).parents[2]
 
-SPELLINGS = ["folder:d", "folder:d/", "folder:./d", "folder:/home/me/d", "folder:~/d", "folder:x/../d", "folder:../d//"]
+SPELLINGS = [
+    "folder:d",
+    "folder:d/",
+    "folder:./d",
+    "folder:/home/me/d",
+    "folder:~/d",
+    "folder:x/../d",
+    "folder:../d//",
+]
 
 
 def sections_of(*folders: Path) -> list[str]:
@@ -41,17 +59,22 @@ def sections_of(*folders: Path) -> list[str]:
 
 
 def spec_of(data, **changes) -> TrialSpec:
-    [spec] = Plan(overrides=(("epochs", 1),)).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
+    [spec] = Plan(overrides=(("epochs", 1),)).specs(
+        data, expand_hparams(["ce"], {}, {}), [0.5], [0]
+    )
     return dataclasses.replace(spec, **changes)
 
 
-# ------------------------------------------------------------------------------------------------------------------ ids
+# ------------------------------------------------------------------------------------------------------------------
+# ids
 
 
 def test_one_data_set_has_one_id_however_its_path_is_spelt(digits):
     specs = [spec_of(digits, dataset=name) for name in SPELLINGS]
     assert len({spec.id for spec in specs}) == 1
-    assert [spec.to_json()["dataset"] for spec in specs] == SPELLINGS, "where it was found stays on record"
+    assert [spec.to_json()["dataset"] for spec in specs] == SPELLINGS, (
+        "where it was found stays on record"
+    )
     assert spec_of(digits, dataset="folder:d", data_hash="0" * 16).id != specs[0].id
     assert spec_of(digits, dataset="npz:d").id != specs[0].id
     assert spec_of(digits, dataset="d").id != specs[0].id
@@ -65,11 +88,31 @@ def test_a_named_data_set_keeps_the_id_that_it_had(digits):
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ({"noise_kind": "labels:a.npy", "noise_hash": "f0"}, {"noise_kind": "labels:/x/b.npy", "noise_hash": "f0"}, True),
-        ({"noise_kind": "labels:a.npy", "noise_hash": "f0"}, {"noise_kind": "labels:a.npy", "noise_hash": "f1"}, False),
-        ({"noise_kind": "matrix:a.npy", "noise_hash": "f0"}, {"noise_kind": "labels:a.npy", "noise_hash": "f0"}, False),
-        ({"noise_kind": "mine:a.txt", "noise_hash": "f0"}, {"noise_kind": "mine:../a.txt", "noise_hash": "f0"}, True),
-        ({"noise_kind": "mine:3", "noise_hash": None}, {"noise_kind": "mine:4", "noise_hash": None}, False),
+        (
+            {"noise_kind": "labels:a.npy", "noise_hash": "f0"},
+            {"noise_kind": "labels:/x/b.npy", "noise_hash": "f0"},
+            True,
+        ),
+        (
+            {"noise_kind": "labels:a.npy", "noise_hash": "f0"},
+            {"noise_kind": "labels:a.npy", "noise_hash": "f1"},
+            False,
+        ),
+        (
+            {"noise_kind": "matrix:a.npy", "noise_hash": "f0"},
+            {"noise_kind": "labels:a.npy", "noise_hash": "f0"},
+            False,
+        ),
+        (
+            {"noise_kind": "mine:a.txt", "noise_hash": "f0"},
+            {"noise_kind": "mine:../a.txt", "noise_hash": "f0"},
+            True,
+        ),
+        (
+            {"noise_kind": "mine:3", "noise_hash": None},
+            {"noise_kind": "mine:4", "noise_hash": None},
+            False,
+        ),
         ({"noise_kind": "openset:folder:d"}, {"noise_kind": "openset:folder:./d"}, True),
         ({"noise_kind": "openset:mnist"}, {"noise_kind": "openset:kmnist"}, False),
         ({"noise_kind": "openset:folder:d"}, {"noise_kind": "openset:npz:d"}, False),
@@ -79,7 +122,12 @@ def test_a_named_data_set_keeps_the_id_that_it_had(digits):
     ],
 )
 def test_content_counts_and_not_where_it_lies(one, other, same):
-    spec = {"dataset": "digits", "noise_kind": "symmetric", "noise_hash": None, "protocol": "shared"}
+    spec = {
+        "dataset": "digits",
+        "noise_kind": "symmetric",
+        "noise_hash": None,
+        "protocol": "shared",
+    }
     assert (trial_id(spec | one) == trial_id(spec | other)) == same
 
 
@@ -112,8 +160,12 @@ def test_a_data_set_is_one_by_every_spelling_of_its_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
     labels = np.arange(20) % 2
-    np.savez("d.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
-    specs = [spec_of(load_dataset(f"npz:{path}")) for path in ("d.npz", "./d.npz", tmp_path / "d.npz")]
+    np.savez(
+        "d.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
+    )
+    specs = [
+        spec_of(load_dataset(f"npz:{path}")) for path in ("d.npz", "./d.npz", tmp_path / "d.npz")
+    ]
     assert len({spec.id for spec in specs}) == 1
     assert len({run_module._default_folder([spec]) for spec in specs}) == 1
 
@@ -130,7 +182,8 @@ def test_the_default_folder_of_an_earlier_version_is_used_again(tmp_path, monkey
     assert run_module._default_folder([spec]) == own
 
 
-# ---------------------------------------------------------------------------------------------- what is planned beside it
+# ----------------------------------------------------------------------------------------------
+# what is planned beside it
 
 METHODS = ["ce", "elr", "divide_mix", "co_teaching", "rmd+gce", "softmix", "pes"]
 
@@ -162,12 +215,18 @@ def test_an_id_does_not_depend_on_what_is_planned_beside_it(digits, recipe, over
 @pytest.mark.parametrize("recipe", ["shared", "paper"])
 def test_an_id_does_not_depend_on_how_an_override_is_written(digits, recipe):
     def id_of(*overrides) -> str:
-        [spec] = Plan(recipe=recipe, overrides=overrides).specs(digits, expand_hparams(["elr"], {}, {}), [0.2], [0])
+        [spec] = Plan(recipe=recipe, overrides=overrides).specs(
+            digits, expand_hparams(["elr"], {}, {}), [0.2], [0]
+        )
         assert TrialSpec.from_json(json.loads(json.dumps(spec.to_json()))).id == spec.id
         return spec.id
 
     expected = id_of(("learning_rate", 1.0), ("weight_decay", 0.0))
-    assert id_of(("learning_rate", 1), ("weight_decay", 0)) == id_of(("weight_decay", "0"), ("learning_rate", "1")) == expected
+    assert (
+        id_of(("learning_rate", 1), ("weight_decay", 0))
+        == id_of(("weight_decay", "0"), ("learning_rate", "1"))
+        == expected
+    )
 
 
 def test_shared_recipes_keep_the_ids_that_they_had(digits):
@@ -190,7 +249,13 @@ def table_of(trials: list[dict]) -> dict[str, set[str]]:
 
 
 _CELL = {
-    **{"dataset": "digits", "data_hash": "0", "subset": None, "image_size": None, "noise_kind": "symmetric"},
+    **{
+        "dataset": "digits",
+        "data_hash": "0",
+        "subset": None,
+        "image_size": None,
+        "noise_kind": "symmetric",
+    },
     **{"noise_hash": None, "noise_rate": 0.5, "noise_sampling": "exact", "validation_share": 0.1},
     **{"device": "cpu", "precision": "fp32", "threads": 1},
 }
@@ -223,25 +288,35 @@ def test_methods_that_have_one_of_two_changes_as_their_own_are_in_one_table():
 def test_commands_with_different_changes_have_tables_of_their_own():
     short = [trial("a 2", "epochs=2", epochs=2), trial("b 2", "epochs=2", epochs=2)]
     long = [trial("a 9", "epochs=9", epochs=9), trial("b 9", "epochs=9", epochs=9)]
-    assert table_of([*short, *long]) == {"paper, epochs=2": {"a 2", "b 2"}, "paper, epochs=9": {"a 9", "b 9"}}
+    assert table_of([*short, *long]) == {
+        "paper, epochs=2": {"a 2", "b 2"},
+        "paper, epochs=9": {"a 9", "b 9"},
+    }
 
 
 def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
     """As planned alone: without the change that its own recipe has anyway."""
     write_trial(tmp_path, "divide_mix", spec={"protocol": "paper, batch_size=128"})
-    write_trial(tmp_path, "elr", spec={"protocol": "paper, batch_size=128"})  # as an earlier version planned it
+    # as an earlier version planned it
+    write_trial(tmp_path, "elr", spec={"protocol": "paper, batch_size=128"})
     for fields in ({"stage": "search tuned noisy-val none", "train_seed": 9}, {"stage": "tuned"}):
-        write_trial(tmp_path, "elr", config={"elr.weight": 1.0}, spec={"protocol": "paper", **fields})
+        write_trial(
+            tmp_path, "elr", config={"elr.weight": 1.0}, spec={"protocol": "paper", **fields}
+        )
     rows = load_rows([tmp_path])
     assert rows["group"].nunique() == 1
     assert set(rows["method"]) == {"divide_mix", "elr", "elr (tuned)"}
 
 
-# ------------------------------------------------------------------------------------------------------ earlier records
+# ------------------------------------------------------------------------------------------------------
+# earlier records
 
 
 def found(name: str, **fields) -> dict:
-    return {"spec": {"dataset": name, "noise_kind": "found", "noise_rate": None, **fields}, "rate": None}
+    return {
+        "spec": {"dataset": name, "noise_kind": "found", "noise_rate": None, **fields},
+        "rate": None,
+    }
 
 
 def test_records_of_an_earlier_version_are_found_and_run_no_more(tmp_path, digits):
@@ -272,7 +347,11 @@ def test_several_records_of_one_trial_count_once(tmp_path):
         write_trial(tmp_path / "old", "ce", test=test, earlier=True, **found(name))
     write_trial(tmp_path / "new", "ce", test=[0.4], **found("folder:~/d"))
     assert len(list((tmp_path / "old" / "trials").iterdir())) == 3
-    for folders in ([tmp_path / "old"], [tmp_path / "old", tmp_path / "new"], [tmp_path / "new", tmp_path / "old"]):
+    for folders in (
+        [tmp_path / "old"],
+        [tmp_path / "old", tmp_path / "new"],
+        [tmp_path / "new", tmp_path / "old"],
+    ):
         [row] = load_rows(folders).query("rule == 'last'").to_dict("records")
         assert (row["test_accuracy"], row["dataset"]) == (0.4, "folder:d")
     pairs = compare([tmp_path / "old"], [tmp_path / "new"]).table.query("rule == 'last'")
@@ -280,7 +359,8 @@ def test_several_records_of_one_trial_count_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "statuses", [("failed", "finished"), ("finished", "failed"), ("lost", "finished"), ("finished", "lost")]
+    "statuses",
+    [("failed", "finished"), ("finished", "failed"), ("lost", "finished"), ("finished", "lost")],
 )
 def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
     first, second = statuses
@@ -289,8 +369,14 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
     write_trial(tmp_path, "elr", **found("folder:d"))
     assert one != two
     assert set(finished_statuses(tmp_path).values()) == {"finished"}
-    assert load_rows([tmp_path]).query("method == 'ce' and rule == 'last'")["status"].tolist() == ["finished"]
-    assert [done["status"] for _, content, done in read_begun(tmp_path) if content["spec"]["method"] == "ce"] == ["finished"]
+    assert load_rows([tmp_path]).query("method == 'ce' and rule == 'last'")["status"].tolist() == [
+        "finished"
+    ]
+    assert [
+        done["status"]
+        for _, content, done in read_begun(tmp_path)
+        if content["spec"]["method"] == "ce"
+    ] == ["finished"]
 
 
 def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
@@ -301,7 +387,8 @@ def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
         list(read_trials(tmp_path))
 
 
-# ---------------------------------------------------------------------------------------------------------------- names
+# ----------------------------------------------------------------------------------------------------------------
+# names
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -311,7 +398,12 @@ def test_a_heading_does_not_depend_on_the_spelling(tmp_path, name):
 
 
 def test_names_for_people():
-    names = {"digits": "digits", "npz:a/b.npz": "npz:b.npz", "folder:.": "folder:.", "openset:folder:a/b": "openset:folder:b"}
+    names = {
+        "digits": "digits",
+        "npz:a/b.npz": "npz:b.npz",
+        "folder:.": "folder:.",
+        "openset:folder:a/b": "openset:folder:b",
+    }
     assert {name: short_name(name) for name in names} == names
 
 
@@ -332,14 +424,25 @@ def test_two_data_sets_of_one_name_are_told_apart(tmp_path):
         "npz:d, found noise, recipe shared",
     ]
     subsets = tmp_path / "subsets"
-    for subset, content in ((None, "a" * 16), (100, "b" * 16)):  # parts of one folder have hashes of their own
+    # parts of one folder have hashes of their own
+    for subset, content in ((None, "a" * 16), (100, "b" * 16)):
         write_trial(subsets, "ce", **found("folder:d", data_hash=content, subset=subset))
     assert set(load_rows([subsets])["dataset"]) == {"folder:d"}
 
 
 def test_files_of_labels_are_told_apart_by_content(tmp_path):
-    for path, content in (("labels:x/n.npy", "f" * 16), ("labels:n.npy", "f" * 16), ("labels:y/n.npy", "e" * 16)):
-        write_trial(tmp_path, "ce", rate=None, seed=len(path), spec={"noise_kind": path, "noise_hash": content})
+    for path, content in (
+        ("labels:x/n.npy", "f" * 16),
+        ("labels:n.npy", "f" * 16),
+        ("labels:y/n.npy", "e" * 16),
+    ):
+        write_trial(
+            tmp_path,
+            "ce",
+            rate=None,
+            seed=len(path),
+            spec={"noise_kind": path, "noise_hash": content},
+        )
     rows = load_rows([tmp_path]).query("rule == 'last'")
     assert rows.groupby("noise_kind")["cell"].agg(["size", "nunique"]).T.to_dict("list") == {
         "labels:n.npy (eeeeeeee)": [1, 1],
@@ -347,7 +450,8 @@ def test_files_of_labels_are_told_apart_by_content(tmp_path):
     }
 
 
-# ------------------------------------------------------------------------------------------------------- younger fields
+# -------------------------------------------------------------------------------------------------------
+# younger fields
 
 
 @pytest.fixture
@@ -365,7 +469,9 @@ def younger(monkeypatch):
 
     monkeypatch.setattr(gce, "HParams", HParams)
     monkeypatch.setattr(spec_module, "Recipe", Younger)
-    monkeypatch.setattr(spec_module, "RECIPE_FIELDS", tuple(field.name for field in dataclasses.fields(Younger)))
+    monkeypatch.setattr(
+        spec_module, "RECIPE_FIELDS", tuple(field.name for field in dataclasses.fields(Younger))
+    )
     registry.hyper_parameter_types.cache_clear()
     yield Younger
     registry.hyper_parameter_types.cache_clear()
@@ -376,7 +482,9 @@ def test_a_younger_field_leaves_earlier_ids_alone(digits, request):
     values = before.to_json()
     younger = request.getfixturevalue("younger")
     again = TrialSpec.from_json(values)
-    assert (again.hparams["gce.sharpness"], again.recipe.clip) == (0.0, 0.0), "as before there was such a thing"
+    assert (again.hparams["gce.sharpness"], again.recipe.clip) == (0.0, 0.0), (
+        "as before there was such a thing"
+    )
     assert again.to_json() == values and again.id == before.id
     [new] = Plan().specs(digits, expand_hparams(["gce"], {}, {}), [0.5], [0])
     assert new.hparams["gce.sharpness"] == 0.5 and new.id != before.id
@@ -395,18 +503,27 @@ def test_the_neutral_value_may_be_the_default():
 
     assert neutral_values(Settings) == {"later": 0}
     assert without_neutral(vars(Settings()), neutral_values(Settings)) == {"old": 1}
-    assert without_neutral(vars(Settings(later=2)), neutral_values(Settings)) == {"old": 1, "later": 2}
+    assert without_neutral(vars(Settings(later=2)), neutral_values(Settings)) == {
+        "old": 1,
+        "later": 2,
+    }
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"colour": "red"}, "has colour, which this version does not know: run the trial with the version that wrote it"),
+        (
+            {"colour": "red"},
+            "has colour, which this version does not know: run the trial with the version that "
+            "wrote it",
+        ),
         ({"recipe": RECIPE | {"clip": 1.0}}, r"has recipe\.clip, which this version does not know"),
         ({"hparams": {"ce.gone": 1}}, "there is no hyper-parameter of ce 'ce.gone'"),
     ],
 )
-def test_what_this_version_does_not_know_is_read_in_reports_and_refused_for_running(tmp_path, digits, change, named):
+def test_what_this_version_does_not_know_is_read_in_reports_and_refused_for_running(
+    tmp_path, digits, change, named
+):
     spec = spec_of(digits).to_json() | change
     with pytest.raises(InputError, match=named):
         TrialSpec.from_json(spec)
@@ -425,7 +542,8 @@ def test_trials_that_differ_in_an_unknown_field_are_not_comparable(tmp_path):
     assert len(set(setups)) == 3 and sum("colour=red" in setup for setup in setups) == 1
 
 
-# ------------------------------------------------------------------------------------------- labels of configurations
+# ------------------------------------------------------------------------------------------- labels
+# of configurations
 
 
 def labels(sweep: Path) -> list[str]:
@@ -441,8 +559,13 @@ def test_a_changed_default_leaves_two_configurations_and_two_labels(tmp_path):
     report = write_report([tmp_path], tmp_path / "out", reference="none", plots=False)
     configs = pd.read_csv(tmp_path / "out" / "configs.csv", keep_default_na=False)
     assert set(configs["config"]) == {"", "gce.q=0.3"}
-    assert set(zip(configs["config"], configs["mean"], strict=True)) == {("", 0.7), ("gce.q=0.3", 0.3)}
-    [row] = configurations(load_rows([tmp_path])).query("rule == 'last' and chosen").to_dict("records")
+    assert set(zip(configs["config"], configs["mean"], strict=True)) == {
+        ("", 0.7),
+        ("gce.q=0.3", 0.3),
+    }
+    [row] = (
+        configurations(load_rows([tmp_path])).query("rule == 'last' and chosen").to_dict("records")
+    )
     assert (row["config"], row["is_default"]) == ("", True)
     [section] = report.sections
     assert any("Configurations chosen" in table.caption for table in section.tables)
@@ -461,12 +584,16 @@ def test_the_defaults_are_todays(tmp_path):
 @pytest.mark.parametrize("method", ["from_elsewhere", "from_elsewhere+ce", "ce+nowhere"])
 def test_configurations_of_a_method_that_is_not_here_are_told_apart(tmp_path, method):
     for settings in ({"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3, "c": True}):
-        write_trial(tmp_path, method, defaults={f"m.{key}": value for key, value in settings.items()})
+        write_trial(
+            tmp_path, method, defaults={f"m.{key}": value for key, value in settings.items()}
+        )
     write_trial(tmp_path, method, defaults={"m.a": 1, "m.b": 2}, config={"m.b": 4})
     assert labels(tmp_path) == ["m.b=2", "m.b=3", "m.b=3 m.c=True", "m.b=4"]
 
 
-@pytest.mark.parametrize("values", [(0.1234567, 0.1234568), (1, 1.0, "1"), (True, "True"), (None, "None")])
+@pytest.mark.parametrize(
+    "values", [(0.1234567, 0.1234568), (1, 1.0, "1"), (True, "True"), (None, "None")]
+)
 def test_settings_that_print_alike_are_told_apart(tmp_path, values):
     for value in values:
         write_trial(tmp_path, "from_elsewhere", config={"m.a": value})
@@ -486,7 +613,8 @@ def test_a_younger_hyper_parameter_is_neutral_where_a_record_lacks_it(tmp_path, 
     write_trial(tmp_path, "gce", defaults=today)
     request.getfixturevalue("younger")
     monkeypatch = request.getfixturevalue("monkeypatch")
-    monkeypatch.setattr("bench.report.labels._written", lambda part: None)  # which reads the file, and that has not changed
+    # which reads the file, and that has not changed
+    monkeypatch.setattr("bench.report.labels._written", lambda part: None)
     write_trial(tmp_path, "gce", defaults=registry.resolve("gce", {}))
     assert labels(tmp_path) == ["", "gce.sharpness=0"]
 
@@ -507,7 +635,9 @@ def test_defaults_are_read_from_files_as_they_are_declared():
     from bench.report.labels import _declared, _written
 
     read = {name: _written(name) for name in registry.method_names()}
-    assert {name: own for name, own in read.items() if own} == {n: _declared(n) for n, own in read.items() if own}
+    assert {name: own for name, own in read.items() if own} == {
+        n: _declared(n) for n, own in read.items() if own
+    }
     assert sum(own is not None for own in read.values()) > 20, "without running their files"
 
 
@@ -525,12 +655,16 @@ def test_two_sides_of_a_comparison_call_a_configuration_the_same(tmp_path):
 
 def test_a_changed_paper_recipe_is_another_configuration(tmp_path):
     for rate in (0.02, 0.05):
-        write_trial(tmp_path, "ce", spec={"protocol": "paper"}, recipe={"learning_rate": rate}, test=[rate])
+        write_trial(
+            tmp_path, "ce", spec={"protocol": "paper"}, recipe={"learning_rate": rate}, test=[rate]
+        )
     assert labels(tmp_path) == ["recipe.learning_rate=0.02", "recipe.learning_rate=0.05"]
     assert load_rows([tmp_path])["group"].nunique() == 1
 
 
-@pytest.mark.parametrize("change", [{"dataset": 5}, {"noise_kind": None}, {"protocol": ["paper"]}, {"recipe": [1]}])
+@pytest.mark.parametrize(
+    "change", [{"dataset": 5}, {"noise_kind": None}, {"protocol": ["paper"]}, {"recipe": [1]}]
+)
 def test_a_specification_of_other_types_is_named(tmp_path, change):
     folder = write_trial(tmp_path, "ce", spec={"dataset": "digits"} | change)
     with pytest.raises(InputError, match=f"'{folder}' is no trial's record"):
@@ -547,7 +681,13 @@ def test_codes_and_changes_of_other_types_do_no_harm(tmp_path):
 def test_settings_that_some_records_lack_are_drawn(tmp_path):
     from bench.report.plots import figures
 
-    for settings in ({"m.a": 1}, {"m.a": 2}, {"m.a": 1, "m.b": 3}, {"m.a": 2, "m.b": 3}, {"m.a": 1, "m.b": "x"}):
+    for settings in (
+        {"m.a": 1},
+        {"m.a": 2},
+        {"m.a": 1, "m.b": 3},
+        {"m.a": 2, "m.b": 3},
+        {"m.a": 1, "m.b": "x"},
+    ):
         write_trial(tmp_path, "from_elsewhere", defaults=settings)
     for value in ([1, 2], [1, 3], {"c": 1}, None):
         write_trial(tmp_path, "from_elsewhere", defaults={"m.a": 1, "m.b": value})
@@ -556,7 +696,8 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
     figures(rows, leaderboard(rows), configurations(rows))
 
 
-# ----------------------------------------------------------------------------------------------------- nothing by chance
+# -----------------------------------------------------------------------------------------------------
+# nothing by chance
 
 PROGRAM = """
 import sys
@@ -596,18 +737,35 @@ def test_nothing_depends_on_the_hash_seed_or_the_locale(tmp_path):
     printed = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert printed[0] == printed[1] and printed[0].count(b"\n") > 40
-    written = [{path.name: path.read_bytes() for path in (tmp_path / seed).iterdir()} for seed in ("0", "4242")]
+    written = [
+        {path.name: path.read_bytes() for path in (tmp_path / seed).iterdir()}
+        for seed in ("0", "4242")
+    ]
     assert written[0] == written[1] and len(written[0]) > 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["--tune", "3", "--set", "elr.weight=2", "--set", "gce.q=0.5"], ["--recipe", "paper"]])
+@pytest.mark.parametrize(
+    "more", [["--tune", "3", "--set", "elr.weight=2", "--set", "gce.q=0.5"], ["--recipe", "paper"]]
+)
 def test_a_dry_run_is_the_same_in_every_process(tmp_path, more):
-    command = [sys.executable, "-m", "bench.run", "--methods", "elr,gce,softmix", "--noise", "0.2,0.5", "--epochs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.run",
+        "--methods",
+        "elr,gce,softmix",
+        "--noise",
+        "0.2,0.5",
+        "--epochs",
+        "2",
+    ]
     command += ["--batch-size", "128", "--dry-run", *more]
     printed = set()
     for seed, locale in (("0", "C"), ("1", "C.UTF-8"), ("4242", "POSIX")):
-        done = subprocess.run(command, env=surroundings(seed, locale), capture_output=True, cwd=ROOT)
+        done = subprocess.run(
+            command, env=surroundings(seed, locale), capture_output=True, cwd=ROOT
+        )
         assert done.returncode == 0, done.stderr.decode()
         printed.add(done.stdout.partition(b"estimate:")[0])
     [lines] = printed
@@ -620,7 +778,11 @@ def test_the_order_of_folders_on_disk_does_not_matter(tmp_path, monkeypatch):
             write_trial(tmp_path, method, seed=seed, test=[0.3 + seed / 10])
     listdir = os.listdir
     reports = []
-    for order in (sorted, lambda names: sorted(names, reverse=True), lambda names: sorted(names, key=lambda name: name[::-1])):
+    for order in (
+        sorted,
+        lambda names: sorted(names, reverse=True),
+        lambda names: sorted(names, key=lambda name: name[::-1]),
+    ):
         monkeypatch.setattr(os, "listdir", lambda path, order=order: order(listdir(path)))
         rows = load_rows([tmp_path])
         reports.append(to_latex(leaderboard(rows)))

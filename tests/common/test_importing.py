@@ -10,16 +10,27 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.common.importing import PLUGINS, ROOT, module_command, own_package, put_working_directory_last, worker_path
+from bench.common.importing import (
+    PLUGINS,
+    ROOT,
+    module_command,
+    own_package,
+    put_working_directory_last,
+    worker_path,
+)
 from bench.errors import InputError
 
 
 def write(folder: Path, *files: str) -> Path:
-    """Files of somebody's own project, each of which breaks whatever imports it in place of another."""
+    """Files of somebody's own project, each of which breaks whatever imports it in place of
+    another.
+    """
     for name in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("" if name.endswith("__init__.py") else "raise RuntimeError('not this one')\n")
+        path.write_text(
+            "" if name.endswith("__init__.py") else "raise RuntimeError('not this one')\n"
+        )
     return folder
 
 
@@ -53,7 +64,9 @@ def test_a_package_that_is_not_there_is_named():
 def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 TUNED = ("--methods", "gce", "--tune", "2", "--epochs", "1", "--dry-run")
@@ -62,7 +75,11 @@ TUNED = ("--methods", "gce", "--tune", "2", "--epochs", "1", "--dry-run")
 @pytest.mark.parametrize(
     ("files", "arguments", "said"),
     [
-        (("methods/__init__.py", "random.py", "torch.py", "bench/notes.py"), ("--list", "methods"), "softmix"),
+        (
+            ("methods/__init__.py", "random.py", "torch.py", "bench/notes.py"),
+            ("--list", "methods"),
+            "softmix",
+        ),
         (
             ("click.py", "rich/__init__.py", "platform.py", "signal.py", "token.py", "uuid.py"),
             ("--list", "methods"),
@@ -122,14 +139,19 @@ class TestWorkerPath:
 
     def test_on_another_machine_its_interpreter_has_its_own_libraries(self, monkeypatch):
         monkeypatch.setattr("bench.common.importing.ROOT", Path(self.SITE))
-        assert worker_path(["/project", "/more", self.LIBRARY, self.SITE], same_machine=False) == ["/project", "/more"]
+        assert worker_path(["/project", "/more", self.LIBRARY, self.SITE], same_machine=False) == [
+            "/project",
+            "/more",
+        ]
         assert worker_path([self.LIBRARY, self.SITE], same_machine=False) == []
 
     @pytest.mark.parametrize("same_machine", [True, False])
     def test_a_checkout_comes_first(self, monkeypatch, same_machine):
         """Else another copy, installed or in the working directory, would run in the workers."""
         monkeypatch.setattr("bench.common.importing.ROOT", Path("/checkout"))
-        path = worker_path(["/project", self.LIBRARY, self.SITE, "/checkout"], same_machine=same_machine)
+        path = worker_path(
+            ["/project", self.LIBRARY, self.SITE, "/checkout"], same_machine=same_machine
+        )
         assert path[:2] == ["/checkout", "/project"] and path.count("/checkout") == 1
 
     def test_a_relative_entry_is_made_absolute(self, monkeypatch, tmp_path):
@@ -139,9 +161,17 @@ class TestWorkerPath:
 
 def test_a_command_of_this_package_is_started_as_this_one():
     assert module_command("bench.run") == [sys.executable, "-m", "bench.run"]
-    code = "from bench.common.importing import module_command; print(module_command('bench.run')[1:])"
+    code = (
+        "from bench.common.importing import module_command; print(module_command('bench.run')[1:])"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
     assert done.stdout.strip() == "['-P', '-m', 'bench.run']"
 
 
@@ -157,8 +187,29 @@ def test_workers_import_what_the_driver_does(tmp_path):
     script = Path(sys.executable).parent / "lnl-bench"
     if not script.exists():
         pytest.skip("the package is not installed")
-    write(tmp_path, "bench/__init__.py", "bench/sweep/worker.py", "bench/sweep/__init__.py", "methods/__init__.py", "queue.py")
-    options = ["--methods", "ce", "--reference", "none", "--subset", "200", "--epochs", "1", "--seeds", "1", "--no-plots"]
-    done = subprocess.run([script, *options, "--out", "o"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    write(
+        tmp_path,
+        "bench/__init__.py",
+        "bench/sweep/worker.py",
+        "bench/sweep/__init__.py",
+        "methods/__init__.py",
+        "queue.py",
+    )
+    options = [
+        "--methods",
+        "ce",
+        "--reference",
+        "none",
+        "--subset",
+        "200",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--no-plots",
+    ]
+    done = subprocess.run(
+        [script, *options, "--out", "o"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "results are in" in done.stdout

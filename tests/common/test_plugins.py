@@ -1,4 +1,6 @@
-"""What other people's files can get wrong: each mistake is one sentence with the file's name, before anything runs."""
+"""What other people's files can get wrong: each mistake is one sentence with the file's name,
+before anything runs.
+"""
 
 import importlib
 import itertools
@@ -45,7 +47,9 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture
 def write(tmp_path, monkeypatch) -> Callable[..., str]:
-    """Writes a method's file, and its search space if there is one; returns the method's name, new for each."""
+    """Writes a method's file, and its search space if there is one; returns the method's name, new
+    for each.
+    """
     for package in (methods, search_spaces):
         folder = tmp_path / package.__name__
         folder.mkdir()
@@ -57,16 +61,22 @@ def write(tmp_path, monkeypatch) -> Callable[..., str]:
         content = source if isinstance(source, bytes) else source.encode()
         (tmp_path / "methods" / f"{name}.py").write_bytes(content)
         if space is not None:
-            (tmp_path / "search_spaces" / f"{name}.py").write_text(f"from ray import tune\n{space}\n")
+            (tmp_path / "search_spaces" / f"{name}.py").write_text(
+                f"from ray import tune\n{space}\n"
+            )
         importlib.invalidate_caches()
         return name
 
     return make
 
 
-def planned(name: str, digits: Dataset, settings: dict[str, list[str]] | None = None) -> list[TrialSpec]:
+def planned(
+    name: str, digits: Dataset, settings: dict[str, list[str]] | None = None
+) -> list[TrialSpec]:
     """All that planning does with a method."""
-    specs = Plan(recipe="paper").specs(digits, expand_hparams([name], {}, settings or {}), [0.5], [0])
+    specs = Plan(recipe="paper").specs(
+        digits, expand_hparams([name], {}, settings or {}), [0.5], [0]
+    )
     check_trials(specs)
     return specs
 
@@ -81,51 +91,84 @@ def sentence(call: Callable[[], object], *parts: str) -> str:
     return text
 
 
-# ------------------------------------------------------------------------------------------------------------- methods
+# -------------------------------------------------------------------------------------------------------------
+# methods
 
 WRONG = {
-    "HParams that is no dataclass": ("    class HParams:\n        weight = 1.0\n", "HParams is no dataclass"),
+    "HParams that is no dataclass": (
+        "    class HParams:\n        weight = 1.0\n",
+        "HParams is no dataclass",
+    ),
     "HParams without its own decorator": (
         "    class HParams(Method.HParams):\n        weight: float = 1.0\n",
         "HParams is no dataclass",
     ),
     "HParams that is a dictionary": ("    HParams = {'weight': 1.0}\n", "HParams is no dataclass"),
-    "HParams that can be changed": ("    @dataclass\n    class HParams:\n        n: int = 1\n", "can be changed"),
+    "HParams that can be changed": (
+        "    @dataclass\n    class HParams:\n        n: int = 1\n",
+        "can be changed",
+    ),
     "no default": (f"{DATACLASS}        n: int\n", "HParams.n has no default"),
     "a list by default": (f"{DATACLASS}        n: list = []\n", "mutable default"),
-    "a list's factory": (f"{DATACLASS}        n: list = field(default_factory=list)\n", "HParams.n is of the type list"),
+    "a list's factory": (
+        f"{DATACLASS}        n: list = field(default_factory=list)\n",
+        "HParams.n is of the type list",
+    ),
     "any type": (f"{DATACLASS}        n: Any = 1\n", "HParams.n is of the type Any"),
-    "an unknown type": (f"{DATACLASS}        n: 'Nowhere' = 1\n", "NameError: name 'Nowhere' is not defined"),
-    "no type": (f"{DATACLASS}        w: float = 1.0\n        n = 3\n", "HParams.n has no type: write n: int = 3"),
-    "a default of another type": (f"{DATACLASS}        n: int = 'three'\n", "HParams.n is 'three': give a whole number"),
+    "an unknown type": (
+        f"{DATACLASS}        n: 'Nowhere' = 1\n",
+        "NameError: name 'Nowhere' is not defined",
+    ),
+    "no type": (
+        f"{DATACLASS}        w: float = 1.0\n        n = 3\n",
+        "HParams.n has no type: write n: int = 3",
+    ),
+    "a default of another type": (
+        f"{DATACLASS}        n: int = 'three'\n",
+        "HParams.n is 'three': give a whole number",
+    ),
     "3.0 for a whole number": (f"{DATACLASS}        n: int = 3.0\n", "HParams.n is 3.0 by default"),
-    "infinity": (f"{DATACLASS}        n: float = float('inf')\n", "HParams.n is inf: give a number"),
+    "infinity": (
+        f"{DATACLASS}        n: float = float('inf')\n",
+        "HParams.n is inf: give a number",
+    ),
     "an abstract method": (
         "    __abstractmethods__ = frozenset({'part'})\n",
         "its class is abstract: write def part",
     ),
     "a number of NumPy": (
         f"{DATACLASS}        n: int = __import__('numpy').int64(3)\n",
-        "HParams.n is np.int64(3) by default: give a plain value, nothing of NumPy or torch, of the type int",
+        "HParams.n is np.int64(3) by default: give a plain value, nothing of NumPy or torch, of "
+        "the type int",
     ),
-    "a tensor": (f"{DATACLASS}        w: float = __import__('torch').tensor(1.0)\n", "HParams.w is tensor(1.) by default"),
+    "a tensor": (
+        f"{DATACLASS}        w: float = __import__('torch').tensor(1.0)\n",
+        "HParams.w is tensor(1.) by default",
+    ),
     "a float's factory": (
         f"{DATACLASS}        w: float = field(default_factory=float)\n",
         "HParams.w has no default: write =",
     ),
-    "an InitVar": (f"{DATACLASS}        w: __import__('dataclasses').InitVar[int] = 1\n", "HParams.w is an InitVar"),
+    "an InitVar": (
+        f"{DATACLASS}        w: __import__('dataclasses').InitVar[int] = 1\n",
+        "HParams.w is an InitVar",
+    ),
     "a check that makes another type": (
         f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n"
         "            object.__setattr__(self, 'n', float(self.n))\n",
         "HParams.n is 1.0 by default: give a value of the type int",
     ),
-    "no argument": (f"{DATACLASS}        n: int = field(default=1, init=False)\n", "leave out init=False"),
+    "no argument": (
+        f"{DATACLASS}        n: int = field(default=1, init=False)\n",
+        "leave out init=False",
+    ),
     "a check that fails": (
         f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            {{}}['x']\n",
         "HParams refuses its own defaults (KeyError: 'x')",
     ),
     "a check that exits": (
-        f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            raise SystemExit\n",
+        f"{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            raise "
+        "SystemExit\n",
         "HParams refuses its own defaults (SystemExit)",
     ),
     "a check that changes": (
@@ -133,7 +176,10 @@ WRONG = {
         "            object.__setattr__(self, 'n', self.n + 1)\n",
         "HParams.n is 2, and 3 when made again from that",
     ),
-    "a constructor without hparams": ("    def __init__(self):\n        super().__init__()\n", "__init__ takes (self)"),
+    "a constructor without hparams": (
+        "    def __init__(self):\n        super().__init__()\n",
+        "__init__ takes (self)",
+    ),
     "a constructor that wants more": (
         "    def __init__(self, hparams, size):\n        pass\n",
         "__init__ takes (self, hparams, size)",
@@ -142,7 +188,10 @@ WRONG = {
         "    def __init__(self, hparams):\n        raise KeyError\n",
         "its __init__ raised KeyError",
     ),
-    "a constructor that exits": ("    def __init__(self, hparams):\n        exit(3)\n", "its __init__ raised SystemExit: 3"),
+    "a constructor that exits": (
+        "    def __init__(self, hparams):\n        exit(3)\n",
+        "its __init__ raised SystemExit: 3",
+    ),
     "a constructor that drops hparams": (
         "    def __init__(self, hparams=None):\n        super().__init__()\n",
         "write super().__init__(hparams)",
@@ -151,20 +200,53 @@ WRONG = {
         "    def __init__(self, hparams):\n        self.hp = hparams\n",
         "write super().__init__(hparams)",
     ),
-    "an axis of nothing": ("    axes = {'k': 'neighbours'}\n", "in axes, there is no hyper-parameter 'neighbours'"),
+    "an axis of nothing": (
+        "    axes = {'k': 'neighbours'}\n",
+        "in axes, there is no hyper-parameter 'neighbours'",
+    ),
     "axes in a list": ("    axes = ['k']\n", "axes is ['k']: give a dictionary"),
-    "begins of nothing": ("    begins = ['warmup']\n", "in begins, there is no hyper-parameter 'warmup'"),
+    "begins of nothing": (
+        "    begins = ['warmup']\n",
+        "in begins, there is no hyper-parameter 'warmup'",
+    ),
     "begins in a text": (f"{HPARAMS}    begins = 'n'\n", "begins is 'n': give a list"),
-    "begins of a name": (f"{HPARAMS}    begins = ['kind']\n", "begins names kind, which is no number of epochs"),
-    "begins of none": (f"{HPARAMS}    begins = ['limit']\n", "planning its trials raised TypeError"),
-    "a recipe's unknown field": ("    paper = {'lr': 0.1}\n", "in paper, there is no field of the recipe 'lr'"),
-    "a recipe's wrong type": ("    paper = {'epochs': '300'}\n", "in paper, epochs is '300': give a value of the type int"),
-    "a recipe's wrong value": ("    paper = {'schedule': 'cosin'}\n", "in paper, schedule is 'cosin'"),
-    "a recipe's unknown network": ("    paper = {'backbone': 'resnet'}\n", "in paper, there is no backbone 'resnet'"),
-    "a recipe's milestone": ("    paper = {'milestones': 0.5}\n", "in paper, milestones is 0.5: give a tuple"),
+    "begins of a name": (
+        f"{HPARAMS}    begins = ['kind']\n",
+        "begins names kind, which is no number of epochs",
+    ),
+    "begins of none": (
+        f"{HPARAMS}    begins = ['limit']\n",
+        "planning its trials raised TypeError",
+    ),
+    "a recipe's unknown field": (
+        "    paper = {'lr': 0.1}\n",
+        "in paper, there is no field of the recipe 'lr'",
+    ),
+    "a recipe's wrong type": (
+        "    paper = {'epochs': '300'}\n",
+        "in paper, epochs is '300': give a value of the type int",
+    ),
+    "a recipe's wrong value": (
+        "    paper = {'schedule': 'cosin'}\n",
+        "in paper, schedule is 'cosin'",
+    ),
+    "a recipe's unknown network": (
+        "    paper = {'backbone': 'resnet'}\n",
+        "in paper, there is no backbone 'resnet'",
+    ),
+    "a recipe's milestone": (
+        "    paper = {'milestones': 0.5}\n",
+        "in paper, milestones is 0.5: give a tuple",
+    ),
     "no recipe": ("    paper = None\n", "paper is None: give a dictionary"),
-    "an unknown privilege": ("    privileges = {'test_labels'}\n", "declares the privileges ['test_labels']"),
-    "a privilege in a text": ("    privileges = 'noise_rate'\n", "privileges is 'noise_rate': give a set"),
+    "an unknown privilege": (
+        "    privileges = {'test_labels'}\n",
+        "declares the privileges ['test_labels']",
+    ),
+    "a privilege in a text": (
+        "    privileges = 'noise_rate'\n",
+        "privileges is 'noise_rate': give a set",
+    ),
     "privileges that are a function": (
         "    def privileges(self):\n        return set()\n",
         "privileges is a function: write @property",
@@ -173,11 +255,26 @@ WRONG = {
         "    @property\n    def privileges(self):\n        1 / 0\n",
         "privileges raised ZeroDivisionError",
     ),
-    "privileges that are none": ("    @property\n    def privileges(self):\n        pass\n", "privileges is None"),
-    "an unknown oracle": (f"{HPARAMS}    oracles = {{'n': ['truth']}}\n", "in oracles, there is no privilege 'truth'"),
-    "an oracle of nothing": ("    oracles = {'r': ['noise_rate']}\n", "in oracles, there is no hyper-parameter 'r'"),
-    "an oracle in a text": (f"{HPARAMS}    oracles = {{'n': 'noise_rate'}}\n", "oracles['n'] is 'noise_rate': give a list"),
-    "an oracle of numbers alone": (f"{HPARAMS}    oracles = {{'n': ['noise_rate']}}\n", "n, which cannot be 'oracle'"),
+    "privileges that are none": (
+        "    @property\n    def privileges(self):\n        pass\n",
+        "privileges is None",
+    ),
+    "an unknown oracle": (
+        f"{HPARAMS}    oracles = {{'n': ['truth']}}\n",
+        "in oracles, there is no privilege 'truth'",
+    ),
+    "an oracle of nothing": (
+        "    oracles = {'r': ['noise_rate']}\n",
+        "in oracles, there is no hyper-parameter 'r'",
+    ),
+    "an oracle in a text": (
+        f"{HPARAMS}    oracles = {{'n': 'noise_rate'}}\n",
+        "oracles['n'] is 'noise_rate': give a list",
+    ),
+    "an oracle of numbers alone": (
+        f"{HPARAMS}    oracles = {{'n': ['noise_rate']}}\n",
+        "n, which cannot be 'oracle'",
+    ),
     **{
         f"passes {value}": (f"    passes = {value}\n", "passes is")
         for value in ("3", "(1,)", "('a', 1)", "(-1, 0)", "(0, 0)", "(1, float('nan'))", "None")
@@ -187,15 +284,31 @@ WRONG = {
         for value in ("0", "'2'", "1.5", "None", "True")
     },
     **{
-        f"{value} epochs": (f"    reference_epochs = {value}\n", "reference_epochs is") for value in ("0", "-5", "'x'", "None")
+        f"{value} epochs": (f"    reference_epochs = {value}\n", "reference_epochs is")
+        for value in ("0", "-5", "'x'", "None")
     },
     "a step that is perhaps static": ("    static_step = 'yes'\n", "static_step is 'yes'"),
-    "a loss of nothing": ("    def loss(self):\n        return 0\n", "loss takes (self): write def loss(self, batch)"),
-    "a hook that is no function": ("    setup = None\n", "setup is None: write def setup(self, task)"),
-    "a stage that is a function": ("    def stage(self):\n        return 0\n", "stage is a function: write @property"),
+    "a loss of nothing": (
+        "    def loss(self):\n        return 0\n",
+        "loss takes (self): write def loss(self, batch)",
+    ),
+    "a hook that is no function": (
+        "    setup = None\n",
+        "setup is None: write def setup(self, task)",
+    ),
+    "a stage that is a function": (
+        "    def stage(self):\n        return 0\n",
+        "stage is a function: write @property",
+    ),
     "a grace that is none": ("    def grace(self):\n        pass\n", "grace() returns None"),
-    "a pretraining of nothing": ("    def pretraining(self):\n        return 5\n", "pretraining() returns 5"),
-    "a schedule that raises": ("    def schedule(self, progress):\n        1 / 0\n", "raised ZeroDivisionError"),
+    "a pretraining of nothing": (
+        "    def pretraining(self):\n        return 5\n",
+        "pretraining() returns 5",
+    ),
+    "a schedule that raises": (
+        "    def schedule(self, progress):\n        1 / 0\n",
+        "raised ZeroDivisionError",
+    ),
 }
 
 
@@ -209,7 +322,9 @@ def test_a_wrong_class_is_named_when_trials_are_planned(case, write, digits):
 
 def test_a_method_that_trains_nothing_is_refused(write, digits):
     name = write(HEAD + HPARAMS)
-    sentence(lambda: planned(name, digits), f"methods/{name}.py: it overrides neither loss nor update")
+    sentence(
+        lambda: planned(name, digits), f"methods/{name}.py: it overrides neither loss nor update"
+    )
 
 
 RIGHT = {
@@ -238,23 +353,31 @@ def test_a_setting_that_equals_the_default_is_the_default(write, digits):
 
 def test_values_that_a_check_stumbles_over_are_named(write):
     name = write(
-        f"{HEAD}{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            {{1: 2}}[self.n]\n{LOSS}"
+        f"{HEAD}{DATACLASS}        n: int = 1\n        def __post_init__(self):\n            {{1: "
+        f"2}}[self.n]\n{LOSS}"
     )
     sentence(
-        lambda: registry.resolve(name, {f"{name}.n": "2"}), f"methods/{name}.py: HParams refuses {name}.n=2 (KeyError: 2)"
+        lambda: registry.resolve(name, {f"{name}.n": "2"}),
+        f"methods/{name}.py: HParams refuses {name}.n=2 (KeyError: 2)",
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("super().__init__(hparams)", "__init__ takes (self, hparams): write def __init__(self, hparams, base)"),
+        (
+            "super().__init__(hparams)",
+            "__init__ takes (self, hparams): write def __init__(self, hparams, base)",
+        ),
         ("Method.__init__(self, hparams)", "write super().__init__(hparams, base)"),
     ],
 )
 def test_a_wrappers_constructor_takes_a_base_and_keeps_it(arguments, message, write, digits):
     base = ", base" if "Method." in arguments else ""
-    name = write(f"{HEAD.replace('Toy(Method)', 'Toy(Wrapper)')}    def __init__(self, hparams{base}):\n        {arguments}\n")
+    name = write(
+        f"{HEAD.replace('Toy(Method)', 'Toy(Wrapper)')}    def __init__(self, hparams{base}):\n    "
+        f"    {arguments}\n"
+    )
     sentence(lambda: planned(name, digits), f"methods/{name}.py: ", message)
 
 
@@ -263,14 +386,20 @@ FILES = {
     "no UTF-8": (b'"""caf\xe9"""\n', "SyntaxError"),
     "a missing import": ("import nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
     "sys.exit": ("import sys\nsys.exit(0)\n", "cannot be imported: SystemExit: 0"),
-    "an error that is no Exception": ("class Odd(BaseException):\n    pass\nraise Odd\n", "cannot be imported: Odd"),
+    "an error that is no Exception": (
+        "class Odd(BaseException):\n    pass\nraise Odd\n",
+        "cannot be imported: Odd",
+    ),
     "an error without words": (
         "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd\n",
         "cannot be imported: Odd",
     ),
     "no class": ("x = 1\n", "it defines 0 subclasses of Method"),
     "a null byte": (b"x = 1\x00\n", "null bytes: mend its file"),
-    "two classes": (f"{HEAD}{LOSS}\nclass Other(Method):\n{LOSS}", "it defines 2 subclasses of Method"),
+    "two classes": (
+        f"{HEAD}{LOSS}\nclass Other(Method):\n{LOSS}",
+        "it defines 2 subclasses of Method",
+    ),
 }
 
 
@@ -284,8 +413,14 @@ def test_a_file_that_cannot_be_used_is_named(case, write):
 
 def test_a_helper_beside_a_method_is_imported_from_its_package(write):
     write("FACTOR = 2\n", name="_toy_helper")
-    wrong, right = write(f"import _toy_helper\n{HEAD}{LOSS}"), write(f"from methods import _toy_helper\n{HEAD}{LOSS}")
-    sentence(lambda: registry.load_method(wrong), "No module named '_toy_helper': write from methods import _toy_helper")
+    wrong, right = (
+        write(f"import _toy_helper\n{HEAD}{LOSS}"),
+        write(f"from methods import _toy_helper\n{HEAD}{LOSS}"),
+    )
+    sentence(
+        lambda: registry.load_method(wrong),
+        "No module named '_toy_helper': write from methods import _toy_helper",
+    )
     assert registry.load_method(right).__name__ == "Toy"
     assert "_toy_helper" not in registry.method_names()
 
@@ -314,7 +449,9 @@ def test_what_a_file_prints_is_not_the_commands_output(write, capsys):
 @pytest.mark.parametrize("name", ["z-dash", "my method", "3d", "class", "None", "café"])
 def test_a_name_that_is_no_identifier_is_refused_and_not_offered(name, write):
     write(HEAD + LOSS, name=name)
-    text = sentence(lambda: registry.load_method(name), f"methods/{name}.py has a name that is no identifier")
+    text = sentence(
+        lambda: registry.load_method(name), f"methods/{name}.py has a name that is no identifier"
+    )
     assert "did you mean" not in text
     sentence(lambda: registry.card(name), f"methods/{name}.py")
 
@@ -331,7 +468,10 @@ def test_a_folder_in_place_of_a_file(write, tmp_path, digits):
     (folder / "__init__.py").write_text("from methods.toy_folder.inner import Toy\n")
     (folder / "inner.py").write_text(HEAD + LOSS)
     importlib.invalidate_caches()
-    sentence(lambda: registry.load_method("toy_folder"), "toy_folder/__init__.py: it defines 0 subclasses of Method")
+    sentence(
+        lambda: registry.load_method("toy_folder"),
+        "toy_folder/__init__.py: it defines 0 subclasses of Method",
+    )
 
 
 class Point:
@@ -355,7 +495,9 @@ def offer(monkeypatch) -> Callable[..., None]:
     """Makes installed packages offer things by entry points."""
 
     def make(offered_group: str, *points: Point) -> None:
-        monkeypatch.setattr(plugins, "entry_points", lambda group: list(points) * (group == offered_group))
+        monkeypatch.setattr(
+            plugins, "entry_points", lambda group: list(points) * (group == offered_group)
+        )
 
     return make
 
@@ -363,11 +505,27 @@ def offer(monkeypatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("points", "name", "message"),
     [
-        ([("gce", "theirs.gce")], "gce", "two methods are called 'gce', one here and one in theirs.gce"),
-        ([("toy", "one.toy"), ("toy", "other.toy")], "toy", "called 'toy', one in one.toy and one in other.toy"),
+        (
+            [("gce", "theirs.gce")],
+            "gce",
+            "two methods are called 'gce', one here and one in theirs.gce",
+        ),
+        (
+            [("toy", "one.toy"), ("toy", "other.toy")],
+            "toy",
+            "called 'toy', one in one.toy and one in other.toy",
+        ),
         ([("toy", "nowhere_to_be_found")], "toy", "nowhere_to_be_found cannot be imported"),
-        ([("toy", "nowhere_to_be_found.inner")], "toy", "nowhere_to_be_found.inner cannot be imported"),
-        ([("my-toy", "json")], "my-toy", "the entry point 'my-toy' (json) has a name that is no identifier"),
+        (
+            [("toy", "nowhere_to_be_found.inner")],
+            "toy",
+            "nowhere_to_be_found.inner cannot be imported",
+        ),
+        (
+            [("my-toy", "json")],
+            "my-toy",
+            "the entry point 'my-toy' (json) has a name that is no identifier",
+        ),
         ([("toy", "%%")], "toy", "the entry point 'toy' (%%) names no module"),
         ([("toy", "json")], "toy", "it defines 0 subclasses of Method"),
     ],
@@ -377,11 +535,19 @@ def test_a_broken_entry_point_hides_no_method(points, name, message, offer, monk
     registry.load_method.cache_clear()
     sentence(lambda: registry.load_method(name), message)
     sentence(lambda: registry.card(name), message)
-    assert registry.load_method("elr") and registry.card("elr") and {name, "elr"} <= set(registry.method_names())
+    assert (
+        registry.load_method("elr")
+        and registry.card("elr")
+        and {name, "elr"} <= set(registry.method_names())
+    )
 
 
 def test_broken_files_are_listed_and_stop_no_other_sweep(write, capsys):
-    names = [write("import sys\nprint('bye')\nsys.exit()\n"), write(HEAD + LOSS, name="z-dash"), write("class (\n")]
+    names = [
+        write("import sys\nprint('bye')\nsys.exit()\n"),
+        write(HEAD + LOSS, name="z-dash"),
+        write("class (\n"),
+    ]
     status, text, _ = call(capsys, "--list", "methods")
     assert status == 0 and "bye" not in text
     listed = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
@@ -401,7 +567,8 @@ def test_a_study_leaves_broken_methods_out(write, capsys):
     assert f"{name} is left out: methods/{name}.py cannot be imported" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------------------------------------------- search spaces
+# -------------------------------------------------------------------------------------------------------
+# search spaces
 
 REFUSING = f"""{DATACLASS}        weight: float = 1.0
         other: float = 0.5
@@ -536,7 +703,11 @@ SPACES: dict[str, tuple[str, ...]] = {
 def test_a_wrong_search_space_is_named_before_anything_runs(case, write):
     space, message, *hparams = SPACES[case]
     name = write(HEAD + (hparams[0] if hparams else HPARAMS) + LOSS, space)
-    sentence(lambda: check_space(name, registry.resolve(name, {}), {}), f"search_spaces/{name}.py", message)
+    sentence(
+        lambda: check_space(name, registry.resolve(name, {}), {}),
+        f"search_spaces/{name}.py",
+        message,
+    )
 
 
 @pytest.mark.parametrize(
@@ -554,7 +725,10 @@ def test_a_wrong_search_space_is_named_before_anything_runs(case, write):
             HPARAMS,
         ),
         ('SPACE = {"kind": tune.choice(["a", "d"]), "other": tune.uniform(0, 1)}', REFUSING),
-        ('SPACE = {"a": tune.uniform(0, 1), "b": tune.uniform(0, 1), "c": tune.uniform(0, 1)}', ORDERED),
+        (
+            'SPACE = {"a": tune.uniform(0, 1), "b": tune.uniform(0, 1), "c": tune.uniform(0, 1)}',
+            ORDERED,
+        ),
         (
             'def space(draw):\n    a = draw("flag", tune.choice([False, True]))\n'
             '    draw("weight", tune.uniform(0, 2) if a else tune.uniform(0.5, 1.5))',
@@ -588,17 +762,36 @@ def test_a_rehearsal_that_refuses_all_says_why():
 def test_a_sweep_with_a_wrong_search_space_does_not_begin(write, tmp_path, capsys):
     name = write(HEAD + HPARAMS + LOSS, 'SPACE = {"n": tune.uniform(1, 5)}')
     out = tmp_path / "out"
-    arguments = ["--methods", f"gce,{name}", "--tune", "3", "--dataset", "npz:not-even-read.npz", "--out", str(out)]
+    arguments = [
+        "--methods",
+        f"gce,{name}",
+        "--tune",
+        "3",
+        "--dataset",
+        "npz:not-even-read.npz",
+        "--out",
+        str(out),
+    ]
     (tmp_path / "not-even-read.npz").touch()
     status, text, errors = call(capsys, *arguments)
     assert status == 2 and text == "" and not out.exists()
-    assert errors == f"Error: search_spaces/{name}.py: {name}.n draws 1.004, but it is a whole number: use tune.randint\n"
+    assert (
+        errors
+        == f"Error: search_spaces/{name}.py: {name}.n draws 1.004, but it is a whole number: use tune.randint\n"
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------- data sets
+# -----------------------------------------------------------------------------------------------------------
+# data sets
 
 IMAGES, LABELS = np.zeros((8, 1, 8, 8), np.uint8), np.arange(8) % 2
-DATA = {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES, "test_labels": LABELS, "classes": ("a", "b")}
+DATA = {
+    "train_images": IMAGES,
+    "train_labels": LABELS,
+    "test_images": IMAGES,
+    "test_labels": LABELS,
+    "classes": ("a", "b"),
+}
 
 
 def source_of(**changes) -> Source:
@@ -649,7 +842,10 @@ def test_a_broken_data_set_of_another_package_is_named(source, message, offer):
 
 
 def test_a_right_data_set_of_another_package_is_loaded(offer):
-    offer("bench.datasets", Point("theirs", "theirs.data:SOURCE", source_of(train_labels=LABELS.astype(np.int32))))
+    offer(
+        "bench.datasets",
+        Point("theirs", "theirs.data:SOURCE", source_of(train_labels=LABELS.astype(np.int32))),
+    )
     assert len(open_dataset("theirs").train_labels) == 8 and "theirs" in sources()
 
 
@@ -660,13 +856,19 @@ def test_data_sets_whose_names_clash_stop_only_those_who_ask_for_them(offer):
         Point("mine", "b:X", source_of()),
     ]
     offer("bench.datasets", *points)
-    sentence(lambda: find_source("digits"), "two data sets are called 'digits', one here and one in theirs:DIGITS")
-    sentence(lambda: find_source("mine"), "two data sets are called 'mine', one in a:X and one in b:X")
+    sentence(
+        lambda: find_source("digits"),
+        "two data sets are called 'digits', one here and one in theirs:DIGITS",
+    )
+    sentence(
+        lambda: find_source("mine"), "two data sets are called 'mine', one in a:X and one in b:X"
+    )
     assert find_source("cifar10")[0] is sources()["cifar10"]
     assert "[broken: two data sets" in sources()["mine"].summary
 
 
-# -------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------
+# errors
 
 
 class Wordless(Exception):
@@ -688,7 +890,12 @@ def test_an_error_of_several_lines():
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(RuntimeError(), "RuntimeError"), (RuntimeError("a\nb"), "b"), (Wordless(), "Wordless"), (None, None)],
+    [
+        (RuntimeError(), "RuntimeError"),
+        (RuntimeError("a\nb"), "b"),
+        (Wordless(), "Wordless"),
+        (None, None),
+    ],
 )
 def test_a_tune_trial_whose_error_has_no_text_has_a_reason(error, reason):
     from bench.sweep.tuner import _last_error, _reason

@@ -22,7 +22,8 @@ from bench.datasets import (
 from bench.datasets.small import CIFAR100_SUPERCLASSES, SOURCES, read_idx, superclass_flips
 from bench.errors import InputError
 
-# ------------------------------------------------------------------------------------------------------------ digits
+# ------------------------------------------------------------------------------------------------------------
+# digits
 
 
 def test_digits_have_360_stratified_test_images(digits):
@@ -43,8 +44,16 @@ def test_digits_are_scikit_learns_each_once(digits):
     source = load_digits()
     images = np.concatenate([digits.train_images, digits.test_images])[:, 0].reshape(1797, 64)
     labels = np.concatenate([digits.train_labels, digits.test_labels])
-    ours = sorted((*row, label) for row, label in zip(np.round(images / (255 / 16)).astype(int).tolist(), labels, strict=True))
-    theirs = sorted((*row, label) for row, label in zip(source.data.astype(int).tolist(), source.target, strict=True))
+    ours = sorted(
+        (*row, label)
+        for row, label in zip(
+            np.round(images / (255 / 16)).astype(int).tolist(), labels, strict=True
+        )
+    )
+    theirs = sorted(
+        (*row, label)
+        for row, label in zip(source.data.astype(int).tolist(), source.target, strict=True)
+    )
     assert ours == theirs
 
 
@@ -72,13 +81,18 @@ def test_content_hash_sees_every_pixel_label_and_the_shape(tiny_dataset):
     changed = [
         replace(tiny_dataset, **{name: array})
         for name in ("train_images", "train_labels", "test_images", "test_labels")
-        for array in [np.concatenate([getattr(tiny_dataset, name)[:-1], getattr(tiny_dataset, name)[-1:] + 1])]
+        for array in [
+            np.concatenate([getattr(tiny_dataset, name)[:-1], getattr(tiny_dataset, name)[-1:] + 1])
+        ]
     ]
-    changed.append(replace(tiny_dataset, train_images=tiny_dataset.train_images.reshape(60, 1, 4, 16)))
+    changed.append(
+        replace(tiny_dataset, train_images=tiny_dataset.train_images.reshape(60, 1, 4, 16))
+    )
     assert len({d.content_hash for d in [tiny_dataset, *changed]}) == 6
 
 
-# ------------------------------------------------------------------------------------------------------------ subsets
+# ------------------------------------------------------------------------------------------------------------
+# subsets
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=120), st.data())
@@ -88,7 +102,10 @@ def test_stratified_choice_gives_each_class_its_share(labels, data):
     size = data.draw(st.integers(1, len(labels)))
     chosen = stratified_choice(labels, size, np.random.default_rng(data.draw(st.integers(0, 100))))
     assert len(chosen) == len(set(chosen.tolist())) == size
-    got, share = np.bincount(labels[chosen], minlength=6), np.bincount(labels, minlength=6) * size / len(labels)
+    got, share = (
+        np.bincount(labels[chosen], minlength=6),
+        np.bincount(labels, minlength=6) * size / len(labels),
+    )
     assert (np.abs(got - share) < 1 + 1e-9).all()
 
 
@@ -103,11 +120,21 @@ def test_subset_is_stratified_always_the_same_and_keeps_the_test_images(digits):
     assert len(part.train_labels) == len(part.train_images) == 200
     share = np.bincount(digits.train_labels) * 200 / 1437
     assert np.abs(np.bincount(part.train_labels) - share).max() < 1
-    assert part.content_hash == digits.subset(200).content_hash == load_dataset("digits", subset=200).content_hash
+    assert (
+        part.content_hash
+        == digits.subset(200).content_hash
+        == load_dataset("digits", subset=200).content_hash
+    )
     assert part.content_hash != digits.content_hash
     assert part.test_images is digits.test_images
-    pairs = {(image.tobytes(), int(label)) for image, label in zip(digits.train_images, digits.train_labels, strict=True)}
-    assert {(image.tobytes(), int(label)) for image, label in zip(part.train_images, part.train_labels, strict=True)} <= pairs
+    pairs = {
+        (image.tobytes(), int(label))
+        for image, label in zip(digits.train_images, digits.train_labels, strict=True)
+    }
+    assert {
+        (image.tobytes(), int(label))
+        for image, label in zip(part.train_images, part.train_labels, strict=True)
+    } <= pairs
 
 
 def test_the_whole_set_is_a_subset(digits):
@@ -116,11 +143,15 @@ def test_the_whole_set_is_a_subset(digits):
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 1438])
 def test_impossible_subsets_are_refused(digits, size):
-    with pytest.raises(InputError, match=f"--subset is {size}, but digits has 1437 training images: give a number from 2"):
+    with pytest.raises(
+        InputError,
+        match=f"--subset is {size}, but digits has 1437 training images: give a number from 2",
+    ):
         digits.subset(size)
 
 
-# ------------------------------------------------------------------------------------------------- Fashion-MNIST, idx
+# -------------------------------------------------------------------------------------------------
+# Fashion-MNIST, idx
 
 IDX = {
     "train-images-idx3-ubyte": (30, 28, 28),
@@ -132,14 +163,28 @@ IDX = {
 
 def idx_arrays() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    images = {name: rng.integers(0, 256, shape, dtype=np.uint8) for name, shape in IDX.items() if len(shape) == 3}
-    labels = {name: (np.arange(shape[0]) % 10).astype(np.uint8) for name, shape in IDX.items() if len(shape) == 1}
+    images = {
+        name: rng.integers(0, 256, shape, dtype=np.uint8)
+        for name, shape in IDX.items()
+        if len(shape) == 3
+    }
+    labels = {
+        name: (np.arange(shape[0]) % 10).astype(np.uint8)
+        for name, shape in IDX.items()
+        if len(shape) == 1
+    }
     return images | labels
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """LeCun's format: two zero bytes, type 8 (uint8), number of dimensions, sizes as big-endian 32-bit integers, data."""
-    return bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+    """LeCun's format: two zero bytes, type 8 (uint8), number of dimensions, sizes as big-endian
+    32-bit integers, data.
+    """
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.tobytes()
+    )
 
 
 def write_idx(folder: Path, zipped: bool) -> dict[str, Path]:
@@ -236,8 +281,14 @@ def test_a_damaged_gz_file_is_named(tmp_path, damage):
     path = write_idx(tmp_path, True)["train-images-idx3-ubyte"]
     whole = path.read_bytes()
     middle = len(whole) // 2
-    flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 40]) + whole[middle + 40 :]
-    path.write_bytes({"cut": whole[:-100], "flipped": flipped, "plain": b"plain text", "empty": b""}[damage])
+    flipped = (
+        whole[:middle]
+        + bytes(255 - byte for byte in whole[middle : middle + 40])
+        + whole[middle + 40 :]
+    )
+    path.write_bytes(
+        {"cut": whole[:-100], "flipped": flipped, "plain": b"plain text", "empty": b""}[damage]
+    )
     with pytest.raises(InputError) as error:
         load_dataset("fashion_mnist", tmp_path)
     assert str(path) in str(error.value)
@@ -245,7 +296,8 @@ def test_a_damaged_gz_file_is_named(tmp_path, damage):
 
 def test_idx_header_whose_size_overflows_is_refused(tmp_path):
     path = tmp_path / "x"
-    path.write_bytes(bytes((0, 0, 8, 3)) + b"\x80\0\0\0\x80\0\0\0\0\0\0\x08")  # 2^31 * 2^31 * 8 = 2^65
+    # 2^31 * 2^31 * 8 = 2^65
+    path.write_bytes(bytes((0, 0, 8, 3)) + b"\x80\0\0\0\x80\0\0\0\0\0\0\x08")
     with pytest.raises(InputError, match="truncated"):
         read_idx(path, 3)
 
@@ -258,7 +310,9 @@ def test_images_and_labels_that_do_not_match_are_refused(tmp_path):
 
 
 def test_absent_fashion_mnist_without_network_says_what_to_do(tmp_path, no_network, monkeypatch):
-    with pytest.raises(InputError, match=r"FashionMNIST is not whole under .* could not be downloaded .*--data-dir"):
+    with pytest.raises(
+        InputError, match=r"FashionMNIST is not whole under .* could not be downloaded .*--data-dir"
+    ):
         load_dataset("fashion_mnist", tmp_path)
     assert no_network
 
@@ -267,20 +321,25 @@ def test_absent_fashion_mnist_without_network_says_what_to_do(tmp_path, no_netwo
 def test_real_fashion_mnist_is_whole():
     folder = Path(os.environ.get("LNL_FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
     if not folder.is_dir():
-        pytest.skip(f"no folder {folder}: install Debian's dataset-fashion-mnist or set LNL_FASHION_MNIST")
+        pytest.skip(
+            f"no folder {folder}: install Debian's dataset-fashion-mnist or set LNL_FASHION_MNIST"
+        )
     dataset = load_dataset("fashion_mnist", folder)
     assert dataset.train_images.shape == (60000, 1, 28, 28)
     assert dataset.test_images.shape == (10000, 1, 28, 28)
     assert (np.bincount(dataset.train_labels) == 6000).all()
     assert (np.bincount(dataset.test_labels) == 1000).all()
     mean, std = dataset.pixel_statistics
-    np.testing.assert_allclose([mean[0], std[0]], [0.2860, 0.3530], atol=1e-4)  # the figures that everybody uses
+    # the figures that everybody uses
+    np.testing.assert_allclose([mean[0], std[0]], [0.2860, 0.3530], atol=1e-4)
 
 
-# -------------------------------------------------------------------------------------------------------------- CIFAR
+# --------------------------------------------------------------------------------------------------------------
+# CIFAR
 
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
-# Fine labels in the order of the data set's own ids, and the superclass of each: written out on their own, not derived.
+# Fine labels in the order of the data set's own ids, and the superclass of each: written out on
+# their own, not derived.
 CIFAR100_CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
 caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
@@ -298,14 +357,21 @@ CIFAR100_COARSE = [
 
 
 def write_cifar(name: str, root: Path, monkeypatch) -> dict[str, np.ndarray]:
-    """Files of the real format with random images; torchvision is told their checksums in place of the real ones."""
+    """Files of the real format with random images; torchvision is told their checksums in place of
+    the real ones.
+    """
     from torchvision import datasets
 
     source = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     rng = np.random.default_rng(0)
     folder = root / source.base_folder
     folder.mkdir(parents=True)
-    arrays: dict[str, list[np.ndarray]] = {"train": [], "test": [], "train_labels": [], "test_labels": []}
+    arrays: dict[str, list[np.ndarray]] = {
+        "train": [],
+        "test": [],
+        "train_labels": [],
+        "test_labels": [],
+    }
     count = 100 if name == "cifar100" else 10
 
     def write(filename: str, content: dict) -> str:
@@ -320,7 +386,10 @@ def write_cifar(name: str, root: Path, monkeypatch) -> dict[str, np.ndarray]:
             labels = rng.permutation(count)
             arrays[part].append(data)
             arrays[f"{part}_labels"].append(labels)
-            content = {"data": data, ("fine_labels" if name == "cifar100" else "labels"): labels.tolist()}
+            content = {
+                "data": data,
+                ("fine_labels" if name == "cifar100" else "labels"): labels.tolist(),
+            }
             if name == "cifar100":
                 content["coarse_labels"] = [CIFAR100_COARSE[label] for label in labels]
             sums.append([filename, write(filename, content)])
@@ -350,7 +419,13 @@ def test_cifar10_confuses_the_classes_of_patrini(tmp_path, monkeypatch, no_netwo
     write_cifar("cifar10", tmp_path, monkeypatch)
     dataset = load_dataset("cifar10", tmp_path)
     names = {dataset.classes[a]: dataset.classes[b] for a, b in dataset.flips.items()}
-    assert names == {"truck": "automobile", "bird": "airplane", "deer": "horse", "cat": "dog", "dog": "cat"}
+    assert names == {
+        "truck": "automobile",
+        "bird": "airplane",
+        "deer": "horse",
+        "cat": "dog",
+        "dog": "cat",
+    }
 
 
 def test_cifar100_confuses_within_the_superclass(tmp_path, monkeypatch, no_network):
@@ -360,7 +435,9 @@ def test_cifar100_confuses_within_the_superclass(tmp_path, monkeypatch, no_netwo
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 @pytest.mark.parametrize("damage", ["corrupted", "truncated", "absent", "absent meta"])
-def test_damaged_cifar_without_network_says_what_to_do(tmp_path, monkeypatch, no_network, name, damage):
+def test_damaged_cifar_without_network_says_what_to_do(
+    tmp_path, monkeypatch, no_network, name, damage
+):
     write_cifar(name, tmp_path, monkeypatch)
     folder = next(tmp_path.iterdir())
     path = folder / {"cifar10": "data_batch_2", "cifar100": "train"}[name]
@@ -373,9 +450,13 @@ def test_damaged_cifar_without_network_says_what_to_do(tmp_path, monkeypatch, no
         path.unlink()
     else:
         (folder / {"cifar10": "batches.meta", "cifar100": "meta"}[name]).unlink()
-    with pytest.raises(InputError, match=rf"{name.upper()} is not whole under .*{tmp_path.name}.* --data-dir"):
+    with pytest.raises(
+        InputError, match=rf"{name.upper()} is not whole under .*{tmp_path.name}.* --data-dir"
+    ):
         load_dataset(name, tmp_path)
-    assert bool(no_network) == (damage != "absent meta"), "torchvision downloads nothing for a missing meta file"
+    assert bool(no_network) == (damage != "absent meta"), (
+        "torchvision downloads nothing for a missing meta file"
+    )
 
 
 def test_cifar100_keeps_the_coarse_labels(tmp_path, monkeypatch, no_network):
@@ -391,15 +472,20 @@ def test_superclass_flips_are_a_permutation_within_the_true_superclasses():
         assert source != target
         assert CIFAR100_COARSE[source] == CIFAR100_COARSE[target]
         members = [c for c in range(100) if CIFAR100_COARSE[c] == CIFAR100_COARSE[source]]
-        assert target == members[(members.index(source) + 1) % 5], "the next class of the superclass, by id"
+        assert target == members[(members.index(source) + 1) % 5], (
+            "the next class of the superclass, by id"
+        )
 
 
 def test_superclasses_are_those_of_the_coarse_labels():
     for number, members in enumerate(CIFAR100_SUPERCLASSES.values()):
-        assert {CIFAR100_COARSE[CIFAR100_CLASSES.index(name)] for name in members.split()} == {number}
+        assert {CIFAR100_COARSE[CIFAR100_CLASSES.index(name)] for name in members.split()} == {
+            number
+        }
 
 
-# -------------------------------------------------------------------------------------------------------- own arrays
+# --------------------------------------------------------------------------------------------------------
+# own arrays
 
 
 def arrays(**changes) -> dict[str, np.ndarray]:
@@ -447,7 +533,9 @@ def test_npz_with_channels_last(load_npz, tmp_path, compressed):
 )
 def test_npz_layouts(load_npz, layout, shape):
     given = arrays()
-    dataset = load_npz(**given | {key: layout(given[key]) for key in ("train_images", "test_images")})
+    dataset = load_npz(
+        **given | {key: layout(given[key]) for key in ("train_images", "test_images")}
+    )
     assert dataset.train_images.shape == (12, *shape)
     for channel in range(shape[0]):
         assert (dataset.train_images[:, channel] == given["train_images"][..., channel]).all()
@@ -455,22 +543,38 @@ def test_npz_layouts(load_npz, layout, shape):
 
 
 def test_npz_classes_may_have_names(load_npz):
-    assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow"]))).classes == ("cat", "dog", "cow")
+    assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow"]))).classes == (
+        "cat",
+        "dog",
+        "cow",
+    )
     assert load_npz(**arrays(classes=np.array(["cat", "dog", "cow", "absent"]))).num_classes == 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
 def test_npz_labels_of_any_integer_type(load_npz, dtype):
-    assert load_npz(**arrays(train_labels=(np.arange(12) % 3).astype(dtype))).train_labels.dtype == np.int64
+    assert (
+        load_npz(**arrays(train_labels=(np.arange(12) % 3).astype(dtype))).train_labels.dtype
+        == np.int64
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_images": np.zeros((12, 9, 7, 3))}, "training images of .* are float64 .* give uint8"),
+        (
+            {"train_images": np.zeros((12, 9, 7, 3))},
+            "training images of .* are float64 .* give uint8",
+        ),
         ({"test_images": np.zeros((6, 63), np.uint8)}, r"test images of .* shape \(6, 63\)"),
         ({"train_images": np.zeros((12, 9, 7, 4), np.uint8)}, "give 1 or 3 channels"),
-        ({"train_images": np.zeros((12, 2, 2), np.uint8), "test_images": np.zeros((6, 2, 2), np.uint8)}, "4 pixels a side"),
+        (
+            {
+                "train_images": np.zeros((12, 2, 2), np.uint8),
+                "test_images": np.zeros((6, 2, 2), np.uint8),
+            },
+            "4 pixels a side",
+        ),
         ({"test_images": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in shape"),
         ({"test_images": np.zeros((6, 9, 7), np.uint8)}, "differ in shape"),
         ({"train_labels": np.zeros(11, int)}, r"training labels of shape \(11,\) .* for 12 images"),
@@ -482,7 +586,10 @@ def test_npz_labels_of_any_integer_type(load_npz, dtype):
         ({"train_labels": np.zeros(12, int), "test_labels": np.zeros(6, int)}, "at least two"),
         ({"classes": np.array(["cat", "dog"])}, "labels from 0 to 2 for 2 classes"),
         ({"classes": np.array("cat")}, "classes"),
-        ({"train_images": np.zeros((0, 9, 7, 3), np.uint8), "train_labels": np.zeros(0, int)}, "has no training images"),
+        (
+            {"train_images": np.zeros((0, 9, 7, 3), np.uint8), "train_labels": np.zeros(0, int)},
+            "has no training images",
+        ),
         ({"train_labels": np.array([0, "a"] * 6, dtype=object)}, "holds Python objects"),
     ],
 )
@@ -497,7 +604,9 @@ def test_npz_may_bring_noisy_labels(load_npz):
     partly = np.where(np.arange(12) < 4, given["train_labels"], -1)
     dataset = load_npz(**given, noisy_labels=noisy, noisy_labels_worst=noisy[::-1])
     assert list(dataset.found) == ["found", "human-worst"] and dataset.knows_truth
-    assert (dataset.found["found"] == noisy).all() and (dataset.found["human-worst"] == noisy[::-1]).all()
+    assert (dataset.found["found"] == noisy).all() and (
+        dataset.found["human-worst"] == noisy[::-1]
+    ).all()
     dataset = load_npz(**(given | {"train_labels": partly}), noisy_labels=noisy)
     assert not dataset.knows_truth and (dataset.train_labels == partly).all()
     del given["train_labels"]
@@ -512,26 +621,72 @@ def test_npz_may_bring_noisy_labels(load_npz):
 def test_a_stray_label_is_no_class(load_npz, stray):
     labels = np.arange(12) % 3
     labels[5] = stray
-    with pytest.raises(InputError, match=f"labels up to {stray}, but only 4 different ones: count classes from 0"):
+    with pytest.raises(
+        InputError, match=f"labels up to {stray}, but only 4 different ones: count classes from 0"
+    ):
         load_npz(**arrays(train_labels=labels))
 
 
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        (np.arange(12) % 3 + 1, np.arange(6) % 3 + 1, "labels up to 3, but only 3 different .*no image has the label 0"),
-        (np.arange(12) % 3 * 2, np.arange(6) % 3 * 2, "labels up to 4, but only 3 different .*no image has the label 1"),
-        (np.arange(12) % 2 * 9, np.arange(6) % 2 * 9, "labels up to 9, but only 2 different .*no image has the label 1"),
-        (np.arange(12) % 3 + 100, np.arange(6) % 3 + 100, "labels up to 102, but only 3 .*no image has the label 0"),
-        (np.arange(12) % 2, np.arange(6) % 3, "no training image of .* is of the class 2, which has labels elsewhere"),
-        (np.full(12, 2**64 - 1, np.uint64), np.arange(6) % 3, "training labels up to 18446744073709551615"),
-        (np.arange(12)[:, None] % 3, np.arange(6) % 3, r"shape \(12, 1\) .* one integer for each image: labels\[:, 0\]"),
-        (np.eye(3, dtype=int)[np.arange(12) % 3], np.arange(6) % 3, r"shape \(12, 3\) .*: labels.argmax\(1\)"),
+        (
+            np.arange(12) % 3 + 1,
+            np.arange(6) % 3 + 1,
+            "labels up to 3, but only 3 different .*no image has the label 0",
+        ),
+        (
+            np.arange(12) % 3 * 2,
+            np.arange(6) % 3 * 2,
+            "labels up to 4, but only 3 different .*no image has the label 1",
+        ),
+        (
+            np.arange(12) % 2 * 9,
+            np.arange(6) % 2 * 9,
+            "labels up to 9, but only 2 different .*no image has the label 1",
+        ),
+        (
+            np.arange(12) % 3 + 100,
+            np.arange(6) % 3 + 100,
+            "labels up to 102, but only 3 .*no image has the label 0",
+        ),
+        (
+            np.arange(12) % 2,
+            np.arange(6) % 3,
+            "no training image of .* is of the class 2, which has labels elsewhere",
+        ),
+        (
+            np.full(12, 2**64 - 1, np.uint64),
+            np.arange(6) % 3,
+            "training labels up to 18446744073709551615",
+        ),
+        (
+            np.arange(12)[:, None] % 3,
+            np.arange(6) % 3,
+            r"shape \(12, 1\) .* one integer for each image: labels\[:, 0\]",
+        ),
+        (
+            np.eye(3, dtype=int)[np.arange(12) % 3],
+            np.arange(6) % 3,
+            r"shape \(12, 3\) .*: labels.argmax\(1\)",
+        ),
         (np.arange(12) % 2 == 1, np.arange(6) % 2, r"type bool .*: labels.astype\(int\)"),
-        (np.arange(12) % 3 + 0.5, np.arange(6) % 3, "type float64 .* if none is missing or a fraction"),
+        (
+            np.arange(12) % 3 + 0.5,
+            np.arange(6) % 3,
+            "type float64 .* if none is missing or a fraction",
+        ),
         (np.full(12, np.nan), np.arange(6) % 3, "type float64"),
-        (np.array(["cat", "dog"] * 6), np.arange(6) % 2, "type <U3 .*: classes, labels = np.unique"),
-        (np.array([b"cat", b"dog"] * 6), np.arange(6) % 2, "type .S3 .*: classes, labels = np.unique"),
+        (
+            np.array(["cat", "dog"] * 6),
+            np.arange(6) % 2,
+            "type <U3 .*: classes, labels = np.unique",
+        ),
+        (
+            np.array([b"cat", b"dog"] * 6),
+            np.arange(6) % 2,
+            "type .S3 .*: classes, labels = np.unique",
+        ),
     ],
 )
 def test_npz_labels_that_are_not_counted_from_0(load_npz, train, test, message):
@@ -547,7 +702,8 @@ def test_npz_classes_with_names_may_lack_images_and_it_is_said(load_npz):
     assert dataset.classes == ("none", "cat", "dog", "cow")
     assert dataset.remarks == [
         "1 of 4 classes has no training image (none): no method can learn such a class",
-        "1 of 4 classes has no test image (none): accuracy and worst-class accuracy stand on the other 3",
+        "1 of 4 classes has no test image (none): accuracy and worst-class accuracy stand on the "
+        "other 3",
     ]
     with pytest.raises(InputError, match="names the class 'cat' twice"):
         load_npz(**arrays(classes=np.array(["cat", "dog", "cat"])))
@@ -579,7 +735,12 @@ def test_npz_noisy_labels_that_are_no_class(load_npz, stray):
     with pytest.raises(InputError, match=match):
         load_npz(**given, **named, noisy_labels=noisy)
     with pytest.raises(InputError, match=r"human-worst labels\)|labels up to|human-worst"):
-        load_npz(**given, noisy_labels=np.arange(12) % 3, noisy_labels_worst=noisy, classes=np.array(["a", "b", "c"]))
+        load_npz(
+            **given,
+            noisy_labels=np.arange(12) % 3,
+            noisy_labels_worst=noisy,
+            classes=np.array(["a", "b", "c"]),
+        )
 
 
 @pytest.mark.parametrize(
@@ -598,16 +759,27 @@ def test_npz_images_of_another_type_are_refused_with_what_to_do(load_npz, images
 
 def test_npz_arrays_without_a_use_are_said(load_npz):
     noisy = np.arange(12) % 3
-    with pytest.warns(UserWarning, match=r"are not used \(class_names, noisy_label\): names that count are train_images"):
-        assert not load_npz(**arrays(), noisy_label=noisy, class_names=np.array(["a", "b", "c"])).found
-    with pytest.raises(InputError, match=r"two arrays for one kind of noise \(noisy_labels, noisy_labels_\): rename one"):
+    with pytest.warns(
+        UserWarning,
+        match=r"are not used \(class_names, noisy_label\): names that count are train_images",
+    ):
+        assert not load_npz(
+            **arrays(), noisy_label=noisy, class_names=np.array(["a", "b", "c"])
+        ).found
+    with pytest.raises(
+        InputError,
+        match=r"two arrays for one kind of noise \(noisy_labels, noisy_labels_\): rename one",
+    ):
         load_npz(**arrays(), noisy_labels=noisy, noisy_labels_=noisy)
 
 
 @pytest.mark.parametrize("key", ["train_labels", "classes", "noisy_labels"])
 def test_npz_of_python_objects_is_refused_with_what_to_do(load_npz, key):
     values = np.array(["a", "b", "c"] if key == "classes" else [0, 1, 2] * 4, object)
-    with pytest.raises(InputError, match=rf"the array {key} of .* holds Python objects.*: save {key}\.astype\('(int|str)'\)"):
+    with pytest.raises(
+        InputError,
+        match=rf"the array {key} of .* holds Python objects.*: save {key}\.astype\('(int|str)'\)",
+    ):
         load_npz(**arrays(**{key: values}))
 
 
@@ -617,7 +789,9 @@ def test_npz_objects_without_a_use_do_no_harm(load_npz):
 
 
 def test_npz_under_other_names_is_one_sentence(load_npz, recwarn):
-    with pytest.raises(InputError, match=r"lacks train_images, .* \(it has x_train, y_train\): save these"):
+    with pytest.raises(
+        InputError, match=r"lacks train_images, .* \(it has x_train, y_train\): save these"
+    ):
         load_npz(x_train=np.zeros((3, 8, 8), np.uint8), y_train=np.arange(3))
     assert not recwarn
 
@@ -625,11 +799,23 @@ def test_npz_under_other_names_is_one_sentence(load_npz, recwarn):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_images": np.zeros((0, 8, 8), np.uint8), "test_labels": np.arange(0)}, "has no test images: give at least"),
-        ({"train_images": np.zeros((12, 8, 8, 4), np.uint8)}, r"have shape \(12, 8, 8, 4\): give 1 or 3 channels"),
-        ({"train_images": np.zeros((12, 64), np.uint8)}, r"are uint8 of shape \(12, 64\): .*\(N, C, H, W\)$"),
+        (
+            {"test_images": np.zeros((0, 8, 8), np.uint8), "test_labels": np.arange(0)},
+            "has no test images: give at least",
+        ),
+        (
+            {"train_images": np.zeros((12, 8, 8, 4), np.uint8)},
+            r"have shape \(12, 8, 8, 4\): give 1 or 3 channels",
+        ),
+        (
+            {"train_images": np.zeros((12, 64), np.uint8)},
+            r"are uint8 of shape \(12, 64\): .*\(N, C, H, W\)$",
+        ),
         ({"classes": np.array(["a", " ", "c"])}, "has a class without a name"),
-        ({"noisy_labels_worst": np.arange(11) % 3}, r"has noisy \(human-worst\) labels of shape \(11,\)"),
+        (
+            {"noisy_labels_worst": np.arange(11) % 3},
+            r"has noisy \(human-worst\) labels of shape \(11,\)",
+        ),
     ],
 )
 def test_npz_messages_say_what_was_given(load_npz, changes, message):
@@ -649,10 +835,16 @@ def test_npz_of_scalars_and_single_arrays_is_refused(load_npz, tmp_path):
 
 def test_paths_that_cannot_be_opened_are_one_sentence(tmp_path, monkeypatch):
     for name in ("folder:" + "x" * 5000, "npz:" + "x" * 5000, "cifar10n"):
-        with pytest.raises(InputError, match=r"cannot be opened \(File name too long\): check the path"):
+        with pytest.raises(
+            InputError, match=r"cannot be opened \(File name too long\): check the path"
+        ):
             open_dataset(name, tmp_path / ("x" * 5000))
-    monkeypatch.setattr(Path, "stat", Mock(side_effect=PermissionError(13, "Permission denied", "/closed/photos")))
-    with pytest.raises(InputError, match=r"'/closed/photos' cannot be opened \(Permission denied\): check the path"):
+    monkeypatch.setattr(
+        Path, "stat", Mock(side_effect=PermissionError(13, "Permission denied", "/closed/photos"))
+    )
+    with pytest.raises(
+        InputError, match=r"'/closed/photos' cannot be opened \(Permission denied\): check the path"
+    ):
         open_dataset("folder:/closed/photos")
 
 
@@ -660,7 +852,11 @@ def test_a_path_without_its_scheme_is_told_what_to_write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "mine.npz").touch()
-    for name, fix in (("photos", "folder:photos"), ("photos/", "folder:photos/"), ("mine.npz", "npz:mine.npz")):
+    for name, fix in (
+        ("photos", "folder:photos"),
+        ("photos/", "folder:photos/"),
+        ("mine.npz", "npz:mine.npz"),
+    ):
         with pytest.raises(InputError, match=f"there is no data set '{name}': .* write {fix}$"):
             check_dataset(name)
 
@@ -684,7 +880,10 @@ def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
         path.write_bytes(idx_bytes(arrays[name]))
     for name in small._IDX_NAMES:
         sums.append(hashlib.sha256(idx_bytes(arrays[name])).hexdigest())
-    with pytest.raises(InputError, match=r"train-images-idx3-ubyte in .* is not the published one: fetch mnist's again"):
+    with pytest.raises(
+        InputError,
+        match=r"train-images-idx3-ubyte in .* is not the published one: fetch mnist's again",
+    ):
         load_dataset("mnist", tmp_path)
     assert load_dataset("kmnist", tmp_path).num_classes == 10, "whose checksums nobody told us"
     monkeypatch.setitem(small._CHECKSUMS, "fashion_mnist", tuple(sums))

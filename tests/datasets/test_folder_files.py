@@ -50,7 +50,9 @@ def two_classes(root: Path, images: int = 20, names: tuple[str, str] = ("a", "b"
 
 
 def passed_over(root: Path) -> dict[str, list[str]]:
-    """Reasons and names, after checking that they add up with the images used and an independent count."""
+    """Reasons and names, after checking that they add up with the images used and an independent
+    count.
+    """
     dataset = open_dataset(f"folder:{root}")
     account = dataset.account
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels)
@@ -76,8 +78,13 @@ def check(capsys, root: Path) -> tuple[int, str]:
 
 
 def test_an_account_adds_up_and_a_file_is_passed_over_once():
-    account = Account(10, {"hidden": (".x",)}).without({"a": "unreadable", "b": "unreadable", ".x": "unreadable"})
-    assert account.used == 7 and account.passed_over == {"hidden": (".x",), "unreadable": ("a", "b")}
+    account = Account(10, {"hidden": (".x",)}).without(
+        {"a": "unreadable", "b": "unreadable", ".x": "unreadable"}
+    )
+    assert account.used == 7 and account.passed_over == {
+        "hidden": (".x",),
+        "unreadable": ("a", "b"),
+    }
     assert account.without({"a": "unreadable"}) == account
     assert account.summary == "10 files: 7 used, 3 passed over (hidden: 1; unreadable: 2)"
     assert account.examples(1) == ["hidden: .x", "unreadable: a and 1 more"]
@@ -109,10 +116,14 @@ def test_a_run_says_first_what_it_uses(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         execute(run, ["--methods", "ce", "--dataset", f"folder:{root}", "--dry-run"])
     said = capsys.readouterr().err
-    assert not end.value.code and f"folder:{root}: 21 files: 20 used, 1 passed over (dead links: 1)\n" in said
+    assert (
+        not end.value.code
+        and f"folder:{root}: 21 files: 20 used, 1 passed over (dead links: 1)\n" in said
+    )
 
 
-# ------------------------------------------------------------------------- hidden, formats and links
+# ------------------------------------------------------------------------- hidden, formats and
+# links
 
 ASIDE = [
     ".ipynb_checkpoints/x.png",
@@ -142,17 +153,42 @@ def test_hidden_files_and_what_programs_leave_are_passed_over_at_every_depth(tmp
         write(root / below / name)
     passed = passed_over(root)
     assert set(passed) == {walk.HIDDEN, walk.ASIDE}
-    assert sorted(passed[walk.HIDDEN] + passed[walk.ASIDE]) == sorted(str(Path(below, name)) for name in ASIDE)
+    assert sorted(passed[walk.HIDDEN] + passed[walk.ASIDE]) == sorted(
+        str(Path(below, name)) for name in ASIDE
+    )
 
 
 _KINDS = {
-    **{"x.jfif": ("jpeg", "RGB"), "without an ending": ("png", "RGB"), "x.dat": ("webp", "RGB"), "x.txt": ("bmp", "RGB")},
-    **{"x.jp2": ("jpeg2000", "RGB"), "x.avif": ("avif", "RGB"), "x.PGM": ("ppm", "L"), "x.pbm": ("ppm", "1")},
-    **{"x.tga": ("tga", "RGB"), "x.pcx": ("pcx", "RGB"), "x.sgi": ("sgi", "RGB"), "x.ico": ("ico", "RGB")},
-    **{"x.tiff5": ("tiff", "RGB"), "x.qoi": ("qoi", "RGB"), "x.dds": ("dds", "RGB"), "x.xbm": ("xbm", "1")},
+    **{
+        "x.jfif": ("jpeg", "RGB"),
+        "without an ending": ("png", "RGB"),
+        "x.dat": ("webp", "RGB"),
+        "x.txt": ("bmp", "RGB"),
+    },
+    **{
+        "x.jp2": ("jpeg2000", "RGB"),
+        "x.avif": ("avif", "RGB"),
+        "x.PGM": ("ppm", "L"),
+        "x.pbm": ("ppm", "1"),
+    },
+    **{
+        "x.tga": ("tga", "RGB"),
+        "x.pcx": ("pcx", "RGB"),
+        "x.sgi": ("sgi", "RGB"),
+        "x.ico": ("ico", "RGB"),
+    },
+    **{
+        "x.tiff5": ("tiff", "RGB"),
+        "x.qoi": ("qoi", "RGB"),
+        "x.dds": ("dds", "RGB"),
+        "x.xbm": ("xbm", "1"),
+    },
 }
 Image.init()
-IMAGES = {name: image_bytes(*kind) for name, kind in _KINDS.items() if kind[0].upper() in Image.SAVE}  # of this Pillow
+# of this Pillow
+IMAGES = {
+    name: image_bytes(*kind) for name, kind in _KINDS.items() if kind[0].upper() in Image.SAVE
+}
 OTHERS = {
     "notes.txt": b"P1 is the first point",
     "bmw": b"BMW 2002, red, 1973, rusty but it runs well",
@@ -177,7 +213,11 @@ FOREIGN = {
 
 
 def test_images_are_known_by_their_content(tmp_path):
-    expected = {**dict.fromkeys(IMAGES), **dict.fromkeys(OTHERS, NO_IMAGE), **dict.fromkeys(FOREIGN, UNSUPPORTED)}
+    expected = {
+        **dict.fromkeys(IMAGES),
+        **dict.fromkeys(OTHERS, NO_IMAGE),
+        **dict.fromkeys(FOREIGN, UNSUPPORTED),
+    }
     for name, content in {**IMAGES, **OTHERS, **FOREIGN}.items():
         (tmp_path / name).write_bytes(content)
     with warnings.catch_warnings():
@@ -190,7 +230,10 @@ def test_images_without_a_usual_ending_are_used(tmp_path):
     for name, content in {**IMAGES, **OTHERS, **FOREIGN}.items():
         (root / "a" / name).write_bytes(content)
     passed = passed_over(root)
-    assert {reason: len(names) for reason, names in passed.items()} == {NO_IMAGE: len(OTHERS), UNSUPPORTED: len(FOREIGN)}
+    assert {reason: len(names) for reason, names in passed.items()} == {
+        NO_IMAGE: len(OTHERS),
+        UNSUPPORTED: len(FOREIGN),
+    }
     whole = in_memory(open_dataset(f"folder:{root}"))
     assert whole.account.used == 20 + len(IMAGES), "all of them can be decoded"
 
@@ -261,7 +304,9 @@ def test_files_and_folders_that_cannot_be_opened(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("00.png") and access(path, mode))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not str(path).endswith("00.png") and access(path, mode)
+    )
     monkeypatch.setattr(os, "scandir", refuse)
     account = open_dataset(f"folder:{root}").account
     assert account.passed_over == {UNOPENABLE: ("a/00.png", "a/locked")} and account.used == 19
@@ -319,27 +364,66 @@ def test_splits_are_known_by_their_usual_names(tmp_path, parts, train, test):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (["train/0.png", "val/0.png"], "named as a split that holds images but no class folders (train, val)"),
+        (
+            ["train/0.png", "val/0.png"],
+            "named as a split that holds images but no class folders (train, val)",
+        ),
         (["train/0.png", "test/0.png"], "holds images but no class folders (test, train)"),
-        (["train/a/0.png", "train/b/0.png", "test/0.png"], "holds images but no class folders (test)"),
-        (["train/a/0.png", "cat/0.png"], "folders named as splits (train) beside others with images (cat)"),
+        (
+            ["train/a/0.png", "train/b/0.png", "test/0.png"],
+            "holds images but no class folders (test)",
+        ),
+        (
+            ["train/a/0.png", "cat/0.png"],
+            "folders named as splits (train) beside others with images (cat)",
+        ),
         (["car/0.png", "train/0.png", "bus/0.png"], "(train) beside others with images (bus, car)"),
-        (["Train/a/0.png", "train/b/0.png"], "several folders of one split (Train, train): merge them"),
-        (["train/a/0.png", "val/a/0.png", "valid/b/0.png"], "several folders of one split (val, valid)"),
+        (
+            ["Train/a/0.png", "train/b/0.png"],
+            "several folders of one split (Train, train): merge them",
+        ),
+        (
+            ["train/a/0.png", "val/a/0.png", "valid/b/0.png"],
+            "several folders of one split (val, valid)",
+        ),
         (["test/a/0.png", "test/b/0.png"], "has test, but no images in a folder train"),
-        (["cat/train/0.png", "cat/test/0.png", "dog/train/0.png"], "lie within its classes (in cat)"),
-        (["train/Cat/0.png", "train/b/0.png", "test/cat/0.png"], "the test class 'cat' is 'Cat' in training"),
-        (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "no image is left for training of the class c"),
+        (
+            ["cat/train/0.png", "cat/test/0.png", "dog/train/0.png"],
+            "lie within its classes (in cat)",
+        ),
+        (
+            ["train/Cat/0.png", "train/b/0.png", "test/cat/0.png"],
+            "the test class 'cat' is 'Cat' in training",
+        ),
+        (
+            ["train/a/0.png", "train/b/0.png", "test/c/0.png"],
+            "no image is left for training of the class c",
+        ),
         (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "give it training images"),
         (["a/notes.txt.doc", "b/0.png"], "has images of one class: put them"),
         (["0.png"], "has images of no class: put them"),
-        (["images/a/0.png", "images/b/0.png"], "one class folder, images, with folders in it (a, b): move these up"),
+        (
+            ["images/a/0.png", "images/b/0.png"],
+            "one class folder, images, with folders in it (a, b): move these up",
+        ),
         (["my set/train/a/0.png", "my set/val/b/0.png"], "/d/my set"),
-        (["Train/Images/a/0.png", "Test/Images/b/0.png"], "one class folder, Images, with folders in it (a, b)"),
-        (["train_images/a/0.png", "test_images/a/0.png"], "much like splits (test_images, train_images): name them"),
-        (["train2017/a/0.png", "val2017/a/0.png", "unlabeled2017/0.png"], "much like splits (train2017, val2017)"),
+        (
+            ["Train/Images/a/0.png", "Test/Images/b/0.png"],
+            "one class folder, Images, with folders in it (a, b)",
+        ),
+        (
+            ["train_images/a/0.png", "test_images/a/0.png"],
+            "much like splits (test_images, train_images): name them",
+        ),
+        (
+            ["train2017/a/0.png", "val2017/a/0.png", "unlabeled2017/0.png"],
+            "much like splits (train2017, val2017)",
+        ),
         (["Training Set/a/0.png", "Test Set/a/0.png"], "much like splits (Test Set, Training Set)"),
-        (["cat_train/0.png", "cat_test/0.png", "dog_train/0.png"], "much like splits (cat_test, cat_train)"),
+        (
+            ["cat_train/0.png", "cat_test/0.png", "dog_train/0.png"],
+            "much like splits (cat_test, cat_train)",
+        ),
         (["trainA/0.png", "trainB/0.png", "testA/0.png"], "much like splits (testA, trainA)"),
     ],
 )
@@ -354,10 +438,18 @@ def test_layouts_that_are_not_clear_are_one_sentence(tmp_path, images, message):
 
 
 @pytest.mark.parametrize(
-    "names", [("train_station", "test_tube"), ("bullet train", "bus"), ("trainer", "tester"), ("contest", "latest train")]
+    "names",
+    [
+        ("train_station", "test_tube"),
+        ("bullet train", "bus"),
+        ("trainer", "tester"),
+        ("contest", "latest train"),
+    ],
 )
 def test_classes_whose_names_hold_the_word_for_a_split_stay_classes(tmp_path, names):
-    assert open_dataset(f"folder:{two_classes(tmp_path / 'd', 10, names)}").classes == tuple(sorted(names))
+    assert open_dataset(f"folder:{two_classes(tmp_path / 'd', 10, names)}").classes == tuple(
+        sorted(names)
+    )
 
 
 def test_images_in_folders_within_class_folders_are_said(tmp_path):
@@ -365,7 +457,8 @@ def test_images_in_folders_within_class_folders_are_said(tmp_path):
     write(root / "a" / "2020" / "may" / "x.png", 100)
     write(root / "b" / "2020" / "y.png", 101)
     assert open_dataset(f"folder:{root}").account.notes == (
-        "images in folders within class folders, which belong to the class: 2 (as a/2020/may/x.png)",
+        "images in folders within class folders, which belong to the class: 2 (as "
+        "a/2020/may/x.png)",
     )
 
 
@@ -411,7 +504,16 @@ def test_numbers_come_by_value_whatever_their_digits(names, classes):
 
 
 @pytest.mark.parametrize(
-    "pair", [("1", "1.0"), ("1", "１"), ("01", "1"), ("a", "A"), ("a b", "a\xa0b"), ("a", "a\u200b"), ("a", "a\\ufeff")]
+    "pair",
+    [
+        ("1", "1.0"),
+        ("1", "１"),
+        ("01", "1"),
+        ("a", "A"),
+        ("a b", "a\xa0b"),
+        ("a", "a\u200b"),
+        ("a", "a\\ufeff"),
+    ],
 )
 def test_names_that_look_the_same_are_said(pair):
     [sentence] = folder._alike(sorted([*pair, "other", "1.5", "2"]))
@@ -430,18 +532,23 @@ def test_every_class_of_two_images_or_more_is_tested(tmp_path, capsys):
     assert np.bincount(dataset.test_labels, minlength=4).tolist()[1:] == [1, 1, 0]
     assert np.bincount(dataset.found[FOUND]).tolist()[1:] == [2, 1, 1]
     assert dataset.untested == (
-        "1 of 4 classes has no test image (single): accuracy and worst-class accuracy stand on the other 3"
+        "1 of 4 classes has no test image (single): accuracy and worst-class accuracy stand on the "
+        "other 3"
     )
     assert dataset.untested in check(capsys, root)[1]
 
 
 def test_ordinary_folders_keep_their_split(tmp_path):
-    """A stratified fifth, as before the rule of one test image a class: hashes of earlier records depend on it."""
+    """A stratified fifth, as before the rule of one test image a class: hashes of earlier records
+    depend on it.
+    """
     from bench.datasets import stratified_choice
 
     for labels in (np.arange(30) % 3, np.arange(103) % 4, np.repeat([0, 1], [90, 13])):
         expected = np.zeros(len(labels), bool)
-        expected[stratified_choice(labels, round(0.2 * len(labels)), np.random.default_rng(0))] = True
+        expected[stratified_choice(labels, round(0.2 * len(labels)), np.random.default_rng(0))] = (
+            True
+        )
         np.testing.assert_array_equal(folder._held_out(labels, labels.max() + 1), expected)
     dataset = open_dataset(f"folder:{two_classes(tmp_path / 'd')}")
     assert dataset.untested is None and in_memory(dataset).content_hash == "caee5b4a9fceb6d8"
@@ -457,34 +564,104 @@ def listed(root: Path, text: str | bytes, images: int = 12) -> Path:
     return root
 
 
-def lines(label=lambda n: "ab"[n % 2], path=lambda n: f"p/{n:02}.png", separator: str = ",", images: int = 12) -> str:
-    return f"path{separator}label\n" + "".join(f"{path(n)}{separator}{label(n)}\n" for n in range(images))
+def lines(
+    label=lambda n: "ab"[n % 2],
+    path=lambda n: f"p/{n:02}.png",
+    separator: str = ",",
+    images: int = 12,
+) -> str:
+    return f"path{separator}label\n" + "".join(
+        f"{path(n)}{separator}{label(n)}\n" for n in range(images)
+    )
 
 
 WRONG = {
-    "a comma in a label": ("path,label\np/00.png,dog, small\n", "line 2 of", "has 3 fields for 2 columns: quote a label"),
-    "a comma on a later line": (lines() + "p/00.png,a,\n", "line 14 of", "has 3 fields for 2 columns"),
-    "a field left out": ("path,label,split\np/00.png,a\n", "line 2 of", "has 2 fields for 3 columns"),
+    "a comma in a label": (
+        "path,label\np/00.png,dog, small\n",
+        "line 2 of",
+        "has 3 fields for 2 columns: quote a label",
+    ),
+    "a comma on a later line": (
+        lines() + "p/00.png,a,\n",
+        "line 14 of",
+        "has 3 fields for 2 columns",
+    ),
+    "a field left out": (
+        "path,label,split\np/00.png,a\n",
+        "line 2 of",
+        "has 2 fields for 3 columns",
+    ),
     "a column twice": ("path,label,Label\np/00.png,a,b\n", "names the column label twice"),
-    "after a label of two lines": ('path,label\np/00.png,"a\nb"\n\np/01.png,nan\n', "line 5 of", "the label 'nan'"),
-    "a quote that is not closed": ('path,label\np/00.png,"a\np/01.png,b\n', "after line 1 (unexpected end of data)"),
-    "null bytes": ("path,label\np/00.png,a".encode("utf-16-le"), "it holds null bytes): save it as UTF-8"),
-    "Latin-1": ("path,label\np/00.png,café\n".encode("latin-1"), "line 2 of", "no text in UTF-8: save the file as UTF-8"),
+    "after a label of two lines": (
+        'path,label\np/00.png,"a\nb"\n\np/01.png,nan\n',
+        "line 5 of",
+        "the label 'nan'",
+    ),
+    "a quote that is not closed": (
+        'path,label\np/00.png,"a\np/01.png,b\n',
+        "after line 1 (unexpected end of data)",
+    ),
+    "null bytes": (
+        "path,label\np/00.png,a".encode("utf-16-le"),
+        "it holds null bytes): save it as UTF-8",
+    ),
+    "Latin-1": (
+        "path,label\np/00.png,café\n".encode("latin-1"),
+        "line 2 of",
+        "no text in UTF-8: save the file as UTF-8",
+    ),
     "nothing": ("", "has no column path and label"),
-    "another name of a column": ("filename,label\n", "has no column path (it begins with 'filename,label')"),
-    "no names of columns": ("p/00.png,a\n", "(it begins with 'p/00.png,a'): name the columns in its first line"),
-    "a clean label as a fraction": ("path,label,clean_label\np/00.png,1,1.0\np/01.png,0,\n", "line 2 of", "spell it '1'"),
-    "a clean label of no class": ("path,label,clean_label\np/00.png,1,\np/01.png,0,?\n", "line 3 of", "leave it empty if"),
-    "other case": ("path,label\np/00.PNG,a\np/01.PNG,a\n", "line 2 of", "not there (nor are those of 1 other line)"),
+    "another name of a column": (
+        "filename,label\n",
+        "has no column path (it begins with 'filename,label')",
+    ),
+    "no names of columns": (
+        "p/00.png,a\n",
+        "(it begins with 'p/00.png,a'): name the columns in its first line",
+    ),
+    "a clean label as a fraction": (
+        "path,label,clean_label\np/00.png,1,1.0\np/01.png,0,\n",
+        "line 2 of",
+        "spell it '1'",
+    ),
+    "a clean label of no class": (
+        "path,label,clean_label\np/00.png,1,\np/01.png,0,?\n",
+        "line 3 of",
+        "leave it empty if",
+    ),
+    "other case": (
+        "path,label\np/00.PNG,a\np/01.PNG,a\n",
+        "line 2 of",
+        "not there (nor are those of 1 other line)",
+    ),
     "a folder as image": ("path,label\np,a\n", "names 'p', which is not there"),
-    "a field too long": (f"path,label\np/00.png,{'x' * 200_000}\n", "field larger than field limit"),
+    "a field too long": (
+        f"path,label\np/00.png,{'x' * 200_000}\n",
+        "field larger than field limit",
+    ),
     **{
-        f"missing as {name}": (f"path,label\np/00.png,a\np/01.png,{name}\n", "line 3 of", f"has the label {name!r}")
+        f"missing as {name}": (
+            f"path,label\np/00.png,a\np/01.png,{name}\n",
+            "line 3 of",
+            f"has the label {name!r}",
+        )
         for name in ("nan", "NaN", "NA", "N/A", "NULL", "null", "None", "#N/A", "<NA>")
     },
     **{
-        f"twice as {other}": (f"path,label\np/00.png,a\np/01.png,b\n{other},b\n", "lines 2 and 4 of", "name an image twice")
-        for other in ("./p/00.png", "p//00.png", "p/../p/00.png", "link/00.png", "alias.png", "p\\00.png", '" p/00.png"')
+        f"twice as {other}": (
+            f"path,label\np/00.png,a\np/01.png,b\n{other},b\n",
+            "lines 2 and 4 of",
+            "name an image twice",
+        )
+        for other in (
+            "./p/00.png",
+            "p//00.png",
+            "p/../p/00.png",
+            "link/00.png",
+            "alias.png",
+            "p\\00.png",
+            '" p/00.png"',
+        )
     },
 }
 
@@ -515,7 +692,11 @@ def test_encodings_and_separators_of_spreadsheets(tmp_path, encoding, separator)
 def test_spellings_of_paths_lead_to_the_same_data_set(tmp_path):
     root = listed(tmp_path / "d", lines())
     expected = open_dataset(f"folder:{root}")
-    spellings = [lambda n: f"p\\{n:02}.png", lambda n: f"./p/{n:02}.png", lambda n: f"{root}/p/{n:02}.png"]
+    spellings = [
+        lambda n: f"p\\{n:02}.png",
+        lambda n: f"./p/{n:02}.png",
+        lambda n: f"{root}/p/{n:02}.png",
+    ]
     spellings += [lambda n: f"{root}/../d/p/{n:02}.png", lambda n: f'" p/{n:02}.png"']
     for path in spellings:
         (root / "labels.csv").write_text(lines(path=path))
@@ -536,7 +717,9 @@ def test_paths_in_another_unicode_form_and_a_way_up_behind_a_link(tmp_path):
     (root / "labels.csv").write_text(text)
     dataset = in_memory(open_dataset(f"folder:{root}"))
     values = [*dataset.train_images[:, 0, 0, 0].tolist(), *dataset.test_images[:, 0, 0, 0].tolist()]
-    assert sorted(values) == [*range(10), 100, 200], "the operating system's way, not that of the letters"
+    assert sorted(values) == [*range(10), 100, 200], (
+        "the operating system's way, not that of the letters"
+    )
 
 
 def test_both_differences_between_list_and_folder_are_counted(tmp_path):
@@ -554,30 +737,40 @@ def test_both_differences_between_list_and_folder_are_counted(tmp_path):
         folder.LIST: ("labels.csv",),
     }
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels) == 11
-    assert account.files == files_below(root) + 1 and "outside the folder, counted too: 1" in account.notes[0]
+    assert (
+        account.files == files_below(root) + 1
+        and "outside the folder, counted too: 1" in account.notes[0]
+    )
 
 
 def test_splits_and_missing_values_of_the_list(tmp_path):
     parts = ["Training", "VALID", "testing", ""]
-    rows = [f"p/{n:02}.png,{'ab'[n // 4 % 2]},{('nan', 'a')[n < 4]},{parts[n % 4]},7" for n in range(12)]
+    rows = [
+        f"p/{n:02}.png,{'ab'[n // 4 % 2]},{('nan', 'a')[n < 4]},{parts[n % 4]},7" for n in range(12)
+    ]
     root = listed(tmp_path, "path,label,Clean Label,split,score\n" + "\n".join(rows) + "\n")
     dataset = open_dataset(f"folder:{root}")
     assert (len(dataset.train_labels), len(dataset.test_labels)) == (6, 3)
     assert dataset.account.passed_over[NO_USE] == ("p/01.png", "p/05.png", "p/09.png")
     assert (dataset.train_labels != UNKNOWN).sum() == 2, "nan is no class"
     said = " ".join(dataset.account.notes)
-    assert "where clean_label is nan, NA, NULL or the like, read as empty: 8" in said and "not used: score" in said
+    assert (
+        "where clean_label is nan, NA, NULL or the like, read as empty: 8" in said
+        and "not used: score" in said
+    )
     (root / "labels.csv").write_text((root / "labels.csv").read_text().replace("testing", "train"))
     dataset = open_dataset(f"folder:{root}")
-    assert len(dataset.test_labels) == 3 and "its validation images are what methods are tested on" in " ".join(
-        dataset.remarks
-    )
+    assert len(
+        dataset.test_labels
+    ) == 3 and "its validation images are what methods are tested on" in " ".join(dataset.remarks)
 
 
 def test_a_list_without_splits_says_that_the_folders_of_splits_mean_nothing(tmp_path):
     split_folders(tmp_path, "train", "test")
     paths = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
-    (tmp_path / "LABELS.CSV").write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths))
+    (tmp_path / "LABELS.CSV").write_text(
+        "path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths)
+    )
     dataset = open_dataset(f"folder:{tmp_path}")
     assert "the folders' names (test, train) have no meaning" in dataset.account.notes[0]
     assert dataset.account.passed_over == {folder.LIST: ("LABELS.CSV",)}
@@ -587,7 +780,11 @@ def test_a_list_without_splits_says_that_the_folders_of_splits_mean_nothing(tmp_
 def test_a_list_that_is_no_file(tmp_path, kind):
     root = two_classes(tmp_path)
     path = root / "labels.csv"
-    {"folder": path.mkdir, "dead link": lambda: path.symlink_to("nowhere"), "pipe": lambda: os.mkfifo(path)}[kind]()
+    {
+        "folder": path.mkdir,
+        "dead link": lambda: path.symlink_to("nowhere"),
+        "pipe": lambda: os.mkfifo(path),
+    }[kind]()
     assert "labels.csv' is no file that can be read" in refused(root)
 
 
@@ -606,12 +803,22 @@ def test_names_that_are_no_text_are_read_sorted_and_hashed(tmp_path, capsys):
 
 
 def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_path):
-    names = ["b/1.png", "a/é.png", "a/z.png", "10/B.png", "9/1.png", "a/\ue000.png", "b/\U0001f600.png", "9/caf\udce9.png"]
+    names = [
+        "b/1.png",
+        "a/é.png",
+        "a/z.png",
+        "10/B.png",
+        "9/1.png",
+        "a/\ue000.png",
+        "b/\U0001f600.png",
+        "9/caf\udce9.png",
+    ]
     results = set()
     program = (
-        "import sys, os; from bench.datasets import open_dataset; d = open_dataset('folder:d')\n"
-        "names = [os.fsencode(n) for i in (d.train_images, d.test_images) for n in i.names.tolist()]\n"
-        "print(d.content_hash, names, len(d.classes), d.account.summary)"
+        "import sys, os; from bench.datasets import open_dataset; d = "
+        "open_dataset('folder:d')\nnames = [os.fsencode(n) for i in (d.train_images, "
+        "d.test_images) for n in i.names.tolist()]\nprint(d.content_hash, names, len(d.classes), "
+        "d.account.summary)"
     )
     for number, locale in enumerate(["C.UTF-8", "C", "POSIX"]):
         place = tmp_path / str(number)
@@ -625,7 +832,9 @@ def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_
             "PYTHONPATH": os.getcwd(),
             "OMP_NUM_THREADS": "1",
         }
-        done = subprocess.run([sys.executable, "-c", program], cwd=place, env=env, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=place, env=env, capture_output=True, check=True
+        )
         results.add(done.stdout)
     assert len(results) == 1, results
 
@@ -634,7 +843,9 @@ def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_
 
 
 def outcome(tmp_path: Path, seed: int) -> str:
-    """What becomes of a random folder: ``whole``, or the sentence that refuses it; the account adds up."""
+    """What becomes of a random folder: ``whole``, or the sentence that refuses it; the account adds
+    up.
+    """
     top = random_folder(tmp_path / str(seed), seed)
     files = files_below(top)
     try:
@@ -675,4 +886,7 @@ def test_random_folders_through_the_command(tmp_path, capsys):
 
 def test_a_part_of_a_folder_says_how_many_of_its_files_are_used(tmp_path):
     remarks = open_dataset(f"folder:{two_classes(tmp_path)}").subset(4).remarks
-    assert remarks[0].endswith("20 files: 20 used") and "--subset takes 4 of 16 training images" in remarks
+    assert (
+        remarks[0].endswith("20 files: 20 used")
+        and "--subset takes 4 of 16 training images" in remarks
+    )

@@ -48,22 +48,34 @@ def content(dataset: Dataset) -> dict:
     """What the authors' files hold: every column is wrong at different places."""
     clean = dataset.train_labels
     if dataset.num_classes == 100:
-        coarse = {"clean_coarse_label": (clean % 20).tolist(), "noisy_coarse_label": (clean % 7).tolist()}
-        return {"clean_label": clean, "noisy_label": np.where(np.arange(COUNT) % 3, clean, (clean + 1) % 100), **coarse}
+        coarse = {
+            "clean_coarse_label": (clean % 20).tolist(),
+            "noisy_coarse_label": (clean % 7).tolist(),
+        }
+        return {
+            "clean_label": clean,
+            "noisy_label": np.where(np.arange(COUNT) % 3, clean, (clean + 1) % 100),
+            **coarse,
+        }
     noisy = {
-        key: np.where(np.arange(COUNT) % (step + 2), clean, (clean + 1) % 10) for step, key in enumerate(COLUMNS.values())
+        key: np.where(np.arange(COUNT) % (step + 2), clean, (clean + 1) % 10)
+        for step, key in enumerate(COLUMNS.values())
     }
     return {"clean_label": clean, **noisy}
 
 
 def write_pt(path: Path, columns: dict, core: bytes = b"core") -> Path:
-    """As the authors saved theirs: with NumPy 1, whose module for arrays has another name than NumPy 2's."""
+    """As the authors saved theirs: with NumPy 1, whose module for arrays has another name than
+    NumPy 2's.
+    """
     torch.save(columns, path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, raw in members.items():
-            archive.writestr(name, raw.replace(b"numpy._core.multiarray", b"numpy." + core + b".multiarray"))
+            archive.writestr(
+                name, raw.replace(b"numpy._core.multiarray", b"numpy." + core + b".multiarray")
+            )
     return path
 
 
@@ -94,7 +106,9 @@ def test_cifar10n_is_read_from_the_authors_formats(tmp_path, cifar10, write: Cal
 
 @pytest.mark.parametrize("write", [write_pt, write_npy])
 def test_cifar100n_is_read_from_the_authors_formats(tmp_path, cifar100, write: Callable):
-    dataset = human.from_files(cifar100, write(tmp_path / f"labels.{write.__name__[6:]}", content(cifar100)))
+    dataset = human.from_files(
+        cifar100, write(tmp_path / f"labels.{write.__name__[6:]}", content(cifar100))
+    )
     assert list(dataset.found) == ["human-noisy100"]
     assert (dataset.found["human-noisy100"] == content(cifar100)["noisy_label"]).all()
 
@@ -107,13 +121,19 @@ def test_labels_of_any_integer_type_are_read(tmp_path, cifar10, dtype):
         assert (found["human-worst"] == content(cifar10)["worse_label"]).all()
 
 
-# ----------------------------------------------------------------------------------------------------- ordered files
+# -----------------------------------------------------------------------------------------------------
+# ordered files
 
 
 def write_ordered(folder: Path, dataset: Dataset) -> Path:
-    """In TensorFlow's order, as lists of NumPy's numbers, the noisy labels of CIFAR-100 under another name."""
+    """In TensorFlow's order, as lists of NumPy's numbers, the noisy labels of CIFAR-100 under
+    another name.
+    """
     order = np.random.default_rng(1).permutation(COUNT)
-    columns = {key.replace("noisy_label", "noise_label"): list(np.asarray(v)[order]) for key, v in content(dataset).items()}
+    columns = {
+        key.replace("noisy_label", "noise_label"): list(np.asarray(v)[order])
+        for key, v in content(dataset).items()
+    }
     np.save(folder / f"image_order_c{dataset.num_classes}.npy", order)
     return write_npy(folder / f"CIFAR-{dataset.num_classes}_human_ordered.npy", columns)
 
@@ -122,7 +142,9 @@ def write_ordered(folder: Path, dataset: Dataset) -> Path:
 def test_ordered_files_are_brought_into_cifars_own_order(tmp_path, request, name):
     dataset = request.getfixturevalue(name)
     path = write_ordered(tmp_path, dataset)
-    kind, key = ("human-worst", "worse_label") if name == "cifar10" else ("human-noisy100", "noisy_label")
+    kind, key = (
+        ("human-worst", "worse_label") if name == "cifar10" else ("human-noisy100", "noisy_label")
+    )
     assert (human.from_files(dataset, path).found[kind] == content(dataset)[key]).all()
     # In the authors' repository the order is one folder up from the labels.
     (tmp_path / "data").mkdir()
@@ -134,43 +156,71 @@ def test_an_ordered_file_needs_its_order(tmp_path, cifar10):
     path = write_ordered(tmp_path, cifar10)
     order = tmp_path / "image_order_c10.npy"
     np.save(order, np.zeros(COUNT, int))
-    with pytest.raises(InputError, match=r"image_order_c10\.npy' is no order of 200 images: fetch it again from https"):
+    with pytest.raises(
+        InputError,
+        match=r"image_order_c10\.npy' is no order of 200 images: fetch it again from https",
+    ):
         human.from_files(cifar10, path)
     order.write_bytes(b"<html>")
-    with pytest.raises(InputError, match=r"image_order_c10\.npy' is damaged, or holds more than arrays"):
+    with pytest.raises(
+        InputError, match=r"image_order_c10\.npy' is damaged, or holds more than arrays"
+    ):
         human.from_files(cifar10, path)
     order.unlink()
-    with pytest.raises(InputError, match=r"ordered\.npy' needs image_order_c10\.npy beside it or one folder up"):
+    with pytest.raises(
+        InputError, match=r"ordered\.npy' needs image_order_c10\.npy beside it or one folder up"
+    ):
         human.from_files(cifar10, path)
 
 
-# ---------------------------------------------------------------------------------------------------- what is refused
+# ----------------------------------------------------------------------------------------------------
+# what is refused
 
 
 def test_labels_of_other_images_are_refused(tmp_path, cifar10):
     columns = content(cifar10)
     columns["clean_label"] = columns["clean_label"].copy()
     columns["clean_label"][[3, 5, 100]] = (columns["clean_label"][[3, 5, 100]] + 1) % 10
-    with pytest.raises(InputError, match=r"clean_label of .*a\.pt' differs from the labels of stand-in at 3 of 200 positions"):
+    with pytest.raises(
+        InputError,
+        match=r"clean_label of .*a\.pt' differs from the labels of stand-in at 3 of 200 positions",
+    ):
         human.from_files(cifar10, write_pt(tmp_path / "a.pt", columns))
 
 
 def test_the_labels_of_the_other_cifar_are_refused(tmp_path, cifar10, cifar100):
-    with pytest.raises(InputError, match=r"clean_label of .* has labels from 0 to 99 for 10 classes"):
+    with pytest.raises(
+        InputError, match=r"clean_label of .* has labels from 0 to 99 for 10 classes"
+    ):
         human.from_files(cifar10, write_pt(tmp_path / "a.pt", content(cifar100)))
 
 
 CHANGES = {
-    "a column is missing": (lambda c: c.pop("random_label2"), "lacks random_label2: fetch it again from https"),
+    "a column is missing": (
+        lambda c: c.pop("random_label2"),
+        "lacks random_label2: fetch it again from https",
+    ),
     "no truth to compare with": (lambda c: c.pop("clean_label"), "lacks clean_label"),
-    "too short": (lambda c: c.update(worse_label=c["worse_label"][:-1]), "worse_label of .* has 199 labels for 200 images"),
+    "too short": (
+        lambda c: c.update(worse_label=c["worse_label"][:-1]),
+        "worse_label of .* has 199 labels for 200 images",
+    ),
     "negative": (
         lambda c: c.update(aggre_label=c["aggre_label"] - 1),
         "aggre_label of .* has labels from -1 to 8 for 10 classes",
     ),
-    "fractions": (lambda c: c.update(aggre_label=c["aggre_label"] / 2), "is damaged, or holds more than arrays of labels"),
-    "text": (lambda c: c.update(aggre_label=["cat"] * COUNT), "is damaged, or holds more than arrays of labels"),
-    "objects": (lambda c: c.update(aggre_label=np.array([None] * COUNT)), "is damaged, or holds more than arrays of labels"),
+    "fractions": (
+        lambda c: c.update(aggre_label=c["aggre_label"] / 2),
+        "is damaged, or holds more than arrays of labels",
+    ),
+    "text": (
+        lambda c: c.update(aggre_label=["cat"] * COUNT),
+        "is damaged, or holds more than arrays of labels",
+    ),
+    "objects": (
+        lambda c: c.update(aggre_label=np.array([None] * COUNT)),
+        "is damaged, or holds more than arrays of labels",
+    ),
 }
 
 
@@ -215,7 +265,10 @@ def test_no_code_in_a_file_is_run(tmp_path, cifar10, trap, place):
     paths = [write_pt(tmp_path / "a.pt", columns), write_npy(tmp_path / "a.npy", columns)]
     np.save(tmp_path / "b.npy", columns, allow_pickle=True)  # a newer protocol
     for path in (*paths, tmp_path / "b.npy"):
-        with pytest.raises(InputError, match="holds more than arrays of labels and was not run: fetch it from https"):
+        with pytest.raises(
+            InputError,
+            match="holds more than arrays of labels and was not run: fetch it from https",
+        ):
             human.from_files(cifar10, path)
     assert not ran.exists()
 
@@ -228,7 +281,9 @@ def test_the_traps_would_run(tmp_path):
 
 
 def test_a_forged_dtype_is_refused(tmp_path, cifar10):
-    """Integers whose flags say that they are pointers to objects crash whoever has NumPy build them."""
+    """Integers whose flags say that they are pointers to objects crash whoever has NumPy build
+    them.
+    """
 
     class Forged:
         def __reduce__(self):
@@ -274,7 +329,8 @@ def test_files_of_another_kind_are_refused(tmp_path, cifar10, raw):
         human.from_files(cifar10, tmp_path / "plain.npy")
 
 
-# ------------------------------------------------------------------------------------------------------------ by name
+# ------------------------------------------------------------------------------------------------------------
+# by name
 
 
 @pytest.fixture
@@ -291,13 +347,17 @@ def loaded(monkeypatch, cifar10):
 
 
 @pytest.mark.parametrize("folder", [".", "data", "CIFAR-N"])
-@pytest.mark.parametrize("name", ["CIFAR-10_human.pt", "CIFAR-10_human.npy", "CIFAR-10_human_ordered.npy"])
+@pytest.mark.parametrize(
+    "name", ["CIFAR-10_human.pt", "CIFAR-10_human.npy", "CIFAR-10_human_ordered.npy"]
+)
 def test_label_files_are_found(tmp_path, cifar10, loaded, folder, name):
     (tmp_path / folder).mkdir(exist_ok=True)
     if "ordered" in name:
         write_ordered(tmp_path / folder, cifar10)
     else:
-        (write_pt if name.endswith(".pt") else write_npy)(tmp_path / folder / name, content(cifar10))
+        (write_pt if name.endswith(".pt") else write_npy)(
+            tmp_path / folder / name, content(cifar10)
+        )
     dataset = load_dataset("cifar10n", tmp_path)
     assert dataset.name == "cifar10n"
     assert (dataset.found["human-worst"] == content(cifar10)["worse_label"]).all()
@@ -308,7 +368,8 @@ def test_label_files_are_found(tmp_path, cifar10, loaded, folder, name):
 
 def test_without_labels_nothing_is_downloaded(tmp_path, loaded):
     with pytest.raises(
-        InputError, match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from http"
+        InputError,
+        match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from http",
     ):
         load_dataset("cifar10n", tmp_path)
     assert not loaded
@@ -317,7 +378,17 @@ def test_without_labels_nothing_is_downloaded(tmp_path, loaded):
 def test_sources_say_all_there_is_to_know():
     for name, source in human.SOURCES.items():
         check_dataset(name)
-        assert all((source.summary, source.size, source.classes, source.licence, source.citation, source.url, source.access))
+        assert all(
+            (
+                source.summary,
+                source.size,
+                source.classes,
+                source.licence,
+                source.citation,
+                source.url,
+                source.access,
+            )
+        )
         assert source.downloads
 
 
@@ -325,7 +396,10 @@ def test_sources_say_all_there_is_to_know():
 def test_real_labels_have_the_published_rates(tmp_path):
     given = Path(os.environ.get("LNL_BENCH_CIFAR10_JPEG", ""))
     if not given.is_file():
-        pytest.skip("no labels of CIFAR-10N: set LNL_BENCH_CIFAR10_JPEG to an .npz file of train_labels and cifar10n_*")
+        pytest.skip(
+            "no labels of CIFAR-10N: set LNL_BENCH_CIFAR10_JPEG to an .npz file of train_labels "
+            "and cifar10n_*"
+        )
     with np.load(given) as archive:
         labels = archive["train_labels"].astype(np.int64)
         names = ["aggre", "random1", "random2", "random3", "worst"]
@@ -333,5 +407,8 @@ def test_real_labels_have_the_published_rates(tmp_path):
         columns = {key: archive[name].astype(np.int64) for key, name in named.items()}
     path = write_pt(tmp_path / "CIFAR-10_human.pt", {"clean_label": labels, **columns})
     dataset = human.from_files(stand_in(labels), path)
-    rates = {kind: round(float(100 * (noisy != labels).mean()), 2) for kind, noisy in dataset.found.items()}
+    rates = {
+        kind: round(float(100 * (noisy != labels).mean()), 2)
+        for kind, noisy in dataset.found.items()
+    }
     assert list(rates.values()) == [9.01, 17.23, 18.12, 17.64, 40.21]

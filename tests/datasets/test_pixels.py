@@ -46,7 +46,8 @@ def row(path: Path, **settings) -> list[int]:
     return image[0, 0].tolist()
 
 
-# ------------------------------------------------------------------------------------------------ more than 8 bits
+# ------------------------------------------------------------------------------------------------
+# more than 8 bits
 
 DEEP = {
     "16 bits": ((RAMP * 65535).astype(np.uint16), "png"),
@@ -81,7 +82,10 @@ def test_one_range_for_the_whole_data_set(tmp_path):
     for part in ("train", "test"):
         for number in range(8):
             value = 4095 if (part, number) == ("test", 0) else 100 * (number + 1)
-            save(tmp_path / part / "ab"[number % 2] / f"{number}.png", np.full((16, 16), value, np.uint16))
+            save(
+                tmp_path / part / "ab"[number % 2] / f"{number}.png",
+                np.full((16, 16), value, np.uint16),
+            )
     dataset = load_dataset(f"folder:{tmp_path}")
     assert dataset.train_images[:, 0, 0, 0].tolist() == [100 * (n + 1) >> 4 for n in range(8)]
     assert dataset.test_images[:2, 0, 0, 0].tolist() == [255, 200 >> 4]
@@ -90,7 +94,10 @@ def test_one_range_for_the_whole_data_set(tmp_path):
 def test_a_streamed_set_has_the_same_range(tmp_path, monkeypatch):
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", "0.000001")
     for number in range(10):
-        save(tmp_path / "ab"[number % 2] / f"{number}.png", np.full((16, 16), 450 * number, np.uint16))
+        save(
+            tmp_path / "ab"[number % 2] / f"{number}.png",
+            np.full((16, 16), 450 * number, np.uint16),
+        )
     images = load_dataset(f"folder:{tmp_path}").train_images
     assert isinstance(images, ImageFiles) and images[1:].extremes == Extremes(integers=(0, 4050))
     for position, name in enumerate(images.names):
@@ -99,16 +106,38 @@ def test_a_streamed_set_has_the_same_range(tmp_path, monkeypatch):
 
 def test_a_declared_range_holds(tmp_path):
     dark = (RAMP * 1000).astype(np.uint16)
-    assert row(save(tmp_path / "x.tif", dark, tiffinfo={281: 65535})) == [value >> 8 for value in dark[0].tolist()]
+    assert row(save(tmp_path / "x.tif", dark, tiffinfo={281: 65535})) == [
+        value >> 8 for value in dark[0].tolist()
+    ]
     (tmp_path / "x.pgm").write_bytes(b"P5 16 16 4095\n" + dark.astype(">u2").tobytes())
-    assert row(tmp_path / "x.pgm") == [round(value * 65535 / 4095) >> 8 for value in dark[0].tolist()]
+    assert row(tmp_path / "x.pgm") == [
+        round(value * 65535 / 4095) >> 8 for value in dark[0].tolist()
+    ]
 
 
 def tiff(bits: int, kind: int, data: bytes, photometric: int = 1) -> bytes:
     """An uncompressed TIFF file of 16x16 pixels; ``kind`` of values: 1 unsigned, 2 signed, 3 float."""
-    tags = {256: 16, 257: 16, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 16, 279: len(data), 339: kind}
+    tags = {
+        256: 16,
+        257: 16,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: 16,
+        279: len(data),
+        339: kind,
+    }
     entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0" + struct.pack("<L", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+    return (
+        b"II*\0"
+        + struct.pack("<L", 8 + len(data))
+        + data
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
 
 
 def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
@@ -120,7 +149,10 @@ def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
     path.write_bytes(tiff(16, 1, (RAMP * 65535).astype("<u2").tobytes(), photometric=0))
     assert row(path) == BYTES[::-1].tolist(), "white is zero"
     values = (RAMP * 1000).astype(int)
-    packed = b"".join(sum(int(v) << (12 * (15 - x)) for x, v in enumerate(line)).to_bytes(24, "big") for line in values)
+    packed = b"".join(
+        sum(int(v) << (12 * (15 - x)) for x, v in enumerate(line)).to_bytes(24, "big")
+        for line in values
+    )
     path.write_bytes(tiff(12, 1, packed))
     assert row(path) == (values[0] >> 4).tolist(), "of 12 bits, as it says"
 
@@ -132,7 +164,10 @@ def test_tiff_of_kinds_that_pillow_only_reads(tmp_path):
         (tiff(64, 3, bytes(2048)), "of a kind that is not read, such as floats of 64 bits"),
         (tiff(16, 3, bytes(512)), "of a kind that is not read, such as floats of 64 bits"),
         (b"MM\0*", "it is a damaged TIFF"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "in Git LFS: run git lfs pull"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "in Git LFS: run git lfs pull",
+        ),
     ],
 )
 def test_files_that_are_no_image_of_ours_say_why(tmp_path, content, reason):
@@ -145,25 +180,37 @@ def test_files_that_are_no_image_of_ours_say_why(tmp_path, content, reason):
 def test_floats_that_are_no_numbers_are_refused_by_name(tmp_path, value):
     array = (RAMP * 3000).astype(np.float32)
     array[3, 3] = value
-    with pytest.raises(BrokenImage, match=r"x\.tif.* values that are no numbers, infinite or beyond 1e30: replace them"):
+    with pytest.raises(
+        BrokenImage,
+        match=r"x\.tif.* values that are no numbers, infinite or beyond 1e30: replace them",
+    ):
         decode(save(tmp_path / "x.tif", array), 16)
     image = decode(save(tmp_path / "y.tif", array, tiffinfo={42113: str(value)}), 16)
-    assert image[0, 3, 3] == 0 and np.abs(image[0, 0].astype(int) - BYTES).max() <= 1, "marked as missing: black"
+    assert image[0, 3, 3] == 0 and np.abs(image[0, 0].astype(int) - BYTES).max() <= 1, (
+        "marked as missing: black"
+    )
 
 
 def test_transparency_of_deep_images_becomes_white(tmp_path):
     ramp = (RAMP * 65535).astype(np.uint16)
-    assert row(save(tmp_path / "grey.png", ramp, transparency=int(ramp[0, 3]))) == [*BYTES[:3], 255, *BYTES[4:]]
+    assert row(save(tmp_path / "grey.png", ramp, transparency=int(ramp[0, 3]))) == [
+        *BYTES[:3],
+        255,
+        *BYTES[4:],
+    ]
 
 
-def png(layout: int, bits: int, pixels: bytes, *chunks: tuple[bytes, bytes], size: int = 16) -> bytes:
+def png(
+    layout: int, bits: int, pixels: bytes, *chunks: tuple[bytes, bytes], size: int = 16
+) -> bytes:
     """A PNG file of kinds that Pillow reads but does not write."""
     import zlib
 
     parts = [(b"IHDR", struct.pack(">LLBBBBB", size, size, bits, layout, 0, 0, 0)), *chunks]
     parts += [(b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data)) for kind, data in parts
+        struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+        for kind, data in parts
     )
 
 
@@ -183,7 +230,8 @@ def test_png_of_kinds_that_pillow_only_reads(tmp_path):
     assert row(path) == [0, 255, 170, 255] * 4
 
 
-# --------------------------------------------------------------------------------------------------- 8 bits, all modes
+# ---------------------------------------------------------------------------------------------------
+# 8 bits, all modes
 
 MODES = (
     "1",
@@ -213,7 +261,9 @@ def test_every_mode_shows_what_it_shows(mode, channels, monkeypatch):
     """A grey ramp in every mode that Pillow has."""
     grey = Image.fromarray(BYTES[None].repeat(16, 0).astype(np.uint8))
     if mode in ("I;16", "I;16B"):
-        image = Image.fromarray((BYTES[None].repeat(16, 0) * 257).astype(np.uint16 if mode == "I;16" else ">u2"))
+        image = Image.fromarray(
+            (BYTES[None].repeat(16, 0) * 257).astype(np.uint16 if mode == "I;16" else ">u2")
+        )
     elif mode in ("La", "RGBa"):
         image = grey.convert(mode[:-1] + "A").convert(mode)
     elif mode == "PA":
@@ -277,7 +327,8 @@ def test_every_rotation_is_undone_in_images_that_are_not_square(tmp_path, ending
     np.testing.assert_array_equal(result, turned.get(orientation, stored))
 
 
-# ------------------------------------------------------------------------------------------------------------- damage
+# -------------------------------------------------------------------------------------------------------------
+# damage
 
 
 def exif(orientation: int, *entries: bytes, data: bytes = b"") -> bytes:
@@ -287,8 +338,12 @@ def exif(orientation: int, *entries: bytes, data: bytes = b"") -> bytes:
 
 
 ODD_METADATA = {
-    "a negative denominator of 0": exif(6, struct.pack("<HHLL", 0x11A, 10, 1, 38), data=struct.pack("<ll", -1, 0)),
-    "denominators of 0": exif(6, struct.pack("<HHLL", 0x11A, 5, 1, 38), data=struct.pack("<LL", 1, 0)),
+    "a negative denominator of 0": exif(
+        6, struct.pack("<HHLL", 0x11A, 10, 1, 38), data=struct.pack("<ll", -1, 0)
+    ),
+    "denominators of 0": exif(
+        6, struct.pack("<HHLL", 0x11A, 5, 1, 38), data=struct.pack("<LL", 1, 0)
+    ),
     "an entry beyond the end": exif(6, struct.pack("<HHLL", 0x132, 2, 1 << 30, 1 << 30)),
     "an entry of no type": exif(6, struct.pack("<HHLL", 0x132, 99, 1, 1)),
     "a folder that is itself": exif(6, struct.pack("<HHLL", 0x8769, 4, 1, 8)),
@@ -309,16 +364,37 @@ def test_odd_metadata_keeps_nothing_from_being_read(tmp_path, capfd, case, endin
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("metadata", [b"Exif\0\0II*\0", b"Exif\0\0garbage", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "metadata",
+    [b"Exif\0\0II*\0", b"Exif\0\0garbage", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"],
+)
 def test_metadata_cut_short(tmp_path, metadata):
     path = save(tmp_path / "x.jpg", (RAMP * 255).astype(np.uint8), exif=metadata)
     assert decode(path, 16).shape == (3, 16, 16)
 
 
 ERRORS = [
-    *(struct.error("x"), ZeroDivisionError("x"), KeyError("x"), TypeError("x"), OverflowError("x"), AttributeError("x")),
-    *(RecursionError("x"), IndexError(), EOFError(), UnicodeDecodeError("utf-8", b"x", 0, 1, "x"), AssertionError()),
-    *(Image.DecompressionBombWarning("x"), Image.DecompressionBombError("x"), NotImplementedError("x"), SyntaxError("x")),
+    *(
+        struct.error("x"),
+        ZeroDivisionError("x"),
+        KeyError("x"),
+        TypeError("x"),
+        OverflowError("x"),
+        AttributeError("x"),
+    ),
+    *(
+        RecursionError("x"),
+        IndexError(),
+        EOFError(),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "x"),
+        AssertionError(),
+    ),
+    *(
+        Image.DecompressionBombWarning("x"),
+        Image.DecompressionBombError("x"),
+        NotImplementedError("x"),
+        SyntaxError("x"),
+    ),
 ]
 
 
@@ -332,7 +408,9 @@ def test_whatever_pillow_raises_names_the_file(tmp_path, monkeypatch, error):
         patch.setattr("PIL.PngImagePlugin.PngImageFile.getexif", fail)
         assert decode(path, 16).shape == (3, 16, 16), "metadata are not needed"
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    with pytest.raises(BrokenImage, match=r"x\.png' is no image that can be read \(.+\): mend or remove it"):
+    with pytest.raises(
+        BrokenImage, match=r"x\.png' is no image that can be read \(.+\): mend or remove it"
+    ):
         decode(path, 16)
 
 
@@ -341,7 +419,9 @@ def test_a_machine_without_memory_is_no_broken_image(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    with pytest.raises(InputError, match=r"there is no memory left to read .*x\.png': free some") as error:
+    with pytest.raises(
+        InputError, match=r"there is no memory left to read .*x\.png': free some"
+    ) as error:
         decode(save(tmp_path / "x.png", np.zeros((16, 16), np.uint8)), 16)
     assert not isinstance(error.value, BrokenImage)
 
@@ -378,14 +458,19 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path, monkeypatch):
             decode(tmp_path / name, 16)
         assert reason in error.value.reason
         again = pickle.loads(pickle.dumps(error.value))
-        assert (str(again), again.reason, again.passing) == (str(error.value), error.value.reason, reason == "No such file")
+        assert (str(again), again.reason, again.passing) == (
+            str(error.value),
+            error.value.reason,
+            reason == "No such file",
+        )
     path = save(tmp_path / "large.png", np.zeros((16, 16), np.uint8))
     monkeypatch.setattr(files, "LARGEST_FILE", 20)
     with pytest.raises(BrokenImage, match="is larger than"):
         decode(path, 16)
 
 
-# --------------------------------------------------------------------------------------------------------------- fuzz
+# ---------------------------------------------------------------------------------------------------------------
+# fuzz
 
 
 def samples() -> list[tuple[str, bytes]]:
@@ -396,10 +481,22 @@ def samples() -> list[tuple[str, bytes]]:
     floats = Image.fromarray(rng.random((24, 20)).astype(np.float32))
     odd = ODD_METADATA["denominators of 0"]
     kinds = [
-        *((colour, "JPEG", {"exif": odd}), (colour, "PNG", {"exif": odd}), (colour, "WEBP", {"exif": odd})),
-        *((colour, "TIFF", {"compression": "tiff_lzw"}), (colour, "TIFF", {}), (deep, "TIFF", {}), (floats, "TIFF", {})),
+        *(
+            (colour, "JPEG", {"exif": odd}),
+            (colour, "PNG", {"exif": odd}),
+            (colour, "WEBP", {"exif": odd}),
+        ),
+        *(
+            (colour, "TIFF", {"compression": "tiff_lzw"}),
+            (colour, "TIFF", {}),
+            (deep, "TIFF", {}),
+            (floats, "TIFF", {}),
+        ),
         *((deep, "PNG", {"transparency": 5}), (colour.convert("P"), "GIF", {"transparency": 1})),
-        *((colour.convert("P"), "PNG", {"transparency": b"\0\x80"}), (colour.convert("CMYK"), "JPEG", {})),
+        *(
+            (colour.convert("P"), "PNG", {"transparency": b"\0\x80"}),
+            (colour.convert("CMYK"), "JPEG", {}),
+        ),
     ]
     contents = []
     for image, kind, settings in kinds:
@@ -422,7 +519,12 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
         elif kind == 2:
             raw[at:at] = exif(int(rng.integers(0, 300)), rng.bytes(12))
         elif kind == 3:
-            raw[at : at + 4] = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\x80\0\0\0")[rng.integers(0, 4)]
+            raw[at : at + 4] = (
+                b"\xff\xff\xff\xff",
+                b"\x7f\xff\xff\xff",
+                b"\0\0\0\0",
+                b"\x80\0\0\0",
+            )[rng.integers(0, 4)]
         else:
             raw[at:at] = raw[at : at + int(rng.integers(1, 64))]
     return bytes(raw)
@@ -460,7 +562,8 @@ def test_five_thousand_damaged_files_are_read_or_named(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# ------------------------------------------------------------------------------------------------------- streamed sets
+# -------------------------------------------------------------------------------------------------------
+# streamed sets
 
 
 def own_set(root: Path, each: int = 10, classes: str = "ab") -> Path:
@@ -484,7 +587,9 @@ def call(capsys, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("memory", ["1", "0.000001"])
-def test_an_unreadable_file_is_left_out_whether_in_memory_or_streamed(tmp_path, monkeypatch, capsys, memory):
+def test_an_unreadable_file_is_left_out_whether_in_memory_or_streamed(
+    tmp_path, monkeypatch, capsys, memory
+):
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
     root = own_set(tmp_path / "d")
     whole = load_dataset(f"folder:{root}")
@@ -494,14 +599,20 @@ def test_an_unreadable_file_is_left_out_whether_in_memory_or_streamed(tmp_path, 
         path.write_bytes(content[path.name][:-40])
     with pytest.warns(UserWarning, match="4 images cannot be read and are left out"):
         dataset = load_dataset(f"folder:{root}")
-    assert len(dataset.train_labels) + len(dataset.test_labels) == 16 and len(dataset.train_images) == len(
-        dataset.train_labels
-    )
+    assert len(dataset.train_labels) + len(dataset.test_labels) == 16 and len(
+        dataset.train_images
+    ) == len(dataset.train_labels)
     assert not files_of_test & {Path(str(name)).name for name in dataset.train_names}
-    assert dataset.found[FOUND].tolist() == ["ab".index(str(name)[0]) for name in dataset.train_names]
+    assert dataset.found[FOUND].tolist() == [
+        "ab".index(str(name)[0]) for name in dataset.train_names
+    ]
     assert dataset.content_hash != whole.content_hash
     status, text = call(capsys, "check", f"folder:{root}")
-    assert status == 1 and text.count("broken: ") == 4 and "4 images cannot be read and are left out of every trial" in text
+    assert (
+        status == 1
+        and text.count("broken: ") == 4
+        and "4 images cannot be read and are left out of every trial" in text
+    )
 
 
 def test_what_is_left_out_is_as_if_it_had_never_been_there(tmp_path, streamed):
@@ -544,7 +655,9 @@ def test_an_interrupted_look_goes_on_where_it_was(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cache.survey(images, decoding=True)
     again = []
-    monkeypatch.setattr(cache, "read_bytes", lambda path: again.append(path) or files.read_bytes(path))
+    monkeypatch.setattr(
+        cache, "read_bytes", lambda path: again.append(path) or files.read_bytes(path)
+    )
     digests = cache.survey(images, decoding=True).digests
     assert 0 < len(again) <= 12 and len(digests) == 20
     for memo in (tmp_path / "cache").glob("read-*"):
@@ -574,7 +687,9 @@ def test_what_the_machine_cannot_read_for_now_is_not_remembered(tmp_path, stream
 
 @pytest.mark.parametrize("change", ["rewritten", "removed"])
 @pytest.mark.parametrize("memory", ["1", "0.000001"])
-def test_files_that_change_while_they_are_read_are_one_sentence(tmp_path, monkeypatch, memory, change):
+def test_files_that_change_while_they_are_read_are_one_sentence(
+    tmp_path, monkeypatch, memory, change
+):
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
     root, read = own_set(tmp_path / "d"), files.read_bytes
     victim = root / "b" / "03.png"
@@ -611,7 +726,10 @@ def test_a_file_damaged_during_a_trial_is_one_sentence(tmp_path, streamed, worke
     images = load_dataset(f"folder:{own_set(tmp_path / 'd')}").train_images
     images.path(9).write_bytes(b"no image")
     pixels = StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), workers)
-    with pytest.raises(InputError, match=r"a file changed after the sweep had begun: .* then run the same command again") as e:
+    with pytest.raises(
+        InputError,
+        match=r"a file changed after the sweep had begun: .* then run the same command again",
+    ) as e:
         list(pixels.stream(torch.arange(16).split(4)))
     assert images.path(9).name in str(e.value) and "\n" not in str(e.value)
 
@@ -623,7 +741,11 @@ def test_a_disk_that_does_not_answer_for_a_while_costs_no_trial(tmp_path, stream
 
     images = load_dataset(f"folder:{own_set(tmp_path / 'd')}").train_images
     pixels = stream.StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), 0)
-    whole, read, failures = pixels.raw(torch.arange(4)), files.read_bytes, [True, True, False, False, False, False]
+    whole, read, failures = (
+        pixels.raw(torch.arange(4)),
+        files.read_bytes,
+        [True, True, False, False, False, False],
+    )
 
     def hesitant(path):
         if failures.pop(0):
@@ -647,19 +769,24 @@ def test_names_that_are_no_utf8(tmp_path, streamed, monkeypatch):
     assert cache.decoded(images).images.shape == (2, 3, 16, 16)
 
 
-# ------------------------------------------------------------------------------------------------------- exact copies
+# -------------------------------------------------------------------------------------------------------
+# exact copies
 
 
 @pytest.mark.parametrize("memory", ["1", "0.000001"])
-def test_copies_across_training_and_test_are_counted_and_named(tmp_path, monkeypatch, capsys, memory):
+def test_copies_across_training_and_test_are_counted_and_named(
+    tmp_path, monkeypatch, capsys, memory
+):
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
     own_set(tmp_path / "train")
     own_set(tmp_path / "test", each=12)
-    (tmp_path / "test" / "b" / "00.png").write_bytes((tmp_path / "test" / "a" / "00.png").read_bytes())
+    (tmp_path / "test" / "b" / "00.png").write_bytes(
+        (tmp_path / "test" / "a" / "00.png").read_bytes()
+    )
     (tmp_path / "test" / "a" / "00.png").unlink()
     sentence = (
-        "20 of 24 test images are exact copies of training images (as test/b/00.png = train/a/00.png), "
-        "1 of them with another label"
+        "20 of 24 test images are exact copies of training images (as test/b/00.png = "
+        "train/a/00.png), 1 of them with another label"
     )
     assert load_dataset(f"folder:{tmp_path}").copies == (sentence,)
     status, text = call(capsys, "check", f"folder:{tmp_path}")
@@ -668,7 +795,8 @@ def test_copies_across_training_and_test_are_counted_and_named(tmp_path, monkeyp
 
 def test_copies_within_training_with_the_same_and_with_another_label(tmp_path):
     own_set(tmp_path / "train")
-    own_set(tmp_path / "test", each=1, classes="cdefghijklmnopqrstuvwxyz")  # other images: of numbers from 20 on
+    # other images: of numbers from 20 on
+    own_set(tmp_path / "test", each=1, classes="cdefghijklmnopqrstuvwxyz")
     for path in (tmp_path / "test").rglob("*.png"):
         target = tmp_path / "test" / "ab"[int(path.stem) % 2] / path.name
         target.parent.mkdir(exist_ok=True)
@@ -680,8 +808,8 @@ def test_copies_within_training_with_the_same_and_with_another_label(tmp_path):
     (train / "a" / "50.png").write_bytes((train / "a" / "00.png").read_bytes())
     Image.open(train / "a" / "02.png").save(train / "b" / "51.bmp")  # equal pixels in another file
     assert load_dataset(f"folder:{tmp_path}").copies == (
-        "4 of 22 training images are exact copies of each other (as train/a/00.png = train/a/50.png), "
-        "2 of them with another label",
+        "4 of 22 training images are exact copies of each other (as train/a/00.png = "
+        "train/a/50.png), 2 of them with another label",
     )
 
 
@@ -693,21 +821,25 @@ def test_copies_of_arrays_are_counted_as_by_hand():
     blank, one, two = [0, 0, 0, 0], [1, 2, 3, 4], [1, 2, 3, 5]
     train = part([blank, one, blank, two, [9, 9, 9, 8]], [0, 1, 1, 1, 0])
     assert copies.describe(train, {"test": part([two, [7, 0, 0, 0], blank], [0, 0, 1])}) == (
-        "2 of 3 test images are exact copies of training images (as test image 0 = training image 3), "
-        "1 of them with another label; 1 of them are blank",
-        "2 of 5 training images are exact copies of each other (as training image 0 = training image 2), "
-        "2 of them with another label; 2 of them are blank",
+        "2 of 3 test images are exact copies of training images (as test image 0 = training image "
+        "3), 1 of them with another label; 1 of them are blank",
+        "2 of 5 training images are exact copies of each other (as training image 0 = training "
+        "image 2), 2 of them with another label; 2 of them are blank",
     )
     assert copies.describe(part([one, two], [0, 1]), {"test": part([[0, 2, 3, 4]], [0])}) == ()
 
 
 def test_copies_are_found_as_by_comparing_all_pairs():
     rng = np.random.default_rng(3)
-    images = rng.integers(0, 2, (200, 1, 4, 4), dtype=np.uint8) * rng.integers(0, 2, (200, 1, 1, 1), dtype=np.uint8)
+    images = rng.integers(0, 2, (200, 1, 4, 4), dtype=np.uint8) * rng.integers(
+        0, 2, (200, 1, 1, 1), dtype=np.uint8
+    )
     images[150:] = np.repeat(images[100:110], 5, 0)
     train, test = images[:120], images[120:]
     number = sum(any((image == other).all() for other in train) for image in test)
-    [first, *_] = copies.describe(copies.Part(train, np.zeros(120, int)), {"test": copies.Part(test, np.zeros(80, int))})
+    [first, *_] = copies.describe(
+        copies.Part(train, np.zeros(120, int)), {"test": copies.Part(test, np.zeros(80, int))}
+    )
     assert first.startswith(f"{number} of 80 test images are exact copies")
 
 
@@ -718,15 +850,27 @@ def test_a_run_warns_of_copies_in_own_data_only(tmp_path, digits):
 
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     labels = np.arange(40) % 2
-    np.savez(tmp_path / "x.npz", train_images=images, train_labels=labels, test_images=images[:4], test_labels=labels[:4])
-    with pytest.warns(UserWarning, match=r"^4 of 4 test images are exact copies of training images .* \(they are kept\)$"):
+    np.savez(
+        tmp_path / "x.npz",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:4],
+        test_labels=labels[:4],
+    )
+    with pytest.warns(
+        UserWarning,
+        match=r"^4 of 4 test images are exact copies of training images .* \(they are kept\)$",
+    ):
         warn_of_copies(load_dataset(f"npz:{tmp_path / 'x.npz'}"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_copies(replace(digits, test_images=digits.train_images, test_labels=digits.train_labels))
+        warn_of_copies(
+            replace(digits, test_images=digits.train_images, test_labels=digits.train_labels)
+        )
 
 
-# ------------------------------------------------------------------------------------------------- folders of caches
+# -------------------------------------------------------------------------------------------------
+# folders of caches
 
 
 def places(monkeypatch, tmp_path: Path, **variables: str | None) -> None:
@@ -750,7 +894,9 @@ def test_where_caches_are(tmp_path, monkeypatch):
     assert cache.folder() == tmp_path / "xdg" / "lnl-bench"
     for relative in ("caches", "./caches", ""):
         places(monkeypatch, tmp_path, XDG_CACHE_HOME=relative)
-        assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench", "the specification has it ignored"
+        assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench", (
+            "the specification has it ignored"
+        )
     places(monkeypatch, tmp_path, XDG_CACHE_HOME="~/xdg")
     assert cache.folder() == tmp_path / "home" / "xdg" / "lnl-bench"
     places(monkeypatch, tmp_path, LNL_BENCH_CACHE="~/mine")
@@ -762,7 +908,10 @@ def test_where_caches_are(tmp_path, monkeypatch):
     places(monkeypatch, tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
     assert cache.folder() == own
     places(monkeypatch, tmp_path, LNL_BENCH_CACHE=str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"cannot keep files in .*file' \(.+\): name another folder in LNL_BENCH_CACHE"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot keep files in .*file' \(.+\): name another folder in LNL_BENCH_CACHE",
+    ):
         cache.folder()
 
 
@@ -783,7 +932,9 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monke
         uid = os.getuid()
         monkeypatch.setattr(os, "getuid", lambda: uid + 1)
         own.rename(own.with_name(f"lnl-bench-{uid + 1}"))
-    with pytest.raises(InputError, match="name a folder in the environment variable LNL_BENCH_CACHE") as error:
+    with pytest.raises(
+        InputError, match="name a folder in the environment variable LNL_BENCH_CACHE"
+    ) as error:
         cache.folder()
     assert "\n" not in str(error.value)
 
@@ -803,21 +954,34 @@ def test_a_user_whom_the_system_does_not_know(tmp_path, monkeypatch):
     cache.keep_library_caches()
     assert os.environ["MPLCONFIGDIR"] == str(own / "matplotlib")
     images = own_set(tmp_path / "d")
-    assert len(load_dataset(f"folder:{images}").train_images) == 16 and list(own.glob("images-*/images.u8"))
+    assert len(load_dataset(f"folder:{images}").train_images) == 16 and list(
+        own.glob("images-*/images.u8")
+    )
     monkeypatch.setenv("LNL_BENCH_CACHE", "~/mine")
-    with pytest.raises(InputError, match="LNL_BENCH_CACHE is '~/mine', but there is no home folder: give a path without ~"):
+    with pytest.raises(
+        InputError,
+        match="LNL_BENCH_CACHE is '~/mine', but there is no home folder: give a path without ~",
+    ):
         cache.folder()
 
 
 @pytest.mark.parametrize("explicit", [True, False])
-def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(tmp_path, monkeypatch, explicit):
+def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(
+    tmp_path, monkeypatch, explicit
+):
     root, other = own_set(tmp_path / "d"), own_set(tmp_path / "other", each=6)
-    variables = {"LNL_BENCH_CACHE": str(tmp_path / "kept")} if explicit else {"XDG_CACHE_HOME": str(tmp_path / "kept")}
+    variables = (
+        {"LNL_BENCH_CACHE": str(tmp_path / "kept")}
+        if explicit
+        else {"XDG_CACHE_HOME": str(tmp_path / "kept")}
+    )
     places(monkeypatch, tmp_path, **variables)
     whole = np.array(load_dataset(f"folder:{root}").train_images)
     access = os.access
     monkeypatch.setattr(
-        os, "access", lambda path, mode: not str(path).startswith(str(tmp_path / "kept")) and access(path, mode)
+        os,
+        "access",
+        lambda path, mode: not str(path).startswith(str(tmp_path / "kept")) and access(path, mode),
     )
     with monkeypatch.context() as patch:
         patch.setattr(cache, "decode", lambda *_, **__: pytest.fail("decoded again"))
@@ -825,7 +989,10 @@ def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(tmp_path, mo
         np.testing.assert_array_equal(load_dataset(f"folder:{root}").train_images, whole)
         cache.keep_library_caches()
     if explicit:
-        with pytest.raises(InputError, match=r"cannot keep files in .*kept' \(it is read-only\): name another folder"):
+        with pytest.raises(
+            InputError,
+            match=r"cannot keep files in .*kept' \(it is read-only\): name another folder",
+        ):
             load_dataset(f"folder:{other}")
     else:
         assert len(load_dataset(f"folder:{other}").test_images) == 2
@@ -838,13 +1005,18 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(
-        InputError, match=r"cannot keep decoded images in .*cache' \(No space left on device\): .*LNL_BENCH_CACHE"
+        InputError,
+        match=r"cannot keep decoded images in .*cache' \(No space left on device\): .*LNL_BENCH_CACHE",
     ):
         load_dataset(f"folder:{own_set(tmp_path / 'd')}")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user whom the system does not know")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user whom the system does not know")
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can become a user whom the system does not know"
+)
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become a user whom the system does not know"
+)
 def test_a_container_without_a_home_folder(tmp_path):
     code = (
         "import os, sys, bench.datasets.cache as c\n"
@@ -860,18 +1032,26 @@ def test_a_container_without_a_home_folder(tmp_path):
     (tmp_path / "tmp").mkdir(mode=0o777)
     (tmp_path / "tmp").chmod(0o777)
     env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True
+    )
     assert done.stdout == f"{tmp_path / 'tmp' / 'lnl-bench-54321'}\n", done.stderr
 
 
 def test_a_path_in_a_home_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="there is no home folder for '~nobody-here/d': write the path without ~"):
+    with pytest.raises(
+        InputError, match="there is no home folder for '~nobody-here/d': write the path without ~"
+    ):
         load_dataset("folder:~nobody-here/d")
 
 
 def test_many_threads_may_decode_at_once(tmp_path):
     """The filter of warnings is one for all threads."""
-    path = save(tmp_path / "x.jpg", (RAMP * 255).astype(np.uint8), exif=ODD_METADATA["an entry beyond the end"])
+    path = save(
+        tmp_path / "x.jpg",
+        (RAMP * 255).astype(np.uint8),
+        exif=ODD_METADATA["an entry beyond the end"],
+    )
     results: list[object] = []
 
     def work() -> None:

@@ -1,7 +1,8 @@
-"""Real CIFAR-10 with CIFAR-10N's labels, through arrays and through folders: the same labels, the same split, the same trial.
+"""Real CIFAR-10 with CIFAR-10N's labels, through arrays and through folders: the same labels, the
+same split, the same trial.
 
-Needs an archive of JPEG images in the canonical order (train_jpeg, train_offsets, train_labels, cifar10n_worst and so on),
-named in the environment variable LNL_BENCH_CIFAR10_JPEG.
+Needs an archive of JPEG images in the canonical order (train_jpeg, train_offsets, train_labels,
+cifar10n_worst and so on), named in the environment variable LNL_BENCH_CIFAR10_JPEG.
 """
 
 import io
@@ -21,7 +22,10 @@ TRAIN, TEST = 4000, 1000
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not Path(ARCHIVE).is_file(), reason="LNL_BENCH_CIFAR10_JPEG names no archive of CIFAR-10's images"),
+    pytest.mark.skipif(
+        not Path(ARCHIVE).is_file(),
+        reason="LNL_BENCH_CIFAR10_JPEG names no archive of CIFAR-10's images",
+    ),
 ]
 
 
@@ -48,7 +52,10 @@ def real(tmp_path_factory) -> Path:
     arrays = {}
     for split, (positions, labels) in parts.items():
         blobs = jpegs(contents, split, positions)
-        arrays[f"{split}_images"], arrays[f"{split}_labels"] = pixels(blobs), labels[list(positions)]
+        arrays[f"{split}_images"], arrays[f"{split}_labels"] = (
+            pixels(blobs),
+            labels[list(positions)],
+        )
         for position, blob in zip(positions, blobs, strict=True):
             path = root / "folder" / split / classes[labels[position]] / f"{position:05d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,14 +71,27 @@ def test_arrays_and_folders_give_the_same_trial(real, method, monkeypatch):
     outcomes, curves = [], []
     for name in (f"npz:{real / 'worst.npz'}", f"folder:{real / 'folder'}"):
         data = load_dataset(name)
-        plan = Plan(noise_kind=FOUND, overrides=(("epochs", 2), ("backbone", "tiny_cnn"), ("augmentation", "crop_flip")))
+        plan = Plan(
+            noise_kind=FOUND,
+            overrides=(("epochs", 2), ("backbone", "tiny_cnn"), ("augmentation", "crop_flip")),
+        )
         [spec] = plan.specs(data, expand_hparams([method], {}, {}), [None], [0])
         labels = Labels.of(spec, data)
-        outcomes.append((data.content_hash, labels.noisy.tolist(), labels.train.tolist(), labels.validation.tolist()))
+        outcomes.append(
+            (
+                data.content_hash,
+                labels.noisy.tolist(),
+                labels.train.tolist(),
+                labels.validation.tolist(),
+            )
+        )
         epochs: list[dict] = []
         outcome = run_trial(spec, data, report=lambda new, _, epochs=epochs: epochs.extend(new))
         assert outcome.facts["status"] == "finished", outcome.facts
-        assert outcome.facts["noise"]["realised_rate"] is None and outcome.facts["noise"]["transition_matrix"] is None
+        assert (
+            outcome.facts["noise"]["realised_rate"] is None
+            and outcome.facts["noise"]["transition_matrix"] is None
+        )
         curves.append([(e["train_loss"], e["test_accuracy"], e["val_predictions"]) for e in epochs])
     assert outcomes[0] == outcomes[1]
     assert curves[0] == curves[1]

@@ -1,4 +1,6 @@
-"""Photographs from the web: small copies of each set in the layout in which it is published, and wrong ones."""
+"""Photographs from the web: small copies of each set in the layout in which it is published, and
+wrong ones.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +41,12 @@ def names(images: ImageFiles) -> list[str]:
 
 def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     """What holds of every set: noise as found and no other, images that can be read."""
-    assert dataset.found["found"].dtype == dataset.train_labels.dtype == dataset.test_labels.dtype == np.int64
+    assert (
+        dataset.found["found"].dtype
+        == dataset.train_labels.dtype
+        == dataset.test_labels.dtype
+        == np.int64
+    )
     assert list(dataset.found) == ["found"]
     assert dataset.found["found"].tolist() == noisy
     assert len(dataset.train_images) == len(dataset.train_labels) == len(noisy)
@@ -63,7 +70,8 @@ def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     assert len(dataset.subset(2).found["found"]) == 2
 
 
-# -------------------------------------------------------------------------------------------------------- Animal-10N
+# --------------------------------------------------------------------------------------------------------
+# Animal-10N
 
 ANIMALS = ["0_1201.jpg", "1_7.jpg", "1_9.jpg", "9_50000.jpg"]
 
@@ -90,8 +98,18 @@ def test_animal10n(animals):
 def test_a_set_that_fits_is_kept_in_memory(animals, monkeypatch):
     monkeypatch.delenv("LNL_BENCH_MEMORY_GB")
     dataset = load_dataset("animal10n", animals)
-    assert isinstance(dataset.train_images, np.ndarray) and dataset.train_images.shape == (4, 3, 64, 64)
-    assert dataset.train_names.tolist() == ANIMALS and dataset.found["found"].tolist() == [0, 1, 1, 9]
+    assert isinstance(dataset.train_images, np.ndarray) and dataset.train_images.shape == (
+        4,
+        3,
+        64,
+        64,
+    )
+    assert dataset.train_names.tolist() == ANIMALS and dataset.found["found"].tolist() == [
+        0,
+        1,
+        1,
+        9,
+    ]
 
 
 @pytest.mark.parametrize("folder", ["animal10n", "raw_image"])
@@ -105,7 +123,10 @@ def test_animal10n_in_a_folder_of_its_own(animals, folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("10_3.jpg", r"training/10_3\.jpg' is of class 10, but 10 classes are counted from 0: remove it"),
+        (
+            "10_3.jpg",
+            r"training/10_3\.jpg' is of class 10, but 10 classes are counted from 0: remove it",
+        ),
         ("cat_3.jpg", r"training/cat_3\.jpg' is not named LABEL_NUMBER\.jpg: remove it"),
         ("3.jpg", r"training/3\.jpg' is not named LABEL"),
         ("data_batch_1.bin", r"data_batch_1\.bin' is not named LABEL"),
@@ -119,19 +140,23 @@ def test_animals_with_other_names_are_refused(animals, name, message):
 
 def test_animal10n_needs_both_folders(animals):
     (animals / "testing").rename(animals / "test")
-    with pytest.raises(InputError, match=r"there is no folder '.*/testing': unpack Animal-10N's raw images there"):
+    with pytest.raises(
+        InputError, match=r"there is no folder '.*/testing': unpack Animal-10N's raw images there"
+    ):
         load_dataset("animal10n", animals)
     (animals / "testing").mkdir()
     with pytest.raises(InputError, match=r"testing' names no image of this set"):
         load_dataset("animal10n", animals)
     (animals / "training").rename(animals / "train")
     with pytest.raises(
-        InputError, match=r"holds no training, nor does animal10n .* name the folder of the set with --data-dir"
+        InputError,
+        match=r"holds no training, nor does animal10n .* name the folder of the set with --data-dir",
     ):
         load_dataset("animal10n", animals)
 
 
-# --------------------------------------------------------------------------------------------------------- Clothing1M
+# ---------------------------------------------------------------------------------------------------------
+# Clothing1M
 
 NOISY = ["images/0/00/1001,2.jpg", "images/3/25/17,8.jpg", "images/9/99/5,5.jpg"]
 CLEAN = {
@@ -151,13 +176,16 @@ def clothing(tmp_path) -> Path:
     write_lines(tmp_path / "noisy_train_key_list.txt", *NOISY)
     for part, keys in CLEAN.items():
         write_lines(tmp_path / f"clean_{part}_key_list.txt", *keys)
-    # Some of the images with clean labels have noisy ones too; lists and labels are in different orders.
+    # Some of the images with clean labels have noisy ones too; lists and labels are in different
+    # orders.
     write_lines(
         tmp_path / "noisy_label_kv.txt",
         f"{CLEAN['test'][0]} 3",
         *(f"{k} {v}" for k, v in zip(NOISY[::-1], (2, 1, 13), strict=True)),
     )
-    write_lines(tmp_path / "clean_label_kv.txt", *(f"{key} {i}" for i, key in enumerate(CLEAN_KEYS)))
+    write_lines(
+        tmp_path / "clean_label_kv.txt", *(f"{key} {i}" for i, key in enumerate(CLEAN_KEYS))
+    )
     return tmp_path
 
 
@@ -191,7 +219,10 @@ def test_image_size_is_ones_own(clothing):
 @pytest.mark.parametrize("name", [NOISY[0], NOISY[-1], CLEAN["test"][0], CLEAN["val"][0]])
 def test_a_missing_image_is_named(clothing, name):
     (clothing / name).unlink()
-    with pytest.raises(InputError, match=rf"{name}' is missing, one of \d images that '.*_key_list\.txt' names: unpack"):
+    with pytest.raises(
+        InputError,
+        match=rf"{name}' is missing, one of \d images that '.*_key_list\.txt' names: unpack",
+    ):
         load_dataset("clothing1m", clothing)
 
 
@@ -206,7 +237,10 @@ def test_a_missing_or_damaged_list_is_named(clothing, name):
     path = clothing / name
     for raw in (b"\xff\xd8\xff\xe0", b"", b"\n\n"):
         path.write_bytes(raw)
-        with pytest.raises(InputError, match=rf"{name}' (is empty|cannot be read \(it is no text\)).*: fetch it again"):
+        with pytest.raises(
+            InputError,
+            match=rf"{name}' (is empty|cannot be read \(it is no text\)).*: fetch it again",
+        ):
             load_dataset("clothing1m", clothing)
     path.unlink()
     message = rf"{name}' cannot be read \(No such file or directory\): fetch it again|holds no {name}, nor does clothing1m"
@@ -222,7 +256,11 @@ def test_a_missing_or_damaged_list_is_named(clothing, name):
             lambda s: s + s[:1],
             r"key_list\.txt' lists 'images/0/00/1001,2\.jpg' twice: fetch it again",
         ),
-        ("noisy_label_kv.txt", lambda s: s + s[:1], r"noisy_label_kv\.txt' lists 'images/4/44/4,1\.jpg' twice"),
+        (
+            "noisy_label_kv.txt",
+            lambda s: s + s[:1],
+            r"noisy_label_kv\.txt' lists 'images/4/44/4,1\.jpg' twice",
+        ),
         (
             "noisy_label_kv.txt",
             lambda s: s[:-1],
@@ -233,9 +271,21 @@ def test_a_missing_or_damaged_list_is_named(clothing, name):
             lambda s: [*s, "images/x.jpg 14"],
             r"gives 'images/x\.jpg' class 14, but 14 classes are counted from 0",
         ),
-        ("clean_label_kv.txt", lambda s: [*s, "images/x.jpg -1"], r"has a line 'images/x\.jpg -1': each names an image and"),
-        ("clean_label_kv.txt", lambda s: [*s, "images/x.jpg"], r"has a line 'images/x\.jpg': each names"),
-        ("clean_label_kv.txt", lambda s: [*s, "images/x.jpg shirt"], r"has a line 'images/x\.jpg shirt': each names"),
+        (
+            "clean_label_kv.txt",
+            lambda s: [*s, "images/x.jpg -1"],
+            r"has a line 'images/x\.jpg -1': each names an image and",
+        ),
+        (
+            "clean_label_kv.txt",
+            lambda s: [*s, "images/x.jpg"],
+            r"has a line 'images/x\.jpg': each names",
+        ),
+        (
+            "clean_label_kv.txt",
+            lambda s: [*s, "images/x.jpg shirt"],
+            r"has a line 'images/x\.jpg shirt': each names",
+        ),
         (
             "clean_test_key_list.txt",
             lambda s: [*s, CLEAN["val"][0], NOISY[1]],
@@ -253,19 +303,26 @@ def test_images_to_train_and_to_test_on_are_refused(clothing):
     edit(clothing / "clean_test_key_list.txt", lambda lines: [*lines, NOISY[1]])
     edit(clothing / "clean_label_kv.txt", lambda lines: [*lines, f"{NOISY[1]} 1"])
     with pytest.raises(
-        InputError, match=r"clothing1m tests on 1 of the images that it trains on, such as 'images/3/25/17,8\.jpg'"
+        InputError,
+        match=r"clothing1m tests on 1 of the images that it trains on, such as 'images/3/25/17,8\.jpg'",
     ):
         load_dataset("clothing1m", clothing)
 
 
-# ---------------------------------------------------------------------------------------------------------- WebVision
+# ----------------------------------------------------------------------------------------------------------
+# WebVision
 
 SYNSETS = [f"n{1440764 + number:08d} fish {number}, Piscis {number}" for number in range(1000)]
 
 
 @pytest.fixture
 def webvision(tmp_path) -> Path:
-    train = ["google/q0001/a b.jpg 0", "google/q0002/b.jpg 0", "google/q0051/c.jpg 49", "google/q0999/d.jpg 999"]
+    train = [
+        "google/q0001/a b.jpg 0",
+        "google/q0002/b.jpg 0",
+        "google/q0051/c.jpg 49",
+        "google/q0999/d.jpg 999",
+    ]
     valid = ["val000001.jpg 0", "val000002.jpg 49", "val000003.jpg 50"]
     write_lines(tmp_path / "info" / "train_filelist_google.txt", *train)
     write_lines(tmp_path / "info" / "val_filelist.txt", *valid)
@@ -285,8 +342,15 @@ def write_ilsvrc(folder: Path) -> None:
 def test_webvision_is_its_first_50_classes(webvision):
     dataset = load_dataset("webvision", webvision)
     check_found(dataset, [0, 0, 49], 224)
-    assert names(dataset.train_images) == ["google/q0001/a b.jpg", "google/q0002/b.jpg", "google/q0051/c.jpg"]
-    assert names(dataset.test_images) == ["val_images_256/val000001.jpg", "val_images_256/val000002.jpg"]
+    assert names(dataset.train_images) == [
+        "google/q0001/a b.jpg",
+        "google/q0002/b.jpg",
+        "google/q0051/c.jpg",
+    ]
+    assert names(dataset.test_images) == [
+        "val_images_256/val000001.jpg",
+        "val_images_256/val000002.jpg",
+    ]
     assert dataset.test_labels.tolist() == [0, 49]
     assert dataset.classes == tuple(f"fish {number}" for number in range(50))
     assert not dataset.extra_tests
@@ -319,16 +383,36 @@ def test_ilsvrc_images_that_are_not_sorted_are_refused(webvision):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("synsets.txt", lambda s: s[:49], r"synsets\.txt' is no list of 50 WordNet numbers and names"),
-        ("synsets.txt", lambda s: ["tench, Tinca tinca", *s], r"synsets\.txt' is no list of 50 WordNet numbers"),
-        ("val_filelist.txt", lambda s: s[2:], r"val_filelist\.txt' names no image of this set: fetch it again"),
-        ("val_filelist.txt", lambda s: s + s[:1], r"val_filelist\.txt' lists 'val000001\.jpg' twice"),
+        (
+            "synsets.txt",
+            lambda s: s[:49],
+            r"synsets\.txt' is no list of 50 WordNet numbers and names",
+        ),
+        (
+            "synsets.txt",
+            lambda s: ["tench, Tinca tinca", *s],
+            r"synsets\.txt' is no list of 50 WordNet numbers",
+        ),
+        (
+            "val_filelist.txt",
+            lambda s: s[2:],
+            r"val_filelist\.txt' names no image of this set: fetch it again",
+        ),
+        (
+            "val_filelist.txt",
+            lambda s: s + s[:1],
+            r"val_filelist\.txt' lists 'val000001\.jpg' twice",
+        ),
         (
             "train_filelist_google.txt",
             lambda s: [*s, "google/q1/x.jpg 1000"],
             "class 1000, but 1000 classes are counted from 0",
         ),
-        ("train_filelist_google.txt", lambda s: [*s, "google/q1/x.jpg 3"], r"google/q1/x\.jpg' is missing, one of 4 images"),
+        (
+            "train_filelist_google.txt",
+            lambda s: [*s, "google/q1/x.jpg 3"],
+            r"google/q1/x\.jpg' is missing, one of 4 images",
+        ),
     ],
 )
 def test_wrong_lists_of_webvision_are_refused(webvision, name, change, message):
@@ -337,10 +421,18 @@ def test_wrong_lists_of_webvision_are_refused(webvision, name, change, message):
         load_dataset("webvision", webvision)
 
 
-# ---------------------------------------------------------------------------------------------------------- Food-101N
+# ----------------------------------------------------------------------------------------------------------
+# Food-101N
 
 DISHES = ["apple_pie", "baklava", "waffles"]
-LISTED = ["apple_pie/aa.jpg", "apple_pie/bb.jpg", "baklava/cc.jpg", "waffles/dd.jpg", "waffles/ee.jpg", "waffles/ff.jpg"]
+LISTED = [
+    "apple_pie/aa.jpg",
+    "apple_pie/bb.jpg",
+    "baklava/cc.jpg",
+    "waffles/dd.jpg",
+    "waffles/ee.jpg",
+    "waffles/ff.jpg",
+]
 
 
 @pytest.fixture
@@ -352,7 +444,9 @@ def food(tmp_path) -> Path:
     # The last line contradicts the list of images, as one of the authors' does.
     train = ["apple_pie/aa.jpg\t1", "baklava/cc.jpg\t0", "waffles/dd.jpg\t1", "baklava/ff.jpg\t1"]
     write_lines(root / "meta" / "verified_train.tsv", header, *train)
-    write_lines(root / "meta" / "verified_val.tsv", header, "apple_pie/bb.jpg\t1", "waffles/ee.jpg\t0")
+    write_lines(
+        root / "meta" / "verified_val.tsv", header, "apple_pie/bb.jpg\t1", "waffles/ee.jpg\t0"
+    )
     for name in LISTED:
         write_image(root / "images" / name)
     return tmp_path
@@ -371,7 +465,9 @@ def test_food101n_is_tested_on_food101(food, folder):
         dataset = load_dataset("food101n", data_dir)
         check_found(dataset, [0, 0, 1, 2, 2, 2], 224)
         assert names(dataset.train_images) == LISTED
-        assert dataset.train_labels.tolist() == [0, 0, UNKNOWN, 2, UNKNOWN, UNKNOWN], "known where verified as right"
+        assert dataset.train_labels.tolist() == [0, 0, UNKNOWN, 2, UNKNOWN, UNKNOWN], (
+            "known where verified as right"
+        )
         assert names(dataset.test_images) == ["waffles/101.jpg", "apple_pie/1011328.jpg"]
         assert dataset.test_labels.tolist() == [2, 0]
         assert dataset.classes == tuple(DISHES)
@@ -380,7 +476,12 @@ def test_food101n_is_tested_on_food101(food, folder):
 def test_food101n_without_food101_keeps_its_verified_images_for_testing(food):
     dataset = load_dataset("food101n", food)
     check_found(dataset, [0, 1, 2, 2], 224)
-    assert names(dataset.train_images) == ["apple_pie/aa.jpg", "baklava/cc.jpg", "waffles/dd.jpg", "waffles/ff.jpg"]
+    assert names(dataset.train_images) == [
+        "apple_pie/aa.jpg",
+        "baklava/cc.jpg",
+        "waffles/dd.jpg",
+        "waffles/ff.jpg",
+    ]
     assert dataset.train_labels.tolist() == [0, UNKNOWN, 2, UNKNOWN]
     assert names(dataset.test_images) == ["apple_pie/bb.jpg"]
     assert dataset.test_labels.tolist() == [0]
@@ -389,17 +490,33 @@ def test_food101n_without_food101_keeps_its_verified_images_for_testing(food):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("classes.txt", lambda s: s[:-1], r"imagelist\.tsv' lists 'waffles/dd\.jpg', of a class that classes\.txt lacks"),
+        (
+            "classes.txt",
+            lambda s: s[:-1],
+            r"imagelist\.tsv' lists 'waffles/dd\.jpg', of a class that classes\.txt lacks",
+        ),
         ("classes.txt", lambda s: s + s[1:2], r"classes\.txt' lists 'apple_pie' twice"),
         ("imagelist.tsv", lambda s: s + s[1:2], r"imagelist\.tsv' lists 'apple_pie/aa\.jpg' twice"),
-        ("imagelist.tsv", lambda s: [*s, "waffles/zz.jpg"], r"images/waffles/zz\.jpg' is missing, one of 7 images that"),
+        (
+            "imagelist.tsv",
+            lambda s: [*s, "waffles/zz.jpg"],
+            r"images/waffles/zz\.jpg' is missing, one of 7 images that",
+        ),
         (
             "verified_train.tsv",
             lambda s: [*s, "waffles/ee.jpg\t2"],
             r"has a line 'waffles/ee\.jpg\\t2': each names an image and",
         ),
-        ("verified_train.tsv", lambda s: [*s, "waffles/ee.jpg"], r"has a line 'waffles/ee\.jpg': each names"),
-        ("verified_val.tsv", lambda s: s + s[1:2], r"verified_val\.tsv' lists 'apple_pie/bb\.jpg' twice"),
+        (
+            "verified_train.tsv",
+            lambda s: [*s, "waffles/ee.jpg"],
+            r"has a line 'waffles/ee\.jpg': each names",
+        ),
+        (
+            "verified_val.tsv",
+            lambda s: s + s[1:2],
+            r"verified_val\.tsv' lists 'apple_pie/bb\.jpg' twice",
+        ),
     ],
 )
 def test_wrong_lists_of_food101n_are_refused(food, name, change, message):
@@ -413,21 +530,30 @@ def test_a_dish_that_food101n_does_not_know_is_refused(food):
     write_food101(food)
     write_image(food / "food-101" / "images" / "soup" / "1.jpg")
     edit(food / "food-101" / "meta" / "test.txt", lambda lines: [*lines, "soup/1"])
-    with pytest.raises(InputError, match=r"test\.txt' lists 'soup/1', of a class that classes\.txt lacks"):
+    with pytest.raises(
+        InputError, match=r"test\.txt' lists 'soup/1', of a class that classes\.txt lacks"
+    ):
         load_dataset("food101n", food)
 
 
-# -------------------------------------------------------------------------------------------------- red mini-ImageNet
+# --------------------------------------------------------------------------------------------------
+# red mini-ImageNet
 
 RED = {"n0170432300000009.jpg": 0, "5922767e5677aef4.jpg": 7, "00aa67e5677aef4.jpg": 99}
 VALIDATION = {"ILSVRC2012_val_00000293.jpg": 0, "ILSVRC2012_val_00002138.jpg": 99}
 LAYOUTS = {
-    "flat": (lambda name, label: f"all_images/{name}", lambda name, label: f"validation/{label}/{name}"),
+    "flat": (
+        lambda name, label: f"all_images/{name}",
+        lambda name, label: f"validation/{label}/{name}",
+    ),
     "by class": (
         lambda name, label: f"training/red_noise_nl_0.4/{label}/{name}",
         lambda name, label: f"validation/{label}/{name}",
     ),
-    "all flat": (lambda name, label: f"all_images/{name}", lambda name, label: f"all_validation/{name}"),
+    "all flat": (
+        lambda name, label: f"all_images/{name}",
+        lambda name, label: f"all_validation/{name}",
+    ),
 }
 
 
@@ -452,23 +578,35 @@ def test_red_mini_imagenet(tmp_path, layout, folder):
     assert dataset.test_labels.tolist() == [0, 99]
     assert (dataset.train_labels == UNKNOWN).all()
     assert len(set(dataset.classes)) == 100
-    assert [dataset.classes[number] for number in (0, 7, 99)] == ["triceratops", "prayer rug", "dishrag"]
+    assert [dataset.classes[number] for number in (0, 7, 99)] == [
+        "triceratops",
+        "prayer rug",
+        "dishrag",
+    ]
 
 
 def test_each_level_of_red_noise_is_a_data_set(tmp_path):
     write_red(tmp_path)
-    with pytest.raises(InputError, match=r"holds no split/red_noise_nl_0\.2, nor does mini-imagenet or"):
+    with pytest.raises(
+        InputError, match=r"holds no split/red_noise_nl_0\.2, nor does mini-imagenet or"
+    ):
         load_dataset("red_mini_imagenet_20", tmp_path)
     (tmp_path / "split" / "red_noise_nl_0.4").rename(tmp_path / "split" / "red_noise_nl_0.2")
     assert load_dataset("red_mini_imagenet_20", tmp_path).name == "red_mini_imagenet_20"
-    with pytest.raises(InputError, match="there is no data set 'red_mini_imagenet': did you mean red_mini_imagenet_"):
+    with pytest.raises(
+        InputError,
+        match="there is no data set 'red_mini_imagenet': did you mean red_mini_imagenet_",
+    ):
         check_dataset("red_mini_imagenet")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: [*s, "x.jpg 100"], r"red_noise_nl_0\.4' gives 'x\.jpg' class 100, but 100 classes are counted from 0"),
+        (
+            lambda s: [*s, "x.jpg 100"],
+            r"red_noise_nl_0\.4' gives 'x\.jpg' class 100, but 100 classes are counted from 0",
+        ),
         (lambda s: [*s, "x.jpg 3"], r"all_images/x\.jpg' is missing, one of 4 images that"),
         (lambda s: s + s[:1], r"lists 'n0170432300000009\.jpg' twice"),
     ],
@@ -480,20 +618,35 @@ def test_wrong_lists_of_red_mini_imagenet_are_refused(tmp_path, change, message)
         load_dataset("red_mini_imagenet_40", tmp_path)
 
 
-# ----------------------------------------------------------------------------------------------------------- registry
+# -----------------------------------------------------------------------------------------------------------
+# registry
 
 
 def test_sources_say_all_there_is_to_know():
-    assert {"animal10n", "clothing1m", "webvision", "food101n", "red_mini_imagenet_80"} <= set(web.SOURCES)
+    assert {"animal10n", "clothing1m", "webvision", "food101n", "red_mini_imagenet_80"} <= set(
+        web.SOURCES
+    )
     for name, source in web.SOURCES.items():
         check_dataset(name, 32)
-        assert all((source.summary, source.size, source.classes, source.licence, source.citation, source.url, source.access))
+        assert all(
+            (
+                source.summary,
+                source.size,
+                source.classes,
+                source.licence,
+                source.citation,
+                source.url,
+                source.access,
+            )
+        )
         assert not source.downloads
 
 
 @pytest.mark.parametrize("name", web.SOURCES)
 def test_an_empty_folder_is_one_sentence(tmp_path, name):
-    with pytest.raises(InputError, match=r"holds no .* within it: name the folder of the set with --data-dir") as error:
+    with pytest.raises(
+        InputError, match=r"holds no .* within it: name the folder of the set with --data-dir"
+    ) as error:
         load_dataset(name, tmp_path)
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -503,7 +656,9 @@ def test_a_damaged_image_of_a_streamed_set_is_left_out_and_named(animals):
     path = animals / "training" / ANIMALS[0]
     whole = path.read_bytes()
     path.write_bytes(b"<html>404</html>")
-    with pytest.raises(InputError, match=r"no image of the class cat can be read \(as .*: cannot identify"):
+    with pytest.raises(
+        InputError, match=r"no image of the class cat can be read \(as .*: cannot identify"
+    ):
         load_dataset("animal10n", animals)
     path.write_bytes(whole)
     (animals / "training" / "1_8.jpg").write_bytes(b"no image")

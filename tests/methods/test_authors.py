@@ -1,7 +1,8 @@
 """Whole steps of methods, optimiser included, against the authors' own code on the same inputs.
 
-The authors' code was run outside this repository, on the commits named below; none of it is here. Its data loaders, its
-random numbers and its networks were replaced by those of this file; the expected numbers are what it gave then.
+The authors' code was run outside this repository, on the commits named below; none of it is here.
+Its data loaders, its random numbers and its networks were replaced by those of this file; the
+expected numbers are what it gave then.
 """
 
 import itertools
@@ -73,7 +74,9 @@ class TwoLayers(nn.Module):
 
 
 class Normed(TwoLayers):
-    """The same with batch norm, which has seen all samples once: every pass in train mode moves its statistics."""
+    """The same with batch norm, which has seen all samples once: every pass in train mode moves its
+    statistics.
+    """
 
     def __init__(self, phase: float = 0.0) -> None:
         super().__init__(phase)
@@ -107,7 +110,9 @@ def give_scores(monkeypatch) -> None:
 @pytest.fixture
 def divide_mix(make_task):
     def make(settings: dict | None = None) -> Method:
-        method = setup("divide_mix", make_task(12, batch_size=3), settings, networks=[flat(0.0), flat(1.0)])
+        method = setup(
+            "divide_mix", make_task(12, batch_size=3), settings, networks=[flat(0.0), flat(1.0)]
+        )
         method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.02)
         method.test_optimizer = method.optimizer(method.param_groups())
         return method
@@ -128,17 +133,27 @@ def test_divide_mix_trains_as_the_authors_do(divide_mix, monkeypatch):
     steps = [
         Division(0, labelled, unlabelled, (epoch + step / 2) / 16)
         for epoch in (2, 3)  # after ten of warm-up
-        for step, (labelled, unlabelled) in enumerate([(samples(2, 7, 1), samples(5, 3, 0)), (samples(11, 4), samples(9))])
+        for step, (labelled, unlabelled) in enumerate(
+            [(samples(2, 7, 1), samples(5, 3, 0)), (samples(11, 4), samples(9))]
+        )
     ]
-    assert descend(method, steps) == pytest.approx([1.0804566, 1.0040653, 1.1327144, 0.7855442], rel=1e-5)
+    assert descend(method, steps) == pytest.approx(
+        [1.0804566, 1.0040653, 1.1327144, 0.7855442], rel=1e-5
+    )
     head = method.networks[0].head
     np.testing.assert_allclose(head.bias.detach(), [-0.0032491, 0.6918033, 0.9409656], atol=1e-6)
-    np.testing.assert_allclose(head.weight[0, :3].detach(), [0.0034911, 0.1983133, 0.3015624], atol=1e-6)
-    assert torch.equal(method.networks[1].head.weight, flat(1.0).head.weight), "the peer only guesses"
+    np.testing.assert_allclose(
+        head.weight[0, :3].detach(), [0.0034911, 0.1983133, 0.3015624], atol=1e-6
+    )
+    assert torch.equal(method.networks[1].head.weight, flat(1.0).head.weight), (
+        "the peer only guesses"
+    )
 
 
 def test_divide_mix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
-    """`train` as above: the student guesses in train mode, for the unlabelled samples first, the peer in eval mode."""
+    """`train` as above: the student guesses in train mode, for the unlabelled samples first, the
+    peer in eval mode.
+    """
     method = setup("divide_mix", make_task(12, batch_size=3), networks=[Normed(), Normed(1.0)])
     method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.02)
     method.test_optimizer = method.optimizer(method.param_groups())
@@ -148,13 +163,23 @@ def test_divide_mix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
     steps = [
         Division(0, labelled, unlabelled, (epoch + step / 2) / 16)
         for epoch in (2, 3)
-        for step, (labelled, unlabelled) in enumerate([(samples(2, 7, 1), samples(5, 3, 0)), (samples(11, 4), samples(9, 10))])
+        for step, (labelled, unlabelled) in enumerate(
+            [(samples(2, 7, 1), samples(5, 3, 0)), (samples(11, 4), samples(9, 10))]
+        )
     ]
-    assert descend(method, steps) == pytest.approx([3.0154076, 3.2105539, 2.2579862, 2.5671165], rel=3e-5)
+    assert descend(method, steps) == pytest.approx(
+        [3.0154076, 3.2105539, 2.2579862, 2.5671165], rel=3e-5
+    )
     net = method.networks[0]
-    np.testing.assert_allclose(net.norm.running_mean, [-0.0186411, 0.5553663, 0.8613399, 0.7617657, 0.3161090], atol=1e-5)
-    np.testing.assert_allclose(net.norm.running_var, [0.7187109, 0.6883500, 0.3739842, 0.3606052, 0.2511559], atol=3e-5)
-    np.testing.assert_allclose(net.head.bias.detach(), [0.8737806, 0.4385880, -0.2313303], atol=1e-5)
+    np.testing.assert_allclose(
+        net.norm.running_mean, [-0.0186411, 0.5553663, 0.8613399, 0.7617657, 0.3161090], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        net.norm.running_var, [0.7187109, 0.6883500, 0.3739842, 0.3606052, 0.2511559], atol=3e-5
+    )
+    np.testing.assert_allclose(
+        net.head.bias.detach(), [0.8737806, 0.4385880, -0.2313303], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,14 +193,43 @@ def test_divide_mix_warms_up_as_the_authors_do(divide_mix, penalty, losses, bias
     """`warmup` with symmetric noise, and with asymmetric noise, which brings the penalty."""
     method = divide_mix({"divide_mix.confidence_penalty": penalty})
     halves = samples(*range(6), views=1), samples(*range(6, 12), views=1)
-    assert descend(method, [PlainStep(0, half) for half in halves]) == pytest.approx(losses, rel=1e-5)
+    assert descend(method, [PlainStep(0, half) for half in halves]) == pytest.approx(
+        losses, rel=1e-5
+    )
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=1e-6)
 
 
-#: What the mixture is fitted to in the seventh epoch, without a window and with the one for 90 % noise.
+#: What the mixture is fitted to in the seventh epoch, without a window and with the one for 90 %
+#: noise.
 FITTED = {
-    1: [0.80052, 0.0, 0.12996, 1.0, 0.22648, 0.05164, 0.73162, 0.16122, 0.28511, 0.92179, 0.02949, 0.02446],
-    5: [0.93021, 0.08662, 0.04426, 0.86519, 0.23261, 0.18738, 0.79577, 0.05235, 0.16036, 0.96158, 0.16807, 0.05647],
+    1: [
+        0.80052,
+        0.0,
+        0.12996,
+        1.0,
+        0.22648,
+        0.05164,
+        0.73162,
+        0.16122,
+        0.28511,
+        0.92179,
+        0.02949,
+        0.02446,
+    ],
+    5: [
+        0.93021,
+        0.08662,
+        0.04426,
+        0.86519,
+        0.23261,
+        0.18738,
+        0.79577,
+        0.05235,
+        0.16036,
+        0.96158,
+        0.16807,
+        0.05647,
+    ],
 }
 
 
@@ -185,11 +239,15 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
     method = divide_mix({"divide_mix.loss_window": window})
     fitted = []
     original = ops.fit_gaussians
-    monkeypatch.setattr(ops, "fit_gaussians", lambda values: fitted.append(values) or original(values))
+    monkeypatch.setattr(
+        ops, "fit_gaussians", lambda values: fitted.append(values) or original(values)
+    )
     for epoch in range(7):
-        losses = (torch.sin(torch.arange(12) * 1.3 + 0.6 * epoch) * 0.3 + 0.4 + 1.5 * (torch.arange(12) % 3 == 0)) * (
-            1 + epoch
-        )
+        losses = (
+            torch.sin(torch.arange(12) * 1.3 + 0.6 * epoch) * 0.3
+            + 0.4
+            + 1.5 * (torch.arange(12) % 3 == 0)
+        ) * (1 + epoch)
         monkeypatch.setattr(ops, "per_sample_loss", lambda m, net, losses=losses: losses)
         enter(method, 10 + epoch)
     np.testing.assert_allclose(fitted[-1], FITTED[window], atol=1e-5)
@@ -206,25 +264,38 @@ def test_elr_trains_as_the_authors_do(make_task, paper_recipe):
     method.test_optimizer = method.optimizer(method.param_groups())
     losses = descend(method, [samples(0, 5, 3, 8), samples(7, 1, 5, 0), samples(0, 10, 5, 2)])
     assert losses == pytest.approx([0.8889409, 0.5066109, 0.1864615], rel=1e-5)
-    np.testing.assert_allclose(method.networks[0].head.bias.detach(), [0.0131372, 0.6287372, 0.9876102], atol=1e-6)
-    expected = [[0.2443616, 0.1969941, 0.2156443], [0.1367507, 0.1863700, 0.3338793], [0.0372420, 0.1097630, 0.1529950]]
+    np.testing.assert_allclose(
+        method.networks[0].head.bias.detach(), [0.0131372, 0.6287372, 0.9876102], atol=1e-6
+    )
+    expected = [
+        [0.2443616, 0.1969941, 0.2156443],
+        [0.1367507, 0.1863700, 0.3338793],
+        [0.0372420, 0.1097630, 0.1529950],
+    ]
     np.testing.assert_allclose(method.targets[[0, 5, 7]], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["elr", "softmix"])
 def test_the_rate_restarts_as_the_authors_does(name, paper_recipe):
-    """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in epochs 0, 1, 5, 9, 10, 11, 25."""
+    """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in epochs 0, 1, 5, 9, 10,
+    11, 25.
+    """
     recipe = paper_recipe(name)
-    rates = [recipe.learning_rate * recipe.rate_factor(epoch / recipe.epochs) for epoch in (0, 1, 5, 9, 10, 11, 25)]
-    assert rates == pytest.approx([0.02, 0.01953504, 0.0105, 0.00146496, 0.02, 0.01953504, 0.0105], abs=1e-8)
+    rates = [
+        recipe.learning_rate * recipe.rate_factor(epoch / recipe.epochs)
+        for epoch in (0, 1, 5, 9, 10, 11, 25)
+    ]
+    assert rates == pytest.approx(
+        [0.02, 0.01953504, 0.0105, 0.00146496, 0.02, 0.01953504, 0.0105], abs=1e-8
+    )
     assert recipe.epochs == {"elr": 150, "softmix": 300}[name]
 
 
 # bhanML/Co-teaching, commit 7c7fbe2, loss.py and main.py
 
 
-#: Losses of two steps an epoch, of the first and of the second network, times the number of kept samples, by which the authors
-#: divide a mean; Adam's rate and first beta.
+#: Losses of two steps an epoch, of the first and of the second network, times the number of kept
+#: samples, by which the authors divide a mean; Adam's rate and first beta.
 CO_TEACHING = {
     78: (1e-3, 0.9, [(1.2224041, 1.2337840), (0.9381275, 0.9840451)]),
     79: (1e-3, 0.9, [(1.1649305, 1.2040353), (0.8811369, 0.9807663)]),
@@ -235,8 +306,12 @@ CO_TEACHING = {
 
 
 def test_co_teaching_trains_as_the_authors_do(make_task, paper_recipe):
-    """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, at a forget rate of 0.4."""
-    method = setup("co_teaching", make_task(12), {"co_teaching.forget_rate": 0.4}, 200, [flat(0.0), flat(1.0)])
+    """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, at a forget rate of
+    0.4.
+    """
+    method = setup(
+        "co_teaching", make_task(12), {"co_teaching.forget_rate": 0.4}, 200, [flat(0.0), flat(1.0)]
+    )
     method.recipe = paper_recipe("co_teaching")
     optimizer = method.test_optimizer = method.optimizer(method.param_groups())
     for epoch, (rate, beta, expected) in CO_TEACHING.items():
@@ -256,8 +331,9 @@ def test_co_teaching_trains_as_the_authors_do(make_task, paper_recipe):
 # MacLLL/MixNN, commit 99e4b12, train_cifar_with_MixNN.py and loss.py
 
 
-#: Losses of the two steps of an epoch, as the authors count them, by loss window: theirs is 1, and 5 at a noise rate of 0.8.
-#: Then the soft targets of samples 0, 4 and 11 and the last layer's biases in the end, and the weights in some epochs.
+#: Losses of the two steps of an epoch, as the authors count them, by loss window: theirs is 1, and
+#: 5 at a noise rate of 0.8. Then the soft targets of samples 0, 4 and 11 and the last layer's
+#: biases in the end, and the weights in some epochs.
 SOFTMIX = {
     1: (
         {
@@ -279,7 +355,11 @@ SOFTMIX = {
             71: [0.4985026, 1.025431],
             72: [0.5116822, 1.088953],
         },
-        [[0.922162, 0.051899, 0.025939], [0.120446, 0.849431, 0.030124], [0.116909, 0.022248, 0.860843]],
+        [
+            [0.922162, 0.051899, 0.025939],
+            [0.120446, 0.849431, 0.030124],
+            [0.116909, 0.022248, 0.860843],
+        ],
         [0.5086921, 0.449275, 0.1177174],
         {
             56: [1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0],
@@ -307,7 +387,11 @@ SOFTMIX = {
             71: [0.4864617, 0.9081181],
             72: [0.4900054, 0.8718941],
         },
-        [[0.93056, 0.036959, 0.032481], [0.130279, 0.814662, 0.055058], [0.131266, 0.020069, 0.848665]],
+        [
+            [0.93056, 0.036959, 0.032481],
+            [0.130279, 0.814662, 0.055058],
+            [0.131266, 0.020069, 0.848665],
+        ],
         [0.6749427, 0.281979, 0.1187629],
         {
             56: [1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0],
@@ -320,9 +404,11 @@ SOFTMIX = {
 
 @pytest.mark.parametrize("window", SOFTMIX)
 def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, window):
-    """`train` and `eval_train_gmm` with `ANNLoss_K_2`, over the mixup phase, two target updates and a dozen epochs among
-    neighbours. Lambda and the partners are given; neighbours are exact in place of their approximate index, and scikit-learn's
-    mixture, whose random start would make other runs of them, starts from the exact two-means split."""
+    """`train` and `eval_train_gmm` with `ANNLoss_K_2`, over the mixup phase, two target updates and
+    a dozen epochs among neighbours. Lambda and the partners are given; neighbours are exact in
+    place of their approximate index, and scikit-learn's mixture, whose random start would make
+    other runs of them, starts from the exact two-means split.
+    """
     losses, targets, bias, weights = SOFTMIX[window]
     mixing = iter([0.3, 0.8, 0.55, 0.1, 0.9, 0.45] * 2)
     monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
@@ -338,14 +424,18 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, 
         enter(method, epoch - 1)
         if epoch in weights:
             np.testing.assert_allclose(method.clean, weights[epoch], atol=6e-4)
-        found = descend(method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)])
+        found = descend(
+            method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
+        )
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
     np.testing.assert_allclose(method.targets[[0, 4, 11]], targets, atol=2e-6)
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=2e-6)
 
 
 def test_softmix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
-    """`train` in epochs 57, 58 and 60: the unmixed images pass, too, where no target and no neighbour needs them."""
+    """`train` in epochs 57, 58 and 60: the unmixed images pass, too, where no target and no
+    neighbour needs them.
+    """
     task = make_task(12)
     task.noisy_labels = LABELS
     method = setup("softmix", task, networks=[Normed()])
@@ -356,18 +446,27 @@ def test_softmix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
     losses = []
     for epoch in (57, 58, 60):
         enter(method, epoch - 1)
-        losses += descend(method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)])
-    assert losses == pytest.approx([-0.4482515, -0.1349927, -0.4852108, -0.1351132, 1.1754092, 2.8730558], rel=1e-5)
+        losses += descend(
+            method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
+        )
+    assert losses == pytest.approx(
+        [-0.4482515, -0.1349927, -0.4852108, -0.1351132, 1.1754092, 2.8730558], rel=1e-5
+    )
     norm = method.networks[0].norm
-    np.testing.assert_allclose(norm.running_mean, [-0.0327599, 0.4494693, 0.7249414, 0.6615168, 0.2837172], atol=3e-6)
-    np.testing.assert_allclose(norm.running_var, [0.4195492, 0.3502107, 0.3379437, 0.3814924, 0.4027251], atol=3e-6)
+    np.testing.assert_allclose(
+        norm.running_mean, [-0.0327599, 0.4494693, 0.7249414, 0.6615168, 0.2837172], atol=3e-6
+    )
+    np.testing.assert_allclose(
+        norm.running_var, [0.4195492, 0.3502107, 0.3379437, 0.3814924, 0.4027251], atol=3e-6
+    )
 
 
 # PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py
 
 
-#: Six steps in three epochs: losses; places 0, 1 and 50 of the second epoch's table, cut at 1 - 1e-4 as they do on reading it;
-#: batch norm's means and variances; the last layer's biases; the targets of samples 0 and 4.
+#: Six steps in three epochs: losses; places 0, 1 and 50 of the second epoch's table, cut at 1 -
+#: 1e-4 as they do on reading it; batch norm's means and variances; the last layer's biases; the
+#: targets of samples 0 and 4.
 M_CORRECTION = {
     "hard": (
         [0.7940523, 1.3096610, 1.1479135, 0.9627922, 1.0779363, 0.9781668],
@@ -390,8 +489,10 @@ M_CORRECTION = {
 
 @pytest.mark.parametrize("bootstrap", M_CORRECTION)
 def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap):
-    """`train_mixUp_HardBootBeta` and `train_mixUp_SoftBootBeta` with `track_training_loss` before each epoch, and the table of
-    `BetaMixture1D`, whose lowest place in the second epoch is not what its neighbour is: a density is infinite there."""
+    """`train_mixUp_HardBootBeta` and `train_mixUp_SoftBootBeta` with `track_training_loss` before
+    each epoch, and the table of `BetaMixture1D`, whose lowest place in the second epoch is not what
+    its neighbour is: a density is infinite there.
+    """
     losses, table, mean, variance, bias, targets = M_CORRECTION[bootstrap]
     task = make_task(12, batch_size=6)
     task.noisy_labels = LABELS
@@ -405,7 +506,9 @@ def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap
         enter(method, epoch)
         if epoch == 110:
             np.testing.assert_allclose(method.model.table[[0, 1, 50]], table, atol=3e-5)
-        found += descend(method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)])
+        found += descend(
+            method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
+        )
     assert found == pytest.approx(losses, rel=1e-5)
     [net] = method.networks
     np.testing.assert_allclose(net.norm.running_mean, mean, atol=1e-5)
@@ -418,7 +521,9 @@ def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap
 
 
 def test_pes_weighs_classes_as_the_authors_do():
-    """`update_trainloader` on confident labels of which one class has none and another never occurs."""
+    """`update_trainloader` on confident labels of which one class has none and another never
+    occurs.
+    """
     labels = torch.tensor([0, 0, 1, 3, 3, 3, 0, 3, 3])
     torch.testing.assert_close(class_weights(labels, 5), torch.tensor([1.0, 3.0, 0.0, 0.6, 0.0]))
 
@@ -457,8 +562,9 @@ class Convolutions(nn.Module):
         return self.head(self.norm2(self.second(x)).relu().flatten(1))
 
 
-#: T2 epochs of a new last block and head, T3 of a new head, two steps each: the losses of the first and of the last two
-#: steps; the last layer's biases; the mean that the frozen first normalisation keeps, the variance of the second one.
+#: T2 epochs of a new last block and head, T3 of a new head, two steps each: the losses of the first
+#: and of the last two steps; the last layer's biases; the mean that the frozen first normalisation
+#: keeps, the variance of the second one.
 PES = {
     (25, 32): (
         [1.2273178, 1.0900112, 1.2106284, 1.0887322],
@@ -476,11 +582,15 @@ PES = {
 
 
 def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper_recipe):
-    """`noisy_refine`, twice, and three epochs with `update_trainloader`, `splite_confident` and `train`, whose optimiser has
-    not stepped before; with their slip. Their loader drops the last batch, here the last two of five confident samples."""
+    """`noisy_refine`, twice, and three epochs with `update_trainloader`, `splite_confident` and
+    `train`, whose optimiser has not stepped before; with their slip. Their loader drops the last
+    batch, here the last two of five confident samples.
+    """
     task = make_task(12)
     task.noisy_labels = LABELS
-    both = lambda index, augmentations: Batch((IMAGES[index], IMAGES[index].flip(3)), LABELS[index], index)  # noqa: E731
+    both = lambda index, augmentations: Batch(
+        (IMAGES[index], IMAGES[index].flip(3)), LABELS[index], index
+    )
     monkeypatch.setattr(task, "batch", both)
     method = setup("pes", task, {"pes.freeze_renewed": True}, 200, [Convolutions()])
     method.recipe = paper_recipe("pes")
@@ -510,25 +620,40 @@ def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper
         losses += descend(method, [samples(1, 2, 4, views=1)])
     assert losses == pytest.approx([0.7275922, 0.7202362, 0.7091556], rel=1e-6)
     np.testing.assert_allclose(net.head.bias.detach(), bias, atol=1e-6)
-    np.testing.assert_allclose(net.norm1.running_mean, [-0.1458222, -0.1504278, -0.1549920], atol=1e-6)
-    np.testing.assert_allclose(net.norm2.running_var, [2.8561618, 2.5725739, 2.3083508, 2.0682819], atol=1e-5)
+    np.testing.assert_allclose(
+        net.norm1.running_mean, [-0.1458222, -0.1504278, -0.1549920], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        net.norm2.running_var, [2.8561618, 2.5725739, 2.3083508, 2.0682819], atol=1e-5
+    )
 
 
-# nazmul-karim170/UNICON-Noisy-Label, commit 616dc49, Train_cifar.py, dataloader_cifar.py and Contrastive_loss.py
+# nazmul-karim170/UNICON-Noisy-Label, commit 616dc49, Train_cifar.py, dataloader_cifar.py and
+# Contrastive_loss.py
 
 
 @pytest.mark.parametrize(
     ("high", "labels", "chosen"),
     [
-        (0.7, [0] * 12 + [1] * 9 + [2] * 6 + [0, 0, 2], [3, 6, 7, 10, 13, 14, 15, 17, 18, 21, 22, 24, 25, 28, 29]),
-        (0.3, [0] * 12 + [1] * 9 + [2] * 6 + [0, 0, 2], [3, 6, 7, 10, 13, 14, 17, 18, 21, 22, 25, 29]),
+        (
+            0.7,
+            [0] * 12 + [1] * 9 + [2] * 6 + [0, 0, 2],
+            [3, 6, 7, 10, 13, 14, 15, 17, 18, 21, 22, 24, 25, 28, 29],
+        ),
+        (
+            0.3,
+            [0] * 12 + [1] * 9 + [2] * 6 + [0, 0, 2],
+            [3, 6, 7, 10, 13, 14, 17, 18, 21, 22, 25, 29],
+        ),
         (0.7, [0] * 16 + [1] * 12 + [2] * 2, [3, 6, 7, 10, 14, 17, 18, 21, 22, 25, 28, 29]),
         (0.7, [0] * 16 + [1] * 13 + [2], [3, 6, 7, 10, 14, 17, 18, 21, 25, 28, 29]),
     ],
 )
 def test_unicon_selects_as_the_authors_do(make_task, monkeypatch, high, labels, chosen):
-    """The cutoff and the share of samples below it (`arg.tau` there is no name: run as `args.tau`), then the ranking within
-    each class. Not repeated: sample 0 in the places that remain in the last three cases, and 29 in five places in the last."""
+    """The cutoff and the share of samples below it (`arg.tau` there is no name: run as `args.tau`),
+    then the ranking within each class. Not repeated: sample 0 in the places that remain in the last
+    three cases, and 29 in five places in the last.
+    """
     task = make_task(30, batch_size=3)
     task.noisy_labels = torch.tensor(labels)
     method = setup("unicon", task, {"unicon.high_divergence": high}, 350)
@@ -536,14 +661,18 @@ def test_unicon_selects_as_the_authors_do(make_task, monkeypatch, high, labels, 
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
     found = []
     original = unicon.uniform_selection
-    monkeypatch.setattr(unicon, "uniform_selection", lambda *args: found.append(original(*args)) or found[-1])
+    monkeypatch.setattr(
+        unicon, "uniform_selection", lambda *args: found.append(original(*args)) or found[-1]
+    )
     enter(method, 12)
     next(method.batches())
     assert found[0].nonzero()[:, 0].tolist() == chosen
 
 
 def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
-    """`Calculate_JSD`; `train` with `SemiLoss` and `SupConLoss`, two epochs of two steps; lambda and partners are given."""
+    """`Calculate_JSD`; `train` with `SemiLoss` and `SupConLoss`, two epochs of two steps; lambda
+    and partners are given.
+    """
     task = make_task(12, batch_size=3)
     task.noisy_labels = LABELS
     method = setup("unicon", task, epochs=350, networks=[TwoLayers(), TwoLayers(0.5)])
@@ -554,7 +683,11 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
     method.recipe = Recipe("tiny_cnn", 350, learning_rate=0.02)
     method.test_optimizer = method.optimizer(method.param_groups())
     with monkeypatch.context() as patch:
-        patch.setattr(ops, "per_sample", lambda m, net, score: score(net(IMAGES), LABELS, torch.arange(12)).detach())
+        patch.setattr(
+            ops,
+            "per_sample",
+            lambda m, net, score: score(net(IMAGES), LABELS, torch.arange(12)).detach(),
+        )
         distances = [0.0664857, 0.1630788, 0.6071043, 0.0341281, 0.6398230, 0.5872998]
         distances += [0.2199157, 0.5976118, 0.5140963, 0.1179867, 0.1643379, 0.5912538]
         np.testing.assert_allclose(method.divergences(), distances, atol=1e-6)
@@ -572,16 +705,28 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
     steps = [
         unicon.Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
         for epoch in (2, 3)  # after ten of warm-up
-        for step, (labelled, unlabelled) in enumerate([(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))])
+        for step, (labelled, unlabelled) in enumerate(
+            [(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))]
+        )
     ]
-    assert descend(method, steps) == pytest.approx([2.5181353, 1.7479346, 2.2184367, 2.0507183], rel=1e-5)
+    assert descend(method, steps) == pytest.approx(
+        [2.5181353, 1.7479346, 2.2184367, 2.0507183], rel=1e-5
+    )
     net = method.networks[0]
-    np.testing.assert_allclose(net.head.bias.detach(), [0.7988449, 0.4684379, -0.1862446], atol=2e-6)
-    np.testing.assert_allclose(net.head.weight[0, :3].detach(), [0.8382764, 0.9217467, 0.5885241], atol=2e-6)
-    np.testing.assert_allclose(net.body.weight[0, :3].detach(), [0.0137633, 0.1070199, 0.1891252], atol=2e-6)
+    np.testing.assert_allclose(
+        net.head.bias.detach(), [0.7988449, 0.4684379, -0.1862446], atol=2e-6
+    )
+    np.testing.assert_allclose(
+        net.head.weight[0, :3].detach(), [0.8382764, 0.9217467, 0.5885241], atol=2e-6
+    )
+    np.testing.assert_allclose(
+        net.body.weight[0, :3].detach(), [0.0137633, 0.1070199, 0.1891252], atol=2e-6
+    )
     projected = method.projections[0][0].weight[0, :3].detach()
     np.testing.assert_allclose(projected, [1.8231662e-04, 6.4432484e-01, 9.8541027e-01], atol=2e-6)
-    assert torch.equal(method.networks[1].body.weight, TwoLayers(0.5).body.weight), "the peer only guesses"
+    assert torch.equal(method.networks[1].body.weight, TwoLayers(0.5).body.weight), (
+        "the peer only guesses"
+    )
 
 
 def test_unicon_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
@@ -607,12 +752,20 @@ def test_unicon_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
     steps = [
         unicon.Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
         for epoch in (2, 3)
-        for step, (labelled, unlabelled) in enumerate([(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))])
+        for step, (labelled, unlabelled) in enumerate(
+            [(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))]
+        )
     ]
-    assert descend(method, steps) == pytest.approx([3.0116271, 3.3964007, 2.7072607, 3.1586055], rel=5e-5)
+    assert descend(method, steps) == pytest.approx(
+        [3.0116271, 3.3964007, 2.7072607, 3.1586055], rel=5e-5
+    )
     net = method.networks[0]
-    np.testing.assert_allclose(net.norm.running_mean, [0.0148409, 0.5678803, 0.8874262, 0.8423406, 0.3270923], atol=3e-5)
-    np.testing.assert_allclose(net.norm.running_var, [0.7917013, 0.5496537, 1.3514050, 0.3916155, 0.2180820], atol=1e-4)
+    np.testing.assert_allclose(
+        net.norm.running_mean, [0.0148409, 0.5678803, 0.8874262, 0.8423406, 0.3270923], atol=3e-5
+    )
+    np.testing.assert_allclose(
+        net.norm.running_var, [0.7917013, 0.5496537, 1.3514050, 0.3916155, 0.2180820], atol=1e-4
+    )
 
 
 # chengtan9907/Co-learning, commit 9d709ed, algorithms/Colearning.py
@@ -644,7 +797,9 @@ PAIR = three(0, 5, 3, 8, 1, 10), three(7, 1, 5, 0, 11, 2)
 
 
 def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
-    """`train` in epochs 0 and 140, its structure loss made 0: mixup, NT-Xent, and Adam with their rates and first betas."""
+    """`train` in epochs 0 and 140, its structure loss made 0: mixup, NT-Xent, and Adam with their
+    rates and first betas.
+    """
     method = co_learning({"co_learning.structure_weight": 0.0}, paper_recipe("co_learning"))
     losses = []
     for epoch in (0, 140):
@@ -654,44 +809,68 @@ def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
         losses += descend(method, PAIR)
     assert losses == pytest.approx([3.8543296, 4.4873061, 3.8734663, 4.5052462], rel=1e-5)
     [net] = method.networks
-    np.testing.assert_allclose(net.head.bias.detach(), [0.9063513, 0.4300663, -0.2526185], atol=2e-6)
-    np.testing.assert_allclose(net.body.weight[0, :3].detach(), [-0.0030028, 0.1260240, 0.1979228], atol=2e-6)
-    np.testing.assert_allclose(method.projection[2].weight[0, :3].detach(), [0.8439584, 0.9916648, 0.6778360], atol=2e-6)
+    np.testing.assert_allclose(
+        net.head.bias.detach(), [0.9063513, 0.4300663, -0.2526185], atol=2e-6
+    )
+    np.testing.assert_allclose(
+        net.body.weight[0, :3].detach(), [-0.0030028, 0.1260240, 0.1979228], atol=2e-6
+    )
+    np.testing.assert_allclose(
+        method.projection[2].weight[0, :3].detach(), [0.8439584, 0.9916648, 0.6778360], atol=2e-6
+    )
 
 
 def test_co_learnings_structure_step_is_the_authors_to_first_order(co_learning):
-    """Whole steps by SGD at a rate of 0.01 in place of both Adams. The authors' classifier steps on the structure loss first:
-    the sum of their losses is ours before any step, while that step is held back; later both differ to second order. Without
-    the structure loss the first weight would end at 0.8425397."""
-    method = co_learning({}, Recipe("tiny_cnn", 200, learning_rate=0.01, momentum=0, weight_decay=0))
+    """Whole steps by SGD at a rate of 0.01 in place of both Adams. The authors' classifier steps on
+    the structure loss first: the sum of their losses is ours before any step, while that step is
+    held back; later both differ to second order. Without the structure loss the first weight would
+    end at 0.8425397.
+    """
+    method = co_learning(
+        {}, Recipe("tiny_cnn", 200, learning_rate=0.01, momentum=0, weight_decay=0)
+    )
     enter(method, 0)
     first, second = descend(method, PAIR)
     assert first == pytest.approx(3.9845222, rel=1e-6)
     assert second == pytest.approx(4.6429739, rel=1e-4)
     [net] = method.networks
-    np.testing.assert_allclose(net.head.bias.detach(), [0.9009693, 0.4286684, -0.2485016], atol=1e-5)
-    np.testing.assert_allclose(net.head.weight[0, :3].detach(), [0.8418439, 0.9870252, 0.6691732], atol=1e-5)
-    np.testing.assert_allclose(net.body.weight[0, :3].detach(), [-0.0024923, 0.1276788, 0.1974104], atol=1e-5)
+    np.testing.assert_allclose(
+        net.head.bias.detach(), [0.9009693, 0.4286684, -0.2485016], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        net.head.weight[0, :3].detach(), [0.8418439, 0.9870252, 0.6691732], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        net.body.weight[0, :3].detach(), [-0.0024923, 0.1276788, 0.1974104], atol=1e-5
+    )
 
 
 # lenscloth/RKD, commit 0a6c3c0, metric/loss.py and metric/utils.py
 
 
 def test_rmds_distances_are_those_of_relational_knowledge_distillation():
-    """`RkdDistance`, whose mean is over the diagonal too, where nothing differs; its companion `RKdAngle` is not used here."""
+    """`RkdDistance`, whose mean is over the diagonal too, where nothing differs; its companion
+    `RKdAngle` is not used here.
+    """
     teacher, student = waves(6, 5), waves(6, 4, phase=1, size=2).requires_grad_()
     loss = distance_loss(teacher, student, ~torch.eye(6, dtype=torch.bool)) * 30 / 36
     loss.backward()
     assert loss.item() == pytest.approx(0.0031548592, rel=1e-4)
-    np.testing.assert_allclose(student.grad[0], [-0.0008616, 0.0013776, 0.0029689, 0.0031638], atol=1e-6)
-    np.testing.assert_allclose(student.grad[5], [-0.0018403, -0.0007563, 0.0006834, 0.0018017], atol=1e-6)
+    np.testing.assert_allclose(
+        student.grad[0], [-0.0008616, 0.0013776, 0.0029689, 0.0031638], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        student.grad[5], [-0.0018403, -0.0007563, 0.0006834, 0.0018017], atol=1e-6
+    )
 
 
 # facebookresearch/mixup-cifar10, commit eaff31a, train.py
 
 
 def test_mixup_mixes_as_the_authors_do(make_task, monkeypatch):
-    """`mixup_data` and `mixup_criterion` with their lambda and permutation on a linear network of three inputs."""
+    """`mixup_data` and `mixup_criterion` with their lambda and permutation on a linear network of
+    three inputs.
+    """
     task = make_task(6)
     images = torch.tensor([[[[0.1 * i + 0.01 * j * j for j in range(3)]]] for i in range(6)]).sin()
     net = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))

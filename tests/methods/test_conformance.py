@@ -1,4 +1,6 @@
-"""What every method, and every wrapper on every base, has to hold. A new method is tested by being there."""
+"""What every method, and every wrapper on every base, has to hold. A new method is tested by being
+there.
+"""
 
 import dataclasses
 import importlib
@@ -20,7 +22,15 @@ from bench.method import Wrapper
 from bench.planning import registry
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.task import stream_seed
-from bench.training.trial import Checkpoint, Labels, method_for, pixels_for, pretrain_job, run_pretraining, run_trial
+from bench.training.trial import (
+    Checkpoint,
+    Labels,
+    method_for,
+    pixels_for,
+    pretrain_job,
+    run_pretraining,
+    run_trial,
+)
 from bench.tuning.spaces import draw
 
 NAMES = registry.method_names()
@@ -31,14 +41,24 @@ RATE = 0.4375  # of 160 images: exactly 70, and no number that turns up elsewher
 SEED = 7919  # of noise, split and training, and likewise
 
 #: Seeds of a generator that would give it away.
-TELLING = {SEED, *(stream_seed(SEED, *rest) for rest in ((), (0,), (1,), *((e, s) for e in range(3) for s in (0, 1, 2000))))}
+TELLING = {
+    SEED,
+    *(
+        stream_seed(SEED, *rest)
+        for rest in ((), (0,), (1,), *((e, s) for e in range(3) for s in (0, 1, 2000)))
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """Digits class by class, as folders of images come: positions in the set are as good as the truth."""
+    """Digits class by class, as folders of images come: positions in the set are as good as the
+    truth.
+    """
     digits = load_dataset("digits", subset=160)
-    training, test = (np.argsort(labels, kind="stable") for labels in (digits.train_labels, digits.test_labels))
+    training, test = (
+        np.argsort(labels, kind="stable") for labels in (digits.train_labels, digits.test_labels)
+    )
     return dataclasses.replace(
         digits,
         train_images=digits.train_images[training],
@@ -48,7 +68,9 @@ def data() -> Dataset:
     )
 
 
-def spec_of(name: str, data: Dataset, epochs: int = 3, settings: dict[str, list[str]] | None = None) -> TrialSpec:
+def spec_of(
+    name: str, data: Dataset, epochs: int = 3, settings: dict[str, list[str]] | None = None
+) -> TrialSpec:
     plan = Plan(overrides=(("batch_size", 32), ("epochs", epochs)), subset=160)
     [spec] = plan.specs(data, expand_hparams([name], {}, settings or {}), [RATE], [SEED])
     return spec
@@ -71,13 +93,17 @@ def encoders(data):
 
 
 def test_the_median_file_has_under_100_lines():
-    files = [path for path in Path(methods.__path__[0]).glob("*.py") if not path.stem.startswith("_")]
+    files = [
+        path for path in Path(methods.__path__[0]).glob("*.py") if not path.stem.startswith("_")
+    ]
     assert np.median([len(path.read_text().splitlines()) for path in files]) < 100
 
 
 def undisturbed(spec: TrialSpec, data: Dataset, encoders):
     records: list[dict] = []
-    outcome = run_trial(spec, data, encoder=encoders(spec), report=lambda epochs, restart: records.extend(epochs))
+    outcome = run_trial(
+        spec, data, encoder=encoders(spec), report=lambda epochs, restart: records.extend(epochs)
+    )
     assert outcome.facts["status"] == "finished", outcome.facts.get("traceback")
     return records, outcome
 
@@ -108,7 +134,9 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
 
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
     with pytest.raises(Killed):
-        run_trial(spec, data, encoder=encoders(spec), report=kill_in_the_last_epoch, checkpoint=checkpoint)
+        run_trial(
+            spec, data, encoder=encoders(spec), report=kill_in_the_last_epoch, checkpoint=checkpoint
+        )
     resumed: list[dict] = []
     starts: list[int] = []
 
@@ -148,23 +176,35 @@ class Identity(Wrapper):
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_an_identity_wrapper_changes_nothing_to_the_bit(base, data, encoders, tmp_path, monkeypatch):
+def test_an_identity_wrapper_changes_nothing_to_the_bit(
+    base, data, encoders, tmp_path, monkeypatch
+):
     (tmp_path / "identity.py").write_text(IDENTITY)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     records, outcome = undisturbed(spec_of(base, data, epochs=2), data, encoders)
-    wrapped_records, wrapped = undisturbed(spec_of(f"identity+{base}", data, epochs=2), data, encoders)
-    assert [timeless(record) for record in wrapped_records] == [timeless(record) for record in records]
+    wrapped_records, wrapped = undisturbed(
+        spec_of(f"identity+{base}", data, epochs=2), data, encoders
+    )
+    assert [timeless(record) for record in wrapped_records] == [
+        timeless(record) for record in records
+    ]
     for key, value in outcome.samples.items():
         np.testing.assert_array_equal(wrapped.samples[key], value, err_msg=key)
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
-def test_a_wrapper_trains_the_host_on_the_batches_that_it_sees_alone(name, data, encoders, monkeypatch):
+def test_a_wrapper_trains_the_host_on_the_batches_that_it_sees_alone(
+    name, data, encoders, monkeypatch
+):
     seen: dict[str, list[torch.Tensor]] = {"ce": [], f"{name}+ce": []}
     cls = registry.load_method("ce")
     original = cls.loss
     for method in seen:
-        monkeypatch.setattr(cls, "loss", lambda self, batch, m=method: seen[m].append(batch.index) or original(self, batch))
+        monkeypatch.setattr(
+            cls,
+            "loss",
+            lambda self, batch, m=method: seen[m].append(batch.index) or original(self, batch),
+        )
         undisturbed(spec_of(method, data, epochs=1), data, encoders)
     alone, wrapped = seen.values()
     assert len(alone) == len(wrapped) > 0
@@ -199,7 +239,12 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
     """Which secrets can be reached from ``root``."""
     clean, test = data.train_labels, data.test_images
     secrets: dict[str, list[np.ndarray]] = {
-        "clean labels": [clean, clean[labels.train], clean[labels.validation], labels.noisy != clean],
+        "clean labels": [
+            clean,
+            clean[labels.train],
+            clean[labels.validation],
+            labels.noisy != clean,
+        ],
         "noisy validation labels": [labels.noisy, labels.noisy[labels.validation]],
         "test labels": [data.test_labels],
         "test images": [test],
@@ -225,17 +270,29 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
                 name
                 for name, values in secrets.items()
                 for value in values
-                if array.shape == value.shape and np.array_equal(array.astype(np.float64), value.astype(np.float64))
+                if array.shape == value.shape
+                and np.array_equal(array.astype(np.float64), value.astype(np.float64))
             ]
     return found
 
 
 def kept_test_images(root, data: Dataset, spec: TrialSpec) -> int:
     """How many of the images that ``predict`` was given can be reached from ``root``."""
-    test = pixels_for(data, spec, data.test_images)(torch.arange(len(data.test_labels))).contiguous()
+    test = pixels_for(data, spec, data.test_images)(
+        torch.arange(len(data.test_labels))
+    ).contiguous()
     given = {image.tobytes() for image in test.numpy()}
-    held = [item for item in reachable(root) if isinstance(item, torch.Tensor) and item.shape[1:] == test.shape[1:]]
-    images = [image for item in held if item.is_floating_point() for image in item.detach().float().contiguous().numpy()]
+    held = [
+        item
+        for item in reachable(root)
+        if isinstance(item, torch.Tensor) and item.shape[1:] == test.shape[1:]
+    ]
+    images = [
+        image
+        for item in held
+        if item.is_floating_point()
+        for image in item.detach().float().contiguous().numpy()
+    ]
     return len(given & {image.tobytes() for image in images})
 
 
@@ -253,8 +310,14 @@ def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encode
     def spy(self, batch):
         if not found:
             method.append(self)
-            found.append(leaks(self, data, labels) + leaks(self.task, data, labels) + leaks(batch, data, labels))
-            given.extend((lent, lent.clone()) for lent in (self.task.noisy_labels, self.task._pixels.images))
+            found.append(
+                leaks(self, data, labels)
+                + leaks(self.task, data, labels)
+                + leaks(batch, data, labels)
+            )
+            given.extend(
+                (lent, lent.clone()) for lent in (self.task.noisy_labels, self.task._pixels.images)
+            )
         return original(self, batch)
 
     monkeypatch.setattr(outermost, "loss", spy)
@@ -262,7 +325,9 @@ def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encode
     assert found == [[]]
     assert leaks(method[0], data, labels) == [], "after evaluation"
     assert kept_test_images(method[0], data, spec) == 0
-    assert all(torch.equal(now, before) for now, before in given), "labels and images are there to be read"
+    assert all(torch.equal(now, before) for now, before in given), (
+        "labels and images are there to be read"
+    )
     y = given[0][0]
     assert (y[1:] == y[:-1]).float().mean() < 0.2, "neighbours in number are no neighbours in class"
 
@@ -281,10 +346,21 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
     thing.inner = {"deep": [(hide(), torch.from_numpy(data.test_images), RATE)]}
     expected = {"clean labels", "test images", "noise rate", "memory of the data set"}
     assert set(leaks(thing, data, labels)) == expected
-    thing.inner = [SEED, torch.Generator().manual_seed(stream_seed(SEED, 2, 0)), labels.train[::-1].copy()]
-    assert leaks(thing, data, labels) == ["positions in the data set", "seed of a generator", "seed"]
+    thing.inner = [
+        SEED,
+        torch.Generator().manual_seed(stream_seed(SEED, 2, 0)),
+        labels.train[::-1].copy(),
+    ]
+    assert leaks(thing, data, labels) == [
+        "positions in the data set",
+        "seed of a generator",
+        "seed",
+    ]
     spec = spec_of("ce", data)
-    thing.inner = [pixels_for(data, spec, data.test_images)(torch.arange(3)), pixels_for(data, spec)(torch.arange(3))]
+    thing.inner = [
+        pixels_for(data, spec, data.test_images)(torch.arange(3)),
+        pixels_for(data, spec)(torch.arange(3)),
+    ]
     assert kept_test_images(thing, data, spec) == 3 and leaks(thing, data, labels) == []
     thing.inner = np.split(data.train_images, 2)
     assert set(leaks(thing, data, labels)) == {"memory of the data set"}
@@ -293,7 +369,9 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_search_space_agrees_with_the_hyper_parameters(name):
-    """Every draw is a configuration of the declared types, every range is reached, and the defaults lie inside."""
+    """Every draw is a configuration of the declared types, every range is reached, and the defaults
+    lie inside.
+    """
     defaults = registry.resolve(name, {})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
@@ -301,9 +379,13 @@ def test_search_space_agrees_with_the_hyper_parameters(name):
         drawn = draw(name, ask, {})
         for key, distribution in ask.distributions.items():
             # Raises where the default is outside.
-            optuna.trial.create_trial(value=0.0, params={key: defaults[key]}, distributions={key: distribution})
+            optuna.trial.create_trial(
+                value=0.0, params={key: defaults[key]}, distributions={key: distribution}
+            )
         assert registry.resolve(name, drawn) == {**defaults, **drawn}
-        assert all(type(registry.resolve(name, drawn)[key]) is type(value) for key, value in drawn.items())
+        assert all(
+            type(registry.resolve(name, drawn)[key]) is type(value) for key, value in drawn.items()
+        )
         registry.build(name, drawn)
 
 
@@ -328,7 +410,9 @@ def test_hyper_parameters_and_names_are_fit_for_a_command_line(name):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_papers_recipe_is_stated_whole_and_trained_with(name, data):
-    """Planned as in a sweep, which refuses a part of one; a method that states none has the data set's."""
+    """Planned as in a sweep, which refuses a part of one; a method that states none has the data
+    set's.
+    """
     stated = registry.load_method(name.split("+")[-1]).paper
     [spec] = Plan(recipe="paper").specs(data, expand_hparams([name], {}, {}), [0.2], [0])
     assert {key: getattr(spec.recipe, key) for key in stated} == stated
@@ -343,7 +427,8 @@ def test_a_wrapper_states_no_recipe(name):
 def test_a_wrapper_that_adds_a_loss_refuses_a_base_that_takes_its_own_steps(tmp_path, monkeypatch):
     (tmp_path / "own_steps.py").write_text(
         '"""Takes its own steps."""\nfrom bench.method import Method\n'
-        "class OwnSteps(Method):\n    def update(self, batch, optimizer):\n        raise NotImplementedError\n"
+        "class OwnSteps(Method):\n    def update(self, batch, optimizer):\n        raise "
+        "NotImplementedError\n"
     )
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     with pytest.raises(InputError, match="own_steps takes its own steps"):

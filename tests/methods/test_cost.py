@@ -1,6 +1,8 @@
-"""Cost: passes through the networks as the harness counts them, against each method's algorithm on paper, to the sample.
+"""Cost: passes through the networks as the harness counts them, against each method's algorithm on
+paper, to the sample.
 
-On paper means here: from the sizes of the training set, of its batches and folds, and where a method chooses samples, from the
+On paper means here: from the sizes of the training set, of its batches and folds, and where a
+    method chooses samples, from the
 number that it says it chose.
 """
 
@@ -52,15 +54,23 @@ def plain(m: Method) -> Counts:
 
 
 def co_teaching(m: Method) -> Counts:
-    """Both networks on every batch; both over all samples before an epoch of the ramp, but the first, to estimate the rate."""
+    """Both networks on every batch; both over all samples before an epoch of the ramp, but the
+    first, to estimate the rate.
+    """
     estimating = m.hp.forget_rate == "estimate" and 1 <= m.epoch <= m.warmup(m.hp.ramp_epochs)
     return 2 * everything(m), 2 * m.task.num_train * estimating
 
 
 def forward(m: Method) -> Counts:
-    """First without the held-out tenth, and a pass over all samples after each epoch; then another network on everything."""
+    """First without the held-out tenth, and a pass over all samples after each epoch; then another
+    network on everything.
+    """
     samples, held_out = m.task.num_train, round(0.1 * m.task.num_train)
-    return (everything(m), 0) if m.stage else (sum(batches(samples - held_out, m.task.batch_size)), samples)
+    return (
+        (everything(m), 0)
+        if m.stage
+        else (sum(batches(samples - held_out, m.task.batch_size)), samples)
+    )
 
 
 def selc_(m: Method) -> Counts:
@@ -71,13 +81,17 @@ def selc_(m: Method) -> Counts:
 
 
 def m_correction(m: Method) -> Counts:
-    """The losses of all samples for the mixture; of each batch the predictions, and the losses in eval mode."""
+    """The losses of all samples for the mixture; of each batch the predictions, and the losses in
+    eval mode.
+    """
     correcting = m.epoch >= m.warmup(m.hp.correction_start)
     return everything(m), (m.task.num_train + 2 * everything(m)) * correcting
 
 
 def softmix(m: Method) -> Counts:
-    """The losses of all samples for the mixture; the unmixed images in every step after the warm-up."""
+    """The losses of all samples for the mixture; the unmixed images in every step after the
+    warm-up.
+    """
     first, start = m.warmup(m.hp.warmup_epochs - 1), m.phase(m.hp.correction_start - 1)
     if m.epoch < first:
         return plain(m)
@@ -87,14 +101,18 @@ def softmix(m: Method) -> Counts:
 
 
 def pes(m: Method) -> Counts:
-    """All samples, while layers are renewed too; at last the confident ones, chosen by two views of every sample."""
+    """All samples, while layers are renewed too; at last the confident ones, chosen by two views of
+    every sample.
+    """
     if m.stage < 3:
         return plain(m)
     return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
 
 
 def prune(m: Method) -> Counts:
-    """A network for each fold, on all others; then every one of them over all samples, once; then what is kept."""
+    """A network for each fold, on all others; then every one of them over all samples, once; then
+    what is kept.
+    """
     samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
     if m.epoch < EPOCHS // 2:
         sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
@@ -103,12 +121,16 @@ def prune(m: Method) -> Counts:
 
 
 def divided(labelled: list[int], unlabelled: int, peers: int = 2) -> tuple[int, int]:
-    """Two views of both batches are learnt from; of the labelled one's network predicts, of the other both do."""
+    """Two views of both batches are learnt from; of the labelled one's network predicts, of the
+    other both do.
+    """
     return 2 * (sum(labelled) + unlabelled), 2 * sum(labelled) + 2 * peers * unlabelled
 
 
 def divide_mix(m: Method) -> Counts:
-    """Both networks over all samples; then a step for each batch of those that the peer's mixture calls clean."""
+    """Both networks over all samples; then a step for each batch of those that the peer's mixture
+    calls clean.
+    """
     samples, size = m.task.num_train, m.task.batch_size
     warm_up = sum(batches(samples, 2 * size))
     if m.epoch < m.warmup(m.hp.warmup_epochs):
@@ -125,8 +147,10 @@ def divide_mix(m: Method) -> Counts:
 
 
 def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
-    """As DivideMix; before either network's turn both go over all samples, and of the unlabelled two strong views more are
-    contrasted, in batches of half the labelled ones' size over the share below the cutoff."""
+    """As DivideMix; before either network's turn both go over all samples, and of the unlabelled
+    two strong views more are contrasted, in batches of half the labelled ones' size over the share
+    below the cutoff.
+    """
     samples, size = m.task.num_train, m.task.batch_size
     if m.epoch < m.warmup(m.hp.warmup_epochs):
         return 2 * everything(m), 0
@@ -153,8 +177,10 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "pes": pes,
     "prune": prune,
     "divide_mix": divide_mix,
-    "elr_plus": lambda m: (2 * everything(m), 2 * everything(m)),  # the mixed images; the averages on the unmixed ones
-    "co_learning": lambda m: (3 * everything(m), everything(m)),  # mixed images and two strong views; a weak one
+    # the mixed images; the averages on the unmixed ones
+    "elr_plus": lambda m: (2 * everything(m), 2 * everything(m)),
+    # mixed images and two strong views; a weak one
+    "co_learning": lambda m: (3 * everything(m), everything(m)),
 }
 
 
@@ -170,17 +196,26 @@ def steps(m: Method) -> list[int]:
 
 
 def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
-    """The host's, and a batch of its own for each of the host's steps: once for every network trained, and for the teacher."""
+    """The host's, and a batch of its own for each of the host's steps: once for every network
+    trained, and for the teacher.
+    """
     trained, inferred = on_paper(m.base)
     students = steps(m.base)
     own = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
-    return trained + sum(n * count for n, count in zip(own, students, strict=True)), inferred + sum(own)
+    return trained + sum(n * count for n, count in zip(own, students, strict=True)), inferred + sum(
+        own
+    )
 
 
 def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tuple[Counts, Counts]]:
     """What the harness counted in each epoch, and what there is on paper."""
     plan = Plan(subset=320, overrides=(("epochs", EPOCHS), ("batch_size", BATCH)))
-    [spec] = plan.specs(data, expand_hparams([name], {}, {key: [value] for key, value in settings.items()}), [0.5], [0])
+    [spec] = plan.specs(
+        data,
+        expand_hparams([name], {}, {key: [value] for key, value in settings.items()}),
+        [0.5],
+        [0],
+    )
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
 
@@ -218,9 +253,15 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
 
 
 NO_PRETRAINING = {"rmd.pretrain_epochs": "0"}
-LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}  # a mixup phase, and epochs without an update
-#: Those of one pass a sample, all counted alike: one of them stands for the others, which minutes are left for.
-ALIKE = [name for name in registry.method_names() if name not in PAPER and name not in ("rmd", "unicon", "ce")]
+# a mixup phase, and epochs without an update
+LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}
+#: Those of one pass a sample, all counted alike: one of them stands for the others, which minutes
+#: are left for.
+ALIKE = [
+    name
+    for name in registry.method_names()
+    if name not in PAPER and name not in ("rmd", "unicon", "ce")
+]
 CASES: list[Any] = [
     *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
     *(pytest.param(name, {}, marks=pytest.mark.slow) for name in ALIKE),
@@ -240,7 +281,8 @@ def test_every_epochs_passes_are_those_of_the_algorithm(name, settings, data, mo
 
 
 def test_selc_spends_no_more_once_it_has_turned(data, monkeypatch):
-    monkeypatch.setattr(selc, "separation", lambda *_, **__: torch.tensor(0.5))  # at its furthest at once: it turns next
+    # at its furthest at once: it turns next
+    monkeypatch.setattr(selc, "separation", lambda *_, **__: torch.tensor(0.5))
     found = compare("selc", data, monkeypatch, {})
     assert all(counted == paper for counted, paper in found)
     assert [inferred for (_, inferred), _ in found] == [0, 288, 288, 0, 0, 0, 0, 0]
@@ -267,11 +309,17 @@ def main_phase(name: str, make_task) -> Method:
 def test_declared_passes_are_those_on_paper(name, make_task):
     """In the main phase at half the labels clean; of two phases of the same length, the mean."""
     method = main_phase(name, make_task)
-    found = unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
+    found = (
+        unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
+    )
     if name in ("forward", "prune"):
         method.epoch = 1
-        found = tuple((first + second) / 2 for first, second in zip(PAPER[name](method), found, strict=True))
-    assert tuple(count / 4000 for count in found) == pytest.approx(registry.load_method(name).passes, abs=1e-9)
+        found = tuple(
+            (first + second) / 2 for first, second in zip(PAPER[name](method), found, strict=True)
+        )
+    assert tuple(count / 4000 for count in found) == pytest.approx(
+        registry.load_method(name).passes, abs=1e-9
+    )
 
 
 def test_rmd_declares_its_own_batch_and_the_teachers_on_a_host_of_one_network(make_task):

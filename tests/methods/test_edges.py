@@ -1,4 +1,6 @@
-"""Whole trials of every method on data from which little can be learnt. A new method is tested by being there."""
+"""Whole trials of every method on data from which little can be learnt. A new method is tested by
+being there.
+"""
 
 import numpy as np
 import pytest
@@ -30,9 +32,11 @@ SETTINGS: list[dict[str, str]] = [
     {"pes.freeze_renewed": "true"},
     {"co_learning.kernel": "student"},
     *({"prune.rule": rule} for rule in ("prune_by_class", "both", "confident_learning")),
-    *({"rmd.relation": relation, "rmd.pretrain_epochs": "0"} for relation in ("kl", "ega", "rkd")),  # a random teacher
+    # a random teacher
+    *({"rmd.relation": relation, "rmd.pretrain_epochs": "0"} for relation in ("kl", "ega", "rkd")),
 ]
-#: Hosts that differ in kind: of one network, with batches of pairs for two in turn, in stages that freeze layers.
+#: Hosts that differ in kind: of one network, with batches of pairs for two in turn, in stages that
+#: freeze layers.
 HOSTS = [(f"rmd+{host}", {"rmd.pretrain_epochs": "0"}) for host in ("softmix", "divide_mix", "pes")]
 EVERYTHING = [
     *((name, {}) for name in BASES),
@@ -61,14 +65,25 @@ DATA = {
 
 
 def survives(
-    name: str, settings: dict[str, str], data: Dataset, batch: int = BATCH, recipe: tuple[tuple[str, object], ...] = ()
+    name: str,
+    settings: dict[str, str],
+    data: Dataset,
+    batch: int = BATCH,
+    recipe: tuple[tuple[str, object], ...] = (),
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Run three epochs; returns the trial's per-sample results, and what its mixtures came to."""
     plan = Plan(noise_kind="clean", overrides=(("batch_size", batch), ("epochs", 3), *recipe))
-    [spec] = plan.specs(data, expand_hparams([name], {}, {key: [value] for key, value in settings.items()}), [None], [0])
+    [spec] = plan.specs(
+        data,
+        expand_hparams([name], {}, {key: [value] for key, value in settings.items()}),
+        [None],
+        [0],
+    )
     records: list[dict] = []
     outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
-    assert outcome.facts["status"] == "finished", outcome.facts.get("traceback", outcome.facts["error"])
+    assert outcome.facts["status"] == "finished", outcome.facts.get(
+        "traceback", outcome.facts["error"]
+    )
     assert outcome.facts["train_images"] == TRAINING
     assert len(records) == 3
     for record in records:
@@ -76,7 +91,8 @@ def survives(
         assert np.isfinite(figures).all()
         assert record["samples_trained"] > 0
     for part in ("validation_probabilities", "test_probabilities"):
-        np.testing.assert_allclose(outcome.samples[part].astype(np.float32).sum(1), 1, atol=5e-3)  # stored as halves
+        # stored as halves
+        np.testing.assert_allclose(outcome.samples[part].astype(np.float32).sum(1), 1, atol=5e-3)
     clean = outcome.samples.get("clean_probability")
     assert clean is None or (np.isfinite(clean).all() and clean.min() >= 0 and clean.max() <= 1)
     targets = outcome.samples.get("soft_targets")
@@ -94,7 +110,9 @@ def test_a_trial_survives(name, settings, data):
 
 @pytest.mark.parametrize(("name", "settings"), [*EVERYTHING, ("rmd+ce", {})])
 def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch):
-    """Logits in the thousands from the first step on: probabilities of exactly 0 and 1, right and wrong."""
+    """Logits in the thousands from the first step on: probabilities of exactly 0 and 1, right and
+    wrong.
+    """
     built = Task.build_network
 
     def certain(self, num_outputs=None):
@@ -104,10 +122,13 @@ def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch)
         return net
 
     monkeypatch.setattr(Task, "build_network", certain)
-    still = (("learning_rate", 1e-12), ("weight_decay", 0.0))  # gradients are as large as the logits
+    # gradients are as large as the logits
+    still = (("learning_rate", 1e-12), ("weight_decay", 0.0))
     samples, _ = survives(name, settings, DATA["remainder of one sample"], recipe=still)
     if not name.endswith("pes"):  # it draws the head anew
-        assert np.isin(samples["test_probabilities"], [0, 0.5, 1]).mean() > 0.9, "the networks were not certain"
+        assert np.isin(samples["test_probabilities"], [0, 0.5, 1]).mean() > 0.9, (
+            "the networks were not certain"
+        )
 
 
 @pytest.mark.parametrize("batch", [2, 4, 1000])
@@ -121,14 +142,19 @@ def test_a_batch_may_be_tiny_or_larger_than_the_set(name, batch):
 def test_k_may_exceed_the_batch_and_the_set(name, k):
     cls = registry.load_method(name)
     key = f"{name}.{cls.axes['k']}"
-    for settings in [{}, *(changes for changes in SETTINGS if next(iter(changes)).startswith(f"{name}."))]:
+    for settings in [
+        {},
+        *(changes for changes in SETTINGS if next(iter(changes)).startswith(f"{name}.")),
+    ]:
         survives(name, settings | {key: str(k)}, DATA["remainder of one sample"])
 
 
 @pytest.mark.parametrize("name", ["divide_mix", "softmix", "softmix bmm"])
 def test_a_mixture_treats_equal_samples_alike(name):
     method, _, mixture = name.partition(" ")
-    samples, _ = survives(method, {"softmix.mixture": mixture} if mixture else {}, DATA["equal images, one label"])
+    samples, _ = survives(
+        method, {"softmix.mixture": mixture} if mixture else {}, DATA["equal images, one label"]
+    )
     assert (samples["clean_probability"] == 1).all()
 
 

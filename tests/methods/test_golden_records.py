@@ -1,4 +1,6 @@
-"""What is meant to make things faster must not move a record: see golden_records.py, which writes what is expected."""
+"""What is meant to make things faster must not move a record: see golden_records.py, which writes
+what is expected.
+"""
 
 import copy
 import json
@@ -11,10 +13,17 @@ from bench.planning import registry
 
 EXPECTED = json.loads(golden_records.FILE.read_text())
 
-#: Another order of summation moves a loss by so much in a handful of steps, and some predictions with it.
-TOLERANCES = {"train_loss": 0.02, "calibration_error": 0.03, "noisy_val_accuracy": 0.11, "test_accuracy": 0.03}
+#: Another order of summation moves a loss by so much in a handful of steps, and some predictions
+#: with it.
+TOLERANCES = {
+    "train_loss": 0.02,
+    "calibration_error": 0.03,
+    "noisy_val_accuracy": 0.11,
+    "test_accuracy": 0.03,
+}
 
-#: What samples they choose, or how far they go in a step, lets rounding grow: their first epoch is enough on other machines.
+#: What samples they choose, or how far they go in a step, lets rounding grow: their first epoch is
+#: enough on other machines.
 SENSITIVE = ("co_teaching_plus", "cores2", "sop")
 
 
@@ -32,7 +41,11 @@ def assert_golden(name: str, found: dict) -> None:
     pairs = list(zip(found["epochs"], expected["epochs"], strict=True))
     for epoch, (new, old) in enumerate(pairs[:1] if name in SENSITIVE else pairs):
         for key, value in old.items():
-            close = pytest.approx(value, abs=TOLERANCES[key]) if key in TOLERANCES else pytest.approx(value, rel=0.02)
+            close = (
+                pytest.approx(value, abs=TOLERANCES[key])
+                if key in TOLERANCES
+                else pytest.approx(value, rel=0.02)
+            )
             assert new[key] == close, f"{name}, epoch {epoch}: {key}"
 
 
@@ -42,14 +55,18 @@ def test_no_record_has_moved(name, data):
 
 
 def test_every_method_has_a_golden_record():
-    assert set(EXPECTED["records"]) == {name for name in registry.method_names() if not name.startswith("_")}
+    assert set(EXPECTED["records"]) == {
+        name for name in registry.method_names() if not name.startswith("_")
+    }
 
 
 def test_a_change_of_what_is_computed_is_noticed(data, monkeypatch):
     """On any machine: by the figures, not by the bits."""
     monkeypatch.setattr(golden_records, "machine", dict)
     sharpen = ops.sharpen
-    monkeypatch.setattr(ops, "sharpen", lambda probabilities, temperature: sharpen(probabilities, 4 * temperature))
+    monkeypatch.setattr(
+        ops, "sharpen", lambda probabilities, temperature: sharpen(probabilities, 4 * temperature)
+    )
     with pytest.raises(AssertionError, match="divide_mix, epoch"):
         assert_golden("divide_mix", golden_records.record("divide_mix", data))
 

@@ -1,8 +1,8 @@
-"""Losses, targets, selection rules and transition matrices of the loss-based methods, against numbers made by hand and numbers
-that the authors' own code gives for the same inputs.
+"""Losses, targets, selection rules and transition matrices of the loss-based methods, against
+numbers made by hand and numbers that the authors' own code gives for the same inputs.
 
-The authors' code was run outside this repository, on the commits named below; none of it is here. Where a method differs
-from it on purpose, the test says so.
+The authors' code was run outside this repository, on the commits named below; none of it is here.
+Where a method differs from it on purpose, the test says so.
 """
 
 import math
@@ -47,7 +47,13 @@ def at(
 ) -> tuple[Method, Given]:
     """The method, in that epoch, on a network that answers with these logits."""
     net = Given(logits)
-    method = setup(name, task, {f"{name}.{key}": value for key, value in (settings or {}).items()}, epochs, [net])
+    method = setup(
+        name,
+        task,
+        {f"{name}.{key}": value for key, value in (settings or {}).items()},
+        epochs,
+        [net],
+    )
     method.epoch = epoch
     if name != "forward":  # which starts the network anew
         enter(method, epoch)
@@ -67,7 +73,8 @@ def agrees(method: Method, net: Given, loss: float, expected: list[list[float]])
     np.testing.assert_allclose(grad, expected, atol=1.1e-6)
 
 
-# ------------------------------------------------------------------------------------------------ label_smoothing, bootstrap
+# ------------------------------------------------------------------------------------------------
+# label_smoothing, bootstrap
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
@@ -80,8 +87,10 @@ def test_label_smoothing(make_task, smoothing):
 
 
 def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
-    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df, which has 10 classes in mind, gives the
-    label 1 - smoothing and every other class smoothing / 10; its loss here is 1.736241."""
+    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df, which has 10
+    classes in mind, gives the label 1 - smoothing and every other class smoothing / 10; its loss
+    here is 1.736241.
+    """
     method, net = at("label_smoothing", make_task())
     theirs = 0.9 * CROSS_ENTROPY + 0.01 * (-LOG_P.sum(1) - CROSS_ENTROPY)
     assert theirs.mean() == pytest.approx(1.736241, abs=1e-6)
@@ -90,20 +99,26 @@ def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
 
 @pytest.mark.parametrize(("smoothing", "theirs"), [(0.1, 1.9388854), (0.6, 2.3222187)])
 def test_label_smoothing_gives_a_comparisons_numbers(make_task, smoothing, theirs):
-    """`loss_gls` with wa = 0 and wb = 1, plain smoothing, of UCSC-REAL/negative-label-smoothing, commit 05078f6."""
+    """`loss_gls` with wa = 0 and wb = 1, plain smoothing, of UCSC-REAL/negative-label-smoothing,
+    commit 05078f6.
+    """
     method, net = at("label_smoothing", make_task(), {"smoothing": smoothing})
     assert gradient(method, net)[0] == pytest.approx(theirs, rel=1e-6)
 
 
 def test_bootstrap(make_task):
-    """Losses of `boot_hard` and `boot_soft` of the same port (the latter also in giorgiop/loss-correction, 15a79de)."""
+    """Losses of `boot_hard` and `boot_soft` of the same port (the latter also in
+    giorgiop/loss-correction, 15a79de).
+    """
     hard, net = at("bootstrap", make_task())
     loss, grad = gradient(hard, net)
     assert loss == pytest.approx(1.542219, rel=1e-5)
     targets = 0.8 * GIVEN + 0.2 * one_hot(P.argmax(1))
     np.testing.assert_allclose(grad, (P - targets) / 5, atol=1e-6)
     np.testing.assert_allclose(hard.soft_targets()[:5], targets, atol=1e-6)
-    assert torch.equal(hard.soft_targets()[5:], F.one_hot(hard.task.noisy_labels, 3)[5:].float()), "not seen yet"
+    assert torch.equal(hard.soft_targets()[5:], F.one_hot(hard.task.noisy_labels, 3)[5:].float()), (
+        "not seen yet"
+    )
 
     soft, net = at("bootstrap", make_task(), {"kind": "soft"})
     loss, grad = gradient(soft, net)
@@ -120,14 +135,17 @@ def test_bootstrap_with_beta_1_is_cross_entropy(make_task, kind):
     agrees(method, net, CROSS_ENTROPY.mean(), CE_GRADIENT)
 
 
-# ------------------------------------------------------------------------------------------------------------------ sce, apl
+# ------------------------------------------------------------------------------------------------------------------
+# sce, apl
 
 
 def test_sce_by_hand(make_task):
     method, net = at("sce", make_task(), {"alpha": 0.3, "beta": 2.0})
     reverse = -math.log(1e-4) * (1 - (P * GIVEN).sum(1))
     assert math.log(1e-4) == pytest.approx(-9.21034, abs=1e-5)
-    assert gradient(method, net)[0] == pytest.approx((0.3 * CROSS_ENTROPY + 2 * reverse).mean(), rel=1e-5)
+    assert gradient(method, net)[0] == pytest.approx(
+        (0.3 * CROSS_ENTROPY + 2 * reverse).mean(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,8 +178,10 @@ def test_sce_by_hand(make_task):
     ],
 )
 def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
-    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names; the loss at 0.1 and 1 also
-    from their own Keras code, YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df."""
+    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names; the
+    loss at 0.1 and 1 also from their own Keras code,
+    YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df.
+    """
     agrees(*at("sce", make_task(), {"alpha": alpha, "beta": beta}), loss, grad)
 
 
@@ -179,16 +199,28 @@ def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
                 [-0.049634, 0.033165, 0.016469],
             ],
         ),
-        (40, 0.0209828, [[-0.01504, 0.014255, 0.000784], [0.0] * 3, [2e-06, -0.004746, 0.004744], [0.0] * 3, [0.0] * 3]),
+        (
+            40,
+            0.0209828,
+            [
+                [-0.01504, 0.014255, 0.000784],
+                [0.0] * 3,
+                [2e-06, -0.004746, 0.004744],
+                [0.0] * 3,
+                [0.0] * 3,
+            ],
+        ),
     ],
 )
 def test_truncated_gce_agrees_with_a_port(make_task, epoch, loss, grad):
-    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, before and after `update_weight`; without the constant
-    that it subtracts for each sample that is kept."""
+    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, before and after `update_weight`;
+    without the constant that it subtracts for each sample that is kept.
+    """
     agrees(*at("gce", make_task(), {"truncated": True}, epoch=epoch), loss, grad)
 
 
-#: `NCEandRCE` and its like of HanxunH/Active-Passive-Losses, commit 04bce53, with alpha 10 and beta 0.1.
+#: `NCEandRCE` and its like of HanxunH/Active-Passive-Losses, commit 04bce53, with alpha 10 and beta
+#: 0.1.
 APL = {
     ("nce", "rce"): (
         3.7723579,
@@ -246,7 +278,8 @@ def test_apl_by_hand(make_task):
         assert gradient(method, net, [0, 2])[0] == pytest.approx(1 / 3 + 9.21034 * 2 / 3, rel=1e-5)
 
 
-# -------------------------------------------------------------------------------------------------------- forward, volminnet
+# --------------------------------------------------------------------------------------------------------
+# forward, volminnet
 
 T = [[0.632, 0.275, 0.093], [0.1, 0.743, 0.157], [0.232, 0.003, 0.765]]
 
@@ -256,7 +289,9 @@ def corrected(p: np.ndarray, transition: np.ndarray, y: list[int]) -> float:
 
 
 def test_the_loss_behind_a_transition_matrix():
-    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too; they clip p at 1e-7."""
+    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too; they
+    clip p at 1e-7.
+    """
     found = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
     assert found.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
     assert found.item() == pytest.approx(1.0246328, rel=1e-5)
@@ -277,15 +312,43 @@ def test_the_loss_behind_a_transition_matrix_is_finite_where_a_product_underflow
     assert torch.isfinite(transition.grad).all()
 
 
-ETA = [[0.2, -0.2, 1.0], [0.2, -0.8, 0.5], [2.0, 1.4, -1.1], [-1.9, -0.9, 0.1], [-3.5, -0.3, -1.9], [-1.1, -0.8, -0.5]]
-ETA += [[0.6, 1.6, -0.2], [2.0, -1.0, 0.5], [1.4, 0.1, -1.1], [-1.4, -0.7, 0.3], [-1.5, -0.3, -0.2], [0.8, 0.3, 0.5]]
+ETA = [
+    [0.2, -0.2, 1.0],
+    [0.2, -0.8, 0.5],
+    [2.0, 1.4, -1.1],
+    [-1.9, -0.9, 0.1],
+    [-3.5, -0.3, -1.9],
+    [-1.1, -0.8, -0.5],
+]
+ETA += [
+    [0.6, 1.6, -0.2],
+    [2.0, -1.0, 0.5],
+    [1.4, 0.1, -1.1],
+    [-1.4, -0.7, 0.3],
+    [-1.5, -0.3, -0.2],
+    [0.8, 0.3, 0.5],
+]
 
 
 @pytest.mark.parametrize(
     ("percentile", "expected"),
     [
-        (97, [[0.738216, 0.201187, 0.060596], [0.239946, 0.65224, 0.107815], [0.117818, 0.237255, 0.644927]]),
-        (100, [[0.785597, 0.039113, 0.17529], [0.032802, 0.804726, 0.162471], [0.090031, 0.244728, 0.665241]]),
+        (
+            97,
+            [
+                [0.738216, 0.201187, 0.060596],
+                [0.239946, 0.65224, 0.107815],
+                [0.117818, 0.237255, 0.644927],
+            ],
+        ),
+        (
+            100,
+            [
+                [0.785597, 0.039113, 0.17529],
+                [0.032802, 0.804726, 0.162471],
+                [0.090031, 0.244728, 0.665241],
+            ],
+        ),
     ],
 )
 def test_forward_estimates_the_matrix_as_the_authors_do(percentile, expected):
@@ -295,7 +358,9 @@ def test_forward_estimates_the_matrix_as_the_authors_do(percentile, expected):
 
 
 def test_forward_reads_every_row_from_the_predictions_as_they_are():
-    """The same estimator zeroes the top of class 0 before it comes to class 1, whose row it then has as (0, 0.9, 0.1)."""
+    """The same estimator zeroes the top of class 0 before it comes to class 1, whose row it then
+    has as (0, 0.9, 0.1).
+    """
     p = [
         [0.50, 0.45, 0.05],
         [0.10, 0.80, 0.10],
@@ -316,16 +381,21 @@ def test_forwards_percentile_counts_from_the_top():
     np.testing.assert_allclose(found, [p[96], p[4]])
 
 
-def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(make_task, monkeypatch):
+def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
+    make_task, monkeypatch
+):
     method = setup("forward", make_task(100), {"forward.held_out": 0.2})
     assert method.chooses.sum() == 20
     trained = torch.cat([batch.index for batch in method.batches()])
-    assert sorted(trained.tolist()) == (~method.chooses).nonzero()[:, 0].tolist(), "the held-out samples are not trained on"
+    assert sorted(trained.tolist()) == (~method.chooses).nonzero()[:, 0].tolist(), (
+        "the held-out samples are not trained on"
+    )
     y, generator = method.task.noisy_labels, torch.Generator().manual_seed(0)
     answers, matrices = {}, {}
     for epoch, sharpness in enumerate([1.0, 3.0, 0.2, 2.9]):
         logits = torch.randn(100, 3, generator=generator)
-        logits[method.chooses] = sharpness * torch.eye(3)[y[method.chooses]]  # the sharper, the lower its loss
+        # the sharper, the lower its loss
+        logits[method.chooses] = sharpness * torch.eye(3)[y[method.chooses]]
         answers[epoch] = logits
         monkeypatch.setattr(ops, "per_sample", lambda m, net, score: answers[m.epoch])
         enter(method, epoch)
@@ -366,12 +436,17 @@ W = [[-3.06, -4.04, -3.1], [-1.18, -3.46, -2.45], [0.11, -1.15, -0.21]]
 
 
 def test_volminnet_agrees_with_the_authors(make_task):
-    """`sig_t` and the loss of main.py of xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points, commit
-    06e4167."""
+    """`sig_t` and the loss of main.py of
+    xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points, commit 06e4167.
+    """
     method, net = at("volminnet", make_task(), epochs=80)
     with torch.no_grad():
         method.w.copy_(torch.tensor(W))
-    expected = [[0.94304, 0.016308, 0.040652], [0.178816, 0.760751, 0.060433], [0.298351, 0.136026, 0.565623]]
+    expected = [
+        [0.94304, 0.016308, 0.040652],
+        [0.178816, 0.760751, 0.060433],
+        [0.298351, 0.136026, 0.565623],
+    ]
     np.testing.assert_allclose(method.transition_matrix().detach(), expected, atol=1e-6)
     grad = [
         [-0.012598, 0.012048, 0.00055],
@@ -388,7 +463,11 @@ def test_volminnet_agrees_with_the_authors(make_task):
 def test_volminnet_starts_as_the_authors_do_and_weighs_the_volume(make_task):
     method, net = at("volminnet", make_task(), {"init": 4.5})
     off = 1 / (1 + math.exp(4.5))
-    np.testing.assert_allclose(method.transition_matrix().detach(), (np.eye(3) * (1 - off) + off) / (1 + 2 * off), atol=1e-6)
+    np.testing.assert_allclose(
+        method.transition_matrix().detach(),
+        (np.eye(3) * (1 - off) + off) / (1 + 2 * off),
+        atol=1e-6,
+    )
     assert gradient(method, net)[0] == pytest.approx(1.5942552, rel=1e-5)  # theirs
     heavy, net = at("volminnet", make_task(), {"init": 4.5, "weight": 1.0})
     volume = math.log(np.linalg.det(heavy.transition_matrix().detach().double().numpy()))
@@ -404,9 +483,11 @@ def test_volminnets_matrix_learns_without_weight_decay(make_task):
     assert matrix["lr"] == networks["lr"]
 
 
-# -------------------------------------------------------------------------------------------------------------------- cores2
+# --------------------------------------------------------------------------------------------------------------------
+# cores2
 
-#: `loss_cores` of UCSC-REAL/cores, commit cf0945e, with the noisy prior 0.2, 0.3, 0.5, by epoch: loss, kept samples, gradient.
+#: `loss_cores` of UCSC-REAL/cores, commit cf0945e, with the noisy prior 0.2, 0.3, 0.5, by epoch:
+#: loss, kept samples, gradient.
 CORES = {
     5: (1.8622186, [1, 1, 1, 1, 1], CE_GRADIENT),
     10: (1.8622186, [1, 1, 1, 1, 1], CE_GRADIENT),
@@ -424,12 +505,24 @@ CORES = {
     35: (
         -6.5560155,
         [1, 0, 1, 0, 0],
-        [[-0.660797, 0.231269, 0.429528], [0.0] * 3, [0.172267, -0.594569, 0.422302], [0.0] * 3, [0.0] * 3],
+        [
+            [-0.660797, 0.231269, 0.429528],
+            [0.0] * 3,
+            [0.172267, -0.594569, 0.422302],
+            [0.0] * 3,
+            [0.0] * 3,
+        ],
     ),
     60: (
         -7.6135774,
         [1, 0, 1, 0, 0],
-        [[-0.760149, 0.262229, 0.497921], [0.0] * 3, [0.199828, -0.687769, 0.48794], [0.0] * 3, [0.0] * 3],
+        [
+            [-0.760149, 0.262229, 0.497921],
+            [0.0] * 3,
+            [0.199828, -0.687769, 0.48794],
+            [0.0] * 3,
+            [0.0] * 3,
+        ],
     ),
 }
 
@@ -451,7 +544,9 @@ def test_cores2s_ramp_and_learning_rate(make_task):
         [0, 0, 2 / 29, 20 / 29, 50 / 29, 2, 2, 2]
     )
     method.recipe = Recipe("tiny_cnn", 100, schedule="step", milestones=(0.5,))
-    assert [method.schedule(epoch / 100) for epoch in (0, 20, 49, 50)] == pytest.approx([1, 1 / (1 + 20 / 29), 1 / 3, 0.1 / 3])
+    assert [method.schedule(epoch / 100) for epoch in (0, 20, 49, 50)] == pytest.approx(
+        [1, 1 / (1 + 20 / 29), 1 / 3, 0.1 / 3]
+    )
 
 
 def test_cores2s_sieve_starts_in_epoch_31(make_task):
@@ -484,10 +579,17 @@ def test_a_batch_of_which_cores2_keeps_nothing_trains_nothing(make_task):
     assert not grad.any()
 
 
-# ----------------------------------------------------------------------------------------------------------------------- sop
+# -----------------------------------------------------------------------------------------------------------------------
+# sop
 
 U = [[-0.68], [-0.93], [-0.32], [-0.96], [-0.56]]
-V = [[0.99, -0.43, 0.21], [-0.63, 0.4, -0.89], [0.7, -0.18, -0.76], [0.62, 0.13, -0.15], [-0.62, 0.68, -0.32]]
+V = [
+    [0.99, -0.43, 0.21],
+    [-0.63, 0.4, -0.89],
+    [0.7, -0.18, -0.76],
+    [0.62, 0.13, -0.15],
+    [-0.62, 0.68, -0.32],
+]
 
 
 def sop(task, settings: dict | None = None, epoch: int = 0) -> tuple[Method, Given]:
@@ -524,7 +626,10 @@ def test_sops_noise_descends_as_the_authors_does_whatever_the_schedule(make_task
         loss = method.update(given_batch(Y), optimizer)
     assert loss.item() == pytest.approx(0.6619171, rel=1e-5)
     np.testing.assert_allclose(
-        method.u.detach()[:5, 0], [-0.336709, -1.138214, -0.257185, -1.181601, -1.020384], rtol=1e-4, atol=2e-6
+        method.u.detach()[:5, 0],
+        [-0.336709, -1.138214, -0.257185, -1.181601, -1.020384],
+        rtol=1e-4,
+        atol=2e-6,
     )
     after = [[0.99, 0.115912, 0.103396], [1.370376, 3.088, -0.89], [-2.044, -0.18, 2.751808]]
     after += [[3.673376, 0.13, -0.098004], [-0.62, 3.604544, -0.054879]]
@@ -552,7 +657,11 @@ def test_sops_groups_and_privilege(make_task):
     assert method.privileges == frozenset()
     optimizer = method.optimizer(method.param_groups())
     assert [group["params"] for group in optimizer.param_groups[1:]] == [[method.u], [method.v]]
-    assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.9, 5e-4), (0, 0), (0, 0)]
+    assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [
+        (0.9, 5e-4),
+        (0, 0),
+        (0, 0),
+    ]
     method.recipe = Recipe("tiny_cnn", 120, optimizer="adam")
     with pytest.raises(InputError, match="leave the recipe's optimizer at sgd"):
         method.optimizer(method.param_groups())
@@ -567,12 +676,14 @@ def test_sops_clean_probability_falls_with_u(make_task):
     assert method.clean_probability()[0] == 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------- selc
+# ----------------------------------------------------------------------------------------------------------------------
+# selc
 
 
 def test_selc_agrees_with_the_authors(make_task):
-    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10: the last epoch before, then three iterations on
-    logits that are moved on by a class each time."""
+    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10: the last epoch before,
+    then three iterations on logits that are moved on by a class each time.
+    """
     method, net = at("selc", make_task(), {"turning_point": 10}, epochs=200, epoch=9)
     method.targets[:5] = torch.tensor(GIVEN).float()
     untouched = method.targets[5:].clone()
@@ -619,10 +730,12 @@ def test_the_distance_that_selc_watches():
 
 
 def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
-    """`estimate_es_m1` of the port in methods/selc.py: scikit-learn's GaussianMixture, seed 42, on min-max scaled losses; its
-    means are furthest apart in epoch 18, after which its patience of 12 ends, and it would turn after epoch 8. Here 40 % of
-    the losses stay high for 18 epochs, then fall at different rates. In the last third, where few are left high, EM of at
-    most ten iterations finds other means (0.45 and not 0.29 in epoch 60); no estimate rests on them."""
+    """`estimate_es_m1` of the port in methods/selc.py: scikit-learn's GaussianMixture, seed 42, on
+    min-max scaled losses; its means are furthest apart in epoch 18, after which its patience of 12
+    ends, and it would turn after epoch 8. Here 40 % of the losses stay high for 18 epochs, then
+    fall at different rates. In the last third, where few are left high, EM of at most ten
+    iterations finds other means (0.45 and not 0.29 in epoch 60); no estimate rests on them.
+    """
     i = torch.arange(60).double()
     spread = torch.sin(1.3 * i)
 
@@ -640,15 +753,21 @@ def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
         enter(method, epoch)
         method.epoch_end()
     assert method.peak == 17
-    assert method.turned == 28, "after ten epochs without a greater distance, with the weights of the eighteenth"
+    assert method.turned == 28, (
+        "after ten epochs without a greater distance, with the weights of the eighteenth"
+    )
 
 
 def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monkeypatch):
     method = setup("selc", make_task(), epochs=200)
     watched = []
     gaps = {8: 5.0, 9: 0.2, 10: 0.5, 11: 0.3, 15: 0.6} | {epoch: 0.1 for epoch in range(16, 60)}
-    monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: watched.append(m.epoch) or torch.zeros(16))
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(gaps.get(method.epoch, 0.05)))
+    monkeypatch.setattr(
+        ops, "per_sample_loss", lambda m, net: watched.append(m.epoch) or torch.zeros(16)
+    )
+    monkeypatch.setattr(
+        selc, "separation", lambda losses, seen: torch.tensor(gaps.get(method.epoch, 0.05))
+    )
     for epoch in range(40):
         enter(method, epoch)
         assert method.correcting == (epoch >= 26)
@@ -658,7 +777,9 @@ def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monke
         method.epoch_end()
         if epoch == 25:
             assert (method.networks[0].head.bias == 15).all()
-    assert watched == list(range(9, 26)), "neither in the first ten epochs nor after the turning point"
+    assert watched == list(range(9, 26)), (
+        "neither in the first ten epochs nor after the turning point"
+    )
     assert (method.networks[0].head.bias == 39).all()
 
 
@@ -674,7 +795,8 @@ def test_selc_without_a_turning_point_is_cross_entropy_to_the_end(make_task, mon
 def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path):
     data = load_dataset("digits", subset=160)
     spec = spec_of("selc", data)
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))  # turns after two epochs
+    # turns after two epochs
+    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
     outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
@@ -689,14 +811,17 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
     with pytest.raises(Killed):
         run_trial(spec, data, report=kill, checkpoint=checkpoint)
-    again = run_trial(spec, data, report=lambda epochs, restart: resumed.extend(epochs), checkpoint=checkpoint)
+    again = run_trial(
+        spec, data, report=lambda epochs, restart: resumed.extend(epochs), checkpoint=checkpoint
+    )
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
     targets = again.samples["soft_targets"]
     np.testing.assert_array_equal(targets, outcome.samples["soft_targets"])
     assert 0 < targets.min() < targets.max() < 1, "it corrected in the last epoch"
 
 
-# ------------------------------------------------------------------------------------------------------------ all of them
+# ------------------------------------------------------------------------------------------------------------
+# all of them
 
 #: Settings and epochs (of the method's own run) in which a method does something of its own.
 CASES: list[tuple[str, dict, int]] = [
@@ -719,15 +844,21 @@ CASES: list[tuple[str, dict, int]] = [
 
 @pytest.mark.parametrize(("name", "settings", "epoch"), CASES)
 @pytest.mark.parametrize("scale", [1.0, 20.0, 1000.0])
-def test_loss_and_gradient_are_finite_where_the_network_is_certain(make_task, name, settings, epoch, scale):
-    """Right and wrong, up to probabilities that are exactly 0 and 1 in float32; each sample twice in a row."""
+def test_loss_and_gradient_are_finite_where_the_network_is_certain(
+    make_task, name, settings, epoch, scale
+):
+    """Right and wrong, up to probabilities that are exactly 0 and 1 in float32; each sample twice
+    in a row.
+    """
     sure = [[scale, -scale, 0.0]] * 3 + [[0.0, 0.0, 0.0], [scale, scale, -scale]]
     length = build(name, {}).reference_epochs
     method, net = at(name, make_task(), settings, epochs=length, epoch=epoch, logits=sure)
     for _ in range(2):
         loss, _ = gradient(method, net, [0, 1, 2, 1, 2])
         assert math.isfinite(loss)
-        gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+        gradients = [
+            parameter.grad for parameter in method.parameters() if parameter.grad is not None
+        ]
         assert gradients
         assert all(torch.isfinite(grad).all() for grad in gradients)
 
@@ -738,7 +869,11 @@ def test_state_of_samples_that_are_not_in_the_batch_stays(make_task, name):
     method = setup(name, make_task(), epochs=length, networks=None)
     assert isinstance(method.networks[0], Flat)
     enter(method, length - 1)
-    before = {key: value.clone() for key, value in method.state_dict().items() if len(value.shape) and len(value) == 16}
+    before = {
+        key: value.clone()
+        for key, value in method.state_dict().items()
+        if len(value.shape) and len(value) == 16
+    }
     method.loss(method.task.batch(torch.tensor([3, 1, 7])))
     others = [i for i in range(16) if i not in (3, 1, 7)]
     for key, value in before.items():

@@ -1,7 +1,8 @@
-"""Methods of two networks and of several phases: formulas by hand, and numbers that the authors' code gives.
+"""Methods of two networks and of several phases: formulas by hand, and numbers that the authors'
+code gives.
 
-The authors' functions were run outside this repository on FIRST, SECOND and LABELS (double precision); what they returned
-stands here, with the repository and the commit.
+The authors' functions were run outside this repository on FIRST, SECOND and LABELS (double
+precision); what they returned stands here, with the repository and the commit.
 """
 
 from types import SimpleNamespace
@@ -52,7 +53,8 @@ def of_two(name, task, settings=None, epochs=200, logits=(FIRST, SECOND)):
     return setup(name, task, settings, epochs, [Given(values) for values in logits])
 
 
-# --------------------------------------------------------------------------------------------------------------- jocor
+# ---------------------------------------------------------------------------------------------------------------
+# jocor
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,9 @@ def test_jocor_ramps_its_forget_rate_and_keeps_at_least_one_sample(make_task):
 
 
 def test_jocors_loss_is_finite_where_the_networks_are_certain_of_different_classes(make_task):
-    method = of_two("jocor", make_task(), logits=([[900.0, -900.0, 0.0]] * 2, [[-900.0, 900.0, 0.0]] * 2))
+    method = of_two(
+        "jocor", make_task(), logits=([[900.0, -900.0, 0.0]] * 2, [[-900.0, 900.0, 0.0]] * 2)
+    )
     enter(method, 0)
     loss = method.loss(given_batch([0, 1]))
     loss.backward()
@@ -117,21 +121,29 @@ def test_only_the_oracle_rate_is_a_privilege(name, make_task):
         build(name, {f"{name}.forget_rate": 1.0})
 
 
-# ---------------------------------------------------------------------------------------------------- co-teaching plus
+# ----------------------------------------------------------------------------------------------------
+# co-teaching plus
 
 PLUS = "co_teaching_plus"
 
 
 @pytest.mark.parametrize(
     ("rate", "theirs"),
-    [(0.0, 2.159510288563654), (0.25, 2.9213822797578786), (0.5, 3.4691190609394846), (0.9, 2.159510288563654)],
+    [
+        (0.0, 2.159510288563654),
+        (0.25, 2.9213822797578786),
+        (0.5, 3.4691190609394846),
+        (0.9, 2.159510288563654),
+    ],
 )
 def test_co_teaching_plus_gives_the_authors_numbers_but_for_their_slips(make_task, rate, theirs):
-    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, the sum of both losses.
+    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, the sum of both
+    losses.
 
-    Run with two slips undone: its softmax, after which cross-entropy takes probabilities for logits, made an identity; and
-    its losses, which are divided by the number of samples twice, multiplied by it once. As released it gives 0.3374, 0.5729,
-    0.8160 and 0.3374.
+    Run with two slips undone: its softmax, after which cross-entropy takes probabilities for
+        logits, made an identity; and
+    its losses, which are divided by the number of samples twice, multiplied by it once. As released
+    it gives 0.3374, 0.5729, 0.8160 and 0.3374.
     """
     method = of_two(PLUS, make_task(), {f"{PLUS}.forget_rate": rate})
     enter(method, 150)
@@ -179,7 +191,8 @@ def test_the_easiest_among_some():
     assert not easiest(losses, among & False, 0.5).any()
 
 
-# ------------------------------------------------------------------------------------------------------------ elr plus
+# ------------------------------------------------------------------------------------------------------------
+# elr plus
 
 #: A partner for each sample, and one lambda, in place of random ones.
 PARTNER, LAM = torch.tensor([3, 0, 7, 1, 2, 6, 5, 4]), 0.8
@@ -197,22 +210,34 @@ def fixed_mixing(monkeypatch):
 
 @pytest.mark.parametrize(
     ("refine", "theirs"),
-    [(False, (0.998880936257365, 0.64962502264417)), (True, (1.0860243623025438, 0.685937419920601))],
+    [
+        (False, (0.998880936257365, 0.64962502264417)),
+        (True, (1.0860243623025438, 0.685937419920601)),
+    ],
 )
 def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixing, refine, theirs):
-    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss with beta 0.7, lambda 3, coef_step 0."""
+    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss with beta 0.7, lambda
+    3, coef_step 0.
+    """
     method = of_two("elr_plus", make_task(), {"elr_plus.refine_labels": refine})
     for student in (0, 1):
-        for average, logits, expected in zip((FIRST, SECOND), map(columns_reversed, (FIRST, SECOND)), theirs, strict=True):
+        for average, logits, expected in zip(
+            (FIRST, SECOND), map(columns_reversed, (FIRST, SECOND)), theirs, strict=True
+        ):
             method.averages[1 - student].logits.data = torch.tensor(average)
             method.networks[student].logits.data = torch.tensor(logits)
             loss = method.loss(Step(student, given_batch(LABELS), 3.0))
             assert loss.item() == pytest.approx(expected, rel=1e-4)
-        np.testing.assert_allclose(method.targets[student, 0], [0.27228593, 0.10128546, 0.13642862], atol=1e-6)
-        np.testing.assert_allclose(method.targets[student, 7], [0.172452, 0.10198922, 0.23555875], atol=1e-6)
+        np.testing.assert_allclose(
+            method.targets[student, 0], [0.27228593, 0.10128546, 0.13642862], atol=1e-6
+        )
+        np.testing.assert_allclose(
+            method.targets[student, 7], [0.172452, 0.10198922, 0.23555875], atol=1e-6
+        )
     assert not method.targets[:, 8:].any()
     found, labels = method.soft_targets(), method.task.noisy_labels
-    expected = np.array([0.27228593, 0.10128546, 0.13642862]) / 0.51  # of 1 - 0.7^2, the same for both networks
+    # of 1 - 0.7^2, the same for both networks
+    expected = np.array([0.27228593, 0.10128546, 0.13642862]) / 0.51
     np.testing.assert_allclose(found[0], expected, atol=2e-6)
     assert torch.equal(found[8:], torch.eye(3)[labels[8:]]), "not seen yet"
     assert method.clean_probability()[0].item() == pytest.approx(expected[labels[0]], abs=2e-6)
@@ -221,7 +246,12 @@ def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixi
 
 def test_elr_pluss_ramp_is_the_authors():
     """ELR_plus/utils/util.py: sigmoid_rampup at a length of 40,000."""
-    theirs = {0: 0.006737946999085467, 1: 0.006739631675352284, 10000: 0.060054667895307945, 20000: 0.2865047968601901}
+    theirs = {
+        0: 0.006737946999085467,
+        1: 0.006739631675352284,
+        10000: 0.060054667895307945,
+        20000: 0.2865047968601901,
+    }
     for step, value in {**theirs, 39999: 0.999999996875, 40000: 1.0, 50000: 1.0}.items():
         assert ramp(step, 40000) == pytest.approx(value, rel=1e-9)
     assert ramp(3, 0) == 1
@@ -244,9 +274,15 @@ def test_elr_pluss_averages_follow_each_step(make_task):
         with torch.no_grad():
             method.networks[step.student].head.weight.add_(0.1)
         done = (51 + (number % 2 + 1) / 2) / 102
-        before = step.student, method.networks[step.student].head.weight.clone(), 0.997 * np.exp(-5 * (1 - done) ** 2)
+        before = (
+            step.student,
+            method.networks[step.student].head.weight.clone(),
+            0.997 * np.exp(-5 * (1 - done) ** 2),
+        )
     student, weight, factor = before
-    torch.testing.assert_close(method.averages[1].head.weight, factor * averages[1] + (1 - factor) * weight)
+    torch.testing.assert_close(
+        method.averages[1].head.weight, factor * averages[1] + (1 - factor) * weight
+    )
     assert number == 3
 
 
@@ -256,14 +292,21 @@ def test_elr_plus_trains_one_network_at_a_time_and_never_an_average(make_task):
     step = next(method.batches())
     assert list(method.students(step)) == [method.networks[0]]
     method.loss(step).backward()
-    trained = [parameter.grad is not None for net in method.networks for parameter in net.parameters()]
+    trained = [
+        parameter.grad is not None for net in method.networks for parameter in net.parameters()
+    ]
     assert trained == [True, True, False, False]
     assert not any(parameter.requires_grad for parameter in method.averages.parameters())
     assert len(method.param_groups()[0]["params"]) == 4
 
 
 def test_elr_plus_stays_finite_when_everything_is_certain(make_task):
-    method = of_two("elr_plus", make_task(), {"elr_plus.refine_labels": True}, logits=([[900.0, -900.0, 0.0]] * 4,) * 2)
+    method = of_two(
+        "elr_plus",
+        make_task(),
+        {"elr_plus.refine_labels": True},
+        logits=([[900.0, -900.0, 0.0]] * 4,) * 2,
+    )
     for _ in range(50):
         loss = method.loss(Step(0, given_batch([1, 1, 2, 0]), 3.0))
     loss.backward()
@@ -271,20 +314,40 @@ def test_elr_plus_stays_finite_when_everything_is_certain(make_task):
     assert torch.isfinite(method.networks[0].logits.grad).all()
 
 
-# -------------------------------------------------------------------------------------------------------- m correction
+# --------------------------------------------------------------------------------------------------------
+# m correction
 
 
 def test_m_corrections_loss_model_gives_the_authors_numbers():
-    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py: track_training_loss and look_lookup on these losses."""
+    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py: track_training_loss and
+    look_lookup on these losses.
+    """
     losses = np.concatenate([0.01 * np.arange(1, 61) ** 1.2, 3 + 0.03 * np.arange(1, 41)])
-    found = LossModel(torch.tensor(losses)).noisy(torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5]).double())
-    theirs = [1e-4, 1e-4, 1e-4, 0.00015538297, 0.06170692951, 0.92482426606, 0.99981887119, 0.9999, 0.9999, 0.9999]
+    found = LossModel(torch.tensor(losses)).noisy(
+        torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5]).double()
+    )
+    theirs = [
+        1e-4,
+        1e-4,
+        1e-4,
+        0.00015538297,
+        0.06170692951,
+        0.92482426606,
+        0.99981887119,
+        0.9999,
+        0.9999,
+        0.9999,
+    ]
     np.testing.assert_allclose(found, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize(("bootstrap", "theirs"), [("hard", 1.924273999840061), ("soft", 1.8046083402525273)])
+@pytest.mark.parametrize(
+    ("bootstrap", "theirs"), [("hard", 1.924273999840061), ("soft", 1.8046083402525273)]
+)
 def test_m_correction_gives_the_authors_numbers(make_task, monkeypatch, bootstrap, theirs):
-    """The same commit: the loss of train_mixUp_HardBootBeta, mixup_criterion_mixSoft, and reg_loss_class, added up."""
+    """The same commit: the loss of train_mixUp_HardBootBeta, mixup_criterion_mixSoft, and
+    reg_loss_class, added up.
+    """
     noisy = torch.tensor([0.1, 0.9, 0.5, 0.0001, 0.9999, 0.3, 0.7, 0.2])
     monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 0.3)
     monkeypatch.setattr(torch, "randperm", lambda n, **_: PARTNER[:n])
@@ -299,13 +362,17 @@ def test_m_correction_gives_the_authors_numbers(make_task, monkeypatch, bootstra
         def forward(self, x):
             return self.mixed if torch.is_grad_enabled() else self.plain
 
-    method = setup("m_correction", make_task(), {"m_correction.bootstrap": bootstrap}, networks=[Two()])
+    method = setup(
+        "m_correction", make_task(), {"m_correction.bootstrap": bootstrap}, networks=[Two()]
+    )
     method.correcting = True
     method.model = SimpleNamespace(noisy=lambda losses: noisy)
     assert method.loss(given_batch(LABELS)).item() == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("losses", [torch.zeros(20), torch.full((20,), 3.0), torch.tensor([0.0, 9.0])])
+@pytest.mark.parametrize(
+    "losses", [torch.zeros(20), torch.full((20,), 3.0), torch.tensor([0.0, 9.0])]
+)
 def test_a_loss_model_of_nothing_to_tell_apart_calls_every_label_right(losses):
     assert (LossModel(losses).noisy(losses) <= 0.5).all()
 
@@ -340,20 +407,31 @@ def test_m_correction_starts_after_its_mixup_phase(make_task):
     assert seen == [False, False, True, True]
 
 
-# --------------------------------------------------------------------------------------------------------- co-learning
+# ---------------------------------------------------------------------------------------------------------
+# co-learning
 
 
-@pytest.mark.parametrize(("kernel", "theirs"), [("gaussian", 0.42587939949160086), ("student", 0.30089213438386725)])
+@pytest.mark.parametrize(
+    ("kernel", "theirs"), [("gaussian", 0.42587939949160086), ("student", 0.30089213438386725)]
+)
 def test_co_learnings_structure_loss_gives_the_authors_numbers(kernel, theirs):
-    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py: loss_structrue, and loss_structrue_t with v = 1."""
+    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py: loss_structrue, and
+    loss_structrue_t with v = 1.
+    """
     found = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
     assert found.item() == pytest.approx(theirs, rel=1e-9)
 
 
 def test_nt_xent_gives_the_authors_numbers():
-    """Co-learning, losses/loss_ntxent.py (T 0.5), and UNICON, Contrastive_loss.py (T 0.05, commit 616dc49)."""
-    assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.5).item() == pytest.approx(3.6406157491712516, rel=1e-6)
-    assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.05).item() == pytest.approx(21.193822854, rel=1e-6)
+    """Co-learning, losses/loss_ntxent.py (T 0.5), and UNICON, Contrastive_loss.py (T 0.05, commit
+    616dc49).
+    """
+    assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.5).item() == pytest.approx(
+        3.6406157491712516, rel=1e-6
+    )
+    assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.05).item() == pytest.approx(
+        21.193822854, rel=1e-6
+    )
 
 
 def test_structure_and_contrast_are_finite_where_all_are_alike_or_far_apart():
@@ -378,7 +456,9 @@ def test_co_learnings_structure_loss_reaches_the_classifier_alone(make_task, mon
         method.zero_grad()
         loss = method.loss(next(method.batches()))
         loss.backward()
-        losses.append((loss.item(), net.head.weight.grad.clone(), next(net.body.parameters()).grad.clone()))
+        losses.append(
+            (loss.item(), net.head.weight.grad.clone(), next(net.body.parameters()).grad.clone())
+        )
     assert losses[0][0] < losses[1][0]
     assert not torch.allclose(losses[0][1], losses[1][1])
     torch.testing.assert_close(losses[0][2], losses[1][2])
@@ -396,7 +476,8 @@ def test_adams_first_beta_falls_with_the_rate(make_task, paper_recipe, name, epo
     assert {group["betas"] for group in optimizer.param_groups} == {(beta, 0.999)}
 
 
-# ----------------------------------------------------------------------------------------------------------------- pes
+# -----------------------------------------------------------------------------------------------------------------
+# pes
 
 
 def test_pess_stages_and_what_they_train(make_task):
@@ -404,7 +485,10 @@ def test_pess_stages_and_what_they_train(make_task):
     method = setup("pes", task, epochs=200, networks=[Task.build_network(task)])
     [net] = method.networks
     last_convolution = [*net.body[-5].parameters(), *net.body[-4].parameters()]
-    parts = {1: {id(p) for p in [*last_convolution, *net.head.parameters()]}, 2: {id(p) for p in net.head.parameters()}}
+    parts = {
+        1: {id(p) for p in [*last_convolution, *net.head.parameters()]},
+        2: {id(p) for p in net.head.parameters()},
+    }
     for epoch, stage in ((0, 0), (24, 0), (25, 1), (31, 1), (32, 2), (36, 2), (37, 3), (199, 3)):
         before = {id(p): p.detach().clone() for p in net.parameters()}
         enter(method, epoch)
@@ -415,14 +499,20 @@ def test_pess_stages_and_what_they_train(make_task):
         assert {id(p) for p in net.parameters() if p.requires_grad} == trained
         adam = isinstance(method.optimizer(method.param_groups()), torch.optim.Adam)
         assert adam == (stage in (1, 2))
-        weights = {id(p) for p in net.parameters() if p.ndim > 1 and not torch.equal(p, before[id(p)])}
-        renewed = {id(p) for p in net.parameters() if p.ndim > 1 and id(p) in parts.get(stage, set())}
+        weights = {
+            id(p) for p in net.parameters() if p.ndim > 1 and not torch.equal(p, before[id(p)])
+        }
+        renewed = {
+            id(p) for p in net.parameters() if p.ndim > 1 and id(p) in parts.get(stage, set())
+        }
         assert weights == (renewed if epoch in (25, 32) else set())
 
 
 def test_pes_may_leave_the_renewed_layers_out_of_the_last_phase(make_task):
     task = make_task()
-    method = setup("pes", task, {"pes.freeze_renewed": True}, epochs=200, networks=[Task.build_network(task)])
+    method = setup(
+        "pes", task, {"pes.freeze_renewed": True}, epochs=200, networks=[Task.build_network(task)]
+    )
     enter(method, 40)
     renewed = {id(p) for p in method.last_parts(1).parameters()}
     trained = {id(p) for p in method.param_groups()[0]["params"]}
@@ -434,27 +524,51 @@ def test_pes_learns_from_the_labels_it_agrees_with_weighted_by_class(make_task, 
     task = make_task()
     task.noisy_labels = torch.tensor([0] * 8 + [1] * 4 + [2] * 4)
     method = setup("pes", task, epochs=200, networks=[Task.build_network(task)])
-    monkeypatch.setattr(type(method), "predicted", lambda self: torch.tensor([0] * 6 + [1] * 4 + [0] * 6))
+    monkeypatch.setattr(
+        type(method), "predicted", lambda self: torch.tensor([0] * 6 + [1] * 4 + [0] * 6)
+    )
     enter(method, 100)
     assert method.confident.nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 8, 9]
-    assert method.weights.tolist() == pytest.approx([4 / 6, 4 / 2, 0])  # a class has four on average; the last has vanished
-    assert sorted(torch.cat([batch.index for batch in method.batches()]).tolist()) == [0, 1, 2, 3, 4, 5, 8, 9]
+    # a class has four on average; the last has vanished
+    assert method.weights.tolist() == pytest.approx([4 / 6, 4 / 2, 0])
+    assert sorted(torch.cat([batch.index for batch in method.batches()]).tolist()) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        8,
+        9,
+    ]
     batch = task.batch(torch.tensor([0, 8, 9]))
     logits = method.networks[0](batch.x)
     each = torch.nn.functional.cross_entropy(logits, batch.y, reduction="none")
     expected = (4 / 6 * each[0] + 2 * each[1] + 2 * each[2]) / (4 / 6 + 4)
     assert method.loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)
-    monkeypatch.setattr(type(method), "predicted", lambda self: torch.tensor([0] + [2] * 8 + [0] * 7))
+    monkeypatch.setattr(
+        type(method), "predicted", lambda self: torch.tensor([0] + [2] * 8 + [0] * 7)
+    )
     enter(method, 101)
     assert method.confident.all(), "a single sample is no training set"
 
 
-# -------------------------------------------------------------------------------------------------------------- unicon
+# --------------------------------------------------------------------------------------------------------------
+# unicon
 
 
 def test_unicons_divergence_gives_the_authors_numbers():
     """nazmul-karim170/UNICON-Noisy-Label, commit 616dc49, Train_cifar.py: Jensen_Shannon, to 1e-10."""
-    theirs = [0.371928589, 0.305865361, 0.302042042, 0.134822132, 0.0766418229, 0.245874766, 0.380638838, 0.0790171781]
+    theirs = [
+        0.371928589,
+        0.305865361,
+        0.302042042,
+        0.134822132,
+        0.0766418229,
+        0.245874766,
+        0.380638838,
+        0.0790171781,
+    ]
     found = jensen_shannon(torch.tensor(P), torch.tensor(LABELS))
     np.testing.assert_allclose(found, theirs, atol=1e-8)
     certain = jensen_shannon(torch.eye(3), torch.tensor([0, 0, 2]))
@@ -465,9 +579,20 @@ def test_unicon_takes_as_many_of_each_class():
     distance = torch.tensor([0.5, 0.1, 0.3, 0.2, 0.6, 0.4, 0.7, 0.05])
     y = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2])
     # 6 of 8 samples for 3 classes: two of each; of the last class there is but one.
-    assert uniform_selection(distance, y, 0.75, 3).tolist() == [False, True, False, True, True, True, False, True]
+    assert uniform_selection(distance, y, 0.75, 3).tolist() == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
     assert not uniform_selection(distance, y, 0.3, 3).any()
-    assert uniform_selection(distance, y.clamp(max=1), 0.75, 3).sum() == 4, "a class without samples gives none"
+    assert uniform_selection(distance, y.clamp(max=1), 0.75, 3).sum() == 4, (
+        "a class without samples gives none"
+    )
 
 
 def test_unicons_batches_and_loss(make_task, monkeypatch):
@@ -491,8 +616,14 @@ def test_unicons_batches_and_loss(make_task, monkeypatch):
         loss = method.loss(step)
         loss.backward()
         assert torch.isfinite(loss)
-        assert [net.head.weight.grad is not None for net in nets] == [step.student == 0, step.student == 1]
-        assert [p[0].weight.grad is not None for p in method.projections] == [step.student == 0, step.student == 1]
+        assert [net.head.weight.grad is not None for net in nets] == [
+            step.student == 0,
+            step.student == 1,
+        ]
+        assert [p[0].weight.grad is not None for p in method.projections] == [
+            step.student == 0,
+            step.student == 1,
+        ]
     assert students == sorted(students) and set(students) == {0, 1}
     torch.testing.assert_close(method.weight[:17], torch.ones(17))  # divergences below a half
     torch.testing.assert_close(method.weight[18:], 1 - torch.linspace(0.0, 0.69, 24)[18:])
@@ -500,14 +631,18 @@ def test_unicons_batches_and_loss(make_task, monkeypatch):
 
 
 def test_unicons_clean_probability_is_its_selection(make_task, monkeypatch):
-    """Above a half is what it selects; on either side the order is that of the divergences; the mean over both networks."""
+    """Above a half is what it selects; on either side the order is that of the divergences; the
+    mean over both networks.
+    """
     distance = torch.tensor([0.0, 0.69, 0.3, 0.31, 0.0, 0.5])
     chosen = torch.tensor([True, True, True, False, False, False])
     found = trust(distance, chosen)
     np.testing.assert_allclose(found, [1, 0.8275, 0.925, 0.1725, 0.25, 0.125], atol=1e-6)
 
     task = make_task(num=24, batch_size=4)
-    method = setup("unicon", task, epochs=350, networks=[Task.build_network(task) for _ in range(2)])
+    method = setup(
+        "unicon", task, epochs=350, networks=[Task.build_network(task) for _ in range(2)]
+    )
     assert (method.clean_probability() == 1).all(), "in warm-up nothing is selected"
     of_each = iter([torch.linspace(0.0, 0.69, 24), torch.linspace(0.69, 0.0, 24)])
     monkeypatch.setattr(type(method), "divergences", lambda self: next(of_each))
@@ -525,7 +660,9 @@ def test_unicons_clean_probability_is_its_selection(make_task, monkeypatch):
 @pytest.mark.parametrize("distances", [torch.zeros(16), torch.full((16,), 0.69)])
 def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypatch, distances):
     task = make_task()
-    method = setup("unicon", task, epochs=350, networks=[Task.build_network(task) for _ in range(2)])
+    method = setup(
+        "unicon", task, epochs=350, networks=[Task.build_network(task) for _ in range(2)]
+    )
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
     enter(method, 14)
     for step in method.batches():
@@ -534,7 +671,8 @@ def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypa
     assert (method.clean_probability() > 0.5).all(), "it learns from every label"
 
 
-# --------------------------------------------------------------------------------------------------------------- prune
+# ---------------------------------------------------------------------------------------------------------------
+# prune
 
 GIVEN = torch.tensor([2, 2, 0, 2, 1, 1, 1, 0, 2, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 2])
 PREDICTED = torch.tensor(
@@ -573,17 +711,23 @@ PREDICTED = torch.tensor(
     ],
 )
 def test_the_flagged_labels_are_cleanlabs(rule, theirs):
-    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers; whatever version is installed should agree."""
+    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers; whatever version is
+    installed should agree.
+    """
     assert label_issues(GIVEN, PREDICTED, rule).nonzero()[:, 0].tolist() == theirs
 
 
-@pytest.mark.parametrize("rule", ["prune_by_noise_rate", "prune_by_class", "both", "confident_learning"])
+@pytest.mark.parametrize(
+    "rule", ["prune_by_noise_rate", "prune_by_class", "both", "confident_learning"]
+)
 def test_degenerate_predictions_and_absent_classes_are_survived(rule):
     y = torch.tensor([0, 0, 0, 1])
     for p in (torch.full((4, 4), 0.25), torch.eye(4)[[1, 1, 1, 0]], torch.eye(4)[[2, 2, 2, 3]]):
         flagged = label_issues(y, p, rule)
         assert flagged.shape == (4,)
-        assert rule == "confident_learning" or (not flagged[3] and flagged.sum() < 3), "one of each class stays"
+        assert rule == "confident_learning" or (not flagged[3] and flagged.sum() < 3), (
+            "one of each class stays"
+        )
 
 
 def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
@@ -597,19 +741,28 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     sizes = method.fold.bincount()
     assert sizes.max() - sizes.min() <= 1
     x = task.batch(torch.arange(16)).x
-    expected = torch.stack([method.networks[int(f)](x[i : i + 1]).softmax(1)[0] for i, f in enumerate(method.fold)])
+    expected = torch.stack(
+        [method.networks[int(f)](x[i : i + 1]).softmax(1)[0] for i, f in enumerate(method.fold)]
+    )
     torch.testing.assert_close(method.out_of_sample(), expected)
     folds = torch.stack([net(x).softmax(1) for net in method.networks[:3]]).mean(0)
     torch.testing.assert_close(method.predict(x), folds)
 
     enter(method, 5)
     assert method.stage == 1
-    torch.testing.assert_close(method.kept, ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate"))
-    assert {id(p) for p in method.param_groups()[0]["params"]} == {id(p) for p in method.networks[3].parameters()}
+    torch.testing.assert_close(
+        method.kept, ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate")
+    )
+    assert {id(p) for p in method.param_groups()[0]["params"]} == {
+        id(p) for p in method.networks[3].parameters()
+    }
     steps = list(method.batches())
     assert {step.student for step in steps} == {3}
     assert sorted(steps[0].batch.index.tolist()) == method.kept.nonzero()[:, 0].tolist()
-    before, after = task.noisy_labels.bincount(minlength=3), task.noisy_labels[method.kept].bincount(minlength=3)
+    before, after = (
+        task.noisy_labels.bincount(minlength=3),
+        task.noisy_labels[method.kept].bincount(minlength=3),
+    )
     torch.testing.assert_close(method.weights, before / after)
     torch.testing.assert_close(method.predict(x), method.networks[3](x).softmax(1))
     assert list(method.predictors()) == [method.networks[3]]

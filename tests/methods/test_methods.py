@@ -16,7 +16,16 @@ from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
 from bench.task import Batch, Pixels, Task, stream_seed
-from bench.training.pretrain import COLLAPSED, CollapseError, PretrainJob, SimSiam, _Learner, _neighbours, pretrain, spread
+from bench.training.pretrain import (
+    COLLAPSED,
+    CollapseError,
+    PretrainJob,
+    SimSiam,
+    _Learner,
+    _neighbours,
+    pretrain,
+    spread,
+)
 from methods.divide_mix import Division, PlainStep
 from methods.rmd import correlation, distance_loss, row_divergence, strongest
 
@@ -48,9 +57,15 @@ class Given(nn.Module):
 
 
 def setup(
-    name: str, task: Task, settings: dict | None = None, epochs: int = 300, networks: list[nn.Module] | None = None
+    name: str,
+    task: Task,
+    settings: dict | None = None,
+    epochs: int = 300,
+    networks: list[nn.Module] | None = None,
 ) -> Method:
-    """The method as the harness would set it up, with linear networks, or these, in place of the recipe's."""
+    """The method as the harness would set it up, with linear networks, or these, in place of the
+    recipe's.
+    """
     method = build(name, settings or {})
     supply = iter(networks or [])
     task.build_network = lambda: next(supply) if networks else Flat(task.num_classes)
@@ -62,7 +77,9 @@ def setup(
 
 
 def given_batch(y: list[int], index: list[int] | None = None) -> Batch:
-    return Batch((torch.zeros(len(y), 1, 8, 8),), torch.tensor(y), torch.tensor(index or list(range(len(y)))))
+    return Batch(
+        (torch.zeros(len(y), 1, 8, 8),), torch.tensor(y), torch.tensor(index or list(range(len(y))))
+    )
 
 
 def whole_batch(task: Task) -> Batch:
@@ -103,11 +120,15 @@ def draws(task: Task, alpha: float, count: int) -> tuple[float, np.ndarray]:
     """The lambda and the partners that the next mixing will draw, without drawing them."""
     generator = torch.Generator()
     generator.set_state(task.generator.get_state())
-    return copy.deepcopy(task.rng).beta(alpha, alpha), torch.randperm(count, generator=generator).numpy()
+    return copy.deepcopy(task.rng).beta(alpha, alpha), torch.randperm(
+        count, generator=generator
+    ).numpy()
 
 
 def test_random_streams_of_different_keys_are_unrelated(make_task):
-    """Keys differ in length, too: (1,), (1, 0) and (1, 0, 0) are not one stream, as NumPy alone would have it."""
+    """Keys differ in length, too: (1,), (1, 0) and (1, 0, 0) are not one stream, as NumPy alone
+    would have it.
+    """
     keys = [(1,), (1, 0), (1, 0, 0), (0, 1), (0, 1, 0), (0,), (0, 0), (0, 0, 0), (1, 2), (2, 1)]
     assert len({stream_seed(*key) for key in keys}) == len(keys)
     assert all(0 <= stream_seed(*key) < 2**63 for key in keys)
@@ -119,7 +140,9 @@ def test_random_streams_of_different_keys_are_unrelated(make_task):
         task.seed(*key)
         assert (task.rng.random(), torch.rand((), generator=task.generator).item()) == first
         seen |= {*first, np.random.default_rng(key).random()}
-    assert len(seen) == 2 * len(keys) + 5, "nor are they the streams of noise and split, which NumPy seeds directly"
+    assert len(seen) == 2 * len(keys) + 5, (
+        "nor are they the streams of noise and split, which NumPy seeds directly"
+    )
 
 
 LOGITS = [[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-3.0, 4.0, 1.0], [0.3, 0.2, -0.7]]
@@ -127,12 +150,15 @@ Y = [0, 2, 0, 1]
 P = softmax(np.array(LOGITS))
 
 
-# ------------------------------------------------------------------------------------------------------------- ce, gce
+# -------------------------------------------------------------------------------------------------------------
+# ce, gce
 
 
 def test_ce(make_task):
     method = setup("ce", make_task(), networks=[Given(LOGITS)])
-    assert method.loss(given_batch(Y)).item() == pytest.approx(cross_entropy(P, one_hot(np.array(Y))), rel=1e-5)
+    assert method.loss(given_batch(Y)).item() == pytest.approx(
+        cross_entropy(P, one_hot(np.array(Y))), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("q", [0.1, 0.7, 1.0])
@@ -153,7 +179,8 @@ def test_gce_has_the_papers_gradient_and_a_finite_one_where_p_is_0(make_task):
     p = softmax(np.array(logits))
     y = one_hot(np.array([1, 2, 0]))
     own = (p * y).sum(1, keepdims=True)
-    np.testing.assert_allclose(net.logits.grad, own**0.7 * (p - y) / 3, atol=1e-6)  # p^q times cross-entropy's
+    # p^q times cross-entropy's
+    np.testing.assert_allclose(net.logits.grad, own**0.7 * (p - y) / 3, atol=1e-6)
 
 
 def test_truncated_gce_prunes_after_its_warm_up(make_task):
@@ -170,7 +197,8 @@ def test_truncated_gce_prunes_after_its_warm_up(make_task):
         assert net.logits.grad.any(1).tolist() == [bool(k) for k in kept]
 
 
-# ----------------------------------------------------------------------------------------------------------------- elr
+# -----------------------------------------------------------------------------------------------------------------
+# elr
 
 
 def elr_regulariser(p: np.ndarray, targets: np.ndarray) -> float:
@@ -199,7 +227,9 @@ def test_elr_over_two_steps_on_the_same_samples(make_task):
     np.testing.assert_allclose(found[batch.index], targets / 0.51, atol=1e-6)  # of 1 - 0.7^2
     assert torch.equal(found[untouched], F.one_hot(labels, 3).float()[untouched]), "not seen yet"
     clean = method.clean_probability()
-    np.testing.assert_allclose(clean[batch.index], (targets / 0.51)[range(4), labels[batch.index]], atol=1e-6)
+    np.testing.assert_allclose(
+        clean[batch.index], (targets / 0.51)[range(4), labels[batch.index]], atol=1e-6
+    )
     assert (clean[untouched] == 1).all()
 
 
@@ -230,7 +260,8 @@ def test_elr_stays_finite_when_the_network_is_certain(make_task):
     assert torch.isfinite(net.logits.grad).all()
 
 
-# --------------------------------------------------------------------------------------------------------------- mixup
+# ---------------------------------------------------------------------------------------------------------------
+# mixup
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
@@ -242,28 +273,36 @@ def test_mixup(make_task, alpha):
         lam, partner = draws(task, alpha, 16)
         x, y = numbers(batch.x, batch.y)
         p = answer(method.networks[0], lam * x + (1 - lam) * x[partner])
-        expected = lam * cross_entropy(p, one_hot(y)) + (1 - lam) * cross_entropy(p, one_hot(y[partner]))
+        expected = lam * cross_entropy(p, one_hot(y)) + (1 - lam) * cross_entropy(
+            p, one_hot(y[partner])
+        )
         assert method.loss(batch).item() == pytest.approx(expected, rel=1e-4)
         assert (partner != np.arange(16)).any()
 
 
-# --------------------------------------------------------------------------------------------------------- co-teaching
+# ---------------------------------------------------------------------------------------------------------
+# co-teaching
 
 #: Losses of class 0 for logits (0, a, -1000): log(1 + e^a).
 EASY_FOR_FIRST, EASY_FOR_SECOND = [0.0, 1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0, 0.0]
 
 
 def co_teaching(task: Task, settings: dict, epochs: int = 200) -> Method:
-    nets = [Given([[0.0, a, -1000.0] for a in values]) for values in (EASY_FOR_FIRST, EASY_FOR_SECOND)]
+    nets = [
+        Given([[0.0, a, -1000.0] for a in values]) for values in (EASY_FOR_FIRST, EASY_FOR_SECOND)
+    ]
     return setup("co_teaching", task, settings, epochs, nets)
 
 
-@pytest.mark.parametrize(("rate", "keep"), [(0.2, 4), (0.4, 3), (0.6, 2), (0.8, 1), (0.95, 1), (0.0, 5), (0.5, 2)])
+@pytest.mark.parametrize(
+    ("rate", "keep"), [(0.2, 4), (0.4, 3), (0.6, 2), (0.8, 1), (0.95, 1), (0.0, 5), (0.5, 2)]
+)
 def test_co_teaching_learns_from_what_the_peer_finds_easy_and_averages_once(make_task, rate, keep):
     method = co_teaching(make_task(), {"co_teaching.forget_rate": rate})
     enter(method, 150)
     first, second = (np.log1p(np.exp(values)) for values in (EASY_FOR_FIRST, EASY_FOR_SECOND))
-    # The first network takes the samples that are easy for the second, which are the last ones; and the other way round.
+    # The first network takes the samples that are easy for the second, which are the last ones; and
+    # the other way round.
     expected = first[-keep:].mean() + second[:keep].mean()
     loss = method.loss(given_batch([0] * 5))
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -286,7 +325,9 @@ def test_co_teachings_exponent_is_that_of_the_rate(make_task):
     enter(method, 5)
     assert method.keep_share == pytest.approx(1 - 0.5 * 0.4**2, abs=1e-6)
     enter(method, 10)
-    assert method.keep_share == pytest.approx(1 - 0.4, abs=1e-6), "after the ramp it is the rate itself"
+    assert method.keep_share == pytest.approx(1 - 0.4, abs=1e-6), (
+        "after the ramp it is the rate itself"
+    )
 
 
 def test_only_the_oracle_rate_of_co_teaching_is_a_privilege(make_task):
@@ -305,7 +346,11 @@ def test_co_teaching_estimates_the_rate_during_the_ramp_and_keeps_it(make_task, 
     assert "forget_rate" in method.state_dict()
     low, high = np.linspace(0, 0.1, 12), np.linspace(2, 2.1, 4)
     first, second = np.concatenate([low, high]), np.zeros(16)
-    monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: torch.tensor(first if net is m.networks[0] else second))
+    monkeypatch.setattr(
+        ops,
+        "per_sample_loss",
+        lambda m, net: torch.tensor(first if net is m.networks[0] else second),
+    )
     enter(method, 0)
     assert method.forget_rate == 0, "nothing has been learnt yet"
     enter(method, 1)
@@ -318,7 +363,8 @@ def test_co_teaching_estimates_the_rate_during_the_ramp_and_keeps_it(make_task, 
     assert method.forget_rate.item() == pytest.approx(8 / 16, abs=1e-3)
 
 
-# ---------------------------------------------------------------------------------------------------------- divide_mix
+# ----------------------------------------------------------------------------------------------------------
+# divide_mix
 
 
 def division(task: Task, student: int, ramp: float = 0.4) -> Division:
@@ -344,7 +390,9 @@ def test_divide_mix_refines_and_guesses(make_task, student):
     refined = w * one_hot(batch.labelled.y.numpy()) + (1 - w) * (own[0] + own[1]) / 2
     guessed = sum(answer(n, x) for n in (net, peer) for x in numbers(*batch.unlabelled.views)) / 4
     for found, expected in ((labelled, refined), (unlabelled, guessed)):
-        np.testing.assert_allclose(found, expected**2 / (expected**2).sum(1, keepdims=True), atol=1e-5)
+        np.testing.assert_allclose(
+            found, expected**2 / (expected**2).sum(1, keepdims=True), atol=1e-5
+        )
         assert not found.requires_grad
 
 
@@ -358,7 +406,9 @@ def test_divide_mixs_three_terms(make_task, student):
     lam, partner = draws(task, 4.0, 14)
     lam = max(lam, 1 - lam)
     x = np.concatenate(numbers(*batch.labelled.views, *batch.unlabelled.views))
-    targets = np.concatenate([targets_labelled, targets_labelled, targets_unlabelled, targets_unlabelled])
+    targets = np.concatenate(
+        [targets_labelled, targets_labelled, targets_unlabelled, targets_unlabelled]
+    )
     p = answer(method.networks[student], lam * x + (1 - lam) * x[partner])
     mixed = lam * targets + (1 - lam) * targets[partner]
     supervised = cross_entropy(p[:8], mixed[:8])
@@ -381,7 +431,9 @@ def test_divide_mixs_targets_are_kept(make_task):
     method.loss(batch)
     assert torch.equal(method.soft_targets()[[2, 7, 1, 11]], labelled)
     assert torch.equal(method.soft_targets()[[5, 3, 14]], unlabelled)
-    assert torch.equal(method.soft_targets()[0], F.one_hot(task.noisy_labels, 3)[0].float()), "not seen yet"
+    assert torch.equal(method.soft_targets()[0], F.one_hot(task.noisy_labels, 3)[0].float()), (
+        "not seen yet"
+    )
 
 
 def test_divide_mixs_loss_is_finite_where_no_sample_is_of_a_class(make_task):
@@ -398,7 +450,9 @@ def test_divide_mixs_loss_is_finite_where_no_sample_is_of_a_class(make_task):
 @pytest.mark.parametrize("penalty", [False, True])
 def test_divide_mixs_warm_up(make_task, penalty):
     nets = [Given(LOGITS), Given([row[::-1] for row in LOGITS])]
-    method = setup("divide_mix", make_task(), {"divide_mix.confidence_penalty": penalty}, networks=nets)
+    method = setup(
+        "divide_mix", make_task(), {"divide_mix.confidence_penalty": penalty}, networks=nets
+    )
     for student, p in enumerate((P, P[:, ::-1])):
         expected = cross_entropy(p, one_hot(np.array(Y)))
         if penalty:
@@ -413,7 +467,9 @@ def test_in_divide_mixs_warm_up_each_network_has_a_pass_of_its_own_with_twice_th
     enter(method, 9)
     steps = list(method.batches())
     assert [(step.student, len(step.batch.y)) for step in steps] == [(0, 8), (0, 8), (1, 8), (1, 8)]
-    first, second = (torch.cat([step.batch.index for step in steps if step.student == s]) for s in (0, 1))
+    first, second = (
+        torch.cat([step.batch.index for step in steps if step.student == s]) for s in (0, 1)
+    )
     assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(16))
     assert not torch.equal(first, second)
 
@@ -422,7 +478,9 @@ def test_divide_mix_divides_after_its_warm_up(make_task, monkeypatch):
     method = setup("divide_mix", make_task())
     low, high = [0.1] * 9 + [0.12], [2.0] * 5 + [2.3]
     losses = {0: torch.tensor(low + high), 1: torch.tensor(high + low)}
-    monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: losses[0 if net is m.networks[0] else 1])
+    monkeypatch.setattr(
+        ops, "per_sample_loss", lambda m, net: losses[0 if net is m.networks[0] else 1]
+    )
     enter(method, 9)
     assert (method.clean == 1).all()
     assert all(isinstance(batch, PlainStep) for batch in method.batches())
@@ -436,11 +494,16 @@ def test_divide_mix_averages_losses_over_its_window(make_task, monkeypatch):
     method = setup("divide_mix", make_task(), {"divide_mix.loss_window": 3})
     seen = []
     generator = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: seen.append(torch.rand(16, generator=generator)) or seen[-1])
+    monkeypatch.setattr(
+        ops,
+        "per_sample_loss",
+        lambda m, net: seen.append(torch.rand(16, generator=generator)) or seen[-1],
+    )
     for epoch in range(10, 15):
         enter(method, epoch)
         recent = torch.stack([ops.min_max(values) for values in seen[0::2]][-3:]).mean(0).double()
-        expected = ops.fit_gaussians(recent).low_posterior(recent)  # the mean is not scaled once more
+        # the mean is not scaled once more
+        expected = ops.fit_gaussians(recent).low_posterior(recent)
         torch.testing.assert_close(method.clean[0].double(), expected, atol=1e-5, rtol=0)
 
 
@@ -464,8 +527,11 @@ def test_divide_mixs_batches(make_task):
         assert set(torch.cat([step.labelled.index for step in own]).tolist()) <= labelled
         assert not set(torch.cat([step.unlabelled.index for step in own]).tolist()) & labelled
         assert all(len(step.labelled.views) == len(step.unlabelled.views) == 2 for step in own)
-        # Two epochs after the warm-up of ten; 16 epochs of ramp; the authors count len // batch size + 1 steps.
-        assert [step.ramp for step in own] == pytest.approx([(2 + i / (total // 4 + 1)) / 16 for i in range(len(own))])
+        # Two epochs after the warm-up of ten; 16 epochs of ramp; the authors count len // batch
+        # size + 1 steps.
+        assert [step.ramp for step in own] == pytest.approx(
+            [(2 + i / (total // 4 + 1)) / 16 for i in range(len(own))]
+        )
     method.epoch = 40
     assert {step.ramp for step in method.batches()} == {1.0}
 
@@ -493,7 +559,8 @@ def test_where_nothing_is_divided_that_network_alone_takes_a_plain_epoch(make_ta
     assert list(method.students(plain[0])) == [net]
 
 
-# ------------------------------------------------------------------------------------------------------------- softmix
+# -------------------------------------------------------------------------------------------------------------
+# softmix
 
 
 def random_mixture(terms: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -505,7 +572,9 @@ def random_mixture(terms: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 def mixed(images: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """What softmix makes of each row of images (B, terms, C, H, W)."""
-    return ops.mix_with_neighbours(images.flatten(0, 1), torch.arange(weights.numel()).view_as(weights), weights, targets)
+    return ops.mix_with_neighbours(
+        images.flatten(0, 1), torch.arange(weights.numel()).view_as(weights), weights, targets
+    )
 
 
 def test_mixing_two_is_the_authors_formula():
@@ -519,10 +588,15 @@ def test_mixing_two_is_the_authors_formula():
     # With all weights zero, this formula gives 1/1: the sample itself.
     lam = (w[:, 0] + 1e-10) / (w[:, 0] + w[:, 1] + 1e-10)
     np.testing.assert_allclose(lam[3], 1)
-    expected = lam[:, None, None, None] * images[:, 0] + (1 - lam[:, None, None, None]) * images[:, 1]
+    expected = (
+        lam[:, None, None, None] * images[:, 0] + (1 - lam[:, None, None, None]) * images[:, 1]
+    )
     torch.testing.assert_close(x.double(), expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(
-        t.double(), lam[:, None] * targets[:, 0] + (1 - lam[:, None]) * targets[:, 1], atol=1e-6, rtol=0
+        t.double(),
+        lam[:, None] * targets[:, 0] + (1 - lam[:, None]) * targets[:, 1],
+        atol=1e-6,
+        rtol=0,
     )
 
 
@@ -551,7 +625,9 @@ def test_mixing_keeps_the_places_of_pixels_and_colours():
     group, weights = torch.tensor([[0, 3], [1, 3]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
     expected = torch.stack([(images[0] + images[3]) / 2, (images[1] + 3 * images[3]) / 4])
     for layout in (torch.contiguous_format, torch.channels_last):
-        x, _ = ops.mix_with_neighbours(images.contiguous(memory_format=layout), group, weights, torch.rand(2, 2, 3))
+        x, _ = ops.mix_with_neighbours(
+            images.contiguous(memory_format=layout), group, weights, torch.rand(2, 2, 3)
+        )
         torch.testing.assert_close(x, expected)
         assert x.is_contiguous(memory_format=torch.channels_last)
 
@@ -565,12 +641,17 @@ def test_mixing_is_as_exact_under_autocast():
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 
 
-def neighbour_loss(method: Method, x: np.ndarray, bank: np.ndarray, own: np.ndarray, index: np.ndarray, k: int) -> float:
-    """Mixing each of x with its k nearest others of the bank: positions ``own`` in the bank, ``index`` in the set."""
+def neighbour_loss(
+    method: Method, x: np.ndarray, bank: np.ndarray, own: np.ndarray, index: np.ndarray, k: int
+) -> float:
+    """Mixing each of x with its k nearest others of the bank: positions ``own`` in the bank,
+    ``index`` in the set.
+    """
     flat, others = x.reshape(len(x), -1), bank.reshape(len(bank), -1)
     distances = ((flat[:, None] - others[None]) ** 2).sum(2)
     distances[np.arange(len(x)), own] = np.inf
-    terms = np.concatenate([own[:, None], distances.argsort(1)[:, :k]], 1)  # (B, 1 + k), positions in the bank
+    # (B, 1 + k), positions in the bank
+    terms = np.concatenate([own[:, None], distances.argsort(1)[:, :k]], 1)
     clean, targets = numbers(method.clean, method.targets)
     weights = clean[index[terms]]
     weights[:, 0] += 1e-10
@@ -627,7 +708,9 @@ def test_softmixs_targets_follow_the_networks_predictions_in_train_mode(make_tas
     batch = whole_batch(task)
     enter(method, 69)
     with torch.no_grad():
-        expected = 0.8 * method.targets[batch.index] + 0.2 * copy.deepcopy(net).train()(batch.x).softmax(1)
+        expected = 0.8 * method.targets[batch.index] + 0.2 * copy.deepcopy(net).train()(
+            batch.x
+        ).softmax(1)
     assert net.training
     method.loss(batch).backward()
     torch.testing.assert_close(method.targets[batch.index], expected)
@@ -669,7 +752,9 @@ def test_softmix_of_the_data_set_takes_neighbours_from_the_whole_set(make_task, 
     [x], [bank] = numbers(batch.x), numbers(task.batch(torch.arange(16)).x)
     expected = neighbour_loss(method, x, bank, batch.index.numpy(), np.arange(16), k)
     assert method.loss(batch).item() == pytest.approx(expected, rel=1e-4)
-    assert not torch.isin(method.neighbours[batch.index], batch.index).all(), "the batch alone would not have done"
+    assert not torch.isin(method.neighbours[batch.index], batch.index).all(), (
+        "the batch alone would not have done"
+    )
 
 
 def test_softmix_weighs_by_the_loss_on_the_hardened_targets(make_task):
@@ -687,18 +772,25 @@ def test_softmix_weighs_by_the_loss_on_the_hardened_targets(make_task):
     expected = ops.fit_gaussians(scaled).low_posterior(scaled)
     torch.testing.assert_close(method.clean.double(), expected, atol=1e-4, rtol=0)
     kept = method.targets.argmax(1) == task.noisy_labels
-    assert torch.equal(method.clean_probability(), torch.where(kept, method.clean, 0)), "a corrected label was wrong"
+    assert torch.equal(method.clean_probability(), torch.where(kept, method.clean, 0)), (
+        "a corrected label was wrong"
+    )
 
 
 def test_softmix_averages_losses_over_its_window(make_task, monkeypatch):
     method = setup("softmix", make_task(), {"softmix.loss_window": 2, "softmix.mixture": "bmm"})
     seen = []
     generator = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(ops, "per_sample", lambda m, net, score: seen.append(torch.rand(16, generator=generator)) or seen[-1])
+    monkeypatch.setattr(
+        ops,
+        "per_sample",
+        lambda m, net, score: seen.append(torch.rand(16, generator=generator)) or seen[-1],
+    )
     for epoch in range(9, 13):
         enter(method, epoch)
         recent = torch.stack([ops.min_max(values) for values in seen[-2:]]).mean(0)
-        expected = ops.fit_betas(recent.double()).low_posterior(recent.double())  # the mean is not scaled once more
+        # the mean is not scaled once more
+        expected = ops.fit_betas(recent.double()).low_posterior(recent.double())
         torch.testing.assert_close(method.clean.double(), expected, atol=1e-5, rtol=0)
 
 
@@ -713,13 +805,15 @@ def test_softmix_reaches_every_phase_but_mixup_in_short_runs(make_task, epochs):
         assert torch.isfinite(method.loss(whole_batch(task)))
         changed.append(not torch.equal(method.targets, before))
     warmup = {5: 1, 25: 5, 50: 2}[epochs]
-    start = {5: 1, 25: 5, 50: 10}[epochs]  # 59/300 of the run, and no earlier than the end of the warm-up
+    # 59/300 of the run, and no earlier than the end of the warm-up
+    start = {5: 1, 25: 5, 50: 10}[epochs]
     every = {5: 1, 25: 1, 50: 2}[epochs]
     assert method.first == warmup
     assert [epoch for epoch in range(epochs) if changed[epoch]] == list(range(start, epochs, every))
 
 
-# ----------------------------------------------------------------------------------------------------------------- rmd
+# -----------------------------------------------------------------------------------------------------------------
+# rmd
 
 
 def features(batch: int = 7, width: int = 5, seed: int = 0) -> Tensor:
@@ -739,10 +833,15 @@ def kept_by_hand(relations: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
-def divergence_by_hand(teacher: np.ndarray, student: np.ndarray, kept: np.ndarray, temperature: float) -> float:
+def divergence_by_hand(
+    teacher: np.ndarray, student: np.ndarray, kept: np.ndarray, temperature: float
+) -> float:
     rows = []
     for t, s, mask in zip(teacher, student, kept, strict=True):
-        p, q = (np.exp(row[mask] / temperature) / np.exp(row[mask] / temperature).sum() for row in (t, s))
+        p, q = (
+            np.exp(row[mask] / temperature) / np.exp(row[mask] / temperature).sum()
+            for row in (t, s)
+        )
         rows.append(stats.entropy(p, q))
     return float(np.mean(rows))
 
@@ -761,11 +860,15 @@ def test_correlation_is_pearsons():
     x, y = features(seed=1), features(seed=2)
     np.testing.assert_allclose(correlation(x, y), pearson(*numbers(x, y)), atol=1e-6)
     np.testing.assert_allclose(correlation(x, 3 * x + 5).diagonal(), np.ones(7), atol=1e-6)
-    assert torch.equal(correlation(torch.ones(2, 4), x[:, :4]), torch.zeros(2, 7)), "constant features are related to nothing"
+    assert torch.equal(correlation(torch.ones(2, 4), x[:, :4]), torch.zeros(2, 7)), (
+        "constant features are related to nothing"
+    )
 
 
 def test_a_row_keeps_its_k_strongest_relations_but_never_its_own():
-    relations = torch.tensor([[1.0, 0.2, 0.9, -0.5], [0.2, 1.0, 0.1, 0.0], [0.9, 0.1, 1.0, 0.3], [-0.5, 0.0, 0.3, 1.0]])
+    relations = torch.tensor(
+        [[1.0, 0.2, 0.9, -0.5], [0.2, 1.0, 0.1, 0.0], [0.9, 0.1, 1.0, 0.3], [-0.5, 0.0, 0.3, 1.0]]
+    )
     by_hand = {
         1: [[0, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]],
         2: [[0, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0]],
@@ -780,7 +883,10 @@ def test_a_row_keeps_its_k_strongest_relations_but_never_its_own():
 @pytest.mark.parametrize("k", [0, 1, 3])
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
 def test_row_divergence_is_the_mean_kl_of_rows_without_their_diagonal(temperature, k):
-    teacher, student = correlation(features(seed=1), features(seed=1)), correlation(features(seed=2), features(seed=2))
+    teacher, student = (
+        correlation(features(seed=1), features(seed=1)),
+        correlation(features(seed=2), features(seed=2)),
+    )
     kept = strongest(teacher, k)
     assert (kept.numpy() == kept_by_hand(*numbers(teacher), k)).all()
     expected = divergence_by_hand(*numbers(teacher, student), kept.numpy(), temperature)
@@ -789,7 +895,9 @@ def test_row_divergence_is_the_mean_kl_of_rows_without_their_diagonal(temperatur
     assert (found > 1e-3) == (k != 1), "a single relation is the whole distribution"
     assert row_divergence(teacher, teacher, kept, temperature).item() == pytest.approx(0, abs=1e-6)
     shifted = teacher + torch.eye(7) * 5
-    assert row_divergence(shifted, student, kept, temperature).item() == pytest.approx(expected, abs=1e-6)
+    assert row_divergence(shifted, student, kept, temperature).item() == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_row_divergence_has_a_finite_gradient():
@@ -808,7 +916,9 @@ def test_distance_loss_is_relational_knowledge_distillations(k, scale):
     expected = rkd_by_hand(*numbers(teacher, student), kept.numpy())
     assert expected > 0.01
     assert distance_loss(teacher, student, kept).item() == pytest.approx(expected, rel=1e-3)
-    assert distance_loss(teacher, 7 * teacher, kept).item() == pytest.approx(0, abs=1e-6), "the scale does not matter"
+    assert distance_loss(teacher, 7 * teacher, kept).item() == pytest.approx(0, abs=1e-6), (
+        "the scale does not matter"
+    )
 
 
 def test_distance_loss_is_finite_for_samples_that_coincide():
@@ -833,7 +943,9 @@ def rmd(task: Task, settings: dict, host: str = "ce", epochs: int = 300) -> Meth
     return setup(f"rmd+{host}", task, settings, epochs)
 
 
-def relation_by_hand(teacher: np.ndarray, student: np.ndarray, relation: str, k: int, temperature: float = 0.5) -> float:
+def relation_by_hand(
+    teacher: np.ndarray, student: np.ndarray, relation: str, k: int, temperature: float = 0.5
+) -> float:
     between, edges = pearson(teacher, teacher), pearson(student, student)
     kept = kept_by_hand(between, k)
     if relation == "rkd":
@@ -853,7 +965,9 @@ def test_rmds_relation_losses(make_task, relation, k):
     method = rmd(make_task(encoder=encode), {"rmd.relation": relation, "rmd.k": k})
     teacher, student = features(12, 5, seed=1), features(12, 5, seed=2)
     found = method.relation_loss(teacher, student).item()
-    assert found == pytest.approx(relation_by_hand(*numbers(teacher, student), relation, k), rel=1e-4)
+    assert found == pytest.approx(
+        relation_by_hand(*numbers(teacher, student), relation, k), rel=1e-4
+    )
 
 
 def test_rmds_temperature_is_that_of_the_rows(make_task):
@@ -866,7 +980,8 @@ def test_rmds_temperature_is_that_of_the_rows(make_task):
 @pytest.mark.parametrize("relation", ["ega", "rkd"])
 def test_a_temperature_that_does_nothing_is_refused(relation):
     with pytest.raises(
-        InputError, match=f"rmd.temperature does nothing with rmd.relation={relation}: leave it out, or use kl"
+        InputError,
+        match=f"rmd.temperature does nothing with rmd.relation={relation}: leave it out, or use kl",
     ):
         build("rmd", {"rmd.relation": relation, "rmd.temperature": 0.1})
     build("rmd", {"rmd.relation": relation})
@@ -941,10 +1056,13 @@ def test_rmds_relations_are_as_exact_under_autocast(make_task, relation):
 
 def test_rmds_encoder_is_trained_in_proportion_to_the_run(make_task):
     for epochs, expected in ((300, 800), (25, 67), (1, 3)):
-        assert rmd(make_task(encoder=encode), {}, epochs=epochs).pretraining() == SimSiam(epochs=expected)
+        assert rmd(make_task(encoder=encode), {}, epochs=epochs).pretraining() == SimSiam(
+            epochs=expected
+        )
 
 
-# ------------------------------------------------------------------------------------------------------------- SimSiam
+# -------------------------------------------------------------------------------------------------------------
+# SimSiam
 
 
 def learner(make_task, layers: int = 2) -> _Learner:
@@ -965,7 +1083,9 @@ def test_simsiams_loss_is_the_papers(make_task, layers):
     p1, p2 = model.predictor(z1), model.predictor(z2)
 
     def d(p: np.ndarray, z: np.ndarray) -> float:
-        return float(-((p * z).sum(1) / np.linalg.norm(p, axis=1) / np.linalg.norm(z, axis=1)).mean())
+        return float(
+            -((p * z).sum(1) / np.linalg.norm(p, axis=1) / np.linalg.norm(z, axis=1)).mean()
+        )
 
     n1, m1, n2, m2 = numbers(p1, z1, p2, z2)
     loss, projections = model.loss(*views)
@@ -1006,7 +1126,9 @@ def test_no_gradient_of_simsiam_flows_through_the_targets(make_task):
     loss, _ = model.loss(*pair())
     loss.backward()
     assert model.predictor.value.grad.any()
-    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["predictor.value"]
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == [
+        "predictor.value"
+    ]
 
 
 def test_simsiams_gradient_reaches_the_encoder_through_both_views(make_task):
@@ -1022,7 +1144,10 @@ def test_spread_is_1_for_directions_at_random_and_0_for_one_direction():
     assert spread(scattered) == pytest.approx(1, abs=0.02)
     assert spread(1000 * scattered) == pytest.approx(spread(scattered), rel=1e-5)
     assert spread(torch.ones(100, 64)) == 0
-    assert spread(torch.rand(100, 1, generator=generator) * torch.randn(1, 64, generator=generator)) < 1e-5
+    assert (
+        spread(torch.rand(100, 1, generator=generator) * torch.randn(1, 64, generator=generator))
+        < 1e-5
+    )
     assert spread(torch.zeros(100, 64)) == 0
     nearly = torch.randn(1, 128, generator=generator) + 0.05 * scattered
     assert spread(nearly) < COLLAPSED
@@ -1047,11 +1172,15 @@ def pixels(images: Tensor) -> Pixels:
 
 
 def random_images(count: int = 40) -> Tensor:
-    return torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
 
 
 def test_a_collapsed_representation_is_an_error():
-    with pytest.raises(CollapseError, match=r"SimSiam collapsed in epoch 0: spread of the projections 0.00"):
+    with pytest.raises(
+        CollapseError, match=r"SimSiam collapsed in epoch 0: spread of the projections 0.00"
+    ):
         pretrain(job(), pixels(torch.zeros(40, 1, 8, 8, dtype=torch.uint8)))
 
 
@@ -1064,12 +1193,16 @@ def test_a_spread_that_is_not_a_number_is_a_collapse(monkeypatch):
 def test_pretraining_is_a_pure_function_of_the_job():
     beats = []
     torch.manual_seed(1)
-    first = pretrain(job(), pixels(random_images()), lambda epoch, loss: beats.append((epoch, loss)))
+    first = pretrain(
+        job(), pixels(random_images()), lambda epoch, loss: beats.append((epoch, loss))
+    )
     torch.manual_seed(2)
     again = pretrain(job(), pixels(random_images()))
     other = pretrain(job(seed=1), pixels(random_images()))
     assert all(np.array_equal(first.weights[name], again.weights[name]) for name in first.weights)
-    assert any(not np.array_equal(first.weights[name], other.weights[name]) for name in first.weights)
+    assert any(
+        not np.array_equal(first.weights[name], other.weights[name]) for name in first.weights
+    )
     assert (first.spread, first.loss) == (again.spread, again.loss)
     assert first.spread > COLLAPSED
     assert [epoch for epoch, _ in beats] == [0, 1]

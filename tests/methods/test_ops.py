@@ -26,7 +26,8 @@ from bench.ops import (
     soft_cross_entropy,
 )
 
-# ------------------------------------------------------------------------------------------------------------- losses
+# -------------------------------------------------------------------------------------------------------------
+# losses
 
 
 def bimodal(name: str, seed: int = 0) -> np.ndarray:
@@ -44,11 +45,15 @@ def bimodal(name: str, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", ["half", "mostly clean", "mostly noisy", "overlapping", "memorised", "few"])
+@pytest.mark.parametrize(
+    "name", ["half", "mostly clean", "mostly noisy", "overlapping", "memorised", "few"]
+)
 def test_gaussian_mixture_agrees_with_scikit_learn(name, seed):
     losses = bimodal(name, seed)
     scaled = (losses - losses.min()) / (losses.max() - losses.min())
-    theirs = GaussianMixture(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(scaled[:, None])
+    theirs = GaussianMixture(
+        n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0
+    ).fit(scaled[:, None])
     expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
     values = torch.from_numpy(scaled)
     found = fit_gaussians(values).low_posterior(values).numpy()
@@ -58,7 +63,9 @@ def test_gaussian_mixture_agrees_with_scikit_learn(name, seed):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(("iterations", "tol"), [(10, 1e-2), (10, 0.0), (1, 0.0), (3, 0.0), (100, 1e-4)])
+@pytest.mark.parametrize(
+    ("iterations", "tol"), [(10, 1e-2), (10, 0.0), (1, 0.0), (3, 0.0), (100, 1e-4)]
+)
 def test_gaussian_mixture_goes_on_from_the_same_start_as_scikit_learn(iterations, tol):
     """From the same two-means split, posteriors are the same number for number."""
     losses = bimodal("half")
@@ -69,10 +76,14 @@ def test_gaussian_mixture_goes_on_from_the_same_start_as_scikit_learn(iterations
         def _initialize_parameters(self, x, random_state, **kwargs):
             self._initialize(x, np.stack([low, ~low], 1).astype(float))
 
-    theirs = FromSplit(n_components=2, max_iter=iterations, tol=tol, reg_covar=5e-4).fit(scaled[:, None])
+    theirs = FromSplit(n_components=2, max_iter=iterations, tol=tol, reg_covar=5e-4).fit(
+        scaled[:, None]
+    )
     expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
     values = torch.from_numpy(scaled)
-    found = fit_gaussians(values, **({} if tol == 1e-2 else {"max_iter": iterations, "tol": tol})).low_posterior(values)
+    found = fit_gaussians(
+        values, **({} if tol == 1e-2 else {"max_iter": iterations, "tol": tol})
+    ).low_posterior(values)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
@@ -96,7 +107,9 @@ def beta_posterior(values: np.ndarray, iterations: int = 10) -> np.ndarray:
     """The same steps of EM with scipy's density, one component at a time."""
     values = np.clip(values, 1e-4, 1 - 1e-4)
     ordered = np.sort(values)
-    splits = [ordered[:n].var() * n + ordered[n:].var() * (len(values) - n) for n in range(1, len(values))]
+    splits = [
+        ordered[:n].var() * n + ordered[n:].var() * (len(values) - n) for n in range(1, len(values))
+    ]
     low = values <= ordered[int(np.argmin(splits))]
     posteriors = [low.astype(float), 1.0 - low]
     for _ in range(iterations):
@@ -114,13 +127,17 @@ def beta_posterior(values: np.ndarray, iterations: int = 10) -> np.ndarray:
 
 def two_betas(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return np.concatenate([rng.beta(2, 12, 600), rng.beta(9, 4, 400)]), np.repeat([True, False], [600, 400])
+    return np.concatenate([rng.beta(2, 12, 600), rng.beta(9, 4, 400)]), np.repeat(
+        [True, False], [600, 400]
+    )
 
 
 def test_beta_fit_takes_the_steps_that_scipy_takes():
     values, _ = two_betas()
     np.testing.assert_allclose(
-        fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy(), beta_posterior(values), atol=1e-6
+        fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy(),
+        beta_posterior(values),
+        atol=1e-6,
     )
 
 
@@ -149,7 +166,9 @@ def test_clean_probability_does_not_depend_on_order_or_on_the_scale_of_losses(mi
     losses = torch.from_numpy(bimodal("overlapping"))
     clean = clean_probability(losses, mixture)
     order = torch.randperm(len(losses), generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(clean_probability(losses[order], mixture), clean[order], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        clean_probability(losses[order], mixture), clean[order], atol=1e-6, rtol=0
+    )
     torch.testing.assert_close(clean_probability(3 * losses + 5, mixture), clean, atol=1e-6, rtol=0)
 
 
@@ -167,7 +186,9 @@ def test_values_that_are_scaled_already_are_taken_as_they_are(mixture, fit):
     posterior = fit(values).low_posterior(values)
     assert torch.equal(clean_probability(values, mixture, scale=False), posterior)
     assert not torch.equal(clean_probability(values, mixture), posterior)
-    assert torch.equal(clean_probability(torch.full((5,), 0.3), mixture, scale=False), torch.ones(5))
+    assert torch.equal(
+        clean_probability(torch.full((5,), 0.3), mixture, scale=False), torch.ones(5)
+    )
 
 
 def noise(shape: str) -> torch.Tensor:
@@ -175,7 +196,9 @@ def noise(shape: str) -> torch.Tensor:
     rng = np.random.default_rng(0)
     return torch.from_numpy(
         {
-            "two modes": lambda: np.concatenate([rng.normal(1, 0.2, 1200), rng.normal(4, 0.5, 800)]),
+            "two modes": lambda: np.concatenate(
+                [rng.normal(1, 0.2, 1200), rng.normal(4, 0.5, 800)]
+            ),
             "gaussian": lambda: rng.normal(3, 0.5, 2000),
             "exponential": lambda: rng.exponential(1, 2000),
             "outlier": lambda: np.concatenate([rng.normal(1, 0.01, 1999), [30.0]]),
@@ -186,7 +209,12 @@ def noise(shape: str) -> torch.Tensor:
 @pytest.mark.parametrize("mixture", ["gmm", "bmm"])
 @pytest.mark.parametrize(
     ("shape", "state"),
-    [("two modes", "two modes"), ("gaussian", "one mode"), ("exponential", "one mode"), ("outlier", "one component")],
+    [
+        ("two modes", "two modes"),
+        ("gaussian", "one mode"),
+        ("exponential", "one mode"),
+        ("outlier", "one component"),
+    ],
 )
 def test_a_mixture_says_what_it_came_to(mixture, shape, state):
     seen: list[str] = []
@@ -211,13 +239,19 @@ def test_without_a_mixture_there_is_no_fit():
     assert fit_mixture(torch.ones(9)) is None
     assert fit_mixture(torch.tensor([0.0, torch.inf])) is None
     values = min_max(noise("two modes"))
-    assert torch.equal(fit_mixture(values).low_posterior(values), fit_gaussians(values).low_posterior(values))
+    assert torch.equal(
+        fit_mixture(values).low_posterior(values), fit_gaussians(values).low_posterior(values)
+    )
     start = torch.stack([1 - values, values])
-    assert torch.equal(fit_mixture(values, "bmm", start=start).alpha, fit_betas(values, start=start).alpha)
+    assert torch.equal(
+        fit_mixture(values, "bmm", start=start).alpha, fit_betas(values, start=start).alpha
+    )
 
 
 def test_distributions_by_hand():
-    found = distributions(torch.tensor([[0.1, 0.3], [0.0, 0.0], [0.0, 1e-30]]), torch.tensor([0, 1, 0]))
+    found = distributions(
+        torch.tensor([[0.1, 0.3], [0.0, 0.0], [0.0, 1e-30]]), torch.tensor([0, 1, 0])
+    )
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.75], [0.0, 1.0], [0.0, 1.0]]))
 
 
@@ -262,7 +296,9 @@ def test_mixtures_of_extreme_losses_are_finite_and_put_the_smallest_among_the_cl
         assert clean[losses.argmax()] < 0.5
 
 
-@given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=30), st.sampled_from(["gmm", "bmm"]))
+@given(
+    st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=30), st.sampled_from(["gmm", "bmm"])
+)
 @settings(max_examples=200, deadline=None)
 def test_mixtures_of_any_losses_are_probabilities(losses, mixture):
     clean = clean_probability(torch.tensor(losses), mixture)
@@ -287,7 +323,8 @@ def test_what_differs_by_rounding_alone_is_equal(scale, dtype):
     assert clean_probability(values)[3] < 0.5
 
 
-# --------------------------------------------------------------------------------------------------------- neighbours
+# ---------------------------------------------------------------------------------------------------------
+# neighbours
 
 
 def brute_force(features: np.ndarray, k: int, bank: np.ndarray | None = None) -> np.ndarray:
@@ -311,10 +348,14 @@ def test_neighbours_are_those_of_brute_force_and_never_the_sample_itself(k, chun
 def test_neighbours_in_a_bank_may_be_anything_in_it(chunk):
     rng = np.random.default_rng(1)
     features, bank = (rng.normal(0, 1, (count, 4)).astype(np.float32) for count in (10, 30))
-    found = nearest_neighbours(torch.from_numpy(features), 5, torch.from_numpy(bank), chunk=chunk).numpy()
+    found = nearest_neighbours(
+        torch.from_numpy(features), 5, torch.from_numpy(bank), chunk=chunk
+    ).numpy()
     assert (found == brute_force(features, 5, bank)).all()
     own = nearest_neighbours(torch.from_numpy(bank), 1, torch.from_numpy(bank), chunk=chunk)
-    assert own[:, 0].tolist() == list(range(30)), "with a bank, a row that is in it is its own nearest"
+    assert own[:, 0].tolist() == list(range(30)), (
+        "with a bank, a row that is in it is its own nearest"
+    )
 
 
 def test_neighbours_are_at_most_those_that_there_are():
@@ -332,7 +373,9 @@ def test_twins_are_each_others_neighbours():
 
 
 def test_neighbours_are_exact_under_autocast():
-    """Rounded to bfloat16, a quarter of the nearest neighbours of features like these would be wrong."""
+    """Rounded to bfloat16, a quarter of the nearest neighbours of features like these would be
+    wrong.
+    """
     features = torch.randn(128, 256, generator=torch.Generator().manual_seed(0)).relu() + 1
     with torch.autocast("cpu", torch.bfloat16):
         found = nearest_neighbours(features, 2)
@@ -352,11 +395,15 @@ def by_topk(features: torch.Tensor, k: int, bank: torch.Tensor | None = None) ->
 @pytest.mark.parametrize("rows", [2, 3, 40, 63, 64, 65, 128])
 @pytest.mark.parametrize("k", [1, 2])
 def test_of_equally_near_neighbours_topk_says_which(rows, k):
-    """Twins, and distances that are whole numbers: else a change of how neighbours are found would move records."""
+    """Twins, and distances that are whole numbers: else a change of how neighbours are found would
+    move records.
+    """
     generator = torch.Generator().manual_seed(rows)
     half = torch.randint(0, 2, (rows // 2, 5), generator=generator).float()
     whole = torch.cat([half, -half, torch.zeros(rows % 2, 5)])  # their mean is 0
-    twins = torch.randn(rows, 16, generator=generator)[torch.randint(0, rows, (rows,), generator=generator)]
+    twins = torch.randn(rows, 16, generator=generator)[
+        torch.randint(0, rows, (rows,), generator=generator)
+    ]
     for features in (whole, twins):
         assert torch.equal(nearest_neighbours(features, k), by_topk(features, k))
 
@@ -368,7 +415,9 @@ def test_far_from_the_origin_neighbours_are_exact(wide, rows):
     for bank in (None, features):
         exact = by_topk(features.double(), 5, None if bank is None else features.double())
         assert torch.equal(nearest_neighbours(features, 5, bank, chunk=150), exact)
-    assert not torch.equal(by_topk(features, 5, features), exact), "else these features would show nothing"
+    assert not torch.equal(by_topk(features, 5, features), exact), (
+        "else these features would show nothing"
+    )
 
 
 @pytest.mark.parametrize("units", [False, True])
@@ -400,7 +449,9 @@ def test_in_a_wide_bank_neighbours_are_the_same(wide, rows, k):
 
 @pytest.fixture
 def searched(wide, monkeypatch):
-    """Rows that float32 looks through the whole bank for, on a CPU that seems to have units for bfloat16."""
+    """Rows that float32 looks through the whole bank for, on a CPU that seems to have units for
+    bfloat16.
+    """
     monkeypatch.setattr(ops, "bfloat16_units", lambda: True)
     found: list[int] = []
     whole = ops._nearest
@@ -419,7 +470,10 @@ def test_candidates_in_bfloat16_give_the_neighbours_of_float32(searched, k):
     for moved in (features, features * 1e-3 + 5):  # a common offset tells nobody apart
         exact = by_topk(moved.double(), k)
         assert torch.equal(nearest_neighbours(moved, k, chunk=300), exact)
-        assert torch.equal(nearest_neighbours(moved[:50], k, moved), by_topk(moved[:50].double(), k, moved.double()))
+        assert torch.equal(
+            nearest_neighbours(moved[:50], k, moved),
+            by_topk(moved[:50].double(), k, moved.double()),
+        )
     assert sum(searched) < 100, "of 1500"
 
 
@@ -436,15 +490,19 @@ def test_what_bfloat16_cannot_tell_apart_float32_looks_for(searched):
 def test_many_neighbours_are_no_matter_for_candidates(searched):
     features = torch.randn(300, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(nearest_neighbours(features, 17), by_topk(features, 17))
-    assert torch.equal(nearest_neighbours(features[:50], 17, features), by_topk(features[:50], 17, features))
+    assert torch.equal(
+        nearest_neighbours(features[:50], 17, features), by_topk(features[:50], 17, features)
+    )
     assert sum(searched) == 50, "one product, and another way where the rows are their own bank"
 
 
-# -------------------------------------------------------------------------------------------------------- small pieces
+# --------------------------------------------------------------------------------------------------------
+# small pieces
 
 
 def test_soft_cross_entropy_by_hand():
-    logits = torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])  # probabilities 1/4, 3/4 and 4/5, 1/5
+    # probabilities 1/4, 3/4 and 4/5, 1/5
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])
     targets = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
     expected = (-0.5 * math.log(1 / 4) - 0.5 * math.log(3 / 4) - math.log(4 / 5)) / 2
     assert soft_cross_entropy(logits, targets).item() == pytest.approx(expected)
@@ -503,11 +561,15 @@ class Recorder(torch.nn.Module):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_per_sample_scores_are_in_order_without_augmentation_and_leave_the_mode(make_task, monkeypatch, training):
+def test_per_sample_scores_are_in_order_without_augmentation_and_leave_the_mode(
+    make_task, monkeypatch, training
+):
     monkeypatch.setattr("bench.task.EVALUATION_BATCH", 5)
     task = make_task(augmentation="crop_flip")
     net = Recorder().train(training)
-    scores = ops.per_sample(SimpleNamespace(task=task), net, lambda logits, y, index: 100 * index + y)
+    scores = ops.per_sample(
+        SimpleNamespace(task=task), net, lambda logits, y, index: 100 * index + y
+    )
     assert torch.equal(scores, 100 * torch.arange(16) + task.noisy_labels)
     assert net.modes == [(False, False)] * 4
     assert net.training is training
@@ -522,7 +584,8 @@ def test_neighbours_of_features_in_half_precision_are_those_of_their_values(k, d
     features = torch.randn(128, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
     assert torch.equal(nearest_neighbours(features, k), nearest_neighbours(features.float(), k))
     assert torch.equal(
-        nearest_neighbours(features[:9], k, features), nearest_neighbours(features[:9].float(), k, features.float())
+        nearest_neighbours(features[:9], k, features),
+        nearest_neighbours(features[:9].float(), k, features.float()),
     )
 
 
@@ -530,7 +593,11 @@ def test_neighbours_make_nothing_on_another_device(monkeypatch):
     """A copy from there would wait for it, in every step of softmix."""
     asked = []
     arange = torch.arange
-    monkeypatch.setattr(torch, "arange", lambda *a, device=None, **k: asked.append(device) or arange(*a, device=device, **k))
+    monkeypatch.setattr(
+        torch,
+        "arange",
+        lambda *a, device=None, **k: asked.append(device) or arange(*a, device=device, **k),
+    )
     features, images = torch.randn(64, 8), torch.randn(64, 1, 4, 4)
     group = torch.cat([torch.zeros(64, 1, dtype=torch.long), nearest_neighbours(features, 1)], 1)
     mix_with_neighbours(images, group, torch.ones(64, 2), torch.ones(64, 2, 3))

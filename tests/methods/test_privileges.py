@@ -1,4 +1,6 @@
-"""Settings that the authors choose by the true noise: "oracle" takes their choice, and the method says that it does."""
+"""Settings that the authors choose by the true noise: "oracle" takes their choice, and the method
+says that it does.
+"""
 
 import pytest
 import torch
@@ -52,17 +54,27 @@ def test_oracle_is_a_privilege_and_nothing_else_is(name, field):
 def test_divide_mix_takes_the_authors_settings(make_task, rate, kind, classes, expected):
     """The paper's table of lambda_u; the authors' README and Train_cifar.py for the rest."""
     method = at("divide_mix", make_task, rate, kind, classes=classes)
-    assert (method.unlabelled_weight, method.history.shape[1], method.confidence_penalty) == expected
+    assert (
+        method.unlabelled_weight,
+        method.history.shape[1],
+        method.confidence_penalty,
+    ) == expected
 
 
 @pytest.mark.parametrize("name", ["elr", "elr_plus"])
 @pytest.mark.parametrize(
     ("kind", "classes", "weight", "momentum"),
-    [("symmetric", 10, 3.0, 0.7), ("asymmetric", 10, 1.0, 0.9), ("symmetric", 100, 7.0, 0.9), ("asymmetric", 100, 7.0, 0.9)],
+    [
+        ("symmetric", 10, 3.0, 0.7),
+        ("asymmetric", 10, 1.0, 0.9),
+        ("symmetric", 100, 7.0, 0.9),
+        ("asymmetric", 100, 7.0, 0.9),
+    ],
 )
 def test_elr_takes_the_authors_settings(make_task, name, kind, classes, weight, momentum):
-    """config_cifar10.json, config_cifar10_asym.json and, for both kinds (README), config_cifar100.json: in ELR and ELR_plus of
-    shengliu66/ELR, commit 934af53."""
+    """config_cifar10.json, config_cifar10_asym.json and, for both kinds (README),
+    config_cifar100.json: in ELR and ELR_plus of shengliu66/ELR, commit 934af53.
+    """
     method = at(name, make_task, 0.4, kind, classes=classes)
     assert (method.weight, method.momentum) == (weight, momentum)
     alone = at(name, make_task, 0.4, kind, "momentum", classes)
@@ -96,7 +108,12 @@ def test_unicon_takes_the_authors_penalty(make_task, kind, penalty):
 
 @pytest.mark.parametrize(
     ("rate", "kind", "classes", "epoch"),
-    [(0.36, "symmetric", 10, 30), (0.72, "symmetric", 10, 40), (0.2, "asymmetric", 10, 40), (0.4, "symmetric", 100, 20)],
+    [
+        (0.36, "symmetric", 10, 30),
+        (0.72, "symmetric", 10, 40),
+        (0.2, "asymmetric", 10, 40),
+        (0.4, "symmetric", 100, 20),
+    ],
 )
 def test_selc_takes_the_authors_turning_point(make_task, rate, kind, classes, epoch):
     """``estimated_es`` of train_cifar_with_SELC.py, which is for runs of 200 epochs."""
@@ -135,4 +152,6 @@ def test_rmds_two_terms_have_a_weight_each(node, edge):
 
     alone = loss(node_weight=1.0, edge_weight=0.0), loss(node_weight=0.0, edge_weight=1.0)
     assert min(alone) > 0
-    assert loss(node_weight=node, edge_weight=edge) == pytest.approx(node * alone[0] + edge * alone[1], rel=1e-5)
+    assert loss(node_weight=node, edge_weight=edge) == pytest.approx(
+        node * alone[0] + edge * alone[1], rel=1e-5
+    )

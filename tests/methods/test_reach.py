@@ -1,4 +1,6 @@
-"""Methods that reach for what they are not to know, by intent or carelessness: it does not help, or the trial fails."""
+"""Methods that reach for what they are not to know, by intent or carelessness: it does not help, or
+the trial fails.
+"""
 
 import dataclasses
 from types import SimpleNamespace
@@ -30,7 +32,9 @@ def data() -> Dataset:
     """Digits, class by class."""
     digits = load_dataset("digits", subset=300)
     order = np.argsort(digits.train_labels, kind="stable")
-    return dataclasses.replace(digits, train_images=digits.train_images[order], train_labels=digits.train_labels[order])
+    return dataclasses.replace(
+        digits, train_images=digits.train_images[order], train_labels=digits.train_labels[order]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,9 @@ class Plain(Method):
 
 @pytest.fixture
 def run(data, spec, monkeypatch):
-    def run(method: type[Method], data: Dataset = data, spec: TrialSpec = spec) -> tuple[list[dict], Outcome, Method]:
+    def run(
+        method: type[Method], data: Dataset = data, spec: TrialSpec = spec
+    ) -> tuple[list[dict], Outcome, Method]:
         made: list[Method] = []
         monkeypatch.setattr(trial, "build", lambda name, hparams: made.append(method()) or made[-1])
         epochs: list[dict] = []
@@ -64,7 +70,8 @@ def finished(result) -> tuple[list[dict], Outcome, Method]:
     return result
 
 
-# --------------------------------------------------------------------------------------------------------------- seeds
+# ---------------------------------------------------------------------------------------------------------------
+# seeds
 
 
 @pytest.mark.parametrize("hidden", [True, False])
@@ -80,7 +87,8 @@ def test_redrawn_noise_does_not_fit_the_samples(hidden, data, spec, run, monkeyp
             super().setup(task)
             for seed in (*range(8), task.generator.initial_seed(), torch.initial_seed()):
                 shift = symmetric(np.zeros(300, np.int64), CLASSES, RATE, generator(seed), "exact")
-                guess = (task.noisy_labels.numpy() - shift[labels.train]) % CLASSES  # positions are a gift of this test
+                # positions are a gift of this test
+                guess = (task.noisy_labels.numpy() - shift[labels.train]) % CLASSES
                 rates.append(float((guess == data.train_labels[labels.train]).mean()))
 
     finished(run(Redraws))
@@ -93,7 +101,9 @@ def test_no_seed_that_a_method_sees_comes_from_a_small_number(run):
     class Looks(Plain):
         def look(self):
             state = np.random.get_state()
-            seen.update((self.task.generator.initial_seed(), torch.initial_seed(), int(state[1][0])))
+            seen.update(
+                (self.task.generator.initial_seed(), torch.initial_seed(), int(state[1][0]))
+            )
 
         def setup(self, task):
             super().setup(task)
@@ -104,7 +114,12 @@ def test_no_seed_that_a_method_sees_comes_from_a_small_number(run):
 
     finished(run(Looks))
     rest = ((), (0,), (1,), (0, 0), (1, 0), (0, 2000), (1, 2000))
-    tried = {stream_seed(*key) for seed in range(100) for tail in rest for key in ((seed, *tail), (seed,))} | set(range(1000))
+    tried = {
+        stream_seed(*key)
+        for seed in range(100)
+        for tail in rest
+        for key in ((seed, *tail), (seed,))
+    } | set(range(1000))
     assert len(seen) >= 6
     assert not seen & (tried | {seed % 2**32 for seed in tried})
 
@@ -120,7 +135,9 @@ def test_a_hidden_seed_depends_on_everything_and_on_nothing_else(data):
         hidden_seed("training", 0, other_test),
     }
     assert len(seeds) == 5 and all(0 <= seed < 2**128 for seed in seeds)
-    copied = dataclasses.replace(data, train_labels=data.train_labels.astype(np.int32), name="elsewhere")
+    copied = dataclasses.replace(
+        data, train_labels=data.train_labels.astype(np.int32), name="elsewhere"
+    )
     assert hidden_seed("training", 0, copied) == hidden_seed("training", 0, data)
 
 
@@ -131,7 +148,8 @@ def test_noise_and_split_are_drawn_as_they_always_were(data, spec):
     assert labels.validation[:5].tolist() == [1, 4, 20, 26, 35]
 
 
-# ----------------------------------------------------------------------------------------------------------- positions
+# -----------------------------------------------------------------------------------------------------------
+# positions
 
 
 def votes(y: Tensor, width: int = 10) -> Tensor:
@@ -152,7 +170,11 @@ def test_numbers_say_nothing_of_classes_in_a_sorted_set(hidden, run, monkeypatch
             return F.one_hot(votes(self.task.noisy_labels), CLASSES)
 
     epochs, _, _ = finished(run(Votes))
-    assert (epochs[-1]["label_correction_accuracy"] < 0.3) if hidden else (epochs[-1]["label_correction_accuracy"] > 0.8)
+    assert (
+        (epochs[-1]["label_correction_accuracy"] < 0.3)
+        if hidden
+        else (epochs[-1]["label_correction_accuracy"] > 0.8)
+    )
 
 
 def test_records_keep_the_order_of_the_data_set(data, spec, run):
@@ -160,7 +182,9 @@ def test_records_keep_the_order_of_the_data_set(data, spec, run):
         """Says of each sample how bright it is, and what it is labelled."""
 
         def clean_probability(self):
-            return torch.cat([batch.x.mean((1, 2, 3)) for batch in self.task.loader(train=False)]).sigmoid()
+            return torch.cat(
+                [batch.x.mean((1, 2, 3)) for batch in self.task.loader(train=False)]
+            ).sigmoid()
 
         def soft_targets(self):
             return F.one_hot(self.task.noisy_labels, CLASSES)
@@ -172,9 +196,13 @@ def test_records_keep_the_order_of_the_data_set(data, spec, run):
     np.testing.assert_allclose(samples["clean_probability"], brightness, rtol=1e-5)
     assert (samples["soft_targets"].argmax(1) == labels.noisy[labels.train]).all()
     assert epochs[-1]["label_correction_accuracy"] == pytest.approx(1 - RATE, abs=0.05)
-    assert not torch.equal(method.task.noisy_labels, torch.from_numpy(labels.noisy[labels.train])), "it sees another order"
+    assert not torch.equal(
+        method.task.noisy_labels, torch.from_numpy(labels.noisy[labels.train])
+    ), "it sees another order"
     guesses = samples["validation_probabilities"].astype(np.float32).argmax(1)
-    assert epochs[-1]["noisy_val_accuracy"] == pytest.approx((guesses == labels.noisy[labels.validation]).mean())
+    assert epochs[-1]["noisy_val_accuracy"] == pytest.approx(
+        (guesses == labels.noisy[labels.validation]).mean()
+    )
 
 
 def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
@@ -182,13 +210,19 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
         num_networks = 2
 
     def order(method, seed=SEED):
-        return finished(run(method, spec=dataclasses.replace(spec, train_seed=seed)))[2].task.noisy_labels.tolist()
+        return finished(run(method, spec=dataclasses.replace(spec, train_seed=seed)))[
+            2
+        ].task.noisy_labels.tolist()
 
     assert order(Plain) == order(Wide) != order(Plain, seed=4)
 
 
-def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, run, tmp_path, monkeypatch):
-    """Those that were made before samples were numbered at random say nothing of it; labels count as well."""
+def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
+    data, spec, run, tmp_path, monkeypatch
+):
+    """Those that were made before samples were numbered at random say nothing of it; labels count
+    as well.
+    """
     warnings: list[str] = []
     kept: list[int] = []
     checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
@@ -199,9 +233,16 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(data, spec, ru
         if numbering is None:
             state.pop("numbering")
         checkpoint.save(state | ({"numbering": numbering} if numbering else {}))
-        again = run_trial(spec, data, report=lambda new, restart: kept.append(len(new) * restart), checkpoint=checkpoint)
+        again = run_trial(
+            spec,
+            data,
+            report=lambda new, restart: kept.append(len(new) * restart),
+            checkpoint=checkpoint,
+        )
         assert kept[0] == starts
-        assert len(warnings) == (not starts) and all("its samples have other numbers or labels" in text for text in warnings)
+        assert len(warnings) == (not starts) and all(
+            "its samples have other numbers or labels" in text for text in warnings
+        )
         assert timeless(again.facts) == timeless(expected.facts)
         kept.clear()
         warnings.clear()
@@ -214,8 +255,17 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
     checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
     run_trial(spec, data, checkpoint=checkpoint)
     corrupt = trial.noise.corrupt
-    monkeypatch.setattr(trial.noise, "corrupt", lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how))
-    run_trial(spec, data, checkpoint=checkpoint, report=lambda new, restart: starts.append(len(new)) if restart else None)
+    monkeypatch.setattr(
+        trial.noise,
+        "corrupt",
+        lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how),
+    )
+    run_trial(
+        spec,
+        data,
+        checkpoint=checkpoint,
+        report=lambda new, restart: starts.append(len(new)) if restart else None,
+    )
     assert starts == [0] and "its samples have other numbers or labels than today's" in warnings[0]
 
 
@@ -231,7 +281,9 @@ def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
     test = pixels_for(data, spec, data.test_images)(torch.arange(360))
     batch = next(x for x in seen if len(x) == 360)
     assert not torch.equal(batch, test)
-    torch.testing.assert_close(batch.flatten(1).sum(1).sort().values, test.flatten(1).sum(1).sort().values)
+    torch.testing.assert_close(
+        batch.flatten(1).sum(1).sort().values, test.flatten(1).sum(1).sort().values
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,13 +299,18 @@ def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
 )
 def test_hooks_give_tensors_of_their_shape_or_a_sentence(hook, given, expected, run):
     outcome = run(type("Shapes", (Plain,), {hook: lambda self: torch.ones(given)}))[1]
-    assert outcome.facts["error"] == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
+    assert (
+        outcome.facts["error"]
+        == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
+    )
 
 
 def test_hooks_give_tensors(run):
     given = run(type("Array", (Plain,), {"clean_probability": lambda self: np.ones(270)}))[1]
     assert given.facts["error"] == "EvaluationError: clean_probability gives ndarray: give a tensor"
-    given = run(type("Array", (Plain,), {"predict": lambda self, x: Plain.predict(self, x).numpy()}))[1]
+    given = run(
+        type("Array", (Plain,), {"predict": lambda self, x: Plain.predict(self, x).numpy()})
+    )[1]
     assert given.facts["error"] == "EvaluationError: predict gives ndarray: give a tensor"
 
 
@@ -274,7 +331,9 @@ def test_labels_are_not_written_into(change, run):
     """What a method makes of them would be lost when a trial goes on from its checkpoint."""
     epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
     assert epochs == []
-    assert outcome.facts["error"].startswith("RuntimeError: training changed task.noisy_labels: write into a buffer")
+    assert outcome.facts["error"].startswith(
+        "RuntimeError: training changed task.noisy_labels: write into a buffer"
+    )
 
 
 def test_a_batch_may_be_written_into(data, spec, run):
@@ -297,19 +356,31 @@ def test_a_hook_may_give_what_requires_a_gradient(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.log(), "predict gives numbers that are no class probabilities: end it with softmax(1)"),
-        (lambda p: p * 2, "predict gives numbers that are no class probabilities: end it with softmax(1)"),
+        (
+            lambda p: p.log(),
+            "predict gives numbers that are no class probabilities: end it with softmax(1)",
+        ),
+        (
+            lambda p: p * 2,
+            "predict gives numbers that are no class probabilities: end it with softmax(1)",
+        ),
         (lambda p: p[:, :5], "predict gives a tensor of shape (30, 5): give one of shape (30, 10)"),
-        (lambda p: p.argmax(1), "predict gives a tensor of shape (30,): give one of shape (30, 10)"),
+        (
+            lambda p: p.argmax(1),
+            "predict gives a tensor of shape (30,): give one of shape (30, 10)",
+        ),
         (lambda p: p[:3], "predict gives a tensor of shape (3, 10): give one of shape (30, 10)"),
     ],
 )
 def test_predictions_are_probabilities(change, message, run):
-    outcome = run(type("Odd", (Plain,), {"predict": lambda self, x: change(Plain.predict(self, x))}))[1]
+    outcome = run(
+        type("Odd", (Plain,), {"predict": lambda self, x: change(Plain.predict(self, x))})
+    )[1]
     assert outcome.facts["error"] == f"EvaluationError: {message}"
 
 
-# ---------------------------------------------------------------------------------------------------------- privileges
+# ----------------------------------------------------------------------------------------------------------
+# privileges
 
 
 class Fickle(Plain):
@@ -339,14 +410,21 @@ def test_what_is_granted_is_what_is_on_record(data, spec, run):
 
     outcome = run(Later)[1]
     assert outcome.facts["privileges"] == []
-    assert outcome.facts["status"] == "failed" and "task.oracle.noise_rate is privileged" in outcome.facts["error"]
+    assert (
+        outcome.facts["status"] == "failed"
+        and "task.oracle.noise_rate is privileged" in outcome.facts["error"]
+    )
     epochs, outcome, _ = finished(run(Earlier))
     assert outcome.facts["privileges"] == ["noise_rate"]
     assert epochs[0]["privileges"] == ["noise_rate"] and "privileges" not in epochs[1]
 
 
-@pytest.mark.parametrize(("first", "expected"), [([], []), (["noise_rate"], ["noise_rate"]), (None, ["noise_kind"])])
-def test_a_trial_that_is_stopped_has_on_record_what_it_was_granted(first, expected, data, spec, run, monkeypatch):
+@pytest.mark.parametrize(
+    ("first", "expected"), [([], []), (["noise_rate"], ["noise_rate"]), (None, ["noise_kind"])]
+)
+def test_a_trial_that_is_stopped_has_on_record_what_it_was_granted(
+    first, expected, data, spec, run, monkeypatch
+):
     monkeypatch.setattr(Fickle, "answers", [{"noise_kind"}])
     monkeypatch.setattr(trial, "build", lambda name, hparams: Fickle())
     epoch = {"epoch": 0} if first is None else {"epoch": 0, "privileges": first}
@@ -363,18 +441,25 @@ def test_a_set_that_grows_later_grants_nothing(run):
             super().setup(task)
 
     outcome = run(Grows)[1]
-    assert outcome.facts["privileges"] == ["noise_kind"] and "noise_rate is privileged" in outcome.facts["error"]
+    assert (
+        outcome.facts["privileges"] == ["noise_kind"]
+        and "noise_rate is privileged" in outcome.facts["error"]
+    )
 
 
 def test_a_privilege_that_there_is_none_of(run):
     class Wants(Fickle):
         answers = [{"test_labels"}]
 
-    with pytest.raises(InputError, match=r"declares the privileges \['test_labels'\]: there are noise_rate, noise_kind"):
+    with pytest.raises(
+        InputError,
+        match=r"declares the privileges \['test_labels'\]: there are noise_rate, noise_kind",
+    ):
         run(Wants)
 
 
-# ---------------------------------------------------------------------------------------------------------- evaluation
+# ----------------------------------------------------------------------------------------------------------
+# evaluation
 
 
 class Counting(Plain):
@@ -410,7 +495,10 @@ def _with_statistics_of_the_batch(self, x):
         if isinstance(module, nn.BatchNorm2d):
             module.train()
             module.track_running_stats, module.momentum = False, 0.0
-            module.running_mean_, module.running_mean = module.running_mean.clone(), module.running_mean
+            module.running_mean_, module.running_mean = (
+                module.running_mean.clone(),
+                module.running_mean,
+            )
     states = {name: value.clone() for name, value in self.named_buffers()}
     result = _plain(self, x)
     self.load_state_dict(states, strict=False)
@@ -460,9 +548,19 @@ def _learning(self, x):
 @pytest.mark.parametrize(
     ("predict", "message"),
     [
-        (_in_train_mode, "evaluation changed running statistics of networks.0.body.1 (and of 2 more): predict in eval mode"),
-        (_in_train_mode_and_back, "evaluation changed running statistics of networks.0.body.1 (and of 2 more)"),
-        (_with_statistics_of_the_batch, "predict gives images other probabilities in another batch"),
+        (
+            _in_train_mode,
+            "evaluation changed running statistics of networks.0.body.1 (and of 2 more): predict "
+            "in eval mode",
+        ),
+        (
+            _in_train_mode_and_back,
+            "evaluation changed running statistics of networks.0.body.1 (and of 2 more)",
+        ),
+        (
+            _with_statistics_of_the_batch,
+            "predict gives images other probabilities in another batch",
+        ),
         (_with_module_dropout, "predict leaves dropout in training mode: predict in eval mode"),
         (_with_dropout, "predict gives images other probabilities in another batch"),
         (_balanced, "predict gives images other probabilities in another batch"),
@@ -475,7 +573,9 @@ def _learning(self, x):
 )
 def test_predict_learns_nothing_and_draws_nothing(predict, message, run):
     epochs, outcome, _ = run(_predicting(predict))
-    assert outcome.facts["status"] == "failed" and outcome.facts["error"].startswith(f"EvaluationError: {message}")
+    assert outcome.facts["status"] == "failed" and outcome.facts["error"].startswith(
+        f"EvaluationError: {message}"
+    )
     assert epochs == [], "before anything is on record"
 
 
@@ -487,12 +587,18 @@ def test_predictions_that_come_to_depend_on_the_batch_fail_too(run):
 
     epochs, outcome, _ = run(_predicting(later))
     assert len(epochs) == 1
-    assert outcome.facts["error"].startswith("EvaluationError: predict gives images other probabilities in another batch")
+    assert outcome.facts["error"].startswith(
+        "EvaluationError: predict gives images other probabilities in another batch"
+    )
 
 
 def test_a_few_validation_images_show_it_as_well(spec, run):
-    few = dataclasses.replace(spec, validation_share=0.02)  # 6 images, fewer than are predicted alone elsewhere
-    assert "other probabilities in another batch" in run(_predicting(_balanced), spec=few)[1].facts["error"]
+    # 6 images, fewer than are predicted alone elsewhere
+    few = dataclasses.replace(spec, validation_share=0.02)
+    assert (
+        "other probabilities in another batch"
+        in run(_predicting(_balanced), spec=few)[1].facts["error"]
+    )
 
 
 def test_other_hooks_of_evaluation_learn_nothing_either(run):
@@ -512,11 +618,18 @@ def test_other_hooks_of_evaluation_learn_nothing_either(run):
 
 def test_random_numbers_that_predict_draws_do_not_reach_training(run):
     def drawing(self, x):
-        torch.rand(7), np.random.rand(), self.task.rng.random(), torch.rand(3, generator=self.task.generator)
+        (
+            torch.rand(7),
+            np.random.rand(),
+            self.task.rng.random(),
+            torch.rand(3, generator=self.task.generator),
+        )
         return _plain(self, x)
 
     expected, found = (finished(run(method))[0] for method in (Counting, _predicting(drawing)))
-    assert timeless({"epochs": [timeless(epoch) for epoch in found]}) == {"epochs": [timeless(epoch) for epoch in expected]}
+    assert timeless({"epochs": [timeless(epoch) for epoch in found]}) == {
+        "epochs": [timeless(epoch) for epoch in expected]
+    }
 
 
 def test_what_counts_as_a_change():
@@ -553,7 +666,8 @@ def test_rounding_is_no_other_prediction():
         check_alike(whole, whole[:8] + 1e-2, "fp32")
 
 
-# -------------------------------------------------------------------------------------------------------------- memory
+# --------------------------------------------------------------------------------------------------------------
+# memory
 
 
 class Vandal(Plain):
@@ -573,7 +687,10 @@ class Vandal(Plain):
 
 
 def test_nothing_written_reaches_the_harness(data, spec, run):
-    before = [array.copy() for array in (data.train_images, data.train_labels, data.test_images, data.test_labels)]
+    before = [
+        array.copy()
+        for array in (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    ]
     _, outcome, _ = finished(run(Vandal))
     after = (data.train_images, data.train_labels, data.test_images, data.test_labels)
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
@@ -581,7 +698,9 @@ def test_nothing_written_reaches_the_harness(data, spec, run):
 
 
 def locked(data: Dataset) -> Dataset:
-    """The same data set in memory that is read-only, as it comes from Ray's object store or from a decoded cache."""
+    """The same data set in memory that is read-only, as it comes from Ray's object store or from a
+    decoded cache.
+    """
     images = data.train_images.copy()
     images.flags.writeable = False
     return dataclasses.replace(data, train_images=images)
@@ -598,7 +717,9 @@ def test_memory_that_is_shared_cannot_be_written_to(data, spec, run):
 
 def test_shared_memory_gives_what_memory_of_ones_own_gives(data, run):
     shared, own = (finished(run(Plain, data=each)) for each in (locked(data), data))
-    assert isinstance(shared[2].task._pixels, SharedPixels) and not isinstance(own[2].task._pixels, SharedPixels)
+    assert isinstance(shared[2].task._pixels, SharedPixels) and not isinstance(
+        own[2].task._pixels, SharedPixels
+    )
     assert [timeless(epoch) for epoch in shared[0]] == [timeless(epoch) for epoch in own[0]]
     for name, value in own[1].samples.items():
         np.testing.assert_array_equal(shared[1].samples[name], value)

@@ -68,12 +68,18 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(batch: int, channels: int = 3, height: int = 8, width: int = 10, seed: int = 0) -> torch.Tensor:
-    """Random images, of which some pixels are grey, black, white or of one pure colour: the special cases of HSV."""
+def pictures(
+    batch: int, channels: int = 3, height: int = 8, width: int = 10, seed: int = 0
+) -> torch.Tensor:
+    """Random images, of which some pixels are grey, black, white or of one pure colour: the special
+    cases of HSV.
+    """
     images = torch.rand(batch, channels, height, width, generator=seeded(seed))
     images[:, :, 0, 0], images[:, :, 0, 1], images[:, :, 0, 2] = 0, 1, 0.4
     if channels == 3:
-        for place, colour in enumerate(([1, 0, 0], [0, 1, 0], [0, 0, 1], [0.7, 0.7, 0.1], [0.7, 0.1, 0.7], [0.1, 0.7, 0.7])):
+        for place, colour in enumerate(
+            ([1, 0, 0], [0, 1, 0], [0, 0, 1], [0.7, 0.7, 0.1], [0.7, 0.1, 0.7], [0.1, 0.7, 0.7])
+        ):
             images[:, :, 1, place] = torch.tensor(colour, dtype=torch.float32)
     return images
 
@@ -84,10 +90,13 @@ def column(values) -> torch.Tensor:
 
 def one_by_one(function, images, values) -> torch.Tensor:
     """torchvision's function with a parameter of its own for each image."""
-    return torch.stack([function(image, float(value)) for image, value in zip(images, values, strict=True)])
+    return torch.stack(
+        [function(image, float(value)) for image, value in zip(images, values, strict=True)]
+    )
 
 
-# ------------------------------------------------------------------------------------------ the same as torchvision's
+# ------------------------------------------------------------------------------------------ the
+# same as torchvision's
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -102,19 +111,30 @@ def one_by_one(function, images, values) -> torch.Tensor:
 def test_blends_are_torchvisions(ours, theirs, channels):
     factors = [0.0, 0.3, 0.6, 1.0, 1.4, 3.0]
     images = pictures(6, channels)
-    torch.testing.assert_close(ours(images, column(factors)), one_by_one(theirs, images, factors), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        ours(images, column(factors)), one_by_one(theirs, images, factors), atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(ours(images, column([1.0] * 6)), images, atol=1e-6, rtol=0)
 
 
 def test_hue_is_torchvisions():
     turns = [-0.5, -0.27, -0.1, 0.0, 0.04, 0.1, 1 / 3, 0.5]
     images = pictures(8)
-    torch.testing.assert_close(adjust_hue(images, column(turns)), one_by_one(tv.adjust_hue, images, turns), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        adjust_hue(images, column(turns)),
+        one_by_one(tv.adjust_hue, images, turns),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_hue_by_hand():
-    """A third of the circle turns red into green, green into blue, blue into red, and leaves grey alone."""
-    colours = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0.5], [0.8, 0.2, 0.2]]).view(5, 3, 1, 1)
+    """A third of the circle turns red into green, green into blue, blue into red, and leaves grey
+    alone.
+    """
+    colours = torch.tensor(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0.5], [0.8, 0.2, 0.2]]
+    ).view(5, 3, 1, 1)
     turned = adjust_hue(colours, column([1 / 3] * 5)).view(5, 3)
     expected = torch.tensor([[0, 1, 0], [0, 0, 1], [1, 0, 0], [0.5, 0.5, 0.5], [0.2, 0.8, 0.2]])
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
@@ -138,11 +158,15 @@ def test_crop_is_torchvisions_pad_and_crop(channels, height, width, padding):
         for image, t, s in zip(images, top, left, strict=True)
     ]
     assert torch.equal(cropped, torch.stack(expected))
-    assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > padding, "the places differ between samples"
+    assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > padding, (
+        "the places differ between samples"
+    )
 
 
 def test_crop_reaches_every_place():
-    """One white pixel in the middle of 3x3, padding 1: it ends up in each of the nine places, equally often."""
+    """One white pixel in the middle of 3x3, padding 1: it ends up in each of the nine places,
+    equally often.
+    """
     images = torch.zeros(9000, 1, 3, 3)
     images[:, :, 1, 1] = 1
     counts = random_crop(images, seeded(), 1).sum((0, 1))
@@ -164,7 +188,9 @@ def test_jitter_is_torchvisions_with_the_same_amounts():
     generator = seeded(5)
 
     def draw(low: float, high: float) -> list[float]:
-        return (low + (high - low) * torch.rand(30, 1, 1, 1, generator=generator)).flatten().tolist()
+        return (
+            (low + (high - low) * torch.rand(30, 1, 1, 1, generator=generator)).flatten().tolist()
+        )
 
     expected = one_by_one(tv.adjust_brightness, images, draw(0.6, 1.4))
     expected = one_by_one(tv.adjust_contrast, expected, draw(0.6, 1.4))
@@ -180,7 +206,9 @@ def test_jitter_of_grey_images_is_brightness_and_contrast_alone():
     images = pictures(30, 1)
     jittered = colour_jitter(images, seeded(5), probability=1.1)
     bright, contrast = (0.6 + 0.8 * torch.rand(2, 30, generator=seeded(5))).tolist()
-    expected = one_by_one(tv.adjust_contrast, one_by_one(tv.adjust_brightness, images, bright), contrast)
+    expected = one_by_one(
+        tv.adjust_contrast, one_by_one(tv.adjust_brightness, images, bright), contrast
+    )
     torch.testing.assert_close(jittered, expected, atol=1e-4, rtol=0)
 
 
@@ -189,7 +217,9 @@ def test_grey_takes_the_colour_out_of_a_fifth_of_the_images():
     mixed = random_grey(images, seeded(6))
     chosen = torch.rand(500, 1, 1, 1, generator=seeded(6)).flatten() < 0.2
     assert 60 < chosen.sum() < 140
-    torch.testing.assert_close(mixed[chosen], tv.rgb_to_grayscale(images[chosen], num_output_channels=3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        mixed[chosen], tv.rgb_to_grayscale(images[chosen], num_output_channels=3), atol=1e-6, rtol=0
+    )
     assert torch.equal(mixed[~chosen], images[~chosen])
 
 
@@ -201,7 +231,12 @@ def test_blur_is_torchvisions_but_for_the_edge(channels):
     sigma = 0.1 + 0.9 * torch.rand(30, 1, 1, 1, generator=generator).flatten()
     chosen = torch.rand(30, 1, 1, 1, generator=generator).flatten() < 0.5
     assert 5 < chosen.sum() < 25
-    expected = torch.stack([tv.gaussian_blur(image, [3, 3], [float(s)] * 2) for image, s in zip(images, sigma, strict=True)])
+    expected = torch.stack(
+        [
+            tv.gaussian_blur(image, [3, 3], [float(s)] * 2)
+            for image, s in zip(images, sigma, strict=True)
+        ]
+    )
     inner = (..., slice(1, -1), slice(1, -1))
     torch.testing.assert_close(blurred[chosen][inner], expected[chosen][inner], atol=1e-5, rtol=0)
     assert torch.equal(blurred[~chosen], images[~chosen])
@@ -213,20 +248,31 @@ def test_pixels_are_normalised_as_by_torchvision():
     images = torch.randint(0, 256, (20, 3, 8, 8), generator=seeded(), dtype=torch.uint8)
     mean, std = torch.tensor([0.49, 0.48, 0.45]), torch.tensor([0.25, 0.24, 0.26])
     index = torch.tensor([3, 3, 19, 0])
-    expected = tv.normalize(tv.to_dtype(images[index], torch.float32, scale=True), mean.tolist(), std.tolist())
+    expected = tv.normalize(
+        tv.to_dtype(images[index], torch.float32, scale=True), mean.tolist(), std.tolist()
+    )
     torch.testing.assert_close(Pixels(images, mean, std)(index), expected, atol=1e-6, rtol=0)
 
 
-# ------------------------------------------------------------------------------------------- RandAugment, AutoAugment
+# -------------------------------------------------------------------------------------------
+# RandAugment, AutoAugment
 
 
 #: torchvision's functions under our names, of an image and a magnitude on the scale of OPERATIONS.
 TORCHVISIONS = {
     "identity": lambda image, _: image,
-    "shear_x": lambda image, slope: tv.affine(image, 0, [0, 0], 1, [math.degrees(math.atan(slope)), 0], center=[0, 0]),
-    "shear_y": lambda image, slope: tv.affine(image, 0, [0, 0], 1, [0, math.degrees(math.atan(slope))], center=[0, 0]),
-    "translate_x": lambda image, share: tv.affine(image, 0, [int(share * image.shape[2]), 0], 1, [0, 0]),
-    "translate_y": lambda image, share: tv.affine(image, 0, [0, int(share * image.shape[1])], 1, [0, 0]),
+    "shear_x": lambda image, slope: tv.affine(
+        image, 0, [0, 0], 1, [math.degrees(math.atan(slope)), 0], center=[0, 0]
+    ),
+    "shear_y": lambda image, slope: tv.affine(
+        image, 0, [0, 0], 1, [0, math.degrees(math.atan(slope))], center=[0, 0]
+    ),
+    "translate_x": lambda image, share: tv.affine(
+        image, 0, [int(share * image.shape[2]), 0], 1, [0, 0]
+    ),
+    "translate_y": lambda image, share: tv.affine(
+        image, 0, [0, int(share * image.shape[1])], 1, [0, 0]
+    ),
     "rotate": lambda image, degrees: tv.rotate(image, degrees),
     "brightness": lambda image, change: tv.adjust_brightness(image, 1 + change),
     "colour": lambda image, change: tv.adjust_saturation(image, 1 + change),
@@ -250,11 +296,15 @@ def as_floats(images: torch.Tensor) -> torch.Tensor:
 
 
 def photographs(batch: int, channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """Floats of 8-bit levels: waves and noise of every contrast; the first is black, in the second half is one level."""
+    """Floats of 8-bit levels: waves and noise of every contrast; the first is black, in the second
+    half is one level.
+    """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / width
     phase, speed, gain = rng.uniform(0, 6, (3, batch, channels, 1, 1))
-    waves = np.sin(phase + speed * x + (6 - speed) * y) + 0.2 * rng.normal(size=(batch, channels, height, width))
+    waves = np.sin(phase + speed * x + (6 - speed) * y) + 0.2 * rng.normal(
+        size=(batch, channels, height, width)
+    )
     images = torch.tensor(128 + 20 * gain * waves).clamp(0, 255).to(torch.uint8)
     images[0] = 0
     images[1, :, : height // 2] = 200
@@ -294,9 +344,18 @@ def test_operations_on_bytes_differ_by_their_rounding_alone(name):
     magnitudes = MAGNITUDES.get(name, [0.0] * 6)
     images = photographs(6, 3, 32, 32)
     result = OPERATIONS[name].apply(images, column(magnitudes))
-    expected = as_floats(one_by_one(BYTES.get(name, TORCHVISIONS[name]), as_bytes(images), magnitudes))
-    # Up to 1 from the result; up to 0.9 (the largest change) of what its partner in the blend was rounded by besides.
-    levels = {"brightness": 1, "auto_contrast": 1, "colour": 1.9, "contrast": 1.9, "sharpness": 1.45}.get(name, 0)
+    expected = as_floats(
+        one_by_one(BYTES.get(name, TORCHVISIONS[name]), as_bytes(images), magnitudes)
+    )
+    # Up to 1 from the result; up to 0.9 (the largest change) of what its partner in the blend was
+    # rounded by besides.
+    levels = {
+        "brightness": 1,
+        "auto_contrast": 1,
+        "colour": 1.9,
+        "contrast": 1.9,
+        "sharpness": 1.45,
+    }.get(name, 0)
     torch.testing.assert_close(result, expected, atol=levels / 255 + 1e-4, rtol=0)
 
 
@@ -316,18 +375,29 @@ def test_operations_by_hand():
     assert values(translate_x(image, third)) == [[0, 0, 0.2], [0, 0.6, 0.8]]
     assert values(translate_x(image, -third)) == [[0.2, 0.4, 0], [0.8, 1, 0]]
     assert values(translate_y(image, half)) == [[0, 0, 0], [0, 0.2, 0.4]]
-    assert values(shear_x(image, half)) == [[0, 0.2, 0.4], [0.8, 1, 0]], "rows move by 1/4 and 3/4 of a pixel"
-    assert values(shear_y(image, half)) == [[0, 0.8, 1], [0.6, 0, 0]], "columns move by 1/4, 3/4 and 5/4"
+    assert values(shear_x(image, half)) == [[0, 0.2, 0.4], [0.8, 1, 0]], (
+        "rows move by 1/4 and 3/4 of a pixel"
+    )
+    assert values(shear_y(image, half)) == [[0, 0.8, 1], [0.6, 0, 0]], (
+        "columns move by 1/4, 3/4 and 5/4"
+    )
     square = torch.tensor([[0.1, 0.2], [0.3, 0.4]]).view(1, 1, 2, 2)
     assert values(rotate(square, column([90.0]))) == [[0.2, 0.4], [0.1, 0.3]], "counter-clockwise"
     assert values(solarize(image, column([0.6]))) == [[0, 0.2, 0.4], [0.4, 0.2, 0]]
-    assert values(posterize(image, column([1.0]))) == [[0, 0, 0], [0.502, 0.502, 0.502]], "0 and 128"
+    assert values(posterize(image, column([1.0]))) == [[0, 0, 0], [0.502, 0.502, 0.502]], (
+        "0 and 128"
+    )
     assert values(auto_contrast(image / 2 + 0.3)) == values(image)
     point = torch.zeros(1, 1, 3, 3)
     point[0, 0, 1, 1] = 0.5
-    assert values(adjust_sharpness(point, column([0.0]))) == [[0, 0, 0], [0, 0.192, 0], [0, 0, 0]], "5/13 of a half"
+    assert values(adjust_sharpness(point, column([0.0]))) == [
+        [0, 0, 0],
+        [0, 0.192, 0],
+        [0, 0, 0],
+    ], "5/13 of a half"
     assert adjust_sharpness(image, half) is image, "all edge"
-    # 510 pixels, 255 each of levels 0 and 100: step is 1, and level 100 becomes 255 darker pixels over 1.
+    # 510 pixels, 255 each of levels 0 and 100: step is 1, and level 100 becomes 255 darker pixels
+    # over 1.
     two = torch.tensor([0.0, 100 / 255]).repeat(255).view(1, 1, 17, 30)
     assert torch.equal(equalize(two), (two > 0).float())
     assert torch.equal(equalize(image), image), "too few pixels"
@@ -335,7 +405,9 @@ def test_operations_by_hand():
 
 @pytest.mark.parametrize(("magnitude", "share"), [(0, 0), (10, 1 / 3), (30, 1)])
 def test_rand_augments_choices(magnitude, share):
-    """14 operations equally often, each step on its own, all at their magnitude, half of the signed ones negative."""
+    """14 operations equally often, each step on its own, all at their magnitude, half of the signed
+    ones negative.
+    """
     operation, magnitudes = draw_rand_augment(14000, seeded(), 2, magnitude)
     assert operation.shape == magnitudes.shape == (2, 14000)
     assert operation.unique().tolist() == list(range(14))
@@ -350,7 +422,9 @@ def test_rand_augments_choices(magnitude, share):
     for number, name in enumerate(OPERATIONS):
         values = magnitudes[operation == number]
         if name in expected:
-            torch.testing.assert_close(values.abs(), torch.full_like(values, expected[name]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                values.abs(), torch.full_like(values, expected[name]), atol=1e-5, rtol=0
+            )
             assert share == 0 or 0.4 < (values > 0).float().mean() < 0.6
         elif name != "invert":
             constant = {"posterize": 8 - 4 * share, "solarize": 1 - share}.get(name, 0)
@@ -360,9 +434,10 @@ def test_rand_augments_choices(magnitude, share):
 def test_the_policy_is_torchvisions():
     theirs = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10).policies
     names = {name.replace("_", ""): name for name in OPERATIONS} | {"color": "colour"}
-    assert tuple(tuple((names[name.lower()], chance, level or 0) for name, chance, level in pair) for pair in theirs) == (
-        CIFAR10_POLICY
-    )
+    assert tuple(
+        tuple((names[name.lower()], chance, level or 0) for name, chance, level in pair)
+        for pair in theirs
+    ) == (CIFAR10_POLICY)
 
 
 def test_auto_augments_choices():
@@ -381,7 +456,8 @@ def test_auto_augments_choices():
     assert 0.45 < (rotations > 0).float().mean() < 0.55
     bits = magnitudes[1][operation[1] == names.index("posterize")]
     torch.testing.assert_close(bits, torch.full_like(bits, 8 - 4 * 7 / 9))
-    # The second pair rotates and moves to one side, so that the two go together more often than by chance.
+    # The second pair rotates and moves to one side, so that the two go together more often than by
+    # chance.
     moved = operation[1] == names.index("translate_x")
     both = (moved & (operation[0] == names.index("rotate"))).float().mean()
     assert abs(both - 0.7 * 0.3 / 25) < 5 * (0.0084 / 200_000) ** 0.5
@@ -392,19 +468,27 @@ def test_auto_augments_choices():
     ("whole", "draw"),
     [
         (rand_augment, draw_rand_augment),
-        (lambda images, generator: rand_augment(images, generator, 3, 25), lambda *args: draw_rand_augment(*args, 3, 25)),
+        (
+            lambda images, generator: rand_augment(images, generator, 3, 25),
+            lambda *args: draw_rand_augment(*args, 3, 25),
+        ),
         (auto_augment_cifar10, draw_auto_augment),
     ],
 )
-def test_learned_augmentations_are_torchvisions_operations_in_a_row(whole, draw, channels, height, width):
+def test_learned_augmentations_are_torchvisions_operations_in_a_row(
+    whole, draw, channels, height, width
+):
     images = photographs(150, channels, height, width)
     result = whole(images, seeded(11))
     names = list(OPERATIONS)
-    for i, (numbers, magnitudes) in enumerate(zip(*(part.T.tolist() for part in draw(150, seeded(11))), strict=True)):
+    for i, (numbers, magnitudes) in enumerate(
+        zip(*(part.T.tolist() for part in draw(150, seeded(11))), strict=True)
+    ):
         expected = images[i]
         for number, magnitude in zip(numbers, magnitudes, strict=True):
             expected = TORCHVISIONS[names[number]](expected, magnitude)
-        # Where a value lies on a step of posterize, solarize or equalize, its last bit decides: a few pixels may differ.
+        # Where a value lies on a step of posterize, solarize or equalize, its last bit decides: a
+        # few pixels may differ.
         differ = ((result[i] - expected).abs() > 1e-4).float().mean()
         assert differ < 0.01, ([names[number] for number in numbers], magnitudes)
 
@@ -419,11 +503,16 @@ def test_levels_end_at_0_and_255_whatever_rounding_left(excess):
 
 
 def test_samples_do_not_see_each_other():
-    """A sample comes out the same on its own as within a batch, wherever its operation's group puts it."""
+    """A sample comes out the same on its own as within a batch, wherever its operation's group puts
+    it.
+    """
     images = photographs(40, 3, 16, 16)
     operation, magnitude = draw_rand_augment(40, seeded(3))
     whole = operate(images, operation, magnitude)
-    alone = [operate(images[i : i + 1], operation[:, i : i + 1], magnitude[:, i : i + 1]) for i in range(40)]
+    alone = [
+        operate(images[i : i + 1], operation[:, i : i + 1], magnitude[:, i : i + 1])
+        for i in range(40)
+    ]
     torch.testing.assert_close(whole, torch.cat(alone), atol=1e-6, rtol=0)
 
 
@@ -433,7 +522,10 @@ def test_in_groups_or_on_all_samples_operations_do_the_same(draw, channels):
     images = photographs(200, channels, 17, 24)
     for chosen, magnitude in zip(*draw(200, seeded(5)), strict=True):
         values = magnitude.view(-1, 1, 1, 1)
-        grouped, masked = operate_in_groups(images, chosen, values), operate_on_all(images, chosen, values)
+        grouped, masked = (
+            operate_in_groups(images, chosen, values),
+            operate_on_all(images, chosen, values),
+        )
         torch.testing.assert_close(masked, grouped, atol=1e-6, rtol=0)
 
 
@@ -451,13 +543,16 @@ def test_learned_augmentations_on_a_gpu(draw, channels):
     assert ((result - expected).abs() > 1e-4).float().mean() < 1e-3
 
 
-# ------------------------------------------------------------------------------------------------------- resized crop
+# -------------------------------------------------------------------------------------------------------
+# resized crop
 
 
 def bilinear(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """A box (top, left, height, width, in pixels) of an image (C, H, W), resized to the image's size; written out in numpy.
+    """A box (top, left, height, width, in pixels) of an image (C, H, W), resized to the image's
+    size; written out in numpy.
 
-    The centre of output pixel i lies at top + (i + 1/2) * height / H - 1/2 in the input; beyond the edge, the edge goes on.
+    The centre of output pixel i lies at top + (i + 1/2) * height / H - 1/2 in the input; beyond the
+    edge, the edge goes on.
     """
     _, rows, columns = image.shape
     top, left, height, width = box
@@ -470,7 +565,9 @@ def bilinear(image: np.ndarray, box: tuple[float, float, float, float]) -> np.nd
             matrix[i, low], matrix[i, low + 1] = 1 - (at - low), at - low
         return matrix
 
-    return np.einsum("ij,cjk,lk->cil", weights(top, height, rows), image, weights(left, width, columns))
+    return np.einsum(
+        "ij,cjk,lk->cil", weights(top, height, rows), image, weights(left, width, columns)
+    )
 
 
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 8), (3, 9, 14)])
@@ -479,15 +576,22 @@ def test_resized_crop_is_a_bilinear_resize_of_a_box_within_the_image(channels, h
     cropped = random_resized_crop(images, seeded(8))
     generator = seeded(8)
     area = (0.2 + 0.8 * torch.rand(50, 1, 1, 1, generator=generator).flatten()).double().numpy()
-    ratio = np.exp((-0.288 + 0.576 * torch.rand(50, 1, 1, 1, generator=generator).flatten()).double().numpy())
+    ratio = np.exp(
+        (-0.288 + 0.576 * torch.rand(50, 1, 1, 1, generator=generator).flatten()).double().numpy()
+    )
     shift = torch.rand(2, 50, generator=generator).double().numpy()
-    box_width, box_height = np.minimum(np.sqrt(area * ratio), 1), np.minimum(np.sqrt(area / ratio), 1)
+    box_width, box_height = (
+        np.minimum(np.sqrt(area * ratio), 1),
+        np.minimum(np.sqrt(area / ratio), 1),
+    )
     left, top = shift[0] * (1 - box_width), shift[1] * (1 - box_height)
     for i in range(50):
         box = (top[i] * height, left[i] * width, box_height[i] * height, box_width[i] * width)
         assert box[0] + box[2] <= height + 1e-6
         assert box[1] + box[3] <= width + 1e-6
-        np.testing.assert_allclose(cropped[i].numpy(), bilinear(images[i].double().numpy(), box), atol=1e-4)
+        np.testing.assert_allclose(
+            cropped[i].numpy(), bilinear(images[i].double().numpy(), box), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("corner", "draw"), [(0, 0.0), (4, 0.5)])
@@ -496,7 +600,8 @@ def test_resized_crop_of_a_box_of_whole_pixels_is_torchvisions(monkeypatch, corn
     monkeypatch.setattr(augment.torch, "rand", lambda *shape, **options: torch.full(shape, draw))
     cropped = random_resized_crop(images, seeded(), scale=(0.25, 0.25), log_ratio=0)
     expected = tv.resized_crop(images, corner, corner, 8, 8, [16, 16], antialias=False)
-    inner = (..., slice(1, -1), slice(1, -1))  # at its edge, torchvision does not look beyond the box
+    # at its edge, torchvision does not look beyond the box
+    inner = (..., slice(1, -1), slice(1, -1))
     torch.testing.assert_close(cropped[inner], expected[inner], atol=1e-5, rtol=0)
 
 
@@ -504,22 +609,35 @@ def test_resized_crop_of_a_box_of_whole_pixels_is_torchvisions(monkeypatch, corn
 def test_resized_crop_of_everything_is_the_identity(shape):
     images = torch.rand(shape, generator=seeded())
     torch.testing.assert_close(
-        random_resized_crop(images, seeded(1), scale=(1.0, 1.0), log_ratio=0), images, atol=1e-5, rtol=0
+        random_resized_crop(images, seeded(1), scale=(1.0, 1.0), log_ratio=0),
+        images,
+        atol=1e-5,
+        rtol=0,
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- cutout
+# -------------------------------------------------------------------------------------------------------------
+# cutout
 
 
-@pytest.mark.parametrize(("height", "width", "share"), [(8, 8, 0.25), (28, 28, 0.25), (16, 8, 0.25), (20, 20, 0.16)])
+@pytest.mark.parametrize(
+    ("height", "width", "share"), [(8, 8, 0.25), (28, 28, 0.25), (16, 8, 0.25), (20, 20, 0.16)]
+)
 def test_cutout_blacks_out_one_rectangle_of_that_share(height, width, share):
     images = torch.ones(300, 3, height, width)
     black = cutout(images, seeded(9), share) == 0
     assert torch.equal(black.any(1), black.all(1)), "every channel alike"
     generator = seeded(9)
-    centre_y, centre_x = (torch.rand(300, 1, 1, 1, generator=generator).flatten() * side for side in (height, width))
+    centre_y, centre_x = (
+        torch.rand(300, 1, 1, 1, generator=generator).flatten() * side for side in (height, width)
+    )
     half_y, half_x = height * share**0.5 / 2, width * share**0.5 / 2
-    inside = (centre_y > half_y) & (centre_y < height - half_y) & (centre_x > half_x) & (centre_x < width - half_x)
+    inside = (
+        (centre_y > half_y)
+        & (centre_y < height - half_y)
+        & (centre_x > half_x)
+        & (centre_x < width - half_x)
+    )
     area = black[:, 0].sum((1, 2))
     assert 0 < inside.sum() < 300
     assert (area[inside] == round(share * height * width)).all()
@@ -527,7 +645,9 @@ def test_cutout_blacks_out_one_rectangle_of_that_share(height, width, share):
     rows, columns = black[:, 0].any(2), black[:, 0].any(1)
     assert torch.equal(black[:, 0], rows[:, :, None] & columns[:, None, :]), "a rectangle"
     positions = torch.arange(height) + 0.5
-    assert torch.equal(rows, ((positions - centre_y[:, None]).abs() <= half_y) & columns.any(1, keepdim=True))
+    assert torch.equal(
+        rows, ((positions - centre_y[:, None]).abs() <= half_y) & columns.any(1, keepdim=True)
+    )
 
 
 def test_cutout_leaves_the_rest_as_it_is():
@@ -537,7 +657,8 @@ def test_cutout_leaves_the_rest_as_it_is():
     assert (cut == 0).any()
 
 
-# ------------------------------------------------------------------------------------------------- what holds for all
+# -------------------------------------------------------------------------------------------------
+# what holds for all
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -551,7 +672,9 @@ def test_every_step_keeps_shape_and_dtype_and_leaves_its_input_alone(name, shape
     assert torch.equal(images, before)
 
 
-@given(name=st.sampled_from(sorted(STEPS)), shape=st.sampled_from(SHAPES), seed=st.integers(0, 2**31))
+@given(
+    name=st.sampled_from(sorted(STEPS)), shape=st.sampled_from(SHAPES), seed=st.integers(0, 2**31)
+)
 @settings(max_examples=150, deadline=None)
 def test_values_stay_within_0_and_1(name, shape, seed):
     images = pictures(*shape[:2], max(shape[2], 2), max(shape[3], 6), seed)
@@ -585,7 +708,9 @@ def test_samples_have_parameters_of_their_own(name):
 @pytest.mark.parametrize(("side", "padding"), [(4, 1), (8, 1), (28, 3), (32, 4)])
 def test_recipes_crop_with_an_eighth_of_the_side(side, padding):
     images = pictures(20, 3, side, max(side, 6))
-    assert torch.equal(weak("crop", side)(images, seeded(1)), random_crop(images, seeded(1), padding))
+    assert torch.equal(
+        weak("crop", side)(images, seeded(1)), random_crop(images, seeded(1), padding)
+    )
 
 
 def test_recipes_augmentations():

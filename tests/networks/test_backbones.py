@@ -13,7 +13,9 @@ SIDES = {
     "preact_resnet18": (32,),
     "resnet50": (64,),
 }
-CASES = [(name, side, channels) for name, sides in SIDES.items() for side in sides for channels in (1, 3)]
+CASES = [
+    (name, side, channels) for name, sides in SIDES.items() for side in sides for channels in (1, 3)
+]
 
 
 def test_every_backbone_is_tested_here():
@@ -39,13 +41,20 @@ def test_features_and_head_make_the_logits(name, side, channels):
 def test_every_parameter_learns(name):
     torch.manual_seed(0)
     net = build_network(name, 1, 4).train()
-    nn.functional.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 3])).backward()
-    without = [key for key, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    nn.functional.cross_entropy(
+        net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 3])
+    ).backward()
+    without = [
+        key
+        for key, parameter in net.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert without == []
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("tiny_cnn", 4), ("small_cnn", 6), ("resnet18", 6), ("preact_resnet18", 6), ("resnet50", 6)]
+    ("name", "count"),
+    [("tiny_cnn", 4), ("small_cnn", 6), ("resnet18", 6), ("preact_resnet18", 6), ("resnet50", 6)],
 )
 def test_blocks_hold_every_parameter_once_and_end_with_the_head(name, count):
     """Convolutions, or the stem and four stages of a ResNet; then the head."""
@@ -53,8 +62,12 @@ def test_blocks_hold_every_parameter_once_and_end_with_the_head(name, count):
     blocks = net.blocks()
     assert len(blocks) == count
     assert blocks[-1] == [net.head]
-    inside = [parameter for block in blocks for module in block for parameter in module.parameters()]
-    assert [id(parameter) for parameter in inside] == [id(parameter) for parameter in net.parameters()]
+    inside = [
+        parameter for block in blocks for module in block for parameter in module.parameters()
+    ]
+    assert [id(parameter) for parameter in inside] == [
+        id(parameter) for parameter in net.parameters()
+    ]
 
 
 def test_passes_are_counted_with_and_without_gradients():
@@ -78,7 +91,9 @@ def test_tiny_cnn_has_about_65_thousand_parameters():
     assert 50_000 < count < 80_000
 
 
-@pytest.mark.parametrize(("name", "millions"), [("resnet18", 11.17), ("resnet34", 21.28), ("preact_resnet18", 11.17)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("resnet18", 11.17), ("resnet34", 21.28), ("preact_resnet18", 11.17)]
+)
 def test_resnets_have_the_size_of_the_literature(name, millions):
     count = sum(p.numel() for p in build_network(name, 3, 10).parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.02)
@@ -90,7 +105,9 @@ def test_cifar_stem_does_not_shrink_the_image():
         body, _ = BACKBONES[name].build(3)
         shapes = []
         pool = next(module for module in body.modules() if isinstance(module, nn.AdaptiveAvgPool2d))
-        pool.register_forward_hook(lambda module, inputs, output, seen=shapes: seen.append(inputs[0].shape[-2:]))
+        pool.register_forward_hook(
+            lambda module, inputs, output, seen=shapes: seen.append(inputs[0].shape[-2:])
+        )
         with torch.no_grad():
             body.eval()(torch.zeros(1, 3, 32, 32))
         assert shapes == [(4, 4)]

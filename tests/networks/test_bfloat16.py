@@ -8,8 +8,16 @@ from bench import task
 from bench.networks.bfloat16 import RoundedConv2d, RoundedLinear, round_layers
 
 LAYERS = {
-    "convolution": (lambda bias: nn.Conv2d(8, 16, 3, padding=1, bias=bias), (4, 8, 9, 9), RoundedConv2d),
-    "strided convolution": (lambda bias: nn.Conv2d(8, 16, 3, 2, padding=1, bias=bias), (4, 8, 9, 9), RoundedConv2d),
+    "convolution": (
+        lambda bias: nn.Conv2d(8, 16, 3, padding=1, bias=bias),
+        (4, 8, 9, 9),
+        RoundedConv2d,
+    ),
+    "strided convolution": (
+        lambda bias: nn.Conv2d(8, 16, 3, 2, padding=1, bias=bias),
+        (4, 8, 9, 9),
+        RoundedConv2d,
+    ),
     "linear": (lambda bias: nn.Linear(40, 16, bias=bias), (32, 40), RoundedLinear),
 }
 
@@ -30,9 +38,13 @@ def test_result_and_gradients_are_exact_sums_of_rounded_numbers(name, bias):
 
     upstream = torch.randn(ours.shape).bfloat16()
     gradients = torch.autograd.grad(ours, [x, *layer.parameters()], upstream)
-    rounded = [tensor.detach().bfloat16().double().requires_grad_() for tensor in (x, *layer.parameters())]
+    rounded = [
+        tensor.detach().bfloat16().double().requires_grad_() for tensor in (x, *layer.parameters())
+    ]
     names = [name for name, _ in layer.named_parameters()]
-    exact = torch.func.functional_call(layer.double(), dict(zip(names, rounded[1:], strict=True)), rounded[0])
+    exact = torch.func.functional_call(
+        layer.double(), dict(zip(names, rounded[1:], strict=True)), rounded[0]
+    )
     wanted = torch.autograd.grad(exact, rounded, upstream.double())
     for mine, other in zip([ours, *gradients], [exact, *wanted], strict=True):
         torch.testing.assert_close(mine.float(), other.bfloat16().float(), rtol=2**-7, atol=1e-3)
@@ -49,7 +61,9 @@ def test_without_autocast_nothing_is_rounded():
 
 
 def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
-    """PyTorch up to some 2.11 gave those that were rounded in it to the next pass, where they got no gradients."""
+    """PyTorch up to some 2.11 gave those that were rounded in it to the next pass, where they got
+    no gradients.
+    """
     with make_task(precision="bf16").autocast():
         assert torch.is_autocast_enabled("cpu") and not torch.is_autocast_cache_enabled()
 
@@ -58,4 +72,6 @@ def test_trials_use_it_where_the_cpu_has_no_units(monkeypatch, make_task):
     for fast, kinds in ((True, {nn.Conv2d, nn.Linear}), (False, {RoundedConv2d, RoundedLinear})):
         monkeypatch.setattr(task, "bfloat16_units", lambda fast=fast: fast)
         net = make_task(precision="bf16").build_network()
-        assert {type(module) for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)} == kinds
+        assert {
+            type(module) for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)
+        } == kinds

@@ -49,13 +49,21 @@ def own_cache(tmp_path_factory):
         yield
 
 
-def data_of(labels: np.ndarray, classes: int = CLASSES, flips: dict[int, int] | None = FLIPS, seed: int = 0) -> Dataset:
-    """A data set of these labels, with random images of 4x4 pixels, brighter in some places than others by class."""
+def data_of(
+    labels: np.ndarray, classes: int = CLASSES, flips: dict[int, int] | None = FLIPS, seed: int = 0
+) -> Dataset:
+    """A data set of these labels, with random images of 4x4 pixels, brighter in some places than
+    others by class.
+    """
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 160, (len(labels), 1, 4, 4)) + 30 * (labels[:, None] == np.arange(16)).reshape(-1, 1, 4, 4)
+    images = rng.integers(0, 160, (len(labels), 1, 4, 4)) + 30 * (
+        labels[:, None] == np.arange(16)
+    ).reshape(-1, 1, 4, 4)
     images = images.astype(np.uint8)
-    return Dataset("mydata", images, labels, images[:1], labels[:1], tuple(map(str, range(classes))), flips)
+    return Dataset(
+        "mydata", images, labels, images[:1], labels[:1], tuple(map(str, range(classes))), flips
+    )
 
 
 def balanced(per_class: int) -> np.ndarray:
@@ -85,10 +93,13 @@ def bound(share: np.ndarray | float, count: int) -> np.ndarray:
 
 
 def in_fresh_process(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
 
 
-# -------------------------------------------------------------------------------------------------------- every kind
+# --------------------------------------------------------------------------------------------------------
+# every kind
 
 
 def test_every_kind_of_noise_is_tested_here():
@@ -107,11 +118,18 @@ def test_realised_transition_matrix_is_the_kinds_own(kind, rate, sampling):
     clean = balanced(4000)
     noisy = corrupt(data_of(clean), kind, rate, 3, sampling)
     expected = expected_matrix(kind, rate)
-    assert (np.abs(transition_matrix(clean, noisy, CLASSES) - expected) <= bound(expected, 4000)).all()
+    assert (
+        np.abs(transition_matrix(clean, noisy, CLASSES) - expected) <= bound(expected, 4000)
+    ).all()
 
 
-@pytest.mark.parametrize("kind", ["symmetric", "pairflip", "instance", "instance-raw", "pmd-1", "pmd-2", "pmd-3"])
-@pytest.mark.parametrize(("count", "rate", "wrong"), [(1000, 0.2, 200), (1000, 0.0004, 0), (30, 0.5, 15), (1437, 0.45, 647)])
+@pytest.mark.parametrize(
+    "kind", ["symmetric", "pairflip", "instance", "instance-raw", "pmd-1", "pmd-2", "pmd-3"]
+)
+@pytest.mark.parametrize(
+    ("count", "rate", "wrong"),
+    [(1000, 0.2, 200), (1000, 0.0004, 0), (30, 0.5, 15), (1437, 0.45, 647)],
+)
 def test_exact_noise_makes_exactly_that_many_labels_wrong(kind, count, rate, wrong):
     data = data_of(np.arange(count) % CLASSES)
     for seed in range(3):
@@ -121,7 +139,12 @@ def test_exact_noise_makes_exactly_that_many_labels_wrong(kind, count, rate, wro
 @pytest.mark.parametrize("kind", ["symmetric", "pmd-1", "pmd-2", "pmd-3"])
 def test_independent_sampling_flips_a_coin_for_each_label(kind):
     data = data_of(balanced(30))
-    counts = np.array([(corrupt(data, kind, 0.3, seed, "independent") != data.train_labels).sum() for seed in range(40)])
+    counts = np.array(
+        [
+            (corrupt(data, kind, 0.3, seed, "independent") != data.train_labels).sum()
+            for seed in range(40)
+        ]
+    )
     deviation = np.sqrt(300 * 0.3 * 0.7)  # of equal chances; unequal ones deviate less
     assert abs(counts.mean() - 90) < 5 * deviation / np.sqrt(40)
     assert 0.3 * deviation < counts.std() < 1.6 * deviation
@@ -154,7 +177,10 @@ def test_the_seed_alone_decides(kind, sampling):
 
 def test_neighbouring_rates_are_told_apart():
     data = data_of(balanced(100))
-    counts = [(corrupt(data, "symmetric", rate, 0) != data.train_labels).sum() for rate in (0.45, 0.5, 0.501)]
+    counts = [
+        (corrupt(data, "symmetric", rate, 0) != data.train_labels).sum()
+        for rate in (0.45, 0.5, 0.501)
+    ]
     assert counts == [450, 500, 501]
 
 
@@ -183,7 +209,8 @@ def test_noise_of_any_labels_stays_within_the_classes(kind, sampling, labels, ra
     assert (again == noisy).all(), "the order of the mapping must not matter"
 
 
-# --------------------------------------------------------------------------------------------------- of labels alone
+# ---------------------------------------------------------------------------------------------------
+# of labels alone
 
 
 def test_pairflip_only_moves_to_the_next_class():
@@ -204,14 +231,19 @@ def test_symmetric_never_keeps_the_class_of_a_chosen_sample(classes, rate, seed)
 
 def test_symmetric_inclusive_at_half_of_ten_classes_is_45_percent_wrong():
     data = data_of(balanced(5000))
-    shares = [(corrupt(data, "symmetric-inclusive", 0.5, seed) != data.train_labels).mean() for seed in range(3)]
-    # 25,000 are drawn anew, of which a tenth keep their class: the deviation is sqrt(25,000 * .09) / 50,000.
+    shares = [
+        (corrupt(data, "symmetric-inclusive", 0.5, seed) != data.train_labels).mean()
+        for seed in range(3)
+    ]
+    # 25,000 are drawn anew, of which a tenth keep their class: the deviation is sqrt(25,000 * .09)
+    # / 50,000.
     assert np.abs(np.array(shares) - 0.45).max() < 5 * np.sqrt(25_000 * 0.09) / 50_000
     assert len(set(shares)) > 1, "what a label becomes is drawn, not counted"
 
 
 def test_asymmetric_touches_only_the_listed_classes_with_the_exact_count_in_each():
-    clean = np.repeat(np.arange(CLASSES), np.arange(10, 110, 10))  # 10 samples of class 0 ... 100 of class 9
+    # 10 samples of class 0 ... 100 of class 9
+    clean = np.repeat(np.arange(CLASSES), np.arange(10, 110, 10))
     noisy = corrupt(data_of(clean), "asymmetric", 0.35, 5)
     for label in range(CLASSES):
         became = noisy[clean == label]
@@ -230,13 +262,19 @@ def test_asymmetric_swaps_pairs_without_undoing_itself():
 
 
 def test_of_the_block_flips_of_cifar100_six_stay_in_the_superclass():
-    classes = tuple(sorted(" ".join(CIFAR100_SUPERCLASSES.values()).split()))  # CIFAR's ids are alphabetical
+    # CIFAR's ids are alphabetical
+    classes = tuple(sorted(" ".join(CIFAR100_SUPERCLASSES.values()).split()))
     owner = superclass_ids(classes)
     blocks = flip.block_flips(100)
-    assert sorted(blocks) == sorted(blocks.values()) == list(range(100)), "each class flips, and each is flipped to"
+    assert sorted(blocks) == sorted(blocks.values()) == list(range(100)), (
+        "each class flips, and each is flipped to"
+    )
     assert [blocks[c] for c in (0, 3, 4, 5, 99)] == [1, 4, 0, 6, 95]
     assert sum(owner[source] == owner[target] for source, target in blocks.items()) == 6
-    assert sum(owner[source] == owner[target] for source, target in superclass_flips(classes).items()) == 100
+    assert (
+        sum(owner[source] == owner[target] for source, target in superclass_flips(classes).items())
+        == 100
+    )
 
 
 MATRIX = np.array([[0.7, 0.2, 0.1], [0, 1, 0], [1 / 3, 1 / 3, 1 / 3]])
@@ -257,11 +295,16 @@ def test_a_matrix_is_realised(sampling, tmp_path):
     clean = np.repeat([0, 1, 2], 3000)
     noisy = corrupt(data_of(clean, 3), f"matrix:{tmp_path / 'T.npy'}", None, 0, sampling)
     realised = transition_matrix(clean, noisy, 3)
-    assert (np.abs(realised - MATRIX) <= (1 / 3000 if sampling == "exact" else bound(MATRIX, 3000))).all()
+    assert (
+        np.abs(realised - MATRIX) <= (1 / 3000 if sampling == "exact" else bound(MATRIX, 3000))
+    ).all()
     assert (noisy[:2100] != noisy[900:3000]).any(), "who flips is drawn"
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9).filter(lambda shares: sum(shares) > 0.01), st.integers(0, 500))
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=9).filter(lambda shares: sum(shares) > 0.01),
+    st.integers(0, 500),
+)
 @settings(max_examples=100, deadline=None)
 def test_largest_remainder_keeps_the_sum_and_stays_within_one(shares, count):
     row = np.array(shares) / sum(shares)
@@ -273,8 +316,14 @@ def test_largest_remainder_keeps_the_sum_and_stays_within_one(shares, count):
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_openset_draws_positions_and_donors(sampling):
     positions, donors = openset(1000, 5000, 0.3, noise.generator(0), sampling)
-    assert len(positions) == len(donors) == len(set(positions)) == len(set(donors)), "no position and no donor twice"
-    assert (len(positions) == 300) if sampling == "exact" else (abs(len(positions) - 300) < 5 * np.sqrt(210))
+    assert len(positions) == len(donors) == len(set(positions)) == len(set(donors)), (
+        "no position and no donor twice"
+    )
+    assert (
+        (len(positions) == 300)
+        if sampling == "exact"
+        else (abs(len(positions) - 300) < 5 * np.sqrt(210))
+    )
     assert (np.diff(positions) > 0).all() and positions.max() < 1000 and donors.max() < 5000
     again = openset(1000, 5000, 0.3, noise.generator(0), sampling)
     assert (again[0] == positions).all() and (again[1] == donors).all()
@@ -292,7 +341,8 @@ def test_openset_leaves_labels_alone():
     assert (corrupt(data, "openset:mnist", 0.4, 0) == data.train_labels).all()
 
 
-# ------------------------------------------------------------------------------------------------------- of the image
+# -------------------------------------------------------------------------------------------------------
+# of the image
 
 
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=50), st.floats(0, 1))
@@ -310,9 +360,12 @@ def test_scaled_weights_add_up_and_keep_their_proportions(weights, share):
 
 
 def test_weighted_choice_has_the_probabilities_that_it_claims():
-    weights = np.array([1.0, 2, 3, 4, 30])  # of three: the last is certain, the others add up to two
+    # of three: the last is certain, the others add up to two
+    weights = np.array([1.0, 2, 3, 4, 30])
     rng = np.random.default_rng(0)
-    drawn = np.array([np.bincount(pixels.choose_weighted(weights, 3, rng), minlength=5) for _ in range(4000)])
+    drawn = np.array(
+        [np.bincount(pixels.choose_weighted(weights, 3, rng), minlength=5) for _ in range(4000)]
+    )
     expected = np.array([0.2, 0.4, 0.6, 0.8, 1])
     assert pixels.scaled(weights, 3) == pytest.approx(expected)
     assert (np.abs(drawn.mean(0) - expected) <= bound(expected, 4000)).all()
@@ -321,18 +374,33 @@ def test_weighted_choice_has_the_probabilities_that_it_claims():
 def test_instance_noise_of_grey_images_is_symmetric():
     """Images at the mean project to 0, and the softmax of zeros favours no class."""
     clean, rate = balanced(2000), 0.4
-    images, statistics = np.full((len(clean), 1, 2, 2), 51, np.uint8), (np.array([0.2]), np.array([0.1]))
-    noisy = pixels.instance(clean, CLASSES, rate, np.random.default_rng(0), "independent", images, statistics)
+    images, statistics = (
+        np.full((len(clean), 1, 2, 2), 51, np.uint8),
+        (np.array([0.2]), np.array([0.1])),
+    )
+    noisy = pixels.instance(
+        clean, CLASSES, rate, np.random.default_rng(0), "independent", images, statistics
+    )
     expected = expected_matrix("symmetric", rate)
-    assert (np.abs(transition_matrix(clean, noisy, CLASSES) - expected) <= bound(expected, 2000)).all()
+    assert (
+        np.abs(transition_matrix(clean, noisy, CLASSES) - expected) <= bound(expected, 2000)
+    ).all()
 
 
 def test_instance_noise_of_equal_images_of_a_class_goes_the_same_way_where_contrast_is_high():
     clean = np.repeat(np.arange(CLASSES), 60)
-    images = np.where(np.arange(600) % 2, 255, 0).astype(np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
+    images = np.where(np.arange(600) % 2, 255, 0).astype(np.uint8)[:, None, None, None] * np.ones(
+        (1, 1, 8, 8), np.uint8
+    )
     images[:, 0, ::2] = 255 - images[:, 0, ::2]
     noisy = pixels.instance(
-        clean, CLASSES, 0.5, np.random.default_rng(0), "exact", images, (np.array([0.5]), np.array([1e-4]))
+        clean,
+        CLASSES,
+        0.5,
+        np.random.default_rng(0),
+        "exact",
+        images,
+        (np.array([0.5]), np.array([1e-4])),
     )
     for label in range(CLASSES):
         for parity in (0, 1):
@@ -341,14 +409,18 @@ def test_instance_noise_of_equal_images_of_a_class_goes_the_same_way_where_contr
 
 
 def test_instance_flip_rates_are_those_of_the_truncated_normal():
-    """Low rates rise by what is cut off: N(0.1, 0.1) on [0, 1] has mean 0.1 + 0.1 phi(1) / Phi(1) = 0.1288."""
+    """Low rates rise by what is cut off: N(0.1, 0.1) on [0, 1] has mean 0.1 + 0.1 phi(1) / Phi(1) =
+    0.1288.
+    """
     data = data_of(balanced(2000))
     wrong = (corrupt(data, "instance", 0.1, 0, "independent") != data.train_labels).mean()
     assert abs(wrong - 0.12876) < bound(0.12876, 20_000)
 
 
 def posteriors(margins: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of four classes: the label first, its successor second, each margin apart."""
+    """Labels and probabilities of four classes: the label first, its successor second, each margin
+    apart.
+    """
     labels = np.arange(len(margins) * count) % 4
     probabilities = np.zeros((len(labels), 4))
     margin = np.repeat(margins, count)
@@ -357,8 +429,9 @@ def posteriors(margins: list[float], count: int) -> tuple[np.ndarray, np.ndarray
     return labels, probabilities
 
 
-#: Chances to flip at margins 0.3, 0.6 and 0.9, by hand. Chances to keep the label are 0.545, 0.68 and 0.905 for type I; 0.027,
-#: 0.216 and 0.729 for II; 0.139, 0.392 and 0.813 for III: divided by one number, cut at 1, so that their mean is 1 - rate.
+#: Chances to flip at margins 0.3, 0.6 and 0.9, by hand. Chances to keep the label are 0.545, 0.68
+#: and 0.905 for type I; 0.027, 0.216 and 0.729 for II; 0.139, 0.392 and 0.813 for III: divided by
+#: one number, cut at 1, so that their mean is 1 - rate.
 CHANCES = {
     (1, 0.3): [0.46268, 0.32958, 0.10775],
     (1, 0.6): [0.69296, 0.61690, 0.49014],
@@ -373,7 +446,9 @@ CHANCES = {
 @pytest.mark.parametrize(("degree", "rate"), CHANCES)
 def test_margin_diminishing_noise_follows_its_polynomial(degree, rate, sampling):
     labels, posterior = posteriors([0.3, 0.6, 0.9], 8000)
-    noisy = pixels.margin_diminishing(labels, degree, rate, np.random.default_rng(0), sampling, posterior)
+    noisy = pixels.margin_diminishing(
+        labels, degree, rate, np.random.default_rng(0), sampling, posterior
+    )
     wrong = noisy != labels
     assert (noisy[wrong] == (labels[wrong] + 1) % 4).all(), "to the runner-up"
     expected = np.array(CHANCES[degree, rate])
@@ -385,13 +460,17 @@ def test_margin_diminishing_noise_follows_its_polynomial(degree, rate, sampling)
 @pytest.mark.parametrize("margins", [[0.0], [1.0], [0.0, 1.0]])
 def test_margin_diminishing_noise_meets_its_rate_where_all_margins_are_alike(degree, margins):
     labels, posterior = posteriors(margins, 100)
-    noisy = pixels.margin_diminishing(labels, degree, 0.37, np.random.default_rng(0), "exact", posterior)
+    noisy = pixels.margin_diminishing(
+        labels, degree, 0.37, np.random.default_rng(0), "exact", posterior
+    )
     assert (noisy != labels).sum() == 37 * len(margins)
 
 
 def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_is_wrong():
     posterior = np.array([[0.1, 0.3, 0.6], [0.5, 0.4, 0.1], [0.3, 0.6, 0.1], [1, 0, 0]])
-    noisy = pixels.margin_diminishing(np.array([1, 0, 2, 0]), 2, 0.99, np.random.default_rng(0), "exact", posterior)
+    noisy = pixels.margin_diminishing(
+        np.array([1, 0, 2, 0]), 2, 0.99, np.random.default_rng(0), "exact", posterior
+    )
     assert noisy[:3].tolist() == [2, 1, 1] and noisy[3] in (1, 2)
 
 
@@ -400,14 +479,19 @@ def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
     assert found.shape == (1437, 10)
     assert found.sum(1) == pytest.approx(1)
     assert (found.argmax(1) == digits.train_labels).mean() > 0.96
-    assert found.max(1).mean() == pytest.approx((found.argmax(1) == digits.train_labels).mean(), abs=0.05), "as sure as right"
+    assert found.max(1).mean() == pytest.approx(
+        (found.argmax(1) == digits.train_labels).mean(), abs=0.05
+    ), "as sure as right"
     labels = digits.train_labels.copy()
-    labels[0] = (labels[0] + 1) % 10  # a wrong label moves others' probabilities, but never pulls its own image along
+    # a wrong label moves others' probabilities, but never pulls its own image along
+    labels[0] = (labels[0] + 1) % 10
     assert pixels.posterior(digits.train_images, labels, 10)[0].argmax() == digits.train_labels[0]
 
 
 def between_classes(count: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grey images of 28x28 of five blurred shapes, each with some of another class's; their classes, that one, its share."""
+    """Grey images of 28x28 of five blurred shapes, each with some of another class's; their
+    classes, that one, its share.
+    """
     rng = np.random.default_rng(1)
     shapes = rng.random((5, 7, 7)).repeat(4, 1).repeat(4, 2)
     labels = np.arange(count) % 5
@@ -436,7 +520,9 @@ def test_images_between_two_classes_flip_most_and_to_the_other_one():
 def test_digits_flip_more_often_where_the_margin_is_small(digits, kind, ratio):
     ordered = np.sort(digits.posterior, 1)
     order = np.argsort(ordered[:, -1] - ordered[:, -2])
-    wrong = np.mean([(corrupt(digits, kind, 0.2, seed) != digits.train_labels)[order] for seed in range(20)], 0)
+    wrong = np.mean(
+        [(corrupt(digits, kind, 0.2, seed) != digits.train_labels)[order] for seed in range(20)], 0
+    )
     assert wrong[:144].mean() > ratio * wrong[-144:].mean()
 
 
@@ -465,7 +551,9 @@ def test_the_probabilities_of_many_images_are_kept(digits, tmp_path, monkeypatch
     monkeypatch.setattr(pixels, "MANY", 60)
     fitted = []
     original = classifier.out_of_fold
-    monkeypatch.setattr(classifier, "out_of_fold", lambda *args: fitted.append(args) or original(*args))
+    monkeypatch.setattr(
+        classifier, "out_of_fold", lambda *args: fitted.append(args) or original(*args)
+    )
 
     def found(labels=labels):
         return pixels.posterior(images, labels, 10)
@@ -492,7 +580,9 @@ def test_a_class_without_images_has_no_probability():
 
 @pytest.mark.parametrize("kind", PIXEL_KINDS)
 def test_noise_of_the_image_depends_on_the_image(kind, digits):
-    """Exact in count, twice the same, and with the images of a class in another order other samples flip."""
+    """Exact in count, twice the same, and with the images of a class in another order other samples
+    flip.
+    """
     noisy = corrupt(digits, kind, 0.4, 0)
     assert (noisy != digits.train_labels).sum() == 575
     assert (corrupt(digits, kind, 0.4, 0) == noisy).all()
@@ -504,7 +594,8 @@ def test_noise_of_the_image_depends_on_the_image(kind, digits):
     assert (other != digits.train_labels).sum() == 575
 
 
-# ------------------------------------------------------------------------------------------------- facts about labels
+# -------------------------------------------------------------------------------------------------
+# facts about labels
 
 
 def test_transition_matrix_by_hand():
@@ -521,14 +612,28 @@ def test_labels_whose_truth_is_unknown_do_not_count():
 
 def test_label_hash_sees_values_and_order_but_not_the_dtype():
     labels = np.array([1, 2, 3])
-    assert label_hash(labels) == label_hash(labels.astype(np.int32)) == label_hash(labels.astype(">i8"))
-    assert len({label_hash(labels), label_hash(labels[::-1]), label_hash(labels + 1), label_hash(labels[:2])}) == 4
+    assert (
+        label_hash(labels)
+        == label_hash(labels.astype(np.int32))
+        == label_hash(labels.astype(">i8"))
+    )
+    assert (
+        len(
+            {
+                label_hash(labels),
+                label_hash(labels[::-1]),
+                label_hash(labels + 1),
+                label_hash(labels[:2]),
+            }
+        )
+        == 4
+    )
     # sha256 of the bytes 01 00.. 02 00.. 03 00.., by any other program
     assert label_hash(labels) == "e2e2033ae7e19d68"
 
 
-# These pin the noise itself across platforms and versions of NumPy: records made anywhere stay comparable. If one changes,
-# every published table of this project is void.
+# These pin the noise itself across platforms and versions of NumPy: records made anywhere stay
+# comparable. If one changes, every published table of this project is void.
 GOLDEN = {
     ("symmetric", 0.5, 0): "2e8f994a750af69e",
     ("symmetric", 0.2, 1): "d22f4c75ea305261",
@@ -555,19 +660,33 @@ def test_golden_noise_on_digits(digits, kind, rate, seed):
 
 def test_a_fresh_process_draws_the_same_noise(digits):
     code = (
-        "from bench.datasets import load_dataset; from bench.noise import *; d = load_dataset('digits');"
-        f"print(*[label_hash(corrupt(d, k, 0.4, 3, s)) for s in SAMPLINGS for k in {NOISY_KINDS}])"
+        "from bench.datasets import load_dataset; from bench.noise import *; d = "
+        "load_dataset('digits');print(*[label_hash(corrupt(d, k, 0.4, 3, s)) for s in SAMPLINGS "
+        f"for k in {NOISY_KINDS}])"
     )
-    here = [label_hash(corrupt(digits, kind, 0.4, 3, sampling)) for sampling in SAMPLINGS for kind in NOISY_KINDS]
+    here = [
+        label_hash(corrupt(digits, kind, 0.4, 3, sampling))
+        for sampling in SAMPLINGS
+        for kind in NOISY_KINDS
+    ]
     assert in_fresh_process(code).split() == here
 
 
 def test_noise_and_other_streams_of_a_seed_are_apart():
     """default_rng([0, 0]) is default_rng(0), by which subsets and test sets are chosen."""
-    assert len({gen.integers(2**60) for gen in (np.random.default_rng(0), noise.generator(0), noise.generator(1))}) == 3
+    assert (
+        len(
+            {
+                gen.integers(2**60)
+                for gen in (np.random.default_rng(0), noise.generator(0), noise.generator(1))
+            }
+        )
+        == 3
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- what is refused
+# -------------------------------------------------------------------------------------------------------
+# what is refused
 
 DATA = data_of(balanced(2))
 
@@ -587,30 +706,87 @@ DATA = data_of(balanced(2))
             "zzz",
             0.2,
             {},
-            "choose from asymmetric, asymmetric-block, clean, found, human-NAME, instance, instance-raw",
+            "choose from asymmetric, asymmetric-block, clean, found, human-NAME, instance, "
+            "instance-raw",
         ),
-        ("asymmetric", 0.2, {"flips": None}, "mydata does not say which classes are mistaken for which: use pairflip, not"),
+        (
+            "asymmetric",
+            0.2,
+            {"flips": None},
+            "mydata does not say which classes are mistaken for which: use pairflip, not",
+        ),
         ("asymmetric", 0.2, {"flips": {}}, "use pairflip"),
-        ("asymmetric-block", 0.2, {"classes": tuple("abcdefghijk")}, "into which the 11 classes of mydata do not divide"),
+        (
+            "asymmetric-block",
+            0.2,
+            {"classes": tuple("abcdefghijk")},
+            "into which the 11 classes of mydata do not divide",
+        ),
         ("clean", 0.2, {}, "clean labels take no noise rate, but --noise has 0.2: use --noise 0"),
         ("pairflip", None, {}, "pairflip noise needs a rate: give one with --noise"),
         ("openset:mnist", None, {}, "openset:mnist noise needs a rate: give one with --noise"),
         ("openset:mnst", 0.2, {}, "there is no data set 'mnst': did you mean mnist"),
-        ("openset:digits", 0.2, {"name": "digits"}, "takes images of digits's own classes: name another data set"),
+        (
+            "openset:digits",
+            0.2,
+            {"name": "digits"},
+            "takes images of digits's own classes: name another data set",
+        ),
         ("openset", 0.2, {}, "openset names no data set: write openset:DATASET"),
         ("matrix", None, {}, "matrix names no file: write matrix:FILE"),
         ("labels:", None, {}, "labels: names no file: write labels:FILE"),
-        ("symmetric:0.5", 0.2, {}, "symmetric noise takes nothing after a colon: write symmetric alone"),
-        ("matrix:T.npy", 0.2, {}, "matrix:T.npy says itself how many labels are wrong, and takes no noise rate: leave out"),
+        (
+            "symmetric:0.5",
+            0.2,
+            {},
+            "symmetric noise takes nothing after a colon: write symmetric alone",
+        ),
+        (
+            "matrix:T.npy",
+            0.2,
+            {},
+            "matrix:T.npy says itself how many labels are wrong, and takes no noise rate: leave "
+            "out",
+        ),
         ("labels:L.npy", 0.2, {}, "takes no noise rate: leave out --noise"),
-        ("matrix:nowhere.npy", None, {}, "there is no file 'nowhere.npy': give the path of one that exists"),
+        (
+            "matrix:nowhere.npy",
+            None,
+            {},
+            "there is no file 'nowhere.npy': give the path of one that exists",
+        ),
         ("labels:nowhere.npy", None, {}, "there is no file 'nowhere.npy'"),
         ("found", None, {}, "mydata does not come with found labels: choose from clean, symmetric"),
-        ("human-worst", 0.4, {"found": {"human-worst": DATA.train_labels}}, "are as they are, and take no noise rate"),
-        ("symmetric", 0.2, {"train_labels": np.full(20, UNKNOWN)}, "nobody knows the true labels of mydata, which symmetric"),
-        ("instance", 0.2, {"train_images": ImageFiles("", np.array(["a"] * 20), 64)}, "stay in their files: use noise of"),
-        ("pmd-1", 0.2, {"train_images": ImageFiles("", np.array(["a"] * 20), 64)}, "stay in their files: use noise of"),
-        ("pmd-2", 0.2, {"train_labels": np.arange(10)}, "are too few: give at least two images of two classes"),
+        (
+            "human-worst",
+            0.4,
+            {"found": {"human-worst": DATA.train_labels}},
+            "are as they are, and take no noise rate",
+        ),
+        (
+            "symmetric",
+            0.2,
+            {"train_labels": np.full(20, UNKNOWN)},
+            "nobody knows the true labels of mydata, which symmetric",
+        ),
+        (
+            "instance",
+            0.2,
+            {"train_images": ImageFiles("", np.array(["a"] * 20), 64)},
+            "stay in their files: use noise of",
+        ),
+        (
+            "pmd-1",
+            0.2,
+            {"train_images": ImageFiles("", np.array(["a"] * 20), 64)},
+            "stay in their files: use noise of",
+        ),
+        (
+            "pmd-2",
+            0.2,
+            {"train_labels": np.arange(10)},
+            "are too few: give at least two images of two classes",
+        ),
     ],
 )
 def test_impossible_noise_is_refused_with_the_fix(kind, rate, changes, message):
@@ -657,7 +833,8 @@ def test_the_other_kinds_take_none(kind):
     assert not noise.takes_rate(kind)
 
 
-# ---------------------------------------------------------------------------------------------------- other packages'
+# ----------------------------------------------------------------------------------------------------
+# other packages'
 
 
 class Point:
@@ -679,14 +856,18 @@ def offer(monkeypatch):
     """Makes an installed package offer a kind of noise."""
 
     def make(name: str, kind: object) -> None:
-        monkeypatch.setattr(plugins, "entry_points", lambda group: [Point(name, kind)] * (group == "bench.noise"))
+        monkeypatch.setattr(
+            plugins, "entry_points", lambda group: [Point(name, kind)] * (group == "bench.noise")
+        )
         registry._packaged.cache_clear()
 
     yield make
     registry._packaged.cache_clear()
 
 
-THEIRS = NoiseKind("all to class 0", lambda data, rate, rng, sampling, argument: 0 * data.train_labels)
+THEIRS = NoiseKind(
+    "all to class 0", lambda data, rate, rng, sampling, argument: 0 * data.train_labels
+)
 
 
 def test_a_kind_of_another_package(offer):
@@ -702,10 +883,20 @@ def test_a_kind_of_another_package(offer):
         (
             "symmetric",
             THEIRS,
-            "two kinds of noise are called 'symmetric', one here and one in theirs.noise:KIND: rename either",
+            "two kinds of noise are called 'symmetric', one here and one in theirs.noise:KIND: "
+            "rename either",
         ),
-        ("mine", print, "the entry point 'mine' names theirs.noise:KIND, which is no noise kind: name a NoiseKind"),
-        ("mine", None, "theirs.noise:KIND cannot be imported: ImportError: no module: mend its file"),
+        (
+            "mine",
+            print,
+            "the entry point 'mine' names theirs.noise:KIND, which is no noise kind: name a "
+            "NoiseKind",
+        ),
+        (
+            "mine",
+            None,
+            "theirs.noise:KIND cannot be imported: ImportError: no module: mend its file",
+        ),
     ],
 )
 def test_an_impossible_kind_of_another_package_is_named(offer, name, kind, message):
@@ -722,8 +913,12 @@ def test_a_broken_kind_of_another_package_does_not_hide_the_others(offer):
 
 
 def test_labels_out_of_range_of_another_packages_kind_are_refused(offer):
-    offer("beyond", NoiseKind("", lambda data, rate, rng, sampling, argument: data.train_labels + 1))
-    with pytest.raises(InputError, match="the labels in beyond go from 1 to 10, but mydata has 10 classes"):
+    offer(
+        "beyond", NoiseKind("", lambda data, rate, rng, sampling, argument: data.train_labels + 1)
+    )
+    with pytest.raises(
+        InputError, match="the labels in beyond go from 1 to 10, but mydata has 10 classes"
+    ):
         corrupt(DATA, "beyond", 0.5, 0)
 
 
@@ -750,19 +945,33 @@ def _raise(error: BaseException) -> Callable:
         (_raise(SystemExit()), "theirs.noise:KIND: corrupt raised SystemExit"),
         (lambda data, rate: data.train_labels, "theirs.noise:KIND: corrupt raised TypeError"),
         (_odd(lambda labels: None), "theirs.noise:KIND: corrupt returns object of shape ()"),
-        (_odd(lambda labels: labels + 0.5), "theirs.noise:KIND: corrupt returns float64 of shape (20,)"),
+        (
+            _odd(lambda labels: labels + 0.5),
+            "theirs.noise:KIND: corrupt returns float64 of shape (20,)",
+        ),
         (_odd(lambda labels: labels > 3), "theirs.noise:KIND: corrupt returns bool"),
-        (_odd(lambda labels: labels[:, None]), "theirs.noise:KIND: corrupt returns int64 of shape (20, 1)"),
-        (_odd(lambda labels: labels[:10]), "theirs.noise:KIND: there are 10 labels in mine for 20 training images"),
+        (
+            _odd(lambda labels: labels[:, None]),
+            "theirs.noise:KIND: corrupt returns int64 of shape (20, 1)",
+        ),
+        (
+            _odd(lambda labels: labels[:10]),
+            "theirs.noise:KIND: there are 10 labels in mine for 20 training images",
+        ),
         (_odd(lambda labels: labels - 1), "theirs.noise:KIND: the labels in mine go from -1 to 8"),
-        (_in_place, "theirs.noise:KIND: corrupt raised ValueError: assignment destination is read-only"),
+        (
+            _in_place,
+            "theirs.noise:KIND: corrupt raised ValueError: assignment destination is read-only",
+        ),
         (
             _odd(lambda labels: np.random.default_rng().permutation(labels)),
             "theirs.noise:KIND: corrupt draws other labels each time",
         ),
     ],
 )
-def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(offer, corruption, message):
+def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(
+    offer, corruption, message
+):
     offer("mine", NoiseKind("", corruption))
     clean = DATA.train_labels.copy()
     with pytest.raises(InputError) as error:
@@ -772,7 +981,9 @@ def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(off
 
 
 def test_noise_on_images_out_of_shared_memory(tmp_path):
-    """Ray gives arrays back over memory that is read-only; a memory map among them says that it can be written to."""
+    """Ray gives arrays back over memory that is read-only; a memory map among them says that it can
+    be written to.
+    """
     np.save(tmp_path / "images.npy", DATA.train_images)
     mapped = replace(DATA, train_images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     buffers: list[pickle.PickleBuffer] = []
@@ -790,7 +1001,10 @@ def test_noise_on_images_out_of_shared_memory(tmp_path):
         ({"files": "T.npy"}, "theirs.noise:KIND: files is 'T.npy': give a function"),
         ({"takes_rate": "no"}, "theirs.noise:KIND: takes_rate is 'no'"),
         ({"summary": None}, "theirs.noise:KIND: summary is None"),
-        ({"check": lambda data, kind, argument: 1 / 0}, "theirs.noise:KIND: check raised ZeroDivisionError"),
+        (
+            {"check": lambda data, kind, argument: 1 / 0},
+            "theirs.noise:KIND: check raised ZeroDivisionError",
+        ),
         ({"check": lambda data: None}, "theirs.noise:KIND: check raised TypeError"),
     ],
 )
@@ -805,7 +1019,9 @@ def test_wrong_fields_of_another_packages_kind_are_named(offer, changes, message
 def test_a_name_that_clashes_stops_only_those_who_ask_for_it(offer):
     offer("symmetric", THEIRS)
     check_noise("pairflip", 0.5, DATA)
-    assert noise.listing()["symmetric"].startswith("[broken: two kinds of noise are called 'symmetric'")
+    assert noise.listing()["symmetric"].startswith(
+        "[broken: two kinds of noise are called 'symmetric'"
+    )
 
 
 def test_whole_numbers_of_any_kind_are_labels(offer):
@@ -820,12 +1036,18 @@ def test_files_that_another_packages_kind_reads_are_in_the_fingerprint(offer, tm
     two.write_text("second")
     # sha256 of "first"; of the digests of both, one after the other
     first = "a7937b64b8caa58f"
-    both = hashlib.sha256(hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest()).hexdigest()[:16]
+    both = hashlib.sha256(
+        hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest()
+    ).hexdigest()[:16]
     offer("mine", replace(THEIRS, argument="FILE"))
     assert noise.fingerprint(f"mine:{one}") == first, "an argument that is a FILE is read"
     offer(
         "mine",
-        replace(THEIRS, argument="DIR", files=lambda argument: [Path(argument) / name for name in ("one.csv", "two.csv")]),
+        replace(
+            THEIRS,
+            argument="DIR",
+            files=lambda argument: [Path(argument) / name for name in ("one.csv", "two.csv")],
+        ),
     )
     assert noise.fingerprint(f"mine:{tmp_path}") == both
     two.write_text("changed")

@@ -1,4 +1,6 @@
-"""Noisy labels and matrices in files, and the command that looks at noise, writes labels and reads them."""
+"""Noisy labels and matrices in files, and the command that looks at noise, writes labels and reads
+them.
+"""
 
 import io
 import json
@@ -53,7 +55,8 @@ def refused(capsys, *arguments: object) -> str:
     return errors
 
 
-# ------------------------------------------------------------------------------------------------------------- labels
+# -------------------------------------------------------------------------------------------------------------
+# labels
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -101,9 +104,14 @@ def test_a_pt_as_cifar10n_has_it_is_a_dict_of_arrays(tmp_path):
     path = tmp_path / "CIFAR-10_human.pt"
     torch.save({"clean_label": 0 * LABELS, "worse_label": LABELS}, path)
     assert read_labels(path, "worse_label").tolist() == LABELS.tolist()
-    with pytest.raises(InputError, match=r"CIFAR-10_human.pt' holds clean_label, worse_label: choose one with .* --key NAME"):
+    with pytest.raises(
+        InputError,
+        match=r"CIFAR-10_human.pt' holds clean_label, worse_label: choose one with .* --key NAME",
+    ):
         read_labels(path)
-    with pytest.raises(InputError, match=r"there is no entry of .* 'worst_label': did you mean worse_label"):
+    with pytest.raises(
+        InputError, match=r"there is no entry of .* 'worst_label': did you mean worse_label"
+    ):
         read_labels(path, "worst_label")
 
 
@@ -113,7 +121,9 @@ def test_a_pt_of_numpy_1_and_of_old_torch_is_read(tmp_path):
     content = (tmp_path / "old.pt").read_bytes()
     assert b"numpy._core.multiarray" in content
     assert read_labels(tmp_path / "old.pt").tolist() == LABELS.tolist()
-    (tmp_path / "older.pt").write_bytes(content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    (tmp_path / "older.pt").write_bytes(
+        content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    )
     assert read_labels(tmp_path / "older.pt").tolist() == LABELS.tolist()
 
 
@@ -139,7 +149,11 @@ def test_a_malicious_pickle_runs_nothing(how, ending, tmp_path):
     elif how == "pickle":
         path.write_bytes(pickle.dumps(Malicious(victim)))
     else:
-        content = {"labels": LABELS, "other": Malicious(victim)} if how == "in a dict" else Malicious(victim)
+        content = (
+            {"labels": LABELS, "other": Malicious(victim)}
+            if how == "in a dict"
+            else Malicious(victim)
+        )
         torch.save(content, path, _use_new_zipfile_serialization=how != "old torch")
     with pytest.raises(InputError, match=r"as .npy|numpy.save"):
         read_labels(path, "labels" if ending != ".npy" and how == "in a dict" else None)
@@ -160,17 +174,28 @@ class Forged:
 
 
 def test_a_forged_array_is_no_array(tmp_path):
-    """A dtype may say that numbers are objects; NumPy, handed that array, follows the numbers as addresses."""
+    """A dtype may say that numbers are objects; NumPy, handed that array, follows the numbers as
+    addresses.
+    """
     rebuild = np.zeros(0).__reduce__()[0]
     objects = Forged(np.dtype, ("O", False, True))
-    forged = Forged(np.dtype, ("i8", False, True), (3, "<", None, ("a",), {"a": (objects, 0)}, 8, 1, 0))
-    for shape, kind, data in [((4,), forged, b"A" * 32), ((4,), objects, b"A" * 32), ((9,), forged, b"A" * 8), ((4,), 3, 3)]:
+    forged = Forged(
+        np.dtype, ("i8", False, True), (3, "<", None, ("a",), {"a": (objects, 0)}, 8, 1, 0)
+    )
+    for shape, kind, data in [
+        ((4,), forged, b"A" * 32),
+        ((4,), objects, b"A" * 32),
+        ((9,), forged, b"A" * 8),
+        ((4,), 3, 3),
+    ]:
         array = Forged(rebuild, (np.ndarray, (0,), b"b"), (1, shape, kind, False, data))
         torch.save({"labels": array}, tmp_path / "l.pt")
         if shape == (4,) and kind is forged:  # of which nothing but its plain numbers is taken
             assert read_labels(tmp_path / "l.pt").dtype.fields is None
             continue
-        with pytest.raises(InputError, match="is damaged, or holds more than tensors and arrays of integers"):
+        with pytest.raises(
+            InputError, match="is damaged, or holds more than tensors and arrays of integers"
+        ):
             read_labels(tmp_path / "l.pt")
 
 
@@ -183,13 +208,25 @@ def test_a_forged_array_is_no_array(tmp_path):
         ("l.json", b"[[1], [2]]", "is no list of integers"),
         ("l.json", b'{"a": 1}', "is no list of integers"),
         ("l.json", b"[1e400, 99999999999999999999]", "is no list of integers"),
-        ("l.json", b"[]", "holds int64 of shape (0,): give a file with one integer for each training image"),
+        (
+            "l.json",
+            b"[]",
+            "holds int64 of shape (0,): give a file with one integer for each training image",
+        ),
         ("l.json", b"\xff\xfe", "is no text"),
         ("l.csv", b"", "holds no labels: give a label a line"),
         ("l.csv", b"index,label\n", "holds no labels"),
-        ("l.csv", b"label\n1\n", "line 1, is 'label': give a label a line, or index,label under that header"),
+        (
+            "l.csv",
+            b"label\n1\n",
+            "line 1, is 'label': give a label a line, or index,label under that header",
+        ),
         ("l.csv", b"1\n2.0\n", "line 2, is '2.0'"),
-        ("l.csv", b"0,1\n1,1\n", "line 1, is '0,1': give a label a line, or index,label under that header"),
+        (
+            "l.csv",
+            b"0,1\n1,1\n",
+            "line 1, is '0,1': give a label a line, or index,label under that header",
+        ),
         ("l.csv", b"index,label\n0,1\n\n0,2\n", "lines 2 and 4 of"),
         ("l.csv", b"index,label\n1,1\n2,2\n", "are not 0 to 1, each once"),
         ("l.csv", b"99999999999999999999\n", "give a label a line"),
@@ -216,7 +253,10 @@ def test_damaged_labels_are_refused_with_the_fix(name, content, message, tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.rand(5), "holds a tensor of torch.float32: give one with one integer for each image"),
+        (
+            torch.rand(5),
+            "holds a tensor of torch.float32: give one with one integer for each image",
+        ),
         (torch.eye(3, dtype=torch.int64).to_sparse(), "holds a tensor of torch.int64"),
         (torch.rand(5, requires_grad=True).bfloat16(), "holds a tensor of torch.bfloat16"),
         (torch.ones(3, dtype=torch.int64, device="meta"), "holds a tensor of torch.int64"),
@@ -246,7 +286,9 @@ def test_a_key_is_for_files_that_have_some(tmp_path):
     write_labels(tmp_path / "l.npy", LABELS, "npy")
     write_labels(tmp_path / "l.pt", LABELS, "pt")
     for name in ("l.npy", "l.pt"):
-        with pytest.raises(InputError, match="holds one list of labels and no 'worse_label': leave out --key"):
+        with pytest.raises(
+            InputError, match="holds one list of labels and no 'worse_label': leave out --key"
+        ):
             read_labels(tmp_path / name, "worse_label")
 
 
@@ -265,10 +307,13 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path):
         write_labels(tmp_path / "file" / "l.npy", LABELS, "npy")
 
 
-# ------------------------------------------------------------------------------------------------------------- matrices
+# -------------------------------------------------------------------------------------------------------------
+# matrices
 
 
-@pytest.mark.parametrize("content", ["0.9,0.1\n0.25,0.75\n", "0.9 0.1\n0.25  0.75", "0.9, 0.1\r\n\r\n0.25, 0.75\r\n"])
+@pytest.mark.parametrize(
+    "content", ["0.9,0.1\n0.25,0.75\n", "0.9 0.1\n0.25  0.75", "0.9, 0.1\r\n\r\n0.25, 0.75\r\n"]
+)
 def test_a_matrix_in_text(content, tmp_path):
     (tmp_path / "T.csv").write_text(content, newline="")
     assert read_matrix(tmp_path / "T.csv").tolist() == [[0.9, 0.1], [0.25, 0.75]]
@@ -288,9 +333,17 @@ def npy(array: object) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("T.npy", npy(np.eye(3)[:2]), "holds an array of shape (2, 3): give a row and a column for each class"),
+        (
+            "T.npy",
+            npy(np.eye(3)[:2]),
+            "holds an array of shape (2, 3): give a row and a column for each class",
+        ),
         ("T.npy", npy(np.eye(3)[0]), "holds an array of shape (3,)"),
-        ("T.npy", npy([[1.5, -0.5], [0, 1]]), "is no matrix of probabilities: give numbers from 0 to 1, without gaps"),
+        (
+            "T.npy",
+            npy([[1.5, -0.5], [0, 1]]),
+            "is no matrix of probabilities: give numbers from 0 to 1, without gaps",
+        ),
         ("T.npy", npy([[np.nan, 1], [0, 1]]), "is no matrix of probabilities"),
         ("T.npy", npy([["a", "b"], ["c", "d"]]), "is no matrix of probabilities"),
         (
@@ -303,22 +356,31 @@ def npy(array: object) -> bytes:
         ("T.csv", b"a,b\n0.5,0.5\n", "is no table of numbers"),
         ("T.csv", b"1,0\n0\n", "is no table of numbers"),
         ("T.csv", b"", "holds an array of shape (0,)"),
-        ("T.json", b"[[1, 0], [0, 1]]", "has no known ending: a matrix is read from .npy, .csv or .txt"),
+        (
+            "T.json",
+            b"[[1, 0], [0, 1]]",
+            "has no known ending: a matrix is read from .npy, .csv or .txt",
+        ),
     ],
 )
 def test_impossible_matrices_are_refused_with_the_fix(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
         check_noise(f"matrix:{tmp_path / name}", None)
-    assert message in str(error.value).replace("array(", "") and str(tmp_path / name) in str(error.value)
+    assert message in str(error.value).replace("array(", "") and str(tmp_path / name) in str(
+        error.value
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ kinds of a file
+# ------------------------------------------------------------------------------------------------------
+# kinds of a file
 
 
 def test_a_matrix_has_to_fit_the_classes(tmp_path, tiny_dataset):
     np.save(tmp_path / "T.npy", np.eye(3))
-    with pytest.raises(InputError, match=r"is for 3 classes, but tiny has 4: give a row and a column for each"):
+    with pytest.raises(
+        InputError, match=r"is for 3 classes, but tiny has 4: give a row and a column for each"
+    ):
         check_noise(f"matrix:{tmp_path / 'T.npy'}", None, tiny_dataset)
 
 
@@ -334,10 +396,15 @@ def test_labels_of_a_file_are_the_noise(file_format, tmp_path, tiny_dataset):
 def test_labels_of_a_file_have_to_fit_the_data(tmp_path, digits):
     kind = f"labels:{tmp_path / 'l.npy'}"
     write_labels(tmp_path / "l.npy", digits.train_labels, "npy")
-    with pytest.raises(InputError, match=r"are 1437 labels in .* for 500 training images of digits: .* leave out --subset"):
+    with pytest.raises(
+        InputError,
+        match=r"are 1437 labels in .* for 500 training images of digits: .* leave out --subset",
+    ):
         check_noise(kind, None, digits.subset(500))
     write_labels(tmp_path / "l.npy", digits.train_labels + 1, "npy")
-    with pytest.raises(InputError, match=r"go from 1 to 10, but digits has 10 classes: count them from 0"):
+    with pytest.raises(
+        InputError, match=r"go from 1 to 10, but digits has 10 classes: count them from 0"
+    ):
         check_noise(kind, None, digits)
     with pytest.raises(InputError, match="count them from 0"):
         corrupt(digits, kind, None, 0)
@@ -347,7 +414,9 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
     (tmp_path / "a.csv").write_text("1\n")
     (tmp_path / "b.csv").write_text("1\n")
     (tmp_path / "c.csv").write_text("2\n")
-    kinds = [f"{kind}:{tmp_path / name}" for kind in ("labels", "matrix") for name in ("a.csv", "b.csv")]
+    kinds = [
+        f"{kind}:{tmp_path / name}" for kind in ("labels", "matrix") for name in ("a.csv", "b.csv")
+    ]
     # sha256 of "1\n", by any other program
     assert {fingerprint(kind) for kind in kinds} == {"4355a46b19d348dc"}
     assert fingerprint(f"labels:{tmp_path / 'c.csv'}") != "4355a46b19d348dc"
@@ -370,10 +439,14 @@ def test_a_file_is_read_once_for_a_plan_and_not_for_copies_of_its_trials(digits,
     write_labels(path, digits.train_labels, "npy")
     plan = Plan(noise_kind=f"labels:{path}")
     configurations = expand_hparams(["elr", "gce", "mixup"], {}, {})
-    specs = [spec for _ in range(3) for spec in plan.specs(digits, configurations, [None], range(3))]
+    specs = [
+        spec for _ in range(3) for spec in plan.specs(digits, configurations, [None], range(3))
+    ]
     assert len(specs) == 27 and reads == [path] * 2, "to check it, and for its hash"
     reads.clear()
-    assert [replace(spec, stage="tuned").noise_hash for spec in specs] == [fingerprint(f"labels:{path}")] * 27
+    assert [replace(spec, stage="tuned").noise_hash for spec in specs] == [
+        fingerprint(f"labels:{path}")
+    ] * 27
     assert TrialSpec.from_json(specs[0].to_json()) == specs[0]
     assert reads == [path], "by this test itself"
 
@@ -398,18 +471,25 @@ def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp
         assert fingerprint(kind) == before
     write_labels(path, (digits.train_labels + 1) % 10, "npy")
     assert fingerprint(kind) != before
-    with pytest.raises(InputError, match="is not the one the trial was planned with: put that one back"):
+    with pytest.raises(
+        InputError, match="is not the one the trial was planned with: put that one back"
+    ):
         run_trial(spec, digits)
     path.unlink()
-    assert replace(spec, stage="tuned").noise_hash == before, "records of a file that is gone can be read"
+    assert replace(spec, stage="tuned").noise_hash == before, (
+        "records of a file that is gone can be read"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ the command
+# ------------------------------------------------------------------------------------------------------------
+# the command
 
 
 def test_show_prints_and_plots(capsys, tmp_path, digits):
     out = tmp_path / "plots" / "asymmetric.png"
-    status, text, errors = call(capsys, "show", "--kind", "asymmetric", "--rate", "0.4", "--seed", 3, "--out", out)
+    status, text, errors = call(
+        capsys, "show", "--kind", "asymmetric", "--rate", "0.4", "--seed", 3, "--out", out
+    )
     assert status == 0 and errors == ""
     noisy = corrupt(digits, "asymmetric", 0.4, 3)
     assert "nominal rate   40.00 %" in text
@@ -417,22 +497,43 @@ def test_show_prints_and_plots(capsys, tmp_path, digits):
     assert f"label hash     {label_hash(noisy)}" in text
     [line] = [line for line in text.splitlines() if line.split()[:1] == ["7"]]
     assert line.split() == ["7", "143", "39.9", "1", "39.9"], "57 of 143"
-    assert out.read_bytes().startswith(b"\x89PNG") and b"<svg" in out.with_suffix(".svg").read_bytes()
+    assert (
+        out.read_bytes().startswith(b"\x89PNG") and b"<svg" in out.with_suffix(".svg").read_bytes()
+    )
 
 
 def test_show_of_noise_without_a_rate(capsys, tmp_path):
-    (tmp_path / "T.csv").write_text("\n".join(",".join("1" if i == j else "0" for j in range(10)) for i in range(10)))
-    status, text, _ = call(capsys, "show", "--kind", f"matrix:{tmp_path / 'T.csv'}", "--out", tmp_path / "T.png")
+    (tmp_path / "T.csv").write_text(
+        "\n".join(",".join("1" if i == j else "0" for j in range(10)) for i in range(10))
+    )
+    status, text, _ = call(
+        capsys, "show", "--kind", f"matrix:{tmp_path / 'T.csv'}", "--out", tmp_path / "T.png"
+    )
     assert status == 0 and "nominal rate   none" in text and "realised rate  0.00 %" in text
-    status, text, _ = call(capsys, "show", "--kind", "openset:mnist", "--rate", 0.3, "--out", tmp_path / "T.png")
+    status, text, _ = call(
+        capsys, "show", "--kind", "openset:mnist", "--rate", 0.3, "--out", tmp_path / "T.png"
+    )
     assert status == 0 and "open-set noise leaves the labels as they are" in text
 
 
 def test_show_where_nobody_knows_the_truth(capsys, tmp_path):
     images = np.zeros((6, 8, 8), np.uint8)
     noisy = np.arange(6) % 2
-    np.savez(tmp_path / "d.npz", train_images=images, test_images=images, test_labels=noisy, noisy_labels=noisy)
-    arguments = ["--dataset", f"npz:{tmp_path / 'd.npz'}", "--kind", "found", "--out", tmp_path / "T.png"]
+    np.savez(
+        tmp_path / "d.npz",
+        train_images=images,
+        test_images=images,
+        test_labels=noisy,
+        noisy_labels=noisy,
+    )
+    arguments = [
+        "--dataset",
+        f"npz:{tmp_path / 'd.npz'}",
+        "--kind",
+        "found",
+        "--out",
+        tmp_path / "T.png",
+    ]
     status, text, _ = call(capsys, "show", *arguments)
     assert status == 0 and "realised rate  unknown" in text and not (tmp_path / "T.png").exists()
 
@@ -462,7 +563,9 @@ def test_import_of_one_of_several(capsys, tmp_path, digits):
     torch.save({"clean": digits.train_labels, "worse": corrupt(digits, "symmetric", 0.5, 0)}, path)
     assert "holds clean, worse: choose one with" in refused(capsys, "import", path)
     status, text, _ = call(capsys, "import", path, "--key", "worse", "--out", tmp_path / "w.npy")
-    assert status == 0 and "realised rate  49.97 %" in text and f"labels:{tmp_path / 'w.npy'}" in text
+    assert (
+        status == 0 and "realised rate  49.97 %" in text and f"labels:{tmp_path / 'w.npy'}" in text
+    )
     status, text, _ = call(capsys, "import", path, "--key", "worse")
     assert status == 0 and "give --out labels.npy" in text
 
@@ -477,16 +580,31 @@ def test_import_of_one_of_several(capsys, tmp_path, digits):
         (["show", "--rate", "0.2", "--rate", "0.4"], "--rate is given twice"),
         (["show", "--rate", "half"], "is not a valid float"),
         (["show", "--kind", "symetric", "--rate", "0.2"], "did you mean symmetric"),
-        (["show", "--kind", "clean", "--rate", "0.2"], "clean labels take no noise rate, but --rate has 0.2: use --rate 0"),
-        (["show", "--rate", "0.2", "--dataset", "digit"], "there is no data set 'digit': did you mean digits"),
+        (
+            ["show", "--kind", "clean", "--rate", "0.2"],
+            "clean labels take no noise rate, but --rate has 0.2: use --rate 0",
+        ),
+        (
+            ["show", "--rate", "0.2", "--dataset", "digit"],
+            "there is no data set 'digit': did you mean digits",
+        ),
         (["show", "--rate", "0.2", "--out", "plot.pdf"], "is a PNG: name it 'plot.png'"),
         (["show", "--rate", "0.2", "--subset", "1"], "--subset is 1"),
         (["show", "--rate", "0.2", "--image-size", "4"], "give at least 8 pixels"),
         (["show", "--rate", "0.2", "--seed", "-1"], "-1 is not in the range"),
         (["export", "--rate", "0.2"], "Missing option '--out'"),
-        (["export", "--rate", "0.2", "--format", "yaml", "--out", "l.yaml"], "'yaml' is not one of"),
-        (["export", "--rate", "0.2", "--format", "pt", "--out", "l.npy"], "is to be in the format pt: name it 'l.pt'"),
-        (["export", "--kind", "openset:mnist", "--rate", "0.2", "--out", "l.npy"], "changes images and no labels"),
+        (
+            ["export", "--rate", "0.2", "--format", "yaml", "--out", "l.yaml"],
+            "'yaml' is not one of",
+        ),
+        (
+            ["export", "--rate", "0.2", "--format", "pt", "--out", "l.npy"],
+            "is to be in the format pt: name it 'l.pt'",
+        ),
+        (
+            ["export", "--kind", "openset:mnist", "--rate", "0.2", "--out", "l.npy"],
+            "changes images and no labels",
+        ),
         (["import", "nowhere.json"], "there is no file 'nowhere.json'"),
         (["import"], "Missing argument 'FILE'"),
     ],
@@ -503,10 +621,18 @@ def test_import_refuses_labels_of_other_data(capsys, tmp_path, digits):
     assert "there are 1436 labels in" in message and not (tmp_path / "kept.npy").exists()
     (tmp_path / "file").touch()
     write_labels(tmp_path / "l.npy", digits.train_labels, "npy")
-    assert "choose another --out" in refused(capsys, "import", tmp_path / "l.npy", "--out", tmp_path / "file" / "k.npy")
-    assert "choose another --out" in refused(capsys, "show", "--rate", 0.2, "--out", tmp_path / "file" / "k.png")
+    assert "choose another --out" in refused(
+        capsys, "import", tmp_path / "l.npy", "--out", tmp_path / "file" / "k.npy"
+    )
+    assert "choose another --out" in refused(
+        capsys, "show", "--rate", 0.2, "--out", tmp_path / "file" / "k.png"
+    )
 
 
 def test_the_module_is_a_command():
-    done = subprocess.run([sys.executable, "-m", "bench.noise", "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and all(name in done.stdout for name in ("show", "export", "import"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.noise", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and all(
+        name in done.stdout for name in ("show", "export", "import")
+    )

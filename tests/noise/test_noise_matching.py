@@ -1,4 +1,6 @@
-"""Labels of a file brought to the images of a data set, by order and by path; and noise that rounds to nothing."""
+"""Labels of a file brought to the images of a data set, by order and by path; and noise that rounds
+to nothing.
+"""
 
 import csv
 import re
@@ -19,7 +21,9 @@ from bench.noise import check_noise, corrupt, rounding_note
 from bench.noise.matching import labels_for
 
 #: Eight images in the order of the set; those at 2 and 5 are for testing.
-NAMES = np.array(["a/0.png", "b/1.png", "a/2.png", "b/3.png", "a/é 4.png", "b/5.png", "a/x,6.png", "b/7.png"])
+NAMES = np.array(
+    ["a/0.png", "b/1.png", "a/2.png", "b/3.png", "a/é 4.png", "b/5.png", "a/x,6.png", "b/7.png"]
+)
 TEST = [2, 5]
 TRAIN = [0, 1, 3, 4, 6, 7]
 
@@ -44,9 +48,13 @@ def write(path: Path, rows: list) -> str:
     return str(path)
 
 
-def by_path(path: Path, spell=lambda name: name, label=lambda number: number, skip: tuple[int, ...] = ()) -> str:
+def by_path(
+    path: Path, spell=lambda name: name, label=lambda number: number, skip: tuple[int, ...] = ()
+) -> str:
     """A file that names the images in reverse, without those at the places ``skip``."""
-    rows = [(spell(str(NAMES[place])), label(LABELS[place])) for place in range(8) if place not in skip]
+    rows = [
+        (spell(str(NAMES[place])), label(LABELS[place])) for place in range(8) if place not in skip
+    ]
     return write(path, [("path", "label"), *reversed(rows)])
 
 
@@ -71,19 +79,26 @@ def test_paths_of_any_spelling(spell, named, tmp_path):
     assert labels_for(named, by_path(tmp_path / "l.csv", spell, skip=(2, 5))).tolist() == WANTED
 
 
-@pytest.mark.parametrize("label", [str, lambda number: ("dog", "cat")[number], lambda number: f" {('dog', 'cat')[number]} "])
+@pytest.mark.parametrize(
+    "label",
+    [str, lambda number: ("dog", "cat")[number], lambda number: f" {('dog', 'cat')[number]} "],
+)
 def test_labels_by_name_and_by_number(label, named, tmp_path):
     assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == WANTED
 
 
 def test_names_of_classes_that_are_numbers_go_before_numbers(named, tmp_path):
     named = replace(named, classes=("1", "0"))
-    assert labels_for(named, by_path(tmp_path / "l.csv")).tolist() == [1 - label for label in WANTED]
+    assert labels_for(named, by_path(tmp_path / "l.csv")).tolist() == [
+        1 - label for label in WANTED
+    ]
 
 
 def test_further_columns_in_any_place(named, tmp_path):
     rows = [(k, f"{name}", LABELS[k], "x,y") for k, name in enumerate(NAMES)]
-    path = write(tmp_path / "l.csv", [("number", " Path", "LABEL", "by"), *rows, (), ("", "", "", "")])
+    path = write(
+        tmp_path / "l.csv", [("number", " Path", "LABEL", "by"), *rows, (), ("", "", "", "")]
+    )
     assert labels_for(named, path).tolist() == WANTED
 
 
@@ -94,7 +109,10 @@ def test_a_subset_takes_its_own_by_path_and_of_all(named, tmp_path):
     np.save(tmp_path / "all.npy", LABELS)
     assert labels_for(part, tmp_path / "all.npy").tolist() == wanted
     np.save(tmp_path / "six.npy", WANTED)
-    with pytest.raises(InputError, match=r"are 6 labels in .*for 3 training images.* for all of its .*leave out --subset"):
+    with pytest.raises(
+        InputError,
+        match=r"are 6 labels in .*for 3 training images.* for all of its .*leave out --subset",
+    ):
         labels_for(part, tmp_path / "six.npy")
 
 
@@ -108,7 +126,10 @@ def test_the_noise_is_that_of_the_file(named, tmp_path):
 def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
     """One that cannot be read is in a list of all images, and in no training set."""
     rest = replace(
-        named, train_images=named.train_images[1:], train_labels=named.train_labels[1:], train_names=named.train_names[1:]
+        named,
+        train_images=named.train_images[1:],
+        train_labels=named.train_labels[1:],
+        train_names=named.train_names[1:],
     )
     np.save(tmp_path / "all.npy", LABELS)
     assert labels_for(rest, tmp_path / "all.npy").tolist() == WANTED[1:]
@@ -118,12 +139,24 @@ def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("a/0.png", 1)], r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': give each a line"),
-        ([("x/0.png", 1), ("y/0.png", 1)], r"no label for 6 of 6 .*and 2 lines of it name no image .* line 2 \('x/0.png'\)"),
-        ([("a/0.png", 1), ("b/1.png", 0), ("./a/0.png", 1)], r"lines 2 and 4 of .* name the same image 'a/0.png'"),
+        (
+            [("a/0.png", 1)],
+            r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': give each a line",
+        ),
+        (
+            [("x/0.png", 1), ("y/0.png", 1)],
+            r"no label for 6 of 6 .*and 2 lines of it name no image .* line 2 \('x/0.png'\)",
+        ),
+        (
+            [("a/0.png", 1), ("b/1.png", 0), ("./a/0.png", 1)],
+            r"lines 2 and 4 of .* name the same image 'a/0.png'",
+        ),
         ([("a/0.png", 1), (r"a\0.png", 0)], r"lines 2 and 3 of .* name the same image"),
         ([("a/0.png", 1), ("/d/a/0.png", 0)], r"lines 2 and 3 of .* name the same image"),
-        ([("a/0.png", 1, 2)], r"line 2 of .* has 3 fields for 2 columns: put a field that holds a comma into quotes"),
+        (
+            [("a/0.png", 1, 2)],
+            r"line 2 of .* has 3 fields for 2 columns: put a field that holds a comma into quotes",
+        ),
         ([("a/0.png",)], r"line 2 of .* has 1 fields for 2 columns"),
         ([], r"names no image: give a line path,label for each"),
     ],
@@ -138,7 +171,10 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
     path = by_path(tmp_path / "l.csv")
     with open(path, "a") as file:
         file.write("c/8.png,1\nc/9.png,nonsense\n")
-    with pytest.warns(UserWarning, match=r"2 lines of it name no image of folder:pets, such as line 10 \('c/8.png'\)"):
+    with pytest.warns(
+        UserWarning,
+        match=r"2 lines of it name no image of folder:pets, such as line 10 \('c/8.png'\)",
+    ):
         assert labels_for(named, path).tolist() == WANTED
 
 
@@ -156,7 +192,10 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
         ),
         ("2", r"line 3 of .* has the label '2', but .* whole numbers from 0 to 1"),
         ("-1", "has the label '-1'"),
-        ("cta", r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': did you mean cat\?"),
+        (
+            "cta",
+            r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': did you mean cat\?",
+        ),
         ("²", "line 3 of .* has a wrong label: there is no class"),
         ("١", "line 3 of .* has a wrong label: there is no class"),
     ],
@@ -178,7 +217,9 @@ def test_a_class_may_be_called_like_a_missing_value(named, tmp_path):
 
 def test_labels_that_count_from_1_are_refused_with_the_first(named, tmp_path):
     (tmp_path / "l.csv").write_text("1\n1\n2\n2\n1\n1\n")
-    with pytest.raises(InputError, match=r"go from 1 to 2, .* count them from 0 \(the first .* is 2, in line 3\)"):
+    with pytest.raises(
+        InputError, match=r"go from 1 to 2, .* count them from 0 \(the first .* is 2, in line 3\)"
+    ):
         labels_for(named, tmp_path / "l.csv")
     np.save(tmp_path / "l.npy", np.array([0, 1, -1, 0, 0, 0]))
     with pytest.raises(InputError, match=r"go from -1 to 1, .* is -1, at index 2\)"):
@@ -213,29 +254,40 @@ def test_lists_of_another_length_say_how_many_images_there_are(named, tmp_path, 
     with pytest.raises(InputError) as error:
         labels_for(named, tmp_path / "l.npy")
     assert str(error.value) == (
-        f"there are 7 labels in '{tmp_path / 'l.npy'}' for 6 training images of folder:pets: give one for each, or 8, for all "
-        f"images with the test images; python -m bench.data images folder:pets lists them in order"
+        f"there are 7 labels in '{tmp_path / 'l.npy'}' for 6 training images of folder:pets: give "
+        "one for each, or 8, for all images with the test images; python -m bench.data images "
+        "folder:pets lists them in order"
     )
-    with pytest.raises(InputError, match="for 1437 training images of digits: give one for each; python") as error:
+    with pytest.raises(
+        InputError, match="for 1437 training images of digits: give one for each; python"
+    ) as error:
         labels_for(digits, tmp_path / "l.npy")
     assert "--subset" not in str(error.value)
-    with pytest.raises(InputError, match="but those of digits have none: give a label a line in order"):
+    with pytest.raises(
+        InputError, match="but those of digits have none: give a label a line in order"
+    ):
         labels_for(digits, by_path(tmp_path / "l.csv"))
 
 
 def test_arrays_of_ones_own_take_labels_of_training_and_then_of_test_images(tmp_path):
     images = np.zeros((6, 8, 8), np.uint8)
     np.savez(
-        tmp_path / "d.npz", train_images=images, train_labels=np.arange(6) % 2, test_images=images[:2], test_labels=[0, 1]
+        tmp_path / "d.npz",
+        train_images=images,
+        train_labels=np.arange(6) % 2,
+        test_images=images[:2],
+        test_labels=[0, 1],
     )
     arrays = load_dataset(f"npz:{tmp_path / 'd.npz'}")
     np.save(tmp_path / "l.npy", [1, 1, 1, 0, 0, 0, 1, 0])
     assert labels_for(arrays, tmp_path / "l.npy").tolist() == [1, 1, 1, 0, 0, 0]
-    with pytest.raises(InputError, match=r"there are 8 labels .* for 4 training images"):  # which of them, nobody knows
+    # which of them, nobody knows
+    with pytest.raises(InputError, match=r"there are 8 labels .* for 4 training images"):
         labels_for(arrays.subset(4), tmp_path / "l.npy")
 
 
-# ----------------------------------------------------------------------------------------------------- the commands
+# -----------------------------------------------------------------------------------------------------
+# the commands
 
 
 def call(capsys, entry, *arguments: object) -> tuple[int, str, str]:
@@ -246,7 +298,9 @@ def call(capsys, entry, *arguments: object) -> tuple[int, str, str]:
 
 
 def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
-    """Labels in the order that is listed, and the list itself with other labels, are those of the images."""
+    """Labels in the order that is listed, and the list itself with other labels, are those of the
+    images.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
     for number in range(20):
@@ -256,20 +310,34 @@ def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
     name = "folder:my set"
     status, text, _ = call(capsys, data.main, "images", name)
     rows = list(csv.DictReader(text.splitlines()))
-    assert status == 0 and [row["path"] for row in rows] == [f"{'ab'[n % 2]}/{n:02}.png" for n in range(20)]
-    assert [row["label"] for row in rows] == 10 * ["a", "b"] and sorted(row["split"] for row in rows) == 4 * ["test"] + 16 * [
-        "train"
+    assert status == 0 and [row["path"] for row in rows] == [
+        f"{'ab'[n % 2]}/{n:02}.png" for n in range(20)
     ]
+    assert [row["label"] for row in rows] == 10 * ["a", "b"] and sorted(
+        row["split"] for row in rows
+    ) == 4 * ["test"] + 16 * ["train"]
     training = load_dataset(name)
     wanted = np.array([int(name[2:4]) % 3 == 0 for name in training.train_names], dtype=int)
     Path("labels.txt").write_text("".join(f"{int(n % 3 == 0)}\n" for n in range(20)))
-    write(Path("named.csv"), [("path", "label"), *((row["path"], "ba"[n % 3 > 0]) for n, row in enumerate(rows))])
+    write(
+        Path("named.csv"),
+        [("path", "label"), *((row["path"], "ba"[n % 3 > 0]) for n, row in enumerate(rows))],
+    )
     Path("as listed.csv").write_text(text)
-    for file, labels in (("labels.txt", wanted), ("named.csv", wanted), ("as listed.csv", training.found["found"])):
-        status, text, errors = call(capsys, main, "import", file, "--dataset", name, "--out", "kept.npy")
+    for file, labels in (
+        ("labels.txt", wanted),
+        ("named.csv", wanted),
+        ("as listed.csv", training.found["found"]),
+    ):
+        status, text, errors = call(
+            capsys, main, "import", file, "--dataset", name, "--out", "kept.npy"
+        )
         assert status == 0 and not errors and np.load("kept.npy").tolist() == labels.tolist()
         assert "--dataset 'folder:my set' --noise-kind labels:kept.npy" in text
-    assert "--noise-kind 'labels:as listed.csv'" in call(capsys, main, "import", "as listed.csv", "--dataset", name)[1]
+    assert (
+        "--noise-kind 'labels:as listed.csv'"
+        in call(capsys, main, "import", "as listed.csv", "--dataset", name)[1]
+    )
 
 
 def test_the_list_of_a_set_without_names_is_read_back(capsys, tmp_path, digits):
@@ -278,7 +346,8 @@ def test_the_list_of_a_set_without_names_is_read_back(capsys, tmp_path, digits):
     assert status == 0 and (labels_for(digits, tmp_path / "l.csv") == digits.train_labels).all()
 
 
-# ----------------------------------------------------------------------------------------------------- rounded to nothing
+# -----------------------------------------------------------------------------------------------------
+# rounded to nothing
 
 
 @pytest.fixture
@@ -287,14 +356,17 @@ def few() -> Dataset:
     labels = np.arange(60) % 20
     images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
     classes = tuple(map(str, range(20)))
-    return Dataset("few", images, labels, images, labels, classes, {0: 1, 1: 2}, found={"human-worst": labels})
+    return Dataset(
+        "few", images, labels, images, labels, classes, {0: 1, 1: 2}, found={"human-worst": labels}
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "rate", "meant", "realised", "why"),
     [
         ("asymmetric-block", 0.15, "15 %", "0 %", "counts are rounded class by class"),
-        ("asymmetric-block", 0.2, "20 %", "33.3 %", "counts are rounded class by class"),  # one of three
+        # one of three
+        ("asymmetric-block", 0.2, "20 %", "33.3 %", "counts are rounded class by class"),
         ("asymmetric", 0.1, "1 %", "0 %", "counts are rounded class by class"),
         ("symmetric", 0.0001, "0.01 %", "0 %", "the count is rounded"),
         ("symmetric-inclusive", 0.008, "0.76 %", "0 %", "the count is rounded"),
@@ -307,7 +379,9 @@ def few() -> Dataset:
 )
 def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, few):
     note = rounding_note(few, kind, rate, 0, "exact")
-    assert note is not None and note.startswith(f"{kind} noise at the rate {rate:g} means that {meant} of the ")
+    assert note is not None and note.startswith(
+        f"{kind} noise at the rate {rate:g} means that {meant} of the "
+    )
     assert f"60 training images of few in 20 classes it is {realised}, since {why}: " in note
     assert note.endswith("take a higher rate, more images, or --noise-sampling independent")
 
@@ -315,8 +389,20 @@ def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, fe
 @pytest.mark.parametrize(
     ("kind", "rate"),
     [
-        *(("pairflip", 0.15), ("symmetric", 0.5), ("symmetric-inclusive", 0.5), ("asymmetric", 0.4), ("instance", 0.2)),
-        *(("asymmetric-block", 0.4), ("pmd-2", 0.3), ("openset:mnist", 0.3), ("clean", None), ("symmetric", 0.0)),
+        *(
+            ("pairflip", 0.15),
+            ("symmetric", 0.5),
+            ("symmetric-inclusive", 0.5),
+            ("asymmetric", 0.4),
+            ("instance", 0.2),
+        ),
+        *(
+            ("asymmetric-block", 0.4),
+            ("pmd-2", 0.3),
+            ("openset:mnist", 0.3),
+            ("clean", None),
+            ("symmetric", 0.0),
+        ),
     ],
 )
 def test_noise_that_is_what_it_says_is_not_remarked_on(kind, rate, few):
@@ -325,25 +411,41 @@ def test_noise_that_is_what_it_says_is_not_remarked_on(kind, rate, few):
 
 def test_coin_flips_that_all_fall_on_one_side_are_said(few):
     note = rounding_note(few, "pairflip", 0.001, 0, "independent")
-    assert note is not None and "it is 0 %, since each label has its own coin flip: take a higher rate, more images" in note
+    assert (
+        note is not None
+        and "it is 0 %, since each label has its own coin flip: take a higher rate, more images"
+        in note
+    )
     assert "--noise-sampling" not in note
 
 
 def test_matrices_and_labels_that_change_nothing_are_said(few, tmp_path):
     np.save(tmp_path / "T.npy", 0.9 * np.eye(20) + 0.1 * np.roll(np.eye(20), 1, 1))
     note = rounding_note(few, f"matrix:{tmp_path / 'T.npy'}", None, 0, "exact")
-    assert note is not None and "noise means that 10 % of the labels are wrong" in note and "it is 0 %" in note
+    assert (
+        note is not None
+        and "noise means that 10 % of the labels are wrong" in note
+        and "it is 0 %" in note
+    )
     np.save(tmp_path / "l.npy", few.train_labels)
     for kind in (f"labels:{tmp_path / 'l.npy'}", "human-worst"):
         note = rounding_note(few, kind, None, 0, "exact")
         images = "60 training images of few in 20 classes"
-        assert note == f"{kind} noise makes no label wrong: all labels of the {images} are the true ones"
+        assert (
+            note
+            == f"{kind} noise makes no label wrong: all labels of the {images} are the true ones"
+        )
     np.save(tmp_path / "l.npy", (few.train_labels + 1) % 20)
     assert rounding_note(few, f"labels:{tmp_path / 'l.npy'}", None, 0, "exact") is None
 
 
 def test_nothing_is_said_where_nobody_knows_the_truth(few):
-    assert rounding_note(replace(few, train_labels=0 * few.train_labels - 1), "human-worst", None, 0, "exact") is None
+    assert (
+        rounding_note(
+            replace(few, train_labels=0 * few.train_labels - 1), "human-worst", None, 0, "exact"
+        )
+        is None
+    )
 
 
 def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
@@ -352,16 +454,56 @@ def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     file = tmp_path / "few.npz"
     labels = few.train_labels
-    np.savez(file, train_images=few.train_images, train_labels=labels, test_images=few.test_images, test_labels=labels)
+    np.savez(
+        file,
+        train_images=few.train_images,
+        train_labels=labels,
+        test_images=few.test_images,
+        test_labels=labels,
+    )
     noise = ("--dataset", f"npz:{file}")
-    shown = call(capsys, main, "show", *noise, "--kind", "asymmetric-block", "--rate", "0.15", "--out", tmp_path / "T.png")
-    exported = call(capsys, main, "export", *noise, "--kind", "pairflip", "--rate", "0.001", "--out", tmp_path / "l.npy")
-    options = ("--methods", "ce", "--noise-kind", "asymmetric-block", "--noise", "0.15,0.4", "--seeds", "2", "--dry-run")
+    shown = call(
+        capsys,
+        main,
+        "show",
+        *noise,
+        "--kind",
+        "asymmetric-block",
+        "--rate",
+        "0.15",
+        "--out",
+        tmp_path / "T.png",
+    )
+    exported = call(
+        capsys,
+        main,
+        "export",
+        *noise,
+        "--kind",
+        "pairflip",
+        "--rate",
+        "0.001",
+        "--out",
+        tmp_path / "l.npy",
+    )
+    options = (
+        "--methods",
+        "ce",
+        "--noise-kind",
+        "asymmetric-block",
+        "--noise",
+        "0.15,0.4",
+        "--seeds",
+        "2",
+        "--dry-run",
+    )
     planned = call(capsys, run, *noise, *options)
     for status, _, errors in (shown, exported, planned):
         assert status == 0
         assert len(re.findall("Warning: .* means that .* it is 0 %, ", errors)) == 1
-    assert "or --sampling independent" in shown[2] and "or --noise-sampling independent" in planned[2]
+    assert (
+        "or --sampling independent" in shown[2] and "or --noise-sampling independent" in planned[2]
+    )
 
 
 @pytest.mark.parametrize("images", [TRAIN, range(8)], ids=["training images", "all images"])
@@ -369,7 +511,11 @@ def test_labels_listed_class_folder_by_class_folder_are_noticed(named, tmp_path,
     """As torchvision's ImageFolder lists images; the set's own order goes by the files' names."""
     path = tmp_path / "labels.txt"
     own = [place % 2 for place in images]
-    for labels, noticed in ((sorted(own), True), (own, False), ([1 - label for label in own], False)):
+    for labels, noticed in (
+        (sorted(own), True),
+        (own, False),
+        ([1 - label for label in own], False),
+    ):
         path.write_text("\n".join(map(str, labels)))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

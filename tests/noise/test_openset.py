@@ -1,4 +1,6 @@
-"""Noise that a trial has to do more for than change labels: images replaced, and labels that a file holds."""
+"""Noise that a trial has to do more for than change labels: images replaced, and labels that a file
+holds.
+"""
 
 import json
 from dataclasses import replace
@@ -18,7 +20,9 @@ KIND = "openset:mnist"
 
 @pytest.fixture
 def data(tiny_dataset) -> Dataset:
-    donors = np.full((30, 1, 8, 8), 200, np.uint8) + np.arange(30, dtype=np.uint8)[:, None, None, None]
+    donors = (
+        np.full((30, 1, 8, 8), 200, np.uint8) + np.arange(30, dtype=np.uint8)[:, None, None, None]
+    )
     return replace(tiny_dataset, donors=donors)
 
 
@@ -41,7 +45,9 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
     assert (images[outside] == images[outside][:, :, :1, :1]).all(), "they are the donors' images"
     facts = labels.facts(spec, data)["noise"]
     assert facts["openset_images"] == 15 and facts["realised_rate"] == 0.25
-    np.testing.assert_array_equal(facts["transition_matrix"], np.eye(4), "of images that are of the classes")
+    np.testing.assert_array_equal(
+        facts["transition_matrix"], np.eye(4), "of images that are of the classes"
+    )
 
 
 def test_a_trial_with_open_set_noise(data):
@@ -55,14 +61,21 @@ def test_a_trial_with_open_set_noise(data):
 
 
 def test_an_encoder_sees_the_replaced_images(data):
-    jobs = [pretrain_job(spec_of(data, kind, rate, "rmd")) for kind, rate in ((KIND, 0.25), (KIND, 0.5), ("symmetric", 0.5))]
+    jobs = [
+        pretrain_job(spec_of(data, kind, rate, "rmd"))
+        for kind, rate in ((KIND, 0.25), (KIND, 0.5), ("symmetric", 0.5))
+    ]
     assert len({job.key for job in jobs}) == 3
-    assert pretrain_job(spec_of(data, "pairflip", 0.25, "rmd")).key == jobs[2].key, "noise of labels changes no encoder"
+    assert pretrain_job(spec_of(data, "pairflip", 0.25, "rmd")).key == jobs[2].key, (
+        "noise of labels changes no encoder"
+    )
 
 
 def test_donors_are_brought_to_size_and_colour(tiny_dataset, digits):
     rng = np.random.default_rng(0)
-    colour = replace(tiny_dataset, train_images=rng.integers(0, 256, (60, 3, 12, 12), dtype=np.uint8))
+    colour = replace(
+        tiny_dataset, train_images=rng.integers(0, 256, (60, 3, 12, 12), dtype=np.uint8)
+    )
     donors = with_donors(tiny_dataset, colour).donors
     assert donors.shape == (60, 1, 8, 8) and donors.dtype == np.uint8
     donors = with_donors(colour, digits).donors
@@ -74,7 +87,10 @@ def test_donors_are_brought_to_size_and_colour(tiny_dataset, digits):
 
 
 def test_donors_that_are_the_images_themselves_are_refused(digits):
-    with pytest.raises(InputError, match="the images of other are those of digits: put the files of other into a folder"):
+    with pytest.raises(
+        InputError,
+        match="the images of other are those of digits: put the files of other into a folder",
+    ):
         with_donors(digits, replace(digits, name="other"))
 
 
@@ -90,7 +106,9 @@ def test_the_classifier_of_pmd_noise_travels_with_the_data(digits):
     import pickle
 
     part = digits.subset(200)
-    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).__dict__, "fitted once, not once a trial"
+    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).__dict__, (
+        "fitted once, not once a trial"
+    )
 
 
 def test_labels_from_a_file_are_those_of_the_plan(tmp_path, tiny_dataset):
@@ -104,7 +122,9 @@ def test_labels_from_a_file_are_those_of_the_plan(tmp_path, tiny_dataset):
     assert outcome.facts["noise"]["realised_rate"] == pytest.approx(1 / 3)
     path.write_text(json.dumps(tiny_dataset.train_labels.tolist()))
     assert spec_of(tiny_dataset, kind, None).id != spec.id
-    with pytest.raises(InputError, match="is not the one the trial was planned with: put that one back"):
+    with pytest.raises(
+        InputError, match="is not the one the trial was planned with: put that one back"
+    ):
         run_trial(spec, tiny_dataset)
 
 

@@ -16,12 +16,23 @@ from bench.datasets.base import from_arrays
 from bench.errors import InputError
 from bench.method import Method, Wrapper
 from bench.planning import registry
-from bench.planning.registry import build, canonical, changes, convert, display, load_method, method_names, resolve, split_name
+from bench.planning.registry import (
+    build,
+    canonical,
+    changes,
+    convert,
+    display,
+    load_method,
+    method_names,
+    resolve,
+    split_name,
+)
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, relative_cost
 from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe, paper_recipe
 from methods.rmd import RMD
 
-# ------------------------------------------------------------------------------------------------------------ recipes
+# ------------------------------------------------------------------------------------------------------------
+# recipes
 
 
 def rates(schedule: str, points: list[float], **settings) -> list[float]:
@@ -30,7 +41,9 @@ def rates(schedule: str, points: list[float], **settings) -> list[float]:
 
 
 def test_cosine_schedule():
-    assert rates("cosine", [0, 0.25, 0.5, 0.75]) == pytest.approx([1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4])
+    assert rates("cosine", [0, 0.25, 0.5, 0.75]) == pytest.approx(
+        [1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4]
+    )
 
 
 def test_constant_schedule():
@@ -38,22 +51,33 @@ def test_constant_schedule():
 
 
 def test_step_schedule_falls_at_the_milestones_themselves():
-    found = rates("step", [0, 39 / 120, 40 / 120, 79 / 120, 80 / 120, 119 / 120], milestones=(1 / 3, 2 / 3), gamma=0.01)
+    found = rates(
+        "step",
+        [0, 39 / 120, 40 / 120, 79 / 120, 80 / 120, 119 / 120],
+        milestones=(1 / 3, 2 / 3),
+        gamma=0.01,
+    )
     assert found == pytest.approx([1, 1, 0.01, 0.01, 0.0001, 0.0001])
 
 
 def test_linear_schedule_starts_to_fall_at_its_milestone():
-    assert rates("linear", [0, 0.39, 0.4, 0.7, 0.85], milestones=(0.4,)) == pytest.approx([1, 1, 1, 0.5, 0.25])
+    assert rates("linear", [0, 0.39, 0.4, 0.7, 0.85], milestones=(0.4,)) == pytest.approx(
+        [1, 1, 1, 0.5, 0.25]
+    )
 
 
 def test_restarts_start_again_at_every_period():
-    """MixNN's: cosine from 1 to the floor in 10 epochs of 300, thirty times; no rounding error may swallow a restart."""
+    """MixNN's: cosine from 1 to the floor in 10 epochs of 300, thirty times; no rounding error may
+    swallow a restart.
+    """
     found = rates("restarts", [epoch / 300 for epoch in range(300)], period=10 / 300, minimum=0.05)
     cycle = [0.05 + 0.95 * (1 + math.cos(math.pi * epoch / 10)) / 2 for epoch in range(10)]
     assert found == pytest.approx(cycle * 30, abs=1e-6)
 
 
-@pytest.mark.parametrize(("epochs", "cycle"), [(5, 1), (10, 2), (25, 5), (50, 5), (120, 10), (200, 7), (300, 10)])
+@pytest.mark.parametrize(
+    ("epochs", "cycle"), [(5, 1), (10, 2), (25, 5), (50, 5), (120, 10), (200, 7), (300, 10)]
+)
 def test_every_cycle_of_restarts_starts_at_one(epochs, cycle):
     starts = [epoch / epochs for epoch in range(0, epochs, cycle)]
     assert rates("restarts", starts, period=cycle / epochs) == pytest.approx([1] * len(starts))
@@ -69,15 +93,27 @@ def test_every_schedule_starts_at_one_and_stays_within_0_and_1(schedule):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augmentation": "flips"}, "augmentation is 'flips': choose from none, crop, flip, crop_flip"),
+        (
+            {"augmentation": "flips"},
+            "augmentation is 'flips': choose from none, crop, flip, crop_flip",
+        ),
         ({"optimizer": "SGD"}, "optimizer is 'SGD': choose from sgd, adam"),
-        ({"schedule": "cos"}, "schedule is 'cos': choose from cosine, constant, step, linear, restarts"),
+        (
+            {"schedule": "cos"},
+            "schedule is 'cos': choose from cosine, constant, step, linear, restarts",
+        ),
         ({"epochs": 0}, "the number of epochs is 0: give at least 1"),
         ({"epochs": -3}, "the number of epochs is -3"),
         ({"batch_size": 1}, "the batch size is 1: batch normalisation needs at least 2"),
         ({"schedule": "linear"}, "a linear schedule needs one milestone below 1"),
-        ({"schedule": "linear", "milestones": (0.2, 0.5)}, "a linear schedule needs one milestone below 1"),
-        ({"schedule": "linear", "milestones": (1.0,)}, "a linear schedule needs one milestone below 1"),
+        (
+            {"schedule": "linear", "milestones": (0.2, 0.5)},
+            "a linear schedule needs one milestone below 1",
+        ),
+        (
+            {"schedule": "linear", "milestones": (1.0,)},
+            "a linear schedule needs one milestone below 1",
+        ),
         ({"schedule": "restarts", "period": 0}, "period is 0: give a share of the run above 0"),
     ],
 )
@@ -90,28 +126,52 @@ def test_impossible_recipes_are_refused_with_the_fix(settings, message):
 
 
 def test_recipes_accept_all_that_they_list():
-    for augmentation, optimizer, schedule in itertools.product(AUGMENTATIONS, OPTIMIZERS, SCHEDULES):
+    for augmentation, optimizer, schedule in itertools.product(
+        AUGMENTATIONS, OPTIMIZERS, SCHEDULES
+    ):
         Recipe("tiny_cnn", 1, augmentation, 2, optimizer, schedule=schedule, milestones=[0.5])
 
 
 def test_recipes_are_equal_whether_milestones_came_as_list_or_tuple():
-    assert Recipe("tiny_cnn", 5, milestones=[0.5, 0.7]) == Recipe("tiny_cnn", 5, milestones=(0.5, 0.7))
+    assert Recipe("tiny_cnn", 5, milestones=[0.5, 0.7]) == Recipe(
+        "tiny_cnn", 5, milestones=(0.5, 0.7)
+    )
 
 
 def test_digits_are_not_augmented_and_own_arrays_get_a_recipe_by_their_side():
     digits = default_recipe("digits", 8)
-    assert (digits.backbone, digits.augmentation, digits.epochs, digits.batch_size) == ("tiny_cnn", "none", 25, 128)
+    assert (digits.backbone, digits.augmentation, digits.epochs, digits.batch_size) == (
+        "tiny_cnn",
+        "none",
+        25,
+        128,
+    )
     assert (digits.optimizer, digits.schedule) == ("sgd", "cosine")
-    assert [default_recipe("npz:x", side).backbone for side in (8, 16, 17, 28)] == ["tiny_cnn"] * 2 + ["small_cnn"] * 2
+    assert [default_recipe("npz:x", side).backbone for side in (8, 16, 17, 28)] == [
+        "tiny_cnn"
+    ] * 2 + ["small_cnn"] * 2
 
 
 @pytest.mark.parametrize(
     ("side", "images", "rate"),
-    [(8, 1437, 0.02), (14, 1000, 0.02), (28, 4000, 0.02), (32, 19_999, 0.02), (32, 20_000, 0.05), (8, 60_000, 0.05)],
+    [
+        (8, 1437, 0.02),
+        (14, 1000, 0.02),
+        (28, 4000, 0.02),
+        (32, 19_999, 0.02),
+        (32, 20_000, 0.05),
+        (8, 60_000, 0.05),
+    ],
 )
 def test_small_sets_of_ones_own_get_a_low_rate(side, images, rate):
     assert default_recipe("npz:x", side, images).learning_rate == rate
-    named = {"digits": 0.02, "mnist": 0.05, "fashion_mnist": 0.05, "cifar10": 0.05, "red_mini_imagenet_40": 0.05}
+    named = {
+        "digits": 0.02,
+        "mnist": 0.05,
+        "fashion_mnist": 0.05,
+        "cifar10": 0.05,
+        "red_mini_imagenet_40": 0.05,
+    }
     assert {name: default_recipe(name, side, images).learning_rate for name in named} == named
     assert default_recipe("folder:x", 224, images).learning_rate == 0.02
 
@@ -120,7 +180,10 @@ def test_digits_as_ones_own_arrays_train_as_digits_do(digits, tmp_path):
     path = tmp_path / "own.npz"
     arrays = {"train_images": digits.train_images, "train_labels": digits.train_labels}
     np.savez(path, **arrays, test_images=digits.test_images, test_labels=digits.test_labels)
-    own, named = (Plan().specs(d, [("ce", {})], [0.5], [0])[0].recipe for d in (load_dataset(f"npz:{path}"), digits))
+    own, named = (
+        Plan().specs(d, [("ce", {})], [0.5], [0])[0].recipe
+        for d in (load_dataset(f"npz:{path}"), digits)
+    )
     assert own == named
 
 
@@ -130,26 +193,45 @@ def photographs():
     return from_arrays("npz:photographs", images, labels, images, labels)
 
 
-@pytest.mark.parametrize("name", [name for name in method_names() if not issubclass(load_method(name), Wrapper)])
+@pytest.mark.parametrize(
+    "name", [name for name in method_names() if not issubclass(load_method(name), Wrapper)]
+)
 def test_every_methods_paper_recipe_is_the_same_on_any_data_set(digits, photographs, name):
-    """But for the network and the augmentation, where the authors' are none of ours; alone and under a wrapper."""
+    """But for the network and the augmentation, where the authors' are none of ours; alone and
+    under a wrapper.
+    """
     planned = []
     for data in (digits, photographs):
-        specs = Plan(recipe="paper").specs(data, expand_hparams([name, f"rmd+{name}"], {}, {}), [0.2], [0])
-        planned += [dataclasses.replace(spec.recipe, backbone="", augmentation="none") for spec in specs]
+        specs = Plan(recipe="paper").specs(
+            data, expand_hparams([name, f"rmd+{name}"], {}, {}), [0.2], [0]
+        )
+        planned += [
+            dataclasses.replace(spec.recipe, backbone="", augmentation="none") for spec in specs
+        ]
     assert planned == planned[:1] * 4
     assert planned[0].epochs == load_method(name).reference_epochs
-    assert planned[0] != dataclasses.replace(default_recipe("digits", 8), backbone="", augmentation="none")
+    assert planned[0] != dataclasses.replace(
+        default_recipe("digits", 8), backbone="", augmentation="none"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "rate", "decay", "batch_size"),
-    [("m_correction", 0.1, 1e-4, 128), ("pes", 0.1, 1e-4, 128), ("prune", 0.1, 1e-4, 256), ("divide_mix", 0.02, 5e-4, 64)],
+    [
+        ("m_correction", 0.1, 1e-4, 128),
+        ("pes", 0.1, 1e-4, 128),
+        ("prune", 0.1, 1e-4, 256),
+        ("divide_mix", 0.02, 5e-4, 64),
+    ],
 )
 def test_what_trains_under_paper_has_the_authors_rate(photographs, name, rate, decay, batch_size):
     """Where photographs' own are 0.02, 1e-3 and 64."""
     [spec] = Plan(recipe="paper").specs(photographs, expand_hparams([name], {}, {}), [0.2], [0])
-    assert (spec.recipe.learning_rate, spec.recipe.weight_decay, spec.recipe.batch_size) == (rate, decay, batch_size)
+    assert (spec.recipe.learning_rate, spec.recipe.weight_decay, spec.recipe.batch_size) == (
+        rate,
+        decay,
+        batch_size,
+    )
 
 
 #: All that a recipe by SGD with steps has to state.
@@ -166,9 +248,13 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("dataset", [Recipe("tiny_cnn", 5, weight_decay=0.5), Recipe("resnet50", 9, "flip", gamma=0.7)])
+@pytest.mark.parametrize(
+    "dataset", [Recipe("tiny_cnn", 5, weight_decay=0.5), Recipe("resnet50", 9, "flip", gamma=0.7)]
+)
 def test_of_the_data_set_a_papers_recipe_takes_network_and_augmentation_alone(dataset):
-    assert paper_recipe("mine", WHOLE, dataset) == Recipe(dataset.backbone, augmentation=dataset.augmentation, **WHOLE)
+    assert paper_recipe("mine", WHOLE, dataset) == Recipe(
+        dataset.backbone, augmentation=dataset.augmentation, **WHOLE
+    )
     own = WHOLE | {"backbone": "resnet34", "augmentation": "crop"}
     assert paper_recipe("mine", own, dataset) == Recipe(**own)
     assert paper_recipe("mine", {}, dataset) == dataset
@@ -185,26 +271,45 @@ def test_of_the_data_set_a_papers_recipe_takes_network_and_augmentation_alone(da
 )
 def test_a_part_of_a_papers_recipe_is_refused(changes, missing):
     paper = {key: value for key, value in (WHOLE | changes).items() if value is not None}
-    with pytest.raises(InputError, match=f"mine states a part of its paper's recipe, but not {missing}: state all"):
+    with pytest.raises(
+        InputError, match=f"mine states a part of its paper's recipe, but not {missing}: state all"
+    ):
         paper_recipe("mine", paper, Recipe("tiny_cnn", 5))
 
 
 def test_adam_has_no_momentum_to_state_and_a_cosine_no_milestones():
-    paper = {key: value for key, value in WHOLE.items() if key not in ("momentum", "milestones", "gamma")}
-    assert paper_recipe("mine", paper | {"optimizer": "adam", "schedule": "cosine"}, Recipe("tiny_cnn", 5)).epochs == 90
+    paper = {
+        key: value for key, value in WHOLE.items() if key not in ("momentum", "milestones", "gamma")
+    }
+    assert (
+        paper_recipe(
+            "mine", paper | {"optimizer": "adam", "schedule": "cosine"}, Recipe("tiny_cnn", 5)
+        ).epochs
+        == 90
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "paper", "message"),
     [
         ("mine_lr", "WHOLE | {'lr': 0.1}", "mine_lr.py: in paper, there is no field of the recipe"),
-        ("mine_part", "{'learning_rate': 0.1}", "mine_part states a part of its paper's recipe, but not epochs, batch_size"),
-        ("mine_milestones", "WHOLE | {'milestones': 0.5}", "milestones is 0.5: give a tuple of numbers"),
+        (
+            "mine_part",
+            "{'learning_rate': 0.1}",
+            "mine_part states a part of its paper's recipe, but not epochs, batch_size",
+        ),
+        (
+            "mine_milestones",
+            "WHOLE | {'milestones': 0.5}",
+            "milestones is 0.5: give a tuple of numbers",
+        ),
         ("mine_epochs", "WHOLE | {'epochs': 'many'}", "epochs is 'many'"),
         ("mine_schedule", "WHOLE | {'schedule': 'steps'}", "schedule is 'steps': choose from"),
     ],
 )
-def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(digits, tmp_path, monkeypatch, name, paper, message):
+def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(
+    digits, tmp_path, monkeypatch, name, paper, message
+):
     (tmp_path / f"{name}.py").write_text(
         f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n'
         "    def loss(self, batch): ...\n"
@@ -215,7 +320,8 @@ def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(digits, tmp_path, m
     assert message in str(error.value)
 
 
-# ------------------------------------------------------------------------------------------------- names of methods
+# -------------------------------------------------------------------------------------------------
+# names of methods
 
 
 def test_one_spelling_for_one_method():
@@ -225,7 +331,10 @@ def test_one_spelling_for_one_method():
     assert split_name("rmd") == ["rmd", "ce"]
 
 
-@pytest.mark.parametrize(("name", "shown"), [("rmd+ce", "rmd"), ("rmd+elr", "rmd+elr"), ("ce", "ce"), ("softmix", "softmix")])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("rmd+ce", "rmd"), ("rmd+elr", "rmd+elr"), ("ce", "ce"), ("softmix", "softmix")],
+)
 def test_the_spelling_for_people_is_short_and_leads_back(name, shown):
     assert display(name) == shown
     assert canonical(shown) == name
@@ -282,7 +391,8 @@ def test_build_nests_the_parts_and_gives_each_its_own_settings():
     assert method.parts() == [method.base, method]
 
 
-# ---------------------------------------------------------------------------------------------------- hyper-parameters
+# ----------------------------------------------------------------------------------------------------
+# hyper-parameters
 
 
 @pytest.mark.parametrize(
@@ -368,17 +478,41 @@ def test_resolve_gives_all_hyper_parameters_namespaced_by_part():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("elr", {"elr.wieght": 1}, "there is no hyper-parameter of elr 'elr.wieght': did you mean elr.weight"),
-        ("rmd", {"rmd.temprature": 1}, "there is no hyper-parameter of rmd 'rmd.temprature': did you mean rmd.temperature"),
+        (
+            "elr",
+            {"elr.wieght": 1},
+            "there is no hyper-parameter of elr 'elr.wieght': did you mean elr.weight",
+        ),
+        (
+            "rmd",
+            {"rmd.temprature": 1},
+            "there is no hyper-parameter of rmd 'rmd.temprature': did you mean rmd.temperature",
+        ),
         ("elr", {"gce.q": 0.5}, "there is no hyper-parameter of elr 'gce.q'"),
-        ("elr", {"weight": 1}, "there is no hyper-parameter of elr 'weight': did you mean elr.weight"),
+        (
+            "elr",
+            {"weight": 1},
+            "there is no hyper-parameter of elr 'weight': did you mean elr.weight",
+        ),
         ("ce", {"ce.x": 1}, "there is no hyper-parameter of ce 'ce.x': there are none"),
         ("elr", {"elr.momentum": "1"}, "elr.momentum is 1: give a number from 0"),
         ("gce", {"gce.q": "0"}, "gce.q is 0: give a number above 0 and at most 1"),
-        ("rmd", {"rmd.relation": "ega", "rmd.temperature": "2"}, "rmd.temperature does nothing with rmd.relation=ega"),
+        (
+            "rmd",
+            {"rmd.relation": "ega", "rmd.temperature": "2"},
+            "rmd.temperature does nothing with rmd.relation=ega",
+        ),
         ("softmix", {"softmix.k": "0"}, "softmix.k is 0: give at least 1"),
-        ("co_teaching", {"co_teaching.forget_rate": "1"}, "co_teaching.forget_rate is 1: give a rate from 0 up to 1"),
-        ("divide_mix", {"divide_mix.temperature": "0"}, "divide_mix.temperature is 0: give a number above 0"),
+        (
+            "co_teaching",
+            {"co_teaching.forget_rate": "1"},
+            "co_teaching.forget_rate is 1: give a rate from 0 up to 1",
+        ),
+        (
+            "divide_mix",
+            {"divide_mix.temperature": "0"},
+            "divide_mix.temperature is 0: give a number above 0",
+        ),
         ("mixup", {"mixup.alpha": "-1"}, "mixup.alpha is -1: give a number above 0"),
     ],
 )
@@ -388,16 +522,22 @@ def test_hyper_parameters_that_do_not_fit_are_refused_with_the_fix(name, setting
     assert message in str(error.value)
 
 
-# -------------------------------------------------------------------------------------------------------- expansion
+# --------------------------------------------------------------------------------------------------------
+# expansion
 
 
 def test_an_axis_goes_to_every_part_that_has_it_with_the_same_value():
     found = expand_hparams(["rmd+softmix"], {"k": ["1", "4"]}, {})
-    assert [(name, h["rmd.k"], h["softmix.k"]) for name, h in found] == [("rmd+softmix", 1, 1), ("rmd+softmix", 4, 4)]
+    assert [(name, h["rmd.k"], h["softmix.k"]) for name, h in found] == [
+        ("rmd+softmix", 1, 1),
+        ("rmd+softmix", 4, 4),
+    ]
 
 
 def test_methods_without_the_axis_run_once_unchanged():
-    found = expand_hparams(["ce", "softmix", "elr", "divide_mix"], {"k": ["1", "2"], "temperature": []}, {})
+    found = expand_hparams(
+        ["ce", "softmix", "elr", "divide_mix"], {"k": ["1", "2"], "temperature": []}, {}
+    )
     assert [name for name, _ in found] == ["ce", "softmix", "softmix", "elr", "divide_mix"]
     assert ("elr", resolve("elr", {})) in found
 
@@ -409,7 +549,9 @@ def test_temperature_is_the_distillation_temperature_alone():
 
 
 def test_axes_and_settings_multiply():
-    found = expand_hparams(["rmd"], {"k": ["0", "4"], "temperature": ["0.5", "1"]}, {"rmd.weight": ["1", "2", "3"]})
+    found = expand_hparams(
+        ["rmd"], {"k": ["0", "4"], "temperature": ["0.5", "1"]}, {"rmd.weight": ["1", "2", "3"]}
+    )
     combinations = {(h["rmd.k"], h["rmd.temperature"], h["rmd.weight"]) for _, h in found}
     assert len(found) == len(combinations) == 12
 
@@ -420,17 +562,38 @@ def test_settings_go_only_to_methods_that_have_the_part():
 
 
 def test_repetitions_are_left_out():
-    found = expand_hparams(["rmd", "rmd+ce", "ce", "ce"], {"k": ["0", "00"]}, {"rmd.weight": ["1", "1.0", "2"]})
-    assert [(name, h.get("rmd.weight")) for name, h in found] == [("rmd+ce", 1.0), ("rmd+ce", 2.0), ("ce", None)]
+    found = expand_hparams(
+        ["rmd", "rmd+ce", "ce", "ce"], {"k": ["0", "00"]}, {"rmd.weight": ["1", "1.0", "2"]}
+    )
+    assert [(name, h.get("rmd.weight")) for name, h in found] == [
+        ("rmd+ce", 1.0),
+        ("rmd+ce", 2.0),
+        ("ce", None),
+    ]
 
 
 @pytest.mark.parametrize(
     ("methods", "axes", "settings", "message"),
     [
-        (["ce", "elr"], {"k": ["1"]}, {}, "--k is given, but none of ce, elr has that axis: leave it out"),
-        (["softmix", "divide_mix"], {"temperature": ["1"]}, {}, "--temperature is given, but none of softmix, divide_mix"),
+        (
+            ["ce", "elr"],
+            {"k": ["1"]},
+            {},
+            "--k is given, but none of ce, elr has that axis: leave it out",
+        ),
+        (
+            ["softmix", "divide_mix"],
+            {"temperature": ["1"]},
+            {},
+            "--temperature is given, but none of softmix, divide_mix",
+        ),
         (["ce"], {}, {"elr.weight": ["1"]}, "there is no part among the requested methods 'elr'"),
-        (["softmix"], {}, {"softmx.k": ["1"]}, "there is no part among the requested methods 'softmx': did you mean softmix"),
+        (
+            ["softmix"],
+            {},
+            {"softmx.k": ["1"]},
+            "there is no part among the requested methods 'softmx': did you mean softmix",
+        ),
         (["softmix"], {}, {"k": ["1"]}, "--set k names no part: write method.k=value"),
         (
             ["softmix"],
@@ -451,7 +614,8 @@ def test_an_axis_without_values_needs_no_method():
     assert expand_hparams(["ce"], {"k": [], "temperature": []}, {}) == [("ce", {})]
 
 
-# -------------------------------------------------------------------------------------------------------------- specs
+# --------------------------------------------------------------------------------------------------------------
+# specs
 
 
 def make_spec(**changed) -> TrialSpec:
@@ -481,7 +645,9 @@ def make_spec(**changed) -> TrialSpec:
         "train_seed": 0,
         "validation_share": 0.1,
         "protocol": "shared",
-        "recipe": Recipe("tiny_cnn", 25, "none", 128, "sgd", 0.02, 0.9, 5e-4, "step", (0.5, 0.75), 0.1, 1.0, 0.0),
+        "recipe": Recipe(
+            "tiny_cnn", 25, "none", 128, "sgd", 0.02, 0.9, 5e-4, "step", (0.5, 0.75), 0.1, 1.0, 0.0
+        ),
         "device": "cpu",
         "precision": "fp32",
         "threads": 1,
@@ -531,9 +697,11 @@ OTHER_RECIPE = {
 
 
 def test_the_id_of_a_spec_is_the_same_in_every_version():
-    # An id names a trial's folder on disk. Should this one change, no finished trial of any sweep is recognised any more.
+    # An id names a trial's folder on disk. Should this one change, no finished trial of any sweep
+    # is recognised any more.
     spec = make_spec()
-    first = {key: value for key, value in spec.hparams.items() if key != "rmd.node_weight"}  # which is younger
+    # which is younger
+    first = {key: value for key, value in spec.hparams.items() if key != "rmd.node_weight"}
     assert make_spec(hparams=first).id == "3bcc0365d1e6"
 
 
@@ -542,7 +710,10 @@ def test_the_id_changes_with_every_field():
     assert set(OTHER_RECIPE) == {field.name for field in dataclasses.fields(Recipe)}
     spec = make_spec()
     ids = [spec.id, *(make_spec(**{name: value}).id for name, value in OTHER.items())]
-    ids += [make_spec(recipe=spec.recipe.override({name: value})).id for name, value in OTHER_RECIPE.items()]
+    ids += [
+        make_spec(recipe=spec.recipe.override({name: value})).id
+        for name, value in OTHER_RECIPE.items()
+    ]
     ids += [make_spec(hparams=spec.hparams | {name: 9}).id for name in spec.hparams]
     assert len(set(ids)) == len(ids) == 1 + 22 + 13 + 9
 
@@ -576,7 +747,8 @@ def test_from_json_refuses_rubbish():
         "a number for a method": good | {"method": 5},
         "no hyper-parameters": good | {"hparams": None},
         "a list of hyper-parameters": good | {"hparams": [1]},
-        "a hyper-parameter that is a list": good | {"hparams": good["hparams"] | {"elr.weight": [1]}},
+        "a hyper-parameter that is a list": good
+        | {"hparams": good["hparams"] | {"elr.weight": [1]}},
         "an unknown method": good | {"method": "rmd+eler"},
         "an unknown hyper-parameter": good | {"hparams": good["hparams"] | {"elr.colour": 1}},
         "a forbidden value": good | {"hparams": good["hparams"] | {"elr.momentum": 2}},
@@ -600,13 +772,20 @@ def test_from_json_refuses_rubbish():
 def test_label_names_what_differs_from_the_defaults():
     assert make_spec().label == "rmd+elr rmd.k=4 rmd.weight=1.0 · symmetric 0.5 · seed 0"
     hparams = resolve("rmd+ce", {})
-    assert make_spec(method="rmd+ce", hparams=hparams, noise_rate=0.45, train_seed=3).label == "rmd · symmetric 0.45 · seed 3"
+    assert (
+        make_spec(method="rmd+ce", hparams=hparams, noise_rate=0.45, train_seed=3).label
+        == "rmd · symmetric 0.45 · seed 3"
+    )
 
 
 def test_relative_cost_is_the_sum_of_the_parts():
     assert relative_cost(make_spec(method="ce")) == 1
-    assert relative_cost(make_spec(method="softmix")) == pytest.approx(1 + 2 / 3), "two of its three passes have no gradients"
-    both = relative_cost(make_spec(method="divide_mix")) + relative_cost(make_spec(method="rmd")) - 1
+    assert relative_cost(make_spec(method="softmix")) == pytest.approx(1 + 2 / 3), (
+        "two of its three passes have no gradients"
+    )
+    both = (
+        relative_cost(make_spec(method="divide_mix")) + relative_cost(make_spec(method="rmd")) - 1
+    )
     assert relative_cost(make_spec(method="rmd+divide_mix")) == pytest.approx(both)
 
 
@@ -632,7 +811,11 @@ def test_paper_recipes_are_each_methods_own_and_the_command_line_wins(digits):
     plan = Plan(recipe="paper", overrides=(("backbone", "tiny_cnn"), ("epochs", 7)))
     ce, elr, rmd, co_teaching = plan.specs(digits, configurations, [0.5], [0])
     assert (ce.recipe.learning_rate, ce.recipe.augmentation, ce.recipe.epochs) == (0.1, "none", 7)
-    assert (elr.recipe.weight_decay, elr.recipe.schedule, elr.recipe.epochs) == (1e-3, "restarts", 7)
+    assert (elr.recipe.weight_decay, elr.recipe.schedule, elr.recipe.epochs) == (
+        1e-3,
+        "restarts",
+        7,
+    )
     assert rmd.recipe == elr.recipe
     assert co_teaching.recipe.optimizer == "adam"
     assert elr.protocol == "paper, backbone=tiny_cnn, epochs=7"
@@ -642,7 +825,10 @@ def test_paper_recipes_are_each_methods_own_and_the_command_line_wins(digits):
     ("plan", "message"),
     [
         (Plan(recipe="papers"), "there is no recipe 'papers': did you mean paper"),
-        (Plan(overrides=(("epoch", 5),)), "there is no field of the recipe 'epoch': did you mean epochs"),
+        (
+            Plan(overrides=(("epoch", 5),)),
+            "there is no field of the recipe 'epoch': did you mean epochs",
+        ),
         (Plan(overrides=(("backbone", "tiny"),)), "there is no backbone 'tiny'"),
         (Plan(overrides=(("epochs", 0),)), "the number of epochs is 0"),
         (Plan(noise_kind="asym"), "there is no noise kind 'asym'"),
@@ -657,7 +843,8 @@ def test_impossible_plans_are_refused_with_the_fix(digits, plan, message):
     assert message in str(error.value)
 
 
-# ------------------------------------------------------------------------------------------------- scaling of phases
+# -------------------------------------------------------------------------------------------------
+# scaling of phases
 
 
 class Hundred(Method):
@@ -671,7 +858,8 @@ def at(epochs: int, cls: type[Method] = Method) -> Method:
 
 
 def test_phases_scale_with_the_length_of_the_run():
-    by_hand = {25: (1, 5, 1), 50: (2, 10, 2), 300: (10, 60, 10), 600: (20, 120, 20)}  # of 300: 10, 60, and 10 as interval
+    # of 300: 10, 60, and 10 as interval
+    by_hand = {25: (1, 5, 1), 50: (2, 10, 2), 300: (10, 60, 10), 600: (20, 120, 20)}
     for epochs, expected in by_hand.items():
         method = at(epochs)
         assert (method.phase(10), method.phase(60), method.interval(10)) == expected
@@ -685,14 +873,23 @@ def test_intervals_are_at_least_one():
 
 
 def test_a_warm_up_is_at_least_a_fifth_of_a_short_run():
-    assert [at(epochs).warmup(10) for epochs in (1, 5, 6, 25, 49, 50, 300)] == [1, 1, 2, 5, 10, 2, 10]
+    assert [at(epochs).warmup(10) for epochs in (1, 5, 6, 25, 49, 50, 300)] == [
+        1,
+        1,
+        2,
+        5,
+        10,
+        2,
+        10,
+    ]
     assert at(25).warmup(120) == 10, "what is longer stays so"
     assert at(300).warmup(1) == 1
     assert at(60).warmup(1) == 1, "never none at all"
     assert [at(epochs).warmup(0) for epochs in (5, 300)] == [0, 0], "but for a method that has none"
 
 
-# ------------------------------------------------------------------------------------------------------------ wrappers
+# ------------------------------------------------------------------------------------------------------------
+# wrappers
 
 
 @dataclass
@@ -718,7 +915,10 @@ class AddsLoss(Wrapper):
 
 
 def test_a_wrapper_that_adds_a_loss_needs_a_base_that_leaves_steps_to_it():
-    with pytest.raises(InputError, match=r"adds a loss to every step, but .* takes its own steps: choose another base"):
+    with pytest.raises(
+        InputError,
+        match=r"adds a loss to every step, but .* takes its own steps: choose another base",
+    ):
         AddsLoss(None, TakesOwnSteps())
     with pytest.raises(InputError, match="takes its own steps"):
         AddsLoss(None, Identity(None, TakesOwnSteps()))

@@ -21,9 +21,17 @@ def execute(tmp_path, monkeypatch):
         notebook = nbformat.read(checkout / "notebooks" / name, as_version=4)
         monkeypatch.setenv("PYTHONPATH", str(checkout))
         monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(checkout / "notebooks")}}).execute()
-        outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-        assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+        NotebookClient(
+            notebook, timeout=600, resources={"metadata": {"path": str(checkout / "notebooks")}}
+        ).execute()
+        outputs = [
+            output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+        ]
+        assert not [
+            output
+            for output in outputs
+            if output.output_type == "stream" and output.name == "stderr"
+        ]
         return outputs
 
     return run
@@ -58,7 +66,9 @@ def test_a_fresh_clone_shows_the_reference(execute, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "notebooks", checkout / "notebooks")
     (checkout / "results" / "reference" / "digits").mkdir(parents=True)
     write_trial(tmp_path / "sweep", "softmix", test=[0.1, 0.4])
-    with tarfile.open(checkout / "results" / "reference" / "digits" / "records.tar.gz", "w:gz") as records:
+    with tarfile.open(
+        checkout / "results" / "reference" / "digits" / "records.tar.gz", "w:gz"
+    ) as records:
         records.add(tmp_path / "sweep" / "trials", "trials")
     assert "| softmix | **40.0** |" in markdown(execute("leaderboard.ipynb", checkout))
 

@@ -1,4 +1,6 @@
-"""What goes with the package when it is installed other than from a checkout; .ci/wheel-test tries a whole wheel."""
+"""What goes with the package when it is installed other than from a checkout; .ci/wheel-test tries
+a whole wheel.
+"""
 
 import configparser
 import fnmatch
@@ -18,12 +20,19 @@ def test_every_file_of_the_packages_is_package_data():
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
     patterns = settings["options.package_data"]["bench"].split()
-    listed = subprocess.run(["git", "ls-files", "bench", "methods", "search_spaces"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "bench", "methods", "search_spaces"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("this is no checkout")
     files = [Path(line) for line in listed.stdout.splitlines() if not line.endswith(".py")]
     left_out = [
-        file for file in files if not any(fnmatch.fnmatch(str(file.relative_to("bench")), pattern) for pattern in patterns)
+        file
+        for file in files
+        if not any(fnmatch.fnmatch(str(file.relative_to("bench")), pattern) for pattern in patterns)
     ]
     assert not left_out, "add them to package_data in setup.cfg, or a wheel lacks them"
 
@@ -35,7 +44,9 @@ def test_nothing_is_read_from_beside_the_packages():
         for path in (ROOT / "bench").rglob("*.py")
         if "parents[2]" in path.read_text() and "__file__" in path.read_text()
     ]
-    assert leads_out == ["importing.py"], "that one looks for methods/ and search_spaces/, which are packages"
+    assert leads_out == ["importing.py"], (
+        "that one looks for methods/ and search_spaces/, which are packages"
+    )
 
 
 def test_published_numbers_are_in_the_package():

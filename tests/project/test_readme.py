@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 ROWS = {
     cells[0].strip("`"): cells[1:]
-    for line in re.search(r"\| name \| method \| networks .*?\n\n", TEXT, re.DOTALL)[0].splitlines()[2:]  # type: ignore[index]
+    for line in re.search(r"\| name \| method \| networks .*?\n\n", TEXT, re.DOTALL)[
+        0
+    ].splitlines()[2:]  # type: ignore[index]
     for cells in [[cell.strip() for cell in line.strip("|").split(" |")]]
     if line
 }
@@ -28,7 +30,9 @@ def test_the_table_of_methods_is_what_their_files_say(name):
     assert passes == (found.passes if found.networks else f"+ {found.passes}")
     assert lines == str(found.lines)
     years = re.findall(r"\b(?:19|20)\d\d\b", cited)
-    assert name == "ce" or (years and set(years) <= set(re.findall(r"\b(?:19|20)\d\d\b", found.summary)))
+    assert name == "ce" or (
+        years and set(years) <= set(re.findall(r"\b(?:19|20)\d\d\b", found.summary))
+    )
 
 
 def test_every_method_is_in_the_table():
@@ -51,7 +55,9 @@ def speed_lines(part: str) -> list[str]:
             low, high = row["spread"]
             share = f"{100 * row['share']:.0f} % {row['ceiling']}" if row["share"] else "–"
             name = ", ".join(filter(None, (row["name"], row["network"])))
-            lines.append(f"| {part} | {name} | {row['ratio']:.1f} | {low:.1f} to {high:.1f} | {share} |")
+            lines.append(
+                f"| {part} | {name} | {row['ratio']:.1f} | {low:.1f} to {high:.1f} | {share} |"
+            )
     return lines
 
 
@@ -70,4 +76,8 @@ def test_what_is_said_of_methods_and_sweeps_is_on_record():
 @pytest.mark.parametrize("part", ["data", "step", "eval", "neighbours", "mixture", "epoch"])
 def test_the_speeds_are_those_on_record(part):
     [section] = re.findall(r"### Speed\n.*?(?=\n### )", TEXT, re.DOTALL)
-    assert [line for line in section.splitlines() if line.startswith(f"| {part} |")] == speed_lines(part) != []
+    assert (
+        [line for line in section.splitlines() if line.startswith(f"| {part} |")]
+        == speed_lines(part)
+        != []
+    )

@@ -29,7 +29,9 @@ def every_sweep_is_large(monkeypatch):
 def sweep(tmp_path) -> Path:
     for seed in range(3):
         figures = {"label_correction_accuracy": [0.5, None, 1]}
-        write_trial(tmp_path, test=[0.1, 0.2, 0.3 + seed / 10], seed=seed, epochs=figures if seed else {})
+        write_trial(
+            tmp_path, test=[0.1, 0.2, 0.3 + seed / 10], seed=seed, epochs=figures if seed else {}
+        )
     return tmp_path
 
 
@@ -40,7 +42,9 @@ def read(sweep: Path) -> list[Trial]:
 def assert_read_as_if_there_were_no_index(sweep: Path) -> list[Trial]:
     found = read(sweep)
     plain = list(read_trials(sweep))
-    assert [(trial.folder, trial.spec, trial.done) for trial in found] == [(t.folder, t.spec, t.done) for t in plain]
+    assert [(trial.folder, trial.spec, trial.done) for trial in found] == [
+        (t.folder, t.spec, t.done) for t in plain
+    ]
     for one, other in zip(found, plain, strict=True):
         for name in FIGURES:
             np.testing.assert_array_equal(one.curve(name), other.curve(name))
@@ -134,7 +138,8 @@ def damages() -> Iterator[Callable[[bytes], bytes]]:
     for text in (b"", b"no index"):
         yield lambda content, text=text: text
     yield lambda content: content[:-100]
-    yield lambda content: content.replace(b"(2, 9)", b"(2, 6)")  # which no sum of the file's own sees
+    # which no sum of the file's own sees
+    yield lambda content: content.replace(b"(2, 9)", b"(2, 6)")
     for part in range(40):  # all over it: headers, columns, names, directory
         yield lambda content, part=part: flip(content, part * len(content) // 40)
 
@@ -194,7 +199,9 @@ def test_a_figure_that_is_no_number_is_one_sentence(sweep, line):
     trial = read(sweep)[0]
     path = trial.folder / "epochs.jsonl"
     path.write_text("\n".join([*path.read_text().splitlines()[:2], line]) + "\n")
-    with pytest.raises(InputError, match=r"is no trial's record .*: delete its folder and run again"):
+    with pytest.raises(
+        InputError, match=r"is no trial's record .*: delete its folder and run again"
+    ):
         read(sweep)
 
 

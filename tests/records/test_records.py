@@ -36,7 +36,8 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------
+# writing
 
 
 def test_write_atomically_replaces_the_whole_file(tmp_path):
@@ -78,7 +79,12 @@ def test_the_new_file_is_whole_before_it_takes_the_name(tmp_path, monkeypatch):
 
 
 def test_undefined_numbers_become_null():
-    value = {"a": float("nan"), "b": [1.5, float("inf"), (-np.inf, np.float64("nan"))], "c": {"d": np.float64(2.5)}, "e": None}
+    value = {
+        "a": float("nan"),
+        "b": [1.5, float("inf"), (-np.inf, np.float64("nan"))],
+        "c": {"d": np.float64(2.5)},
+        "e": None,
+    }
     raw = to_json(value)
     assert raw.endswith(b"\n")
     assert raw.count(b"\n") == 1, "one line"
@@ -106,7 +112,8 @@ def test_packed_classes_are_compact():
     assert len(pack_classes(classes)) < 5000
 
 
-# -------------------------------------------------------------------------------------------------------------- writer
+# --------------------------------------------------------------------------------------------------------------
+# writer
 
 
 def test_a_trials_folder(tmp_path):
@@ -120,18 +127,36 @@ def test_a_trials_folder(tmp_path):
     assert list(read_trials(tmp_path)) == []
     writer.finish({"status": "finished", "rate": float("inf")}, samples=b"s", weights=b"w")
     [trial] = list(read_trials(tmp_path))
-    done = {"git_commit": git_commit(), "status": "finished", "rate": None}  # a folder may grow over many commits
+    # a folder may grow over many commits
+    done = {"git_commit": git_commit(), "status": "finished", "rate": None}
     assert (trial.id, trial.spec, trial.done) == (ID, SPEC, done)
-    assert trial.epochs == [{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": None}, {"epoch": 2, "loss": 1.0}]
+    assert trial.epochs == [
+        {"epoch": 0, "loss": 2.0},
+        {"epoch": 1, "loss": None},
+        {"epoch": 2, "loss": 1.0},
+    ]
     assert trial.succeeded
     np.testing.assert_array_equal(trial.curve("loss"), [2.0, np.nan, 1.0])
     np.testing.assert_array_equal(trial.curve("absent"), [np.nan] * 3)
-    assert files(writer.folder) == {"spec.json", "epochs.jsonl", "done.json", "samples.npz", "model.safetensors"}
+    assert files(writer.folder) == {
+        "spec.json",
+        "epochs.jsonl",
+        "done.json",
+        "samples.npz",
+        "model.safetensors",
+    }
 
 
 @pytest.mark.parametrize(
     ("status", "succeeded"),
-    [("finished", True), ("stopped", True), ("diverged", False), ("failed", False), ("timeout", False), ("lost", False)],
+    [
+        ("finished", True),
+        ("stopped", True),
+        ("diverged", False),
+        ("failed", False),
+        ("timeout", False),
+        ("lost", False),
+    ],
 )
 def test_every_status_is_a_row(tmp_path, status, succeeded):
     TrialWriter(tmp_path, ID, SPEC).finish({"status": status})
@@ -164,13 +189,22 @@ def test_samples_come_back(tmp_path):
 def test_the_same_specification_is_taken_up_again(tmp_path):
     TrialWriter(tmp_path, ID, SPEC)
     written = (tmp_path / f"trials/{ID}/spec.json").stat().st_mtime_ns
-    TrialWriter(tmp_path, ID, {"config": {}, "spec": {"recipe": {"milestones": (0.5,)}, "noise_rate": 0.5, "method": "ce"}})
+    TrialWriter(
+        tmp_path,
+        ID,
+        {
+            "config": {},
+            "spec": {"recipe": {"milestones": (0.5,)}, "noise_rate": 0.5, "method": "ce"},
+        },
+    )
     assert (tmp_path / f"trials/{ID}/spec.json").stat().st_mtime_ns == written
 
 
 def test_another_specification_is_refused_and_left_alone(tmp_path):
     TrialWriter(tmp_path, ID, SPEC)
-    with pytest.raises(InputError, match="is not the specification its folder is named after: move the folder away"):
+    with pytest.raises(
+        InputError, match="is not the specification its folder is named after: move the folder away"
+    ):
         TrialWriter(tmp_path, ID, SPEC | {"spec": SPEC["spec"] | {"noise_rate": 0.45}})
     assert json.loads((tmp_path / f"trials/{ID}/spec.json").read_bytes()) == SPEC
 
@@ -197,16 +231,26 @@ def test_a_damaged_specification_of_an_unfinished_trial_is_written_again(tmp_pat
     TrialWriter(tmp_path, ID, SPEC)  # which draw it was is no part of what it is
 
 
-@pytest.mark.parametrize(("status", "over"), [("finished", False), ("diverged", False), ("failed", True)])
-@pytest.mark.parametrize("content", [b"", b'{"epoch": 0}\n{"epoch": 1}\n', b'{"epoch": 0}\n{"epoch": 1}\n{"epoch"', None])
-def test_a_result_whose_epochs_are_not_all_there_counts_as_not_over(tmp_path, status, over, content):
+@pytest.mark.parametrize(
+    ("status", "over"), [("finished", False), ("diverged", False), ("failed", True)]
+)
+@pytest.mark.parametrize(
+    "content", [b"", b'{"epoch": 0}\n{"epoch": 1}\n', b'{"epoch": 0}\n{"epoch": 1}\n{"epoch"', None]
+)
+def test_a_result_whose_epochs_are_not_all_there_counts_as_not_over(
+    tmp_path, status, over, content
+):
     writer = TrialWriter(tmp_path, ID, SPEC)
     writer.append({"epoch": epoch} for epoch in range(3))
     writer.finish({"status": status, "epochs": 3})
     assert finished_statuses(tmp_path) == {ID: status}
     path = writer.folder / "epochs.jsonl"
     path.write_bytes(content) if content is not None else path.unlink()
-    with contextlib.nullcontext() if over else pytest.warns(UserWarning, match=r"epochs\.jsonl is damaged; the trial is run"):
+    with (
+        contextlib.nullcontext()
+        if over
+        else pytest.warns(UserWarning, match=r"epochs\.jsonl is damaged; the trial is run")
+    ):
         assert finished_statuses(tmp_path) == ({ID: status} if over else {})
 
 
@@ -216,7 +260,10 @@ def test_a_file_system_without_locks_is_one_clear_sentence(tmp_path, monkeypatch
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(InputError, match=r"has no locks .*: choose an --out on another one"), records.lock(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"has no locks .*: choose an --out on another one"),
+        records.lock(tmp_path),
+    ):
         pass
 
 
@@ -234,7 +281,8 @@ def test_restart_cuts_the_record_and_takes_back_that_it_was_over(tmp_path):
     assert (writer.folder / "epochs.jsonl").read_bytes() == b""
 
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------
+# reading
 
 LINES = [{"epoch": epoch, "val_predictions": "abc", "test_accuracy": 0.5} for epoch in range(3)]
 
@@ -270,7 +318,9 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, damage
     path.write_bytes(to_json(LINES[0]) + damage + b"\n" + to_json(LINES[2]))
     with pytest.raises(InputError) as error:
         list(read_epochs(path))
-    assert str(error.value) == f"line 2 of {str(path)!r} is damaged: delete its folder and run again"
+    assert (
+        str(error.value) == f"line 2 of {str(path)!r} is damaged: delete its folder and run again"
+    )
 
 
 def test_no_epochs_are_no_error(tmp_path):
@@ -279,12 +329,17 @@ def test_no_epochs_are_no_error(tmp_path):
     assert list(read_epochs(tmp_path / "epochs.jsonl")) == []
 
 
-@pytest.mark.parametrize("content", [b"", b'{"status": "fini', b"[1]", b"{}", b"\xff\xff", b"null", b'{"status": "odd"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b'{"status": "fini', b"[1]", b"{}", b"\xff\xff", b"null", b'{"status": "odd"}']
+)
 def test_a_torn_done_file_counts_as_not_over(tmp_path, content):
     TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
     TrialWriter(tmp_path, OTHER_ID, OTHER).finish({"status": "diverged"})
     (tmp_path / f"trials/{ID}/done.json").write_bytes(content)
-    with pytest.warns(UserWarning, match=rf"{ID}.done\.json is damaged; the trial is run again .*left out until then"):
+    with pytest.warns(
+        UserWarning,
+        match=rf"{ID}.done\.json is damaged; the trial is run again .*left out until then",
+    ):
         assert finished_statuses(tmp_path) == {OTHER_ID: "diverged"}
     with pytest.warns(UserWarning, match="is damaged"):
         assert [trial.id for trial in read_trials(tmp_path)] == [OTHER_ID]
@@ -308,8 +363,15 @@ def test_what_cannot_be_read_is_named(tmp_path, name, harm):
     path = (writer.folder / name).resolve()
     path.rename(tmp_path / "away")
     path.mkdir() if harm == "folder" else path.symlink_to(path.name)
-    for use in (finished_statuses, lambda sweep: list(read_trials(sweep)), lambda sweep: list(read_trials(sweep, ["loss"]))):
-        with pytest.raises(InputError, match=rf"cannot read '{path}.* \(.*\): make it readable, or move its folder away"):
+    for use in (
+        finished_statuses,
+        lambda sweep: list(read_trials(sweep)),
+        lambda sweep: list(read_trials(sweep, ["loss"])),
+    ):
+        with pytest.raises(
+            InputError,
+            match=rf"cannot read '{path}.* \(.*\): make it readable, or move its folder away",
+        ):
             use(tmp_path)
 
 
@@ -320,15 +382,22 @@ def test_a_record_without_the_right_to_read_it_is_named(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     monkeypatch.setattr("bench.records.trials._content", refuse)
-    for use in (finished_statuses, lambda sweep: read_epochs(sweep / "trials" / ID / "epochs.jsonl")):
-        with pytest.raises(InputError, match=r"cannot read .*json.*Permission denied\): make it readable"):
+    for use in (
+        finished_statuses,
+        lambda sweep: read_epochs(sweep / "trials" / ID / "epochs.jsonl"),
+    ):
+        with pytest.raises(
+            InputError, match=r"cannot read .*json.*Permission denied\): make it readable"
+        ):
             use(tmp_path)
 
 
 def test_trials_come_in_a_stable_order(tmp_path):
     specs = [{"method": name} for name in ("elr", "ce", "gce")]
     for spec in specs:
-        TrialWriter(tmp_path, trial_id(spec), {"spec": spec, "config": {}}).finish({"status": "finished"})
+        TrialWriter(tmp_path, trial_id(spec), {"spec": spec, "config": {}}).finish(
+            {"status": "finished"}
+        )
     assert [trial.id for trial in read_trials(tmp_path)] == sorted(map(trial_id, specs))
 
 
@@ -339,16 +408,24 @@ def test_a_folder_that_is_not_named_after_its_specification_is_refused(tmp_path,
     if change == "rename":
         folder.rename(folder.with_name("copy"))
     else:
-        contents = {"edit": b'{"spec": {"method": "elr"}, "config": {}}', "empty": b"{}", "list": b"[]"}
+        contents = {
+            "edit": b'{"spec": {"method": "elr"}, "config": {}}',
+            "empty": b"{}",
+            "list": b"[]",
+        }
         (folder / "spec.json").write_bytes(contents[change])
     with pytest.raises(InputError, match="is not the specification that its folder is named after"):
         list(read_trials(tmp_path))
 
 
 def test_a_folder_without_trials_is_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"holds no sweep: give a folder that python -m bench\.run wrote"):
+    with pytest.raises(
+        InputError, match=r"holds no sweep: give a folder that python -m bench\.run wrote"
+    ):
         list(read_trials(tmp_path))
-    with pytest.raises(InputError, match=r"there is no folder '.*none': give one that python -m bench\.run wrote"):
+    with pytest.raises(
+        InputError, match=r"there is no folder '.*none': give one that python -m bench\.run wrote"
+    ):
         list(read_trials(tmp_path / "none"))
     assert finished_statuses(tmp_path) == {}
 

@@ -35,7 +35,9 @@ def before(tmp_path) -> Path:
 @pytest.fixture
 def after(tmp_path) -> Path:
     for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
-        write_trial(tmp_path / "after", "ce", test=[accuracy], seed=seed, done={"train_seconds": 4.0})
+        write_trial(
+            tmp_path / "after", "ce", test=[accuracy], seed=seed, done={"train_seconds": 4.0}
+        )
     for seed, accuracy in enumerate((0.55, 0.66, 0.73, 0.99)):
         write_trial(tmp_path / "after", "elr", test=[accuracy], seed=seed, spec={"device": "cuda"})
     write_trial(tmp_path / "after", "sop", test=[0.4], rate=0.2)
@@ -53,9 +55,13 @@ def test_differences_are_paired_over_common_seeds(before, after):
     assert (row["pairs"], row["only_first"], row["only_second"]) == (3, 0, 1), (
         "another device pairs, a seed of one side does not"
     )
-    assert row["difference"] == pytest.approx(0.14 / 3) and row["second"] == pytest.approx(0.6 + 0.14 / 3)
+    assert row["difference"] == pytest.approx(0.14 / 3) and row["second"] == pytest.approx(
+        0.6 + 0.14 / 3
+    )
     p_value = stats.ttest_rel([0.55, 0.66, 0.73], [0.5, 0.6, 0.7]).pvalue
-    assert row["p_value"] == pytest.approx(p_value) and row["p_holm"] == pytest.approx(2 * p_value), "of two configurations"
+    assert row["p_value"] == pytest.approx(p_value) and row["p_holm"] == pytest.approx(
+        2 * p_value
+    ), "of two configurations"
     row = row_of(table, "ce")
     assert (row["difference"], row["p_value"], row["seconds_second"]) == (0, 1, 4)
     back = row_of(compare([after], [before]).table, "elr")
@@ -65,7 +71,11 @@ def test_differences_are_paired_over_common_seeds(before, after):
 def test_what_is_only_in_one_is_named(before, after, tmp_path):
     sections, files = write_comparison([before], [after], tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
-    assert [section.title for section in sections] == ["What both have", f"Only in {before}", f"Only in {after}"]
+    assert [section.title for section in sections] == [
+        "What both have",
+        f"Only in {before}",
+        f"Only in {after}",
+    ]
     assert (
         "| digits | 50 % symmetric | gce | defaults | 1 |" in text
         and "| digits | 20 % symmetric | sop | defaults | 1 |" in text
@@ -78,36 +88,66 @@ def test_what_is_only_in_one_is_named(before, after, tmp_path):
 def test_sweeps_with_nothing_in_common_say_why(before, tmp_path):
     write_trial(tmp_path / "other", "ce", test=[0.5, 0.6], spec={"dataset": "cifar10"})
     [section, *_] = compare([before], [tmp_path / "other"]).sections()
-    assert "No trial of" in section.setup and "dataset" in section.setup and "recipe" in section.setup
+    assert (
+        "No trial of" in section.setup and "dataset" in section.setup and "recipe" in section.setup
+    )
 
 
-@pytest.mark.parametrize(("field", "value"), [("subset", 32), ("image_size", 32), ("noise_hash", "f00")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("subset", 32), ("image_size", 32), ("noise_hash", "f00")]
+)
 def test_a_side_without_what_the_other_has_is_compared_too(tmp_path, field, value):
     write_trial(tmp_path / "whole", "ce")
     write_trial(tmp_path / "part", "ce", spec={field: value})
     write_trial(tmp_path / "both", "ce")
     write_trial(tmp_path / "both", "ce", test=[0.7], spec={field: value})
-    assert row_of(compare([tmp_path / "part"], [tmp_path / "both"]).table.dropna(subset=[field]), "ce")["pairs"] == 1
+    assert (
+        row_of(
+            compare([tmp_path / "part"], [tmp_path / "both"]).table.dropna(subset=[field]), "ce"
+        )["pairs"]
+        == 1
+    )
     [section, *_] = compare([tmp_path / "whole"], [tmp_path / "part"]).sections()
     assert f"they differ in {field}" in section.setup
 
 
 def test_pairs_of_other_labels_are_counted(tmp_path):
     for name in ("a", "b"):
-        write_trial(tmp_path / name, "ce", done={"noise": {"label_hash": name, "realised_rate": 0.5}})
+        write_trial(
+            tmp_path / name, "ce", done={"noise": {"label_hash": name, "realised_rate": 0.5}}
+        )
     found = compare([tmp_path / "a"], [tmp_path / "b"])
     assert row_of(found.table, "ce")["other_labels"] == 1
-    assert any("other noisy labels, though seed and noise are the same: 1." in note for note in found.sections()[0].notes)
+    assert any(
+        "other noisy labels, though seed and noise are the same: 1." in note
+        for note in found.sections()[0].notes
+    )
 
 
 def test_compare_command(before, after, tmp_path):
-    command = [sys.executable, "-m", "bench.report", str(before), "--compare", str(after), "--out", str(tmp_path / "out")]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "bench.report",
+        str(before),
+        "--compare",
+        str(after),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60
+    )
     assert result.returncode == 0 and "+4.7 ± 3.8" in result.stdout and not result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["compare.csv", "compare.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "compare.csv",
+        "compare.md",
+    ]
 
 
-@pytest.mark.parametrize("option", ["--rank-by=calibration_error", "--reference=ce", "--no-plots", "--clean-val=few"])
+@pytest.mark.parametrize(
+    "option", ["--rank-by=calibration_error", "--reference=ce", "--no-plots", "--clean-val=few"]
+)
 def test_the_command_refuses_what_it_could_only_ignore(before, after, tmp_path, option):
     with pytest.raises(InputError, match=option.partition("=")[0]):
         command = [str(before), "--compare", str(after), "--out", str(tmp_path / "out"), option]
@@ -125,11 +165,19 @@ def test_comparisons_by_a_number_of_right_labels(tmp_path):
     for name, right in (("a", 0.5), ("b", 0.7)):
         # The second epoch knows the validation images.
         done = {"validation_truth": pack_classes(truth)}
-        epochs = {"val_predictions": [pack_classes(truth + 1), pack_classes(truth)], "clean_val_accuracy": [0, 1]}
-        write_trial(tmp_path / name, "ce", test=[0.3, right], noisy_val=[0.2, 0.1], done=done, epochs=epochs)
+        epochs = {
+            "val_predictions": [pack_classes(truth + 1), pack_classes(truth)],
+            "clean_val_accuracy": [0, 1],
+        }
+        write_trial(
+            tmp_path / name, "ce", test=[0.3, right], noisy_val=[0.2, 0.1], done=done, epochs=epochs
+        )
     [files, _] = write_comparison([tmp_path / "a"], [tmp_path / "b"], tmp_path / "out", "50")[1]
     table = pd.read_csv(files).set_index("rule")
-    assert table.loc["clean-val:50", "difference"] == pytest.approx(0.2) and table.loc["noisy-val", "difference"] == 0
+    assert (
+        table.loc["clean-val:50", "difference"] == pytest.approx(0.2)
+        and table.loc["noisy-val", "difference"] == 0
+    )
 
 
 def machines(folders: dict[Path, str]) -> None:
@@ -159,7 +207,9 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
         warnings.simplefilter("always")
         rows = load_rows([one, two])
         compared = compare([one, two], [two])
-    assert rows.query("rule == 'last'")["test_accuracy"].tolist() == [0.5], "the folder given first counts"
+    assert rows.query("rule == 'last'")["test_accuracy"].tolist() == [0.5], (
+        "the folder given first counts"
+    )
     note = sections(rows, leaderboard(rows), "ce")[0].notes[-1]
     assert note.startswith("Trials of one specification have different results") == conflict
     assert ("Trials of one specification" in compared.sections()[0].notes[-1]) == conflict
@@ -175,8 +225,16 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
     ("codes", "apart", "why"),
     [
         (({"ce": "a"}, {"ce": "b"}), 0.01, None),
-        (({"ce": "a"}, {"ce": "b"}), 0.1, "10.0 points apart at the end, made by different code (ce)"),
-        ((None, {"ce": "b"}), 0.1, "10.0 points apart at the end, made by different code (an earlier version)"),
+        (
+            ({"ce": "a"}, {"ce": "b"}),
+            0.1,
+            "10.0 points apart at the end, made by different code (ce)",
+        ),
+        (
+            (None, {"ce": "b"}),
+            0.1,
+            "10.0 points apart at the end, made by different code (an earlier version)",
+        ),
         (({"ce": "a"}, {"ce": "a"}), 0.1, "up to 10.0 points apart on one kind of machine"),
         ((None, None), 0.1, "up to 10.0 points apart on one kind of machine"),
     ],
@@ -216,7 +274,13 @@ def test_a_success_counts_before_a_failure_and_is_no_conflict(tmp_path):
 def test_a_seed_that_its_machine_ended_is_no_pair(tmp_path):
     for seed in range(3):
         write_trial(tmp_path / "one", "elr", test=[0.5], seed=seed)
-        write_trial(tmp_path / "two", "elr", test=[0.6], seed=seed, status="lost" if seed == 1 else "finished")
+        write_trial(
+            tmp_path / "two",
+            "elr",
+            test=[0.6],
+            seed=seed,
+            status="lost" if seed == 1 else "finished",
+        )
     table = compare([tmp_path / "one"], [tmp_path / "two"]).table
     row = table[table["rule"] == "noisy-val"].iloc[0]
     assert (row["pairs"], row["only_first"]) == (2, 1) and row["difference"] == pytest.approx(0.1)
@@ -225,12 +289,22 @@ def test_a_seed_that_its_machine_ended_is_no_pair(tmp_path):
 def test_a_comparison_says_what_machines_ended(tmp_path):
     for seed in range(3):
         write_trial(tmp_path / "one", "elr", test=[0.5], seed=seed)
-        write_trial(tmp_path / "two", "elr", test=[0.6], seed=seed, status="lost" if seed else "finished")
-    notes = [note for section in compare([tmp_path / "one"], [tmp_path / "two"]).sections() for note in section.notes]
+        write_trial(
+            tmp_path / "two", "elr", test=[0.6], seed=seed, status="lost" if seed else "finished"
+        )
+    notes = [
+        note
+        for section in compare([tmp_path / "one"], [tmp_path / "two"]).sections()
+        for note in section.notes
+    ]
     [note] = [note for note in notes if "machine" in note]
     assert f"are left out (2 of {tmp_path / 'two'}): run that sweep's command again" in note
     write_trial(tmp_path / "gone", "elr", test=[0.6], status="lost")
     [paired, alone] = compare([tmp_path / "gone"], [tmp_path / "two"]).sections()
-    assert not paired.tables and any("1 of" in note and "2 of" in note for note in paired.notes) and len(alone.tables) == 1
+    assert (
+        not paired.tables
+        and any("1 of" in note and "2 of" in note for note in paired.notes)
+        and len(alone.tables) == 1
+    )
     with pytest.raises(InputError, match="all 2 trials were ended by their machine"):
         compare([tmp_path / "gone"], [tmp_path / "gone"])

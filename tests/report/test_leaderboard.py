@@ -24,7 +24,14 @@ from bench.records.trials import pack_classes
 from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
 from bench.report.metrics import ranked_by
 from bench.report.statistics import paired_difference
-from bench.report.tables import Section, Table, print_sections, sections, selection_error, to_markdown
+from bench.report.tables import (
+    Section,
+    Table,
+    print_sections,
+    sections,
+    selection_error,
+    to_markdown,
+)
 
 T2 = 4.302652729911275  # quantile of the t distribution, 97.5 %, 2 degrees of freedom
 
@@ -74,7 +81,11 @@ def test_one_seed_has_no_interval(tmp_path):
     write_seeds(tmp_path, "ce", [0.4])
     write_seeds(tmp_path, "softmix", [0.6])
     board = board_of(tmp_path)
-    assert board["ci95"].isna().all() and board["diff_ci_low"].isna().all() and board["significantly_better"].isna().all()
+    assert (
+        board["ci95"].isna().all()
+        and board["diff_ci_low"].isna().all()
+        and board["significantly_better"].isna().all()
+    )
     assert board.loc["softmix", "diff_vs_reference"] == pytest.approx(0.2)
     text = page(tmp_path)
     assert "| softmix | **60.0** |" in text and "±" not in text
@@ -91,7 +102,8 @@ def test_every_rule_has_its_rows_and_its_numbers(tmp_path):
 
 
 def test_difference_is_paired_over_common_seeds(tmp_path):
-    # Seeds differ a lot, the method always gains: paired, that is certain; unpaired it would be lost in the noise.
+    # Seeds differ a lot, the method always gains: paired, that is certain; unpaired it would be
+    # lost in the noise.
     write_seeds(tmp_path, "ce", [0.2, 0.5, 0.8, 0.1])
     write_seeds(tmp_path, "softmix", [0.23, 0.54, 0.85])
     row = board_of(tmp_path).loc["softmix"]
@@ -100,7 +112,9 @@ def test_difference_is_paired_over_common_seeds(tmp_path):
     assert row["diff_vs_reference"] == pytest.approx(0.04)
     assert row["diff_ci_low"] == pytest.approx(0.04 - spread)
     assert row["diff_ci_high"] == pytest.approx(0.04 + spread)
-    assert row["p_value"] == pytest.approx(stats.ttest_rel([0.23, 0.54, 0.85], [0.2, 0.5, 0.8]).pvalue)
+    assert row["p_value"] == pytest.approx(
+        stats.ttest_rel([0.23, 0.54, 0.85], [0.2, 0.5, 0.8]).pvalue
+    )
     assert row["significantly_better"] and not row["significantly_worse"]
 
 
@@ -108,7 +122,9 @@ def test_difference_is_paired_over_common_seeds(tmp_path):
 def test_seeds_pair_only_when_all_three_agree(tmp_path, seed_field):
     write_seeds(tmp_path, "ce", [0.5, 0.5])
     for seed in (0, 1):
-        write_trial(tmp_path, "softmix", test=[0.6], seed=seed, spec={seed_field: 7} if seed else None)
+        write_trial(
+            tmp_path, "softmix", test=[0.6], seed=seed, spec={seed_field: 7} if seed else None
+        )
     assert board_of(tmp_path).loc["softmix", "paired_seeds"] == 1
 
 
@@ -165,14 +181,23 @@ def test_paired_difference_without_spread(differences, expected):
 
 
 def test_ranks_within_budgets(tmp_path):
-    for method, seconds, accuracy in (("ce", 2.0, 0.5), ("gce", 2.2, 0.4), ("elr", 6.0, 0.9), ("sop", 99.0, 0.95)):
+    for method, seconds, accuracy in (
+        ("ce", 2.0, 0.5),
+        ("gce", 2.2, 0.4),
+        ("elr", 6.0, 0.9),
+        ("sop", 99.0, 0.95),
+    ):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
     write_trial(tmp_path, "co_teaching", test=[0.5], status="failed", done={"train_seconds": None})
     write_trial(tmp_path, "elr", test=[0.9], rate=0.2)
     board = board_of(tmp_path)
     known = board[board["noise_rate"] == 0.5]
     assert known["rank_1x"].dropna().to_dict() == {"ce": 1, "gce": 2}, "1.1 times counts as once"
-    assert known["rank_3x"].dropna().to_dict() == known["rank_10x"].dropna().to_dict() == {"elr": 1, "ce": 2, "gce": 3}
+    assert (
+        known["rank_3x"].dropna().to_dict()
+        == known["rank_10x"].dropna().to_dict()
+        == {"elr": 1, "ce": 2, "gce": 3}
+    )
     assert known["rank"].to_dict() == {"sop": 1, "elr": 2, "ce": 3, "gce": 4, "co_teaching": 5}
     ours = board[board["noise_rate"] == 0.2]
     assert ours["rank"].notna().all() and ours["rank_10x"].isna().all(), "no ce, no budget"
@@ -180,10 +205,19 @@ def test_ranks_within_budgets(tmp_path):
 
 def test_passes_are_per_image_and_epoch_and_memory_in_megabytes(tmp_path):
     for seed, passes in enumerate((6.0, 9.0)):
-        done = {"passes_trained": passes, "passes_inferred": 1.5, "peak_memory_bytes": 3_000_000 * (1 + seed)}
+        done = {
+            "passes_trained": passes,
+            "passes_inferred": 1.5,
+            "peak_memory_bytes": 3_000_000 * (1 + seed),
+        }
         write_trial(tmp_path, "elr", test=[0.1, 0.2, 0.3], seed=seed, done=done)
     write_trial(tmp_path, "elr", test=[0.1], seed=2, status="diverged", recipe={"epochs": 3})
-    write_trial(tmp_path, "gce", test=[0.1, 0.2, 0.3], done={"passes_trained": None, "peak_memory_bytes": None})
+    write_trial(
+        tmp_path,
+        "gce",
+        test=[0.1, 0.2, 0.3],
+        done={"passes_trained": None, "peak_memory_bytes": None},
+    )
     board = board_of(tmp_path)[["passes_trained", "passes_inferred", "peak_memory_mb"]]
     assert board.loc["elr"].tolist() == [2.5, 0.5, 4.5], "over trials that did not fail"
     assert board.loc["gce"].fillna(-1).tolist() == [-1, 0, -1]
@@ -203,7 +237,9 @@ def test_no_name_is_markup(tmp_path):
     for method in ("<script>", "&lt;b`[c](d)"):
         write_trial(tmp_path, method)
     text = page(tmp_path)
-    assert "| &lt;script> |" in text and "| &amp;lt;b\\`\\[c\\](d) |" in text and "<script" not in text
+    assert (
+        "| &lt;script> |" in text and "| &amp;lt;b\\`\\[c\\](d) |" in text and "<script" not in text
+    )
     section = Section("<s>", "<s>", [Table("<s>", ["<s>"], [])], ["<s>"])
     assert "<s>" not in to_markdown([section], [("plots/a.png", "<s>")], "<s>")
 
@@ -214,7 +250,11 @@ def test_a_cell_where_validation_and_test_disagree_is_marked(tmp_path):
     write_trial(tmp_path, "ce", test=rising, noisy_val=rising[::-1], rate=0.5)
     [section] = write_report([tmp_path], tmp_path / "out", plots=False).sections
     assert section.tables[0].columns[1:3] == ["20 %", "50 % ‡"]
-    assert [note for note in section.notes if note.startswith("‡ At 50 % noisy validation and test accuracy disagree")]
+    assert [
+        note
+        for note in section.notes
+        if note.startswith("‡ At 50 % noisy validation and test accuracy disagree")
+    ]
 
 
 def test_what_prints_alike_is_a_tie_for_the_second_place_too(tmp_path):
@@ -228,8 +268,11 @@ def test_what_prints_alike_is_a_tie_for_the_second_place_too(tmp_path):
 def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
     write_seeds(tmp_path, "ce", [0.4, 0.4])
     write_trial(tmp_path, "softmix", test=[0.9], seed=0, done={"train_seconds": 3.0})
-    # Nothing but the status: what the driver writes of a worker that was killed. Its good epochs do not count.
-    bare = dict.fromkeys(["noise", "privileges", "train_seconds", "pretrain_seconds", "validation_images", "epochs"])
+    # Nothing but the status: what the driver writes of a worker that was killed. Its good epochs do
+    # not count.
+    bare = dict.fromkeys(
+        ["noise", "privileges", "train_seconds", "pretrain_seconds", "validation_images", "epochs"]
+    )
     folder = write_trial(tmp_path, "softmix", test=[0.99], seed=1, status=status, done=bare)
     for partial in (True, False):
         if not partial:
@@ -240,7 +283,9 @@ def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
             assert row["mean"] == pytest.approx((0.9 + 0.1) / 2), "ten classes"
             assert row["train_seconds"] == 3.0 and row["cost_vs_ce"] == pytest.approx(1.5)
             assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.1)
-    assert f"1 of 4 trials (1 {status})" in printed(tmp_path) and "chance accuracy (10 %)" in printed(tmp_path)
+    assert f"1 of 4 trials (1 {status})" in printed(
+        tmp_path
+    ) and "chance accuracy (10 %)" in printed(tmp_path)
     assert "1/2" in printed(tmp_path)
 
 
@@ -257,18 +302,29 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
         write_trial(tmp_path, "elr", test=[0.75 + seed / 100], seed=seed, **gone)
         write_trial(tmp_path, "gce", test=[0.9], seed=seed, status="lost", done={"noise": None})
     row = board_of(tmp_path).loc["elr"]
-    assert (row["mean"], row["seeds"], row["failures"], row["lost"]) == (pytest.approx(0.755), 2, 0, 1)
+    assert (row["mean"], row["seeds"], row["failures"], row["lost"]) == (
+        pytest.approx(0.755),
+        2,
+        0,
+        1,
+    )
     assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.255)
     assert row["unequal_seeds"], "a column in which one row lacks a seed is not paired"
     row = board_of(tmp_path).loc["gce"]
-    assert (row["seeds"], row["lost"], row["failures"]) == (0, 3, 0) and np.isnan(row["mean"]) and pd.isna(row["rank"])
+    assert (
+        (row["seeds"], row["lost"], row["failures"]) == (0, 3, 0)
+        and np.isnan(row["mean"])
+        and pd.isna(row["rank"])
+    )
     report = write_report([tmp_path], tmp_path, plots=True)
     page = (tmp_path / "leaderboard.md").read_text()
     assert "(n=2)**\\*§" in page and "| gce | –§ |" in page, page
     assert "4 of 9 trials were ended by their machine" in page and "elr 1, gce 3" in page
     assert "Failures" not in page and (tmp_path / "plots").exists() and report.files
     latex = (tmp_path / "leaderboard.tex").read_text()
-    assert r"$^{\S}$" in latex and "over 2 to 3 seeds" in latex and "over 2 to 3 seeds" in page, "gce has no mean"
+    assert r"$^{\S}$" in latex and "over 2 to 3 seeds" in latex and "over 2 to 3 seeds" in page, (
+        "gce has no mean"
+    )
 
 
 def test_a_configuration_whose_trial_was_lost_counts_as_not_tried(tmp_path):
@@ -276,9 +332,25 @@ def test_a_configuration_whose_trial_was_lost_counts_as_not_tried(tmp_path):
     for lam, status in ((1, "finished"), (2, "finished"), (5, "lost")):
         stage = {"stage": "search tuned noisy-val none"}
         config = {"elr.lam": lam}
-        write_trial(tmp_path, "elr", seed=10**6, test=[lam / 10], config=config, defaults=defaults, spec=stage, status=status)
+        write_trial(
+            tmp_path,
+            "elr",
+            seed=10**6,
+            test=[lam / 10],
+            config=config,
+            defaults=defaults,
+            spec=stage,
+            status=status,
+        )
     write_trial(tmp_path, "ce", test=[0.5])
-    write_trial(tmp_path, "elr", test=[0.8], config={"elr.lam": 2}, defaults=defaults, spec={"stage": "tuned"})
+    write_trial(
+        tmp_path,
+        "elr",
+        test=[0.8],
+        config={"elr.lam": 2},
+        defaults=defaults,
+        spec={"stage": "tuned"},
+    )
     write_report([tmp_path], tmp_path, plots=False)
     page = (tmp_path / "leaderboard.md").read_text()
     assert "| elr (tuned) | 50 % | noisy-val | 10.0 | 20.0 | elr.lam=2 | 2§ | 0 | 0 |" in page, page
@@ -303,14 +375,25 @@ def test_a_sweep_of_failures_only_is_still_a_table(tmp_path):
         done={"classes": None, "noise": None, "train_seconds": None, "validation_images": None},
     )
     report = write_report([tmp_path], tmp_path / "out")
-    assert report.leaderboard["mean"].isna().all() and list(report.leaderboard["failures"]) == [1, 1, 1]
+    assert report.leaderboard["mean"].isna().all() and list(report.leaderboard["failures"]) == [
+        1,
+        1,
+        1,
+    ]
     assert "1/1" in printed(tmp_path)
 
 
 def test_labels_that_came_with_the_data_are_headed_by_their_own_rate(tmp_path):
     noise = {"nominal_rate": None, "realised_rate": 0.40208, "transition_matrix": None}
     for seed in (0, 1):
-        write_trial(tmp_path, "ce", rate=None, seed=seed, spec={"noise_kind": "human-worst"}, done={"noise": noise})
+        write_trial(
+            tmp_path,
+            "ce",
+            rate=None,
+            seed=seed,
+            spec={"noise_kind": "human-worst"},
+            done={"noise": noise},
+        )
     report = write_report([tmp_path], tmp_path / "out")
     assert [table.columns[1] for table in report.sections[0].tables[:1]] == ["40.2 %"]
     assert set(pd.read_csv(tmp_path / "out" / "leaderboard.csv")["noise_rate"]) == {0.40208}
@@ -343,7 +426,9 @@ def test_what_nobody_knows_is_absent_and_not_zero(tmp_path):
 def test_classes_without_a_test_image_are_said(tmp_path):
     for number, done in enumerate(({"classes": 5}, {"classes": 5, "tested_classes": 3})):
         write_trial(tmp_path / str(number), "ce", done=done)
-        [section] = write_report([tmp_path / str(number)], tmp_path / f"out{number}", plots=False).sections
+        [section] = write_report(
+            [tmp_path / str(number)], tmp_path / f"out{number}", plots=False
+        ).sections
         assert any("stand on 3 of 5 classes" in note for note in section.notes) == bool(number)
 
 
@@ -357,7 +442,9 @@ def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
     for k, validation, test in ((1, 0.30, 0.95), (4, 0.40, 0.60), (8, 0.35, 0.80)):
         for seed in (0, 1):
             fields = {"config": {"softmix.k": k} if k > 1 else {}, "defaults": {"softmix.k": 1}}
-            write_trial(tmp_path, "softmix", test=[test], noisy_val=[validation], seed=seed, **fields)
+            write_trial(
+                tmp_path, "softmix", test=[test], noisy_val=[validation], seed=seed, **fields
+            )
     for rule, config, mean in (
         ("noisy-val", "softmix.k=4", 0.6),
         ("last", "softmix.k=4", 0.6),
@@ -380,7 +467,13 @@ def test_a_failure_lowers_the_score_of_its_configuration(tmp_path):
         for seed, value in enumerate(validation):
             status = "diverged" if config and seed else "finished"
             write_trial(
-                tmp_path, "softmix", noisy_val=[value], seed=seed, config=config, defaults={"softmix.k": 1}, status=status
+                tmp_path,
+                "softmix",
+                noisy_val=[value],
+                seed=seed,
+                config=config,
+                defaults={"softmix.k": 1},
+                status=status,
             )
     row = board_of(tmp_path, reference="none").loc["softmix"]
     assert (row["config"], row["score"], row["failures"]) == ("", 0.6, 0), "(0.9 + 0.1) / 2 is less"
@@ -400,15 +493,30 @@ def test_settings_read_like_the_command_line(tmp_path):
 
 def test_cost_counts_pretraining_and_is_relative_to_ce(tmp_path):
     write_seeds(tmp_path, "ce", [0.5], done={"train_seconds": 2.0})
-    write_seeds(tmp_path, "rmd+ce", [0.5], done={"train_seconds": 4.0, "pretrain_seconds": 6.0, "pretraining": {"loss": 0.1}})
+    write_seeds(
+        tmp_path,
+        "rmd+ce",
+        [0.5],
+        done={"train_seconds": 4.0, "pretrain_seconds": 6.0, "pretraining": {"loss": 0.1}},
+    )
     row = board_of(tmp_path).loc["rmd"]
-    assert tuple(row[["train_seconds", "pretrain_seconds", "cost_seconds", "cost_vs_ce"]]) == (4.0, 6.0, 10.0, 5.0)
+    assert tuple(row[["train_seconds", "pretrain_seconds", "cost_seconds", "cost_vs_ce"]]) == (
+        4.0,
+        6.0,
+        10.0,
+        5.0,
+    )
     assert "Pretraining: rmd saw all non-test images" in printed(tmp_path)
 
 
 def test_privileges_are_shown(tmp_path):
-    write_seeds(tmp_path, "co_teaching", [0.5, 0.5], done={"privileges": ["noise_kind", "noise_rate"]})
-    assert board_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"] == "noise_kind,noise_rate"
+    write_seeds(
+        tmp_path, "co_teaching", [0.5, 0.5], done={"privileges": ["noise_kind", "noise_rate"]}
+    )
+    assert (
+        board_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"]
+        == "noise_kind,noise_rate"
+    )
     assert "noise_kind, noise_rate" in printed(tmp_path)
 
 
@@ -434,7 +542,9 @@ def test_what_is_not_comparable_is_not_compared(tmp_path, fields):
     board = board_of(tmp_path)
     assert board["cell"].nunique() == 2 and list(board["rank"]) == [1, 1]
     assert board["diff_vs_reference"].isna().all()
-    assert len({(section.title, section.setup) for section in sections_of(tmp_path)}) == 2, "a reader can tell them apart"
+    assert len({(section.title, section.setup) for section in sections_of(tmp_path)}) == 2, (
+        "a reader can tell them apart"
+    )
 
 
 def test_noise_rates_are_cells_of_one_table(tmp_path):
@@ -449,18 +559,28 @@ def test_noise_rates_are_cells_of_one_table(tmp_path):
 
 def test_recipes_of_their_own_are_comparable_under_paper(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.6], spec={"protocol": "paper"})
-    write_seeds(tmp_path, "softmix", [0.7, 0.8], spec={"protocol": "paper"}, recipe={"optimizer": "adam"})
+    write_seeds(
+        tmp_path, "softmix", [0.7, 0.8], spec={"protocol": "paper"}, recipe={"optimizer": "adam"}
+    )
     write_seeds(tmp_path, "ce", [0.5, 0.6])
     board = leaderboard(load_rows([tmp_path]))
     board = board[board["rule"] == "noisy-val"]
     assert board["cell"].nunique() == 2
     paper = board[board["protocol"] == "paper"].set_index("method")
-    assert list(paper["rank"]) == [1, 2] and paper.loc["softmix", "diff_vs_reference"] == pytest.approx(0.2)
+    assert list(paper["rank"]) == [1, 2] and paper.loc[
+        "softmix", "diff_vs_reference"
+    ] == pytest.approx(0.2)
 
 
 def test_two_recipes_of_one_method_under_paper_are_two_configurations(tmp_path):
     for rate, accuracy in ((0.1, 0.4), (0.2, 0.6)):
-        write_seeds(tmp_path, "ce", [accuracy, accuracy], spec={"protocol": "paper"}, recipe={"learning_rate": rate})
+        write_seeds(
+            tmp_path,
+            "ce",
+            [accuracy, accuracy],
+            spec={"protocol": "paper"},
+            recipe={"learning_rate": rate},
+        )
     row = board_of(tmp_path).loc["ce"]
     assert (row["seeds"], row["configurations"], row["mean"]) == (2, 2, 0.6)
 
@@ -546,7 +666,14 @@ def fabricate_sweep(sweep: Path) -> None:
         write_seeds(sweep, "ce", [0.4, 0.5, 0.6], rate=rate)
         for k in (1, 4):
             config = {"softmix.k": k} if k > 1 else {}
-            write_seeds(sweep, "softmix", [0.5, 0.52, 0.7], rate=rate, config=config, defaults={"softmix.k": 1})
+            write_seeds(
+                sweep,
+                "softmix",
+                [0.5, 0.52, 0.7],
+                rate=rate,
+                config=config,
+                defaults={"softmix.k": 1},
+            )
 
 
 @pytest.fixture(scope="module")
@@ -592,7 +719,12 @@ def test_csv_has_its_columns_in_its_order(report_folder):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("spec.json", b"{}"), ("spec.json", b"[]"), ("epochs.jsonl", b"[1]\n"), ("epochs.jsonl", b'{"epoch": 0}\n')],
+    [
+        ("spec.json", b"{}"),
+        ("spec.json", b"[]"),
+        ("epochs.jsonl", b"[1]\n"),
+        ("epochs.jsonl", b'{"epoch": 0}\n'),
+    ],
 )
 def test_a_file_that_is_no_record_is_named(tmp_path, name, content):
     fabricate_sweep(tmp_path)
@@ -605,12 +737,20 @@ def test_a_file_that_is_no_record_is_named(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     "damage",
-    [{"train_seconds": "fast"}, {"classes": "ten"}, {"noise": {"label_hash": 5}}, {"git_commit": 5}, {"noise": "much"}],
+    [
+        {"train_seconds": "fast"},
+        {"classes": "ten"},
+        {"noise": {"label_hash": 5}},
+        {"git_commit": 5},
+        {"noise": "much"},
+    ],
 )
 def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damage):
     write_trial(tmp_path, seed=0, done={"git_commit": "abc", "noise": {"label_hash": "a"}})
     folder = write_trial(tmp_path, seed=1, done=damage)
-    with pytest.raises(InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"):
+    with pytest.raises(
+        InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"
+    ):
         load_rows([tmp_path])
 
 
@@ -622,7 +762,10 @@ def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damag
     ],
 )
 def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, packed):
-    whole = {"val_predictions": pack_classes(np.arange(100)), "validation_truth": pack_classes(np.arange(100))}
+    whole = {
+        "val_predictions": pack_classes(np.arange(100)),
+        "validation_truth": pack_classes(np.arange(100)),
+    }
     found = {**whole, place: packed}
     folder = write_trial(
         tmp_path,
@@ -630,7 +773,9 @@ def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, p
         epochs={"val_predictions": [found["val_predictions"]], "clean_val_accuracy": [1.0]},
     )
     load_rows([tmp_path])
-    with pytest.raises(InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"):
+    with pytest.raises(
+        InputError, match=rf"'{folder}' is no trial's record .*: delete it and run again"
+    ):
         load_rows([tmp_path], "50")
 
 
@@ -667,7 +812,9 @@ def test_page_links_to_figures_that_exist(report_folder):
 
 def run_report(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "bench.report", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60
+    )
 
 
 def test_report_command(tmp_path):
@@ -680,7 +827,9 @@ def test_report_command(tmp_path):
 def test_without_plots_there_are_none_and_none_is_linked(tmp_path):
     fabricate_sweep(tmp_path)
     files = write_report([tmp_path], tmp_path / "out", plots=False).files
-    assert not (tmp_path / "out" / "plots").exists() and not any(path.parent.name == "plots" for path in files)
+    assert not (tmp_path / "out" / "plots").exists() and not any(
+        path.parent.name == "plots" for path in files
+    )
     assert "![" not in (tmp_path / "out" / "leaderboard.md").read_text()
 
 
@@ -691,7 +840,9 @@ def test_report_command_names_the_fix(tmp_path):
 
 
 @pytest.mark.parametrize("compared", [False, True])
-def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(tmp_path, monkeypatch, compared):
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
+    tmp_path, monkeypatch, compared
+):
     write_trial(tmp_path)
 
     def refuse(path: Path) -> None:
@@ -699,14 +850,22 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(tmp_path,
 
     monkeypatch.setattr(Path, "touch", refuse)
     monkeypatch.setattr("bench.report.leaderboard.read_trials", None)
-    with pytest.raises(InputError, match=r"cannot write to .*Read-only file system.*: choose another folder with --out"):
-        report.main([str(tmp_path), *(["--compare", str(tmp_path)] if compared else [])], standalone_mode=False)
+    with pytest.raises(
+        InputError,
+        match=r"cannot write to .*Read-only file system.*: choose another folder with --out",
+    ):
+        report.main(
+            [str(tmp_path), *(["--compare", str(tmp_path)] if compared else [])],
+            standalone_mode=False,
+        )
 
 
 def test_report_needs_neither_ray_nor_torch():
     code = "import sys, bench.cli.report, bench.report.leaderboard; print(sorted({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     root = Path(__file__).parents[2]
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
+    )
     assert result.stdout.strip() == "[]", result.stderr
 
 
@@ -715,23 +874,40 @@ def test_learning_is_of_the_epoch_that_the_rule_selects(tmp_path):
     for seed, shift in enumerate((0.0, 0.1)):
         curves = {key: [v and v + shift for v in values] for key, values in corrected.items()}
         separation = {"feature_silhouette": 0.2 + shift}
-        write_trial(tmp_path, "softmix", test=[0.1, 0.9, 0.2], seed=seed, epochs=curves, done=separation)
+        write_trial(
+            tmp_path, "softmix", test=[0.1, 0.9, 0.2], seed=seed, epochs=curves, done=separation
+        )
     write_trial(tmp_path, "softmix", test=[0.1] * 3, seed=2, status="failed")
     board = leaderboard(load_rows([tmp_path])).set_index("rule")
     # The failed trial leaves its labels as they are, half of them right, and finds no wrong ones.
-    assert board.loc["noisy-val", "label_correction_accuracy"] == pytest.approx((0.8 + 0.9 + 0.5) / 3)
+    assert board.loc["noisy-val", "label_correction_accuracy"] == pytest.approx(
+        (0.8 + 0.9 + 0.5) / 3
+    )
     assert board.loc["last", "detection_auc"] == pytest.approx((0.7 + 0.8 + 0.5) / 3)
     assert board["feature_silhouette"].tolist() == pytest.approx([0.25] * 3)
     assert board["memorised_wrong"].isna().all()
 
 
 def write_calibrated(sweep: Path) -> None:
-    """elr is the more accurate and the worse calibrated; gce has clean probabilities, and a failure."""
+    """elr is the more accurate and the worse calibrated; gce has clean probabilities, and a
+    failure.
+    """
     for seed in (0, 1):
-        write_trial(sweep, "ce", test=[0.5], seed=seed, epochs={"calibration_error": [0.2 + seed / 50]})
-        write_trial(sweep, "elr", test=[0.7], seed=seed, epochs={"calibration_error": [0.4 + seed / 40]})
+        write_trial(
+            sweep, "ce", test=[0.5], seed=seed, epochs={"calibration_error": [0.2 + seed / 50]}
+        )
+        write_trial(
+            sweep, "elr", test=[0.7], seed=seed, epochs={"calibration_error": [0.4 + seed / 40]}
+        )
         found = {"calibration_error": [0.1 + seed / 100], "detection_auc": [0.9]}
-        write_trial(sweep, "gce", test=[0.6], seed=seed, epochs=found, status="failed" if seed else "finished")
+        write_trial(
+            sweep,
+            "gce",
+            test=[0.6],
+            seed=seed,
+            epochs=found,
+            status="failed" if seed else "finished",
+        )
 
 
 def test_ranking_by_what_less_is_better_of(tmp_path):
@@ -739,12 +915,19 @@ def test_ranking_by_what_less_is_better_of(tmp_path):
     rows = load_rows([tmp_path])
     board = leaderboard(rows, metric=ranked_by("calibration_error"))
     own = board[board["rule"] == "noisy-val"].set_index("method")
-    assert own["mean"].to_dict() == pytest.approx({"ce": 0.21, "elr": 0.4125, "gce": (0.1 + 0.9) / 2})
+    assert own["mean"].to_dict() == pytest.approx(
+        {"ce": 0.21, "elr": 0.4125, "gce": (0.1 + 0.9) / 2}
+    )
     assert own["rank"].to_dict() == {"ce": 1, "elr": 2, "gce": 3}
     assert own.loc["elr", "significantly_worse"] and not own.loc["elr", "significantly_better"]
-    assert set(own["metric"]) == {"calibration_error"} and own.loc["elr", "test_accuracy"] == pytest.approx(0.7)
+    assert set(own["metric"]) == {"calibration_error"} and own.loc[
+        "elr", "test_accuracy"
+    ] == pytest.approx(0.7)
     text = to_markdown(sections(rows, board, "ce", metric=ranked_by("calibration_error")), [])
-    assert "**Calibration error (points), epoch and configuration selected by noisy validation accuracy**" in text
+    assert (
+        "**Calibration error (points), epoch and configuration selected by noisy validation "
+        "accuracy**" in text
+    )
     head = text.split("The same by other rules")[0]
     assert "**21.0 ± 12.7**" in head and "<u>41.2 ± 15.9</u>†" in head
 
@@ -753,7 +936,10 @@ def test_beside_accuracy_stands_what_the_records_say(tmp_path):
     write_calibrated(tmp_path)
     text = page(tmp_path)
     [head] = [line for line in text.splitlines() if line.startswith("| Method | Test accuracy")]
-    assert head == "| Method | Test accuracy (%) | Calibration error (points) | Wrong labels found (AUC, %) |"
+    assert (
+        head
+        == "| Method | Test accuracy (%) | Calibration error (points) | Wrong labels found (AUC, %) |"
+    )
     lines = text.splitlines()[text.splitlines().index(head) + 2 :][:3]
     assert lines == [
         "| elr | **70.0** | <u>41.2</u> | – |",
@@ -769,12 +955,22 @@ def test_a_report_ranks_by_what_one_asks_for(tmp_path):
     write_report([tmp_path], tmp_path / "out", plots=False, rank_by="detection_auc")
     table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
     first = table[table["rule"] == "noisy-val"]
-    assert first["method"].tolist()[0] == "gce" and first["rank"].notna().tolist() == [True, False, False]
-    assert r"\caption{Wrong labels found (AUC, \%)" in (tmp_path / "out" / "leaderboard.tex").read_text()
+    assert first["method"].tolist()[0] == "gce" and first["rank"].notna().tolist() == [
+        True,
+        False,
+        False,
+    ]
+    assert (
+        r"\caption{Wrong labels found (AUC, \%)"
+        in (tmp_path / "out" / "leaderboard.tex").read_text()
+    )
     assert '"metric":"detection_auc"' in (tmp_path / "out" / "index.html").read_text()
     with pytest.raises(InputError, match="did you mean detection_auc"):
         write_report([tmp_path], tmp_path / "out", rank_by="detection-auc")
-    with pytest.raises(InputError, match="no record says worst_class_accuracy: rank by test_accuracy or calibration_error"):
+    with pytest.raises(
+        InputError,
+        match="no record says worst_class_accuracy: rank by test_accuracy or calibration_error",
+    ):
         write_report([tmp_path], tmp_path / "out", rank_by="worst_class_accuracy")
 
 
@@ -788,7 +984,9 @@ def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
     own = board[board["rule"] == "last"].set_index("method")
     assert own.loc["rmd+elr", "gain"] == pytest.approx(0.1)
     half = T2 * 0.1 / math.sqrt(3)  # differences 0.1, 0.2 and 0
-    assert own.loc["rmd+elr", ["gain_ci_low", "gain_ci_high"]].tolist() == pytest.approx([0.1 - half, 0.1 + half])
+    assert own.loc["rmd+elr", ["gain_ci_low", "gain_ci_high"]].tolist() == pytest.approx(
+        [0.1 - half, 0.1 + half]
+    )
     assert own.loc[["elr", "rmd+gce"], "gain"].isna().all(), "gce was not run alone"
     [section] = sections(rows, board, None)
     [table] = [table for table in section.tables if "wrapping" in table.caption]
@@ -799,7 +997,9 @@ def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
 
 def test_clean_validation_is_a_rule_and_a_privilege(tmp_path):
     for method, test, clean in (("ce", [0.3, 0.6], [0.2, 0.7]), ("elr", [0.9, 0.4], [0.6, 0.5])):
-        write_trial(tmp_path, method, test=test, noisy_val=[0.5, 0.4], epochs={"clean_val_accuracy": clean})
+        write_trial(
+            tmp_path, method, test=test, noisy_val=[0.5, 0.4], epochs={"clean_val_accuracy": clean}
+        )
     write_trial(tmp_path, "gce", test=[0.9, 0.9], rate=0.8)  # where nobody knows the right labels
     write_trial(tmp_path, "elr", seed=1, status="diverged", test=[0.5, 0.5])
     report = write_report([tmp_path], tmp_path, plots=False)
@@ -811,11 +1011,17 @@ def test_clean_validation_is_a_rule_and_a_privilege(tmp_path):
     assert set(board.loc[board["rule"] == "noisy-val", "privileges"]) == {""}
     text = (tmp_path / "leaderboard.md").read_text()
     assert "| ce | clean-val:all (privileged) | 60.0 (n=1) | – |" in text
-    assert "clean-val:all (accuracy on the right labels of the validation images: a privilege)" in text
+    assert (
+        "clean-val:all (accuracy on the right labels of the validation images: a privilege)" in text
+    )
     rules = pd.read_csv(tmp_path / "rules.csv").set_index(["method", "rule"])
-    assert rules.loc[("ce", "clean-val:all"), "regret"] == 0 and rules.loc[("ce", "noisy-val"), "regret"] == pytest.approx(0.3)
+    assert rules.loc[("ce", "clean-val:all"), "regret"] == 0 and rules.loc[
+        ("ce", "noisy-val"), "regret"
+    ] == pytest.approx(0.3)
     agreement = pd.read_csv(tmp_path / "agreement.csv")
-    assert agreement["tau_noisy-val_clean-val:all"].tolist() == pytest.approx([-1, np.nan], nan_ok=True)
+    assert agreement["tau_noisy-val_clean-val:all"].tolist() == pytest.approx(
+        [-1, np.nan], nan_ok=True
+    )
     assert "clean-val:all" in (tmp_path / "index.html").read_text()
 
 
@@ -824,10 +1030,16 @@ def test_clean_validation_of_some_images_is_replayed_from_the_predictions(tmp_pa
     write_trial(
         tmp_path,
         test=[0.4, 0.8],
-        epochs={"val_predictions": [pack_classes(np.array(own)) for own in predicted], "clean_val_accuracy": [0.1, 0.2]},
+        epochs={
+            "val_predictions": [pack_classes(np.array(own)) for own in predicted],
+            "clean_val_accuracy": [0.1, 0.2],
+        },
         done={"validation_truth": pack_classes(truth)},
     )
-    found = {images: leaderboard(load_rows([tmp_path], images)).set_index("rule")["mean"] for images in ("all", "3", "4")}
+    found = {
+        images: leaderboard(load_rows([tmp_path], images)).set_index("rule")["mean"]
+        for images in ("all", "3", "4")
+    }
     assert found["all"]["clean-val:all"] == 0.8 and found["3"]["clean-val:3"] == 0.4
     assert "clean-val:4" not in found["4"], "three are known"
     with pytest.raises(InputError, match="--clean-val 0 is no number"):
@@ -837,15 +1049,28 @@ def test_clean_validation_of_some_images_is_replayed_from_the_predictions(tmp_pa
 def test_trials_of_different_labels_are_not_paired(tmp_path):
     for seed in range(3):
         for method, accuracy in (("ce", 0.5), ("elr", 0.6)):
-            drawn = {"noise": {"label_hash": "b" if (method, seed) == ("elr", 2) else "a", "realised_rate": 0.5}}
+            drawn = {
+                "noise": {
+                    "label_hash": "b" if (method, seed) == ("elr", 2) else "a",
+                    "realised_rate": 0.5,
+                }
+            }
             write_trial(tmp_path, method, test=[accuracy + seed / 100], seed=seed, done=drawn)
-        write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed")  # before it had any labels
+        # before it had any labels
+        write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed")
     board = board_of(tmp_path)
     assert board["paired_seeds"].dropna().to_dict() == {"elr": 2, "gce": 2}
     report = write_report([tmp_path], tmp_path, plots=False)
-    assert any("At 50 % noise seed 2 has drawn different labels (a, b)" in note for note in report.sections[0].notes)
-    statistics = pd.read_csv(tmp_path / "statistics.csv").query("rule == 'noisy-val'").set_index("method")
-    assert statistics.loc["ce", "best"] == "elr" and statistics.loc["ce", "diff_to_best"] == pytest.approx(-0.1)
+    assert any(
+        "At 50 % noise seed 2 has drawn different labels (a, b)" in note
+        for note in report.sections[0].notes
+    )
+    statistics = (
+        pd.read_csv(tmp_path / "statistics.csv").query("rule == 'noisy-val'").set_index("method")
+    )
+    assert statistics.loc["ce", "best"] == "elr" and statistics.loc[
+        "ce", "diff_to_best"
+    ] == pytest.approx(-0.1)
     assert statistics["seeds"].to_list() == [3, 3, 3]
 
 
@@ -859,7 +1084,9 @@ def test_a_failed_trial_pairs_with_those_of_its_seed(tmp_path):
 
 def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
     for content, method in (("one", "ce"), ("two", "elr")):
-        write_trial(tmp_path, method, rate=None, spec={"noise_kind": "matrix:T.csv", "noise_hash": content})
+        write_trial(
+            tmp_path, method, rate=None, spec={"noise_kind": "matrix:T.csv", "noise_hash": content}
+        )
     assert len(set(board_of(tmp_path)["group"])) == 2
     assert "noise file one" in page(tmp_path) and "noise file two" in page(tmp_path)
 
@@ -870,16 +1097,26 @@ def test_rows_over_other_seeds_say_how_many(tmp_path, seeds, shown):
     for seed in seeds:
         write_trial(tmp_path, "elr", test=[0.8], seed=seed)
     write_report([tmp_path], tmp_path, plots=False)
-    markdown, latex = ((tmp_path / name).read_text() for name in ("leaderboard.md", "leaderboard.tex"))
-    for text, count, rest in ((markdown, "(n={})", "not paired"), (latex, "($n={}$)", "not paired")):
+    markdown, latex = (
+        (tmp_path / name).read_text() for name in ("leaderboard.md", "leaderboard.tex")
+    )
+    for text, count, rest in (
+        (markdown, "(n={})", "not paired"),
+        (latex, "($n={}$)", "not paired"),
+    ):
         assert (count.format(3) in text) == (rest in text) == (shown is not None)
         assert shown is None or count.format(shown) in text
 
 
-def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(tmp_path, capsys, monkeypatch):
+def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
+    tmp_path, capsys, monkeypatch
+):
     def draw(rows, board, tried, folder):
         folder.mkdir(exist_ok=True)
-        names = {f"{method}-curves": f"Curves of {method} [in_percent] & more" for method in rows["method"].unique()}
+        names = {
+            f"{method}-curves": f"Curves of {method} [in_percent] & more"
+            for method in rows["method"].unique()
+        }
         for name, kind in product(names, ("png", "svg")):
             (folder / f"{name}.{kind}").write_text(name)
         return names
@@ -896,10 +1133,15 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(tmp_
     assert {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()} == drawn
     after = (tmp_path / "leaderboard.md").read_text()
     assert "Figures in plots/ are older than the tables: python -m bench.report draws them" in after
-    assert after.partition("are older")[2].partition("![")[2] == page.partition("![")[2], "the captions are the same"
+    assert after.partition("are older")[2].partition("![")[2] == page.partition("![")[2], (
+        "the captions are the same"
+    )
     assert not any(path.parent.name == "plots" for path in report.files)
     report.print(Console(width=200))
     assert "Figures in plots/ are older than the tables" in capsys.readouterr().out
-    (tmp_path / "plots" / "ce-curves.png").unlink()  # by somebody: it is no longer shown, the others still are
+    # by somebody: it is no longer shown, the others still are
+    (tmp_path / "plots" / "ce-curves.png").unlink()
     write_report([tmp_path], tmp_path, plots=False)
-    assert re.findall(r"plots/([\w-]+)\.png", (tmp_path / "leaderboard.md").read_text()) == ["elr-curves"]
+    assert re.findall(r"plots/([\w-]+)\.png", (tmp_path / "leaderboard.md").read_text()) == [
+        "elr-curves"
+    ]

@@ -31,7 +31,9 @@ def sweep(tmp_path: Path) -> Path:
         )
         epochs = {"label_correction_accuracy": [0.5, 0.6, end]}
         done = known | {"feature_silhouette": silhouette, "feature_knn_accuracy": 0.9 + seed / 100}
-        write_trial(tmp_path, "softmix", seed=seed, test=THREE, noisy_val=THREE, epochs=epochs, done=done)
+        write_trial(
+            tmp_path, "softmix", seed=seed, test=THREE, noisy_val=THREE, epochs=epochs, done=done
+        )
     return tmp_path
 
 
@@ -42,7 +44,9 @@ def test_gains_are_paired_and_have_intervals(sweep: Path) -> None:
     assert row["targets_gain"] == pytest.approx(0.35)
     # Three differences of sd 0.05: t(2) at 97.5 % is 4.3027.
     half = 4.302653 * 0.05 / np.sqrt(3)
-    assert [row["targets_gain_low"], row["targets_gain_high"]] == pytest.approx([0.35 - half, 0.35 + half])
+    assert [row["targets_gain_low"], row["targets_gain_high"]] == pytest.approx(
+        [0.35 - half, 0.35 + half]
+    )
     assert row["silhouette_gain"] == pytest.approx(0.15)
     assert row["silhouette_gain_high"] - row["silhouette_gain"] == pytest.approx(half)
     assert row["knn_gain"] == pytest.approx(0.01)
@@ -52,7 +56,8 @@ def test_what_is_unknown_is_missing(sweep: Path) -> None:
     row = table_of(sweep).set_index("method").loc["ce"]
     assert np.isnan(row["targets_right_last"])  # it corrects no labels
     assert np.isnan(row["silhouette_gain"])  # the reference beside itself is no comparison
-    write_trial(sweep, "gce", done={"noise": {"realised_rate": 0.5}})  # an old record, without either
+    # an old record, without either
+    write_trial(sweep, "gce", done={"noise": {"realised_rate": 0.5}})
     assert "gce" not in set(table_of(sweep)["method"])
 
 

@@ -20,11 +20,15 @@ from bench.report.metrics import ranked_by
 from bench.report.page import ASSETS, CURVES, embedded, pack, write_page
 from bench.report.tables import Entry, Section, Table, sections
 
-HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+HOSTILE = (
+    "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+)
 
 
 def write_sweep(sweep: Path) -> Path:
-    """Three methods at two rates of two kinds of noise; by the oracle elr is first, by noisy validation gce is."""
+    """Three methods at two rates of two kinds of noise; by the oracle elr is first, by noisy
+    validation gce is.
+    """
     accuracies = {"ce": (0.3, 0.5), "elr": (0.9, 0.6), "gce": (0.7, 0.8), HOSTILE: (0.1, 0.2)}
     for kind in ("symmetric", "pairflip"):
         for method, (peak, at_end) in accuracies.items():
@@ -46,7 +50,11 @@ def write_sweep(sweep: Path) -> Path:
                         },
                     )
     write_trial(sweep, "elr", test=[0.2], rate=0.2, seed=2, status="diverged", recipe={"epochs": 3})
-    sweep_json = {"git_commit": "abc123", "machine": {"system": "Linux"}, "versions": {"python": "3.11"}}
+    sweep_json = {
+        "git_commit": "abc123",
+        "machine": {"system": "Linux"},
+        "versions": {"python": "3.11"},
+    }
     (sweep / "sweep.json").write_text(json.dumps(sweep_json))
     return sweep
 
@@ -60,7 +68,9 @@ def page_of(sweep: Path, track: dict[str, str] | None = None, **shown) -> str:
     board["track"] = [(track or {}).get(method, "") for method in board["method"]]
     published = published_section(analysis.published)
     shown = {"published": published, "flagged": analysis.flagged(), **shown}
-    return write_page(rows, chosen_rows(rows, board), board, found, analysis.statistics, **shown).decode()
+    return write_page(
+        rows, chosen_rows(rows, board), board, found, analysis.statistics, **shown
+    ).decode()
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +81,18 @@ def page(tmp_path_factory) -> Path:
 
 
 def data_of(page: Path) -> dict:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S).group(1))
+    return json.loads(
+        re.search(
+            r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S
+        ).group(1)
+    )
 
 
 def test_assets_are_those_that_the_readme_names():
     table = re.findall(r"^\| `(.+?)` .* (\w{64}) \|$", (ASSETS / "README.md").read_text(), re.M)
-    assert {name for name, _ in table} == {path.name for path in ASSETS.iterdir() if ".min." in path.name}
+    assert {name for name, _ in table} == {
+        path.name for path in ASSETS.iterdir() if ".min." in path.name
+    }
     for name, digest in table:
         assert hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() == digest
     assert all("</script" not in path.read_text().lower() for path in ASSETS.glob("*.js"))
@@ -84,7 +100,10 @@ def test_assets_are_those_that_the_readme_names():
 
 def test_nothing_embedded_can_end_its_element():
     text = embedded({"name": HOSTILE, "line": "\u2028&amp;"})
-    assert not set("<>&\u2028") & set(text) and json.loads(text) == {"name": HOSTILE, "line": "\u2028&amp;"}
+    assert not set("<>&\u2028") & set(text) and json.loads(text) == {
+        "name": HOSTILE,
+        "line": "\u2028&amp;",
+    }
 
 
 def test_curves_come_back_as_they_were():
@@ -97,38 +116,66 @@ def test_the_page_holds_what_the_leaderboard_holds(page):
     data = data_of(page)
     assert data["methods"] and HOSTILE in data["methods"] and len(data["trials"]["id"]) == 33
     found = {
-        (row["group"], row["rate"], row["rule"], data["methods"][row["method"]]): row["values"]["test_accuracy"][0]
+        (row["group"], row["rate"], row["rule"], data["methods"][row["method"]]): row["values"][
+            "test_accuracy"
+        ][0]
         for row in data["rows"]
     }
-    group = next(number for number, own in enumerate(data["groups"]) if own["facets"]["noise_kind"] == "pairflip")
-    assert found[group, 0, "oracle", "elr"] == pytest.approx(0.88) and found[group, 0, "noisy-val", "elr"] == pytest.approx(
-        0.585
+    group = next(
+        number
+        for number, own in enumerate(data["groups"])
+        if own["facets"]["noise_kind"] == "pairflip"
     )
+    assert found[group, 0, "oracle", "elr"] == pytest.approx(0.88) and found[
+        group, 0, "noisy-val", "elr"
+    ] == pytest.approx(0.585)
     assert data["sweeps"] == [
-        {"name": page.parent.name, "git_commit": "abc123", "machine": {"system": "Linux"}, "versions": {"python": "3.11"}}
+        {
+            "name": page.parent.name,
+            "git_commit": "abc123",
+            "machine": {"system": "Linux"},
+            "versions": {"python": "3.11"},
+        }
     ]
 
 
 def write_tiers(sweep: Path, best: float = 0.8) -> Path:
-    """On CIFAR-10, where numbers are published: the seeds tell gce from the others, and these from each other not."""
+    """On CIFAR-10, where numbers are published: the seeds tell gce from the others, and these from
+    each other not.
+    """
     for method, accuracy in {"ce": 0.5, "divide_mix": 0.502, "gce": best}.items():
         for seed, shift in enumerate((0.0, 0.01, 0.013)):
             shift *= {"ce": 1, "divide_mix": -1, "gce": -0.9}[method]
             figures = {"worst_class_accuracy": [0.3 if method == "ce" else 0.1]}
             spec = {"dataset": "cifar10", "noise_kind": "symmetric-inclusive"}
-            write_trial(sweep, method, test=[accuracy + shift], seed=seed, rate=0.5, spec=spec, epochs=figures)
+            write_trial(
+                sweep,
+                method,
+                test=[accuracy + shift],
+                seed=seed,
+                rate=0.5,
+                spec=spec,
+                epochs=figures,
+            )
     return sweep
 
 
 def test_the_page_holds_tiers_and_published_numbers(tmp_path):
-    (tmp_path / "index.html").write_text(page_of(write_tiers(tmp_path), metric=ranked_by("worst_class_accuracy")))
+    (tmp_path / "index.html").write_text(
+        page_of(write_tiers(tmp_path), metric=ranked_by("worst_class_accuracy"))
+    )
     data = data_of(tmp_path / "index.html")
     tiers = {(row["rule"], data["methods"][row["method"]]): row["tier"] for row in data["rows"]}
     assert [tiers["noisy-val", method] for method in ("gce", "divide_mix", "ce")] == [1, 2, 2]
     assert tiers["oracle", "gce"] is None, "which ranks nobody"
-    assert data["metric"] == "worst_class_accuracy" and {own["name"] for own in data["metrics"]} >= {data["metric"]}
+    assert data["metric"] == "worst_class_accuracy" and {
+        own["name"] for own in data["metrics"]
+    } >= {data["metric"]}
     [table] = data["published"]["tables"]
-    assert table["columns"][4:6] == ["Published", "Ours"] and {row[2] for row in table["rows"]} >= {"ce", "divide_mix"}
+    assert table["columns"][4:6] == ["Published", "Ours"] and {row[2] for row in table["rows"]} >= {
+        "ce",
+        "divide_mix",
+    }
     assert any("no records on clothing1m" in note for note in data["published"]["notes"])
 
 
@@ -136,7 +183,10 @@ def test_the_page_holds_tiers_and_published_numbers(tmp_path):
 def test_a_damaged_origin_is_an_error_that_names_it(tmp_path, content):
     write_trial(tmp_path)
     (tmp_path / "sweep.json").write_text(content)
-    with pytest.raises(InputError, match=rf"'{tmp_path}/sweep\.json' is damaged .*: delete it, or run the sweep again"):
+    with pytest.raises(
+        InputError,
+        match=rf"'{tmp_path}/sweep\.json' is damaged .*: delete it, or run the sweep again",
+    ):
         page_of(tmp_path)
 
 
@@ -147,7 +197,8 @@ def test_no_tiers_where_there_is_one(page):
 def test_the_page_asks_for_nothing(page):
     text = page.read_text()
     assert not re.search(
-        r"<(script|link|img|iframe)[^>]*(src|href)=(?!x)", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+        r"<(script|link|img|iframe)[^>]*(src|href)=(?!x)",
+        re.sub(r"<script>.*?</script>", "", text, flags=re.S),
     )
     assert "default-src 'none'" in text
 
@@ -155,7 +206,11 @@ def test_the_page_asks_for_nothing(page):
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if not chromium:
         pytest.skip("no chromium on this machine: on Debian, apt install chromium")
     with warnings.catch_warnings():
@@ -186,7 +241,10 @@ def methods(tab) -> list[str]:
 
 
 def column(tab, number: int) -> list[str]:
-    return [text.split()[0] for text in tab.locator(f"#board tbody td:nth-child({number})").all_inner_texts()]
+    return [
+        text.split()[0]
+        for text in tab.locator(f"#board tbody td:nth-child({number})").all_inner_texts()
+    ]
 
 
 @pytest.mark.browser
@@ -196,7 +254,9 @@ def test_sorting_by_mouse_and_by_keyboard(tab):
     for direction in ("descending", "ascending"):
         head.click()
         tab.wait_for_selector(f"#board th[aria-sort={direction}]:has-text('20 %')")
-        assert column(tab, 2) == sorted(column(tab, 2), key=float, reverse=direction == "descending")
+        assert column(tab, 2) == sorted(
+            column(tab, 2), key=float, reverse=direction == "descending"
+        )
     first = tab.locator("#board thead th", has_text="Method")
     first.locator("[tabindex='0'], [role=button]").first.focus()
     tab.keyboard.press("Enter")
@@ -211,22 +271,31 @@ def test_filtering(tab):
     tab.fill("#filter", "nobody")
     assert "No method matches." in tab.inner_text("#board")
     tab.fill("#trial-filter", "diverged")
-    assert tab.locator("#trials tbody tr").count() == 0 or "No trial matches" in tab.inner_text("#trials")
+    assert tab.locator("#trials tbody tr").count() == 0 or "No trial matches" in tab.inner_text(
+        "#trials"
+    )
     tab.select_option("#facet-noise_kind", "symmetric")
     assert tab.locator("#trials tbody tr").count() == 1
 
 
 @pytest.mark.browser
 def test_switching_rule_noise_and_metric(tab):
-    assert column(tab, 2)[:2] == ["78.5", "58.5"] and not tab.is_visible("#track"), "there is one track"
+    assert column(tab, 2)[:2] == ["78.5", "58.5"] and not tab.is_visible("#track"), (
+        "there is one track"
+    )
     tab.select_option("#rule", "oracle")
     assert "not for ranking" in tab.inner_text("#warning")
-    assert "Average rank" not in tab.inner_text("#board thead") and column(tab, 2)[methods(tab).index("elr")] == "88.0"
+    assert (
+        "Average rank" not in tab.inner_text("#board thead")
+        and column(tab, 2)[methods(tab).index("elr")] == "88.0"
+    )
     assert tab.locator("#board b, #board u").count() == 0, "the oracle crowns nobody"
     tab.select_option("#rule", "noisy-val")
     tab.select_option("#facet-noise_kind", "symmetric")
     assert "symmetric noise" in tab.inner_text("#title")
-    assert column(tab, 2)[methods(tab).index("elr")] == "42.3", "(58 + 59 + a failure at chance) / 3"
+    assert column(tab, 2)[methods(tab).index("elr")] == "42.3", (
+        "(58 + 59 + a failure at chance) / 3"
+    )
     tab.select_option("#metric", "cost_seconds")
     assert column(tab, 2) == sorted(column(tab, 2), key=float), "the cheapest first"
     tab.select_option("#metric", "peak_memory_mb")
@@ -242,14 +311,20 @@ def test_tiers_metrics_and_published_numbers(browser, tmp_path):
     assert tab.locator("#board tbody .tier").all_inner_texts() == ["①", "②", "②"]
     assert "tiers" in tab.inner_text("#legend")
     tab.select_option("#metric", "worst_class_accuracy")
-    assert methods(tab)[0] == "ce" and column(tab, 2)[0] == "30.0" and not tab.locator("#board .tier").count()
+    assert (
+        methods(tab)[0] == "ce"
+        and column(tab, 2)[0] == "30.0"
+        and not tab.locator("#board .tier").count()
+    )
     assert tab.inner_text("#published-title") == "Against what was published"
     lines = tab.locator("#published tbody tr")
     before = lines.count()
     assert before > 1 and "cifar10" in lines.first.inner_text()
     tab.locator("#published thead th", has_text="Ours").click()
     tab.wait_for_selector("#published th[aria-sort]:has-text('Ours')")
-    ours = [float(text) for text in tab.locator("#published tbody td:nth-child(6)").all_inner_texts()]
+    ours = [
+        float(text) for text in tab.locator("#published tbody td:nth-child(6)").all_inner_texts()
+    ]
     assert ours == sorted(ours) or ours == sorted(ours, reverse=True)
     assert not tab.is_visible("#published-notes li")
     tab.locator("#published-notes summary").click()
@@ -270,21 +345,34 @@ def test_why_there_are_no_tiers(browser, tmp_path):
 
     write_tiers(tmp_path / "alike", best=0.505)
     assert "the seeds tell no method from the best" in legend("alike")
-    # The third scatters so much that it may equal the first: the second, which surely does not, shares their tier.
-    for method, accuracies in {"gce": (0.7, 0.8, 0.9), "elr": (0.6, 0.701, 0.799), "ce": (0.2, 0.95, 0.5)}.items():
+    # The third scatters so much that it may equal the first: the second, which surely does not,
+    # shares their tier.
+    for method, accuracies in {
+        "gce": (0.7, 0.8, 0.9),
+        "elr": (0.6, 0.701, 0.799),
+        "ce": (0.2, 0.95, 0.5),
+    }.items():
         for seed, accuracy in enumerate(accuracies):
             write_trial(tmp_path / "between", method, test=[accuracy], seed=seed)
     assert "the seeds tell 1 of 2 from the best" in legend("between")
     for seed in (0, 1):
         write_trial(tmp_path / "apart", "ce", test=[0.5 + seed / 10], seed=seed)
         write_trial(tmp_path / "apart", "elr", test=[0.8 + seed / 10], seed=seed)
-    assert "no method shares two seeds with the best, or all differ from it by the same" in legend("apart")
+    assert "no method shares two seeds with the best, or all differ from it by the same" in legend(
+        "apart"
+    )
     tab.close()
 
 
 @pytest.mark.browser
 def test_a_page_of_trials_that_failed_before_an_epoch(browser, tmp_path):
-    write_trial(tmp_path, "ce", test=[], status="failed", done={"classes": None, "noise": None, "train_seconds": None})
+    write_trial(
+        tmp_path,
+        "ce",
+        test=[],
+        status="failed",
+        done={"classes": None, "noise": None, "train_seconds": None},
+    )
     (tmp_path / "index.html").write_text(page_of(tmp_path))
     tab, complaints = browser.new_page(), []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -314,13 +402,18 @@ def test_a_rate_where_validation_and_test_disagree_is_marked(browser, tmp_path):
 @pytest.mark.browser
 def test_print_shows_all_published_numbers_and_whole_curves(browser, tmp_path):
     lines = [[Entry(text) for text in ("cifar10", str(number))] for number in range(40)]
-    published = Section("Published", "", [Table("", ["Data set", "Ours"], lines)], ["40 comparisons"])
+    published = Section(
+        "Published", "", [Table("", ["Data set", "Ours"], lines)], ["40 comparisons"]
+    )
     (tmp_path / "index.html").write_text(page_of(write_tiers(tmp_path), published=published))
     tab = browser.new_page(viewport={"width": 1200, "height": 900})
     tab.goto((tmp_path / "index.html").as_uri())
     tab.wait_for_selector("html[data-ready]")
     tab.wait_for_selector("#chart canvas")
-    count, width = tab.locator("#published tbody tr").count, "document.querySelector('#chart canvas').offsetWidth"
+    count, width = (
+        tab.locator("#published tbody tr").count,
+        "document.querySelector('#chart canvas').offsetWidth",
+    )
     on_screen = tab.evaluate(width)
     assert count() == 25
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -351,7 +444,11 @@ def test_seeds_that_a_machine_ended_are_marked(browser, tmp_path):
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.goto((tmp_path / "index.html").as_uri())
     tab.wait_for_selector("html[data-ready]")
-    cells = dict(zip(methods(tab), tab.locator("#board tbody td:nth-child(2)").all_inner_texts(), strict=True))
+    cells = dict(
+        zip(
+            methods(tab), tab.locator("#board tbody td:nth-child(2)").all_inner_texts(), strict=True
+        )
+    )
     assert {name: "".join(text.split()) for name, text in cells.items()} == {
         "elr": "80.0n=1§",
         "ce": "50.0±0.0n=2",
@@ -367,7 +464,10 @@ def test_switching_track(browser, tmp_path):
     tab = browser.new_page()
     tab.goto((tmp_path / "index.html").as_uri())
     tab.wait_for_selector("html[data-ready]")
-    assert tab.locator("#track option").all_inner_texts() == ["all", "default", "tuned"] and len(methods(tab)) == 4
+    assert (
+        tab.locator("#track option").all_inner_texts() == ["all", "default", "tuned"]
+        and len(methods(tab)) == 4
+    )
     tab.select_option("#track", "tuned")
     assert methods(tab) == ["elr"]
     tab.close()
@@ -392,11 +492,17 @@ def test_switching_budget(browser, tmp_path):
     assert tab.locator("#budget option").all_inner_texts() == ["any", "1× ce", "3× ce", "10× ce"]
     assert ranks() == {"sop": "1.0", "elr": "2.0", "gce": "3.0", "ce": "4.0"}
     tab.select_option("#budget", "10")
-    assert ranks() == {"elr": "1.0", "gce": "2.0", "ce": "3.0"} and "up to 10× ce" in tab.inner_text("#setup")
+    assert ranks() == {
+        "elr": "1.0",
+        "gce": "2.0",
+        "ce": "3.0",
+    } and "up to 10× ce" in tab.inner_text("#setup")
     tab.select_option("#budget", "3")
     assert ranks() == {"elr": "1.0", "gce": "1.5", "ce": "2.5"}
     assert methods(tab) == ["gce", "ce", "elr"], "what keeps to it at one rate alone comes last"
-    assert column(tab, 3) == ["60.0", "50.0", "–"] and tab.locator("#board b").all_inner_texts() == ["60.0", "90.0"]
+    assert column(tab, 3) == ["60.0", "50.0", "–"] and tab.locator(
+        "#board b"
+    ).all_inner_texts() == ["60.0", "90.0"]
     tab.select_option("#budget", "1")
     assert ranks() == {"gce": "1.0", "ce": "2.0"}, "1.05 times counts as once"
     tab.select_option("#facet-noise_kind", "pairflip")
@@ -410,14 +516,20 @@ def test_a_method_named_like_a_script_is_shown_and_not_run(tab):
     tab.fill("#trial-filter", "document.title")
     tab.locator("#trials [data-trial]").first.click()
     tab.wait_for_selector("dialog[open]")
-    assert HOSTILE in tab.inner_text("#trial-title") and tab.title() == "Learning with noisy labels: leaderboard"
+    assert (
+        HOSTILE in tab.inner_text("#trial-title")
+        and tab.title() == "Learning with noisy labels: leaderboard"
+    )
     assert tab.locator("img").count() == 0
 
 
 @pytest.mark.browser
 def test_a_figure_leads_to_its_trials_and_a_trial_to_its_record(tab):
     tab.locator("#board tbody tr", has_text="gce").locator("[data-trials]").first.click()
-    assert tab.inner_text("#narrowed") == "gce at 20 %" and tab.locator("#trials tbody tr").count() == 2
+    assert (
+        tab.inner_text("#narrowed") == "gce at 20 %"
+        and tab.locator("#trials tbody tr").count() == 2
+    )
     tab.keyboard.press("Enter")  # the first trial has the focus
     tab.wait_for_selector("#trial-chart canvas")
     facts = tab.inner_text("#facts")
@@ -458,7 +570,10 @@ def test_all_curves_of_a_trial_look_different(browser, tmp_path):
     tab.locator("#trials [data-trial]").first.click()
     tab.wait_for_selector("#trial-chart canvas")
     markers = tab.locator("#trial-chart .u-marker line")
-    found = markers.evaluate_all("all => all.map((one) => [one.getAttribute('stroke'), one.getAttribute('stroke-dasharray')])")
+    found = markers.evaluate_all(
+        "all => all.map((one) => [one.getAttribute('stroke'), "
+        "one.getAttribute('stroke-dasharray')])"
+    )
     assert len(found) == len(CURVES) == len({color for color, _ in found})
     assert len({dash for _, dash in found}) > 2
     tab.close()
@@ -501,8 +616,14 @@ def test_light_and_dark_print_and_phone(tab):
     tab.click("#theme")
     assert ground() != light
     tab.emulate_media(media="print")
-    assert ground() == "rgb(255, 255, 255)" and not tab.is_visible("#controls") and tab.is_visible("#board table")
+    assert (
+        ground() == "rgb(255, 255, 255)"
+        and not tab.is_visible("#controls")
+        and tab.is_visible("#board table")
+    )
     tab.emulate_media(media="screen")
     tab.set_viewport_size({"width": 360, "height": 740})
     tab.wait_for_timeout(200)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360, "wide tables scroll by themselves"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360, (
+        "wide tables scroll by themselves"
+    )

@@ -11,7 +11,14 @@ from bench.networks.backbones import BACKBONES
 from bench.noise import KINDS
 from bench.report.analysis import published_section
 from bench.report.leaderboard import leaderboard, load_rows
-from bench.report.published import COLUMNS, FOLDER, PROTOCOLS, against_published, our_names, read_published
+from bench.report.published import (
+    COLUMNS,
+    FOLDER,
+    PROTOCOLS,
+    against_published,
+    our_names,
+    read_published,
+)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)
@@ -69,16 +76,26 @@ def board(tmp_path):
 )
 def test_ours_is_taken_under_their_protocol(board, protocol, rule, ours):
     [row] = against_published(published(protocol=protocol), board).to_dict("records")
-    assert (row["rule"], row["ours"], row["difference"]) == (rule, pytest.approx(ours), pytest.approx(ours - 80))
+    assert (row["rule"], row["ours"], row["difference"]) == (
+        rule,
+        pytest.approx(ours),
+        pytest.approx(ours - 80),
+    )
     assert row["seeds"] == 2 and pd.isna(row["not_comparable"])
-    assert "backbone resnet18, ours preact_resnet18" in row["differences"] and "epochs are not stated" in row["differences"]
+    assert (
+        "backbone resnet18, ours preact_resnet18" in row["differences"]
+        and "epochs are not stated" in row["differences"]
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"dataset": "cifar100"}, "no records on cifar100"),
-        ({"noise": "symmetric-inclusive"}, "no records with symmetric-inclusive noise on cifar10: ours have symmetric"),
+        (
+            {"noise": "symmetric-inclusive"},
+            "no records with symmetric-inclusive noise on cifar10: ours have symmetric",
+        ),
         ({"rate": 0.8}, "no records at 80 % symmetric noise on cifar10: ours have 50 %"),
         ({"method": "elr"}, "no records of elr in this cell"),
         ({"noise": "human-worst", "rate": np.nan}, "no records on cifar10n"),
@@ -95,7 +112,13 @@ def test_what_cannot_be_compared_says_why(board, changes, reason):
 def test_both_variants_of_a_method_are_set_beside_its_number(tmp_path):
     """Authors mostly read the noise rate: ours does so in one row, which says it."""
     for config, privileges in (({}, []), ({"elr.weight": "oracle"}, ["noise_kind"])):
-        write_trial(tmp_path, "elr", config=config, spec={"dataset": "cifar10"}, done={"privileges": privileges})
+        write_trial(
+            tmp_path,
+            "elr",
+            config=config,
+            spec={"dataset": "cifar10"},
+            done={"privileges": privileges},
+        )
     table = against_published(published(method="elr"), leaderboard(load_rows([tmp_path])))
     assert sorted("ours reads noise_kind" in text for text in table["differences"]) == [False, True]
 
@@ -104,9 +127,9 @@ def test_human_labels_match_whatever_their_rate(tmp_path):
     noise = {"nominal_rate": None, "realised_rate": 0.402}
     spec = {"dataset": "cifar10n", "noise_kind": "human-worst"}
     write_trial(tmp_path, "ce", test=[0.8], rate=None, spec=spec, done={"noise": noise})
-    [row] = against_published(published(noise="human-worst", rate=np.nan), leaderboard(load_rows([tmp_path]))).to_dict(
-        "records"
-    )
+    [row] = against_published(
+        published(noise="human-worst", rate=np.nan), leaderboard(load_rows([tmp_path]))
+    ).to_dict("records")
     assert row["ours"] == pytest.approx(80)
 
 

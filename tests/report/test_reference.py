@@ -7,7 +7,9 @@ import pytest
 
 from bench.report.leaderboard import write_report
 
-ARCHIVES = sorted((Path(__file__).resolve().parents[2] / "results" / "reference").glob("*/records.tar.gz"))
+ARCHIVES = sorted(
+    (Path(__file__).resolve().parents[2] / "results" / "reference").glob("*/records.tar.gz")
+)
 
 
 def test_there_are_some():
@@ -19,16 +21,25 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     with tarfile.open(archive) as records:
         records.extractall(tmp_path / "sweep", filter="data")
     report = write_report([tmp_path / "sweep"], tmp_path / "report", plots=False)
-    made = [path for path in report.files if path.suffix != ".html"]  # the page names the folder of its records
+    # the page names the folder of its records
+    made = [path for path in report.files if path.suffix != ".html"]
     assert {".csv", ".md", ".tex"} == {path.suffix for path in made}
     other = [path.name for path in made if committed(archive.parent / path.name) != committed(path)]
     assert not other, f"make them again: {', '.join(other)}"
     known = {"README.md", "records.tar.gz", "sweep.json", *(path.name for path in report.files)}
-    beside = {path.name for path in archive.parent.iterdir() if path.is_file() and not path.name.endswith("_authors.json")}
-    assert beside <= known and (tmp_path / "sweep" / "sweep.json").exists(), "results/README.md says where files are from"
+    beside = {
+        path.name
+        for path in archive.parent.iterdir()
+        if path.is_file() and not path.name.endswith("_authors.json")
+    }
+    assert beside <= known and (tmp_path / "sweep" / "sweep.json").exists(), (
+        "results/README.md says where files are from"
+    )
 
 
 def committed(path: Path) -> str:
-    """A table's text, without the list of figures that ends a leaderboard; nothing where there is no such file."""
+    """A table's text, without the list of figures that ends a leaderboard; nothing where there is
+    no such file.
+    """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text.partition("\n## Figures\n")[0].rstrip()

@@ -20,7 +20,11 @@ def test_noisy_validation_is_the_default_and_comes_first():
     assert DEFAULT_RULE == "noisy-val"
     assert rule_names() == ["noisy-val", "last", "clean-val:all", "oracle"]
     assert rule_names("50")[2] == "clean-val:50"
-    assert sorted(["oracle", "clean-val:50", "noisy-val"], key=rule_order) == ["noisy-val", "clean-val:50", "oracle"]
+    assert sorted(["oracle", "clean-val:50", "noisy-val"], key=rule_order) == [
+        "noisy-val",
+        "clean-val:50",
+        "oracle",
+    ]
 
 
 def test_noisy_val_takes_the_test_accuracy_at_the_best_validation_epoch():
@@ -65,7 +69,9 @@ def test_oracle_takes_the_best_test_epoch_and_scores_by_it():
 
 
 def test_clean_val_takes_the_best_epoch_on_right_labels_and_scores_by_them():
-    choice = selection.select("clean-val:50", curve(0.9, 0.1, 0.2), curve(0.3, 0.6, 0.6), curve(0.1, 0.7, 0.8))
+    choice = selection.select(
+        "clean-val:50", curve(0.9, 0.1, 0.2), curve(0.3, 0.6, 0.6), curve(0.1, 0.7, 0.8)
+    )
     assert (choice.epoch, choice.test_accuracy, choice.score) == (1, 0.7, 0.6)
 
 
@@ -73,7 +79,9 @@ def test_an_undefined_epoch_is_not_chosen():
     assert select("noisy-val", curve(np.nan, 0.2, 0.1), curve(0.1, 0.7, 0.9)).epoch == 1
 
 
-@pytest.mark.parametrize(("validation", "test"), [(curve(), curve()), (curve(0.1), curve(0.1, 0.2))])
+@pytest.mark.parametrize(
+    ("validation", "test"), [(curve(), curve()), (curve(0.1), curve(0.1, 0.2))]
+)
 def test_curves_that_do_not_match_are_refused(validation, test):
     with pytest.raises(ValueError, match="equally long"):
         select("noisy-val", validation, test)

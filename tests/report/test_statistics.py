@@ -74,7 +74,9 @@ def test_power_is_that_of_statsmodels():
     assert statistics._power(effects, counts)[told] == pytest.approx(expected[told], abs=1e-9)
     pairs = [rng.normal(0.4, 0.5, 5) for _ in range(5)]
     for own, needed in zip(pairs, seeds_needed(pairs), strict=True):
-        exact = float(TTestPower().solve_power(abs(own.mean()) / own.std(ddof=1), alpha=0.05, power=0.8))
+        exact = float(
+            TTestPower().solve_power(abs(own.mean()) / own.std(ddof=1), alpha=0.05, power=0.8)
+        )
         assert needed == max(2, np.ceil(exact)) or (needed == np.inf and exact > 1000)
 
 
@@ -84,14 +86,17 @@ def test_cliques_are_the_pairs_that_nemenyis_test_leaves_equal(tmp_path):
         from scikit_posthocs import posthoc_nemenyi_friedman
 
     rng = np.random.default_rng(0)
-    accuracies = 0.5 + 0.03 * np.arange(6) + 0.04 * rng.random((5, 6)).round(3)  # of six methods in five cells
+    # of six methods in five cells
+    accuracies = 0.5 + 0.03 * np.arange(6) + 0.04 * rng.random((5, 6)).round(3)
     for cell, own in enumerate(accuracies):
         for place, accuracy in enumerate(own):
             write_trial(tmp_path, f"m{place}", test=[accuracy], rate=0.1 * (cell + 1))
     found = average_ranks(leaderboard(load_rows([tmp_path])))
     order = [int(method[1:]) for method in found.ranks.index]
     p_values = posthoc_nemenyi_friedman(-accuracies[:, order]).to_numpy()
-    joined = {pair for first, last in found.cliques() for pair in combinations(range(first, last + 1), 2)}
+    joined = {
+        pair for first, last in found.cliques() for pair in combinations(range(first, last + 1), 2)
+    }
     expected = {pair for pair in combinations(range(6), 2) if p_values[pair] > 0.05}
     assert joined == expected and 0 < len(expected) < 15
 
@@ -109,12 +114,21 @@ def test_differences_of_many_lengths_at_once_are_those_of_scipy():
 
 
 def test_seeds_needed_are_those_of_the_textbook():
-    # Cohen's tables for a paired two-sided test at 5 %: 80 % power takes 34 pairs at d = 0.5, and 15 at 0.8.
+    # Cohen's tables for a paired two-sided test at 5 %: 80 % power takes 34 pairs at d = 0.5, and
+    # 15 at 0.8.
     def with_effect(effect):
         values = np.array([-1.0, 0.0, 1.0])  # of standard deviation 1
         return values + effect
 
-    found = seeds_needed([with_effect(0.5), with_effect(0.8), with_effect(0.001), np.array([0.1, 0.1]), np.array([1.0])])
+    found = seeds_needed(
+        [
+            with_effect(0.5),
+            with_effect(0.8),
+            with_effect(0.001),
+            np.array([0.1, 0.1]),
+            np.array([1.0]),
+        ]
+    )
     assert found == pytest.approx([34, 15, np.inf, np.nan, np.nan], nan_ok=True)
 
 
@@ -122,7 +136,9 @@ def test_bootstrap_interval_holds_the_mean_and_is_the_same_every_time():
     values = np.array([[0.1, 0.2, 0.6], [0.5, 0.5, 0.5]])
     low, high = bootstrap(values).T
     assert 0.1 <= low[0] < 0.3 < high[0] <= 0.6 and low[1] == high[1] == 0.5
-    assert np.array_equal(bootstrap(values)[0], bootstrap(values[:1])[0]), "whatever else is in the table"
+    assert np.array_equal(bootstrap(values)[0], bootstrap(values[:1])[0]), (
+        "whatever else is in the table"
+    )
     assert np.isnan(bootstrap(np.array([[0.3]]))).all()
 
 
@@ -131,7 +147,8 @@ def test_tiers_end_at_the_last_method_that_may_be_as_good():
     sure, unsure = np.array([0.001, -0.001, 0.0, 0.001]), np.array([0.3, -0.4, 0.2, -0.3])
     certain = np.stack([base, base - 0.1 + sure, base - 0.1 + 0.1 * unsure - 0.02])
     assert tiers(certain[:2]).tolist() == [1, 2]
-    # The third scatters so much that it may equal the first: the second, between them, is in the tier too.
+    # The third scatters so much that it may equal the first: the second, between them, is in the
+    # tier too.
     wide = np.stack([base, base - 0.1 + sure, base - 0.12 + unsure])
     assert tiers(wide).tolist() == [1, 1, 1]
     assert tiers(base[None]).tolist() == [1]
@@ -140,10 +157,16 @@ def test_tiers_end_at_the_last_method_that_may_be_as_good():
 def test_who_lacks_seeds_takes_nobodys_tier():
     base = np.array([0.50, 0.60, 0.70, 0.55])
     sure, nan = np.array([0.001, -0.001, 0.0, 0.001]), np.nan
-    short, single, level = np.array([0.4, 0.51, nan, nan]), np.array([nan, 0.3, nan, nan]), base - 0.3
+    short, single, level = (
+        np.array([0.4, 0.51, nan, nan]),
+        np.array([nan, 0.3, nan, nan]),
+        base - 0.3,
+    )
     found = tiers(np.stack([base, base - 0.1 + sure, short, single, level, base - 0.4 - sure]))
     assert found == pytest.approx([1, 2, 2, nan, nan, 3], nan_ok=True)
-    assert tiers(np.array([[0.9, nan], [0.5, 0.6], [0.4, 0.7]])) == pytest.approx([1, nan, nan], nan_ok=True)
+    assert tiers(np.array([[0.9, nan], [0.5, 0.6], [0.4, 0.7]])) == pytest.approx(
+        [1, nan, nan], nan_ok=True
+    )
 
 
 def test_statistics_of_a_cell(tmp_path):
@@ -155,13 +178,21 @@ def test_statistics_of_a_cell(tmp_path):
     assert set(table["rule"]) == {"noisy-val", "last"}
     own = table[table["rule"] == "noisy-val"].set_index("method")
     assert list(own.index) == ["elr", "gce", "ce"] and set(own["best"]) == {"elr"}
-    gce, ce = (stats.ttest_rel([0.3, 0.61, 0.89], other).pvalue for other in ([0.25, 0.56, 0.85], [0.2, 0.5, 0.8]))
+    gce, ce = (
+        stats.ttest_rel([0.3, 0.61, 0.89], other).pvalue
+        for other in ([0.25, 0.56, 0.85], [0.2, 0.5, 0.8])
+    )
     assert own["p_value"].tolist() == pytest.approx([np.nan, gce, ce], nan_ok=True)
-    assert ce < gce and own["p_holm"].tolist() == pytest.approx([np.nan, max(gce, 2 * ce), 2 * ce], nan_ok=True)
+    assert ce < gce and own["p_holm"].tolist() == pytest.approx(
+        [np.nan, max(gce, 2 * ce), 2 * ce], nan_ok=True
+    )
     assert own.loc["ce", "diff_to_best"] == pytest.approx(-0.1)
     assert own.loc["ce", "diff_low"] < -0.1 < own.loc["ce", "diff_high"] < 0
     assert own["tier"].tolist() == [1, 2, 3]
-    assert (own.loc["elr", "next"], own.loc["elr", "diff_to_next"]) == ("gce", pytest.approx(0.14 / 3))
+    assert (own.loc["elr", "next"], own.loc["elr", "diff_to_next"]) == (
+        "gce",
+        pytest.approx(0.14 / 3),
+    )
     assert own.loc["elr", "t_low"] == pytest.approx(0.6 - own.loc["elr", "ci95"])
 
 
@@ -189,7 +220,9 @@ def test_average_ranks_and_the_critical_difference(tmp_path):
     assert found.cells == 4 and found.left_out == ("sop",)
     # Demšar (2006), table 5: q = 2.728 for five methods.
     assert found.critical_difference == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 4)), rel=1e-3)
-    assert found.p_value == pytest.approx(stats.friedmanchisquare(*(np.full(4, -place) for place in range(5))).pvalue)
+    assert found.p_value == pytest.approx(
+        stats.friedmanchisquare(*(np.full(4, -place) for place in range(5))).pvalue
+    )
     assert found.cliques() == [(0, 3), (1, 4)], "within 3.05 ranks"
     assert average_ranks(board[board["noise_rate"] == 0.1]) is None, "one cell"
 
@@ -201,7 +234,8 @@ def test_regret_is_what_the_oracle_has_more(tmp_path):
 
 
 def test_tau_between_rules_by_hand(tmp_path):
-    # By noisy validation gce, elr, ce; by the oracle elr, gce, ce: one of three pairs is turned round.
+    # By noisy validation gce, elr, ce; by the oracle elr, gce, ce: one of three pairs is turned
+    # round.
     for method, test in (("ce", [0.1, 0.2]), ("elr", [0.5, 0.9]), ("gce", [0.6, 0.8])):
         write_trial(tmp_path, method, test=test, noisy_val=[0.9, 0.1])
     rows, _, board, tried = tables(tmp_path)
@@ -214,7 +248,9 @@ def test_tau_between_rules_by_hand(tmp_path):
 @pytest.mark.parametrize(("falls", "flagged"), [(False, False), (True, True)])
 def test_a_cell_where_validation_and_test_disagree_is_flagged(tmp_path, falls, flagged):
     test = np.linspace(0.1, 0.8, 10)
-    write_trial(tmp_path, "ce", test=test.tolist(), noisy_val=(test[::-1] if falls else test / 2).tolist())
+    write_trial(
+        tmp_path, "ce", test=test.tolist(), noisy_val=(test[::-1] if falls else test / 2).tolist()
+    )
     rows, _, board, tried = tables(tmp_path)
     [row] = agreement(rows, board, tried).to_dict("records")
     assert row["over_epochs"] == pytest.approx(-1 if falls else 1) and row["flagged"] == flagged
@@ -224,7 +260,9 @@ def test_a_cell_where_validation_and_test_disagree_is_flagged(tmp_path, falls, f
 
 def test_configurations_that_disagree_are_flagged_too(tmp_path):
     for k in range(6):
-        write_trial(tmp_path, "softmix", test=[0.9 - k / 10], noisy_val=[k / 10], config={"softmix.k": k})
+        write_trial(
+            tmp_path, "softmix", test=[0.9 - k / 10], noisy_val=[k / 10], config={"softmix.k": k}
+        )
     rows, _, board, tried = tables(tmp_path)
     [row] = agreement(rows, board, tried).to_dict("records")
     assert row["over_configurations"] == pytest.approx(-1) and row["flagged"]
@@ -249,17 +287,23 @@ def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
     rows, _, _, _ = tables(tmp_path)
     found = variance_split(rows).set_index("draw")
     assert set(found.index) == {"noise", "training"}
-    assert found.loc["noise", ["sd", "groups", "trials"]].tolist() == pytest.approx([0.2 / np.sqrt(2), 2, 4])
+    assert found.loc["noise", ["sd", "groups", "trials"]].tolist() == pytest.approx(
+        [0.2 / np.sqrt(2), 2, 4]
+    )
     assert found.loc["training", "sd"] == pytest.approx(0.02 / np.sqrt(2))
 
 
-@pytest.mark.parametrize(("held", "draw"), [("noise_seed", "split and training"), ("split_seed", "noise and training")])
+@pytest.mark.parametrize(
+    ("held", "draw"), [("noise_seed", "split and training"), ("split_seed", "noise and training")]
+)
 def test_with_one_seed_held_the_others_vary_together(tmp_path, held, draw):
     for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
         write_trial(tmp_path, "ce", test=[accuracy], seed=seed, spec={held: 0})
     rows, chosen, board, tried = tables(tmp_path)
     [row] = variance_split(rows).to_dict("records")
-    assert (row["draw"], row["groups"], row["trials"]) == (draw, 1, 3) and row["sd"] == pytest.approx(0.1)
+    assert (row["draw"], row["groups"], row["trials"]) == (draw, 1, 3) and row[
+        "sd"
+    ] == pytest.approx(0.1)
     [section, *_] = analysis_sections(analyse(rows, chosen, board, tried), board)
     assert not any("changed together" in note for note in section.notes)
 
@@ -271,12 +315,22 @@ def test_pareto_front():
 
 
 def test_budgets_and_front_are_told_in_multiples_of_the_reference(tmp_path):
-    for method, accuracy, seconds in (("ce", 0.5, 2), ("elr", 0.6, 2.1), ("divide_mix", 0.7, 9), ("gce", 0.4, 3)):
+    for method, accuracy, seconds in (
+        ("ce", 0.5, 2),
+        ("elr", 0.6, 2.1),
+        ("divide_mix", 0.7, 9),
+        ("gce", 0.4, 3),
+    ):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
     rows, chosen, board, tried = tables(tmp_path)
     section, *_ = analysis_sections(analyse(rows, chosen, board, tried), board)
-    assert not any("seeds" in table.caption for table in section.tables), "one seed says nothing of them"
-    found = {table.caption: [[entry.text for entry in row] for row in table.rows] for table in section.tables}
+    assert not any("seeds" in table.caption for table in section.tables), (
+        "one seed says nothing of them"
+    )
+    found = {
+        table.caption: [[entry.text for entry in row] for row in table.rows]
+        for table in section.tables
+    }
     assert found["The most accurate within a budget"] == [
         ["1 × ce", "elr 60.0"],
         ["3 × ce", "elr 60.0"],

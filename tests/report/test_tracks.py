@@ -23,7 +23,14 @@ def elr(sweep, weight: float = 3.0, test=(0.5,), **fields):
 
 def tried(sweep, weight: float, value: float, stage: str = "tuned noisy-val none", **fields):
     """A search's trial; its test accuracy would spoil any mean that it got into."""
-    return elr(sweep, weight, test=[0.99], noisy_val=[value], spec={**SEEDS, "stage": f"search {stage}"}, **fields)
+    return elr(
+        sweep,
+        weight,
+        test=[0.99],
+        noisy_val=[value],
+        spec={**SEEDS, "stage": f"search {stage}"},
+        **fields,
+    )
 
 
 def picked(sweep, weight: float, test: float, **fields):
@@ -49,14 +56,21 @@ def test_default_and_tuned_stand_on_one_leaderboard_and_the_search_apart(tmp_pat
     board = board_of(tuned_sweep(tmp_path))
     assert board["mean"].to_dict() == {"ce": 0.4, "elr": 0.5, "elr (tuned)": 0.7}
     assert board["track"].to_dict() == {"ce": "default", "elr": "default", "elr (tuned)": "tuned"}
-    assert board.loc["elr (tuned)", "config"] == "elr.weight=1" and board.loc["elr (tuned)", "configurations"] == 3
+    assert (
+        board.loc["elr (tuned)", "config"] == "elr.weight=1"
+        and board.loc["elr (tuned)", "configurations"] == 3
+    )
     assert board["seeds"].to_list() == [1, 1, 1]
 
 
 def test_files_and_tables_say_what_was_searched(tmp_path):
     report = write_report([tuned_sweep(tmp_path)], tmp_path)
     table = pd.read_csv(tmp_path / "leaderboard.csv")
-    assert set(zip(table["method"], table["track"], strict=True)) == {("ce", "default"), ("elr", "default"), ("elr", "tuned")}
+    assert set(zip(table["method"], table["track"], strict=True)) == {
+        ("ce", "default"),
+        ("elr", "default"),
+        ("elr", "tuned"),
+    }
     configs = pd.read_csv(tmp_path / "configs.csv")
     search = configs[(configs["track"] == "search") & (configs["rule"] == "noisy-val")]
     assert set(zip(search["config"].fillna(""), search["chosen"], strict=True)) == {
@@ -67,7 +81,18 @@ def test_files_and_tables_say_what_was_searched(tmp_path):
     [section] = report.sections
     searches = next(found for found in section.tables if found.columns[0] == "Search")
     [line] = [[entry.text for entry in row] for row in searches.rows]
-    assert line == ["elr (tuned)", "50 %", "noisy-val", "30.0", "60.0", "elr.weight=1", "3", "1", "0", "0"]
+    assert line == [
+        "elr (tuned)",
+        "50 %",
+        "noisy-val",
+        "30.0",
+        "60.0",
+        "elr.weight=1",
+        "3",
+        "1",
+        "0",
+        "0",
+    ]
     assert any(note.startswith("Not tuned: ce") for note in section.notes)
 
 
@@ -80,7 +105,9 @@ def test_a_tuned_wrapper_is_compared_with_its_tuned_host(tmp_path):
         (0.6, {"rmd.k": 4}, stage),
         (0.77, {"rmd.k": 4}, {"stage": "tuned"}),
     ):
-        write_trial(tmp_path, "rmd+elr", test=[test], config=config, defaults={"rmd.k": 16}, spec=spec)
+        write_trial(
+            tmp_path, "rmd+elr", test=[test], config=config, defaults={"rmd.k": 16}, spec=spec
+        )
     gains = board_of(tmp_path)["gain"].dropna().to_dict()
     assert gains == pytest.approx({"rmd+elr": 0.02, "rmd+elr (tuned)": 0.07})
 
@@ -110,18 +137,37 @@ def test_budget_and_privileged_searches_are_rows_of_their_own_and_say_so(tmp_pat
         tried(tmp_path, weight, value, "budget noisy-val none")
         tried(tmp_path, weight, value, "tuned oracle none")
     board = board_of(tmp_path)
-    assert board.loc["elr (budget)", ["track", "config", "privileges"]].to_list() == ["budget", "elr.weight=9", ""]
+    assert board.loc["elr (budget)", ["track", "config", "privileges"]].to_list() == [
+        "budget",
+        "elr.weight=9",
+        "",
+    ]
     assert board.loc["elr (tuned, oracle)", "privileges"] == "tuned on test labels"
 
 
 def unranked_sweep(sweep):
-    """What was tuned on test labels is the best and the cheapest, and so is what was told a wrong noise rate."""
+    """What was tuned on test labels is the best and the cheapest, and so is what was told a wrong
+    noise rate.
+    """
     for seed in (0, 1, 2):
         for number, method in enumerate(("ce", "gce", "sce")):
-            write_trial(sweep, method, test=[0.4 + number / 10 + seed / 100], seed=seed, done={"train_seconds": 2.0 + number})
+            write_trial(
+                sweep,
+                method,
+                test=[0.4 + number / 10 + seed / 100],
+                seed=seed,
+                done={"train_seconds": 2.0 + number},
+            )
         picked(sweep, 3.0, 0.9 + seed / 100, seed=seed, done={"train_seconds": 1.0})
         told = {"told": 0.5}
-        write_trial(sweep, "co_teaching", test=[0.95 + seed / 100], seed=seed, spec=told, done={"train_seconds": 1.0})
+        write_trial(
+            sweep,
+            "co_teaching",
+            test=[0.95 + seed / 100],
+            seed=seed,
+            spec=told,
+            done={"train_seconds": 1.0},
+        )
     for weight, value in ((3.0, 0.3), (9.0, 0.5)):
         tried(sweep, weight, value, "tuned oracle none")
     return sweep
@@ -131,7 +177,10 @@ def test_rows_that_could_not_be_had_are_shown_and_ranked_nowhere(tmp_path):
     report = write_report([unranked_sweep(tmp_path)], tmp_path, plots=False)
     board = report.leaderboard[report.leaderboard["rule"] == "noisy-val"].set_index("method")
     assert board["rank"].dropna().to_dict() == {"sce": 1, "gce": 2, "ce": 3}
-    text, shown = (tmp_path / "leaderboard.md").read_text(), ("elr (tuned, oracle)", r"co\_teaching (told ×0.5)")
+    text, shown = (
+        (tmp_path / "leaderboard.md").read_text(),
+        ("elr (tuned, oracle)", r"co\_teaching (told ×0.5)"),
+    )
     head = text.split("The same by other rules")[0]
     assert re.search(r"\| sce \| \*\*", head) and re.search(r"\| gce \| <u>", head)
     for method in shown:
@@ -143,7 +192,10 @@ def test_rows_that_could_not_be_had_are_shown_and_ranked_nowhere(tmp_path):
     assert set(statistics["method"]) == {"ce", "gce", "sce"} and set(statistics["best"]) == {"sce"}
     agreement = pd.read_csv(tmp_path / "agreement.csv")
     assert agreement["methods"].item() == 3 and agreement["best_oracle"].item() == "sce"
-    assert "3 of 3 methods are in every cell, of which there is 1." in (tmp_path / "analysis.md").read_text()
+    assert (
+        "3 of 3 methods are in every cell, of which there is 1."
+        in (tmp_path / "analysis.md").read_text()
+    )
     assert r"\textbf{61.0}" in (tmp_path / "leaderboard.tex").read_text()
 
 
@@ -178,17 +230,31 @@ def test_unequal_searches_are_noted(tmp_path):
     write_trial(tmp_path, "gce", test=[0.5])
     write_trial(tmp_path, "gce", test=[0.5], spec=spec)
     [section] = write_report([tmp_path], tmp_path).sections
-    assert any("not equally long, in configurations tried: elr (tuned) 3, gce (tuned) 1." in note for note in section.notes)
+    assert any(
+        "not equally long, in configurations tried: elr (tuned) 3, gce (tuned) 1." in note
+        for note in section.notes
+    )
 
 
 def test_a_clean_goal_is_replayed_from_the_records(tmp_path):
-    """By noisy labels the first epoch and the second configuration win; by clean ones it is the other way round."""
+    """By noisy labels the first epoch and the second configuration win; by clean ones it is the
+    other way round.
+    """
     write_trial(tmp_path, "ce", test=[0.4])
     truth = np.array([0, 1, 2, -1])
     for weight, predicted in ((3.0, [0, 1, 2, 2]), (1.0, [0, 0, 0, 0])):
-        folder = tried(tmp_path, weight, 1 / weight, "tuned clean-val:3 none", done={"validation_truth": pack_classes(truth)})
+        folder = tried(
+            tmp_path,
+            weight,
+            1 / weight,
+            "tuned clean-val:3 none",
+            done={"validation_truth": pack_classes(truth)},
+        )
         path = folder / "epochs.jsonl"
-        line = path.read_text().strip()[:-1] + f', "val_predictions": "{pack_classes(np.array(predicted))}"}}\n'
+        line = (
+            path.read_text().strip()[:-1]
+            + f', "val_predictions": "{pack_classes(np.array(predicted))}"}}\n'
+        )
         path.write_text(line)
         elr(tmp_path, weight, test=[0.6], spec={"stage": "tuned"} if weight == 1.0 else {})
     row = board_of(tmp_path).loc["elr (tuned, clean-val:3)"]
@@ -221,7 +287,9 @@ def test_transfer_is_a_row_for_each_rate_it_was_tuned_at_and_a_matrix(tmp_path):
         }
     )
     [losses] = transfer_losses(rows[rows["rule"] == "noisy-val"]).values()
-    assert losses.loc[0.2].to_list() == pytest.approx([0, -10]) and losses.loc[0.5].to_list() == pytest.approx([-10, 0])
+    assert losses.loc[0.2].to_list() == pytest.approx([0, -10]) and losses.loc[
+        0.5
+    ].to_list() == pytest.approx([-10, 0])
     [section] = write_report([tmp_path], tmp_path).sections
     assert any("tuned at" in note for note in section.notes)
     assert (tmp_path / "plots" / "digits_symmetric-transfer-elr_tuned.svg").exists()
@@ -239,7 +307,14 @@ def misspecified_sweep(sweep):
     write_trial(sweep, "ce", test=[0.4])
     for told, test in ((0.5, 0.5), (1.0, 0.7), (1.5, 0.6)):
         spec = {} if told == 1 else {"told": told}
-        write_trial(sweep, "co_teaching", test=[test], config=oracle, spec=spec, done={"privileges": ["noise_rate"]})
+        write_trial(
+            sweep,
+            "co_teaching",
+            test=[test],
+            config=oracle,
+            spec=spec,
+            done={"privileges": ["noise_rate"]},
+        )
     return sweep
 
 
@@ -252,8 +327,14 @@ def test_a_wrong_noise_rate_is_a_row_of_its_own_and_a_figure(tmp_path):
     made = figures(rows, board, board)
     [axes] = made["digits_symmetric-misspecified"][0].axes
     [line] = [container.lines[0] for container in axes.containers]
-    assert line.get_xdata().tolist() == [0.5, 1.0, 1.5] and line.get_ydata().tolist() == pytest.approx([50, 70, 60])
-    labels = [text.get_text() for text in made["digits_symmetric-accuracy"][0].axes[0].get_yticklabels()]
+    assert line.get_xdata().tolist() == [
+        0.5,
+        1.0,
+        1.5,
+    ] and line.get_ydata().tolist() == pytest.approx([50, 70, 60])
+    labels = [
+        text.get_text() for text in made["digits_symmetric-accuracy"][0].axes[0].get_yticklabels()
+    ]
     assert labels == ["ce", "co_teaching (oracle)"], "the others have a figure of their own"
     assert set(board.loc[~board["competes"], "track"]) == {"misspecified"}
 
@@ -261,10 +342,22 @@ def test_a_wrong_noise_rate_is_a_row_of_its_own_and_a_figure(tmp_path):
 FORGET, ORACLE = {"co_teaching.forget_rate": "estimate"}, {"co_teaching.forget_rate": "oracle"}
 
 
-def co_teaching(sweep, oracle: bool, test: float, method: str = "co_teaching", seed: int = 0, **fields):
-    """Of the two variants the one that reads the noise rate has the lower accuracy on noisy validation labels."""
+def co_teaching(
+    sweep, oracle: bool, test: float, method: str = "co_teaching", seed: int = 0, **fields
+):
+    """Of the two variants the one that reads the noise rate has the lower accuracy on noisy
+    validation labels.
+    """
     fields |= {"config": ORACLE, "done": {"privileges": ["noise_rate"]}} if oracle else {}
-    return write_trial(sweep, method, test=[test], noisy_val=[0.3 if oracle else 0.4], defaults=FORGET, seed=seed, **fields)
+    return write_trial(
+        sweep,
+        method,
+        test=[test],
+        noisy_val=[0.3 if oracle else 0.4],
+        defaults=FORGET,
+        seed=seed,
+        **fields,
+    )
 
 
 def both_variants(sweep):
@@ -278,13 +371,25 @@ def both_variants(sweep):
 def test_what_reads_the_truth_is_a_row_beside_what_estimates_it(tmp_path):
     report = write_report([both_variants(tmp_path)], tmp_path, plots=False)
     board = report.leaderboard[report.leaderboard["rule"] == "noisy-val"].set_index("method")
-    assert board["mean"].to_dict() == pytest.approx({"co_teaching (oracle)": 0.825, "co_teaching": 0.625, "ce": 0.41})
-    assert board["rank"].to_dict() == {"co_teaching (oracle)": 1, "co_teaching": 2, "ce": 3} and board["competes"].all()
-    assert board["privileges"].to_dict() == {"co_teaching (oracle)": "noise_rate", "co_teaching": "", "ce": ""}
+    assert board["mean"].to_dict() == pytest.approx(
+        {"co_teaching (oracle)": 0.825, "co_teaching": 0.625, "ce": 0.41}
+    )
+    assert (
+        board["rank"].to_dict() == {"co_teaching (oracle)": 1, "co_teaching": 2, "ce": 3}
+        and board["competes"].all()
+    )
+    assert board["privileges"].to_dict() == {
+        "co_teaching (oracle)": "noise_rate",
+        "co_teaching": "",
+        "ce": "",
+    }
     assert board["seeds"].to_list() == [2, 2, 2] and board["configurations"].to_list() == [1, 1, 1]
     text = (tmp_path / "leaderboard.md").read_text()
     assert re.search(r"\| co\\_teaching \(oracle\) \| \*\*82.5.*\| noise\\_rate \|", text)
-    assert re.search(r"\| co\\_teaching \| <u>62.5.*\| – \|", text) and "(oracle): a method set to read" in text
+    assert (
+        re.search(r"\| co\\_teaching \| <u>62.5.*\| – \|", text)
+        and "(oracle): a method set to read" in text
+    )
     assert "co_teaching (oracle)" in (tmp_path / "index.html").read_text()
     table = pd.read_csv(tmp_path / "leaderboard.csv", keep_default_na=False)
     own = table[(table["method"] == "co_teaching") & (table["rule"] == "noisy-val")]
@@ -299,7 +404,10 @@ def test_a_reference_is_the_row_without_privileges_if_there_is_one(tmp_path):
     assert set(leaderboard(rows, "co_teaching")["reference"]) == {"co_teaching"}
     assert set(leaderboard(rows, "co_teaching (oracle)")["reference"]) == {"co_teaching (oracle)"}
     alone = leaderboard(rows[rows["method"] != "co_teaching"], "co_teaching")
-    assert set(alone["reference"]) == {"co_teaching (oracle)"} and alone["diff_vs_reference"].notna().any()
+    assert (
+        set(alone["reference"]) == {"co_teaching (oracle)"}
+        and alone["diff_vs_reference"].notna().any()
+    )
 
 
 def test_a_wrapper_gains_over_the_variant_that_it_wraps(tmp_path):
@@ -308,10 +416,14 @@ def test_a_wrapper_gains_over_the_variant_that_it_wraps(tmp_path):
         co_teaching(tmp_path, oracle, test, "rmd+co_teaching")
     # A wrapper that reads the truth, on a host that does not.
     config = {"told.rate": "oracle"}
-    write_trial(tmp_path, "told+elr", test=[0.55], config=config, done={"privileges": ["noise_rate"]})
+    write_trial(
+        tmp_path, "told+elr", test=[0.55], config=config, done={"privileges": ["noise_rate"]}
+    )
     elr(tmp_path, test=[0.5])
     gains = board_of(tmp_path)["gain"].dropna().to_dict()
-    assert gains == pytest.approx({"rmd+co_teaching": 0.03, "rmd+co_teaching (oracle)": 0.04, "told+elr (oracle)": 0.05})
+    assert gains == pytest.approx(
+        {"rmd+co_teaching": 0.03, "rmd+co_teaching (oracle)": 0.04, "told+elr (oracle)": 0.05}
+    )
 
 
 def test_a_label_is_the_same_whatever_else_there_is(tmp_path):
@@ -319,7 +431,14 @@ def test_a_label_is_the_same_whatever_else_there_is(tmp_path):
     assert list(board_of(tmp_path / "alone").index) == ["co_teaching (oracle)"]
     # A worker that was killed left a status and nothing else.
     bare = {"privileges": None, "noise": None}
-    write_trial(tmp_path / "killed", "co_teaching", config=ORACLE, defaults=FORGET, status="failed", done=bare)
+    write_trial(
+        tmp_path / "killed",
+        "co_teaching",
+        config=ORACLE,
+        defaults=FORGET,
+        status="failed",
+        done=bare,
+    )
     assert set(load_rows([tmp_path / "killed"])["method"]) == {"co_teaching (oracle)"}
 
 
@@ -329,9 +448,18 @@ def test_a_pick_that_reads_the_truth_says_so(tmp_path, fixed):
     label = f"(tuned, {fixed or 'privileged'})"
     both_variants(tmp_path)
     for method, test in (("co_teaching", 0.7), ("rmd+co_teaching", 0.72)):
-        co_teaching(tmp_path, True, 0.9, method, spec={**SEEDS, "stage": f"search tuned noisy-val none {fixed}".strip()})
+        co_teaching(
+            tmp_path,
+            True,
+            0.9,
+            method,
+            spec={**SEEDS, "stage": f"search tuned noisy-val none {fixed}".strip()},
+        )
         co_teaching(tmp_path, True, test, method, spec={"stage": "tuned"})
     board = board_of(tmp_path)
-    assert board.loc[f"co_teaching {label}", ["track", "privileges"]].to_list() == ["tuned", "noise_rate"]
+    assert board.loc[f"co_teaching {label}", ["track", "privileges"]].to_list() == [
+        "tuned",
+        "noise_rate",
+    ]
     assert board.loc[f"rmd+co_teaching {label}", "gain"] == pytest.approx(0.02)
     assert {"co_teaching", "co_teaching (oracle)"} < set(board.index)

@@ -76,7 +76,9 @@ def test_nothing_is_timed_where_they_differ(monkeypatch, step, wrong):
 
 
 def test_a_comparison_by_hand(monkeypatch):
-    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s; the ceiling takes 1 s at best."""
+    """One call of each that is not counted, then three pairs: 1, 2, 4 s against 10, 8, 12 s; the
+    ceiling takes 1 s at best.
+    """
     calls = []
     took = iter([1, 10, 1, 2, 3, 2, 8, 3, 1, 3, 4, 12, 3, 3, 1])
 
@@ -89,7 +91,9 @@ def test_a_comparison_by_hand(monkeypatch):
     monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: calls.append("top"), 1000))
     sides = (lambda: calls.append("ours"), lambda: calls.append("theirs"))
     row = compare("data", "by hand", *sides, settings, 100, "small", Work("copy", 500))
-    assert calls == ["top", "ours", "theirs", *["ours", "theirs", "top", "top", "top"] * 3], "one of each is not counted"
+    assert calls == ["top", "ours", "theirs", *["ours", "theirs", "top", "top", "top"] * 3], (
+        "one of each is not counted"
+    )
     assert (row.part, row.name, row.network) == ("data", "by hand", "small")
     assert (row.ours_s, row.theirs_s, row.ratio) == (2, 10, 5)
     assert row.spread == (3, 10)
@@ -127,7 +131,9 @@ def test_a_pass_takes_every_image_once(monkeypatch):
     monkeypatch.setattr(data, "Pictures", Recording)
     monkeypatch.setattr(data, "FORMATS", FORMATS[1:])
     PARTS["data"](settings)
-    assert [len(index) for index in seen["ours"]] == [128, 128, 44] * 2, "once for warm-up, once for the clock"
+    assert [len(index) for index in seen["ours"]] == [128, 128, 44] * 2, (
+        "once for warm-up, once for the clock"
+    )
     for indices in (torch.cat(seen["ours"]).tolist(), seen["theirs"]):
         for half in (indices[:300], indices[300:]):
             assert sorted(half) == list(range(300))
@@ -135,7 +141,8 @@ def test_a_pass_takes_every_image_once(monkeypatch):
 
 
 COLUMNS = (
-    "part name network ratio spread ours_s theirs_s ours_images_per_s theirs_images_per_s share ceiling threads device "
+    "part name network ratio spread ours_s theirs_s ours_images_per_s theirs_images_per_s share "
+    "ceiling threads device "
     "machine torch git_commit".split()
 )
 
@@ -162,13 +169,22 @@ def test_the_table_and_the_file(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["dat"], "there is no part 'dat': did you mean data?"),
-        (["everything"], "there is no part 'everything': choose from all, data, epoch, eval, methods"),
+        (
+            ["everything"],
+            "there is no part 'everything': choose from all, data, epoch, eval, methods",
+        ),
         (["data", "--images", "0"], "Invalid value for '--images'"),
         (["data", "--repeats", "1", "--repeats", "2"], "--repeats is given twice"),
         (["data", "--json", "/proc/none/speed.json"], "cannot write to '/proc/none'"),
         (["data", "--device", "cuda"], "there is no CUDA device here"),
-        (["methods", "--methods", "ce,softmx"], "there is no method 'softmx': did you mean softmix"),
-        (["epoch", "--methods", "gce"], "no epochs in authors' style: choose --methods from ce, divide_mix, softmix"),
+        (
+            ["methods", "--methods", "ce,softmx"],
+            "there is no method 'softmx': did you mean softmix",
+        ),
+        (
+            ["epoch", "--methods", "gce"],
+            "no epochs in authors' style: choose --methods from ce, divide_mix, softmix",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypatch):
@@ -182,7 +198,18 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, capsys, monkeypa
 @pytest.mark.slow
 def test_worker_processes_take_the_place_of_threads():
     """Two threads, in a process of their own, since the number of threads is the whole process's."""
-    command = [sys.executable, "-m", "bench.speed", "data", "--images", "200", "--repeats", "1", "--threads", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.speed",
+        "data",
+        "--images",
+        "200",
+        "--repeats",
+        "1",
+        "--threads",
+        "2",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "threads: 2" in done.stdout
@@ -190,11 +217,14 @@ def test_worker_processes_take_the_place_of_threads():
 
 def test_importing_is_light():
     code = "import bench.speed.__main__, sys; print([m for m in ('ray', 'torchvision', 'PIL') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"
 
 
-# ------------------------------------------------------------------------------------------ the other parts compute the same
+# ------------------------------------------------------------------------------------------ the
+# other parts compute the same
 
 
 @pytest.fixture
@@ -234,7 +264,9 @@ CLUMPS = np.repeat([0, 0.2, 0.35, 0.6, 1], [77, 60, 77, 60, 26])
 def test_from_the_same_start_scikit_learn_finds_our_mixture():
     ours = ops.clean_probability(torch.from_numpy(CLUMPS))
     np.testing.assert_allclose(ours, pieces.gaussian_by_sklearn(CLUMPS, same_start=True), atol=1e-6)
-    assert pieces.moved(ours, pieces.gaussian_by_sklearn(CLUMPS)) > 0.1, "else these losses would show nothing"
+    assert pieces.moved(ours, pieces.gaussian_by_sklearn(CLUMPS)) > 0.1, (
+        "else these losses would show nothing"
+    )
 
 
 def test_a_single_wrong_neighbour_in_a_set_is_told():
@@ -244,7 +276,9 @@ def test_a_single_wrong_neighbour_in_a_set_is_told():
     twins = exact.copy()
     twins[exact == 3], twins[exact == 7] = 7, 3
     twins[[3, 7]] = exact[[3, 7]]
-    assert pieces.missed(features, exact, exact) == pieces.missed(features, twins, exact) == 0, "which twin is all the same"
+    assert pieces.missed(features, exact, exact) == pieces.missed(features, twins, exact) == 0, (
+        "which twin is all the same"
+    )
     next_best = pieces.nearest_by_index(features, 5, 1)[:, 4]
     wrong = exact.copy()
     wrong[50, 3] = next_best[50]
@@ -257,9 +291,13 @@ def unmixed(x, nearest, clean):
     return x, clean, torch.arange(len(x))
 
 
-@pytest.mark.parametrize(("helper", "wrong"), [("mixed_one_by_one", unmixed), ("nearest_by_index", None)])
+@pytest.mark.parametrize(
+    ("helper", "wrong"), [("mixed_one_by_one", unmixed), ("nearest_by_index", None)]
+)
 def test_parts_that_differ_are_not_timed(counted, monkeypatch, helper, wrong):
-    monkeypatch.setattr(pieces, helper, wrong or (lambda features, k, threads: np.zeros((len(features), k), int)))
+    monkeypatch.setattr(
+        pieces, helper, wrong or (lambda features, k, threads: np.zeros((len(features), k), int))
+    )
     with pytest.raises(Different):
         PARTS["neighbours"](Settings(images=500))
     assert not counted
@@ -273,7 +311,9 @@ def test_steps_and_evaluation_agree(counted, monkeypatch):
 
 
 def test_epochs_of_three_methods_agree_with_their_authors_ways(counted, monkeypatch):
-    """The check itself compares mixtures, losses and gradients; an epoch of either must run to its end."""
+    """The check itself compares mixtures, losses and gradients; an epoch of either must run to its
+    end.
+    """
     monkeypatch.setattr(networks, "CASES", {"cpu": (TINY,)})
     PARTS["epoch"](Settings(images=300))
     assert counted == [("epoch", name, "tiny") for name in ("ce", "divide_mix", "softmix")]
@@ -302,7 +342,9 @@ def test_bfloat16_is_compared_with_our_own_float32(counted, monkeypatch):
 
 
 def test_a_graphed_step_keeps_what_it_works_on(monkeypatch):
-    """A graph itself holds no memory: replayed after that was given back, it would compute on anything."""
+    """A graph itself holds no memory: replayed after that was given back, it would compute on
+    anything.
+    """
 
     class Graph(contextlib.nullcontext):
         def replay(self):
@@ -313,7 +355,11 @@ def test_a_graphed_step_keeps_what_it_works_on(monkeypatch):
     monkeypatch.setattr(Graph, "wait_stream", lambda *_: None, raising=False)
     parameters = weakref.WeakSet()
     step = networks.own_step(TINY, "cpu", bf16=False)
-    parameters.update(cell.cell_contents for cell in step.__closure__ if isinstance(cell.cell_contents, torch.Tensor))
+    parameters.update(
+        cell.cell_contents
+        for cell in step.__closure__
+        if isinstance(cell.cell_contents, torch.Tensor)
+    )
     assert parameters, "the step's batch"
     run = networks.graphed(step)
     del step
@@ -343,7 +389,11 @@ def test_a_graph_that_leaves_another_network_is_not_timed(monkeypatch, skipped):
 
     monkeypatch.setattr(networks, "graphed", graphed)
     case = OnTheCpu("tiny", "tiny_cnn", 8, 1)
-    with pytest.raises(Different, match="tiny, graphed: the networks differ by") if skipped else contextlib.nullcontext():
+    with (
+        pytest.raises(Different, match="tiny, graphed: the networks differ by")
+        if skipped
+        else contextlib.nullcontext()
+    ):
         networks.check_graph(case)
 
 
@@ -369,11 +419,23 @@ def test_a_gpus_float32_is_tf32_in_its_ceiling_too(monkeypatch):
     ("error", "message", "of_all", "alone"),
     [
         (measure.Nothing("no epochs of gce"), "epoch is left out: no epochs of gce", 0, 2),
-        (Different("ce", "losses differ"), "epoch could not be measured: ce: losses differ, so that their times", 1, 2),
-        (torch.OutOfMemoryError("CUDA out of memory"), "epoch could not be measured: CUDA out of memory", 1, None),
+        (
+            Different("ce", "losses differ"),
+            "epoch could not be measured: ce: losses differ, so that their times",
+            1,
+            2,
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            "epoch could not be measured: CUDA out of memory",
+            1,
+            None,
+        ),
     ],
 )
-def test_all_parts_go_on_where_one_cannot_be_measured(monkeypatch, capsys, tmp_path, error, message, of_all, alone):
+def test_all_parts_go_on_where_one_cannot_be_measured(
+    monkeypatch, capsys, tmp_path, error, message, of_all, alone
+):
     def fails(settings):
         raise error
 
@@ -391,7 +453,9 @@ def test_all_parts_go_on_where_one_cannot_be_measured(monkeypatch, capsys, tmp_p
 
 
 def test_on_a_gpu_epochs_and_evaluation_are_of_each_network_once():
-    """Cases differ in a batch there; in epochs the authors' batch is taken, and evaluation has its own."""
+    """Cases differ in a batch there; in epochs the authors' batch is taken, and evaluation has its
+    own.
+    """
     assert [case.name for case in networks.cases("cuda")] == ["resnet18", "resnet34"]
     assert networks.cases("cpu") == CASES["cpu"]
 
@@ -408,7 +472,11 @@ def test_without_units_for_bfloat16_its_rows_are_left_out_and_this_is_said(monke
 
 @pytest.mark.parametrize(
     ("flags", "there"),
-    [("flags\t\t: fpu avx512f avx512_bf16 sha", True), ("flags : amx_bf16 amx_tile", True), ("flags : avx512f bf16x", False)],
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 sha", True),
+        ("flags : amx_bf16 amx_tile", True),
+        ("flags : avx512f bf16x", False),
+    ],
 )
 def test_units_for_bfloat16_are_read_from_the_systems_list(tmp_path, monkeypatch, flags, there):
     for file, expected in ((tmp_path / "cpuinfo", there), (tmp_path / "none", False)):
@@ -421,13 +489,19 @@ def test_units_for_bfloat16_are_read_from_the_systems_list(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("name", epochs.references())
 def test_both_sides_of_an_epoch_take_as_many_steps(name, monkeypatch):
-    """Also where two components fit the losses in several ways: how the samples are divided decides on the steps."""
+    """Also where two components fit the losses in several ways: how the samples are divided decides
+    on the steps.
+    """
     kind = epochs.references()[name]
     images = dataset_for(TINY, 300)
-    spec = specification(TINY, images, name, QUICK, dict(kind.changes), epochs=epochs.EPOCHS, batch_size=16)
+    spec = specification(
+        TINY, images, name, QUICK, dict(kind.changes), epochs=epochs.EPOCHS, batch_size=16
+    )
     monkeypatch.setattr(kind, "batch_size", 16)
     session = Session(spec, images, epochs.TIMED)
-    monkeypatch.setattr(ops, "per_sample_loss", lambda method, net: torch.from_numpy(CLUMPS).float())
+    monkeypatch.setattr(
+        ops, "per_sample_loss", lambda method, net: torch.from_numpy(CLUMPS).float()
+    )
     monkeypatch.setattr(kind, "losses", lambda self, net: CLUMPS)
     taken = {"ours": 0, "theirs": 0}
     reference = kind(session, TINY, QUICK)
@@ -435,7 +509,9 @@ def test_both_sides_of_an_epoch_take_as_many_steps(name, monkeypatch):
         ("ours", session.optimizer, session.again),
         ("theirs", reference.optimizer, reference.epoch),
     ):
-        optimizer.register_step_post_hook(lambda *_, side=side: taken.update({side: taken[side] + 1}))
+        optimizer.register_step_post_hook(
+            lambda *_, side=side: taken.update({side: taken[side] + 1})
+        )
         run()
     assert taken["ours"] == taken["theirs"] > 0
 
@@ -444,7 +520,15 @@ def test_both_sides_of_an_epoch_take_as_many_steps(name, monkeypatch):
 def test_an_epoch_that_computes_something_else_is_not_timed(name, attribute):
     kind = epochs.references()[name]
     images = dataset_for(TINY, 300)
-    spec = specification(TINY, images, name, QUICK, dict(kind.changes), epochs=epochs.EPOCHS, batch_size=kind.batch_size)
+    spec = specification(
+        TINY,
+        images,
+        name,
+        QUICK,
+        dict(kind.changes),
+        epochs=epochs.EPOCHS,
+        batch_size=kind.batch_size,
+    )
     session = Session(spec, images, epochs.TIMED)
     reference = kind(session, TINY, QUICK)
     setattr(reference, attribute, getattr(reference, attribute) * 1.5)
@@ -457,16 +541,22 @@ def test_gradients_that_differ_are_told_apart():
     found = gradients(net(torch.ones(1, 2)).sum(), net)
     assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), found))
     with pytest.raises(Different, match=r"the gradients differ by 0\.5"):
-        assert_same("by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), [g + 0.5 for g in found]))
+        assert_same(
+            "by hand", (torch.tensor(1.0), found), (torch.tensor(1.0), [g + 0.5 for g in found])
+        )
 
 
 def test_what_is_timed_is_compared_as_it_is_rounded(monkeypatch):
     """Kernels of float32 are others than float64's: where they alone are wrong, nothing is timed."""
     pair = torch.tensor(1.0), [torch.ones(100), torch.ones(100)]
     networks.assert_close("by hand", pair, pair)
-    with pytest.raises(Different, match=r"the losses differ by 0\.5 in the precision that is timed"):
+    with pytest.raises(
+        Different, match=r"the losses differ by 0\.5 in the precision that is timed"
+    ):
         networks.assert_close("by hand", (torch.tensor(1.5), pair[1]), pair)
-    with pytest.raises(Different, match=r"the gradients differ by 10\.0% in the precision that is timed"):
+    with pytest.raises(
+        Different, match=r"the gradients differ by 10\.0% in the precision that is timed"
+    ):
         networks.assert_close("by hand", (pair[0], [1.1 * part for part in pair[1]]), pair)
     cross_entropy = networks.F.cross_entropy
 
@@ -509,11 +599,15 @@ def test_what_is_no_number_is_not_the_same(same, place):
 def test_no_gradients_are_too_far_from_any():
     pair = torch.tensor(1.0), [torch.ones(100)]
     with pytest.raises(Different, match=r"gradients differ by 100\.0%"):
-        networks.assert_close("by hand", (pair[0], [torch.zeros(100)]), pair, gradient=networks.TURNED_COARSE)
+        networks.assert_close(
+            "by hand", (pair[0], [torch.zeros(100)]), pair, gradient=networks.TURNED_COARSE
+        )
 
 
 def test_mixtures_that_say_nothing_are_not_the_same():
-    assert pieces.moved(torch.tensor([0.1, torch.nan, 0.9]), np.array([0.1, 0.1, np.nan])) == pytest.approx(2 / 3)
+    assert pieces.moved(
+        torch.tensor([0.1, torch.nan, 0.9]), np.array([0.1, 0.1, np.nan])
+    ) == pytest.approx(2 / 3)
 
 
 def test_only_the_methods_that_are_asked_for_are_measured(counted, monkeypatch):
@@ -535,10 +629,14 @@ def test_an_epoch_can_be_run_again():
 
 
 def test_a_method_is_measured_against_its_passes(monkeypatch):
-    """A pass takes 1 s in an epoch of ce, 0.25 s without gradients, 0.125 s in eval mode: one of each is due 1.375 s."""
+    """A pass takes 1 s in an epoch of ce, 0.25 s without gradients, 0.125 s in eval mode: one of
+    each is due 1.375 s.
+    """
     monkeypatch.setattr(methods, "CASES", {"cpu": (TINY,)})
     monkeypatch.setattr(methods, "method_names", lambda: ["measured"])
-    monkeypatch.setattr(methods, "operations", lambda run: {"again": 300, "evaluate": 100}[run.__name__])
+    monkeypatch.setattr(
+        methods, "operations", lambda run: {"again": 300, "evaluate": 100}[run.__name__]
+    )
     monkeypatch.setattr(measure, "ceiling", lambda *_: (lambda: None, 2000))
     monkeypatch.setattr(measure, "seconds", lambda run: 2)
     took = iter([1, 0.25, 0.125, 2.75])
@@ -561,9 +659,13 @@ def test_a_method_is_measured_against_its_passes(monkeypatch):
     monkeypatch.setattr(methods, "seconds", lambda run: (run(), next(took))[1])
     [row] = PARTS["methods"](QUICK)
     assert (row.name, row.ours_s, row.theirs_s, row.ratio) == ("measured", 2.75, 1.375, 0.5)
-    assert row.share == pytest.approx((300 + 200) / 2.75 / 1000), "of a machine that does 1000 operations a second"
+    assert row.share == pytest.approx((300 + 200) / 2.75 / 1000), (
+        "of a machine that does 1000 operations a second"
+    )
     assert speed.cells("methods", row) == ("2.750", "1.375", "2.00 !", "2.00..2.00")
-    assert speed.cells("methods", replace(row, ratio=1 / 1.15))[2] == "1.15", "the bound itself is allowed"
+    assert speed.cells("methods", replace(row, ratio=1 / 1.15))[2] == "1.15", (
+        "the bound itself is allowed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -582,10 +684,14 @@ def test_passes_in_eval_mode_are_told_apart(name, inferred, evaluated):
 
 def test_passes_are_priced_in_the_mode_that_they_are_taken_in():
     images = dataset_for(TINY, 200)
-    session = Session(specification(TINY, images, "ce", QUICK, {}, epochs=2, batch_size=50), images, 1)
+    session = Session(
+        specification(TINY, images, "ce", QUICK, {}, epochs=2, batch_size=50), images, 1
+    )
     [net] = session.method.networks
     seen = []
-    net.body.register_forward_pre_hook(lambda body, inputs: seen.append((body.training, len(inputs[0]))))
+    net.body.register_forward_pre_hook(
+        lambda body, inputs: seen.append((body.training, len(inputs[0])))
+    )
     forward = session.forward()
     for run in (session.evaluate, forward):
         run()
@@ -593,20 +699,30 @@ def test_passes_are_priced_in_the_mode_that_they_are_taken_in():
 
 
 def test_trials_at_a_time_by_hand(monkeypatch):
-    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three; matrix products take as long then."""
+    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three; matrix
+    products take as long then.
+    """
     needed = networks.operations(networks.own_step(TINY, "cpu", bf16=False)) * TINY.steps
     monkeypatch.setattr(together, "CASES", {"cpu": (TINY,)})
     found = {1: [(1.0, 2 * needed)], 2: [(1.25, 2 * needed)], 4: [(2.0, 4 * needed)]}
-    monkeypatch.setattr(together, "side_by_side", lambda counts, *_: {count: found[count] for count in counts})
+    monkeypatch.setattr(
+        together, "side_by_side", lambda counts, *_: {count: found[count] for count in counts}
+    )
     monkeypatch.setattr(together.os, "cpu_count", lambda: 4)
     rows = PARTS["together"](QUICK)
-    assert [row.name for row in rows] == ["1 trial at a time", "2 trials at a time", "4 trials at a time"]
+    assert [row.name for row in rows] == [
+        "1 trial at a time",
+        "2 trials at a time",
+        "4 trials at a time",
+    ]
     assert [row.ratio for row in rows] == [1, 1.6, 2]
     assert [row.share for row in rows] == [0.5, 0.8, 0.5]
     assert [row.ours_images_per_s for row in rows] == [2560, 4096, 5120]
     monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
     assert len(PARTS["together"](QUICK)) == 2, "four would share two cores"
-    with pytest.raises(measure.Nothing, match="two trials of --threads 2 need 4 cores, and here are 2"):
+    with pytest.raises(
+        measure.Nothing, match="two trials of --threads 2 need 4 cores, and here are 2"
+    ):
         PARTS["together"](replace(QUICK, threads=2))
 
 
@@ -624,7 +740,9 @@ def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):
 
 @pytest.mark.slow
 def test_nobody_waits_for_a_trial_that_failed():
-    """Until patience ends, five minutes later. What is told is what happened, not that somebody noticed."""
+    """Until patience ends, five minutes later. What is told is what happened, not that somebody
+    noticed.
+    """
     start = time.monotonic()
     with pytest.raises(InputError, match="no_such_network"):
         together.side_by_side([1, 2], Case("none", "no_such_network", 8, 1), Settings())
@@ -646,7 +764,9 @@ def test_every_method_can_be_measured(monkeypatch):
 
 
 def test_what_is_timed_is_a_trial_that_leaves_its_record(monkeypatch):
-    """As often as asked for, after one that is not counted, by way of what ``bench.training.trial`` runs."""
+    """As often as asked for, after one that is not counted, by way of what ``bench.training.trial``
+    runs.
+    """
     runs, saved = [], []
 
     def noting(spec, dataset, out, **options):
@@ -659,10 +779,15 @@ def test_what_is_timed_is_a_trial_that_leaves_its_record(monkeypatch):
     monkeypatch.setattr(overhead, "run_recorded", noting)
     monkeypatch.setattr(overhead, "EPOCHS", 3)
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0, "record, checkpoints": 0.0})
-    monkeypatch.setattr(trial.Checkpoint, "save", lambda self, state: saved.append(self.every_seconds))
+    monkeypatch.setattr(
+        trial.Checkpoint, "save", lambda self, state: saved.append(self.every_seconds)
+    )
     monkeypatch.setattr(overhead, "under_ray", lambda settings: "the row of a sweep")
     *rows, last = PARTS["sweep"](Settings(images=90, repeats=2))
-    assert last == "the row of a sweep" and [row.name for row in rows] == ["record", "record, checkpoints"]
+    assert last == "the row of a sweep" and [row.name for row in rows] == [
+        "record",
+        "record, checkpoints",
+    ]
     assert runs == [3] * 6
     assert saved == [0.0] * 6, "after two epochs of three, each time"
     assert all(0 < row.ratio < 1 and row.theirs_s < row.ours_s for row in rows)
@@ -716,13 +841,17 @@ def test_every_call_for_the_record_is_timed_once(monkeypatch, tmp_path):
 
 
 def test_a_sweep_is_measured_against_the_work_of_its_trials(monkeypatch):
-    """Four trials that worked 10 s together, two at a time, took 6 s: 3 s of a place each, for 2.5 s of work."""
+    """Four trials that worked 10 s together, two at a time, took 6 s: 3 s of a place each, for 2.5
+    s of work.
+    """
 
     def sweep(command, **_):
         out = Path(command[command.index("--out") + 1])
         (out / "trials" / "one").mkdir(parents=True)
         (out / "trials" / "one" / "epochs.jsonl").write_text('{"samples_trained": 60}\n' * 5)
-        (out / "sweep.json").write_text(json.dumps({"wall_seconds": 6.0, "work_seconds": 10.0, "parallel_trials": 2}))
+        (out / "sweep.json").write_text(
+            json.dumps({"wall_seconds": 6.0, "work_seconds": 10.0, "parallel_trials": 2})
+        )
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(overhead.subprocess, "run", sweep)
@@ -742,12 +871,17 @@ def test_a_sweep_is_one_that_people_run(monkeypatch):
 
 
 def test_what_records_add_is_the_share_of_their_calls(monkeypatch):
-    """Trials of 2, 4 and 5 s, of which 0.1, 0.2 and 1 s go to the record; a first one is not counted."""
+    """Trials of 2, 4 and 5 s, of which 0.1, 0.2 and 1 s go to the record; a first one is not
+    counted.
+    """
     took, spent = iter([9, 2, 4, 5]), iter([5, 0.1, 0.2, 1])
-    monkeypatch.setattr(overhead, "recording", lambda: contextlib.nullcontext([next(spent) / 2] * 2))
+    monkeypatch.setattr(
+        overhead, "recording", lambda: contextlib.nullcontext([next(spent) / 2] * 2)
+    )
     monkeypatch.setattr(overhead, "seconds", lambda run: next(took))
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0})
-    monkeypatch.setattr(overhead.importlib.util, "find_spec", lambda name: None)  # as where there is no Ray
+    # as where there is no Ray
+    monkeypatch.setattr(overhead.importlib.util, "find_spec", lambda name: None)
     [row] = PARTS["sweep"](Settings(images=90, repeats=3))
     assert (row.ours_s, row.theirs_s) == (4, pytest.approx(3.8))
     assert speed.cells("sweep", row) == ("4.000", "3.800", "+5.26%", "+5.26%..+25.00%")

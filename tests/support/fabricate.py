@@ -1,4 +1,6 @@
-"""Records without training: what a sweep would have left on disk, with figures that a test can compute by hand."""
+"""Records without training: what a sweep would have left on disk, with figures that a test can
+compute by hand.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +83,11 @@ def write_trial(
         "schema": 1,
         "status": status,
         "error": None,
-        "noise": {"nominal_rate": rate, "realised_rate": rate, "transition_matrix": [[1 / CLASSES] * CLASSES] * CLASSES},
+        "noise": {
+            "nominal_rate": rate,
+            "realised_rate": rate,
+            "transition_matrix": [[1 / CLASSES] * CLASSES] * CLASSES,
+        },
         "classes": CLASSES,
         "train_images": 900,
         "validation_images": 100,
@@ -101,7 +107,9 @@ def write_trial(
     writer.restart()
     curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
     figures = zip(*curves.values(), strict=True)
-    writer.append({"epoch": e, **dict(zip(curves, values, strict=True))} for e, values in enumerate(figures))
+    writer.append(
+        {"epoch": e, **dict(zip(curves, values, strict=True))} for e, values in enumerate(figures)
+    )
     writer.finish({key: value for key, value in facts.items() if value is not None})
     return writer.folder
 
@@ -109,5 +117,9 @@ def write_trial(
 def timeless(value: Any) -> Any:
     """A record without what differs between equal trials: seconds, and peak memory in bytes."""
     if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if not key.endswith(("_seconds", "_bytes"))}
+        return {
+            key: timeless(item)
+            for key, item in value.items()
+            if not key.endswith(("_seconds", "_bytes"))
+        }
     return value

@@ -1,4 +1,6 @@
-"""Random folders of images as people have them, and a count of their files that shares no code with the package."""
+"""Random folders of images as people have them, and a count of their files that shares no code with
+the package.
+"""
 
 import os
 import random
@@ -53,10 +55,17 @@ def image_bytes(draw: random.Random) -> tuple[bytes, bytes]:
     import io
 
     mode, size = draw.choice(MODES), draw.choice(SIZES)
-    kinds = {"RGB": ["png", "jpeg", "bmp", "webp", "tiff", "gif", "ppm", "jpeg2000"], "L": ["png", "jpeg", "tiff"]}
+    kinds = {
+        "RGB": ["png", "jpeg", "bmp", "webp", "tiff", "gif", "ppm", "jpeg2000"],
+        "L": ["png", "jpeg", "tiff"],
+    }
     kind = draw.choice(kinds.get(mode, ["tiff"] if mode == "CMYK" else ["png"]))
-    values = np.random.default_rng(draw.randrange(2**32)).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
-    picture = Image.fromarray(values, "RGBA").convert("RGB" if mode in ("CMYK", "P") else "L" if mode == "I;16" else "RGBA")
+    values = np.random.default_rng(draw.randrange(2**32)).integers(
+        0, 256, (size[1], size[0], 4), dtype=np.uint8
+    )
+    picture = Image.fromarray(values, "RGBA").convert(
+        "RGB" if mode in ("CMYK", "P") else "L" if mode == "I;16" else "RGBA"
+    )
     stream = io.BytesIO()
     picture.convert(mode).save(stream, kind)
     ending = {"jpeg": b"jpg", "jpeg2000": b"jp2"}.get(kind, kind.encode())
@@ -85,7 +94,9 @@ def damaged(draw: random.Random) -> tuple[bytes, bytes]:
 def write_file(draw: random.Random, folder: bytes, number: int) -> None:
     """One file, link or oddity in the folder."""
     content, ending = image_bytes(draw)
-    stem = draw.choice([b"%04d" % number, b"%d " % number + draw.choice(NAMES), b"._%d" % number, b".%d" % number])
+    stem = draw.choice(
+        [b"%04d" % number, b"%d " % number + draw.choice(NAMES), b"._%d" % number, b".%d" % number]
+    )
     kind = draw.random()
     if kind < 0.08:
         content, ending = damaged(draw)
@@ -110,7 +121,14 @@ def random_folder(root: Path, seed: int) -> Path:
     for part in parts:
         for name in classes:
             folder = os.path.join(top, part, name)
-            extra = [b".ipynb_checkpoints", b"@eaDir", b"nested", b"nested/deeper", b"train", b"__MACOSX"]
+            extra = [
+                b".ipynb_checkpoints",
+                b"@eaDir",
+                b"nested",
+                b"nested/deeper",
+                b"train",
+                b"__MACOSX",
+            ]
             for place in [folder] * 3 + [os.path.join(folder, draw.choice(extra))]:
                 os.makedirs(place, exist_ok=True)
                 for _ in range(draw.randint(1, 4)):
@@ -137,7 +155,11 @@ def write_list(draw: random.Random, folder: Path) -> None:
     import csv
     import io
 
-    names = [os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in sorted(names)]
+    names = [
+        os.path.relpath(os.path.join(at, name), folder)
+        for at, _, names in os.walk(folder)
+        for name in sorted(names)
+    ]
     names = sorted(name for name in names if (folder / name).is_file() and name.isprintable())
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=draw.choice(",;\t"))
@@ -145,7 +167,11 @@ def write_list(draw: random.Random, folder: Path) -> None:
     writer.writerow(["path", "Label", "clean_label", "split"] if split else ["path", "label"])
     for name in names:
         label = draw.choice(["a", "b", "x, y", "Cat", "line\nbreak"])
-        more = [draw.choice([label, "", "nan"]), draw.choice(["train", "train", "Test", "valid", ""])] if split else []
+        more = (
+            [draw.choice([label, "", "nan"]), draw.choice(["train", "train", "Test", "valid", ""])]
+            if split
+            else []
+        )
         if draw.random() < 0.9:
             writer.writerow([name, label, *more])
     text = stream.getvalue()
@@ -153,23 +179,40 @@ def write_list(draw: random.Random, folder: Path) -> None:
     if fault < 0.3 and text:
         at = draw.randrange(len(text))
         text = text[:at] + draw.choice(['"', ",", "\n", "\0", "nan,NA"]) + text[at + 1 :]
-    folder.joinpath("labels.csv").write_bytes(text.encode(draw.choice(["utf-8", "utf-8-sig", "utf-16"])))
+    folder.joinpath("labels.csv").write_bytes(
+        text.encode(draw.choice(["utf-8", "utf-8-sig", "utf-16"]))
+    )
 
 
 def files_below(folder: Path) -> int:
-    """Number of files by the documented rule: a link is one file, or the files of the folder read through it."""
+    """Number of files by the documented rule: a link is one file, or the files of the folder read
+    through it.
+    """
     root = os.path.realpath(folder)
     count, linked = 0, set()
     for at, folders, names in os.walk(folder):
         count += len(names)
-        hidden = any(part.startswith(".") or part in ("@eaDir", "__MACOSX") for part in Path(at).relative_to(folder).parts)
+        hidden = any(
+            part.startswith(".") or part in ("@eaDir", "__MACOSX")
+            for part in Path(at).relative_to(folder).parts
+        )
         for name in sorted(folders):
             path = os.path.join(at, name)
             if not os.path.islink(path):
                 continue
             target = os.path.realpath(path)
-            inside = root == target or target.startswith(root + "/") or root.startswith(target.rstrip("/") + "/")
-            if hidden or name.startswith(".") or inside or name.endswith(("~", ".bak")) or target in linked:
+            inside = (
+                root == target
+                or target.startswith(root + "/")
+                or root.startswith(target.rstrip("/") + "/")
+            )
+            if (
+                hidden
+                or name.startswith(".")
+                or inside
+                or name.endswith(("~", ".bak"))
+                or target in linked
+            ):
                 count += 1
             else:
                 linked.add(target)

@@ -2,7 +2,8 @@
 
 python tests/support/golden_records.py
 
-writes ``golden_records.json`` anew. Do that only where a change is meant to move records, and say so in its commit.
+writes ``golden_records.json`` anew. Do that only where a change is meant to move records, and say
+so in its commit.
 """
 
 import hashlib
@@ -25,7 +26,14 @@ FILE = Path(__file__).parent / "golden_records.json"
 SUBSET, EPOCHS, NOISE = 200, 3, 0.4
 
 #: Of an epoch's record, what tells one computation from another.
-FIGURES = ("train_loss", "noisy_val_accuracy", "test_accuracy", "calibration_error", "samples_trained", "samples_inferred")
+FIGURES = (
+    "train_loss",
+    "noisy_val_accuracy",
+    "test_accuracy",
+    "calibration_error",
+    "samples_trained",
+    "samples_inferred",
+)
 
 #: A pretrained encoder that is good enough to tell whether the rest still computes the same.
 SHORT = {"rmd.pretrain_epochs": ["2"]}
@@ -34,18 +42,29 @@ SHORT = {"rmd.pretrain_epochs": ["2"]}
 def machine() -> dict[str, str]:
     """What rounding depends on: the processor and the libraries that compute."""
     try:
-        cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+        cpu = next(
+            line
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         cpu = platform.processor()
     versions = {library.__name__: library.__version__ for library in (torch, np, scipy, sklearn)}
     kernels = torch.backends.cpu.get_cpu_capability()
-    return {"cpu": cpu.partition(":")[2].strip() or cpu, "kernels": kernels, "system": platform.system(), **versions}
+    return {
+        "cpu": cpu.partition(":")[2].strip() or cpu,
+        "kernels": kernels,
+        "system": platform.system(),
+        **versions,
+    }
 
 
 def record(name: str, data: Dataset) -> dict[str, Any]:
     """Figures of every epoch, and a hash of them and of the final predictions."""
     plan = Plan(subset=SUBSET, overrides=(("epochs", EPOCHS), ("batch_size", 32)))
-    settings = {key: value for key, value in SHORT.items() if key.partition(".")[0] in name.split("+")}
+    settings = {
+        key: value for key, value in SHORT.items() if key.partition(".")[0] in name.split("+")
+    }
     [spec] = plan.specs(data, expand_hparams([name], {}, settings), [NOISE], [0])
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
@@ -54,7 +73,9 @@ def record(name: str, data: Dataset) -> dict[str, Any]:
     assert outcome.facts["status"] == "finished", outcome.facts
     samples = [outcome.samples[key] for key in ("test_probabilities", "validation_probabilities")]
     figures = [{key: epoch.get(key) for key in FIGURES} for epoch in epochs]
-    content = json.dumps(figures, sort_keys=True).encode() + b"".join(array.tobytes() for array in samples)
+    content = json.dumps(figures, sort_keys=True).encode() + b"".join(
+        array.tobytes() for array in samples
+    )
     return {"epochs": figures, "bits": hashlib.sha256(content).hexdigest()[:16]}
 
 

@@ -33,7 +33,9 @@ def running(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def these(clusters=NONE, sweeps=NONE, latest=None) -> None:
-        monkeypatch.setattr(address, "running", lambda: Running(frozenset(clusters), frozenset(sweeps), latest))
+        monkeypatch.setattr(
+            address, "running", lambda: Running(frozenset(clusters), frozenset(sweeps), latest)
+        )
 
     these()
     return these
@@ -55,7 +57,9 @@ def test_auto_is_the_latest_of_several(running):
 @pytest.mark.parametrize("latest", [None, "127.0.0.1:1", "127.0.0.1:2"])
 def test_auto_never_joins_another_sweep(running, latest):
     running(sweeps={"127.0.0.1:1"}, latest=latest)
-    with pytest.raises(InputError, match="no Ray cluster on this machine but the private Ray of another sweep") as error:
+    with pytest.raises(
+        InputError, match="no Ray cluster on this machine but the private Ray of another sweep"
+    ) as error:
         address.find_cluster()
     assert "\n" not in str(error.value)
     running({"10.0.0.1:6379"}, {"127.0.0.1:1"}, latest)
@@ -79,7 +83,14 @@ def test_processes_are_told_apart_by_their_command_lines(monkeypatch):
     def raylet(gcs: str, folder: str) -> SimpleNamespace:
         name = f"{folder}/session_2026-01-01/sockets/raylet"
         return SimpleNamespace(
-            info={"cmdline": ["/ray/raylet/raylet", f"--raylet_socket_name={name}", f"--gcs-address={gcs}", "--head"]}
+            info={
+                "cmdline": [
+                    "/ray/raylet/raylet",
+                    f"--raylet_socket_name={name}",
+                    f"--gcs-address={gcs}",
+                    "--head",
+                ]
+            }
         )
 
     processes = [
@@ -117,12 +128,17 @@ def server(answer: bytes | None):
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH\r\n", b"\x00"])
+@pytest.mark.parametrize(
+    "answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH\r\n", b"\x00"]
+)
 def test_what_is_no_ray_is_one_clear_sentence_within_seconds(running, monkeypatch, scheme, answer):
     monkeypatch.setattr(address, "CONNECT_SECONDS", 0.3)
     monkeypatch.setitem(__import__("sys").modules, "grpc", SimpleNamespace())
     start = time.monotonic()
-    with server(answer) as place, pytest.raises(InputError, match="cannot reach a Ray cluster at") as error:
+    with (
+        server(answer) as place,
+        pytest.raises(InputError, match="cannot reach a Ray cluster at") as error,
+    ):
         address.connect(f"{scheme}{place}", {})
     assert time.monotonic() - start < 2 and "\n" not in str(error.value)
 
@@ -135,7 +151,10 @@ def test_a_server_that_speaks_its_protocol_is_let_through(running):
 def test_a_client_server_has_to_answer_a_call(monkeypatch):
     grpc = pytest.importorskip("grpc", reason='needs pip install "ray[client]"')
     monkeypatch.setattr(address, "CONNECT_SECONDS", 0.3)
-    with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place, pytest.raises(InputError, match=r"\(no answer\): check --addr"):
+    with (
+        server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place,
+        pytest.raises(InputError, match=r"\(no answer\): check --addr"),
+    ):
         address._call(f"ray://{place}")
     monkeypatch.setattr(address, "CONNECT_SECONDS", 10)
     answering = grpc.server(ThreadPoolExecutor(1))
@@ -146,7 +165,19 @@ def test_a_client_server_has_to_answer_a_call(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "given", ["", "local", "host", "host:", ":6379", "http://host:8265", "host:x", "host:²", "ray://", "host:99999"]
+    "given",
+    [
+        "",
+        "local",
+        "host",
+        "host:",
+        ":6379",
+        "http://host:8265",
+        "host:x",
+        "host:²",
+        "ray://",
+        "host:99999",
+    ],
 )
 def test_what_is_no_address_is_one_clear_sentence(running, given):
     with pytest.raises(InputError, match=r"address|reach a Ray cluster") as error:
@@ -158,11 +189,19 @@ def test_what_is_no_address_is_one_clear_sentence(running, given):
     ("given", "said"),
     [
         ({"RAY_ADDRESS": "127.0.0.1:6379"}, "RAY_ADDRESS in the environment is ignored"),
-        ({"RAY_ADDRESS": "auto", "RAY_NAMESPACE": "x"}, "RAY_ADDRESS and RAY_NAMESPACE in the environment are ignored"),
-        ({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{"}, "RAY_JOB_CONFIG_JSON_ENV_VAR in the environment is ignored"),
+        (
+            {"RAY_ADDRESS": "auto", "RAY_NAMESPACE": "x"},
+            "RAY_ADDRESS and RAY_NAMESPACE in the environment are ignored",
+        ),
+        (
+            {"RAY_JOB_CONFIG_JSON_ENV_VAR": "{"},
+            "RAY_JOB_CONFIG_JSON_ENV_VAR in the environment is ignored",
+        ),
     ],
 )
-def test_a_local_sweep_leaves_clusters_of_the_environment_alone(surroundings, monkeypatch, given, said):
+def test_a_local_sweep_leaves_clusters_of_the_environment_alone(
+    surroundings, monkeypatch, given, said
+):
     for name in environment._OF_A_CLUSTER:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
@@ -185,9 +224,26 @@ def test_a_sweep_on_a_cluster_keeps_them(surroundings, monkeypatch):
 @pytest.mark.slow
 def test_a_server_of_something_else_ends_the_command_soon(tmp_path):
     """It speaks HTTP/2, as Ray does, and then says nothing more."""
-    command = [sys.executable, "-m", "bench.run", "--methods", "ce", "--subset", "200", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.run",
+        "--methods",
+        "ce",
+        "--subset",
+        "200",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     start = time.monotonic()
     with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place:
-        done = subprocess.run([*command, "--address", place], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and time.monotonic() - start < 60, "without a limit it takes 800 seconds"
-    assert f"Error: cannot use the Ray cluster at '{place}'" in done.stderr and "Traceback" not in done.stderr
+        done = subprocess.run(
+            [*command, "--address", place], capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 2 and time.monotonic() - start < 60, (
+        "without a limit it takes 800 seconds"
+    )
+    assert (
+        f"Error: cannot use the Ray cluster at '{place}'" in done.stderr
+        and "Traceback" not in done.stderr
+    )

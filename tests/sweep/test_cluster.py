@@ -45,9 +45,17 @@ def test_ray_up_accepts_the_file(name):
     assert any(path.endswith(".ray/auth_token") for path in config["file_mounts"])
 
 
-# Fields of RayJob v1 that the file uses, as in ray-operator/config/crd/bases/ray.io_rayjobs.yaml of ray-project/kuberay, tag
-# v1.7.0; those of a pod are Kubernetes' own. Only fields that v1.6.0 has too. Values: the type, or the fields below.
-CONTAINER = {"name": str, "image": str, "envFrom": list, "ports": list, "resources": dict, "volumeMounts": list}
+# Fields of RayJob v1 that the file uses, as in ray-operator/config/crd/bases/ray.io_rayjobs.yaml of
+# ray-project/kuberay, tag v1.7.0; those of a pod are Kubernetes' own. Only fields that v1.6.0 has
+# too. Values: the type, or the fields below.
+CONTAINER = {
+    "name": str,
+    "image": str,
+    "envFrom": list,
+    "ports": list,
+    "resources": dict,
+    "volumeMounts": list,
+}
 POD = {"spec": {"securityContext": dict, "containers": [CONTAINER], "volumes": list}}
 RAYJOB = {
     "apiVersion": str,
@@ -97,15 +105,23 @@ def test_the_rayjob_has_the_fields_of_kuberay_and_asks_for_a_token():
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"} and cluster["rayVersion"] == RAY
-    assert all(type(value) is str for value in cluster["headGroupSpec"]["rayStartParams"].values()), "KubeRay takes strings"
-    assert job["spec"]["backoffLimit"] == 0, "a trial without a result is no reason to run all of it on another cluster"
+    assert all(
+        type(value) is str for value in cluster["headGroupSpec"]["rayStartParams"].values()
+    ), "KubeRay takes strings"
+    assert job["spec"]["backoffLimit"] == 0, (
+        "a trial without a result is no reason to run all of it on another cluster"
+    )
     head = cluster["headGroupSpec"]["template"]["spec"]
     [worker] = cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"]
     assert head["containers"][0]["image"] == worker["image"]
     assert head["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     [mount] = head["containers"][0]["volumeMounts"]
-    assert f"--out {mount['mountPath']}/" in job["spec"]["entrypoint"], "the records outlive the pod"
-    assert "volumeMounts" not in worker and "--storage s3://" in job["spec"]["entrypoint"], "nor do checkpoints die with it"
+    assert f"--out {mount['mountPath']}/" in job["spec"]["entrypoint"], (
+        "the records outlive the pod"
+    )
+    assert "volumeMounts" not in worker and "--storage s3://" in job["spec"]["entrypoint"], (
+        "nor do checkpoints die with it"
+    )
     assert head["containers"][0]["envFrom"] == worker["envFrom"], "both write to the bucket"
 
 
@@ -113,14 +129,21 @@ def commands() -> list[str]:
     text = "\n".join((FILES / name).read_text() for name in ("slurm.sh", "README.md"))
     text = re.sub(r"\\?\n {4,}|\n   (?=methods|--methods|rmd)", " ", text)
     found = re.findall(r"python -m bench\.run (--address auto [^'&\n]*)", text)
-    return [*found, load("rayjob.yaml")[1]["spec"]["entrypoint"].removeprefix("python -m bench.run ")]
+    return [
+        *found,
+        load("rayjob.yaml")[1]["spec"]["entrypoint"].removeprefix("python -m bench.run "),
+    ]
 
 
 def test_the_commands_in_the_files_are_understood():
     assert len(commands()) == 4
     for text in commands():
         parsed = run.make_context("run", shlex.split(text)).params
-        assert parsed["address"] == "auto" and parsed["methods"] == ["rmd", "softmix"] and parsed["out"], text
+        assert (
+            parsed["address"] == "auto"
+            and parsed["methods"] == ["rmd", "softmix"]
+            and parsed["out"]
+        ), text
     assert _resolve_device("cuda", "auto", "auto") == ("cuda", "bf16"), "the head may have no GPU"
     with pytest.raises(click.NoSuchOption):
         run.make_context("run", ["--adress", "auto"])
@@ -128,7 +151,10 @@ def test_the_commands_in_the_files_are_understood():
 
 def test_a_trial_takes_its_part_of_a_gpu_from_one():
     node = {"CPU": 64, "GPU": 2}
-    slots = {share: parallel_trials(Resources(1, share), [node], 99) for share in (0.1, 0.25, 0.4, 0.6, 1, 2)}
+    slots = {
+        share: parallel_trials(Resources(1, share), [node], 99)
+        for share in (0.1, 0.25, 0.4, 0.6, 1, 2)
+    }
     assert slots == {0.1: 20, 0.25: 8, 0.4: 4, 0.6: 2, 1: 2, 2: 1}
 
 
@@ -181,8 +207,8 @@ def test_the_slurm_script_makes_a_private_token_and_goes_back_into_the_queue(tmp
     calls = (tmp_path / "calls").read_text().splitlines()
     assert error == ""
     assert (
-        "--cpus-per-task=16 ray symmetric-run --address node1:6379 --min-nodes 2 --num-cpus=16 -- python -m bench.run"
-        in calls[1]
+        "--cpus-per-task=16 ray symmetric-run --address node1:6379 --min-nodes 2 --num-cpus=16 -- "
+        "python -m bench.run" in calls[1]
     )
     assert calls[2:4] == ["600", "64"]
     assert ("scontrol requeue 7" in calls) == late
@@ -224,7 +250,20 @@ def test_an_address_of_ray_client_without_grpc_names_the_package(monkeypatch):
         connect("ray://127.0.0.1:10001", {})
 
 
-SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "2", "--device", "cpu"]
+SMALL = [
+    "--methods",
+    "elr,rmd",
+    "--noise",
+    "0.2,0.5",
+    "--seeds",
+    "1",
+    "--subset",
+    "300",
+    "--epochs",
+    "2",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.mark.slow
@@ -233,7 +272,11 @@ def test_two_nodes_with_a_token_give_the_records_of_one(tmp_path):
     token = tmp_path / "token"
     token.write_text("a1" * 32)
     token.chmod(0o600)
-    env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     cluster = subprocess.Popen(
         [sys.executable, "-c", TWO_NODES],
         env={**os.environ, **env},

@@ -58,10 +58,25 @@ def work_on(monkeypatch, tmp_path):
     """Takes what a worker is given, and returns what it reports."""
     monkeypatch.setattr(worker.ray, "get", lambda reference: reference)
 
-    def run(values: dict | None, data: Dataset, encoder: bytes | None = None, job: PretrainJob | None = None) -> list[dict]:
+    def run(
+        values: dict | None,
+        data: Dataset,
+        encoder: bytes | None = None,
+        job: PretrainJob | None = None,
+    ) -> list[dict]:
         messages: list[dict] = []
-        monkeypatch.setattr(worker.tune, "report", lambda result: messages.append(result["message"][0]))
-        worker.train({"work": (values, job), "encoder": encoder}, data, str(tmp_path / "store"), "run", 30.0, (), False)
+        monkeypatch.setattr(
+            worker.tune, "report", lambda result: messages.append(result["message"][0])
+        )
+        worker.train(
+            {"work": (values, job), "encoder": encoder},
+            data,
+            str(tmp_path / "store"),
+            "run",
+            30.0,
+            (),
+            False,
+        )
         return messages
 
     return run
@@ -81,9 +96,15 @@ def changed_data(spec: TrialSpec) -> tuple[dict, None]:
 
 @pytest.mark.parametrize(
     ("cause", "message"),
-    [(absent_method, "there is no method 'elsewhere'"), (damaged_encoder, "Error"), (changed_data, "the data is not what")],
+    [
+        (absent_method, "there is no method 'elsewhere'"),
+        (damaged_encoder, "Error"),
+        (changed_data, "the data is not what"),
+    ],
 )
-def test_whatever_a_machine_cannot_do_is_a_lost_row_that_says_so(data, tmp_path, work_on, cause, message):
+def test_whatever_a_machine_cannot_do_is_a_lost_row_that_says_so(
+    data, tmp_path, work_on, cause, message
+):
     spec = spec_of(data)
     [told] = work_on(*(cause(spec)[0], data, cause(spec)[1]))
     assert told["kind"] == "failed" and message in told["error"] and "\n" not in told["error"]
@@ -106,7 +127,10 @@ def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
     assert told["kind"] == "failed" and str(path) in told["error"]
     aside.rename(path)
     driver.received(work, told)
-    assert (record(driver.out, spec)["status"], record(driver.out, spec)["error"]) == ("lost", told["error"])
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["error"]) == (
+        "lost",
+        told["error"],
+    )
 
 
 def _raised_from(error: Exception, cause: Exception) -> Exception:
@@ -125,12 +149,24 @@ def _raised_from(error: Exception, cause: Exception) -> Exception:
         (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), "lost"),
         (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "lost"),
         (RuntimeError("CUDA error: device-side assert triggered"), "failed"),
-        (_raised_from(ValueError("cannot read the image"), OSError(errno.ESTALE, "Stale file handle")), "lost"),
-        (_raised_from(ValueError("no such file"), FileNotFoundError(errno.ENOENT, "No such file")), "failed"),
+        (
+            _raised_from(
+                ValueError("cannot read the image"), OSError(errno.ESTALE, "Stale file handle")
+            ),
+            "lost",
+        ),
+        (
+            _raised_from(
+                ValueError("no such file"), FileNotFoundError(errno.ENOENT, "No such file")
+            ),
+            "failed",
+        ),
         (RuntimeError("the method's own fault"), "failed"),
     ],
 )
-def test_what_the_method_did_is_told_from_what_its_machine_did(data, tmp_path, work_on, monkeypatch, error, status):
+def test_what_the_method_did_is_told_from_what_its_machine_did(
+    data, tmp_path, work_on, monkeypatch, error, status
+):
     def loss(self, batch):
         raise error
 
@@ -167,14 +203,22 @@ def test_a_lost_trial_goes_on_from_its_checkpoint(data, tmp_path):
     for status, there in (("lost", True), ("failed", False)):
         kept.save({"id": spec.id})
         work.over = False
-        message = {"kind": "failed", "number": len(status), "status": status, "error": "gone", "seconds": 1.0}
+        message = {
+            "kind": "failed",
+            "number": len(status),
+            "status": status,
+            "error": "gone",
+            "seconds": 1.0,
+        }
         driver.received(work, message)
         assert kept.path.exists() == there
 
 
 def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
     raised = SimpleNamespace(
-        get_pickled_error=lambda: RayTaskError("train", "Traceback\nImportError: no bench\n", ImportError())
+        get_pickled_error=lambda: RayTaskError(
+            "train", "Traceback\nImportError: no bench\n", ImportError()
+        )
     )
     killed = SimpleNamespace(get_pickled_error=lambda: RayActorError())
     empty = SimpleNamespace(get_pickled_error=lambda: ValueError())
@@ -185,14 +229,21 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
     spec = spec_of(data)
     for trial, error, status in (
         (raised, "ImportError: no bench", "lost"),
-        (killed, "the worker process died 3 times (killed, out of memory, or its machine was lost)", "lost"),
+        (
+            killed,
+            "the worker process died 3 times (killed, out of memory, or its machine was lost)",
+            "lost",
+        ),
         (full, _reason(_last_error(full)), "failed"),
     ):
         driver, work = driver_for(spec, data, tmp_path / error[:3])
         driver.lost(work)
         driver.lost(work)
         driver.died(work, _reason(_last_error(trial)), _out_of_memory(_last_error(trial)))
-        assert (record(driver.out, spec)["error"], record(driver.out, spec)["status"]) == (error, status)
+        assert (record(driver.out, spec)["error"], record(driver.out, spec)["status"]) == (
+            error,
+            status,
+        )
 
 
 def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work_on):
@@ -207,13 +258,19 @@ def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work
     work.began = time.monotonic() - 60
     driver.tick()
     most = max(message["peak_memory_bytes"] for message in told)
-    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("timeout", most)
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == (
+        "timeout",
+        most,
+    )
     assert record(driver.out, spec)["code"] == code_of(spec.method)
     driver, work = driver_for(spec, data, tmp_path / "stopped")
     driver.started(work, lambda: None)
     work.stopping = True
     driver.received(work, told[-1] | {"peak_memory_bytes": 7})
-    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("stopped", 7)
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == (
+        "stopped",
+        7,
+    )
 
 
 def test_a_second_try_does_not_make_little_of_what_the_first_died_of(data, tmp_path):
@@ -221,7 +278,16 @@ def test_a_second_try_does_not_make_little_of_what_the_first_died_of(data, tmp_p
     driver, work = driver_for(spec, data, tmp_path)
     for number, peak in enumerate((900, 100)):
         driver.started(work, lambda: None)
-        driver.received(work, {"kind": "epochs", "number": number, "epochs": [], "restart": True, "peak_memory_bytes": peak})
+        driver.received(
+            work,
+            {
+                "kind": "epochs",
+                "number": number,
+                "epochs": [],
+                "restart": True,
+                "peak_memory_bytes": peak,
+            },
+        )
         driver.lost(work)
     driver.died(work)
     assert record(driver.out, spec)["peak_memory_bytes"] == 900
@@ -231,12 +297,18 @@ def test_nor_does_one_that_ends_well(data, tmp_path, work_on):
     spec = spec_of(data)
     driver, work = driver_for(spec, data, tmp_path)
     driver.started(work, lambda: None)
-    driver.received(work, {"kind": "epochs", "number": 0, "epochs": [], "restart": True, "peak_memory_bytes": 10**15})
+    driver.received(
+        work,
+        {"kind": "epochs", "number": 0, "epochs": [], "restart": True, "peak_memory_bytes": 10**15},
+    )
     driver.lost(work)
     driver.started(work, lambda: None)
     for message in work_on(spec.to_json(), data):
         driver.received(work, message)
-    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == ("finished", 10**15)
+    assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == (
+        "finished",
+        10**15,
+    )
 
 
 def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
@@ -245,7 +317,10 @@ def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
     driver.started(work, lambda: None)
     work.began = time.monotonic() - 60
     driver.tick()
-    assert record(driver.out, spec)["status"] == "timeout" and 60 <= record(driver.out, spec)["work_seconds"] < 70
+    assert (
+        record(driver.out, spec)["status"] == "timeout"
+        and 60 <= record(driver.out, spec)["work_seconds"] < 70
+    )
     driver, work = driver_for(spec, data, tmp_path / "dying")
     for end in (driver.lost, driver.lost, driver.died):
         driver.started(work, lambda: None)
@@ -262,7 +337,9 @@ def test_the_seconds_of_what_has_no_result_are_on_record(data, tmp_path):
         (OSError(errno.EIO, "Input/output error"), "lost"),
     ],
 )
-def test_trials_end_as_the_pretraining_that_they_waited_for(data, tmp_path, work_on, monkeypatch, error, status):
+def test_trials_end_as_the_pretraining_that_they_waited_for(
+    data, tmp_path, work_on, monkeypatch, error, status
+):
     def fail(*_):
         raise error
 
@@ -297,15 +374,21 @@ def test_a_damaged_encoder_is_trained_again_and_a_whole_one_is_not(data, tmp_pat
     with pytest.warns(UserWarning, match=r"safetensors is damaged \(.*; it is trained again"):
         driver, work = driver_for(spec, data, tmp_path)
     assert not path.exists() and not driver.work[job.key].taken and driver.next().key == job.key
-    driver.received(driver.work[job.key], {"kind": "encoder", "number": 1, "encoder": whole, "seconds": 7.0})
+    driver.received(
+        driver.work[job.key], {"kind": "encoder", "number": 1, "encoder": whole, "seconds": 7.0}
+    )
     assert path.read_bytes() == whole
     path.write_bytes(b"")  # damaged later
     driver._stop(work)
-    assert record(driver.out, spec)["status"] == "stopped" and record(driver.out, spec)["pretrain_seconds"] == 7.0
+    assert (
+        record(driver.out, spec)["status"] == "stopped"
+        and record(driver.out, spec)["pretrain_seconds"] == 7.0
+    )
 
 
 @pytest.mark.parametrize(
-    ("of", "driver", "removed"), [("here", "gone", True), ("here", "alive", False), ("elsewhere", "gone", False)]
+    ("of", "driver", "removed"),
+    [("here", "gone", True), ("here", "alive", False), ("elsewhere", "gone", False)],
 )
 def test_only_what_a_dead_driver_of_this_folder_left_is_removed(tmp_path, of, driver, removed):
     """A copy of a running sweep's folder names the Ray that is running."""

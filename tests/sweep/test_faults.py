@@ -1,4 +1,5 @@
-"""What can go wrong with a sweep, made to go wrong. After each fault the same command ends with the same records.
+"""What can go wrong with a sweep, made to go wrong. After each fault the same command ends with the
+same records.
 
 python -m pytest -m slow tests/sweep/test_faults.py prints a table: trials lost and epochs repeated, for each fault.
 """
@@ -27,7 +28,8 @@ from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.training.storage import Store, StoredFile, own_place
 from bench.training.trial import Checkpoint, Outcome, describe, run_trial
 
-# ------------------------------------------------------------------------------------------------- inside one process
+# -------------------------------------------------------------------------------------------------
+# inside one process
 
 VANDAL = '''
 """Leaves every setting of its process that it can reach other than it was."""
@@ -113,7 +115,9 @@ class Steady(Method):
 
 
 def install(folder: Path, **sources: str) -> Path:
-    """A package of methods, as another project would have it; returns the folder to put on the path."""
+    """A package of methods, as another project would have it; returns the folder to put on the
+    path.
+    """
     info = folder / "faulty_methods-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-methods\nVersion: 1.0\n")
@@ -126,7 +130,9 @@ def install(folder: Path, **sources: str) -> Path:
 
 @pytest.fixture
 def methods(tmp_path, monkeypatch) -> None:
-    monkeypatch.syspath_prepend(install(tmp_path / "site", vandal=VANDAL, drawing=DRAWING, steady=STEADY))
+    monkeypatch.syspath_prepend(
+        install(tmp_path / "site", vandal=VANDAL, drawing=DRAWING, steady=STEADY)
+    )
     monkeypatch.setenv("STEADY_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("STEADY_SECONDS", "0")
 
@@ -138,7 +144,9 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.facts), {name: array.tobytes() for name, array in outcome.samples.items()}
+    return timeless(outcome.facts), {
+        name: array.tobytes() for name, array in outcome.samples.items()
+    }
 
 
 @pytest.mark.parametrize("method", ["drawing", pytest.param("divide_mix", marks=pytest.mark.slow)])
@@ -146,10 +154,15 @@ def test_a_trial_does_not_depend_on_what_ran_before_it_in_its_process(digits, me
     data = digits.subset(200)
     spec = spec_of(data, method)
     alone = run_in_a_fresh_process(spec)
-    others = [spec_of(data, name) for name in ("ce", "vandal", "elr", "drawing", "gce", "vandal", "co_teaching", "ce", "sce")]
+    others = [
+        spec_of(data, name)
+        for name in ("ce", "vandal", "elr", "drawing", "gce", "vandal", "co_teaching", "ce", "sce")
+    ]
     for other in [*others, spec_of(data, "vandal")]:
         outcome = run_trial(other, data)
-        assert outcome.facts["error"] == ("RuntimeError: and now this" if other.method == "vandal" else None)
+        assert outcome.facts["error"] == (
+            "RuntimeError: and now this" if other.method == "vandal" else None
+        )
     after = run_trial(spec, data)
     assert after.facts["status"] == "finished", after.facts["error"]
     assert result(after) == alone
@@ -158,9 +171,9 @@ def test_a_trial_does_not_depend_on_what_ran_before_it_in_its_process(digits, me
 def run_in_a_fresh_process(spec: TrialSpec) -> tuple:
     """Facts and samples of a trial that has a process of its own."""
     code = (
-        "import json, pickle, sys; from test_faults import *; from bench.datasets import load_dataset;"
-        "spec = TrialSpec.from_json(json.loads(sys.stdin.read()));"
-        "sys.stdout.buffer.write(pickle.dumps(result(run_trial(spec, load_dataset('digits').subset(200)))))"
+        "import json, pickle, sys; from test_faults import *; from bench.datasets import "
+        "load_dataset;spec = "
+        "TrialSpec.from_json(json.loads(sys.stdin.read()));sys.stdout.buffer.write(pickle.dumps(result(run_trial(spec, load_dataset('digits').subset(200)))))"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *sys.path])
     done = subprocess.run(
@@ -183,7 +196,9 @@ def test_the_settings_of_the_process_come_back(digits, methods):
         expected = np.random.RandomState(5).rand()
         before = (os.getcwd(), dict(os.environ), np.geterr())
         data = digits.subset(200)
-        assert run_trial(spec_of(data, "vandal"), data).facts["error"] == "RuntimeError: and now this"
+        assert (
+            run_trial(spec_of(data, "vandal"), data).facts["error"] == "RuntimeError: and now this"
+        )
         assert torch.get_default_dtype() == torch.float64
         assert torch.is_grad_enabled() and not torch.are_deterministic_algorithms_enabled()
         assert torch.empty(1).device.type == "cpu"
@@ -198,10 +213,14 @@ def test_a_lack_of_memory_is_a_row_that_says_so(digits, methods, tmp_path):
     Path(f"{tmp_path}/log.trouble").write_text("memory -1")
     data = digits.subset(200)
     facts = run_trial(spec_of(data, "steady"), data).facts
-    assert facts["status"] == "failed" and facts["error"].startswith("out of memory (RuntimeError: ")
+    assert facts["status"] == "failed" and facts["error"].startswith(
+        "out of memory (RuntimeError: "
+    )
     assert "--max-concurrent" in facts["error"] and "\n" not in facts["error"]
     assert describe(MemoryError()).startswith("out of memory (MemoryError)")
-    assert describe(torch.OutOfMemoryError("CUDA out of memory")).startswith("out of memory (OutOfMemoryError: CUDA")
+    assert describe(torch.OutOfMemoryError("CUDA out of memory")).startswith(
+        "out of memory (OutOfMemoryError: CUDA"
+    )
     assert describe(ValueError("a\nb")) == "ValueError: a b"
 
 
@@ -218,7 +237,8 @@ def test_memory_of_the_device_is_free_after_a_trial(digits, methods):
         assert torch.cuda.memory_allocated() == 0 and torch.cuda.memory_reserved() == 0
 
 
-# --------------------------------------------------------------------------------------------------------- checkpoints
+# ---------------------------------------------------------------------------------------------------------
+# checkpoints
 
 
 class Stop(BaseException):
@@ -226,7 +246,9 @@ class Stop(BaseException):
 
 
 def run_until(epoch: int, spec: TrialSpec, data: Dataset, checkpoint: Checkpoint) -> None:
-    """Run the trial, and have it die once this epoch is on record and the checkpoint of the one before is written."""
+    """Run the trial, and have it die once this epoch is on record and the checkpoint of the one
+    before is written.
+    """
 
     def report(epochs, restart):
         if epochs and epochs[-1]["epoch"] == epoch and not restart:
@@ -308,7 +330,10 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
 
 @pytest.mark.parametrize(
     ("storage", "place"),
-    [("s3://b/p?region=eu-west-1", r"s3://b/p/run-\w{6}\?region=eu-west-1"), ("/scratch/", r"/scratch/run-\w{6}")],
+    [
+        ("s3://b/p?region=eu-west-1", r"s3://b/p/run-\w{6}\?region=eu-west-1"),
+        ("/scratch/", r"/scratch/run-\w{6}"),
+    ],
 )
 def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
     assert re.fullmatch(place, own_place(storage, Path("/results/run")))
@@ -317,7 +342,9 @@ def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
 
 def test_a_store_is_tidied(store):
     for name in ("aaa", "bbb", "ccc"):
-        store.file(name).write_bytes(b"x") if store.folder is None else _write(store.file(name), b"x")
+        store.file(name).write_bytes(b"x") if store.folder is None else _write(
+            store.file(name), b"x"
+        )
     torn = store.file("ccc").with_name(".ccc.pt.17.new")
     torn.write_bytes(b"x")
     before = store.file("aaa").with_name("aaa.before.pt")
@@ -340,7 +367,9 @@ def test_only_workers_of_the_latest_run_write_checkpoints(digits, store):
     spec = spec_of(data, "ce")
     store.claim("first")
     place, told = store.file(spec.id), []
-    old = Checkpoint(place, every_seconds=0, warn=told.append, allowed=lambda: store.owner() in ("first", None))
+    old = Checkpoint(
+        place, every_seconds=0, warn=told.append, allowed=lambda: store.owner() in ("first", None)
+    )
     run_until(2, spec, data, old)
     kept = place.read_bytes()
     assert store.owner() == "first"
@@ -377,9 +406,13 @@ def test_a_trial_survives_a_store_that_fails(digits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(StoredFile, "write_bytes", full)
     told: list[str] = []
-    outcome, epochs = trained(spec, data, Checkpoint(store.file(spec.id), every_seconds=0, warn=told.append))
+    outcome, epochs = trained(
+        spec, data, Checkpoint(store.file(spec.id), every_seconds=0, warn=told.append)
+    )
     assert epochs == [0, 1, 2, 3] and result(outcome) == undisturbed
-    assert len(told) == 3 and all("No space left" in text and "the trial goes on" in text for text in told)
+    assert len(told) == 3 and all(
+        "No space left" in text and "the trial goes on" in text for text in told
+    )
 
 
 @pytest.mark.parametrize(
@@ -400,11 +433,14 @@ def test_a_store_that_cannot_be_used_is_one_clear_sentence(place, message):
 
 @pytest.mark.slow
 def test_a_store_that_does_not_answer_is_one_clear_sentence():
-    with pytest.raises(InputError, match=r"cannot write to --storage .*check its address and your credentials"):
+    with pytest.raises(
+        InputError, match=r"cannot write to --storage .*check its address and your credentials"
+    ):
         Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1").check()
 
 
-# -------------------------------------------------------------------------------------------------------- whole sweeps
+# --------------------------------------------------------------------------------------------------------
+# whole sweeps
 
 
 class Sweep:
@@ -424,8 +460,26 @@ class Sweep:
             "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
             "STEADY_LOG": str(self.log),
         }
-        self.arguments = ["--methods", "steady", "--reference", "none", "--noise", "0.2,0.5", "--seeds", "2"]
-        self.arguments += ["--subset", "200", "--epochs", str(self.EPOCHS), "--device", "cpu", "--checkpoint-seconds", "0"]
+        self.arguments = [
+            "--methods",
+            "steady",
+            "--reference",
+            "none",
+            "--noise",
+            "0.2,0.5",
+            "--seeds",
+            "2",
+        ]
+        self.arguments += [
+            "--subset",
+            "200",
+            "--epochs",
+            str(self.EPOCHS),
+            "--device",
+            "cpu",
+            "--checkpoint-seconds",
+            "0",
+        ]
         self.arguments += ["--out", str(self.out)]
 
     def start(self, *more: str) -> subprocess.Popen:
@@ -458,7 +512,9 @@ class Sweep:
 
     @property
     def statuses(self) -> list[str]:
-        return sorted(json.loads(path.read_text())["status"] for path in self.out.glob("trials/*/done.json"))
+        return sorted(
+            json.loads(path.read_text())["status"] for path in self.out.glob("trials/*/done.json")
+        )
 
     @property
     def trained(self) -> int:
@@ -481,7 +537,10 @@ def family(process: subprocess.Popen) -> list[psutil.Process]:
 def undisturbed(tmp_path_factory) -> Sweep:
     sweep = Sweep(tmp_path_factory.mktemp("undisturbed"))
     sweep.run()
-    assert sweep.statuses == ["finished"] * Sweep.TRIALS and sweep.trained == Sweep.TRIALS * Sweep.EPOCHS
+    assert (
+        sweep.statuses == ["finished"] * Sweep.TRIALS
+        and sweep.trained == Sweep.TRIALS * Sweep.EPOCHS
+    )
     return sweep
 
 
@@ -503,14 +562,17 @@ def table(request) -> Iterator[Callable[[str, Sweep], None]]:
     report = request.config.pluginmanager.get_plugin("terminalreporter")
     report.write_line("")
     report.write_line(
-        f"{f'fault, in a sweep of {Sweep.TRIALS} trials of {Sweep.EPOCHS} epochs':<44} trials lost  epochs repeated"
+        f"{f'fault, in a sweep of {Sweep.TRIALS} trials of {Sweep.EPOCHS} epochs':<44} trials lost "
+        " epochs repeated"
     )
     for text in rows:
         report.write_line(text)
 
 
 def check_end(sweep: Sweep, undisturbed: Sweep) -> None:
-    """Exactly the expected trials are on record, all as they would have been, and nothing else is left."""
+    """Exactly the expected trials are on record, all as they would have been, and nothing else is
+    left.
+    """
     assert contents(sweep.out) == contents(undisturbed.out)
     assert not (sweep.out / ".ray-session").exists() and not (sweep.out / "checkpoints").exists()
 
@@ -522,13 +584,19 @@ def test_a_trial_that_hangs_is_ended_and_can_go_on_later(undisturbed, sweep, tmp
     Path(f"{sweep.log}.trouble").write_text(f"hang {hanging_share(undisturbed)}")
     text = sweep.run("--storage", storage, "--trial-timeout", "25", status=1)
     assert sweep.statuses == ["finished"] * 3 + ["timeout"]
-    assert text.count("timeout: steady") == 1 and "25 seconds of --trial-timeout" in text and "--retry-failed" in text
+    assert (
+        text.count("timeout: steady") == 1
+        and "25 seconds of --trial-timeout" in text
+        and "--retry-failed" in text
+    )
     assert "its worker died" not in text
     assert not (sweep.out / "checkpoints").exists()
     assert {path.name.count(".before") for path in (tmp_path / "store").glob("sweep-*/*")} == {0, 1}
     before = sweep.trained
     Path(f"{sweep.log}.trouble").unlink()
-    assert "nothing was missing" in sweep.run("--storage", storage, status=1), "a timeout is a result"
+    assert "nothing was missing" in sweep.run("--storage", storage, status=1), (
+        "a timeout is a result"
+    )
     text = sweep.run("--storage", storage, "--retry-failed")
     assert sweep.trained - before == Sweep.EPOCHS - 2, "it went on from its checkpoint"
     assert not list((tmp_path / "store").iterdir())
@@ -537,19 +605,27 @@ def test_a_trial_that_hangs_is_ended_and_can_go_on_later(undisturbed, sweep, tmp
 
 
 def hanging_share(undisturbed: Sweep) -> float:
-    """Share of a noisy class in the training set by which the method tells one of the trials from the others."""
+    """Share of a noisy class in the training set by which the method tells one of the trials from
+    the others.
+    """
     shares = {}
     for folder in (undisturbed.out / "trials").iterdir():
         with np.load(folder / "samples.npz") as archive:
-            shares[folder.name] = float((archive["noisy_labels"][archive["train_positions"]] == 0).mean())
+            shares[folder.name] = float(
+                (archive["noisy_labels"][archive["train_positions"]] == 0).mean()
+            )
     share = min(shares.values())
-    assert sum(abs(other - share) < 1e-6 for other in shares.values()) == 1, "it means one trial alone"
+    assert sum(abs(other - share) < 1e-6 for other in shares.values()) == 1, (
+        "it means one trial alone"
+    )
     return share
 
 
 @pytest.mark.slow
 def test_a_worker_that_runs_out_of_memory(undisturbed, sweep, table):
-    """Of its own: rows that say so, and the sweep goes on. The kernel's kill looks like the one of the next test."""
+    """Of its own: rows that say so, and the sweep goes on. The kernel's kill looks like the one of
+    the next test.
+    """
     Path(f"{sweep.log}.trouble").write_text(f"hunger {hanging_share(undisturbed)}")
     text = sweep.run(status=1)
     assert sweep.statuses == ["failed"] + ["finished"] * 3
@@ -596,15 +672,21 @@ def alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_an_interrupted_sweep_goes_at_once_and_leaves_nothing_behind(undisturbed, sweep, table, sent, status):
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_interrupted_sweep_goes_at_once_and_leaves_nothing_behind(
+    undisturbed, sweep, table, sent, status
+):
     driver = sweep.start()
     wait_for(lambda: sweep.in_the_middle)
     relatives, session = family(driver), ray_session(sweep.out)
     assert session.is_dir() and len(relatives) > 3
     driver.send_signal(sent)
     text = finish(driver, status)
-    assert text.splitlines()[-1].startswith("Interrupted. Nothing finished is lost; to go on: python -m bench.run --methods")
+    assert text.splitlines()[-1].startswith(
+        "Interrupted. Nothing finished is lost; to go on: python -m bench.run --methods"
+    )
     wait_for(lambda: not any(map(alive, relatives)), seconds=10)
     assert not session.exists() and not (sweep.out / ".ray-session").exists()
     assert 0 < sweep.over < Sweep.TRIALS
@@ -640,7 +722,9 @@ def test_an_interrupt_while_the_sweep_starts(sweep, moment, sent, status):
     if moment == "starts Ray":
         wait_for(lambda: family(driver))
     if moment == "has Ray":
-        wait_for(lambda: any("ImplicitFunc" in p.name() or "IDLE" in p.name() for p in family(driver)))
+        wait_for(
+            lambda: any("ImplicitFunc" in p.name() or "IDLE" in p.name() for p in family(driver))
+        )
     relatives = family(driver)
     driver.send_signal(sent)
     text = finish(driver, status)
@@ -657,7 +741,8 @@ def test_a_torn_or_corrupt_file(undisturbed, sweep, table, what):
     workers = [process for process in family(driver) if "ImplicitFunc" in process.name()]
     driver.kill()
     driver.wait()
-    wait_for(lambda: not any(map(alive, workers)))  # one may live on for a while and put a whole checkpoint there
+    # one may live on for a while and put a whole checkpoint there
+    wait_for(lambda: not any(map(alive, workers)))
     if what == "record":
         for path in sweep.out.glob("trials/*/*"):
             if path.name in ("epochs.jsonl", "done.json") and path.stat().st_size:
@@ -669,7 +754,13 @@ def test_a_torn_or_corrupt_file(undisturbed, sweep, table, what):
     text = sweep.run()
     assert ("is damaged; the trial is run again" if what == "record" else "warning: steady") in text
     assert what == "record" or "the one before is used" in text
-    table({"record": "torn records, of running and finished trials", "checkpoint": "a corrupt checkpoint"}[what], sweep)
+    table(
+        {
+            "record": "torn records, of running and finished trials",
+            "checkpoint": "a corrupt checkpoint",
+        }[what],
+        sweep,
+    )
     check_end(sweep, undisturbed)
 
 
@@ -677,7 +768,9 @@ def test_a_torn_or_corrupt_file(undisturbed, sweep, table, what):
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
     folder.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
     )
     if made.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
@@ -717,7 +810,8 @@ def test_a_disk_that_is_full_for_checkpoints(undisturbed, sweep, tmp_path, table
         check_end(sweep, undisturbed)
 
 
-# ---------------------------------------------------------------------------------------------------- several machines
+# ----------------------------------------------------------------------------------------------------
+# several machines
 
 NODES = """
 import sys
@@ -742,7 +836,12 @@ class Nodes:
     def __init__(self, *arguments: str, mode: str = "token") -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", NODES, *arguments],
-            env={**os.environ, "RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={
+                **os.environ,
+                "RAY_AUTH_MODE": mode,
+                "RAY_AUTH_TOKEN": TOKEN,
+                "RAY_USAGE_STATS_ENABLED": "0",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -765,7 +864,8 @@ def nodes(sweep) -> Iterator[Callable[..., Nodes]]:
         started.append(Nodes(*arguments, **options))
         return started[-1]
 
-    os.environ.update({key: sweep.env[key] for key in ("PYTHONPATH", "STEADY_LOG")})  # of the workers on these nodes
+    # of the workers on these nodes
+    os.environ.update({key: sweep.env[key] for key in ("PYTHONPATH", "STEADY_LOG")})
     yield start
     for name in ("PYTHONPATH", "STEADY_LOG"):
         os.environ.pop(name)
@@ -789,7 +889,9 @@ def test_a_node_that_is_lost(undisturbed, sweep, nodes, tmp_path, table):
 
 
 @pytest.mark.slow
-def test_a_sweep_over_a_ray_client_address_keeps_its_records_here(undisturbed, sweep, nodes, tmp_path):
+def test_a_sweep_over_a_ray_client_address_keeps_its_records_here(
+    undisturbed, sweep, nodes, tmp_path
+):
     pytest.importorskip("grpc", reason='needs pip install "ray[client]"')
     nodes("24867")
     sweep.env["RAY_AUTH_TOKEN"] = TOKEN
@@ -815,6 +917,14 @@ def test_nothing_is_written_but_where_it_belongs(sweep, tmp_path):
     finish(driver)
     assert not any((tmp_path / "home").iterdir()) and not any((tmp_path / "temporary").iterdir())
     assert not session.exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "temporary", "cache", "site", "log", "sweep"}
-    others = {".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}  # of tools that may run meanwhile
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "home",
+        "temporary",
+        "cache",
+        "site",
+        "log",
+        "sweep",
+    }
+    # of tools that may run meanwhile
+    others = {".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
     assert not [path for path in set(ROOT.rglob("*")) - here if not others & set(path.parts)]

@@ -34,12 +34,16 @@ def test_all_arrays_of_a_data_set_count(tiny_dataset):
         found={"found": tiny_dataset.train_labels},
         train_names=names,
     )
-    assert content_bytes(full) == images + labels + 50 * 64 + 10 * 64 + 10 * 8 + 60 * 8 + names.nbytes
+    assert (
+        content_bytes(full) == images + labels + 50 * 64 + 10 * 64 + 10 * 8 + 60 * 8 + names.nbytes
+    )
 
 
 def test_encoders_count_as_much_as_they_are(tiny_dataset):
     plan = Plan(overrides=(("epochs", 1),))
-    [spec] = plan.specs(tiny_dataset, expand_hparams(["rmd"], {}, {"rmd.pretrain_epochs": ["0"]}), [0.5], [0])
+    [spec] = plan.specs(
+        tiny_dataset, expand_hparams(["rmd"], {}, {"rmd.pretrain_epochs": ["0"]}), [0.5], [0]
+    )
     job = pretrain_job(spec)
     assert isinstance(job, PretrainJob) and isinstance(job.settings, SimSiam)
     blob = save_encoder(run_pretraining(job, tiny_dataset))
@@ -63,7 +67,9 @@ def test_encoders_count_as_much_as_they_are(tiny_dataset):
         (GB, 80 << 20, None, "linux", MINIMUM),
     ],
 )
-def test_the_store_has_room_and_stays_within_the_machine(content, memory, shared, platform, expected):
+def test_the_store_has_room_and_stays_within_the_machine(
+    content, memory, shared, platform, expected
+):
     assert store_bytes(content, memory, shared, platform) == expected
 
 

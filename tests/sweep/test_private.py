@@ -1,4 +1,6 @@
-"""Names of Ray that its documentation does not promise: each has the shape that bench/sweep/private.py relies on."""
+"""Names of Ray that its documentation does not promise: each has the shape that
+bench/sweep/private.py relies on.
+"""
 
 import inspect
 import re
@@ -22,11 +24,16 @@ RAY = Path(ray.__file__).parent
 
 def test_the_installed_ray_is_one_that_is_allowed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
+    named = [
+        Requirement(text)
+        for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    ]
     bounds = {requirement.specifier for requirement in named if requirement.name == "ray"}
     assert len(bounds) == 1 and version("ray") in bounds.pop()
     assert all(
-        any(part.operator == "<" for part in requirement.specifier) for requirement in named if requirement.name == "ray"
+        any(part.operator == "<" for part in requirement.specifier)
+        for requirement in named
+        if requirement.name == "ray"
     )
 
 
@@ -34,7 +41,9 @@ def test_private_names_are_used_in_one_module_alone():
     wanted = re.compile(
         r"\bray\.(?:\w+\.)*_\w+|from ray\S*\._|_default_placement_group_factory|temporary_state|progress_reporter"
     )
-    users = {path.name for path in (ROOT / "bench").rglob("*.py") if wanted.search(path.read_text())}
+    users = {
+        path.name for path in (ROOT / "bench").rglob("*.py") if wanted.search(path.read_text())
+    }
     assert users == {"private.py"}
 
 
@@ -51,7 +60,9 @@ def test_tune_asks_the_client_and_the_session_folder_by_these_names(tmp_path):
     from ray.train._internal import storage
     from ray.tune import tuner
 
-    assert "client.ray.is_connected()" in inspect.getsource(tuner) or "ray.util.client.ray" in inspect.getsource(tuner)
+    assert "client.ray.is_connected()" in inspect.getsource(
+        tuner
+    ) or "ray.util.client.ray" in inspect.getsource(tuner)
     assert "_get_ray_train_session_dir()" in inspect.getsource(storage)
     before = storage._get_ray_train_session_dir
     with private.driving_here(str(tmp_path)):
@@ -64,12 +75,16 @@ def test_tune_asks_the_client_and_the_session_folder_by_these_names(tmp_path):
 def test_the_workers_path_is_sent_as_it_is():
     from ray.core.generated.common_pb2 import JobConfig
 
-    assert "job_config._py_driver_sys_path.extend(" in inspect.getsource(ray._private.worker.connect)
+    assert "job_config._py_driver_sys_path.extend(" in inspect.getsource(
+        ray._private.worker.connect
+    )
     config = private.job_config(["/first", "/second"])
     config._py_driver_sys_path.extend(["/working/directory"])
     sent = JobConfig()
     sent.ParseFromString(config._serialize())
-    assert list(sent.py_driver_sys_path) == ["/second", "/first"], "a worker puts each in front of the one before"
+    assert list(sent.py_driver_sys_path) == ["/second", "/first"], (
+        "a worker puts each in front of the one before"
+    )
 
 
 def test_processes_and_the_latest_cluster_are_found_by_these_names(tmp_path, monkeypatch):
@@ -77,7 +92,9 @@ def test_processes_and_the_latest_cluster_are_found_by_these_names(tmp_path, mon
     assert services._is_raylet_process(["/ray/core/src/ray/raylet/raylet", "--gcs-address=x"])
     assert not services._is_raylet_process(["python"]) and not services._is_raylet_process(None)
     source = inspect.getsource(services.start_raylet)
-    assert '"--gcs-address=' in source.replace('f"', '"') and '"--raylet_socket_name=' in source.replace('f"', '"')
+    assert '"--gcs-address=' in source.replace(
+        'f"', '"'
+    ) and '"--raylet_socket_name=' in source.replace('f"', '"')
     assert isinstance(private.running().sweeps, frozenset)
     assert ray._private.utils.read_ray_address(str(tmp_path)) is None
     (tmp_path / "ray_current_cluster").write_text("10.0.0.1:6379\n")
@@ -85,7 +102,9 @@ def test_processes_and_the_latest_cluster_are_found_by_these_names(tmp_path, mon
 
 
 def test_what_is_left_of_a_killed_drivers_session_is_ended(tmp_path):
-    """The processes whose command lines name the session's folder, with their children, and no others."""
+    """The processes whose command lines name the session's folder, with their children, and no
+    others.
+    """
     sleep = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('ready', flush=True); time.sleep(60)"
     folder = tmp_path / "lnl-ray-x"
     started = [
@@ -96,7 +115,12 @@ def test_what_is_left_of_a_killed_drivers_session_is_ended(tmp_path):
             f"--session-dir={folder}y/session_1",
         )
     ]
-    children = [p for process in started if process.stdout.readline() for p in psutil.Process(process.pid).children()]
+    children = [
+        p
+        for process in started
+        if process.stdout.readline()
+        for p in psutil.Process(process.pid).children()
+    ]
     private.end_session(str(folder))
     assert started[0].wait(timeout=10) == -9
     assert [process.poll() for process in started[1:]] == [None, None]
@@ -115,7 +139,9 @@ def test_a_trial_of_tune_lets_go_of_what_it_holds():
     private.forget(trial, shape)
     assert trial.config == {"key": "a"} and not trial.run_metadata.metric_analysis
     assert trial.last_result["done"] is True
-    assert trial.placement_group_factory is shape and trial._default_placement_group_factory is shape
+    assert (
+        trial.placement_group_factory is shape and trial._default_placement_group_factory is shape
+    )
     assert trial.temporary_state.ray_actor is None
     private.kill(trial)
     assert trial.max_failures == 0
@@ -131,9 +157,21 @@ def test_tune_leaves_out_its_own_display_for_one_derived_from_it():
 @pytest.fixture(scope="module")
 def names_in_ray() -> bytes:
     """All of Ray that may read a variable: its Python files and its binaries."""
-    binaries = [RAY / "_raylet.so", RAY / "core/src/ray/raylet/raylet", RAY / "core/src/ray/gcs/gcs_server"]
-    sources = [path for folder in ("_private", "_common", "tune", "train", "air") for path in (RAY / folder).rglob("*.py")]
-    return b"\n".join(path.read_bytes() for path in [*binaries, *sources, RAY / "runtime_env/__init__.py"] if path.exists())
+    binaries = [
+        RAY / "_raylet.so",
+        RAY / "core/src/ray/raylet/raylet",
+        RAY / "core/src/ray/gcs/gcs_server",
+    ]
+    sources = [
+        path
+        for folder in ("_private", "_common", "tune", "train", "air")
+        for path in (RAY / folder).rglob("*.py")
+    ]
+    return b"\n".join(
+        path.read_bytes()
+        for path in [*binaries, *sources, RAY / "runtime_env/__init__.py"]
+        if path.exists()
+    )
 
 
 SET = sorted(environment._ALWAYS | environment._ON_ONE_MACHINE)

@@ -19,7 +19,20 @@ import pytest
 from fabricate import timeless
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--methods", "elr,rmd", "--noise", "0.2,0.5", "--seeds", "1", "--subset", "300", "--epochs", "10", "--device", "cpu"]
+SMALL = [
+    "--methods",
+    "elr,rmd",
+    "--noise",
+    "0.2,0.5",
+    "--seeds",
+    "1",
+    "--subset",
+    "300",
+    "--epochs",
+    "10",
+    "--device",
+    "cpu",
+]
 BARE = [*SMALL, "--no-plots"]
 
 
@@ -30,7 +43,12 @@ def command(*arguments: str) -> list[str]:
 def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -> str:
     """Run the command to its end; returns what it printed."""
     done = subprocess.run(
-        command(*arguments), cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=300
+        command(*arguments),
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -43,8 +61,13 @@ def contents(out: Path) -> dict[str, tuple]:
     for folder in sorted((out / "trials").iterdir()):
         with np.load(folder / "samples.npz") as archive:
             samples = {key: archive[key].tobytes() for key in archive.files}
-        epochs = [timeless(json.loads(line)) for line in (folder / "epochs.jsonl").read_text().splitlines()]
-        files = [timeless(json.loads((folder / name).read_text())) for name in ("spec.json", "done.json")]
+        epochs = [
+            timeless(json.loads(line))
+            for line in (folder / "epochs.jsonl").read_text().splitlines()
+        ]
+        files = [
+            timeless(json.loads((folder / name).read_text())) for name in ("spec.json", "done.json")
+        ]
         trials[folder.name] = (files, epochs, samples)
     return trials
 
@@ -62,7 +85,8 @@ def ray_session(out: Path) -> Path:
 
 
 def checkpointed(out: Path) -> list[str]:
-    return [path.stem for path in (out / "checkpoints").glob("*.pt") if "." not in path.stem]  # not the ones before
+    # not the ones before
+    return [path.stem for path in (out / "checkpoints").glob("*.pt") if "." not in path.stem]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +101,9 @@ def test_a_sweep_leaves_whole_records_and_a_leaderboard(undisturbed):
     facts = json.loads((undisturbed / "sweep.json").read_text())
     assert len(facts["trials"]) == 6  # ce as reference, elr and rmd, at two rates
     assert facts["overhead"] > 0 and facts["parallel_trials"] >= 1
-    assert sorted(facts["trials"]) == sorted(path.name for path in (undisturbed / "trials").iterdir())
+    assert sorted(facts["trials"]) == sorted(
+        path.name for path in (undisturbed / "trials").iterdir()
+    )
     for folder in (undisturbed / "trials").iterdir():
         done = json.loads((folder / "done.json").read_text())
         assert done["status"] == "finished"
@@ -113,7 +139,11 @@ def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
     from bench.planning.spec import TrialSpec
     from bench.training.trial import method_for, pixels_for
 
-    folder = next(f for f in sorted((undisturbed / "trials").iterdir()) if '"elr"' in (f / "spec.json").read_text())
+    folder = next(
+        f
+        for f in sorted((undisturbed / "trials").iterdir())
+        if '"elr"' in (f / "spec.json").read_text()
+    )
     spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_text())["spec"])
     data = load_dataset(spec.dataset, subset=spec.subset)
     net = build_network(spec.recipe.backbone, data.channels, data.num_classes)
@@ -123,7 +153,9 @@ def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
     method = method_for(spec)
     method.networks = torch.nn.ModuleList([net])
     with torch.inference_mode():
-        predicted = method.predict(pixels_for(data, spec, data.test_images)(torch.arange(len(data.test_labels))))
+        predicted = method.predict(
+            pixels_for(data, spec, data.test_images)(torch.arange(len(data.test_labels)))
+        )
     with np.load(folder / "samples.npz") as archive:
         np.testing.assert_allclose(predicted.numpy(), archive["test_probabilities"], atol=2e-3)
 
@@ -156,7 +188,9 @@ def test_a_longer_command_runs_only_what_is_missing(undisturbed, tmp_path):
 def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     out = tmp_path / "sweep"
     arguments = command(*BARE, "--out", str(out), "--checkpoint-seconds", "0")
-    driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     finished = lambda: len(list(out.glob("trials/*/done.json")))  # noqa: E731
     wait_for(lambda: finished() >= 2 and checkpointed(out))
     driver.kill()
@@ -164,12 +198,24 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
     over = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/done.json")}
     assert len(over) < 6, "the sweep was over before it was killed"
     session = str(ray_session(out))
-    wait_for(lambda: not any(session in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])))
-    begun = {trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines()) for trial in checkpointed(out)}
+    wait_for(
+        lambda: (
+            not any(
+                session in " ".join(p.info["cmdline"] or [])
+                for p in psutil.process_iter(["cmdline"])
+            )
+        )
+    )
+    begun = {
+        trial: len((out / "trials" / trial / "epochs.jsonl").read_text().splitlines())
+        for trial in checkpointed(out)
+    }
     assert begun, "no trial was in the middle"
     text = sweep(*BARE, "--out", str(out))
     assert f"{6 - len(over)} trials" in text
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in over.items()), "a finished trial ran again"
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in over.items()), (
+        "a finished trial ran again"
+    )
     assert contents(out) == contents(undisturbed)
     assert not (out / ".ray-session").exists() and not (out / "checkpoints").exists()
     assert not (out / "plots").exists(), "--no-plots"
@@ -178,9 +224,13 @@ def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
 def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
     out = tmp_path / "sweep"
     arguments = command(*BARE, "--out", str(out), "--checkpoint-seconds", "0")
-    driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    driver = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     wait_for(lambda: checkpointed(out))
-    workers = [p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name()]
+    workers = [
+        p for p in psutil.Process(driver.pid).children(recursive=True) if "ImplicitFunc" in p.name()
+    ]
     os.kill(workers[0].pid, signal.SIGKILL)
     text, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, text
@@ -192,8 +242,21 @@ def test_killed_worker_resumes_to_the_bit(undisturbed, tmp_path):
 @pytest.mark.slow
 def test_a_worker_that_dies_again_and_again_is_a_row(tmp_path):
     out = tmp_path / "sweep"
-    arguments = command("--methods", "divide_mix", "--reference", "none", "--seeds", "1", "--epochs", "50", "--out", str(out))
-    driver = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    arguments = command(
+        "--methods",
+        "divide_mix",
+        "--reference",
+        "none",
+        "--seeds",
+        "1",
+        "--epochs",
+        "50",
+        "--out",
+        str(out),
+    )
+    driver = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     killed: set[int] = set()
     while driver.poll() is None:
         for process in psutil.Process(driver.pid).children(recursive=True):
@@ -204,18 +267,28 @@ def test_a_worker_that_dies_again_and_again_is_a_row(tmp_path):
         time.sleep(0.05)
     text, _ = driver.communicate(timeout=60)
     assert driver.returncode == 1, text
-    assert text.count("its worker died") == 2 and "the worker process died 3 times" in text and "1 were lost" in text
+    assert (
+        text.count("its worker died") == 2
+        and "the worker process died 3 times" in text
+        and "1 were lost" in text
+    )
     assert "raylet" not in text and "Traceback" not in text and "\x1b" not in text, "Ray speaks"
     [done] = out.glob("trials/*/done.json")
     assert json.loads(done.read_text())["status"] == "lost"
-    text = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
+    text = subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
+    ).stdout
     assert "1 trial to run" in text and "lost" not in text, "the same command tries it again"
 
 
 def test_interrupted_sweep_says_how_to_go_on(tmp_path):
     out = tmp_path / "sweep"
     driver = subprocess.Popen(
-        command(*BARE, "--out", str(out)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(*BARE, "--out", str(out)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
     driver.send_signal(signal.SIGINT)
@@ -310,14 +383,20 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
     table = (out / "leaderboard.csv").read_text()
     assert "raising" in table and "diverging" in table
     assert "nothing was missing" in sweep(*arguments, "--out", str(out), status=1, env=env)
-    assert "1 trial to run" in sweep(*arguments, "--out", str(out), "--retry-failed", status=1, env=env)
+    assert "1 trial to run" in sweep(
+        *arguments, "--out", str(out), "--retry-failed", status=1, env=env
+    )
 
 
 def test_a_second_driver_is_kept_out(tmp_path):
     from bench.errors import InputError
     from bench.records.trials import lock
 
-    with lock(tmp_path), pytest.raises(InputError, match="another command is writing"), lock(tmp_path):
+    with (
+        lock(tmp_path),
+        pytest.raises(InputError, match="another command is writing"),
+        lock(tmp_path),
+    ):
         pass
     with lock(tmp_path):
         pass
@@ -325,7 +404,9 @@ def test_a_second_driver_is_kept_out(tmp_path):
 
 @pytest.mark.parametrize("threads", [0, 1])
 def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
-    """With a start that does to signals and processes what Ray's does, and with a thread that may take the signal."""
+    """With a start that does to signals and processes what Ray's does, and with a thread that may
+    take the signal.
+    """
     import ray
 
     from bench.sweep.session import holding_back_sigterm
@@ -339,9 +420,12 @@ def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
     try:
         with holding_back_sigterm():
             ray._private.utils.set_sigterm_handler(lambda *_: came.append("Ray's"))
-            child = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: None)  # as Ray starts its own
+            # as Ray starts its own
+            child = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: None)
             child.terminate()
-            assert child.wait(timeout=30) == -signal.SIGTERM, "a process of Ray's ends when it is told to"
+            assert child.wait(timeout=30) == -signal.SIGTERM, (
+                "a process of Ray's ends when it is told to"
+            )
             os.kill(os.getpid(), signal.SIGTERM)
             assert "Ray's" not in came
         assert came == ["ours"]
@@ -357,7 +441,10 @@ def test_a_sigterm_while_ray_starts_reaches_our_own_handler(threads):
 def test_every_port_is_on_loopback(tmp_path):
     out = tmp_path / "sweep"
     driver = subprocess.Popen(
-        command(*BARE, "--out", str(out)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(*BARE, "--out", str(out)),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for(lambda: list(out.glob("trials/*/epochs.jsonl")))
@@ -371,7 +458,9 @@ def test_every_port_is_on_loopback(tmp_path):
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(timeout=60) == 143
     assert len(listening) >= 3, "Ray listens somewhere"
-    assert all(ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback for ip in listening), listening
+    assert all(ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback for ip in listening), (
+        listening
+    )
 
 
 LOOKING = '''
@@ -407,12 +496,29 @@ def test_concurrent_trials_share_one_copy_of_the_images(tmp_path):
     (package / "looking_method.py").write_text(LOOKING)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8), np.arange(2000) % 4
-    np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels, test_images=images[:50], test_labels=labels[:50])
+    np.savez(
+        tmp_path / "data.npz",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:50],
+        test_labels=labels[:50],
+    )
     (tmp_path / "maps").mkdir()
-    arguments = ["--methods", "looking", "--reference", "none", "--dataset", f"npz:{tmp_path / 'data.npz'}", "--seeds", "2"]
+    arguments = [
+        "--methods",
+        "looking",
+        "--reference",
+        "none",
+        "--dataset",
+        f"npz:{tmp_path / 'data.npz'}",
+        "--seeds",
+        "2",
+    ]
     arguments += ["--epochs", "1", "--backbone", "tiny_cnn", "--out", str(tmp_path / "sweep")]
     sweep(*arguments, env={"PYTHONPATH": str(package), "LOOKING_OUT": str(tmp_path / "maps")})
     found = [path.read_text() for path in (tmp_path / "maps").iterdir()]
     if len(os.sched_getaffinity(0)) > 1:
         assert len(found) == 2, "two workers"
-    assert len(set(found)) == 1 and "/dev/shm" in found[0], "one mapping of the object store, in both of them"
+    assert len(set(found)) == 1 and "/dev/shm" in found[0], (
+        "one mapping of the object store, in both of them"
+    )

@@ -21,8 +21,13 @@ from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
 from bench.records.trials import TrialWriter
 from bench.sweep.trackers import Trackers, check_trackers
 
-EPOCHS = [{"schema": 1, "epoch": 0, "train_loss": None, "test_accuracy": 0.25, "val_predictions": "x"}]
-EPOCHS += [{"epoch": number, "train_loss": 1.0 / number, "test_accuracy": 0.25 + number / 10} for number in (1, 2, 3)]
+EPOCHS = [
+    {"schema": 1, "epoch": 0, "train_loss": None, "test_accuracy": 0.25, "val_predictions": "x"}
+]
+EPOCHS += [
+    {"epoch": number, "train_loss": 1.0 / number, "test_accuracy": 0.25 + number / 10}
+    for number in (1, 2, 3)
+]
 DONE = {"schema": 1, "status": "finished", "error": None}
 
 
@@ -52,7 +57,9 @@ def read_tensorboard(out: Path) -> dict[str, dict[str, list[tuple[int, float]]]]
             content = content[16 + length :]
             for value in event.summary.value:
                 if value.HasField("simple_value"):
-                    scalars.setdefault(value.tag, []).append((event.step, round(value.simple_value, 6)))
+                    scalars.setdefault(value.tag, []).append(
+                        (event.step, round(value.simple_value, 6))
+                    )
     return runs
 
 
@@ -60,7 +67,10 @@ def read_mlflow(out: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
     client, runs = mlflow_runs(out)
     return {
         run.data.tags["trial"]: {
-            key: [(point.step, round(point.value, 6)) for point in client.get_metric_history(run.info.run_id, key)]
+            key: [
+                (point.step, round(point.value, 6))
+                for point in client.get_metric_history(run.info.run_id, key)
+            ]
             for key in run.data.metrics
         }
         for run in runs
@@ -82,14 +92,19 @@ def read_wandb(out: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
         scalars = runs.setdefault(file.stem.removeprefix("run-"), {})
         for content in log_records(file.read_bytes()):
             parsed = Record.FromString(content)
-            items = {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in parsed.history.item}
+            items = {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in parsed.history.item
+            }
             for key in [key for key in items if not key.startswith("_")]:
                 scalars.setdefault(key, []).append((items["_step"], round(items[key], 6)))
     return runs
 
 
 def log_records(content: bytes) -> Iterator[bytes]:
-    """Records of a file in LevelDB's log format, which has here a header of 7 bytes; parts of a record are joined."""
+    """Records of a file in LevelDB's log format, which has here a header of 7 bytes; parts of a
+    record are joined.
+    """
     position, whole = 7, b""
     while position + 7 <= len(content):
         if 32768 - position % 32768 < 7:  # no room for a part's head
@@ -125,7 +140,8 @@ def made_once(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def out(tmp_path, made_once, monkeypatch) -> Path:
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # the trackers tell their libraries things in it
+    # the trackers tell their libraries things in it
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     return shutil.copytree(made_once, tmp_path / "sweep")
 
 
@@ -160,7 +176,12 @@ def test_what_was_over_before_is_copied_from_the_records_once(tracker, spec, out
         trackers = Trackers([tracker], out)
         trackers.catch_up()
         trackers.close()
-        assert only_run(tracker, out, spec)["test_accuracy"] == [(0, 0.25), (1, 0.35), (2, 0.45), (3, 0.55)]
+        assert only_run(tracker, out, spec)["test_accuracy"] == [
+            (0, 0.25),
+            (1, 0.35),
+            (2, 0.45),
+            (3, 0.55),
+        ]
     assert (out / tracker / "logged.txt").read_text() == f"{spec.id} finished\n"
 
 
@@ -172,7 +193,9 @@ def test_mlflow_knows_settings_and_status(spec, out):
     [run] = mlflow_runs(out)[1]
     assert run.info.status == "FAILED" and run.info.run_name == spec.label
     assert run.data.tags["status"] == "failed" and "own fault" in run.data.tags["error"]
-    assert run.data.params["noise_rate"] == "0.5" and run.data.params["elr.weight"] == str(spec.hparams["elr.weight"])
+    assert run.data.params["noise_rate"] == "0.5" and run.data.params["elr.weight"] == str(
+        spec.hparams["elr.weight"]
+    )
     assert run.data.params["recipe.epochs"] == str(spec.recipe.epochs)
 
 
@@ -238,7 +261,9 @@ def test_a_tracker_that_fails_on_one_trial_keeps_the_others(fake, error, tmp_pat
     first, second, third = several(3)
     FAILING[second.id] = error
     trackers = Trackers([fake], tmp_path)
-    with pytest.warns(UserWarning, match=f"fake is switched off for the trial {second.id}, and for others") as caught:
+    with pytest.warns(
+        UserWarning, match=f"fake is switched off for the trial {second.id}, and for others"
+    ) as caught:
         for spec in (first, second, third):
             trackers.restart(spec, [])
         for epochs in (EPOCHS[:2], EPOCHS[2:]):
@@ -249,7 +274,9 @@ def test_a_tracker_that_fails_on_one_trial_keeps_the_others(fake, error, tmp_pat
     assert len(caught) == 1 and type(error).__name__ in str(caught[0].message)
     assert trackers.open["fake"].ended == [first.id, third.id]
     logged = (tmp_path / "fake" / "logged.txt").read_text()
-    assert logged == f"{first.id} finished\n{third.id} finished\n", "the next command copies the other"
+    assert logged == f"{first.id} finished\n{third.id} finished\n", (
+        "the next command copies the other"
+    )
     FAILING.clear()
     trackers.restart(second, EPOCHS)
     trackers.finish(second, DONE)
@@ -280,7 +307,9 @@ def harm_method(folder: Path) -> None:
     [
         harm_method,
         lambda folder: (folder / "spec.json").write_text("{"),
-        lambda folder: (folder / "epochs.jsonl").write_text('{"epoch": 0}\nx\n{"epoch": 2}\n{"epoch": 3}\n'),
+        lambda folder: (folder / "epochs.jsonl").write_text(
+            '{"epoch": 0}\nx\n{"epoch": 2}\n{"epoch": 3}\n'
+        ),
         lambda folder: (folder / "spec.json").unlink(),
     ],
 )
@@ -290,7 +319,9 @@ def test_a_record_that_cannot_be_copied_does_not_keep_others_from_it(fake, harm,
         record(tmp_path, spec)
     harm(tmp_path / "trials" / specs[1].id)
     trackers = Trackers([fake], tmp_path)
-    with pytest.warns(UserWarning, match=f"fake is switched off for the trial {specs[1].id}") as caught:
+    with pytest.warns(
+        UserWarning, match=f"fake is switched off for the trial {specs[1].id}"
+    ) as caught:
         trackers.catch_up()
     assert len(caught) == 1
     assert sorted(trackers.open["fake"].ended) == sorted([specs[0].id, specs[2].id])
@@ -314,7 +345,20 @@ def test_trackers_are_not_imported_before_they_are_asked_for():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-SMALL = ["--methods", "ce", "--reference", "none", "--subset", "200", "--epochs", "40", "--seeds", "2", "--device", "cpu"]
+SMALL = [
+    "--methods",
+    "ce",
+    "--reference",
+    "none",
+    "--subset",
+    "200",
+    "--epochs",
+    "40",
+    "--seeds",
+    "2",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.mark.slow
@@ -324,14 +368,17 @@ def test_a_sweep_that_is_killed_and_resumed_tracks_each_epoch_once(tmp_path):
     names = [name for name, package in PACKAGES.items() if find_spec(package)]
     arguments = [*SMALL, "--out", str(out), "--track", ",".join(names), "--checkpoint-seconds", "0"]
     env = {**os.environ, "HOME": str(home)}
-    driver = subprocess.Popen(command(*arguments), cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        command(*arguments), cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     wait_for(lambda: list(out.glob("checkpoints/*.pt")))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     sweep(*arguments, env={"HOME": str(home)})
     expected = {
         path.parent.name: [
-            (epoch["epoch"], round(epoch["test_accuracy"], 6)) for epoch in map(json.loads, path.read_text().splitlines())
+            (epoch["epoch"], round(epoch["test_accuracy"], 6))
+            for epoch in map(json.loads, path.read_text().splitlines())
         ]
         for path in out.glob("trials/*/epochs.jsonl")
     }
@@ -339,4 +386,8 @@ def test_a_sweep_that_is_killed_and_resumed_tracks_each_epoch_once(tmp_path):
     for name in names:
         found = {run[-12:]: scalars["test_accuracy"] for run, scalars in READERS[name](out).items()}
         assert found == expected, name
-    assert not [path for path in home.rglob("*") if any(name in str(path) for name in ("mlflow", "wandb", "tensorboard"))]
+    assert not [
+        path
+        for path in home.rglob("*")
+        if any(name in str(path) for name in ("mlflow", "wandb", "tensorboard"))
+    ]

@@ -1,4 +1,6 @@
-"""On a GPU: the records of the CPU, memory that is given back, no waiting within an epoch. Most of it needs one to run."""
+"""On a GPU: the records of the CPU, memory that is given back, no waiting within an epoch. Most of
+it needs one to run.
+"""
 
 import gc
 import json
@@ -42,14 +44,18 @@ def moved(draw):
 
 @pytest.fixture
 def draws_on_the_cpu(monkeypatch):
-    """Generators give other numbers on another device: what is drawn comes from the CPU's, wherever it goes."""
+    """Generators give other numbers on another device: what is drawn comes from the CPU's, wherever
+    it goes.
+    """
     generator = torch.Generator
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator("cpu"))
     for name in ("rand", "randn", "randint", "randperm"):
         monkeypatch.setattr(torch, name, moved(getattr(torch, name)))
 
 
-def trial(name: str, data: Dataset, device: str, epochs: int = 1, precision: str = "fp32") -> list[dict]:
+def trial(
+    name: str, data: Dataset, device: str, epochs: int = 1, precision: str = "fp32"
+) -> list[dict]:
     plan = Plan(subset=320, overrides=(("epochs", epochs),), device=device, precision=precision)
     settings = {"rmd.pretrain_epochs": ["2"]} if name == "rmd" else {}
     [spec] = plan.specs(data, expand_hparams([name], {}, settings), [0.4], [0])
@@ -62,7 +68,10 @@ def trial(name: str, data: Dataset, device: str, epochs: int = 1, precision: str
 
 
 def timeless(records: list[dict]) -> list[dict]:
-    return [{key: value for key, value in epoch.items() if not key.endswith("_seconds")} for epoch in records]
+    return [
+        {key: value for key, value in epoch.items() if not key.endswith("_seconds")}
+        for epoch in records
+    ]
 
 
 def test_draws_on_the_cpu_are_those_of_a_trial_there(data, request):
@@ -75,7 +84,9 @@ def test_draws_on_the_cpu_are_those_of_a_trial_there(data, request):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
 def test_an_epoch_gives_the_record_of_the_cpu(name, data, draws_on_the_cpu):
-    """The first: later ones multiply what rounding does. What a main phase computes is held by the test below."""
+    """The first: later ones multiply what rounding does. What a main phase computes is held by the
+    test below.
+    """
     [expected], [found] = trial(name, data, "cpu"), trial(name, data, "cuda")
     for key, tolerance in TOLERANCES.items():
         assert found[key] == pytest.approx(expected[key], abs=tolerance), key
@@ -87,7 +98,10 @@ def test_an_epoch_gives_the_record_of_the_cpu(name, data, draws_on_the_cpu):
 @pytest.mark.parametrize("name", METHODS)
 def test_its_main_phase_learns_as_much_as_on_the_cpu(name, data, draws_on_the_cpu):
     """By the fifth epoch warm-ups are over: mixtures, neighbours and guessed labels are at work."""
-    expected, found = trial(name, data, "cpu", epochs=5)[-1], trial(name, data, "cuda", epochs=5)[-1]
+    expected, found = (
+        trial(name, data, "cpu", epochs=5)[-1],
+        trial(name, data, "cuda", epochs=5)[-1],
+    )
     assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.15)
     assert found["samples_trained"] == pytest.approx(expected["samples_trained"], rel=0.2)
 
@@ -96,7 +110,10 @@ def test_its_main_phase_learns_as_much_as_on_the_cpu(name, data, draws_on_the_cp
 @pytest.mark.parametrize("name", METHODS)
 def test_in_bfloat16_too(name, data, draws_on_the_cpu):
     """What trials on a GPU compute in by default."""
-    expected, found = trial(name, data, "cpu", epochs=5)[-1], trial(name, data, "cuda", epochs=5, precision="bf16")[-1]
+    expected, found = (
+        trial(name, data, "cpu", epochs=5)[-1],
+        trial(name, data, "cuda", epochs=5, precision="bf16")[-1],
+    )
     assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.15)
     assert found["samples_trained"] == pytest.approx(expected["samples_trained"], rel=0.2)
 
@@ -133,13 +150,16 @@ def test_a_failed_trial_gives_its_memory_back(data, monkeypatch):
 def session(name: str, device: str, number: int, batch_size: int) -> Session:
     case = Case("tiny", "tiny_cnn", 8, 3)  # what changes colours is at work, too
     images = dataset_for(case, number)
-    spec: TrialSpec = timed(case, images, name, Settings(device=device), {}, epochs=5, batch_size=batch_size)
+    spec: TrialSpec = timed(
+        case, images, name, Settings(device=device), {}, epochs=5, batch_size=batch_size
+    )
     job = pretrain_job(spec)
     return Session(spec, images, 3, run_pretraining(job, images) if job else None)
 
 
 class Questions(TorchDispatchMode):
-    """What a GPU would be waited for: results whose size or value the host has to know, and tensors made of its numbers.
+    """What a GPU would be waited for: results whose size or value the host has to know, and tensors
+    made of its numbers.
 
     Copies by ``to`` are not seen: on a CPU they are none.
     """
@@ -159,7 +179,9 @@ class Questions(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func._schema.name.removeprefix("aten::")
-        indices = args[1] if name in ("index", "index_put", "index_put_", "_index_put_impl_") else ()
+        indices = (
+            args[1] if name in ("index", "index_put", "index_put_", "_index_put_impl_") else ()
+        )
         masked = any(index is not None and index.dtype == torch.bool for index in indices)
         unsized = name == "repeat_interleave" and "output_size" not in (kwargs or {})
         if masked or unsized or name in self.OPERATIONS:
@@ -186,13 +208,16 @@ class Questions(TorchDispatchMode):
         return wrapped
 
 
-#: Questions among an epoch's batches: the samples are divided, once for each network, and the host has to know their number.
+#: Questions among an epoch's batches: the samples are divided, once for each network, and the host
+#: has to know their number.
 DIVIDES = {"divide_mix": 2 * 2, "pes": 1, "prune": 1, "unicon": 2 * 5}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_step_asks_for_a_value_or_a_size(name, monkeypatch):
-    """Needs no GPU: operations are looked at as they come. Epochs may begin with such questions, steps may not."""
+    """Needs no GPU: operations are looked at as they come. Epochs may begin with such questions,
+    steps may not.
+    """
     prepared = session(name, "cpu", 160, 40)
     prepared.rewind()
     prepared.method.epoch_start()
@@ -278,14 +303,20 @@ def test_steps_are_measured_in_every_form(tmp_path):
         main(["step", "--device", "cuda", "--repeats", "1", "--json", str(file)])
     assert not end.value.code
     rows = json.loads(file.read_text())
-    assert {row["network"] for row in rows} == {f"{net}, batch {b}" for net in ("resnet18", "resnet34") for b in (128, 512)}
+    assert {row["network"] for row in rows} == {
+        f"{net}, batch {b}" for net in ("resnet18", "resnet34") for b in (128, 512)
+    }
     assert sum("graphed" in row["name"] for row in rows) == 4
 
 
 @pytest.mark.gpu
 @pytest.mark.slow
 def test_trials_are_measured_side_by_side(monkeypatch):
-    monkeypatch.setattr(together, "CASES", {"cuda": (Case("resnet18, batch 128", "resnet18", 32, 3),)})
+    monkeypatch.setattr(
+        together, "CASES", {"cuda": (Case("resnet18, batch 128", "resnet18", 32, 3),)}
+    )
     rows = together.together(Settings(repeats=1, device="cuda"))
-    assert [row.name for row in rows] == [f"{n} at a time, bf16" for n in ("1 trial", "2 trials", "4 trials")]
+    assert [row.name for row in rows] == [
+        f"{n} at a time, bf16" for n in ("1 trial", "2 trials", "4 trials")
+    ]
     assert all(row.share is not None and 0 < row.share < 1 for row in rows)

@@ -1,4 +1,6 @@
-"""Steps recorded as a CUDA graph. Without a GPU, what stands for it runs the step again, on what the graph would read."""
+"""Steps recorded as a CUDA graph. Without a GPU, what stands for it runs the step again, on what
+the graph would read.
+"""
 
 import copy
 from contextlib import contextmanager, nullcontext
@@ -25,7 +27,9 @@ STATIC = [name for name in method_names() if load_method(name).static_step] + ["
 def session(name: str) -> Session:
     """Before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
     data = dataset_for(TINY, 300)
-    return Session(specification(TINY, data, name, Settings(), {}, epochs=10, batch_size=32), data, 3)
+    return Session(
+        specification(TINY, data, name, Settings(), {}, epochs=10, batch_size=32), data, 3
+    )
 
 
 @pytest.fixture
@@ -71,7 +75,10 @@ def recorded(monkeypatch):
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(graphs, "GraphedSteps", Steps)
-    monkeypatch.setattr("bench.training.trial.steps_of", lambda *arguments: steps_of(*arguments[:3], "cuda", arguments[4]))
+    monkeypatch.setattr(
+        "bench.training.trial.steps_of",
+        lambda *arguments: steps_of(*arguments[:3], "cuda", arguments[4]),
+    )
     return made
 
 
@@ -103,7 +110,9 @@ def test_a_static_step_draws_nothing_and_replaces_nothing(name):
     for batch in batches[:2]:
         method.update(batch, prepared.optimizer)
     assert task.rng.bit_generator.state == before[1]
-    assert torch.equal(task.generator.get_state(), before[0]) and torch.equal(torch.get_rng_state(), before[2])
+    assert torch.equal(task.generator.get_state(), before[0]) and torch.equal(
+        torch.get_rng_state(), before[2]
+    )
     assert {key: value.data_ptr() for key, value in method.state_dict().items()} == places
 
 
@@ -120,7 +129,8 @@ def test_a_static_step_draws_nothing_and_replaces_nothing(name):
 def test_graphs_are_taken_where_they_are_asked_for_and_possible(
     recorded, monkeypatch, asked, device, static, optimizer, graphed
 ):
-    monkeypatch.setenv("LNL_BENCH_GRAPHS", "0" if asked else "1")  # is read when trials are planned, and not by a worker
+    # is read when trials are planned, and not by a worker
+    monkeypatch.setenv("LNL_BENCH_GRAPHS", "0" if asked else "1")
     method = SimpleNamespace(static_step=static, update=lambda batch, optimizer: torch.zeros(()))
     step = steps_of(method, optimizer([torch.zeros(1, requires_grad=True)]), [], device, asked)
     assert isinstance(step, GraphedSteps) == graphed
@@ -142,7 +152,12 @@ def test_random_partners_are_no_static_step():
 @pytest.mark.parametrize("name", STATIC)
 def test_graphs_change_no_record(name, precision, monkeypatch):
     data = load_dataset("digits", subset=320)
-    plan = Plan(subset=320, overrides=(("epochs", 5), ("batch_size", 32)), device="cuda", precision=precision)
+    plan = Plan(
+        subset=320,
+        overrides=(("epochs", 5), ("batch_size", 32)),
+        device="cuda",
+        precision=precision,
+    )
     [spec] = plan.specs(data, expand_hparams([name], {}, {}), [0.4], [0])
 
     def records(spec: TrialSpec) -> list[dict]:
@@ -153,7 +168,9 @@ def test_graphs_change_no_record(name, precision, monkeypatch):
 
     plain = records(spec)
     replays, replay = [], torch.cuda.CUDAGraph.replay
-    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(1), replay(graph))[1])
+    monkeypatch.setattr(
+        torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(1), replay(graph))[1]
+    )
     for expected, found in zip(plain, records(replace(spec, graphs=True)), strict=True):
         assert found["train_loss"] == pytest.approx(expected["train_loss"], abs=0.02)
         assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.03)

@@ -46,7 +46,9 @@ def test_detection_is_scikit_learns(pairs):
         assert found["detection_auc"] == pytest.approx(roc_auc_score(wrong, -probability))
     flagged = probability < 0.5
     if flagged.any():
-        assert found["detection_precision"] == pytest.approx(precision_score(wrong, flagged, zero_division=0))
+        assert found["detection_precision"] == pytest.approx(
+            precision_score(wrong, flagged, zero_division=0)
+        )
     else:
         assert found["detection_precision"] is None
     if wrong.any():
@@ -59,7 +61,9 @@ def test_scores_that_are_no_numbers_have_no_auc():
 
 def test_label_correction_by_hand():
     targets = np.array([[0.6, 0.4], [0.1, 0.9], [0.5, 0.5]])
-    assert scoring.correction(targets, np.array([0, 0, 0])) == {"label_correction_accuracy": pytest.approx(2 / 3)}
+    assert scoring.correction(targets, np.array([0, 0, 0])) == {
+        "label_correction_accuracy": pytest.approx(2 / 3)
+    }
 
 
 def test_calibration_error_by_hand():
@@ -79,7 +83,11 @@ def test_the_worst_class_by_hand():
 def test_reliability_is_what_the_calibration_error_sums_up():
     probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.3, 0.7], [1.0, 0.0]])
     found = scoring.reliability(probabilities, np.array([0, 1, 1, 0]))
-    bins = {place: (n, found["confidence"][place], found["accuracy"][place]) for place, n in enumerate(found["count"]) if n}
+    bins = {
+        place: (n, found["confidence"][place], found["accuracy"][place])
+        for place, n in enumerate(found["count"])
+        if n
+    }
     assert bins == {10: (1, 0.7, 1.0), 13: (1, 0.9, 1.0), 14: (2, pytest.approx(0.975), 0.5)}
     assert found["accuracy"][0] is None, "an empty bin"
     error = sum(n * abs(confidence - accuracy) for n, confidence, accuracy in bins.values()) / 4
@@ -97,7 +105,9 @@ def test_separation_of_two_heaps_and_of_none():
     nothing = {"feature_silhouette": None, "feature_knn_accuracy": None}
     assert scoring.separation(heaps, np.zeros(60, int)) == nothing
     assert scoring.separation(np.full((60, 3), np.nan), labels) == nothing
-    assert scoring.separation(heaps[:3], labels[:3])["feature_knn_accuracy"] is not None, "fewer than ten neighbours"
+    assert scoring.separation(heaps[:3], labels[:3])["feature_knn_accuracy"] is not None, (
+        "fewer than ten neighbours"
+    )
 
 
 def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[dict]:
@@ -111,17 +121,25 @@ def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[di
 
 def test_the_record_holds_them_every_epoch(tiny_dataset):
     for epoch in run(tiny_dataset, "symmetric", 0.4):
-        for key in ("memorised_clean", "memorised_wrong", "recovered_wrong", "detection_recall", "calibration_error"):
+        for key in (
+            "memorised_clean",
+            "memorised_wrong",
+            "recovered_wrong",
+            "detection_recall",
+            "calibration_error",
+        ):
             assert 0 <= epoch[key] <= 1
         assert 0 <= epoch["worst_class_accuracy"] <= epoch["test_accuracy"]
         assert epoch["label_correction_accuracy"] >= 0
-    assert run(tiny_dataset, "symmetric", 0.4)[0]["label_correction_accuracy"] == pytest.approx(32 / 54, abs=0.08), (
-        "at first the targets are the noisy labels"
-    )
+    assert run(tiny_dataset, "symmetric", 0.4)[0]["label_correction_accuracy"] == pytest.approx(
+        32 / 54, abs=0.08
+    ), "at first the targets are the noisy labels"
 
 
 #: Methods that fit a mixture: those whose file, or that of the method they build on, calls for one.
-FITS = re.compile(r"\bops\.(clean_probability|fit_mixture|fit_gaussians|fit_betas|gaussian_mixture)\(")
+FITS = re.compile(
+    r"\bops\.(clean_probability|fit_mixture|fit_gaussians|fit_betas|gaussian_mixture)\("
+)
 FITTING = [
     name
     for name in method_names()
@@ -134,7 +152,15 @@ FITTING = [
 
 
 def test_the_methods_that_fit_a_mixture():
-    known = {"co_teaching", "co_teaching_plus", "divide_mix", "jocor", "m_correction", "selc", "softmix"}
+    known = {
+        "co_teaching",
+        "co_teaching_plus",
+        "divide_mix",
+        "jocor",
+        "m_correction",
+        "selc",
+        "softmix",
+    }
     assert known <= set(FITTING)
 
 
@@ -147,14 +173,24 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
 
     monkeypatch.setattr(ops, "fit_gaussians", counting(ops.fit_gaussians))
     monkeypatch.setattr(ops, "fit_betas", counting(ops.fit_betas))
-    [spec] = Plan(overrides=(("epochs", 3),)).specs(tiny_dataset, expand_hparams([name], {}, {}), [0.4], [0])
+    [spec] = Plan(overrides=(("epochs", 3),)).specs(
+        tiny_dataset, expand_hparams([name], {}, {}), [0.4], [0]
+    )
     recorded: list[int] = []
 
     def report(epochs, restart):
         for epoch in epochs:
             mixtures = epoch.get("mixtures", [])
-            assert set(mixtures) <= {"two modes", "one mode", "one component", "equal losses", "not finite"}
-            assert len([state for state in mixtures if state not in ("equal losses", "not finite")]) == len(fits)
+            assert set(mixtures) <= {
+                "two modes",
+                "one mode",
+                "one component",
+                "equal losses",
+                "not finite",
+            }
+            assert len(
+                [state for state in mixtures if state not in ("equal losses", "not finite")]
+            ) == len(fits)
             fits.clear()
             recorded.append(len(mixtures))
 
@@ -168,14 +204,21 @@ def test_the_record_of_the_final_network(tiny_dataset):
     plan = Plan(overrides=(("epochs", 2), ("batch_size", 16)))
     [spec] = plan.specs(tiny_dataset, expand_hparams(["forward"], {}, {}), [0.4], [0])
     outcome = run_trial(spec, tiny_dataset, keep={"features"})
-    reliability, estimate = outcome.facts["reliability"], np.array(outcome.facts["estimated_transition_matrix"])
+    reliability, estimate = (
+        outcome.facts["reliability"],
+        np.array(outcome.facts["estimated_transition_matrix"]),
+    )
     assert sum(reliability["count"]) == 20 and len(reliability["accuracy"]) == scoring.BINS
     assert estimate.shape == (4, 4)
     np.testing.assert_allclose(estimate.sum(1), 1, atol=1e-5)
     samples = outcome.samples
-    assert len(samples["features"]) == len(samples["feature_positions"]) == 54, "all training samples, which are few"
+    assert len(samples["features"]) == len(samples["feature_positions"]) == 54, (
+        "all training samples, which are few"
+    )
     assert set(samples["feature_positions"]) == set(samples["train_positions"])
-    np.testing.assert_array_equal(samples["feature_truth"], tiny_dataset.train_labels[samples["feature_positions"]])
+    np.testing.assert_array_equal(
+        samples["feature_truth"], tiny_dataset.train_labels[samples["feature_positions"]]
+    )
     assert "features" not in run_trial(spec, tiny_dataset).samples, "on request only"
 
 
@@ -185,7 +228,12 @@ def test_what_nobody_knows_is_not_scored(tiny_dataset):
     test = tiny_dataset.test_images, tiny_dataset.test_labels
     unknown = from_arrays("own", images, np.full(60, -1), *test, found={FOUND: noisy})
     for epoch in run(unknown, FOUND, None):
-        assert not any(key.startswith(("memorised", "recovered", "detection", "label_correction")) for key in epoch)
+        assert not any(
+            key.startswith(("memorised", "recovered", "detection", "label_correction"))
+            for key in epoch
+        )
         assert 0 <= epoch["calibration_error"] <= 1, "the test labels are known"
-    partly = from_arrays("own", images, np.where(np.arange(60) < 20, labels, -1), *test, found={FOUND: noisy})
+    partly = from_arrays(
+        "own", images, np.where(np.arange(60) < 20, labels, -1), *test, found={FOUND: noisy}
+    )
     assert 0 <= run(partly, FOUND, None)[-1]["memorised_wrong"] <= 1, "on those that are known"

@@ -1,4 +1,6 @@
-"""Searches without training: what they draw, stop, pick and remember, from records that a test can compute by hand."""
+"""Searches without training: what they draw, stop, pick and remember, from records that a test can
+compute by hand.
+"""
 
 import importlib
 import io
@@ -53,12 +55,19 @@ def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings
 
 def curve(*values: float, seconds: float = 1.0) -> list[dict]:
     return [
-        {"epoch": epoch, "noisy_val_accuracy": value, "test_accuracy": 1 - value, "train_seconds": seconds}
+        {
+            "epoch": epoch,
+            "noisy_val_accuracy": value,
+            "test_accuracy": 1 - value,
+            "train_seconds": seconds,
+        }
         for epoch, value in enumerate(values)
     ]
 
 
-def finish(tuning, spec: TrialSpec, value: float, status: str = "finished", seconds: float = 1.0) -> None:
+def finish(
+    tuning, spec: TrialSpec, value: float, status: str = "finished", seconds: float = 1.0
+) -> None:
     tuning.end(spec, status, curve(*[value] * EPOCHS, seconds=seconds), {})
 
 
@@ -71,7 +80,8 @@ def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
     return ran
 
 
-# ------------------------------------------------------------------------------------------------------------ spaces
+# ------------------------------------------------------------------------------------------------------------
+# spaces
 
 
 def test_domains_become_what_optuna_draws(space):
@@ -103,7 +113,10 @@ def test_domains_become_what_optuna_draws(space):
 
 def test_a_domain_that_optuna_has_not_is_an_error(space):
     space("elr", {"weight": tune.randn(3.0, 1.0)})
-    with pytest.raises(InputError, match=r"search space of elr\.weight comes from tune\.randn, .*use choice, uniform"):
+    with pytest.raises(
+        InputError,
+        match=r"search space of elr\.weight comes from tune\.randn, .*use choice, uniform",
+    ):
         draw("elr", optuna.create_study().ask(), {})
 
 
@@ -112,7 +125,9 @@ def test_a_conditional_space_draws_what_matters_and_leaves_alone_what_is_fixed()
     drawn = [draw("gce", study.ask(), {}) for _ in range(20)]
     assert {len(d) for d in drawn} == {2, 4}
     assert all(("gce.threshold" in d) == d["gce.truncated"] for d in drawn)
-    assert all("gce.threshold" in draw("gce", study.ask(), {"gce.truncated": True}) for _ in range(5))
+    assert all(
+        "gce.threshold" in draw("gce", study.ask(), {"gce.truncated": True}) for _ in range(5)
+    )
     assert all("gce.q" not in draw("gce", study.ask(), {"gce.q": 0.7}) for _ in range(5))
 
 
@@ -122,10 +137,17 @@ def test_parts_of_a_composed_method_keep_their_names_apart():
 
 
 def test_a_method_without_a_search_space_says_where_to_put_one(monkeypatch):
-    with pytest.raises(InputError, match=r"my_method has no search space to tune in: write search_spaces/my_method\.py"):
+    with pytest.raises(
+        InputError,
+        match=r"my_method has no search space to tune in: write search_spaces/my_method\.py",
+    ):
         load_space("my_method")
     point = types.SimpleNamespace(name="my_method", module="json")
-    monkeypatch.setattr(bench.tuning.spaces, "entry_points", lambda group: [point] * (group == "bench.search_spaces"))
+    monkeypatch.setattr(
+        bench.tuning.spaces,
+        "entry_points",
+        lambda group: [point] * (group == "bench.search_spaces"),
+    )
     with pytest.raises(InputError, match="it defines neither SPACE nor space"):
         load_space("my_method")
     monkeypatch.setattr(json, "SPACE", {"level": tune.uniform(0, 1)}, raising=False)
@@ -140,7 +162,8 @@ def test_defaults_outside_the_space_are_refused(data, space):
         make(data, "elr")
 
 
-# ------------------------------------------------------------------------------------------------------------ drawing
+# ------------------------------------------------------------------------------------------------------------
+# drawing
 
 
 def test_the_first_configuration_is_the_papers_and_all_are_different(data):
@@ -149,18 +172,29 @@ def test_the_first_configuration_is_the_papers_and_all_are_different(data):
     cells = {(spec.method, spec.noise_rate): [] for spec in ran}
     for spec in ran:
         cells[spec.method, spec.noise_rate].append(spec)
-    assert {key: len(found) for key, found in cells.items()} == {(m, r): 5 for m in ("elr", "gce") for r in (0.3, 0.5)}
+    assert {key: len(found) for key, found in cells.items()} == {
+        (m, r): 5 for m in ("elr", "gce") for r in (0.3, 0.5)
+    }
     for (method, _), found in cells.items():
         [(_, defaults)] = expand_hparams([method], {}, {})
         assert found[0].hparams == defaults
         assert len({json.dumps(spec.hparams) for spec in found}) == 5
-        assert all(spec.is_search and spec.train_seed == spec.noise_seed == spec.split_seed == SEARCH_SEED for spec in found)
+        assert all(
+            spec.is_search and spec.train_seed == spec.noise_seed == spec.split_seed == SEARCH_SEED
+            for spec in found
+        )
 
 
 def test_searches_have_seeds_of_their_own_where_replicas_share_theirs(data):
     seeds = {"seeds": [0, 1], "noise_seed": 7, "split_seed": 8}
     tuning = plan_tuning(
-        PLAN, data, expand_hparams(["elr"], {}, {}), set(), [0.5], settings=Settings(configurations=2), **seeds
+        PLAN,
+        data,
+        expand_hparams(["elr"], {}, {}),
+        set(),
+        [0.5],
+        settings=Settings(configurations=2),
+        **seeds,
     )
     found = lambda specs: {(s.noise_seed, s.split_seed, s.train_seed) for s in specs}  # noqa: E731
     assert found(drain(tuning)) == {(SEARCH_SEED, SEARCH_SEED, SEARCH_SEED)}
@@ -218,7 +252,9 @@ def test_a_budget_ends_with_its_seconds(data):
     assert tuning.next(2) is None, "nobody knows yet how long one takes"
     finish(tuning, specs[0], 0.5)
     specs = [tuning.next(9) for _ in range(4)]
-    assert [spec is not None for spec in specs] == [True, True, True, False], "what is under way counts too"
+    assert [spec is not None for spec in specs] == [True, True, True, False], (
+        "what is under way counts too"
+    )
 
 
 def test_a_budget_ends_where_every_configuration_fails_at_once(data):
@@ -239,7 +275,8 @@ def test_pretraining_counts_once_in_a_budget(data):
     assert count == 4  # 12 + 4 x 5 = 32
 
 
-# ------------------------------------------------------------------------------------------------------------ picking
+# ------------------------------------------------------------------------------------------------------------
+# picking
 
 
 def test_the_pick_is_the_best_and_runs_on_fresh_seeds(data):
@@ -247,7 +284,10 @@ def test_the_pick_is_the_best_and_runs_on_fresh_seeds(data):
     ran = drain(tuning, lambda spec: 0.9 if spec.hparams["elr.weight"] != 3.0 else 0.1)
     follow = tuning.follow()
     assert follow and tuning.over and tuning.follow() == []
-    assert [(spec.stage, spec.train_seed, spec.noise_seed) for spec in follow] == [(TUNED, 0, 0), (TUNED, 1, 1)]
+    assert [(spec.stage, spec.train_seed, spec.noise_seed) for spec in follow] == [
+        (TUNED, 0, 0),
+        (TUNED, 1, 1),
+    ]
     assert follow[0].hparams in [spec.hparams for spec in ran[1:]]
 
 
@@ -284,7 +324,8 @@ def test_ties_go_to_the_fewest_changes_in_whatever_order():
     assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
 
 
-# ------------------------------------------------------------------------------------------------------------ stopping
+# ------------------------------------------------------------------------------------------------------------
+# stopping
 
 
 def test_asha_stops_the_poor_one_and_nobody_before_the_warm_up_is_over(data):
@@ -304,7 +345,9 @@ def test_no_trial_is_stopped_in_its_last_epoch(data):
     tuning = make(data, "elr", scheduler="asha")
     first, second = tuning.next(2), tuning.next(2)
     tuning.judge(first, curve(*[0.9] * EPOCHS))
-    assert not tuning.judge(second, curve(*[0.1] * EPOCHS)), "reported at once, it has cost all that it will"
+    assert not tuning.judge(second, curve(*[0.1] * EPOCHS)), (
+        "reported at once, it has cost all that it will"
+    )
 
 
 def test_cells_are_stopped_apart(data):
@@ -328,8 +371,16 @@ def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
     facts = stopped_facts(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
-    assert (facts["status"], facts["epochs"], facts["train_seconds"], facts["pretrain_seconds"]) == ("stopped", 3, 3.0, 4.0)
-    assert facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01) and facts["privileges"] == []
+    assert (
+        facts["status"],
+        facts["epochs"],
+        facts["train_seconds"],
+        facts["pretrain_seconds"],
+    ) == ("stopped", 3, 3.0, 4.0)
+    assert (
+        facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
+        and facts["privileges"] == []
+    )
     whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).facts
     missing = whole.keys() - facts.keys()
     assert missing == {
@@ -342,7 +393,8 @@ def test_a_stopped_trial_has_a_whole_record(data):
     }
 
 
-# ------------------------------------------------------------------------------------------------------------ resuming
+# ------------------------------------------------------------------------------------------------------------
+# resuming
 
 
 def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None:
@@ -354,7 +406,16 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
 
 def planned(data, tuning, out) -> str:
     console = Console(file=io.StringIO(), width=200)
-    print_plan(console, PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1]), data, out, 1, 0, None, tuning)
+    print_plan(
+        console,
+        PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1]),
+        data,
+        out,
+        1,
+        0,
+        None,
+        tuning,
+    )
     return console.file.getvalue()
 
 
@@ -365,13 +426,17 @@ def test_a_search_goes_on_from_the_records_alone(data, tmp_path):
     write(tmp_path, specs[1], [0.4] * 2, "stopped")
     write(tmp_path, specs[2], [0.9] * 3, None)  # the driver was killed
     text = planned(data, make(data, "elr", configurations=5, scheduler="asha"), tmp_path)
-    assert "elr · symmetric 0.5 (tuned noisy-val asha): 5 trials" in text, "one begun, two to draw, two of the pick"
+    assert "elr · symmetric 0.5 (tuned noisy-val asha): 5 trials" in text, (
+        "one begun, two to draw, two of the pick"
+    )
     assert "5 trials of tuning, at most" in text and "tuning" in text.partition("estimate")[2]
     again = make(data, "elr", configurations=5, scheduler="asha")
     again.resume(tmp_path)
     resumed = again.next(5)
     assert resumed == specs[2], "what was begun comes first"
-    assert again.judge(resumed, curve(*[0.1] * 3)), "the scheduler remembers what the others reached"
+    assert again.judge(resumed, curve(*[0.1] * 3)), (
+        "the scheduler remembers what the others reached"
+    )
     ran = [resumed]
     finish(again, resumed, 0.9, "stopped")
     ran += drain(again)
@@ -411,7 +476,9 @@ def test_a_trial_that_its_machine_ended_ends_no_search_and_runs_again(data, tmp_
     again.resume(tmp_path, retry_failed=retry)
     assert not again.over and again.next() == specs[1] and again.next() is None
     finish(again, specs[1], 0.9)
-    assert again.follow()[0].hparams == specs[1].hparams, "the pick is the one of a sweep without the fault"
+    assert again.follow()[0].hparams == specs[1].hparams, (
+        "the pick is the one of a sweep without the fault"
+    )
 
 
 def test_searches_of_other_settings_share_no_trials(data, tmp_path):
@@ -439,7 +506,9 @@ def test_a_record_from_another_search_space_counts_but_teaches_nothing(data, tmp
 
 
 def test_a_search_learns_from_the_records(data, tmp_path):
-    """Thirty configurations, the better the smaller the weight: what is drawn then has smaller weights than at first."""
+    """Thirty configurations, the better the smaller the weight: what is drawn then has smaller
+    weights than at first.
+    """
     better = lambda spec: 1 / (1 + spec.hparams["elr.weight"])  # noqa: E731
     ran = drain(make(data, "elr", configurations=30), better)
     for spec in ran:
@@ -451,7 +520,8 @@ def test_a_search_learns_from_the_records(data, tmp_path):
     assert len(later) == 10 and weight(later) < weight(ran[:10])
 
 
-# ------------------------------------------------------------------------------------------------------------- goals
+# -------------------------------------------------------------------------------------------------------------
+# goals
 
 
 def test_clean_validation_counts_the_same_images_every_time():
@@ -478,7 +548,9 @@ def test_records_hold_what_a_clean_goal_needs(data):
     spec = make(data, "elr", goal="clean-val:10").next()
     epochs = []
     outcome = run_trial(
-        replace(spec, recipe=spec.recipe.override({"epochs": 2})), data, report=lambda found, restart: epochs.extend(found)
+        replace(spec, recipe=spec.recipe.override({"epochs": 2})),
+        data,
+        report=lambda found, restart: epochs.extend(found),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
@@ -495,18 +567,26 @@ def test_a_goal_that_cannot_be_is_refused(data):
     ):
         with pytest.raises(InputError, match=message):
             Settings(3, goal=goal)
-    with pytest.raises(InputError, match="needs 500 validation images with known labels, but there are 20"):
+    with pytest.raises(
+        InputError, match="needs 500 validation images with known labels, but there are 20"
+    ):
         make(data, "elr", goal="clean-val:500")
 
 
-# ------------------------------------------------------------------------------------------------- a wrong noise rate
+# -------------------------------------------------------------------------------------------------
+# a wrong noise rate
 
 
 def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
     told = expand_hparams(["ce", "co_teaching"], {}, {"co_teaching.forget_rate": ["oracle"]})
     specs = misspecified(PLAN.specs(data, told, [0.4], [0]), [0.5, 1, 1.5])
-    assert [(spec.method, spec.told) for spec in specs] == [("ce", 1), *(("co_teaching", f) for f in (0.5, 1, 1.5))]
-    assert specs[2].id == PLAN.specs(data, told, [0.4], [0])[1].id, "told the truth, it is the plain trial"
+    assert [(spec.method, spec.told) for spec in specs] == [
+        ("ce", 1),
+        *(("co_teaching", f) for f in (0.5, 1, 1.5)),
+    ]
+    assert specs[2].id == PLAN.specs(data, told, [0.4], [0])[1].id, (
+        "told the truth, it is the plain trial"
+    )
     assert TrialSpec.from_json(specs[1].to_json()) == specs[1] and "told" not in specs[2].to_json()
     rates = []
     for spec in specs[1:]:
@@ -520,11 +600,14 @@ def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
 def test_misspecification_that_nobody_notices_is_an_error(data):
     plain = PLAN.specs(data, expand_hparams(["ce", "co_teaching"], {}, {}), [0.4], [0])
     with pytest.raises(
-        InputError, match=r"none of ce, co_teaching reads the noise rate.*--set co_teaching\.forget_rate=oracle"
+        InputError,
+        match=r"none of ce, co_teaching reads the noise rate.*--set co_teaching\.forget_rate=oracle",
     ):
         misspecified(plain, [0.5])
     told = expand_hparams(["co_teaching"], {}, {"co_teaching.forget_rate": ["oracle"]})
-    with pytest.raises(InputError, match=r"--misspecify 1\.5 at noise 0\.8 tells co_teaching a rate of 1\.2"):
+    with pytest.raises(
+        InputError, match=r"--misspecify 1\.5 at noise 0\.8 tells co_teaching a rate of 1\.2"
+    ):
         misspecified(PLAN.specs(data, told, [0.8], [0]), [1.5])
 
 
@@ -532,14 +615,24 @@ def test_a_search_is_no_part_of_a_plain_specification(data):
     [spec] = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
     assert not {"stage", "told"} & spec.to_json().keys()
     search = Search(spec, SearchKind("tuned"), {}, Settings(1))
-    assert search.base.to_json()["stage"] == "search tuned noisy-val none" and search.base.label.endswith("· search")
+    assert search.base.to_json()[
+        "stage"
+    ] == "search tuned noisy-val none" and search.base.label.endswith("· search")
     assert TrialSpec.from_json(search.base.to_json()) == search.base
 
 
 @pytest.mark.parametrize("over", [1, 7, 12])
 def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path, space, over):
-    """One trial at a time; the space is so small that some draws repeat an earlier one, and TPE's own part comes in."""
-    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0, 9.0]), "momentum": tune.choice([0.5, 0.7, 0.9, 0.99])})
+    """One trial at a time; the space is so small that some draws repeat an earlier one, and TPE's
+    own part comes in.
+    """
+    space(
+        "elr",
+        {
+            "weight": tune.choice([1.0, 3.0, 7.0, 9.0]),
+            "momentum": tune.choice([0.5, 0.7, 0.9, 0.99]),
+        },
+    )
     score = lambda spec: spec.hparams["elr.weight"] * spec.hparams["elr.momentum"] / 10  # noqa: E731
     undisturbed = drain(make(data, "elr", configurations=13), score)
     assert len(undisturbed) == 13
@@ -557,7 +650,8 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
     assert drain(again, score) == undisturbed[over:]
 
 
-# ------------------------------------------------------------------------------------------------------- foreign records
+# -------------------------------------------------------------------------------------------------------
+# foreign records
 
 
 def rewrite(folder, **changes) -> None:
@@ -594,7 +688,9 @@ def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, 
         hparams = json.loads((folder / "spec.json").read_text())["spec"]["hparams"]
         rewrite(folder, hparams=hparams | {"elr.gone": 1})
     tuning = make(data, "elr")
-    with pytest.warns(UserWarning, match="2 trials of earlier searches of elr cannot be used by this one") as caught:
+    with pytest.warns(
+        UserWarning, match="2 trials of earlier searches of elr cannot be used by this one"
+    ) as caught:
         tuning.resume(tmp_path)
     assert len(caught) == 1 and "elr.gone" in str(caught[0].message)
     assert len(drain(tuning)) == 2, "of three one is on record"
@@ -610,7 +706,9 @@ def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
         return original(method, trial, fixed)
 
     monkeypatch.setattr(bench.tuning.search, "draw", fail)
-    with pytest.warns(UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"):
+    with pytest.warns(
+        UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"
+    ):
         ran = drain(tuning)
     assert tuning.over and [spec.method for spec in ran].count("gce") == 3
     assert [spec.method for spec in ran].count("elr") == 1, "the defaults"

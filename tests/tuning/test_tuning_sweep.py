@@ -11,19 +11,42 @@ import psutil
 import pytest
 from test_sweep import ROOT, command, sweep, wait_for
 
-SMALL = ["--methods", "gce", "--reference", "none", "--noise", "0.3,0.5", "--seeds", "1", "--subset", "200", "--device", "cpu"]
+SMALL = [
+    "--methods",
+    "gce",
+    "--reference",
+    "none",
+    "--noise",
+    "0.3,0.5",
+    "--seeds",
+    "1",
+    "--subset",
+    "200",
+    "--device",
+    "cpu",
+]
 
 
 def specs(out: Path) -> dict[str, dict]:
-    return {path.parent.name: json.loads(path.read_text())["spec"] for path in out.glob("trials/*/spec.json")}
+    return {
+        path.parent.name: json.loads(path.read_text())["spec"]
+        for path in out.glob("trials/*/spec.json")
+    }
 
 
 def searched(out: Path) -> Counter:
-    return Counter(spec["noise_rate"] for spec in specs(out).values() if spec.get("stage", "").startswith("search"))
+    return Counter(
+        spec["noise_rate"]
+        for spec in specs(out).values()
+        if spec.get("stage", "").startswith("search")
+    )
 
 
 def statuses(out: Path) -> dict[str, str]:
-    return {path.parent.name: json.loads(path.read_text())["status"] for path in out.glob("trials/*/done.json")}
+    return {
+        path.parent.name: json.loads(path.read_text())["status"]
+        for path in out.glob("trials/*/done.json")
+    }
 
 
 def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
@@ -32,11 +55,19 @@ def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
     text = sweep(*arguments, "--tune", "3")
     assert "Searches, on seeds of their own" in text
     assert searched(out) == {0.3: 3, 0.5: 3}
-    assert statuses(out).keys() == specs(out).keys() and set(statuses(out).values()) <= {"finished", "stopped"}
+    assert statuses(out).keys() == specs(out).keys() and set(statuses(out).values()) <= {
+        "finished",
+        "stopped",
+    }
     for trial, status in statuses(out).items():
-        lines = [json.loads(line) for line in (out / "trials" / trial / "epochs.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (out / "trials" / trial / "epochs.jsonl").read_text().splitlines()
+        ]
         done = json.loads((out / "trials" / trial / "done.json").read_text())
-        assert done["epochs"] == len(lines) and [line["epoch"] for line in lines] == list(range(len(lines)))
+        assert done["epochs"] == len(lines) and [line["epoch"] for line in lines] == list(
+            range(len(lines))
+        )
         assert (len(lines) == 3) == (status == "finished")
         assert done["peak_memory_bytes"] > 1e8
     table = pd.read_csv(out / "leaderboard.csv")
@@ -49,22 +80,50 @@ def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
 @pytest.mark.slow
 def test_a_killed_driver_loses_no_configuration(tmp_path):
     out = tmp_path / "sweep"
-    arguments = [*SMALL, "--epochs", "8", "--tune", "4", "--scheduler", "asha", "--checkpoint-seconds", "0", "--out", str(out)]
+    arguments = [
+        *SMALL,
+        "--epochs",
+        "8",
+        "--tune",
+        "4",
+        "--scheduler",
+        "asha",
+        "--checkpoint-seconds",
+        "0",
+        "--out",
+        str(out),
+    ]
     over: dict[str, int] = {}
     for enough in (2, 5):  # once in the middle of the searches, and again
-        driver = subprocess.Popen(command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda enough=enough: sum(trial in specs(out) for trial in statuses(out)) >= enough)
+        driver = subprocess.Popen(
+            command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(
+            lambda enough=enough: sum(trial in specs(out) for trial in statuses(out)) >= enough
+        )
         driver.kill()
         driver.wait()
         session = (out / ".ray-session").read_text()
-        wait_for(lambda s=session: not any(s in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])))
-        over |= {str(path): path.stat().st_mtime_ns for path in out.glob("trials/*/done.json") if str(path) not in over}
+        wait_for(
+            lambda s=session: (
+                not any(
+                    s in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])
+                )
+            )
+        )
+        over |= {
+            str(path): path.stat().st_mtime_ns
+            for path in out.glob("trials/*/done.json")
+            if str(path) not in over
+        }
     begun = set(specs(out))
     assert sum(searched(out).values()) < 8, "the searches were over before the driver was killed"
     text = sweep(*arguments)
     assert searched(out) == {0.3: 4, 0.5: 4}
     assert begun <= specs(out).keys() == statuses(out).keys(), "what was begun is over now"
-    assert all(Path(path).stat().st_mtime_ns == stamp for path, stamp in over.items()), "a finished trial ran again"
+    assert all(Path(path).stat().st_mtime_ns == stamp for path, stamp in over.items()), (
+        "a finished trial ran again"
+    )
     assert re.search(r"gce \(tuned\)", text)
     assert "nothing was missing" in sweep(*arguments)
 
@@ -72,15 +131,46 @@ def test_a_killed_driver_loses_no_configuration(tmp_path):
 @pytest.mark.slow
 def test_tracks_share_one_leaderboard(tmp_path):
     out = tmp_path / "sweep"
-    arguments = [*SMALL, "--epochs", "4", "--tune", "3", "--tune-seconds", "1", "--transfer", "--tune-for", "clean-val:10"]
+    arguments = [
+        *SMALL,
+        "--epochs",
+        "4",
+        "--tune",
+        "3",
+        "--tune-seconds",
+        "1",
+        "--transfer",
+        "--tune-for",
+        "clean-val:10",
+    ]
     arguments += ["--scheduler", "median", "--out", str(out)]
     text = sweep(*arguments)
     assert "tuned on clean-val:10" in text
     tracks = set(pd.read_csv(out / "leaderboard.csv")["track"])
     assert tracks >= {"default", "tuned", "budget"}
     assert "nothing was missing" in sweep(*arguments)
-    told = ["--methods", "co_teaching", "--reference", "none", "--set", "co_teaching.forget_rate=oracle", "--noise", "0.4"]
-    told += ["--misspecify", "0.5,1,1.5", "--seeds", "1", "--subset", "200", "--epochs", "4", "--device", "cpu"]
+    told = [
+        "--methods",
+        "co_teaching",
+        "--reference",
+        "none",
+        "--set",
+        "co_teaching.forget_rate=oracle",
+        "--noise",
+        "0.4",
+    ]
+    told += [
+        "--misspecify",
+        "0.5,1,1.5",
+        "--seeds",
+        "1",
+        "--subset",
+        "200",
+        "--epochs",
+        "4",
+        "--device",
+        "cpu",
+    ]
     assert "co_teaching (told ×1.5)" in sweep(*told, "--out", str(out))
     assert (out / "plots" / "digits_symmetric-misspecified.png").exists()
 
@@ -88,9 +178,34 @@ def test_tracks_share_one_leaderboard(tmp_path):
 @pytest.mark.slow
 def test_a_method_with_a_pretrained_encoder_is_tuned(tmp_path):
     out = tmp_path / "sweep"
-    arguments = ["--methods", "rmd", "--reference", "none", "--noise", "0.3,0.5", "--seeds", "1", "--subset", "200"]
-    sweep(*arguments, "--epochs", "3", "--device", "cpu", "--tune", "3", "--scheduler", "asha", "--out", str(out))
+    arguments = [
+        "--methods",
+        "rmd",
+        "--reference",
+        "none",
+        "--noise",
+        "0.3,0.5",
+        "--seeds",
+        "1",
+        "--subset",
+        "200",
+    ]
+    sweep(
+        *arguments,
+        "--epochs",
+        "3",
+        "--device",
+        "cpu",
+        "--tune",
+        "3",
+        "--scheduler",
+        "asha",
+        "--out",
+        str(out),
+    )
     assert searched(out) == {0.3: 3, 0.5: 3}
-    assert len(list((out / "encoders").iterdir())) == 2, "one for the searches, one for the leaderboard's seed"
+    assert len(list((out / "encoders").iterdir())) == 2, (
+        "one for the searches, one for the leaderboard's seed"
+    )
     done = [json.loads(path.read_text()) for path in out.glob("trials/*/done.json")]
     assert all(facts["pretrain_seconds"] > 0 for facts in done)

@@ -1,6 +1,8 @@
-"""Figures of a leaderboard: PNG and SVG, at the width of a paper's column or page, readable in grey.
+"""Figures of a leaderboard: PNG and SVG, at the width of a paper's column or page, readable in
+grey.
 
-A method has the same colour, marker and line style in all figures of a report. Equal records give equal SVG files.
+A method has the same colour, marker and line style in all figures of a report. Equal records give
+equal SVG files.
 """
 
 import hashlib
@@ -43,7 +45,12 @@ from bench.report.plots.settings import (
     transfer_losses,
 )
 from bench.report.plots.style import DPI, FORMATS, looks, render, style
-from bench.report.plots.training import CURVES_CAPTION, LEARNING_CAPTION, curves_figure, learning_figure
+from bench.report.plots.training import (
+    CURVES_CAPTION,
+    LEARNING_CAPTION,
+    curves_figure,
+    learning_figure,
+)
 from bench.report.selection import DEFAULT_RULE
 from bench.report.statistics import average_ranks, regrets
 from bench.report.tables import group_title, methods_in_order, rate_title
@@ -54,7 +61,9 @@ _LONGEST = 60
 __all__ = ["DPI", "FORMATS", "figures", "render", "write_plots"]
 
 
-def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dict[str, tuple[Figure, str]]:
+def figures(
+    rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame
+) -> dict[str, tuple[Figure, str]]:
     """All figures of a report with their captions, by name.
 
     Args:
@@ -80,8 +89,14 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
             ranked = plain_board[plain_board["group"] == group]
             trials = plain_rows[(plain_rows["group"] == group) & plain_rows["succeeded"]]
             if len(ranked):
-                found[f"{name}-accuracy"] = accuracy_figure(ranked, drawn), f"{title}. {accuracy_caption(ranked)}"
-                found[f"{name}-rules"] = rules_figure(lost[lost["group"] == group], alike), f"{title}. {RULES_CAPTION}"
+                found[f"{name}-accuracy"] = (
+                    accuracy_figure(ranked, drawn),
+                    f"{title}. {accuracy_caption(ranked)}",
+                )
+                found[f"{name}-rules"] = (
+                    rules_figure(lost[lost["group"] == group], alike),
+                    f"{title}. {RULES_CAPTION}",
+                )
             if len(trials):
                 found[f"{name}-curves"] = curves_figure(trials, drawn), f"{title}. {CURVES_CAPTION}"
                 if learning := learning_figure(trials, drawn):
@@ -92,8 +107,13 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                     found[f"{name}-transitions"] = transitions, f"{title}. {TRANSITIONS_CAPTION}"
                 if features := features_figure(trials, drawn):
                     found[f"{name}-features"] = features, f"{title}. {FEATURES_CAPTION}"
-                for rate, (embedding, caption) in embedding_figures(trials, methods_in_order(ranked)).items():
-                    found[f"{name}-embedding-{_slug(rate_title(rate))}"] = embedding, f"{title}. {caption}"
+                for rate, (embedding, caption) in embedding_figures(
+                    trials, methods_in_order(ranked)
+                ).items():
+                    found[f"{name}-embedding-{_slug(rate_title(rate))}"] = (
+                        embedding,
+                        f"{title}. {caption}",
+                    )
             if ranked["cost_seconds"].notna().any():
                 found[f"{name}-cost"] = cost_figure(ranked, drawn), f"{title}. {COST_CAPTION}"
             if gains := gains_figure(ranked, drawn):
@@ -105,14 +125,24 @@ def figures(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> dic
                     found[key] = sweep, f"{title}, {method}. {SWEEP_CAPTION.format(fixed)}"
             for (method, search), losses in transfer_losses(rows[rows["group"] == group]).items():
                 caption = f"{title}, {method} ({search}). {TRANSFER_CAPTION}"
-                found[f"{name}-transfer-{_slug(f'{method} {search}')}"] = transfer_figure(losses, everything), caption
+                found[f"{name}-transfer-{_slug(f'{method} {search}')}"] = (
+                    transfer_figure(losses, everything),
+                    caption,
+                )
             if (everything["track"] == "misspecified").any():
-                found[f"{name}-misspecified"] = misspecified_figure(everything), f"{title}. {MISSPECIFIED_CAPTION}"
+                found[f"{name}-misspecified"] = (
+                    misspecified_figure(everything),
+                    f"{title}. {MISSPECIFIED_CAPTION}",
+                )
     return found
 
 
-def write_plots(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, folder: Path) -> dict[str, str]:
-    """Write all figures in all formats below ``folder``; returns their captions by name. Arguments as in ``figures``."""
+def write_plots(
+    rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, folder: Path
+) -> dict[str, str]:
+    """Write all figures in all formats below ``folder``; returns their captions by name. Arguments
+    as in ``figures``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     made = figures(rows, board, tried)
     for name, (figure, _) in made.items():
@@ -122,9 +152,15 @@ def write_plots(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame, fo
 
 
 def _slug(text: str) -> str:
-    """The text as a part of a file's name, which a file system cuts off at 255 bytes; a long one ends in its hash."""
+    """The text as a part of a file's name, which a file system cuts off at 255 bytes; a long one
+    ends in its hash.
+    """
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return (
+        name
+        if len(name) <= _LONGEST
+        else f"{name[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    )
 
 
 def _name(first: pd.Series, taken: set[str]) -> str:

@@ -1,4 +1,6 @@
-"""What the final network is like: how sure it is, what it takes the noise for, and how its features lie."""
+"""What the final network is like: how sure it is, what it takes the noise for, and how its features
+lie.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -15,34 +17,59 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.planning.registry import REFERENCE
 from bench.records.trials import read_samples
-from bench.report.plots.style import COLUMN, PAGE, Look, Panels, apart, entries_of, lead, legend, methods_of, noise_title
+from bench.report.plots.style import (
+    COLUMN,
+    PAGE,
+    Look,
+    Panels,
+    apart,
+    entries_of,
+    lead,
+    legend,
+    methods_of,
+    noise_title,
+)
 from bench.report.statistics import SEEDS
 from bench.report.tables import rate_title
 
 #: Bins of confidence with fewer images are left out: their accuracy is chance.
 FEW = 10
 RELIABILITY_CAPTION = (
-    "Reliability of the final network: share of the test images that it is right about, by how sure it is, all seeds "
-    f"together; bins of fewer than {FEW} images are left out, and of many methods all but the best and the reference. Below "
-    "the dotted line a method is too sure of itself."
+    "Reliability of the final network: share of the test images that it is right about, by how "
+    f"sure it is, all seeds together; bins of fewer than {FEW} images are left out, and of many "
+    "methods all but the best and the reference. Below the dotted line a method is too sure of "
+    "itself."
 )
 TRANSITIONS_CAPTION = (
-    "Transition matrices, mean over seeds: how often a class is labelled as each other, as realised and as methods estimate "
-    "it, in colours by the square root of the share. Error: sum of absolute differences over the sum of the realised matrix."
+    "Transition matrices, mean over seeds: how often a class is labelled as each other, as "
+    "realised and as methods estimate it, in colours by the square root of the share. Error: sum "
+    "of absolute differences over the sum of the realised matrix."
 )
 EMBEDDING_CAPTION = (
-    "t-SNE of the final network's features of {} training images, seed {}, coloured by true class (above) and by noisy label "
-    "(below, where a cross is a wrong label). Numbers: the middle of each true class."
+    "t-SNE of the final network's features of {} training images, seed {}, coloured by true class "
+    "(above) and by noisy label (below, where a cross is a wrong label). Numbers: the middle of "
+    "each true class."
 )
 FEATURES_CAPTION = (
-    "How far apart the final network's features of the test images lie by true class: mean silhouette, and accuracy of the "
-    "vote of ten neighbours; mean over seeds. Points that would hide each other stand apart, and a thin line leads to a "
-    "dot at their true place."
+    "How far apart the final network's features of the test images lie by true class: mean "
+    "silhouette, and accuracy of the vote of ten neighbours; mean over seeds. Points that would "
+    "hide each other stand apart, and a thin line leads to a dot at their true place."
 )
 
 #: Methods and samples of an embedding: each takes about a second.
 _EMBEDDED, _SAMPLES = 4, 500
-_CLASSES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#000000", "#999999", "#7A4B1E")
+_CLASSES = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#5D3A9B",
+    "#000000",
+    "#999999",
+    "#7A4B1E",
+)
 
 
 def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
@@ -55,14 +82,17 @@ def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figur
     known = trials[trials["reliability"].notna()]
     if known.empty:
         return None
-    methods = [method for method in methods_of(known, drawn) if drawn[method].own]  # grey lines would cover these
+    # grey lines would cover these
+    methods = [method for method in methods_of(known, drawn) if drawn[method].own]
     if not methods:
         return None
     panels = Panels(known, 1.9, methods, share="all")
     for axes, at_rate in panels.each():
         axes.plot([0, 100], [0, 100], color="0.4", linestyle=":", linewidth=0.9)
         for method in reversed(methods):
-            count, confidence, accuracy = pooled(at_rate.loc[at_rate["method"] == method, "reliability"])
+            count, confidence, accuracy = pooled(
+                at_rate.loc[at_rate["method"] == method, "reliability"]
+            )
             look, shown = drawn[method], count >= FEW
             artist = look.artist() | {"linewidth": 1.0, "markersize": 0.7 * look.size}
             axes.plot(100 * confidence[shown], 100 * accuracy[shown], **artist)
@@ -74,13 +104,20 @@ def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figur
     return panels.figure
 
 
-def pooled(found: Iterable[Mapping[str, Sequence[Any]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean confidence and accuracy (B,) in the bins of several trials together; NaN in empty bins."""
-    tables = [np.array([own["count"], own["confidence"], own["accuracy"]], dtype=float) for own in found]
+def pooled(
+    found: Iterable[Mapping[str, Sequence[Any]]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean confidence and accuracy (B,) in the bins of several trials together; NaN in empty
+    bins.
+    """
+    tables = [
+        np.array([own["count"], own["confidence"], own["accuracy"]], dtype=float) for own in found
+    ]
     count = sum((table[0] for table in tables), np.zeros(1))
     with np.errstate(invalid="ignore"):
         confidence, accuracy = (
-            sum((table[0] * np.nan_to_num(table[place]) for table in tables), np.zeros(1)) / count for place in (1, 2)
+            sum((table[0] * np.nan_to_num(table[place]) for table in tables), np.zeros(1)) / count
+            for place in (1, 2)
         )
     return count, confidence, accuracy
 
@@ -89,7 +126,8 @@ _REALISED = "realised"
 
 
 def transitions_figure(trials: pd.DataFrame) -> Figure | None:
-    """The realised transition matrix and all estimates of it, a line for each noise rate; None where nobody estimates one.
+    """The realised transition matrix and all estimates of it, a line for each noise rate; None
+    where nobody estimates one.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -98,7 +136,9 @@ def transitions_figure(trials: pd.DataFrame) -> Figure | None:
     if known.empty:
         return None
     methods, rates = sorted(set(known["method"])), sorted(set(known["noise_rate"]))
-    true = [rate for rate in rates if known.loc[known["noise_rate"] == rate, "transition"].notna().all()]
+    true = [
+        rate for rate in rates if known.loc[known["noise_rate"] == rate, "transition"].notna().all()
+    ]
     columns = [_REALISED] * bool(true) + methods
     width = COLUMN if len(columns) <= 3 else PAGE
     side = (width - 0.9) / len(columns)
@@ -111,7 +151,10 @@ def transitions_figure(trials: pd.DataFrame) -> Figure | None:
         if own.empty or (column == _REALISED and rate not in true):
             axes.set_visible(False)
             continue
-        matrices, below = _matrices(own, "transition" if column == _REALISED else "estimated_transition"), rate_title(rate)
+        matrices, below = (
+            _matrices(own, "transition" if column == _REALISED else "estimated_transition"),
+            rate_title(rate),
+        )
         if column != _REALISED and rate in true:
             realised = _matrices(own, "transition")
             errors = np.abs(matrices - realised).sum((1, 2)) / np.abs(realised).sum((1, 2))
@@ -124,7 +167,9 @@ def transitions_figure(trials: pd.DataFrame) -> Figure | None:
             axis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlabel("Noisy label" if i == len(rates) - 1 else "")
         axes.set_ylabel("True class" if j == 0 else "")
-    bar = figure.colorbar(image, ax=grid, fraction=0.04, pad=0.02, shrink=0.8, ticks=[0, 0.1, 0.3, 0.6, 1])
+    bar = figure.colorbar(
+        image, ax=grid, fraction=0.04, pad=0.02, shrink=0.8, ticks=[0, 0.1, 0.3, 0.6, 1]
+    )
     bar.set_label("Share of the class\n(square-root scale)")
     bar.outline.set_visible(False)
     return figure
@@ -134,8 +179,11 @@ def _matrices(trials: pd.DataFrame, name: str) -> np.ndarray:
     return np.array(list(trials[name]))
 
 
-def embedding_figures(trials: pd.DataFrame, order: Sequence[str]) -> dict[float, tuple[Figure, str]]:
-    """For each noise rate a t-SNE of the features of the best methods and the reference, where records hold features.
+def embedding_figures(
+    trials: pd.DataFrame, order: Sequence[str]
+) -> dict[float, tuple[Figure, str]]:
+    """For each noise rate a t-SNE of the features of the best methods and the reference, where
+    records hold features.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -147,7 +195,9 @@ def embedding_figures(trials: pd.DataFrame, order: Sequence[str]) -> dict[float,
     found = {}
     order = sorted(order, key=lambda method: method == REFERENCE, reverse=True)
     for rate, at_rate in trials.groupby("noise_rate"):
-        first = at_rate.sort_values(SEEDS, kind="stable").drop_duplicates("method").set_index("method")
+        first = (
+            at_rate.sort_values(SEEDS, kind="stable").drop_duplicates("method").set_index("method")
+        )
         kept: dict[str, dict[str, np.ndarray]] = {}
         for method in (method for method in order if method in first.index):
             samples = read_samples(first.at[method, "folder"], _NEEDED)
@@ -185,12 +235,21 @@ def _embedding(kept: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
 def _scatter(axes: Axes, places: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> None:
     classes = sorted({*labels[labels >= 0]} | {*truth[truth >= 0]})
     few = len(classes) <= len(_CLASSES)
-    colors = _CLASSES if few else [to_hex(color) for color in colormaps["cividis"](np.linspace(0, 1, len(classes)))]
+    colors = (
+        _CLASSES
+        if few
+        else [to_hex(color) for color in colormaps["cividis"](np.linspace(0, 1, len(classes)))]
+    )
     for label in sorted({*labels}):
         color = "0.8" if label < 0 else colors[classes.index(label)]
-        for own, marker in (((labels == label) & (labels == truth), "."), ((labels == label) & (labels != truth), "x")):
+        for own, marker in (
+            ((labels == label) & (labels == truth), "."),
+            ((labels == label) & (labels != truth), "x"),
+        ):
             size, width = (7, 0.0) if marker == "." else (6, 0.6)
-            axes.scatter(places[own, 0], places[own, 1], s=size, color=color, marker=marker, linewidths=width)
+            axes.scatter(
+                places[own, 0], places[own, 1], s=size, color=color, marker=marker, linewidths=width
+            )
     for label in classes if few else []:
         if (truth == label).any():
             x, y = np.median(places[truth == label], axis=0)
@@ -214,11 +273,15 @@ def embed(features: np.ndarray) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # sums over threads come in any order
-        return TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0).fit_transform(features)
+        return TSNE(perplexity=min(30, (len(features) - 1) / 3), random_state=0).fit_transform(
+            features
+        )
 
 
 def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """Separation of the classes in feature space, a panel for each noise rate; None where no record says it."""
+    """Separation of the classes in feature space, a panel for each noise rate; None where no record
+    says it.
+    """
     known = trials[trials["feature_silhouette"].notna() & trials["feature_knn_accuracy"].notna()]
     if known.empty:
         return None
@@ -229,7 +292,10 @@ def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
     low, high = means.min().to_numpy(), means.max().to_numpy()
     margin = np.maximum(0.06 * (high - low), [0.5, 0.005])
     for axes, at_rate in panels.each():
-        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
+        axes.set(
+            xlim=(low[0] - margin[0], high[0] + margin[0]),
+            ylim=(low[1] - margin[1], high[1] + margin[1]),
+        )
         here = means.loc[at_rate["noise_rate"].iloc[0]].reindex(methods[::-1]).dropna()
         true, up = here.to_numpy().T
         own, places = np.array([drawn[method].own for method in here.index]), true.copy()

@@ -15,10 +15,12 @@ NAMED = 20
 def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> Figure:
     """Heat map of a realised transition matrix (C, C), in percent of a true class.
 
-    One hue from white to black, so that a print in grey is the same figure; cells that are exactly 0 stay empty.
+    One hue from white to black, so that a print in grey is the same figure; cells that are exactly
+    0 stay empty.
     """
     count = len(classes)
-    # Numbers need a cell as wide as they are: more than eight classes take more than a column's width in small print.
+    # Numbers need a cell as wide as they are: more than eight classes take more than a column's
+    # width in small print.
     size = 7.0 if count <= 8 else 5.6 if count <= 12 else 4.2
     with style():
         figure = Figure(figsize=(COLUMN, 0.86 * COLUMN), layout="constrained")
@@ -37,7 +39,9 @@ def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> F
         else:
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(5, integer=True))
-        bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02, label="Share of the true class (%)")
+        bar = figure.colorbar(
+            image, ax=axes, fraction=0.045, pad=0.02, label="Share of the true class (%)"
+        )
         bar.set_ticks([0, 25, 50, 75, 100])
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=2)

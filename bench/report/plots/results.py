@@ -39,31 +39,35 @@ from bench.report.tables import methods_in_order, rate_title
 
 ACCURACY_CAPTION = f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal distances."
 ROWS_CAPTION = (
-    f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an interval, which knows no bounds, "
-    "goes on beyond 0 or 100 %."
+    f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an "
+    "interval, which knows no bounds, goes on beyond 0 or 100 %."
 )
 COST_CAPTION = (
-    f"Test accuracy against seconds of training on the device, pretraining included: {SELECTED} Grey steps: the Pareto "
-    "front, than which nothing cheaper is as accurate; grey methods on it are named. Intervals are left out where there are "
-    "many methods. Points that would hide each other stand apart, and a thin line leads to a dot at their true place."
+    f"Test accuracy against seconds of training on the device, pretraining included: {SELECTED} "
+    "Grey steps: the Pareto front, than which nothing cheaper is as accurate; grey methods on it "
+    "are named. Intervals are left out where there are many methods. Points that would hide each "
+    "other stand apart, and a thin line leads to a dot at their true place."
 )
 RANKS_CAPTION = (
-    "Average rank over {} cells, by noisy validation accuracy. Thick bars join methods that cannot be told apart: their ranks "
-    "differ by no more than Nemenyi's critical difference at 5 %, {:.1f}, which is the length of the ruler on top (CD).{}"
+    "Average rank over {} cells, by noisy validation accuracy. Thick bars join methods that cannot "
+    "be told apart: their ranks differ by no more than Nemenyi's critical difference at 5 %, "
+    "{:.1f}, which is the length of the ruler on top (CD).{}"
 )
 RANKS_ALIKE = " Here one bar joins them all: no two methods can be told apart over so few cells."
 RULES_CAPTION = (
-    "Points of test accuracy lost to the oracle by following each rule, methods in the order of the leaderboard. Below each "
-    "rule Kendall's τ between its ranking and the oracle's."
+    "Points of test accuracy lost to the oracle by following each rule, methods in the order of "
+    "the leaderboard. Below each rule Kendall's τ between its ranking and the oracle's."
 )
 GAINS_CAPTION = (
-    "What wrapping adds to the test accuracy of the method that is wrapped: mean and 95 % interval of the difference, paired "
-    "over seeds, epoch and configuration of either selected by noisy validation accuracy."
+    "What wrapping adds to the test accuracy of the method that is wrapped: mean and 95 % interval "
+    "of the difference, paired over seeds, epoch and configuration of either selected by noisy "
+    "validation accuracy."
 )
 
 
 def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    """Accuracy against noise rate, a line a method; of one rate only, or of many methods, a row a method.
+    """Accuracy against noise rate, a line a method; of one rate only, or of many methods, a row a
+    method.
 
     Args:
         ranked: one group's rows of the leaderboard, under one rule.
@@ -78,15 +82,21 @@ def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     width = COLUMN if 1.5 * group * len(rates) < COLUMN - MARGIN else PAGE
     room = (width - MARGIN) / 1.1 - group  # in inches, from the first rate to the last one
     places = room * (np.array(rates) - rates[0]) / (rates[-1] - rates[0])
-    if np.diff(places).min() < 1.5 * group:  # not to scale, where a point could seem to belong to the next rate
+    # not to scale, where a point could seem to belong to the next rate
+    if np.diff(places).min() < 1.5 * group:
         places = np.linspace(0, room, len(rates))
     step = min(SIDE_BY_SIDE, 0.7 * np.diff(places).min() / len(methods))
     figure = Figure(figsize=(width, 2.4 + legend_height(methods, width)), layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(methods):
         own = ranked[ranked["method"] == method].sort_values("noise_rate")
-        x = places[[rates.index(rate) for rate in own["noise_rate"]]] + (number - (len(methods) - 1) / 2) * step
-        axes.errorbar(x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **drawn[method].artist(), **BARS)
+        x = (
+            places[[rates.index(rate) for rate in own["noise_rate"]]]
+            + (number - (len(methods) - 1) / 2) * step
+        )
+        axes.errorbar(
+            x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **drawn[method].artist(), **BARS
+        )
     axes.set_xticks(places, [f"{100 * rate:g}" for rate in rates])
     axes.set_xlabel(rate_label(ranked))
     axes.set_ylabel("Test accuracy (%)")
@@ -116,9 +126,20 @@ def _accuracy_rows(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             mean, reach = 100 * row["mean"], interval_of(row["ci95"])
             shown = [[min(reach, mean)], [min(reach, max(0, 100 - mean))]]  # NaN stays NaN
             axes.errorbar(mean, place, xerr=shown, clip_on=False, **look, **BARS)
-            for end, arrow, beyond in ((0, CARETLEFTBASE, reach > mean), (100, CARETRIGHTBASE, reach > 100 - mean)):
+            for end, arrow, beyond in (
+                (0, CARETLEFTBASE, reach > mean),
+                (100, CARETRIGHTBASE, reach > 100 - mean),
+            ):
                 if beyond:
-                    axes.plot(end, place, marker=arrow, markersize=4, color=look["color"], clip_on=False, linestyle="none")
+                    axes.plot(
+                        end,
+                        place,
+                        marker=arrow,
+                        markersize=4,
+                        color=look["color"],
+                        clip_on=False,
+                        linestyle="none",
+                    )
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, 0), min(high, 100))
     panels.label("Test accuracy (%)", "")
@@ -137,7 +158,8 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         interval = np.full(len(mean), np.nan) if crowded else interval
         reach = np.nan_to_num(interval)
         margin = max(1.0, 0.05 * np.ptp([mean - reach, mean + reach]))
-        axes.set_ylim((mean - reach).min() - margin, (mean + reach).max() + 2 * margin)  # names stand above their points
+        # names stand above their points
+        axes.set_ylim((mean - reach).min() - margin, (mean + reach).max() + 2 * margin)
         _limit_cost(axes, low, high)
         limit_accuracy(axes)
         own = np.array([drawn[method].own for method in at_rate["method"]])
@@ -149,9 +171,9 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             artist = look.artist(line=False) | {"zorder": 3 if look.own else 2}
             axes.errorbar(place, 100 * row["mean"], yerr=reach, **artist, **BARS)
         axes.grid()
-        front = at_rate[pareto_front(at_rate["cost_seconds"].to_numpy(), at_rate["mean"].to_numpy())].sort_values(
-            "cost_seconds"
-        )
+        front = at_rate[
+            pareto_front(at_rate["cost_seconds"].to_numpy(), at_rate["mean"].to_numpy())
+        ].sort_values("cost_seconds")
         axes.step(
             [*front["cost_seconds"], axes.get_xlim()[1]],
             [*(100 * front["mean"]), 100 * front["mean"].iloc[-1]],
@@ -179,7 +201,9 @@ def _limit_cost(axes: Axes, low: float, high: float) -> None:
         axes.set_xlim(low / 1.5, high * 1.5)
         decades = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
         steps = (1, 3) if high / low > 50 else (1, 2, 5)
-        axes.xaxis.set_major_locator(FixedLocator([decade * step for decade in decades for step in steps]))
+        axes.xaxis.set_major_locator(
+            FixedLocator([decade * step for decade in decades for step in steps])
+        )
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xlim(0, 1.15 * high if high > 0 else 1)
@@ -188,7 +212,8 @@ def _limit_cost(axes: Axes, low: float, high: float) -> None:
 
 
 def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
-    """Critical-difference diagram, as in Demšar (2006): below an axis of ranks, bars join those within one difference.
+    """Critical-difference diagram, as in Demšar (2006): below an axis of ranks, bars join those
+    within one difference.
 
     Along the axes' x are ranks, along y inches.
     """
@@ -200,7 +225,8 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
     width = COLUMN if len(methods) <= CROWD and COLUMN - left - right > 1 else PAGE
     longest = max(len(methods) - 1, ranks.critical_difference)
     unit = longest / max(1.0, width - left - right)  # ranks in an inch
-    axis, row, level = 0.62, 0.155, 0.06  # the axis below the upper edge, and distances of names and of bars
+    # the axis below the upper edge, and distances of names and of bars
+    axis, row, level = 0.62, 0.155, 0.06
     first_row = axis + 0.14 + level * len(cliques)
     figure = Figure(figsize=(width, first_row + row * half))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -222,7 +248,14 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
     axes.plot([1, end], [ruler, ruler], color="black", linewidth=0.8)
     for place in (1, end):
         axes.plot([place, place], [ruler - 0.04, ruler + 0.04], color="black", linewidth=0.8)
-    axes.text((1 + end) / 2, ruler - 0.04, f"CD = {ranks.critical_difference:.1f}", ha="center", va="bottom", fontsize=7.5)
+    axes.text(
+        (1 + end) / 2,
+        ruler - 0.04,
+        f"CD = {ranks.critical_difference:.1f}",
+        ha="center",
+        va="bottom",
+        fontsize=7.5,
+    )
 
     for number, (first, last) in enumerate(cliques):
         y = axis + 0.08 + level * number
@@ -233,7 +266,12 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
         y = first_row + row * (place if best else len(methods) - 1 - place)
         x = 1 - 0.05 * unit if best else len(methods) + 0.05 * unit
         look = drawn[method].in_row()
-        axes.plot([value, value, x], [axis, y, y], color=look["color"] if drawn[method].own else "0.6", linewidth=0.7)
+        axes.plot(
+            [value, value, x],
+            [axis, y, y],
+            color=look["color"] if drawn[method].own else "0.6",
+            linewidth=0.7,
+        )
         axes.plot(x, y, **look)
         away = -0.06 * unit if best else 0.06 * unit
         axes.text(x + away, y, name, ha="right" if best else "left", va="center", fontsize=7.5)
@@ -260,7 +298,9 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
     span = max(1.0, 100 * lost["regret"].max())
     for number, (axes, rate) in enumerate(zip(grid.flat, rates, strict=False)):
         own = lost[lost["noise_rate"] == rate]
-        table = own.pivot(index="method", columns="rule", values="regret").reindex(index=methods, columns=rules)
+        table = own.pivot(index="method", columns="rule", values="regret").reindex(
+            index=methods, columns=rules
+        )
         values = 100 * table.to_numpy(dtype=float)
         means = cells[own["cell"].iloc[0]].pivot(index="method", columns="rule", values="mean")
         means = means.reindex(columns=[*rules, ORACLE])
@@ -270,35 +310,52 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
                 color = "white" if value > 0.55 * span else "black"
                 axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
         taus = [kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy()) for rule in rules]
-        names = [rule.replace(":", "\n") for rule in rules]  # "clean-val:all" is wider than a column
-        labels = [name if np.isnan(tau) else f"{name}\nτ {tau:.2f}" for name, tau in zip(names, taus, strict=True)]
+        # "clean-val:all" is wider than a column
+        names = [rule.replace(":", "\n") for rule in rules]
+        labels = [
+            name if np.isnan(tau) else f"{name}\nτ {tau:.2f}"
+            for name, tau in zip(names, taus, strict=True)
+        ]
         axes.set_xticks(range(len(rules)), labels)
-        axes.set_yticks(range(len(methods)), methods if number % across == 0 else [""] * len(methods))
+        axes.set_yticks(
+            range(len(methods)), methods if number % across == 0 else [""] * len(methods)
+        )
         axes.set_title(rate_title(rate))
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
     if len(methods) > 10:  # the numbers of a short figure need no scale
         colors = ScalarMappable(Normalize(0, span), "cividis_r")
-        bar = figure.colorbar(colors, ax=grid, fraction=0.03, pad=0.015, label="Points lost to the oracle")
+        bar = figure.colorbar(
+            colors, ax=grid, fraction=0.03, pad=0.015, label="Points lost to the oracle"
+        )
         bar.ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         bar.outline.set_visible(False)
     return figure
 
 
 def gains_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """Difference of each wrapped method to the method alone, a panel a noise rate; None where all wrap the reference."""
+    """Difference of each wrapped method to the method alone, a panel a noise rate; None where all
+    wrap the reference.
+    """
     known = ranked[ranked["gain"].notna()]
     if set(known["wraps"]) <= {REFERENCE}:
         return None
-    methods = sorted(set(known["method"]), key=lambda method: (-known.loc[known["method"] == method, "gain"].mean(), method))
+    methods = sorted(
+        set(known["method"]),
+        key=lambda method: (-known.loc[known["method"] == method, "gain"].mean(), method),
+    )
     panels = Panels(known, 0.4 + 0.17 * len(methods), share="x")
     panels.rows(methods)
     for axes, at_rate in panels.each():
         for place, method in enumerate(reversed(methods)):
             for _, row in at_rate[at_rate["method"] == method].iterrows():
-                interval = interval_of([[row["gain"] - row["gain_ci_low"]], [row["gain_ci_high"] - row["gain"]]])
-                axes.errorbar(100 * row["gain"], place, xerr=interval, **drawn[method].in_row(), **BARS)
+                interval = interval_of(
+                    [[row["gain"] - row["gain_ci_low"]], [row["gain_ci_high"] - row["gain"]]]
+                )
+                axes.errorbar(
+                    100 * row["gain"], place, xerr=interval, **drawn[method].in_row(), **BARS
+                )
         axes.axvline(0, color="0.4", linewidth=0.6)
     panels.label("Points gained", "")
     return panels.figure

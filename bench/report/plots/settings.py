@@ -1,4 +1,6 @@
-"""What settings do: those that a sweep varied, those that a search picked elsewhere, and a wrong noise rate."""
+"""What settings do: those that a sweep varied, those that a search picked elsewhere, and a wrong
+noise rate.
+"""
 
 import json
 from itertools import combinations, product
@@ -29,17 +31,19 @@ from bench.report.plots.style import (
 from bench.report.tables import rate_title
 
 SWEEP_CAPTION = (
-    "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, mean over seeds; colours "
-    "show the distance to the panel's best, in points. Framed, where it is in the map: the configuration of best noisy "
-    "validation accuracy, which is the one reported.{}"
+    "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, "
+    "mean over seeds; colours show the distance to the panel's best, in points. Framed, where it "
+    "is in the map: the configuration of best noisy validation accuracy, which is the one "
+    "reported.{}"
 )
 TRANSFER_CAPTION = (
-    "What it costs to use, at one noise rate, the configuration that was tuned at another: difference in test accuracy, in "
-    "points, to the one tuned there, mean over paired seeds; epochs selected by noisy validation accuracy."
+    "What it costs to use, at one noise rate, the configuration that was tuned at another: "
+    "difference in test accuracy, in points, to the one tuned there, mean over paired seeds; "
+    "epochs selected by noisy validation accuracy."
 )
 MISSPECIFIED_CAPTION = (
-    "Test accuracy of methods that read the noise rate, by how wrong it is: the true rate times a factor. Mean and 95 % "
-    "interval over seeds, epoch selected by noisy validation accuracy."
+    "Test accuracy of methods that read the noise rate, by how wrong it is: the true rate times a "
+    "factor. Mean and 95 % interval over seeds, epoch selected by noisy validation accuracy."
 )
 
 
@@ -47,11 +51,12 @@ _CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy",
 
 
 def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, str]]:
-    """A heat map for each two settings that were crossed, and a line of cells for each that was varied only by itself.
+    """A heat map for each two settings that were crossed, and a line of cells for each that was
+    varied only by itself.
 
-    Crossed are two settings of which four combinations of two values each were run with all else equal. Where that is so at
-    several values of the others, those are taken with the most combinations, of equals those of the best score. Settings
-    that always change together are one.
+    Crossed are two settings of which four combinations of two values each were run with all else
+    equal. Where that is so at several values of the others, those are taken with the most
+    combinations, of equals those of the best score. Settings that always change together are one.
 
     Args:
         configs: one method's rows of the configurations of one group, under one rule.
@@ -61,9 +66,13 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
     """
     axes_of_sweep = swept(configs)
     table = configs.assign(
-        **{key: [_scalar(json.loads(text).get(key)) for text in configs["hparams"]] for key in axes_of_sweep.values()}
+        **{
+            key: [_scalar(json.loads(text).get(key)) for text in configs["hparams"]]
+            for key in axes_of_sweep.values()
+        }
     )
-    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))  # the longer one across
+    # the longer one across
+    names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))
     found: dict[tuple[str, ...], tuple[Figure, str]] = {}
     for shown in [*combinations(names, 2), *((name,) for name in names)]:
         if len(shown) == 1 and any(shown[0] in pair for pair in found):
@@ -73,7 +82,10 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
         if where is not None:
             fixed = ", ".join(f"{name} {_text(where[key].iloc[0])}" for name, key in others.items())
             figure = _sweep_figure(where, {name: axes_of_sweep[name] for name in shown})
-            found[shown] = figure, f" The other settings that were varied: {fixed}." if fixed else ""
+            found[shown] = (
+                figure,
+                f" The other settings that were varied: {fixed}." if fixed else "",
+            )
     return found
 
 
@@ -83,7 +95,9 @@ def _scalar(value: Any) -> Any:
 
 
 def _where(table: pd.DataFrame, shown: list[str], others: list[str]) -> pd.DataFrame | None:
-    """The rows in which the ``others`` are equal and those ``shown`` were crossed, or, if it is one, varied."""
+    """The rows in which the ``others`` are equal and those ``shown`` were crossed, or, if it is
+    one, varied.
+    """
     rests = [json.dumps([json.loads(text).get(key) for key in others]) for text in table["hparams"]]
     best: tuple[tuple[int, float], pd.DataFrame] | None = None
     for _, own in table.groupby(rests, sort=False):
@@ -114,7 +128,15 @@ def _sweep_figure(table: pd.DataFrame, axes_of_sweep: dict[str, str]) -> Figure:
         axes.set_yticks(range(len(lines)), [_text(value) for value in lines] if y else [""])
     panels.label(_axis_label(x_name), _axis_label(y_name) if y_name else "")
     handles: list[Line2D | Rectangle] = [
-        Line2D([], [], linestyle="none", marker=_as_marker("98.7"), markersize=14, color="black", markeredgewidth=0)
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=_as_marker("98.7"),
+            markersize=14,
+            color="black",
+            markeredgewidth=0,
+        )
     ]
     if any(chosen for _, chosen in maps):
         handles.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FRAMED, linewidth=1.4))
@@ -125,7 +147,9 @@ def _sweep_figure(table: pd.DataFrame, axes_of_sweep: dict[str, str]) -> Figure:
         ncols=legend_columns([_FRAME] * 2, panels.width),
     )
     if y:  # a single line of numbers needs no scale
-        bar = panels.figure.colorbar(image, ax=panels.grid, fraction=0.03, pad=0.015, label="Points to best")
+        bar = panels.figure.colorbar(
+            image, ax=panels.grid, fraction=0.03, pad=0.015, label="Points to best"
+        )
         bar.ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
         bar.outline.set_visible(False)
     return panels.figure
@@ -137,10 +161,13 @@ def _as_marker(text: str) -> MarkerPath:
 
 
 def swept(configs: pd.DataFrame) -> dict[str, str]:
-    """Settings that differ between configurations: label of the axis -> one of the settings that it stands for."""
+    """Settings that differ between configurations: label of the axis -> one of the settings that it
+    stands for.
+    """
     settings = [json.loads(text) for text in dict.fromkeys(configs["hparams"])]
     found: dict[tuple[str, ...], list[str]] = {}
-    for key in dict.fromkeys(key for setting in settings for key in setting):  # of several versions, perhaps
+    # of several versions, perhaps
+    for key in dict.fromkeys(key for setting in settings for key in setting):
         values = tuple(json.dumps(setting.get(key)) for setting in settings)
         if len(set(values)) > 1:
             found.setdefault(values, []).append(key)
@@ -167,8 +194,12 @@ def _map(
     return values, chosen
 
 
-def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, span: float) -> AxesImage:
-    """Colours say how far a cell is from the panel's best, on a scale of ``span`` points that all panels share."""
+def _heat_map(
+    axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, span: float
+) -> AxesImage:
+    """Colours say how far a cell is from the panel's best, on a scale of ``span`` points that all
+    panels share.
+    """
     below = values - np.nanmax(values)
     image = axes.imshow(below, cmap="cividis", aspect="auto", vmin=-span, vmax=0)
     for spine in axes.spines.values():
@@ -180,12 +211,17 @@ def _heat_map(axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, sp
             axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
     if chosen:
         i, j = chosen
-        axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=_FRAMED, linewidth=1.4))
+        axes.add_patch(
+            Rectangle(
+                (j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=_FRAMED, linewidth=1.4
+            )
+        )
     return image
 
 
 def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used (columns).
+    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used
+    (columns).
 
     Args:
         rows: one group's rows of trials, under one rule.
@@ -246,7 +282,9 @@ def misspecified_figure(board: pd.DataFrame) -> Figure:
         for number, (method, look) in enumerate(drawn.items()):
             own = at_rate[at_rate["name"] == method].sort_values("told")
             x = own["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
-            axes.errorbar(x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **look.artist(), **BARS)
+            axes.errorbar(
+                x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **look.artist(), **BARS
+            )
         axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
         axes.grid(axis="y")
     for axes, _ in panels.each():

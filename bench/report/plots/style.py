@@ -1,4 +1,6 @@
-"""What all figures share: one look a method, widths of a paper's column and page, panels by noise rate, legends."""
+"""What all figures share: one look a method, widths of a paper's column and page, panels by noise
+rate, legends.
+"""
 
 import io
 import re
@@ -27,7 +29,8 @@ DPI = 200
 #: Widths of a column and of a page, in inches.
 COLUMN, PAGE = 3.3, 7.0
 
-#: With more methods than CROWD, the OWN best ones and the reference have a look of their own, and the others are grey.
+#: With more methods than CROWD, the OWN best ones and the reference have a look of their own, and
+#: the others are grey.
 CROWD, OWN = 12, 7
 
 _STYLE: dict[Any, Any] = {
@@ -55,14 +58,22 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-# Okabe and Ito's palette for all kinds of colour vision, without its yellow, which is lost on white. Black is the reference's.
+# Okabe and Ito's palette for all kinds of colour vision, without its yellow, which is lost on
+# white. Black is the reference's.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
-_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+_LINES: tuple[Any, ...] = (
+    "-",
+    (0, (4, 1.5)),
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 
 BARS: dict[str, Any] = {"elinewidth": 0.8, "capsize": 1.6, "capthick": 0.8}
 
-#: Distance between the markers of two methods at one noise rate, and what axes leave for labels: inches.
+#: Distance between the markers of two methods at one noise rate, and what axes leave for labels:
+#: inches.
 SIDE_BY_SIDE, MARGIN = 0.09, 0.55
 #: Distance that keeps markers and intervals legible: points.
 _GAP = 6.5
@@ -85,7 +96,13 @@ class Look:
         """Arguments of matplotlib for a line with markers, or for markers only."""
         edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
         linestyle = self.line if line else "none"
-        return {"color": self.color, "marker": self.marker, "markersize": self.size, "linestyle": linestyle, **edge}
+        return {
+            "color": self.color,
+            "marker": self.marker,
+            "markersize": self.size,
+            "linestyle": linestyle,
+            **edge,
+        }
 
     def in_row(self) -> dict[str, Any]:
         """The same for a marker in a row that names the method."""
@@ -103,15 +120,20 @@ def looks(methods: Iterable[str], best: Sequence[str] = ()) -> dict[str, Look]:
     others = others[:OWN] if crowd else others
     found = {REFERENCE: Look("black", "*", (0, (2, 1.2)), 8)} if REFERENCE in methods else {}
     for number, method in enumerate(others):
-        # The numbers of colours, markers and lines share no divisor: their combination does not repeat for long.
+        # The numbers of colours, markers and lines share no divisor: their combination does not
+        # repeat for long.
         look = (sequence[number % len(sequence)] for sequence in (_COLORS, _MARKERS, _LINES))
         found[method] = Look(*look)
-    return found | {method: Look("0.7", "o", "-", 2.8, own=False) for method in methods if method not in found}
+    return found | {
+        method: Look("0.7", "o", "-", 2.8, own=False) for method in methods if method not in found
+    }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Context in which these figures are made and saved: the same whatever a user's own settings say."""
+    """Context in which these figures are made and saved: the same whatever a user's own settings
+    say.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -136,18 +158,30 @@ def _pass_on(caught: Sequence[warnings.WarningMessage]) -> None:
         if one not in lacking:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if lacking:
-        warnings.warn("the font of figures lacks characters of some names, and shows boxes in their place", stacklevel=3)
+        warnings.warn(
+            "the font of figures lacks characters of some names, and shows boxes in their place",
+            stacklevel=3,
+        )
 
 
 class Panels:
     """A grid of axes, one for each noise rate, titled with it."""
 
-    def __init__(self, table: pd.DataFrame, height: float, legend: Sequence[str] = (), share: str | None = None) -> None:
-        """``height`` is that of one panel in inches; ``legend`` are the labels that the figure leaves room for below."""
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        height: float,
+        legend: Sequence[str] = (),
+        share: str | None = None,
+    ) -> None:
+        """``height`` is that of one panel in inches; ``legend`` are the labels that the figure
+        leaves room for below.
+        """
         self.table = table
         self.rates = sorted(set(table["noise_rate"]))
         count = len(self.rates)
-        self.columns = count if count <= 4 else 3 if count % 3 == 0 or count == 5 else 4  # no panel alone in its line
+        # no panel alone in its line
+        self.columns = count if count <= 4 else 3 if count % 3 == 0 or count == 5 else 4
         self.width = {1: COLUMN, 2: 5.2}.get(self.columns, PAGE)
         lines = -(-count // self.columns)
         room = 0.35 + (legend_height(legend, self.width) if legend else 0)
@@ -179,7 +213,9 @@ class Panels:
             axes.set_yticks(range(len(names)), reversed(names))
             axes.set_ylim(-0.6, len(names) - 0.4)
             axes.tick_params(axis="y", length=0, labelleft=number % self.columns == 0)
-            axes.xaxis.set_major_locator(MaxNLocator(5 if self.columns < 3 else 4, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(5 if self.columns < 3 else 4, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
+            )
             axes.grid(axis="x")
 
 
@@ -196,7 +232,9 @@ def entries_of(methods: Sequence[str], drawn: Mapping[str, Look]) -> list[str]:
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
-    """So many that lines are few, and equally long: an entry takes its handle and about 0.065 inches a character."""
+    """So many that lines are few, and equally long: an entry takes its handle and about 0.065
+    inches a character.
+    """
     entry = 0.5 + 0.065 * max(map(len, labels))
     lines = -(-len(labels) // max(1, int(width / entry)))
     return -(-len(labels) // lines)
@@ -207,20 +245,31 @@ def legend_height(labels: Sequence[str], width: float) -> float:
     return 0.1 + 0.16 * -(-len(labels) // legend_columns(labels, width))
 
 
-def legend(figure: Figure, methods: Sequence[str], drawn: Mapping[str, Look], width: float, lines: bool = True) -> None:
+def legend(
+    figure: Figure,
+    methods: Sequence[str],
+    drawn: Mapping[str, Look],
+    width: float,
+    lines: bool = True,
+) -> None:
     """Name the methods below everything else."""
     labels = entries_of(methods, drawn)
     handles = [
-        Line2D([], [], label=label, **drawn[method].artist(lines)) for label, method in zip(labels, methods, strict=False)
+        Line2D([], [], label=label, **drawn[method].artist(lines))
+        for label, method in zip(labels, methods, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(labels, width))
 
 
-def name_points(axes: Axes, names: Sequence[str], at: np.ndarray, avoid: np.ndarray, panel: tuple[float, float]) -> None:
-    """Write names beside their points ``at`` (N, 2), each on the side where it covers the fewest points and other names.
+def name_points(
+    axes: Axes, names: Sequence[str], at: np.ndarray, avoid: np.ndarray, panel: tuple[float, float]
+) -> None:
+    """Write names beside their points ``at`` (N, 2), each on the side where it covers the fewest
+    points and other names.
 
     Args:
-        avoid: the places (M, 2) of all markers; both in the units of the axes, whose limits and scale are set.
+        avoid: the places (M, 2) of all markers; both in the units of the axes, whose limits and
+            scale are set.
         panel: width and height of the axes in inches, roughly.
     """
     size = 72 * np.array(panel)
@@ -247,7 +296,13 @@ def name_points(axes: Axes, names: Sequence[str], at: np.ndarray, avoid: np.ndar
             fontsize=_NAME_SIZE,
             color="0.25",
             path_effects=[withStroke(linewidth=1.5, foreground="white")],
-            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1}
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.6",
+                "linewidth": 0.4,
+                "shrinkA": 0,
+                "shrinkB": 1,
+            }
             if distance > 5
             else None,
             zorder=6,
@@ -255,18 +310,28 @@ def name_points(axes: Axes, names: Sequence[str], at: np.ndarray, avoid: np.ndar
 
 
 #: Where a name may stand: left or right, below or above, at so many points.
-_SIDES = [(x, y, distance) for distance in (3, 10, 18) for x, y in ((-1, 1), (1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0))]
+_SIDES = [
+    (x, y, distance)
+    for distance in (3, 10, 18)
+    for x, y in ((-1, 1), (1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0))
+]
 
 
-def _box(place: np.ndarray, extent: np.ndarray, side: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _box(
+    place: np.ndarray, extent: np.ndarray, side: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Lower left and upper right corner of a text on this side of a place."""
     direction, distance = np.array(side[:2]), side[2]
     low = place + direction * distance + extent * (direction - 1) / 2
     return low, low + extent
 
 
-def _covered(low: np.ndarray, high: np.ndarray, markers: np.ndarray, taken: np.ndarray, size: np.ndarray) -> float:
-    """How much a text from ``low`` to ``high`` would hide, or stand outside of axes of this ``size``, in points."""
+def _covered(
+    low: np.ndarray, high: np.ndarray, markers: np.ndarray, taken: np.ndarray, size: np.ndarray
+) -> float:
+    """How much a text from ``low`` to ``high`` would hide, or stand outside of axes of this
+    ``size``, in points.
+    """
     hidden = ((markers > low - 2) & (markers < high + 2)).all(1).sum()
     names_under = ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(1).sum()
     outside = (np.maximum(-low - 4, 0) + np.maximum(high - size - 4, 0)).sum()  # a little is well
@@ -303,18 +368,24 @@ def rate_label(table: pd.DataFrame) -> str:
 
 
 def lead(axes: Axes, true: float, place: float, height: float, color: str) -> None:
-    """From a marker that stands apart, a thin line to a dot where it belongs, which no marker hides."""
+    """From a marker that stands apart, a thin line to a dot where it belongs, which no marker
+    hides.
+    """
     if np.isclose(place, true):
         return
     axes.plot([true, place], [height, height], color=color, linewidth=0.5)
     axes.scatter(true, height, 5, color, edgecolors="white", linewidths=0.5, zorder=6)
 
 
-def apart(axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]) -> np.ndarray:
-    """The places ``x``, moved sideways by a few points where markers or intervals would hide each other.
+def apart(
+    axes: Axes, x: np.ndarray, y: np.ndarray, interval: np.ndarray, panel: tuple[float, float]
+) -> np.ndarray:
+    """The places ``x``, moved sideways by a few points where markers or intervals would hide each
+    other.
 
     Args:
-        x, y, interval: markers and half-lengths of their error bars, in the units of the axes, whose limits and scale are set.
+        x, y, interval: markers and half-lengths of their error bars, in the units of the axes,
+            whose limits and scale are set.
         panel: width and height of the axes in inches, roughly.
     """
     to_points = axes.transAxes.inverted()

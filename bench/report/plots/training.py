@@ -27,18 +27,20 @@ from bench.report.plots.style import (
 )
 
 CURVES_CAPTION = (
-    "Test accuracy while training: mean over seeds; of the reference and of each panel's best method also the range from the "
-    "worst to the best seed. A grey method that ends well below or above all with a colour is named. Markers: mean "
-    "test accuracy at the epochs that noisy validation accuracy selects, drawn at the median of these epochs, and so not "
-    "always on the curve; those that would hide each other stand apart, and a thin line leads to a dot at their true "
-    "place. Failed trials are left out."
+    "Test accuracy while training: mean over seeds; of the reference and of each panel's best "
+    "method also the range from the worst to the best seed. A grey method that ends well below or "
+    "above all with a colour is named. Markers: mean test accuracy at the epochs that noisy "
+    "validation accuracy selects, drawn at the median of these epochs, and so not always on the "
+    "curve; those that would hide each other stand apart, and a thin line leads to a dot at their "
+    "true place. Failed trials are left out."
 )
 LEARNING_CAPTION = (
-    "Learning from wrong labels, mean over seeds. Memorised: training samples with a wrong, and with a correct, label that "
-    "the network predicts as labelled. Labels corrected: training samples whose corrected target is highest at the true "
-    "class; the dotted line is the share of noisy labels that are right. Wrong labels found: area under the ROC curve of the "
-    "clean probabilities. Only methods that have such targets or probabilities are in the lower rows. A grey method that ends "
-    "well below or above all with a colour is named."
+    "Learning from wrong labels, mean over seeds. Memorised: training samples with a wrong, and "
+    "with a correct, label that the network predicts as labelled. Labels corrected: training "
+    "samples whose corrected target is highest at the true class; the dotted line is the share of "
+    "noisy labels that are right. Wrong labels found: area under the ROC curve of the clean "
+    "probabilities. Only methods that have such targets or probabilities are in the lower rows. A "
+    "grey method that ends well below or above all with a colour is named."
 )
 
 
@@ -55,10 +57,13 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         markers: dict[str, tuple[float, float]] = {}
         means: dict[str, np.ndarray] = {}
         best = at_rate.groupby("method")["test_accuracy"].mean().idxmax()
-        for method in reversed(methods):  # the reference on top: others hug it where they gain nothing
+        # the reference on top: others hug it where they gain nothing
+        for method in reversed(methods):
             own = at_rate[at_rate["method"] == method]
             if len(own):
-                place, means[method] = _curve(axes, own, drawn[method], band=method in (REFERENCE, best))
+                place, means[method] = _curve(
+                    axes, own, drawn[method], band=method in (REFERENCE, best)
+                )
                 markers |= {method: place} if drawn[method].own else {}
         axes.grid(axis="y")
         selected.append((axes, markers, means))
@@ -66,7 +71,9 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     for axes, markers, means in selected:
         epoch_axis(axes, longest)
         x, y = np.array(list(markers.values())).reshape(-1, 2).T
-        for method, true, place, height in zip(markers, x, apart(axes, x, y, 0 * y, panels.panel), y, strict=True):
+        for method, true, place, height in zip(
+            markers, x, apart(axes, x, y, 0 * y, panels.panel), y, strict=True
+        ):
             lead(axes, true, place, height, drawn[method].color)
             axes.plot(place, height, zorder=5, **drawn[method].artist())
         _name_outliers(axes, means, drawn, panels.panel)
@@ -75,20 +82,27 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     return panels.figure
 
 
-def _curve(axes: Axes, own: pd.DataFrame, look: Look, band: bool) -> tuple[tuple[float, float], np.ndarray]:
+def _curve(
+    axes: Axes, own: pd.DataFrame, look: Look, band: bool
+) -> tuple[tuple[float, float], np.ndarray]:
     """Draw one method's mean, and the range over seeds as a ``band``.
 
     Returns:
         The median selected epoch with the accuracy there that tables hold, and the mean (E,).
     """
     curves = list(own["test_curve"])
-    # Trials that a scheduler stopped are shorter: beyond the shortest, a mean would jump where a trial drops out.
+    # Trials that a scheduler stopped are shorter: beyond the shortest, a mean would jump where a
+    # trial drops out.
     length = min(map(len, curves))
     accuracy = 100 * np.stack([curve[:length] for curve in curves])
     epochs, mean = np.arange(1, length + 1), accuracy.mean(0)
     if band:
-        axes.fill_between(epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0)
-    axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6)
+        axes.fill_between(
+            epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0
+        )
+    axes.plot(
+        epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6
+    )
     return (1 + own["epoch"].median(), 100 * own["test_accuracy"].mean()), mean
 
 
@@ -96,8 +110,14 @@ def _curve(axes: Axes, own: pd.DataFrame, look: Look, band: bool) -> tuple[tuple
 _OUTLYING = 0.04
 
 
-def _name_outliers(axes: Axes, means: Mapping[str, np.ndarray], drawn: Mapping[str, Look], panel: tuple[float, float]) -> None:
-    """Name the grey line that ends lowest, and that which ends highest, where they leave all that have a look behind.
+def _name_outliers(
+    axes: Axes,
+    means: Mapping[str, np.ndarray],
+    drawn: Mapping[str, Look],
+    panel: tuple[float, float],
+) -> None:
+    """Name the grey line that ends lowest, and that which ends highest, where they leave all that
+    have a look behind.
 
     Args:
         means: each method's line, (E,) from epoch 1.
@@ -105,14 +125,18 @@ def _name_outliers(axes: Axes, means: Mapping[str, np.ndarray], drawn: Mapping[s
     """
     ends = {method: mean[-1] for method, mean in means.items() if np.isfinite(mean[-1])}
     own = [end for method, end in ends.items() if drawn[method].own]
-    grey = sorted((method for method in ends if not drawn[method].own), key=lambda method: ends[method])
+    grey = sorted(
+        (method for method in ends if not drawn[method].own), key=lambda method: ends[method]
+    )
     if not (own and grey):
         return
     beyond = _OUTLYING * abs(np.subtract(*axes.get_ylim()))
     names = [method for method in grey[:1] if ends[method] < min(own) - beyond]
     names += [method for method in grey[-1:] if ends[method] > max(own) + beyond]
     if names:
-        lines = np.concatenate([np.column_stack([np.arange(1, len(mean) + 1), mean]) for mean in means.values()])
+        lines = np.concatenate(
+            [np.column_stack([np.arange(1, len(mean) + 1), mean]) for mean in means.values()]
+        )
         at = np.array([(len(means[name]), ends[name]) for name in names])
         name_points(axes, names, at, lines[np.isfinite(lines[:, 1])], panel)
 
@@ -126,12 +150,22 @@ _LEARNING = {
 
 
 def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """What networks and targets make of wrong labels over epochs: a column for each noise rate, a line for each figure.
+    """What networks and targets make of wrong labels over epochs: a column for each noise rate, a
+    line for each figure.
 
     None where no record says anything of it: no truth, or no noise.
     """
-    kinds = [key for key in _LEARNING if any(np.isfinite(curve).any() for curve in trials[f"{key}_curve"])]
-    trials = trials[[any(np.isfinite(row[f"{key}_curve"]).any() for key in kinds) for _, row in trials.iterrows()]]
+    kinds = [
+        key
+        for key in _LEARNING
+        if any(np.isfinite(curve).any() for curve in trials[f"{key}_curve"])
+    ]
+    trials = trials[
+        [
+            any(np.isfinite(row[f"{key}_curve"]).any() for key in kinds)
+            for _, row in trials.iterrows()
+        ]
+    ]
     trials = trials[trials["realised_noise_rate"] > 0]
     if trials.empty:
         return None
@@ -153,11 +187,22 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
                 look = drawn[method]
                 epochs = np.arange(1, len(mean) + 1)
                 means[method] = mean
-                axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6)
+                axes.plot(
+                    epochs,
+                    mean,
+                    color=look.color,
+                    linestyle=look.line,
+                    linewidth=1.0 if look.own else 0.6,
+                )
                 if look.own:
                     axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **look.artist())
         if key == "label_correction_accuracy":
-            axes.axhline(100 * (1 - here["realised_noise_rate"].mean()), color="0.4", linestyle=":", linewidth=0.9)
+            axes.axhline(
+                100 * (1 - here["realised_noise_rate"].mean()),
+                color="0.4",
+                linestyle=":",
+                linewidth=0.9,
+            )
         axes.grid(axis="y")
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         epoch_axis(axes, longest)

@@ -21,4 +21,9 @@ class Authors(Reference):
         method = self.session.method
         [mine], [other] = method.networks, self.networks
         batch = cast(next(iter(method.batches())), dtype)
-        return method.loss(batch), F.cross_entropy(other(batch.x.contiguous()), batch.y), mine, other
+        return (
+            method.loss(batch),
+            F.cross_entropy(other(batch.x.contiguous()), batch.y),
+            mine,
+            other,
+        )

@@ -1,4 +1,6 @@
-"""Co-divide, co-refine, co-guess and MixMatch, after DivideMix's code (GitHub LiJunnan1992/DivideMix, commit d9d3058)."""
+"""Co-divide, co-refine, co-guess and MixMatch, after DivideMix's code (GitHub
+LiJunnan1992/DivideMix, commit d9d3058).
+"""
 
 from typing import Any
 
@@ -15,7 +17,9 @@ from bench.speed.sessions import Session
 
 
 class Authors(Reference):
-    """A DataLoader for either side of the division, made anew for either network; a mixture for each."""
+    """A DataLoader for either side of the division, made anew for either network; a mixture for
+    each.
+    """
 
     batch_size = 64
     temperature = 0.5
@@ -33,14 +37,16 @@ class Authors(Reference):
     def mixtures(self) -> list[np.ndarray]:
         """How likely each sample is clean, by the losses of either network.
 
-        From our start: how many samples are taken as clean decides on the number of steps, and both have to take as many.
+        From our start: how many samples are taken as clean decides on the number of steps, and both
+            have to take as many.
         """
         return [gaussian_by_sklearn(self.losses(net), same_start=True) for net in self.networks]
 
     def loss(
         self,
         student: int,
-        labelled: tuple[Tensor, Tensor, Tensor, Tensor],  # two views, labels, how likely these are right
+        # two views, labels, how likely these are right
+        labelled: tuple[Tensor, Tensor, Tensor, Tensor],
         unlabelled: tuple[Tensor, Tensor],
         ramp: float,
         lam: float,
@@ -54,18 +60,29 @@ class Authors(Reference):
             guessed = sum(n(u).softmax(1) for n in (net, peer) for u in (u1, u2)) / 4
             guessed = guessed ** (1 / self.temperature)
             guessed = guessed / guessed.sum(1, keepdim=True)
-            refined = w.view(-1, 1) * given + (1 - w.view(-1, 1)) * (net(x1).softmax(1) + net(x2).softmax(1)) / 2
+            refined = (
+                w.view(-1, 1) * given
+                + (1 - w.view(-1, 1)) * (net(x1).softmax(1) + net(x2).softmax(1)) / 2
+            )
             refined = refined ** (1 / self.temperature)
             refined = refined / refined.sum(1, keepdim=True)
         x, targets = torch.cat([x1, x2, u1, u2]), torch.cat([refined, refined, guessed, guessed])
         order = torch.randperm(len(x)) if order is None else order
-        mixed, mixed_targets = lam * x + (1 - lam) * x[order], lam * targets + (1 - lam) * targets[order]
+        mixed, mixed_targets = (
+            lam * x + (1 - lam) * x[order],
+            lam * targets + (1 - lam) * targets[order],
+        )
         logits = net(mixed)
         boundary = 2 * len(x1)
         known = -(mixed_targets[:boundary] * logits[:boundary].log_softmax(1)).sum(1).mean()
         guess = ((logits[boundary:].softmax(1) - mixed_targets[boundary:]) ** 2).mean()
-        prior, mean = torch.full((CLASSES,), 1 / CLASSES, device=x.device), logits.softmax(1).mean(0)
-        return known + ramp * self.weight * guess + (prior * (prior / mean).log()).sum(), logits[: len(y)]
+        prior, mean = (
+            torch.full((CLASSES,), 1 / CLASSES, device=x.device),
+            logits.softmax(1).mean(0),
+        )
+        return known + ramp * self.weight * guess + (prior * (prior / mean).log()).sum(), logits[
+            : len(y)
+        ]
 
     def epoch(self) -> None:
         self.rewind()
@@ -92,7 +109,9 @@ class Authors(Reference):
     def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
         method: Any = self.session.method
         batch = next(iter(method.batches()))
-        batch = batch._replace(labelled=cast(batch.labelled, dtype), unlabelled=cast(batch.unlabelled, dtype))
+        batch = batch._replace(
+            labelled=cast(batch.labelled, dtype), unlabelled=cast(batch.unlabelled, dtype)
+        )
         probability = method.clean[1 - batch.student, batch.labelled.index]
         # The same random numbers for both: drawn once here, then the streams start anew.
         method.task.seed(1)
@@ -102,7 +121,10 @@ class Authors(Reference):
         method.task.seed(1)
         for theirs, ours in zip(self.networks, method.networks, strict=True):
             theirs.train(ours.training)
-        known, unknown = ([view.contiguous() for view in part.views] for part in (batch.labelled, batch.unlabelled))
+        known, unknown = (
+            [view.contiguous() for view in part.views]
+            for part in (batch.labelled, batch.unlabelled)
+        )
         theirs_loss, _ = self.loss(
             batch.student,
             (known[0], known[1], batch.labelled.y, probability),
@@ -111,4 +133,9 @@ class Authors(Reference):
             max(lam, 1 - lam),
             order,
         )
-        return method.loss(batch), theirs_loss, method.networks[batch.student], self.networks[batch.student]
+        return (
+            method.loss(batch),
+            theirs_loss,
+            method.networks[batch.student],
+            self.networks[batch.student],
+        )

@@ -1,4 +1,5 @@
-"""Mixing with the nearest neighbour under soft targets, after MixNN's code (GitHub MacLLL/MixNN, commit 99e4b12).
+"""Mixing with the nearest neighbour under soft targets, after MixNN's code (GitHub MacLLL/MixNN,
+commit 99e4b12).
 
 Its HNSW index is scikit-learn's search here, which takes half as long on a batch.
 """
@@ -16,9 +17,12 @@ from bench.speed.sessions import Session
 
 
 class Authors(Reference):
-    """Each step passes the batch through the network twice with gradients: the first time for features and no loss."""
+    """Each step passes the batch through the network twice with gradients: the first time for
+    features and no loss.
+    """
 
-    changes = {"softmix.update_every": 300}  # targets change every tenth epoch only: not in the one that is timed
+    # targets change every tenth epoch only: not in the one that is timed
+    changes = {"softmix.update_every": 300}
 
     def __init__(self, session: Session, case: Case, settings: Settings) -> None:
         super().__init__(session, case, settings)
@@ -32,7 +36,9 @@ class Authors(Reference):
         return [(ours, self.clean())]
 
     def clean(self) -> Any:
-        """How likely each sample is clean; from our start, so that what is timed is what has been compared."""
+        """How likely each sample is clean; from our start, so that what is timed is what has been
+        compared.
+        """
         return gaussian_by_sklearn(self.losses(self.networks[0]), same_start=True)
 
     def loss(self, x: Tensor, index: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,4 +67,9 @@ class Authors(Reference):
         clean = method.clean_probability()
         assert clean is not None
         [mine], [other] = method.networks, self.networks
-        return method.loss(batch), self.loss(batch.x.contiguous(), batch.index, clean)[0], mine, other
+        return (
+            method.loss(batch),
+            self.loss(batch.x.contiguous(), batch.index, clean)[0],
+            mine,
+            other,
+        )
