@@ -16,10 +16,10 @@ from bench.common.identity import added as added
 from bench.errors import InputError
 from bench.networks.backbones import Network
 from bench.recipe import Recipe
+from bench.recipe import SimSiam as SimSiam
 
 if TYPE_CHECKING:
     from bench.task import Task
-    from bench.training.pretrain import SimSiam
 
 
 class Method(nn.Module):

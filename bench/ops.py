@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.networks.augment import auto_augment_cifar10 as auto_augment_cifar10
 from bench.networks.cpu import bfloat16_units
 from bench.recipe import Recipe
 from bench.task import Task

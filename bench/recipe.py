@@ -184,3 +184,15 @@ def paper_recipe(method: str, paper: Mapping[str, Any], dataset: Recipe) -> Reci
             "all of it in `paper`"
         )
     return Recipe(**{"backbone": dataset.backbone, "augmentation": dataset.augmentation, **paper})
+
+
+@dataclass(frozen=True)
+class SimSiam:
+    """What determines an encoder besides the images: settings of the pretraining."""
+
+    epochs: int  # at the method's reference length; scaled like every phase
+    learning_rate: float = 0.03  # for a batch of 256; scaled linearly
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 256
+    projector_layers: int = 2

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.networks import augment
-from bench.networks.backbones import Network, build_network
+from bench.networks.backbones import Network as Network
+from bench.networks.backbones import build_network
 from bench.networks.bfloat16 import round_layers
 from bench.networks.cpu import bfloat16_units
 

@@ -1,6 +1,6 @@
-"""Door of ``python -m bench.trial``: see bench/training/trial.py."""
+"""Door of ``python -m bench.trial``: see bench/cli/trial.py."""
 
-from bench.training.trial import main as main
+from bench.cli.trial import main as main
 
 if __name__ == "__main__":
     main()

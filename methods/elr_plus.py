@@ -25,8 +25,7 @@ from torch.nn import functional as F
 from bench import ops
 from bench.errors import InputError
 from bench.method import Method
-from bench.networks.backbones import Network
-from bench.task import Batch, Task
+from bench.task import Batch, Network, Task
 from methods.elr import ELR, chosen
 
 

@@ -19,9 +19,8 @@ from torch.nn import functional as F
 
 from bench.errors import InputError
 from bench.method import Method
-from bench.networks.backbones import Network
 from bench.ops import per_sample
-from bench.task import Batch, Task
+from bench.task import Batch, Network, Task
 
 
 class Fold(NamedTuple):

@@ -27,9 +27,8 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Wrapper
+from bench.method import SimSiam, Wrapper
 from bench.task import Batch, Task
-from bench.training.pretrain import SimSiam
 
 
 class RMD(Wrapper):

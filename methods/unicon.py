@@ -26,9 +26,8 @@ from torch.nn import functional as F
 from bench import ops
 from bench.errors import InputError
 from bench.method import Method
-from bench.networks.augment import auto_augment_cifar10
-from bench.networks.backbones import Network
-from bench.task import Batch, Task
+from bench.ops import auto_augment_cifar10
+from bench.task import Batch, Network, Task
 
 
 class Division(NamedTuple):

@@ -9,6 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ import click
 
 from bench.cli import terminal
 from bench.cli.terminal import echo
+from bench.common import progress
 from bench.common.importing import put_working_directory_last
 from bench.errors import InputError, unknown
 
@@ -62,6 +64,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     """
     put_working_directory_last()
     terminal.prepare()
+    progress.show(terminal.track, partial(echo, err=True))
     warnings.showwarning = lambda message, *_: echo(f"Warning: {_joined(message)}", err=True)
     status = 130
 

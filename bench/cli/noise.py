@@ -121,7 +121,7 @@ def show(out: Path, **options: Any) -> None:
     if (dataset.train_labels == UNKNOWN).all():
         echo("there is no transition matrix to plot")
         return
-    from bench.records.trials import write_atomically
+    from bench.common.files import write_atomically
     from bench.report.plots import FORMATS as PLOTS
     from bench.report.plots import render
     from bench.report.plots.noise import matrix_figure

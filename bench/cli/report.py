@@ -73,10 +73,10 @@ def report(
     """
     if compare:
         _check_comparison()
+    from bench.cli.tables import print_report, print_sections
     from bench.records.trials import check_sweep
     from bench.report.compare import write_comparison
     from bench.report.leaderboard import write_report
-    from bench.report.tables import print_sections
 
     for folder in [*folders, *([compare] if compare else [])]:
         check_sweep(folder)
@@ -86,7 +86,7 @@ def report(
         print_sections(console(), found)
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    write_report(folders, out, reference, not no_plots, rank_by, clean_val).print(console())
+    print_report(console(), write_report(folders, out, reference, not no_plots, rank_by, clean_val))
     echo(
         f"results are in {out}: index.html, leaderboard.md, "
         f"analysis.md{', plots/' * (not no_plots)}"

@@ -508,6 +508,7 @@ def _sweep(
     plots: bool,
 ) -> int:
     from bench.cli.progress import Display, duration, rate_of
+    from bench.cli.tables import print_report
     from bench.planning.registry import display
     from bench.records.trials import without_weights
     from bench.report.leaderboard import write_report
@@ -543,7 +544,7 @@ def _sweep(
     else:
         line(output, "nothing was missing: every trial is on record")
     report = write_report([out], out, reference, plots)
-    report.print(output)
+    print_report(output, report)
     line(
         output, f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}"
     )
@@ -590,7 +591,7 @@ def _searched(
     address: str | None,
 ) -> "Settings | None":
     """What is to be tuned; None where nothing is."""
-    from bench.report.selection import DEFAULT_RULE
+    from bench.planning.selection import DEFAULT_RULE
 
     if tune is None and seconds is None:
         given = {

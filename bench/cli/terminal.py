@@ -8,7 +8,8 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.common.text import printable
 
@@ -126,6 +127,17 @@ def console() -> "Console":
             _end_unread()
 
     return Output(file=sys.stdout, markup=False, emoji=False, highlight=False)
+
+
+def track(items: Iterable[Any], description: str) -> Iterable[Any]:
+    """Show a progress bar on the error stream, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    console = Console(stderr=True)
+    return rich_track(
+        items, description, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:

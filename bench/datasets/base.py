@@ -58,6 +58,10 @@ class Dataset:
     all_names: np.ndarray | None = None
     # the order of the set itself is its training images, then its test images
     train_then_test: bool = False
+    # arrays that follow from the images, by name, kept with them; whoever computes them fills it
+    derived: dict[str, np.ndarray] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     subset_of: int | None = None  # number of training images of which these are a stratified part
     # sentences on exact copies among files; None where nobody has looked
     copies: tuple[str, ...] | None = None
@@ -172,15 +176,6 @@ class Dataset:
         share, values = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
         mean = share @ values
         return mean, np.sqrt((share * (values - mean[:, None]) ** 2).sum(1)).clip(1e-3)
-
-    @cached_property
-    def posterior(self) -> np.ndarray:
-        """Class probabilities (N, C) of the training images, out of fold, for noise that depends on
-        how hard an image is.
-        """
-        from bench.noise.pixels import posterior
-
-        return posterior(np.asarray(self.train_images), self.train_labels, self.num_classes)
 
     def subset(self, size: int) -> "Dataset":
         """A stratified part of the training images, always the same; the test images stay whole."""

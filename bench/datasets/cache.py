@@ -19,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bench.common.files import to_json, write_atomically
+from bench.common.progress import track
 from bench.datasets import pickled
 from bench.datasets.files import (
     BrokenImage,
@@ -35,7 +36,6 @@ from bench.datasets.files import (
     read_bytes,
 )
 from bench.errors import InputError
-from bench.records.trials import to_json, write_atomically
 
 #: To be raised when files are decoded differently. 2: images of more than 8 bits are scaled by the
 #: data set's range.
@@ -260,7 +260,7 @@ def survey(files: ImageFiles, decoding: bool) -> Survey:
     parts = [seen.digests]
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for first in _shown(range(begin, len(files), CHUNK), "reading"):
+            for first in track(range(begin, len(files), CHUNK), "reading images"):
                 positions = range(first, min(first + CHUNK, len(files)))
                 examined = list(pool.map(examine, positions))
                 for position, (_, extremes, error) in zip(positions, examined, strict=True):
@@ -456,7 +456,7 @@ def _make(place: Path, files: ImageFiles, key: str, seen: Survey) -> None:
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in _shown(range(start, len(files), CHUNK), "decoding"):
+        for first in track(range(start, len(files), CHUNK), "decoding images"):
             positions = range(first, min(first + CHUNK, len(files)))
             for position, reason in zip(positions, pool.map(one, positions), strict=True):
                 if reason is not None:
@@ -501,20 +501,3 @@ def check_some(files: ImageFiles, broken: dict[int, str]) -> None:
             f"none of the {len(files)} images below {files.root!r} can be read (as "
             f"{files.names[position]}: {reason}): mend them"
         )
-
-
-def _shown(items: Any, verb: str) -> Iterator:
-    """The items, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return iter(
-        track(
-            items,
-            f"{verb} images",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-    )

@@ -103,7 +103,7 @@ def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
     """Labels (N,) to a file in one of ``FORMATS``, whose ending it has to have, so that it can be
     read back.
     """
-    from bench.records.trials import write_atomically
+    from bench.common.files import write_atomically
 
     if file_format not in FORMATS:
         raise unknown("format of labels", file_format, FORMATS)

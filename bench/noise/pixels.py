@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from bench.datasets import cache
+from bench.common.files import write_atomically
+from bench.common.progress import announce, track
+from bench.datasets import Dataset, cache
 from bench.noise import classifier
-from bench.records.trials import write_atomically
 
 #: Standard deviation of the samples' flip rates in part-dependent noise.
 SPREAD = 0.1
@@ -136,25 +137,27 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(labels), num_classes) and np.isfinite(kept).all():
             return kept
-    from rich.console import Console
-    from rich.progress import track
-
-    from bench.cli.terminal import echo
-
-    console = Console(stderr=True)
-    echo(
+    announce(
         f"pmd noise: fitting its classifier on {len(images):,} images, once; for CIFAR-10 it takes "
-        "about three minutes",
-        err=True,
+        "about three minutes"
     )
-    shown = partial(track, console=console, transient=True, disable=not console.is_terminal)
-    found = classifier.out_of_fold(images, labels, num_classes, shown)
+    steps = partial(track, description="pmd noise")
+    found = classifier.out_of_fold(images, labels, num_classes, steps)
     buffer = io.BytesIO()
     np.save(buffer, found)
     with contextlib.suppress(OSError):  # it saves time, no more
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
     return found
+
+
+def posterior_of(dataset: Dataset) -> np.ndarray:
+    """Class probabilities (N, C) of the training images, out of fold, computed once."""
+    if "posterior" not in dataset.derived:
+        dataset.derived["posterior"] = posterior(
+            np.asarray(dataset.train_images), dataset.train_labels, dataset.num_classes
+        )
+    return dataset.derived["posterior"]
 
 
 def scaled(weights: np.ndarray, total: float) -> np.ndarray:

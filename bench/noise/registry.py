@@ -121,7 +121,7 @@ def _margin_diminishing(degree: int) -> Corruption:
         dataset: Dataset, rate: float, rng: np.random.Generator, sampling: str, argument: str
     ) -> np.ndarray:
         return pixels.margin_diminishing(
-            dataset.train_labels, degree, rate, rng, sampling, dataset.posterior
+            dataset.train_labels, degree, rate, rng, sampling, pixels.posterior_of(dataset)
         )
 
     return corrupt
@@ -505,7 +505,7 @@ def prepare(dataset: Dataset, kind: str, data_dir: Path | str = "data") -> Datas
         return with_donors(dataset, load_dataset(argument, below if below.is_dir() else data_dir))
     if kind.startswith("pmd-") and dataset.knows_truth:
         noise.check(dataset, kind, argument)
-        _ = dataset.posterior
+        pixels.posterior_of(dataset)
     return dataset
 
 

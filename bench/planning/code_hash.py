@@ -8,21 +8,15 @@ do not count.
 import ast
 import hashlib
 import importlib.util
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from bench.planning.registry import load_method
 
 #: Name of the harness among the parts of a method.
 HARNESS = "harness"
-
-#: In place of parts, of a record without hashes: each version before the first one with hashes gave
-#: other numbers.
-EARLIER = "an earlier version"
 
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are
 #: missing: a trial's specification holds the hash of what they load.
@@ -149,25 +143,3 @@ def _imports(module: str, tree: ast.Module) -> Iterator[str]:
             owner = ".".join([*above, *([node.module] if node.module else [])])
             yield owner
             yield from (f"{owner}.{alias.name}" for alias in node.names)
-
-
-def to_text(code: Any) -> str:
-    """Return the hashes of a record as one text; empty where it has no place for them, as those of
-    earlier versions.
-    """
-    if not isinstance(code, dict):
-        return ""
-    return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
-
-
-def differing(texts: Iterable[str]) -> list[str]:
-    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER``
-    where some are empty.
-    """
-    hashes: dict[str, set[str]] = {}
-    different = set(texts)
-    for text in different - {""}:
-        for part, value in json.loads(text).items():
-            hashes.setdefault(part, set()).add(value)
-    parts = sorted(part for part, values in hashes.items() if len(values) > 1)
-    return [*parts, EARLIER] if "" in different and len(different) > 1 else parts

@@ -15,9 +15,8 @@ from bench.errors import InputError, one_line, unknown
 from bench.method import Method, Wrapper
 from bench.networks.backbones import check_backbone
 from bench.planning.registry import convert
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe
+from bench.recipe import RECIPE_FIELDS, Recipe, SimSiam, default_recipe
 from bench.task import PRIVILEGES
-from bench.training.pretrain import SimSiam
 
 _DATACLASS = "@dataclass(frozen=True)"
 
@@ -79,8 +78,7 @@ def check_plan(method: Method) -> None:
         raise InputError(f"grace() returns {_short(epochs)}: return a number of epochs from 0")
     if not isinstance(encoder := method.pretraining(), SimSiam | None):
         raise InputError(
-            f"pretraining() returns {_short(encoder)}: return a bench.training.pretrain.SimSiam, "
-            "or None"
+            f"pretraining() returns {_short(encoder)}: return a bench.method.SimSiam, or None"
         )
     if not isinstance(method, Wrapper) and not _is_number(factor := method.schedule(0.0)):
         raise InputError(

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 
 from bench.errors import InputError
+from bench.planning.selection import (
+    CLEAN_VAL,
+    DEFAULT_RULE,
+    best_configuration,
+    check_goal,
+    clean_validation,
+)
 from bench.records.trials import unpack_classes
-from bench.report.selection import CLEAN_VAL, DEFAULT_RULE, best_configuration, check_goal
-from bench.training import scoring
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
 #: seeds.
@@ -62,7 +67,7 @@ def goal_values(
     assert truth is not None
     images = check_goal(goal)
     found = [
-        scoring.clean_validation(unpack_classes(epoch["val_predictions"]), truth, images)
+        clean_validation(unpack_classes(epoch["val_predictions"]), truth, images)
         for epoch in epochs
     ]
     return np.array(found, dtype=float)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.planning.code_hash import differing, to_text
+from bench.records.code import differing, to_text
 from bench.records.trials import Trial, read_trials
 
 #: Difference of accuracy at the end that other hardware, or other code for the same, explains; a

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from bench.common.files import to_json, write_atomically
 from bench.common.identity import identity, plain_id, trial_id
-from bench.common.text import encodable
 from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records.index import Entry, Index, stamp
@@ -58,36 +58,6 @@ def lock(out: Path) -> Iterator[None]:
                 "on another one, or have it mounted with the option flock"
             ) from None
         yield
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the
-    whole new one.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: what is undefined is null, never NaN, and text is what UTF-8 can hold."""
-    return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
-
-
-def _defined(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_defined(key): _defined(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return encodable(value) if isinstance(value, str) else value
 
 
 def pack_classes(classes: np.ndarray) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.planning.code_hash import EARLIER
 from bench.planning.registry import REFERENCE
+from bench.planning.selection import DEFAULT_RULE
+from bench.records.code import EARLIER
 from bench.report.learning import LEARNING_COLUMNS, learning, learning_table
 from bench.report.published import against_published, read_published
-from bench.report.selection import DEFAULT_RULE
 from bench.report.statistics import (
     AGREEMENT,
     BUDGETS,

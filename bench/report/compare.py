@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.common.files import write_atomically
 from bench.common.identity import PAPER
 from bench.errors import InputError
+from bench.planning.selection import ALL, DEFAULT_RULE, ORACLE, check_clean_images, rule_order
 from bench.records.merge import conflict_notes
-from bench.records.trials import write_atomically
 from bench.report.leaderboard import load_sides
-from bench.report.selection import ALL, DEFAULT_RULE, ORACLE, check_clean_images, rule_order
 from bench.report.statistics import CONFIDENCE, SEEDS, holm, paired_differences
 from bench.report.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_markdown
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from bench.common.text import printable
 from bench.planning.registry import REFERENCE
+from bench.planning.selection import DEFAULT_RULE
 from bench.report.metrics import ACCURACY, Metric
-from bench.report.selection import DEFAULT_RULE
 from bench.report.tables import (
     disagreement,
     group_title,

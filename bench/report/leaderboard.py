@@ -25,24 +25,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
-from bench.cli.terminal import line
+from bench.common.files import write_atomically
 from bench.common.identity import PAPER
 from bench.errors import InputError, unknown
-from bench.planning.code_hash import to_text
 from bench.planning.registry import REFERENCE, display
 from bench.planning.searches import SEARCH, goal_values
-from bench.records.merge import merged
-from bench.records.trials import Trial, unpack_truth, write_atomically
-from bench.report.analysis import analyse, analysis_sections, published_section
-from bench.report.cells import GROUP, arrange_cells, cell_facts, key_of, name_sources
-from bench.report.labels import RECIPE, label_configurations, listed
-from bench.report.latex import to_latex
-from bench.report.metrics import ACCURACY, RANKED, RESOURCES, Metric, ranked_by
-from bench.report.page import write_page
-from bench.report.plots import FORMATS, write_plots
-from bench.report.selection import (
+from bench.planning.selection import (
     ALL,
     CLEAN_VAL,
     DECIMALS,
@@ -53,6 +42,16 @@ from bench.report.selection import (
     rule_order,
     select,
 )
+from bench.records.code import to_text
+from bench.records.merge import merged
+from bench.records.trials import Trial, unpack_truth
+from bench.report.analysis import analyse, analysis_sections, published_section
+from bench.report.cells import GROUP, arrange_cells, cell_facts, key_of, name_sources
+from bench.report.labels import RECIPE, label_configurations, listed
+from bench.report.latex import to_latex
+from bench.report.metrics import ACCURACY, RANKED, RESOURCES, Metric, ranked_by
+from bench.report.page import write_page
+from bench.report.plots import FORMATS, write_plots
 from bench.report.statistics import (
     BUDGETS,
     PAIRED,
@@ -61,7 +60,7 @@ from bench.report.statistics import (
     paired_differences,
     within_budget,
 )
-from bench.report.tables import Section, print_sections, sections, to_csv, to_markdown, unescaped
+from bench.report.tables import Section, sections, to_csv, to_markdown, unescaped
 from bench.report.tracks import PRIVILEGED, about, arrange, search_summary
 
 #: In place of a reference: compare with no method.
@@ -670,12 +669,6 @@ class Report:
     sections: list[Section]
     files: list[Path]
     about_figures: str = ""  # where they are not of this report
-
-    def print(self, console: Console) -> None:
-        """Show the tables."""
-        print_sections(console, self.sections)
-        if self.about_figures:
-            line(console, self.about_figures)
 
 
 def write_report(

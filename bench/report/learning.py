@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.planning.registry import REFERENCE
-from bench.report.selection import final
+from bench.planning.selection import final
 from bench.report.statistics import PAIRED, paired_differences
 from bench.report.tables import NONE, Entry, Table, rate_title
 

@@ -20,8 +20,8 @@ import pandas as pd
 from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
+from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES, Metric
-from bench.report.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.report.statistics import (
     BUDGETS,
     CONFIDENCE,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.errors import InputError
 from bench.planning.registry import display
-from bench.report.selection import DECIMALS, DEFAULT_RULE
+from bench.planning.selection import DECIMALS, DEFAULT_RULE
 from bench.report.tables import rate_title
 from bench.report.tracks import PRIVILEGED
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.report.selection import DECIMALS, DEFAULT_RULE, ORACLE, rule_order
+from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE, rule_order
 
 CONFIDENCE = 0.95
 #: Chance to find a difference that is there, by which seeds are counted.

@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
 
-from bench.cli.terminal import line, print_table, styled
 from bench.common.text import printable
 from bench.noise import takes_rate
-from bench.planning.code_hash import differing
 from bench.planning.registry import REFERENCE
+from bench.planning.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.records.code import differing
 from bench.records.merge import conflict_notes
 from bench.report.metrics import ACCURACY, METRICS, RANKED, Metric
-from bench.report.selection import ALL, CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.report.statistics import rules_of
 from bench.report.tracks import PRIVILEGED
 
@@ -707,36 +703,6 @@ def unescaped(text: str) -> str:
     """The text that ``to_markdown`` has escaped."""
     plain = re.sub(r"\\([\\`*_|\[\]])", r"\1", text)
     return re.sub(r"&amp;(?=#?\w+;)", "&", re.sub(r"&lt;(?=[A-Za-z/!?])", "<", plain))
-
-
-def print_sections(console: Console, found: Sequence[Section]) -> None:
-    """The same in a terminal. Tables take the width that they need: a figure cut short would be a
-    wrong one.
-    """
-    for section in found:
-        line(console)
-        line(console, section.title, "bold")
-        line(console, section.setup, "dim")
-        for table in section.tables:
-            line(console)
-            line(console, table.caption)
-            print_table(console, _drawn(console, table))
-        for note in section.notes:
-            line(console, note, "dim", wrap=True)
-
-
-_STYLES = {0: "", 1: "bold", 2: "underline"}
-
-
-def _drawn(console: Console, table: Table) -> RichTable:
-    drawn = RichTable(box=SIMPLE_HEAD)
-    for column in table.columns:
-        drawn.add_column(styled(console, column), no_wrap=True)
-    for row in table.rows:
-        texts = (styled(console, entry.text, _STYLES[entry.place]) for entry in row)
-        marks = (styled(console, entry.mark) for entry in row)
-        drawn.add_row(*(text + mark for text, mark in zip(texts, marks, strict=True)))
-    return drawn
 
 
 def _narrow(table: Table, number: int) -> bool:

@@ -21,8 +21,8 @@ import pandas as pd
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
+from bench.planning.selection import DEFAULT_RULE, ORACLE
 from bench.records.trials import Trial, unpack_truth
-from bench.report.selection import DEFAULT_RULE, ORACLE
 
 Facts = dict[str, Any]
 

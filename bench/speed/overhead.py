@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from bench.cli.trial import run_recorded
 from bench.common.importing import module_command
 from bench.planning.registry import REFERENCE
 from bench.records.trials import TrialWriter
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification
-from bench.training.trial import Checkpoint, Outcome, Run, run_recorded
+from bench.training.trial import Checkpoint, Outcome, Run
 
 #: About what the digits have: so many such epochs are a trial of a few seconds.
 IMAGES, EPOCHS = 1_300, 25

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.common.files import write_atomically
 from bench.datasets import Dataset
 from bench.errors import one_line
 from bench.planning.code_hash import code_of
@@ -21,7 +22,6 @@ from bench.records.trials import (
     check_specification,
     finished_statuses,
     read_epochs,
-    write_atomically,
 )
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import Trackers

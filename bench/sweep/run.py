@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.common.files import to_json, write_atomically
 from bench.datasets import Dataset
-from bench.planning.code_hash import code_of, differing, to_text
+from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
+from bench.records.code import differing, to_text
 from bench.records.trials import (
     COMPLETED,
     LOST,
@@ -18,8 +20,6 @@ from bench.records.trials import (
     finished_statuses,
     lock,
     results,
-    to_json,
-    write_atomically,
 )
 from bench.sweep.driver import Driver
 from bench.sweep.provenance import describe

@@ -15,10 +15,10 @@ from typing import Any
 
 import ray
 
+from bench.common.files import to_json, write_atomically
 from bench.common.importing import worker_path
 from bench.datasets import Dataset
 from bench.errors import InputError, one_line
-from bench.records.trials import to_json, write_atomically
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (

@@ -23,23 +23,12 @@ from bench.networks.backbones import Network
 from bench.noise import OPENSET
 from bench.planning.code_hash import harness_hash
 from bench.planning.spec import SCHEMA, TrialSpec
+from bench.recipe import SimSiam
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
 
 #: Projections whose spread is below this share of a uniform distribution's are collapsed (healthy
 #: ones reach about 0.97).
 COLLAPSED = 0.2
-
-
-@dataclass(frozen=True)
-class SimSiam:
-    """What determines an encoder besides the images: settings of the pretraining."""
-
-    epochs: int  # at the method's reference length; scaled like every phase
-    learning_rate: float = 0.03  # for a batch of 256; scaled linearly
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    batch_size: int = 256
-    projector_layers: int = 2
 
 
 @dataclass(frozen=True)

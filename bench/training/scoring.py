@@ -15,9 +15,6 @@ from scipy.stats import rankdata
 #: so many test samples' features are compared at the end.
 PROBES = 2000
 
-#: Seed of the choice of validation images that somebody labels again.
-CLEAN_LABELS = 4000
-
 BINS = 15
 NEIGHBOURS = 10
 
@@ -150,25 +147,6 @@ def separation(features: np.ndarray, labels: np.ndarray) -> dict[str, float | No
         "feature_silhouette": float(silhouette_score(features, labels)),
         "feature_knn_accuracy": float((votes.argmax(1) == labels).mean()),
     }
-
-
-def clean_validation(
-    predicted: np.ndarray, truth: np.ndarray, images: int | None = None
-) -> float | None:
-    """Accuracy on validation images whose true class is known.
-
-    Args:
-        predicted: classes (V,).
-        truth: true classes (V,), negative where nobody knows.
-        images: so many of them, always the same ones; all without it.
-
-    Returns:
-        None where fewer are known.
-    """
-    known = np.random.default_rng(CLEAN_LABELS).permutation(np.flatnonzero(truth >= 0))[:images]
-    if len(known) < (images or 1):
-        return None
-    return float((predicted[known] == truth[known]).mean())
 
 
 def _share(of: np.ndarray, among: np.ndarray) -> float | None:

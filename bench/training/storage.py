@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from bench.common.files import write_atomically
 from bench.errors import InputError
-from bench.records.trials import COMPLETED, write_atomically
+from bench.records.trials import COMPLETED
 
 if TYPE_CHECKING:
     import pyarrow.fs

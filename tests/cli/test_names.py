@@ -19,12 +19,13 @@ from PIL import Image
 from bench.cli import data, report, run, study
 from bench.cli import noise as noise
 from bench.cli.commands import execute
+from bench.common.files import to_json
 from bench.common.identity import plain_id, trial_id
 from bench.common.text import encodable, printable
 from bench.datasets import load_dataset
 from bench.datasets.labels import class_name
 from bench.noise import NoiseKind, registry
-from bench.records.trials import Trial, read_trials, to_json
+from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
 from bench.report.page import embedded
 from bench.report.tables import to_markdown

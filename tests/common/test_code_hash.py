@@ -10,8 +10,9 @@ import pytest
 from fabricate import write_trial
 
 from bench.planning import code_hash
-from bench.planning.code_hash import HARNESS, NUMERICS, code_of, differing, syntax, to_text
+from bench.planning.code_hash import HARNESS, NUMERICS, code_of, syntax
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.code import differing, to_text
 from bench.report.latex import to_latex
 from bench.report.leaderboard import leaderboard, load_rows, write_report
 from bench.sweep.run import other_code
@@ -44,7 +45,7 @@ ELSEWHERE = {
         "planning.searches",
     ),
     *(
-        "report.selection",
+        "planning.selection",
         "planning.spec",
         "training.storage",
         "common.version",

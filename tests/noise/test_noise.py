@@ -475,7 +475,7 @@ def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_
 
 
 def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
-    found = digits.posterior
+    found = pixels.posterior_of(digits)
     assert found.shape == (1437, 10)
     assert found.sum(1) == pytest.approx(1)
     assert (found.argmax(1) == digits.train_labels).mean() > 0.96
@@ -518,7 +518,7 @@ def test_images_between_two_classes_flip_most_and_to_the_other_one():
 
 @pytest.mark.parametrize(("kind", "ratio"), [("pmd-1", 1.6), ("pmd-2", 3.0), ("pmd-3", 3.0)])
 def test_digits_flip_more_often_where_the_margin_is_small(digits, kind, ratio):
-    ordered = np.sort(digits.posterior, 1)
+    ordered = np.sort(pixels.posterior_of(digits), 1)
     order = np.argsort(ordered[:, -1] - ordered[:, -2])
     wrong = np.mean(
         [(corrupt(digits, kind, 0.2, seed) != digits.train_labels)[order] for seed in range(20)], 0

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
+from bench.common.files import to_json
 from bench.errors import InputError
 from bench.records import index
 from bench.records import trials as records
 from bench.records.index import NAME
-from bench.records.trials import Trial, read_trials, to_json
+from bench.records.trials import Trial, read_trials
 from bench.report.leaderboard import write_report
 
 FIGURES = ["test_accuracy", "label_correction_accuracy"]

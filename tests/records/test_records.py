@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.common.files import to_json, write_atomically
 from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records import trials as records
@@ -21,10 +22,8 @@ from bench.records.trials import (
     read_begun,
     read_epochs,
     read_trials,
-    to_json,
     trial_id,
     unpack_classes,
-    write_atomically,
 )
 
 SPEC = {"spec": {"method": "ce", "noise_rate": 0.5, "recipe": {"milestones": [0.5]}}, "config": {}}

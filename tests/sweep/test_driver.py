@@ -16,11 +16,11 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from bench import noise
+from bench.common.files import to_json
 from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.trials import to_json
 from bench.sweep import session, worker
 from bench.sweep.driver import Driver
 from bench.sweep.run import pending

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.records.trials import write_atomically
+from bench.common.files import write_atomically
+from bench.planning.selection import DEFAULT_RULE
 from bench.report.plots.final import (
     FEATURES_CAPTION,
     RELIABILITY_CAPTION,
@@ -51,7 +52,6 @@ from bench.report.plots.training import (
     curves_figure,
     learning_figure,
 )
-from bench.report.selection import DEFAULT_RULE
 from bench.report.statistics import average_ranks, regrets
 from bench.report.tables import group_title, methods_in_order, rate_title
 

@@ -12,6 +12,7 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.planning.registry import REFERENCE
+from bench.planning.selection import DEFAULT_RULE, ORACLE
 from bench.report.plots.style import (
     BARS,
     COLUMN,
@@ -33,7 +34,6 @@ from bench.report.plots.style import (
     name_points,
     rate_label,
 )
-from bench.report.selection import DEFAULT_RULE, ORACLE
 from bench.report.statistics import AverageRanks, kendall_tau, pareto_front, rankable
 from bench.report.tables import methods_in_order, rate_title
 
