@@ -9,21 +9,19 @@ from bench.planning.spec import Plan, expand_hparams
 from bench.recipe import Recipe
 from bench.task import Pixels, Task
 
+pytest.register_assert_rewrite("golden_records", "sweeps")
+
+#: Test files that take longest. They start first, so that they do not end last on one core.
+LONGEST = ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py")
+
 
 def pytest_collection_modifyitems(items):
-    """Tests that take longest begin first, so that nobody waits for them at the end where tests run
-    side by side.
-    """
-    items.sort(
-        key=lambda item: (
-            item.path.name not in ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py")
-        )
-    )
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    """Small tensors: more threads only make the tests slower."""
+    """Compute on one thread: tensors are small, and more threads only slow the tests down."""
     torch.set_num_threads(1)
 
 
@@ -34,7 +32,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def tiny_dataset() -> Dataset:
-    """60 training and 20 test images of noise, 8x8, grey, 4 classes in turn."""
+    """Data set of 60 training and 20 test images: grey, 8x8, random pixels, 4 classes in turn."""
     rng = np.random.default_rng(0)
     return Dataset(
         "tiny",
@@ -49,7 +47,7 @@ def tiny_dataset() -> Dataset:
 
 @pytest.fixture(scope="session")
 def paper_recipe(tiny_dataset):
-    """The recipe with which a method is trained under --recipe paper."""
+    """Function that returns the recipe of a method under `--recipe paper`."""
 
     def recipe(name: str) -> Recipe:
         [spec] = Plan(recipe="paper").specs(
@@ -62,9 +60,7 @@ def paper_recipe(tiny_dataset):
 
 @pytest.fixture
 def make_task():
-    """Builds a Task of 16 random images, 8x8, grey, 3 classes; keywords replace the defaults of
-    Task.
-    """
+    """Function that builds a Task of 16 random grey images of 8x8 pixels and 3 classes."""
 
     def make(num: int = 16, channels: int = 1, **changes) -> Task:
         generator = torch.Generator().manual_seed(7)

@@ -5,21 +5,12 @@ from pathlib import Path
 
 import click
 import pytest
+from commands import COMMANDS
 
 from bench.cli.paths import NameOrFile, Place, UserPath, expanded
 
 #: Placeholders in --help of what is a path, or may hold one.
 PATHS = ("DIR", "FILE", "PLACE", "SPEC", "KIND")
-
-COMMANDS = {
-    "bench.run": "run",
-    "bench.data": "data",
-    "bench.report": "report",
-    "bench.study": "study",
-    "bench.training.trial": "main",
-    "bench.noise": "noise",
-    "bench.speed.__main__": "speed",
-}
 
 
 def parameters() -> dict[str, click.Parameter]:
@@ -67,14 +58,16 @@ def test_all_commands_are_covered():
     names = {name.split()[0] for name in parameters()}
     assert names == set(COMMANDS)
     assert {
-        "bench.run  out",
-        "bench.run  storage",
-        "bench.run  data_dir",
-        "bench.run  noise_kind",
+        "bench.cli.run  out",
+        "bench.cli.run  storage",
+        "bench.cli.run  data_dir",
+        "bench.cli.run  noise_kind",
     } <= set(parameters())
-    assert {"bench.report  folders", "bench.report  compare", "bench.noise import file"} <= set(
-        parameters()
-    )
+    assert {
+        "bench.cli.report  folders",
+        "bench.cli.report  compare",
+        "bench.cli.noise import file",
+    } <= set(parameters())
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import call
 
 from bench.cli.commands import execute
-from bench.cli.run import main
 from bench.networks import cpu
 from bench.planning import registry
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def call(capsys, *arguments: str) -> tuple[int, str, str]:
-    """Exit status, output and errors of the command, run in this process."""
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
 
 
 REFUSED = {

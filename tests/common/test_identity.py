@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fabricate import RECIPE, write_trial
+from golden_tables import write_sweep
 
 from bench.cli import run as run_module
 from bench.common.identity import (
@@ -723,8 +724,6 @@ def surroundings(seed: str, locale: str) -> dict[str, str]:
 
 
 def test_nothing_depends_on_the_hash_seed_or_the_locale(tmp_path):
-    from test_golden import write_sweep
-
     sweep = tmp_path / "sweep"
     write_sweep(sweep)
     for name in ("folder:x/d", "folder:d"):

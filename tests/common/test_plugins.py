@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_run import call
+from commands import call
 
 import methods
 import search_spaces

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_methods import Flat, enter, setup
+from method_setup import Flat, enter, setup
 from torch import nn
 
 from bench import ops

@@ -13,12 +13,12 @@ import optuna
 import pytest
 import torch
 from fabricate import timeless
+from method_specs import BASES, NAMES, RATE, SEED, SPECS, WRAPPERS, spec_of
 
 import methods
 import search_spaces
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
-from bench.method import Wrapper
 from bench.planning import registry
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.task import stream_seed
@@ -32,13 +32,6 @@ from bench.training.trial import (
     run_trial,
 )
 from bench.tuning.spaces import draw
-
-NAMES = registry.method_names()
-WRAPPERS = [name for name in NAMES if issubclass(registry.load_method(name), Wrapper)]
-BASES = [name for name in NAMES if name not in WRAPPERS]
-SPECS = BASES + [f"{wrapper}+{base}" for wrapper in WRAPPERS for base in BASES]
-RATE = 0.4375  # of 160 images: exactly 70, and no number that turns up elsewhere
-SEED = 7919  # of noise, split and training, and likewise
 
 #: Seeds of a generator that would give it away.
 TELLING = {
@@ -66,14 +59,6 @@ def data() -> Dataset:
         test_images=digits.test_images[test],
         test_labels=digits.test_labels[test],
     )
-
-
-def spec_of(
-    name: str, data: Dataset, epochs: int = 3, settings: dict[str, list[str]] | None = None
-) -> TrialSpec:
-    plan = Plan(overrides=(("batch_size", 32), ("epochs", epochs)), subset=160)
-    [spec] = plan.specs(data, expand_hparams([name], {}, settings or {}), [RATE], [SEED])
-    return spec
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ being there.
 import numpy as np
 import pytest
 import torch
-from test_conformance import BASES, NAMES
-from test_scoring import FITTING
+from method_specs import BASES, FITTING, NAMES
 
 from bench.datasets import Dataset
 from bench.planning import registry

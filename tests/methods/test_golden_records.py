@@ -7,20 +7,12 @@ import json
 
 import golden_records
 import pytest
+from golden_records import TOLERANCES
 
 from bench import ops
 from bench.planning import registry
 
 EXPECTED = json.loads(golden_records.FILE.read_text())
-
-#: Another order of summation moves a loss by so much in a handful of steps, and some predictions
-#: with it.
-TOLERANCES = {
-    "train_loss": 0.02,
-    "calibration_error": 0.03,
-    "noisy_val_accuracy": 0.11,
-    "test_accuracy": 0.03,
-}
 
 #: What samples they choose, or how far they go in a step, lets rounding grow: their first epoch is
 #: enough on other machines.

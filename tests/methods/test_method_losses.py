@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from fabricate import timeless
-from test_conformance import spec_of
-from test_methods import Flat, Given, enter, given_batch, one_hot, setup, softmax
+from method_setup import Flat, Given, enter, given_batch, one_hot, setup, softmax
+from method_specs import spec_of
 from torch import Tensor
 from torch.nn import functional as F
 

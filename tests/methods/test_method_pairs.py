@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_methods import Given, enter, given_batch, setup, softmax
+from method_setup import Given, enter, given_batch, setup, softmax
 
 from bench import ops
 from bench.errors import InputError

@@ -6,6 +6,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from method_setup import (
+    Given,
+    answer,
+    cross_entropy,
+    draws,
+    enter,
+    given_batch,
+    numbers,
+    one_hot,
+    setup,
+    softmax,
+    whole_batch,
+)
 from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +27,6 @@ from bench import ops
 from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
-from bench.recipe import Recipe
 from bench.task import Batch, Pixels, Task, stream_seed
 from bench.training.pretrain import (
     COLLAPSED,
@@ -28,101 +40,6 @@ from bench.training.pretrain import (
 )
 from methods.divide_mix import Division, PlainStep
 from methods.rmd import correlation, distance_loss, row_divergence, strongest
-
-
-class Flat(nn.Module):
-    """A network that NumPy can follow: the features are the pixels, the logits linear in them."""
-
-    def __init__(self, num_classes: int = 3, pixels: int = 64) -> None:
-        super().__init__()
-        self.head = nn.Linear(pixels, num_classes)
-        self.num_features = pixels
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.forward_features(x))
-
-
-class Given(nn.Module):
-    """A network that answers with these logits, whatever it is asked."""
-
-    def __init__(self, logits: list[list[float]]) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.tensor(logits))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits[: len(x)]
-
-
-def setup(
-    name: str,
-    task: Task,
-    settings: dict | None = None,
-    epochs: int = 300,
-    networks: list[nn.Module] | None = None,
-) -> Method:
-    """The method as the harness would set it up, with linear networks, or these, in place of the
-    recipe's.
-    """
-    method = build(name, settings or {})
-    supply = iter(networks or [])
-    task.build_network = lambda: next(supply) if networks else Flat(task.num_classes)
-    torch.manual_seed(0)
-    for part in method.parts():
-        part.recipe, part.task = Recipe("tiny_cnn", epochs), task
-        part.setup(task)
-    return method.train()
-
-
-def given_batch(y: list[int], index: list[int] | None = None) -> Batch:
-    return Batch(
-        (torch.zeros(len(y), 1, 8, 8),), torch.tensor(y), torch.tensor(index or list(range(len(y))))
-    )
-
-
-def whole_batch(task: Task) -> Batch:
-    """All samples, in a fixed order that is not that of the set."""
-    return task.batch(torch.tensor([*range(3, task.num_train), 0, 1, 2]))
-
-
-def enter(method: Method, epoch: int) -> None:
-    for part in method.parts():
-        part.epoch = epoch
-    method.epoch_start()
-
-
-def numbers(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.detach().double().numpy() for tensor in tensors]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-def answer(net: Flat, x: np.ndarray) -> np.ndarray:
-    """Class probabilities of a linear network."""
-    weight, bias = numbers(net.head.weight, net.head.bias)
-    return softmax(x.reshape(len(x), -1) @ weight.T + bias)
-
-
-def cross_entropy(p: np.ndarray, targets: np.ndarray) -> float:
-    return float(-(targets * np.log(p)).sum(1).mean())
-
-
-def one_hot(y: np.ndarray, classes: int = 3) -> np.ndarray:
-    return np.eye(classes)[y.astype(int)]
-
-
-def draws(task: Task, alpha: float, count: int) -> tuple[float, np.ndarray]:
-    """The lambda and the partners that the next mixing will draw, without drawing them."""
-    generator = torch.Generator()
-    generator.set_state(task.generator.get_state())
-    return copy.deepcopy(task.rng).beta(alpha, alpha), torch.randperm(
-        count, generator=generator
-    ).numpy()
 
 
 def test_random_streams_of_different_keys_are_unrelated(make_task):

@@ -4,7 +4,7 @@ says that it does.
 
 import pytest
 import torch
-from test_methods import enter, setup
+from method_setup import enter, setup
 
 from bench.errors import InputError
 from bench.planning.registry import build, card, load_method, method_names

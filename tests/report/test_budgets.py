@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fabricate import CLASSES, write_trial
-from test_page import browser  # noqa: F401
 
 from bench.records.trials import pack_classes
 from bench.report.leaderboard import write_report

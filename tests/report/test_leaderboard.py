@@ -19,6 +19,7 @@ from rich.console import Console
 from scipy import stats
 
 from bench.cli.report import report
+from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
 from bench.records.trials import pack_classes
 from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
@@ -27,7 +28,6 @@ from bench.report.statistics import paired_difference
 from bench.report.tables import (
     Section,
     Table,
-    print_sections,
     sections,
     selection_error,
     to_markdown,
@@ -1137,7 +1137,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
         "the captions are the same"
     )
     assert not any(path.parent.name == "plots" for path in report.files)
-    report.print(Console(width=200))
+    print_report(Console(width=200), report)
     assert "Figures in plots/ are older than the tables" in capsys.readouterr().out
     # by somebody: it is no longer shown, the others still are
     (tmp_path / "plots" / "ce-curves.png").unlink()

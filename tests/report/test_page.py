@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
-import warnings
 import zlib
 from pathlib import Path
 
@@ -201,24 +199,6 @@ def test_the_page_asks_for_nothing(page):
         re.sub(r"<script>.*?</script>", "", text, flags=re.S),
     )
     assert "default-src 'none'" in text
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if not chromium:
-        pytest.skip("no chromium on this machine: on Debian, apt install chromium")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with sync_api.sync_playwright() as playwright:
-            running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            yield running
-            running.close()
 
 
 @pytest.fixture

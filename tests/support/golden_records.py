@@ -1,9 +1,7 @@
-"""Golden records: what every method's short trial on digits gave when this file was last written.
+"""Golden records: epochs and predictions of a short trial of every method on digits.
 
-python tests/support/golden_records.py
-
-writes ``golden_records.json`` anew. Do that only where a change is meant to move records, and say
-so in its commit.
+``python tests/support/golden_records.py`` writes ``golden_records.json`` anew. Do that only where a
+change is meant to move records, and say so in its commit.
 """
 
 import hashlib
@@ -34,6 +32,14 @@ FIGURES = (
     "samples_trained",
     "samples_inferred",
 )
+
+#: Absolute tolerances on other machines, where sums are taken in another order.
+TOLERANCES = {
+    "train_loss": 0.02,
+    "calibration_error": 0.03,
+    "noisy_val_accuracy": 0.11,
+    "test_accuracy": 0.03,
+}
 
 #: A pretrained encoder that is good enough to tell whether the rest still computes the same.
 SHORT = {"rmd.pretrain_epochs": ["2"]}

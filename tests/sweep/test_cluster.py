@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from test_sweep import ROOT, command, contents, sweep
+from sweeps import ROOT, command, contents, sweep
 
 from bench.cli.run import _resolve_device, run
 from bench.errors import InputError

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 from fabricate import timeless
-from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_for
+from sweeps import ROOT, checkpointed, command, contents, ray_session, wait_for
 
 from bench.datasets import Dataset
 from bench.errors import InputError

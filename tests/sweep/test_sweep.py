@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from fabricate import timeless
+from sweeps import ROOT, checkpointed, command, contents, ray_session, sweep, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "--methods",
     "elr,rmd",
@@ -34,59 +33,6 @@ SMALL = [
     "cpu",
 ]
 BARE = [*SMALL, "--no-plots"]
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "bench.run", *arguments]
-
-
-def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run the command to its end; returns what it printed."""
-    done = subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-def contents(out: Path) -> dict[str, tuple]:
-    """All that a sweep's records say, without times."""
-    trials = {}
-    for folder in sorted((out / "trials").iterdir()):
-        with np.load(folder / "samples.npz") as archive:
-            samples = {key: archive[key].tobytes() for key in archive.files}
-        epochs = [
-            timeless(json.loads(line))
-            for line in (folder / "epochs.jsonl").read_text().splitlines()
-        ]
-        files = [
-            timeless(json.loads((folder / name).read_text())) for name in ("spec.json", "done.json")
-        ]
-        trials[folder.name] = (files, epochs, samples)
-    return trials
-
-
-def wait_for(condition, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def ray_session(out: Path) -> Path:
-    """The folder of a running sweep's Ray."""
-    return Path(json.loads((out / ".ray-session").read_bytes())["folder"])
-
-
-def checkpointed(out: Path) -> list[str]:
-    # not the ones before
-    return [path.stem for path in (out / "checkpoints").glob("*.pt") if "." not in path.stem]
 
 
 @pytest.fixture(scope="module")

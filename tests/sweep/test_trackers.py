@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_sweep import ROOT, command, sweep, wait_for
+from sweeps import ROOT, command, sweep, wait_for
 
 import bench.sweep.trackers
 from bench.datasets import load_dataset

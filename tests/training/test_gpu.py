@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 import torch
-from test_golden_records import TOLERANCES
+from golden_records import TOLERANCES
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -1,17 +1,14 @@
 """Scores against numbers worked out by hand, and against scikit-learn's."""
 
-import inspect
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_specs import FITTING
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from bench import ops
 from bench.datasets import FOUND, from_arrays
-from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, expand_hparams
 from bench.training import scoring
 from bench.training.trial import run_trial
@@ -134,21 +131,6 @@ def test_the_record_holds_them_every_epoch(tiny_dataset):
     assert run(tiny_dataset, "symmetric", 0.4)[0]["label_correction_accuracy"] == pytest.approx(
         32 / 54, abs=0.08
     ), "at first the targets are the noisy labels"
-
-
-#: Methods that fit a mixture: those whose file, or that of the method they build on, calls for one.
-FITS = re.compile(
-    r"\bops\.(clean_probability|fit_mixture|fit_gaussians|fit_betas|gaussian_mixture)\("
-)
-FITTING = [
-    name
-    for name in method_names()
-    if any(
-        FITS.search(inspect.getsource(module))
-        for module in map(inspect.getmodule, load_method(name).__mro__)
-        if module.__name__.startswith("methods.")
-    )
-]
 
 
 def test_the_methods_that_fit_a_mixture():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from test_sweep import ROOT, command, sweep, wait_for
+from sweeps import ROOT, command, sweep, wait_for
 
 SMALL = [
     "--methods",

@@ -1,0 +1,24 @@
+"""Commands of the package, called in this process."""
+
+import pytest
+
+from bench.cli.run import main
+
+#: Click command of every module that declares one.
+COMMANDS = {
+    "bench.cli.run": "run",
+    "bench.cli.data": "data",
+    "bench.cli.report": "report",
+    "bench.cli.study": "study",
+    "bench.cli.trial": "trial",
+    "bench.cli.noise": "noise",
+    "bench.speed.__main__": "speed",
+}
+
+
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Run `python -m bench.run` in this process; return its exit status, output and errors."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
