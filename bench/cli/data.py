@@ -14,7 +14,7 @@ from bench.cli.paths import NameOrFile, Place
 from bench.cli.terminal import echo, write_utf8
 
 if TYPE_CHECKING:
-    from bench.datasets import Dataset, Source
+    from bench.datasets import Dataset
 
 _SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
@@ -43,7 +43,9 @@ def data() -> None:
 @data.command("list", cls=Once)
 def list_sets() -> None:
     """All data sets, one a line."""
-    rows = [(name, source.size, source.access) for name, source in _known().items()]
+    from bench.cli.listing import known_sources
+
+    rows = [(name, source.size, source.access) for name, source in known_sources().items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, size, access in rows:
         echo(f"{name:{widths[0]}}  {size:{widths[1]}}  {access}")
@@ -159,14 +161,6 @@ def _field(text: str) -> str:
     """The text as CSV holds it."""
     quoted = text.replace('"', '""')
     return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
-
-
-def _known() -> "dict[str, Source]":
-    from bench.datasets import SCHEMES, sources
-
-    return sources() | {
-        f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
-    }
 
 
 def _receipt(name: str, dataset: "Dataset") -> str:

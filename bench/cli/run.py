@@ -17,14 +17,14 @@ from click.core import ParameterSource
 
 from bench.cli.commands import Once, execute, writable
 from bench.cli.paths import NameOrFile, Place
-from bench.cli.terminal import console, echo, line, padded, wide
+from bench.cli.terminal import console, echo, line
 from bench.common.text import encodable
 from bench.common.version import __version__
 from bench.errors import InputError
 
 # Everything heavy is imported where it is needed: --help has to answer at once.
 if TYPE_CHECKING:
-    from bench.datasets import Dataset, Source
+    from bench.datasets import Dataset
     from bench.planning.registry import Scalar
     from bench.planning.spec import TrialSpec
     from bench.tuning.search import Settings, Tuning
@@ -320,7 +320,9 @@ def run(**options: Any) -> None:
     The same command again runs only what is missing.
     """
     if options["list_what"]:
-        _list(options["list_what"])
+        from bench.cli.listing import print_lists
+
+        print_lists(options["list_what"])
         return
     from bench.noise import reading_once
 
@@ -717,50 +719,6 @@ def _default_folder(specs: "list[TrialSpec]") -> Path:
 def _default_name(specs: "list[TrialSpec]", ids: list[str]) -> str:
     digest = hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:8]
     return f"{specs[0].dataset.partition(':')[0]}-{specs[0].noise_kind.partition(':')[0]}-{digest}"
-
-
-def _list(what: str) -> None:
-    from bench.datasets import sources
-    from bench.networks.backbones import BACKBONES
-    from bench.noise import listing
-    from bench.planning import registry
-
-    tables = {
-        "methods": {name: _card(name) for name in registry.method_names()},
-        "datasets": {name: source.summary for name, source in (sources() | _schemes()).items()},
-        "noise": listing(),
-        "backbones": {name: backbone.summary for name, backbone in BACKBONES.items()},
-    }
-    for title, rows in tables.items():
-        if what in ("all", title):
-            echo(title)
-            width = max(map(wide, rows))
-            for name, summary in rows.items():
-                echo(f"  {padded(name, width)}  {summary}")
-
-
-def _schemes() -> "dict[str, Source]":
-    from bench.datasets import SCHEMES
-
-    return {
-        f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
-    }
-
-
-def _card(method: str) -> str:
-    from bench.planning.registry import card
-
-    try:
-        found = card(method)
-    except InputError as error:  # one broken file does not hide the others
-        return f"[broken: {error}]"
-    networks = (
-        f"{found.networks} network{'s' * (found.networks > 1)}"
-        if found.networks
-        else "wraps another"
-    )
-    reads = f"; can read the {' and '.join(found.reads).replace('_', ' ')}" if found.reads else ""
-    return f"{found.summary} [{networks}, passes {found.passes}{reads}; {found.lines} lines]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

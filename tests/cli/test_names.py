@@ -16,9 +16,7 @@ import pytest
 from fabricate import write_trial
 from PIL import Image
 
-from bench.cli import data, report, run, study
-from bench.cli import noise as noise
-from bench.cli.commands import execute
+from bench.cli import data, listing, noise, report, run, study, trial
 from bench.common.files import to_json
 from bench.common.identity import plain_id, trial_id
 from bench.common.text import encodable, printable
@@ -30,7 +28,6 @@ from bench.report.latex import escaped
 from bench.report.page import embedded
 from bench.report.tables import to_markdown
 from bench.sweep import trackers
-from bench.training import trial
 
 NAMES = [
     *("[/red]", "[cat]", "[bold", ":cat:", "$x_1$", "a|b", "<b>x</b>", "</script>", "=1+1", "@x"),
@@ -205,10 +202,7 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
             (noise.main, "import", file)
             for file in (name, f"{name}.csv", f"{name}.npy", f"{name}.pt")
         ),
-        *(
-            (entry, name)
-            for entry in (study.main, report.main, lambda arguments: execute(trial.main, arguments))
-        ),
+        *((entry, name) for entry in (study.main, report.main, trial.main)),
         *([(speed, name)] if name else []),  # all is measured where nothing is named
     ]
     for entry, *arguments in commands:
@@ -390,7 +384,7 @@ def test_what_plugins_say_of_themselves_is_shown(text, capsys, monkeypatch):
         "broken": [SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken")],
     }
     monkeypatch.setattr(registry, "_packaged", lambda: points)
-    monkeypatch.setattr(run, "_card", lambda method: f"card {text}")
+    monkeypatch.setattr(listing, "method_summary", lambda method: f"card {text}")
     status, shown, _ = call(capsys, run.main, "--list", "noise")
     assert status == 0
     assert (
