@@ -44,7 +44,7 @@ format: install
 
 ## write the tables of methods, noise and data sets into the READMEs of their folders
 docs: install
-	$(BIN)/python -m bench.run --list all --format markdown
+	$(BIN)/python .ci/tables
 
 ## install into .venv, with the tools for development
 install: .venv/.installed

@@ -313,6 +313,14 @@ def _settings(
     type=click.Choice(["all", "methods", "datasets", "noise", "backbones"]),
     help="List what there is to choose from.",
 )
+@click.option(
+    "--format",
+    "list_format",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "markdown"]),
+    help="Format of --list: a line for each name, or tables for a README.",
+)
 @click.version_option(__version__)
 def run(**options: Any) -> None:
     """Compare methods for learning with noisy labels, and write a leaderboard.
@@ -320,14 +328,16 @@ def run(**options: Any) -> None:
     The same command again runs only what is missing.
     """
     if options["list_what"]:
-        from bench.cli.listing import print_lists
+        from bench.cli import listing
 
-        print_lists(options["list_what"])
+        write = {"text": listing.print_lists, "markdown": listing.print_tables}
+        write[options["list_format"]](options["list_what"])
         return
     from bench.noise import reading_once
 
     with reading_once():
-        sweep = _planned(**{key: value for key, value in options.items() if key != "list_what"})
+        only_listing = ("list_what", "list_format")
+        sweep = _planned(**{k: v for k, v in options.items() if k not in only_listing})
     sys.exit(sweep())
 
 
