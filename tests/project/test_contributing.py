@@ -1,7 +1,8 @@
-"""CONTRIBUTING.md, followed to the letter."""
+"""CONTRIBUTING.md, followed to the letter in a copy of the checkout."""
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,22 +12,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
-FILES = {name: code for name, code in re.findall(r"```\w+\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)}
+FILES = dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
+#: Commands of the walk-through, in their order.
 COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()
 ]
+#: Commands of ``make lint``.
+LINT = re.findall(
+    r"^\t\$\(BIN\)/(.+)$",
+    re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1],
+    re.MULTILINE,
+)
+
+pytestmark = pytest.mark.slow
 
 
 def run(line: str, cwd: Path, **env: str) -> str:
-    words = line.split()
-    assert words[0] == "python"
+    """Run a command with this environment's programs; return its output."""
+    program, *words = shlex.split(line)
     done = subprocess.run(
-        [sys.executable, *words[1:]],
+        [Path(sys.executable).with_name(program), *words],
         cwd=cwd,
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -34,39 +44,45 @@ def run(line: str, cwd: Path, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A copy of this checkout, to drop files into."""
+    """Copy of this checkout, with the files of the walk-through added and nothing edited."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("bench", "methods", "search_spaces", "tests"):
+    for name in (".ci", "bench", "methods", "search_spaces", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "setup.cfg", copy)
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    for name in ("methods/flooding.py", "search_spaces/flooding.py"):
+        (copy / name).write_text(FILES[name])
     return copy
 
 
-@pytest.mark.slow
-def test_a_file_dropped_into_methods_is_all_it_takes(checkout):
-    assert set(FILES) >= {"methods/flooding.py", "search_spaces/flooding.py"}
-    for name in ("methods/flooding.py", "search_spaces/flooding.py"):
-        (checkout / name).write_text(FILES[name])
-    assert re.search(
-        r"^  flooding +Flooding \(Ishida",
-        run("python -m bench.run --list methods", checkout),
-        re.MULTILINE,
-    )
+def test_an_added_method_is_listed_and_compared(checkout):
+    listed = run("python -m bench.run --list methods", checkout)
+    assert re.search(r"^  flooding +Flooding \(Ishida", listed, re.MULTILINE)
     conformance, comparison = COMMANDS
-    # Alone, under every wrapper, and with its search space; the tests of this very suite are what
-    # is run.
+    # Alone, under every wrapper, and with its search space.
     passed = re.search(r"(\d+) passed", run(f"{conformance} -p no:cacheprovider", checkout))
     assert passed is not None and int(passed[1]) >= 7
-    text = run(
-        f"{comparison} --subset 300 --epochs 3 --device cpu --no-plots --out {checkout}/sweep",
-        checkout,
-    )
-    assert "flooding" in text
+    short = f"--subset 300 --epochs 3 --device cpu --no-plots --out {checkout}/sweep"
+    assert "flooding" in run(f"{comparison} {short}", checkout)
     assert "flooding" in (checkout / "sweep" / "leaderboard.csv").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("line", LINT)
+def test_an_added_method_passes_lint(checkout, line):
+    run(line, checkout, PYTHONPATH=str(checkout))
+
+
+def test_an_added_method_passes_the_tests_that_are_run_for_every_method(checkout):
+    """Golden records, paper recipes, costs and speed rows are not asked of it."""
+    run("python -m pytest -q -p no:cacheprovider -k 'flooding or every_method'", checkout)
+
+
+def test_an_added_method_gets_a_row_in_the_table(checkout):
+    run("python .ci/tables", checkout)
+    assert "| `flooding` | Flooding (Ishida" in (checkout / "methods" / "README.md").read_text()
+
+
 def test_a_method_of_an_installed_package_is_found(tmp_path):
     package = tmp_path / "my_package"
     package.mkdir()
