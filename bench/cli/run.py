@@ -387,7 +387,7 @@ def _planned(
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.planning.spec import Plan, expand_hparams, misspecified
-    from bench.records.trials import kept
+    from bench.records.writer import kept
     from bench.sweep.trackers import check_trackers
     from bench.training.trial import check_trials
 

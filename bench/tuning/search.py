@@ -23,8 +23,9 @@ from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
 from bench.planning.spec import Plan, TrialSpec, relative_cost
-from bench.records.schema import COMPLETED, RETRIED
-from bench.records.trials import read_begun, read_epochs
+from bench.records.epochs import read_epochs
+from bench.records.schema import COMPLETED, RETRIED, SUCCEEDED, Done, Epoch, present
+from bench.records.trials import read_begun
 from bench.training.trial import Labels, method_for
 from bench.tuning.spaces import check_space, draw
 from bench.tuning.stopping import Stopper
@@ -139,19 +140,18 @@ class Search:
     def resume(
         self,
         spec: TrialSpec,
-        status: str | None,
-        epochs: Sequence[Mapping[str, Any]],
-        facts: Mapping[str, Any],
+        done: Done | None,
+        epochs: Sequence[Epoch],
     ) -> None:
         """Take up what a record says: of a trial that is over, or, without a ``status``, of one
         that was begun.
         """
         candidate = self.candidates[spec.id] = Candidate(spec)
-        if status is None:
+        if done is None:
             return
         for count, value in self._seen(candidate, epochs):
             self._stopper.remember(spec.id, count, value)
-        self._close(candidate, status, epochs, facts)
+        self._close(candidate, done, epochs)
 
     def prepare(self) -> None:
         """Draw the next configuration, to learn whether there is one."""
@@ -170,7 +170,7 @@ class Search:
         candidate.state = "running"
         return candidate.spec
 
-    def judge(self, spec: TrialSpec, epochs: Iterable[Mapping[str, Any]]) -> bool:
+    def judge(self, spec: TrialSpec, epochs: Iterable[Epoch]) -> bool:
         """Show a trial's new epochs to the scheduler; whether it is to be stopped."""
         candidate = self.candidates[spec.id]
         for count, value in self._seen(candidate, epochs):
@@ -180,17 +180,15 @@ class Search:
         # of what is done already nothing is saved
         return candidate.stopped and candidate.judged < spec.recipe.epochs
 
-    def _seen(
-        self, candidate: Candidate, epochs: Iterable[Mapping[str, Any]]
-    ) -> list[tuple[int, float]]:
+    def _seen(self, candidate: Candidate, epochs: Iterable[Epoch]) -> list[tuple[int, float]]:
         """What the scheduler is to see of new epochs, as (epochs so far, value): nothing of a
         warm-up.
         """
-        new = [epoch for epoch in epochs if epoch["epoch"] >= candidate.judged]
+        new = [epoch for epoch in epochs if epoch.epoch >= candidate.judged]
         values = goal_values(self.kind.goal, new, self.truth)
-        candidate.judged = max([candidate.judged, *(epoch["epoch"] + 1 for epoch in new)])
+        candidate.judged = max([candidate.judged, *(epoch.epoch + 1 for epoch in new)])
         counted = [
-            (epoch["epoch"] + 1, float(value)) for epoch, value in zip(new, values, strict=True)
+            (epoch.epoch + 1, float(value)) for epoch, value in zip(new, values, strict=True)
         ]
         return [
             (count, value)
@@ -201,12 +199,11 @@ class Search:
     def end(
         self,
         spec: TrialSpec,
-        status: str,
-        epochs: Sequence[Mapping[str, Any]],
-        facts: Mapping[str, Any],
+        done: Done,
+        epochs: Sequence[Epoch],
     ) -> None:
         """A trial is over; ``epochs`` and ``facts`` are its record."""
-        self._close(self.candidates[spec.id], status, epochs, facts)
+        self._close(self.candidates[spec.id], done, epochs)
 
     def pick(self) -> dict[str, Scalar]:
         """Hyper-parameters of the best candidate."""
@@ -223,16 +220,15 @@ class Search:
     def _close(
         self,
         candidate: Candidate,
-        status: str,
-        epochs: Sequence[Mapping[str, Any]],
-        facts: Mapping[str, Any],
+        done: Done,
+        epochs: Sequence[Epoch],
     ) -> None:
         candidate.state = "over"
-        candidate.seconds = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
-        if status not in ("finished", "stopped"):  # of what failed within an epoch no epoch tells
-            candidate.seconds = max(candidate.seconds, facts.get("work_seconds") or 0.0)
-        candidate.pretrain_seconds = facts.get("pretrain_seconds") or 0.0
-        if status in ("finished", "stopped"):
+        candidate.seconds = sum(present(epoch.train_seconds) or 0.0 for epoch in epochs)
+        if done.status not in SUCCEEDED:  # of what failed within an epoch no epoch tells
+            candidate.seconds = max(candidate.seconds, present(done.work_seconds, 0.0))
+        candidate.pretrain_seconds = present(done.pretrain_seconds, 0.0)
+        if done.status in SUCCEEDED:
             candidate.value = best_value(goal_values(self.kind.goal, epochs, self.truth))
         self._tell(candidate)
 
@@ -375,13 +371,8 @@ class Tuning:
                 continue
             search = self._by_key.get(_key_of(spec))
             if search:
-                status = done["status"] if done and done["status"] in over else None
-                search.resume(
-                    spec,
-                    status,
-                    list(read_epochs(folder / "epochs.jsonl")) if status else [],
-                    done or {},
-                )
+                ended = done if done and done.status in over else None
+                search.resume(spec, ended, read_epochs(folder / "epochs.jsonl") if ended else [])
         for method, reasons in unusable.items():
             warnings.warn(
                 f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by "
@@ -409,19 +400,18 @@ class Tuning:
         """Whether nobody can say yet how many trials are to come."""
         return any(search.kind.track == "budget" and search.wants_more for search in self.searches)
 
-    def judge(self, spec: TrialSpec, epochs: Iterable[Mapping[str, Any]]) -> bool:
+    def judge(self, spec: TrialSpec, epochs: Iterable[Epoch]) -> bool:
         """Whether a search's trial is to be stopped after these new epochs."""
         return self._by_key[_key_of(spec)].judge(spec, epochs)
 
     def end(
         self,
         spec: TrialSpec,
-        status: str,
-        epochs: Sequence[Mapping[str, Any]],
-        facts: Mapping[str, Any],
+        done: Done,
+        epochs: Sequence[Epoch],
     ) -> None:
         """A search's trial is over."""
-        self._by_key[_key_of(spec)].end(spec, status, epochs, facts)
+        self._by_key[_key_of(spec)].end(spec, done, epochs)
 
     def follow(self) -> list[TrialSpec]:
         """Trials on the leaderboard's seeds of what searches have picked since this was last asked."""
