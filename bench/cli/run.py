@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
     from bench.planning.registry import Scalar
     from bench.planning.spec import TrialSpec
-    from bench.tuning.search import Settings, Tuning
+    from bench.tuning.search import Settings
+    from bench.tuning.plan import Tuning
 
 
 class Finite(click.FloatRange):
@@ -451,7 +452,7 @@ def _planned(
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
-        from bench.tuning.search import plan_tuning
+        from bench.tuning.plan import plan_tuning
 
         replicas = (range(seeds), noise_seed, split_seed)
         tuning = plan_tuning(

@@ -33,7 +33,7 @@ from bench.training.storage import Store, own_place
 from bench.training.trial import Checkpoint, Labels, pretrain_job, stopped_facts
 
 if TYPE_CHECKING:
-    from bench.tuning.search import Tuning
+    from bench.tuning.plan import Tuning
 
 #: Number of worker deaths (a kill, out of memory) after which a trial is tried again, from its
 #: checkpoint.

@@ -23,7 +23,7 @@ from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources
 
 if TYPE_CHECKING:
-    from bench.tuning.search import Tuning
+    from bench.tuning.plan import Tuning
 
 #: Number of trials that a sentence names.
 _NAMED = 5

@@ -38,7 +38,7 @@ from bench.report.leaderboard import configurations, leaderboard, load_rows, wri
 from bench.report.tables import sections
 from bench.sweep.run import pending
 from bench.training.pretrain import SimSiam, job_for
-from bench.tuning.search import _key_of
+from bench.tuning.plan import _key_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,7 +27,8 @@ from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
 from bench.training.trial import Labels, method_for, run_trial, stopped_facts
-from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
+from bench.tuning.search import Search, Settings
+from bench.tuning.plan import SEARCH_SEED, plan_tuning
 from bench.tuning.spaces import draw, load_space
 
 EPOCHS = 8
