@@ -28,7 +28,9 @@ from bench.records.trials import (
     kept,
     lock,
 )
-from bench.training.trial import Checkpoint, Outcome, run_trial
+from bench.training.checkpoint import Checkpoint
+from bench.training.outcome import Outcome
+from bench.training.trial import run_trial
 
 
 def _load_spec(path: Path) -> TrialSpec:

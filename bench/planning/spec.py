@@ -417,3 +417,11 @@ class Plan:
             return recipe
         base = split_name(name)[-1]
         return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)
+
+
+def method_for(spec: TrialSpec) -> Method:
+    """The trial's method, not yet set up; every part knows the recipe."""
+    method = build(spec.method, spec.hparams)
+    for part in method.parts():
+        part.recipe = spec.recipe
+    return method

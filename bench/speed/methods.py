@@ -15,7 +15,7 @@ from bench.speed.measure import Ceiling, Row, Run, Settings, once, seconds, summ
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.isolation import give_back_memory
-from bench.training.trial import pretrain_job, run_pretraining
+from bench.training.pretrain import pretrain_job, run_pretraining
 
 EPOCHS = 4  # the last is timed: by then, methods are in their main phase
 IMAGES = 1_024

@@ -12,7 +12,7 @@ from bench.planning.spec import Plan, Scalar, TrialSpec, expand_hparams
 from bench.speed.measure import Run, Settings
 from bench.speed.networks import CLASSES, Case
 from bench.training import trial
-from bench.training.pretrain import Encoder
+from bench.training.encoders import Encoder
 
 NOISE = 0.4
 

@@ -15,6 +15,7 @@ from bench.common.files import write_atomically
 from bench.datasets import Dataset
 from bench.errors import one_line
 from bench.planning.code_hash import code_of
+from bench.planning.labels import Labels
 from bench.planning.spec import SCHEMA, TrialSpec, record_of
 from bench.records.trials import (
     LOST,
@@ -26,9 +27,11 @@ from bench.records.trials import (
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Work
-from bench.training.pretrain import by_this_code, load_encoder
+from bench.training.checkpoint import Checkpoint
+from bench.training.encoders import by_this_code, load_encoder
+from bench.training.outcome import stopped_facts
+from bench.training.pretrain import pretrain_job
 from bench.training.storage import Store, own_place
-from bench.training.trial import Checkpoint, Labels, pretrain_job, stopped_facts
 
 if TYPE_CHECKING:
     from bench.tuning.search import Tuning

@@ -16,16 +16,13 @@ from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
 from bench.records.trials import LOST
-from bench.training.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
+from bench.training.checkpoint import Checkpoint
+from bench.training.encoders import Encoder, load_encoder, save_encoder
+from bench.training.failures import describe, of_machine
+from bench.training.memory import peak_memory
+from bench.training.pretrain import PretrainJob, run_pretraining
 from bench.training.storage import Store
-from bench.training.trial import (
-    Checkpoint,
-    describe,
-    of_machine,
-    peak_memory,
-    run_pretraining,
-    run_trial,
-)
+from bench.training.trial import run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:

@@ -107,3 +107,19 @@ def seed_globals(*key: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
+
+
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Context in which torch, NumPy, SciPy and scikit-learn compute with that many threads: those
+    of the trial's CPUs.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

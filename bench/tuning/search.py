@@ -19,12 +19,12 @@ import numpy as np
 from bench.common.identity import identity
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.planning.labels import Labels
 from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
-from bench.planning.spec import Plan, TrialSpec, relative_cost
+from bench.planning.spec import Plan, TrialSpec, method_for, relative_cost
 from bench.records.trials import COMPLETED, RETRIED, read_begun, read_epochs
-from bench.training.trial import Labels, method_for
 from bench.tuning.spaces import check_space, draw
 from bench.tuning.stopping import Stopper
 

@@ -9,8 +9,10 @@ import torch
 from bench.cli import estimate
 from bench.cli.estimate import EpochImages, epoch_seconds, step_seconds
 from bench.datasets import UNKNOWN, Dataset, load_dataset
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.training.trial import Labels, Outcome, Run
+from bench.training.loop import Run
+from bench.training.outcome import Outcome
 from bench.training.trial import run_trial as train
 
 

@@ -16,8 +16,10 @@ from bench.records.code import differing, to_text
 from bench.report.latex import to_latex
 from bench.report.leaderboard import leaderboard, load_rows, write_report
 from bench.sweep.run import other_code
-from bench.training.pretrain import by_this_code, save_encoder
-from bench.training.trial import Checkpoint, run_trial, stopped_facts
+from bench.training.checkpoint import Checkpoint
+from bench.training.encoders import by_this_code, save_encoder
+from bench.training.outcome import stopped_facts
+from bench.training.trial import run_trial
 
 ROOT = Path(__file__).parents[2]
 
@@ -260,7 +262,7 @@ def test_a_checkpoint_of_this_code_is_resumed(spec, tiny_dataset, tmp_path):
 def test_an_encoder_says_by_which_code_it_was_made(monkeypatch):
     import numpy as np
 
-    from bench.training.pretrain import Encoder
+    from bench.training.encoders import Encoder
 
     none = np.zeros((1, 1), dtype=np.int64)
     blob = save_encoder(

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from bench.datasets import FOUND, load_dataset
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, expand_hparams
-from bench.training.trial import Labels, run_trial
+from bench.training.trial import run_trial
 
 ARCHIVE = os.environ.get("LNL_BENCH_CIFAR10_JPEG", "")
 TRAIN, TEST = 4000, 1000

@@ -20,17 +20,13 @@ from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.method import Wrapper
 from bench.planning import registry
-from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.planning.labels import Labels
+from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for
 from bench.task import stream_seed
-from bench.training.trial import (
-    Checkpoint,
-    Labels,
-    method_for,
-    pixels_for,
-    pretrain_job,
-    run_pretraining,
-    run_trial,
-)
+from bench.training.checkpoint import Checkpoint
+from bench.training.pixels import pixels_for
+from bench.training.pretrain import pretrain_job, run_pretraining
+from bench.training.trial import run_trial
 from bench.tuning.spaces import draw
 
 NAMES = registry.method_names()

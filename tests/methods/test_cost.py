@@ -20,7 +20,8 @@ from bench.planning import registry
 from bench.planning.spec import Plan, expand_hparams
 from bench.recipe import Recipe
 from bench.training import trial
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training.pretrain import pretrain_job, run_pretraining
+from bench.training.trial import run_trial
 from methods import selc, unicon
 
 EPOCHS = 8

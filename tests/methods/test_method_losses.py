@@ -22,7 +22,8 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
-from bench.training.trial import Checkpoint, run_trial
+from bench.training.checkpoint import Checkpoint
+from bench.training.trial import run_trial
 from methods import forward, selc
 
 LOGITS = [[2.1, -0.4, -3.3], [0.2, 0.9, -0.5], [-6.2, 5.1, 1.4], [3.8, -1.7, 0.6], [-0.3, 0.8, 0.1]]

@@ -17,12 +17,15 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.noise import generator
 from bench.noise.flips import symmetric
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.task import SharedPixels, stream_seed
 from bench.training import trial
-from bench.training.evaluation import EvaluationError, check_alike, untouched
+from bench.training.checks import EvaluationError, check_alike, untouched
+from bench.training.outcome import Outcome, stopped_facts
+from bench.training.pixels import pixels_for
 from bench.training.seeds import hidden_seed, shuffled
-from bench.training.trial import Labels, Outcome, pixels_for, run_trial, stopped_facts
+from bench.training.trial import run_trial
 
 RATE, SEED, CLASSES = 0.5, 3, 10
 

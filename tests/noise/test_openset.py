@@ -11,9 +11,12 @@ import pytest
 from bench.datasets import OUTSIDE, Dataset, ImageFiles, with_donors
 from bench.errors import InputError
 from bench.noise import fingerprint, prepare
+from bench.planning.labels import Labels, openset
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.training.trial import Labels, openset, pretrain_job, replaced, run_trial
+from bench.training.pixels import replaced
+from bench.training.pretrain import pretrain_job
+from bench.training.trial import run_trial
 
 KIND = "openset:mnist"
 

@@ -20,7 +20,8 @@ import torch
 from bench.datasets import Dataset, load_dataset
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, expand_hparams
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training.pretrain import pretrain_job, run_pretraining
+from bench.training.trial import run_trial
 
 FILE = Path(__file__).parent / "golden_records.json"
 SUBSET, EPOCHS, NOISE = 200, 3, 0.4

@@ -26,9 +26,9 @@ from bench.sweep.driver import Driver
 from bench.sweep.run import pending
 from bench.sweep.tuner import _last_error, _out_of_memory, _reason
 from bench.sweep.work import Resources, Work
-from bench.training.pretrain import Encoder, PretrainJob, save_encoder
+from bench.training.encoders import Encoder, save_encoder
+from bench.training.pretrain import PretrainJob, pretrain_job
 from bench.training.storage import Store
-from bench.training.trial import pretrain_job
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,11 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.training.checkpoint import Checkpoint
+from bench.training.failures import describe
+from bench.training.outcome import Outcome
 from bench.training.storage import Store, StoredFile, own_place
-from bench.training.trial import Checkpoint, Outcome, describe, run_trial
+from bench.training.trial import run_trial
 
 # -------------------------------------------------------------------------------------------------
 # inside one process

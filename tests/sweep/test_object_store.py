@@ -16,8 +16,8 @@ from bench.sweep.object_store import (
     shared_memory,
     store_bytes,
 )
-from bench.training.pretrain import PretrainJob, SimSiam, load_encoder, save_encoder
-from bench.training.trial import pretrain_job, run_pretraining
+from bench.training.encoders import load_encoder, save_encoder
+from bench.training.pretrain import PretrainJob, SimSiam, pretrain_job, run_pretraining
 
 GB = 1 << 30
 

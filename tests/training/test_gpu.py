@@ -22,7 +22,8 @@ from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.sessions import Session, dataset_for
 from bench.speed.sessions import specification as timed
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training.pretrain import pretrain_job, run_pretraining
+from bench.training.trial import run_trial
 
 METHODS = [name for name in method_names() if not name.startswith("_")]
 

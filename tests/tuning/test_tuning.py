@@ -19,11 +19,13 @@ import bench.tuning.search
 import bench.tuning.spaces
 from bench.cli.estimate import print_plan
 from bench.errors import InputError
+from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
-from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
+from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
 from bench.records.trials import TrialWriter, pack_classes, trial_id
+from bench.training.outcome import stopped_facts
 from bench.training.scoring import clean_validation
-from bench.training.trial import Labels, method_for, run_trial, stopped_facts
+from bench.training.trial import run_trial
 from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
 from bench.tuning.spaces import draw, load_space
 

@@ -155,3 +155,7 @@ def _part(name: str) -> str:
 
 def _described(name: str) -> str:
     return f"running statistics of {_part(name)}" if _part(name) != name else name
+
+
+#: Seed of the choice of training samples that are predicted after each epoch.
+PROBES = 3000
