@@ -15,7 +15,7 @@ from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
-from bench.records.trials import LOST
+from bench.records.schema import LOST
 from bench.training.checkpoint import Checkpoint
 from bench.training.encoders import Encoder, load_encoder, save_encoder
 from bench.training.failures import describe, of_machine

@@ -1,6 +1,21 @@
-"""TODO."""
+"""Checkpoints: a trial's state in one file, whole or absent, with a checksum."""
 
-#: A checkpoint's file begins with so many bytes of checksum.
+import hashlib
+import io
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import first_line, one_line
+from bench.planning.code_hash import code_of
+from bench.planning.spec import TrialSpec
+from bench.training.storage import StoredFile, write_whole
+
+#: Length of the checksum at the start of a file.
 CHECKSUM_BYTES = 32
 
 
@@ -13,11 +28,10 @@ def _warn(text: str) -> None:
 
 
 class Checkpoint:
-    """A trial's state, replaced as a whole; it holds the record so far, so that nothing has to
-    match up later.
+    """State of a trial on disk, replaced as a whole.
 
-    The state before it is kept too: a file that cannot be read costs the epochs in between, not the
-    trial's.
+    The state holds the record so far, so that the two cannot disagree. The state before it is kept
+    as well: an unreadable file costs the epochs in between, not the trial.
     """
 
     def __init__(
@@ -30,7 +44,7 @@ class Checkpoint:
         """Keep the state of a trial at ``path``.
 
         Args:
-            warn: is told what goes wrong, a sentence each; the trial goes on in any case.
+            warn: receives a sentence for each problem; none of them ends the trial.
             allowed: asked before each write; False once another run of the sweep has taken over.
         """
         self.path = path
@@ -41,13 +55,11 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def due(self) -> bool:
-        """Whether enough time has passed since the last one that its cost does not matter."""
+        """Return whether ``every_seconds`` have passed since the last checkpoint."""
         return time.monotonic() - self._saved >= self.every_seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write ``state``, atomically. Where that fails (a full disk, a store out of reach), the
-        trial goes on without.
-        """
+        """Write ``state`` atomically; where that fails, the trial goes on without it."""
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -61,43 +73,36 @@ class Checkpoint:
                 "without it"
             )
         self._saved = time.monotonic()
-        # Slow disk or large state: never spend more than about a fiftieth of the time on
-        # checkpoints.
-        self.every_seconds = (
-            max(self.every_seconds, 50 * (self._saved - start)) if self.every_seconds else 0.0
-        )
+        if self.every_seconds:
+            # On a slow disk, checkpoints take at most a fiftieth of the time.
+            self.every_seconds = max(self.every_seconds, 50 * (self._saved - start))
 
     def load(self, spec: TrialSpec) -> dict[str, Any] | None:
-        """The last state that can be used, or None."""
-        for path, otherwise in (
+        """Return the latest usable state, or None."""
+        for path, fallback in (
             (self.path, "the one before is used, if there is one"),
             (self.previous, "the trial starts anew"),
         ):
             try:
                 if not path.exists():
                     continue
-                content = path.read_bytes()
-                checksum, content = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
-                if checksum != _checksum(content):
-                    # torch.load would not notice a changed weight
-                    raise ValueError("its checksum is wrong")
-                state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-                if state["id"] == spec.id and state.get("code") != code_of(spec.method):
+                state = _read(path)
+                if state["id"] == spec.id and state.get("code") == code_of(spec.method):
+                    return state
+                if state["id"] == spec.id:
                     self.warn(
                         f"the checkpoint {path} was made by other code than today's: the trial "
                         "starts anew"
                     )
-                    return None  # the one before is older still
-                if state["id"] == spec.id:
-                    return state
+                    return None  # the previous one is older still
                 reason = "it belongs to another trial"
             except Exception as error:  # torch.load raises many kinds on damaged files
                 reason = first_line(error)[:100]
-            self.warn(f"cannot use the checkpoint {path} ({reason}): {otherwise}")
+            self.warn(f"cannot use the checkpoint {path} ({reason}): {fallback}")
         return None
 
     def remove(self) -> None:
-        """Forget it: the trial is over, and on record."""
+        """Delete the files of a trial that is over and on record."""
         try:
             for path in (self.path, self.previous):
                 path.unlink(missing_ok=True)
@@ -105,3 +110,11 @@ class Checkpoint:
             self.warn(
                 f"cannot remove the checkpoint {self.path} ({one_line(error)}): do so by hand"
             )
+
+
+def _read(path: Path | StoredFile) -> dict[str, Any]:
+    content = path.read_bytes()
+    checksum, content = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+    if checksum != _checksum(content):  # torch.load would not notice a changed weight
+        raise ValueError("its checksum is wrong")
+    return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")

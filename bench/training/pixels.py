@@ -1,58 +1,70 @@
-"""TODO."""
+"""Images of a trial on its device, or on their way there."""
 
-#: Images that are copied to the device at a time.
-COPIED = 4096
+import warnings
 
+import numpy as np
+import torch
+from torch import Tensor
 
-def replaced(
-    dataset: Dataset, drawn: tuple[np.ndarray, np.ndarray] | None
-) -> np.ndarray | ImageFiles:
-    """The training images, with what open-set noise has put in their place."""
-    if drawn is None:
-        return dataset.train_images
-    assert isinstance(dataset.train_images, np.ndarray) and dataset.donors is not None
-    positions, donors = drawn
-    images = dataset.train_images.copy()
-    images[positions] = dataset.donors[donors]
-    return images
+from bench.datasets import Dataset, ImageFiles
+from bench.planning.labels import Replacements
+from bench.planning.spec import TrialSpec
+from bench.task import Pixels, SharedPixels
+from bench.training.pretrain import PretrainJob
+from bench.training.stream import StreamedPixels
+
+#: Images copied to the device at a time.
+COPY_BATCH = 4096
 
 
 def pixels_for(
     dataset: Dataset,
-    spec: TrialSpec | PretrainJob,
+    spec: "TrialSpec | PretrainJob",
     images: np.ndarray | ImageFiles | None = None,
     positions: np.ndarray | None = None,
 ) -> Pixels:
-    """The data set's training images, or these other ones, on the trial's device or on their way
-    there.
+    """Return images of the data set as the networks of a trial read them.
 
-    With ``positions`` (N,) these of them alone, in that order and in memory of their own. Only
-    memory that nobody can write to, such as that of Ray's object store or of a decoded cache, is
-    shared: there may be gigabytes of it.
+    Memory that is read-only, such as Ray's object store or a decoded cache, is shared and not
+    copied: it may hold gigabytes.
+
+    Args:
+        images: the data set's training images by default.
+        positions: (N,) selects images, in this order; their copies are the trial's own.
     """
     images = dataset.train_images if images is None else images
     mean, std = (
-        torch.tensor(s, dtype=torch.float32, device=spec.device) for s in dataset.pixel_statistics
+        torch.tensor(values, dtype=torch.float32, device=spec.device)
+        for values in dataset.pixel_statistics
     )
     if isinstance(images, ImageFiles):
         files = images if positions is None else images[positions]
         return StreamedPixels(files, mean, std, torch.device(spec.device), workers=spec.threads - 1)
     if positions is None:
-        return Pixels(_tensor(images, spec.device), mean, std)
+        return Pixels(on_device(images, spec.device), mean, std)
     if spec.device == "cpu" and not images.flags.writeable:
         return SharedPixels(images, positions, mean, std)
     copies = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=spec.device)
-    for part, chosen in zip(
-        copies.split(COPIED),
-        np.split(positions, range(COPIED, len(positions), COPIED)),
-        strict=True,
-    ):
-        part.copy_(torch.from_numpy(np.take(images, chosen, axis=0)))
+    for start in range(0, len(positions), COPY_BATCH):
+        batch = np.take(images, positions[start : start + COPY_BATCH], axis=0)
+        copies[start : start + COPY_BATCH].copy_(torch.from_numpy(batch))
     return Pixels(copies, mean, std)
 
 
-def _tensor(array: np.ndarray, device: str) -> Tensor:
-    # arrays shared between processes are read-only, and nobody writes to them
+def replaced(dataset: Dataset, replacements: Replacements | None) -> np.ndarray | ImageFiles:
+    """Return the training images, those that open-set noise replaces as their donors."""
+    if replacements is None:
+        return dataset.train_images
+    assert isinstance(dataset.train_images, np.ndarray) and dataset.donors is not None
+    positions, donors = replacements
+    images = dataset.train_images.copy()
+    images[positions] = dataset.donors[donors]
+    return images
+
+
+def on_device(array: np.ndarray, device: str) -> Tensor:
+    """Return an array as a tensor; on a CPU they share memory."""
     with warnings.catch_warnings():
+        # Arrays shared between processes are read-only, and no tensor of them is written to.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
         return torch.from_numpy(array).to(device)
