@@ -19,6 +19,7 @@ from bench.cli.progress import duration
 from bench.datasets import UNKNOWN, Dataset
 from bench.networks.backbones import Network
 from bench.planning.labels import Labels
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import display, load_method, split_name
 from bench.planning.searches import SearchKind
 from bench.planning.spec import TrialSpec, relative_cost
@@ -26,7 +27,6 @@ from bench.sweep.run import other_code, pending
 from bench.task import Batch, Task
 from bench.training.isolation import use_threads
 from bench.training.pixels import pixels_for
-from bench.training.pretrain import pretrain_job
 from bench.training.scoring import PROBES
 from bench.tuning.search import Tuning
 

@@ -20,7 +20,7 @@ from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec, record_of
-from bench.records.schema import COMPLETED
+from bench.records.schema import COMPLETED, FINISHED
 from bench.records.trials import TrialWriter, check_specification, finished_statuses, kept, lock
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import Outcome
@@ -74,9 +74,9 @@ def trial(
             echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return
         outcome = run_recorded(spec, dataset, out, kept(save_models, save_features))
-    why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
-    echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
-    sys.exit(0 if outcome.facts["status"] == "finished" else 1)
+    reason = f": {outcome.error}" if outcome.error else ""
+    echo(f"{spec.id} {outcome.status}{reason}", err=True)
+    sys.exit(0 if outcome.status == FINISHED else 1)
 
 
 def run_recorded(
@@ -102,7 +102,7 @@ def run_recorded(
     )
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
-        writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
+        writer.finish(outcome.to_json(), outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:
         checkpoint.remove()
     return outcome

@@ -15,6 +15,7 @@ from typing import Any
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
+from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
@@ -217,6 +218,14 @@ def record_of(spec: TrialSpec) -> dict[str, Any]:
     return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
 
 
+def method_for(spec: TrialSpec) -> Method:
+    """Return the trial's method, not yet set up; each of its parts knows the recipe."""
+    method = build(spec.method, spec.hparams)
+    for part in method.parts():
+        part.recipe = spec.recipe
+    return method
+
+
 def relative_cost(spec: TrialSpec) -> float:
     """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method
     declare.
@@ -417,11 +426,3 @@ class Plan:
             return recipe
         base = split_name(name)[-1]
         return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)
-
-
-def method_for(spec: TrialSpec) -> Method:
-    """The trial's method, not yet set up; every part knows the recipe."""
-    method = build(spec.method, spec.hparams)
-    for part in method.parts():
-        part.recipe = spec.recipe
-    return method

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any
 from bench.common.files import write_atomically
 from bench.datasets import Dataset
 from bench.errors import one_line
-from bench.planning.code_hash import code_of
-from bench.planning.labels import Labels
-from bench.planning.spec import SCHEMA, TrialSpec, record_of
-from bench.records.schema import LOST
+from bench.planning.pretraining import pretrain_job
+from bench.planning.spec import TrialSpec, record_of
+from bench.records.schema import LOST, Epoch
 from bench.records.trials import TrialWriter, check_specification, finished_statuses, read_epochs
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Work
 from bench.training.checkpoint import Checkpoint
 from bench.training.encoders import by_this_code, load_encoder
-from bench.training.outcome import stopped_facts
-from bench.training.pretrain import pretrain_job
+from bench.training.outcome import failed_outcome, stopped_outcome
 from bench.training.storage import Store, own_place
 
 if TYPE_CHECKING:
@@ -321,7 +319,8 @@ class Driver:
         """
         assert work.spec is not None
         pretraining = self.pretrain_seconds[work.needs] if work.needs else 0.0
-        facts = stopped_facts(work.spec, self.dataset, self._epochs(work), pretraining)
+        epochs = [Epoch.from_json(epoch) for epoch in self._epochs(work)]
+        facts = stopped_outcome(work.spec, self.dataset, epochs, pretraining).to_json()
         self._finish(work, facts)
         self._checkpoint(work).remove()
         self._end(work, "stopped", None, facts["train_seconds"] + facts["eval_seconds"])
@@ -411,15 +410,9 @@ class Driver:
         self, work: Work, error: str, seconds: float, status: str = "failed"
     ) -> None:
         assert work.spec is not None
-        facts = Labels.of(work.spec, self.dataset).facts(work.spec, self.dataset)
-        about = {
-            "schema": SCHEMA,
-            "status": status,
-            "error": error,
-            "code": code_of(work.spec.method),
-        }
-        facts = {**about, **facts, "work_seconds": seconds}
-        self._finish(work, facts)
+        self._finish(
+            work, failed_outcome(work.spec, self.dataset, status, error, seconds).to_json()
+        )
 
     def _writer(self, work: Work) -> TrialWriter:
         if work.writer is None:  # its worker may have died before it started

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec, relative_cost
 from bench.records.trials import TrialWriter
-from bench.training.pretrain import PretrainJob
 
 
 @dataclass(frozen=True)

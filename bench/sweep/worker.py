@@ -14,13 +14,14 @@ from ray import tune
 from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
 from bench.records.schema import LOST
 from bench.training.checkpoint import Checkpoint
 from bench.training.encoders import Encoder, load_encoder, save_encoder
 from bench.training.failures import describe, of_machine
 from bench.training.memory import peak_memory
-from bench.training.pretrain import PretrainJob, run_pretraining
+from bench.training.pretrain import run_pretraining
 from bench.training.storage import Store
 from bench.training.trial import run_trial
 
@@ -82,7 +83,7 @@ def train(
             keep=keep,
         )
         content = {
-            "facts": outcome.facts,
+            "facts": outcome.to_json(),
             "samples": outcome.samples_bytes(),
             "weights": outcome.weights_bytes(),
         }

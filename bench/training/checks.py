@@ -1,9 +1,8 @@
-"""Rules of evaluation: it leaves the method as it was, and an image's prediction depends on that
-image alone.
+"""Checks of a method's predictions: no state changes, and each depends on its image alone.
 
-Images of the test set pass through ``predict``. A method that takes their statistics into its batch
-normalisation learns from them, and one that normalises by the batch is measured by the company of
-an image.
+Test images pass through ``predict``. A method that takes their statistics into its batch
+normalisation learns from them, and one that normalises by the batch predicts an image by its
+neighbours.
 """
 
 from collections.abc import Iterator
@@ -13,35 +12,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Images of a batch that is predicted twice, and of the part of it that is predicted alone.
-TRIED, PART = 64, 8
+#: Size of a batch that is predicted twice, and of the part of it that is predicted alone.
+BATCH, PART = 64, 8
 
-#: Total variation between two predictions of an image that rounding may cause, by the trial's
-#: precision.
+#: Bound on the total variation that rounding may cause between two predictions of an image.
 TOLERANCE = {"fp32": 0.01, "bf16": 0.05}
 
-#: Difference from 1, of the sum of an image's probabilities, that rounding may cause.
+#: Bound on the rounding error of the sum of an image's probabilities.
 _SUM_TOLERANCE = 0.02
 
-#: Integers of a float's size: compared by bits, two numbers that are none are equal.
+#: Integer types by size, to compare floats by their bits: two NaNs are then equal.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class EvaluationError(RuntimeError):
-    """A method that breaks a rule of evaluation."""
+    """Breach of a rule of evaluation by a method."""
 
 
 @contextmanager
 def untouched(method: nn.Module) -> Iterator[None]:
-    """Context that has to leave every parameter and buffer of ``method`` as it is, and every module
-    in eval mode.
+    """Context that must not change the method's parameters and buffers, and ends in eval mode.
 
     Sparse tensors are not compared. On a GPU this waits for the device once.
 
     Raises:
-        EvaluationError: at the end, where something has changed.
+        EvaluationError: at the end, where a tensor has changed or a module is in training mode.
     """
     before = {name: value.clone() for name, value in _state(method).items()}
     yield
@@ -78,7 +75,7 @@ def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
 
 
 def tensor_of(hook: str, values: object) -> Tensor:
-    """Return what a method's hook gives in single precision.
+    """Return the output of a method's hook in single precision.
 
     Raises:
         EvaluationError: where it is no tensor.
@@ -89,10 +86,10 @@ def tensor_of(hook: str, values: object) -> Tensor:
 
 
 def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what a method's hook gives as an array, where it has this shape.
+    """Return the output of a method's hook as an array.
 
     Raises:
-        EvaluationError: where it has another one.
+        EvaluationError: where it has another shape.
     """
     if values.shape != shape:
         raise EvaluationError(
@@ -102,8 +99,7 @@ def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check_probabilities(values: np.ndarray, classes: int) -> None:
-    """Check that predictions are probabilities (B, C); those that are not finite are left to the
-    trial.
+    """Check that predictions are probabilities (B, C); a trial reports non-finite ones itself.
 
     Raises:
         EvaluationError: where they are not.
@@ -115,8 +111,8 @@ def check_probabilities(values: np.ndarray, classes: int) -> None:
         )
     if not np.isfinite(values).all():
         return
-    apart = float(np.abs(values.sum(1) - 1).max(initial=0))
-    if apart > _SUM_TOLERANCE or values.min(initial=0) < -_SUM_TOLERANCE:
+    error = float(np.abs(values.sum(1) - 1).max(initial=0))
+    if error > _SUM_TOLERANCE or values.min(initial=0) < -_SUM_TOLERANCE:
         raise EvaluationError(
             "predict gives numbers that are no class probabilities: end it with softmax(1)"
         )
@@ -148,14 +144,10 @@ def _bits(value: Tensor) -> Tensor:
 
 
 def _part(name: str) -> str:
-    """The module whose statistics these are, or the tensor itself."""
+    """Return the module whose running statistics these are, or the tensor's own name."""
     module, _, last = name.rpartition(".")
     return module if last in _STATISTICS else name
 
 
 def _described(name: str) -> str:
     return f"running statistics of {_part(name)}" if _part(name) != name else name
-
-
-#: Seed of the choice of training samples that are predicted after each epoch.
-PROBES = 3000

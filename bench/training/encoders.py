@@ -1,10 +1,26 @@
-"""TODO."""
+"""Pretrained encoders: what is known of one, its use by a method, and its file."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.networks.backbones import Network
+from bench.planning.code_hash import harness_hash
+from bench.planning.labels import Labels
+from bench.records.schema import Pretraining
+from bench.task import Task
+
+_ARRAYS = ("probes", "neighbours_before", "neighbours_after")
+_NUMBERS = ("spread", "train_seconds", "loss")
+
 
 @dataclass
 class Encoder:
-    """A pretrained encoder and what is known about it; plain arrays, so that it travels and is
-    stored without pickle.
-    """
+    """Weights and facts of a pretrained encoder, as plain arrays that need no pickle."""
 
     weights: dict[str, np.ndarray]
     probes: np.ndarray  # (Q,) int64: training images whose neighbours were looked up
@@ -15,30 +31,46 @@ class Encoder:
     loss: float
 
     def knn_accuracy(self, labels: np.ndarray, num_classes: int) -> tuple[float, float]:
-        """Accuracy of a vote among each probe's neighbours, before and after pretraining, for any
-        labels (N,).
+        """Return accuracies of the neighbours' votes, before and after pretraining.
+
+        Args:
+            labels: of all training images, (N,); clean or noisy.
         """
         before, after = (
-            np.stack(
-                [np.bincount(labels[row], minlength=num_classes).argmax() for row in neighbours]
-            )
+            [np.bincount(labels[row], minlength=num_classes).argmax() for row in neighbours]
             for neighbours in (self.neighbours_before, self.neighbours_after)
         )
         truth = labels[self.probes]
-        return float((before == truth).mean()), float((after == truth).mean())
+        return float((np.stack(before) == truth).mean()), float((np.stack(after) == truth).mean())
+
+    def facts(self, labels: Labels, num_classes: int) -> Pretraining:
+        """Return quality and cost; accuracies on clean labels only where all are known."""
+        noisy = self.knn_accuracy(labels.noisy, num_classes)
+        clean: tuple[float | None, float | None] = (None, None)
+        if (labels.truth >= 0).all():
+            clean = self.knn_accuracy(labels.truth, num_classes)
+        return Pretraining(
+            knn_accuracy_noisy_before=noisy[0],
+            knn_accuracy_noisy=noisy[1],
+            knn_accuracy_clean_before=clean[0],
+            knn_accuracy_clean=clean[1],
+            spread=self.spread,
+            loss=self.loss,
+            pretrain_seconds=self.train_seconds,
+        )
 
     def frozen(self, task: Task) -> "FrozenEncoder":
-        """The encoder as a function, where and how the task computes."""
+        """Return the encoder as a function, on the device and in the precision of the task."""
         net = task.build_network()
-        net.body.load_state_dict(
-            {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
-        )
+        weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
+        net.body.load_state_dict(weights)
         return FrozenEncoder(net.eval().requires_grad_(False), task)
 
 
 class FrozenEncoder:
-    """Features (B, D) of normalised images, without gradients; not a module, so that no method's
-    state holds it.
+    """Features (B, D) of normalised images, without gradients.
+
+    It is no module, so that no method's state includes it.
     """
 
     def __init__(self, network: Network, task: Task) -> None:
@@ -52,46 +84,36 @@ class FrozenEncoder:
 
 
 def save_encoder(encoder: Encoder) -> bytes:
-    """The encoder as one safetensors blob."""
+    """Return the encoder as safetensors, with the hash of today's code."""
     from safetensors.numpy import save
 
     arrays = {f"weights.{name}": array for name, array in encoder.weights.items()}
-    arrays |= {
-        name: getattr(encoder, name) for name in ("probes", "neighbours_before", "neighbours_after")
-    }
-    facts = {name: repr(getattr(encoder, name)) for name in ("spread", "train_seconds", "loss")}
-    facts["code"] = harness_hash()
-    return save(
-        {name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=facts
-    )
+    arrays |= {name: getattr(encoder, name) for name in _ARRAYS}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    numbers = {name: repr(getattr(encoder, name)) for name in _NUMBERS}
+    return save(arrays, metadata=numbers | {"code": harness_hash()})
 
 
 def load_encoder(blob: bytes) -> Encoder:
-    """The encoder that ``save_encoder`` wrote."""
+    """Return the encoder that ``save_encoder`` wrote."""
     from safetensors.numpy import load
 
-    arrays, facts = load(blob), _facts(blob)
+    arrays, facts = load(blob), _metadata(blob)
     weights = {
         name.removeprefix("weights."): array
         for name, array in arrays.items()
         if name.startswith("weights.")
     }
-    return Encoder(
-        weights,
-        arrays["probes"],
-        arrays["neighbours_before"],
-        arrays["neighbours_after"],
-        float(facts["spread"]),
-        float(facts["train_seconds"]),
-        float(facts["loss"]),
-    )
+    fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+    fields |= {name: float(facts[name]) for name in _NUMBERS}
+    return Encoder(weights, **fields)
 
 
 def by_this_code(blob: bytes) -> bool:
-    """Return whether today's code has trained the encoder that ``save_encoder`` wrote."""
-    return _facts(blob).get("code") == harness_hash()
+    """Return whether today's code trained the encoder that ``save_encoder`` wrote."""
+    return _metadata(blob).get("code") == harness_hash()
 
 
-def _facts(blob: bytes) -> dict[str, str]:
+def _metadata(blob: bytes) -> dict[str, str]:
     length = int.from_bytes(blob[:8], "little")
     return json.loads(blob[8 : 8 + length])["__metadata__"]

@@ -9,8 +9,10 @@ from bench.errors import Unavailable, one_line
 
 #: Errors of the machine: no space, no handles, a device or a network mount that is gone.
 MACHINE_ERRORS = frozenset(
-    getattr(errno, name)
-    for name in "ENOSPC EDQUOT EIO EMFILE ENFILE ENODEV ESTALE ETIMEDOUT".split()
+    [
+        *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE),
+        *(errno.ENFILE, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT),
+    ]
 )
 
 #: Texts of the same errors in PyTorch and other C++ code, which raises RuntimeError.

@@ -1,15 +1,82 @@
-"""TODO."""
+"""Outcomes of trials: the facts of done.json, per-sample results and final weights."""
 
-@dataclass
-class Outcome:
-    """How a trial ended. ``facts`` become done.json."""
+import io
+from collections.abc import Sequence
+from typing import Any
 
-    facts: dict[str, Any]
-    samples: dict[str, np.ndarray] = field(default_factory=dict)
-    weights: dict[str, Tensor] | None = None
+import msgspec
+import numpy as np
+from msgspec import UNSET
+from torch import Tensor
+
+from bench import noise
+from bench.datasets import OUTSIDE, UNKNOWN, Dataset
+from bench.planning.code_hash import code_of
+from bench.planning.labels import Labels
+from bench.planning.method_checks import check_privileges
+from bench.planning.spec import TrialSpec, method_for
+from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present
+from bench.records.trials import pack_classes
+
+
+class Outcome(Done, kw_only=True):
+    """Facts of a trial that is over, and its arrays."""
+
+    samples: dict[str, np.ndarray] = {}  # by name, for samples.npz
+    weights: dict[str, Tensor] | None = None  # of all networks, where they are kept
+
+    @classmethod
+    def of(cls, spec: TrialSpec) -> "Outcome":
+        """Return the outcome of a trial that has not succeeded yet."""
+        return cls(schema=SCHEMA, status=FAILED, code=code_of(spec.method))
+
+    def describe(self, spec: TrialSpec, dataset: Dataset, labels: Labels) -> None:
+        """Fill in facts of the labels; those that need unknown true labels are None."""
+        known = labels.truth != UNKNOWN
+        wrong = int((labels.noisy != labels.truth)[known].sum())
+        rate = matrix = None
+        # A part of the labels gives no rate: verified ones are often the right ones only.
+        if known.all():
+            rate = wrong / len(known)
+            matrix = noise.transition_matrix(labels.truth, labels.noisy, dataset.num_classes)
+        self.classes = dataset.num_classes
+        self.noise = Noise(
+            nominal_rate=spec.noise_rate,
+            realised_rate=rate,
+            transition_matrix=None if matrix is None else matrix.round(6).tolist(),
+            label_hash=noise.label_hash(labels.noisy),
+            known_labels=int(known.sum()),
+            wrong_of_known=wrong if known.any() else None,
+            openset_images=int((labels.truth == OUTSIDE).sum()),
+        )
+        self.train_images = len(labels.train)
+        self.validation_images = len(labels.validation)
+        # With each epoch's predictions it gives the accuracy on any number of clean labels.
+        truth = labels.validation_truth
+        self.validation_truth = pack_classes(truth) if (truth >= 0).any() else None
+        self.test_images = len(dataset.test_labels)
+        tested = len(np.unique(dataset.test_labels))
+        if tested < dataset.num_classes:  # accuracies on the test set leave the others out
+            self.tested_classes = tested
+        self.noisy_test = dataset.noisy_test
+
+    def add_totals(self, epochs: Sequence[Epoch], images: int) -> None:
+        """Fill in seconds, and passes over the training images, of all these epochs."""
+
+        def total(name: str) -> float:
+            return sum(present(getattr(epoch, name), 0.0) for epoch in epochs)
+
+        self.train_seconds, self.eval_seconds = total("train_seconds"), total("eval_seconds")
+        self.passes_trained = total("samples_trained") / images
+        self.passes_inferred = total("samples_inferred") / images
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of done.json."""
+        facts = {name: getattr(self, name) for name in Done.__struct_fields__}
+        return msgspec.to_builtins({key: fact for key, fact in facts.items() if fact is not UNSET})
 
     def samples_bytes(self) -> bytes | None:
-        """The per-sample results as a compressed NumPy archive."""
+        """Return the per-sample results as a compressed NumPy archive."""
         if not self.samples:
             return None
         buffer = io.BytesIO()
@@ -17,7 +84,7 @@ class Outcome:
         return buffer.getvalue()
 
     def weights_bytes(self) -> bytes | None:
-        """The final weights as safetensors, which no pickle is needed to load."""
+        """Return the final weights as safetensors, which load without pickle."""
         if self.weights is None:
             return None
         from safetensors.torch import save
@@ -27,44 +94,29 @@ class Outcome:
         )
 
 
-def _sums(records: Sequence[dict[str, Any]], images: int) -> dict[str, float]:
-    """What epochs took together: seconds, and passes over the training images."""
-    totals = {
-        key: sum(record.get(key, 0.0) for record in records)
-        for key in ("train_seconds", "eval_seconds", "samples_trained", "samples_inferred")
-    }
-    passes = {
-        f"passes_{key.partition('_')[2]}": totals.pop(key) / images
-        for key in ("samples_trained", "samples_inferred")
-    }
-    return totals | passes
+def failed_outcome(
+    spec: TrialSpec, dataset: Dataset, status: str, error: str, seconds: float
+) -> Outcome:
+    """Return the outcome of a trial that was ended from outside after ``seconds`` of work."""
+    outcome = Outcome.of(spec)
+    outcome.describe(spec, dataset, Labels.of(spec, dataset))
+    outcome.status, outcome.error, outcome.work_seconds = status, error, seconds
+    return outcome
 
 
-def stopped_facts(
-    spec: TrialSpec,
-    dataset: Dataset,
-    records: Sequence[dict[str, Any]],
-    pretrain_seconds: float = 0.0,
-) -> dict[str, Any]:
-    """The done.json of a trial that a scheduler stopped after the epochs ``records``."""
+def stopped_outcome(
+    spec: TrialSpec, dataset: Dataset, epochs: Sequence[Epoch], pretrain_seconds: float = 0.0
+) -> Outcome:
+    """Return the outcome of a trial that a scheduler stopped after these epochs."""
     labels = Labels.of(spec, dataset)
-    privileges = records[0].get("privileges") if records else None
+    outcome = Outcome.of(spec)
+    outcome.describe(spec, dataset, labels)
+    outcome.status = STOPPED
+    privileges = present(epochs[0].privileges) if epochs else None
     if privileges is None:  # it never began, or under an earlier version
-        privileges = sorted(
-            {
-                fact
-                for part in method_for(spec).parts()
-                for fact in check_privileges(part.privileges)
-            }
-        )
-    return {
-        "schema": SCHEMA,
-        "status": "stopped",
-        "error": None,
-        "code": code_of(spec.method),
-        **labels.facts(spec, dataset),
-        "privileges": privileges,
-        **_sums(records, len(labels.train)),
-        "epochs": len(records),
-        "pretrain_seconds": pretrain_seconds,
-    }
+        parts = method_for(spec).parts()
+        privileges = sorted({name for part in parts for name in check_privileges(part.privileges)})
+    outcome.privileges = privileges
+    outcome.add_totals(epochs, len(labels.train))
+    outcome.epochs, outcome.pretrain_seconds = len(epochs), pretrain_seconds
+    return outcome

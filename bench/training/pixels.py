@@ -8,9 +8,9 @@ from torch import Tensor
 
 from bench.datasets import Dataset, ImageFiles
 from bench.planning.labels import Replacements
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
 from bench.task import Pixels, SharedPixels
-from bench.training.pretrain import PretrainJob
 from bench.training.stream import StreamedPixels
 
 #: Images copied to the device at a time.

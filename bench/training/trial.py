@@ -1,73 +1,24 @@
-"""One trial, from a specification to its record. No Ray here: a test, a shell and a sweep all call
-``run_trial``.
+"""One trial, from its specification to its outcome, without Ray.
 
 python -m bench.trial SPEC.json
 """
 
-import errno
-import hashlib
-import io
-import os
-import sys
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor, nn
+from collections.abc import Collection
 
 from bench import noise
-from bench.common import plugins
-from bench.datasets import OUTSIDE, UNKNOWN, Dataset, ImageFiles, stratified_choice
-from bench.errors import InputError, Unavailable, first_line, one_line
-from bench.method import Method
-from bench.networks.backbones import Network
-from bench.planning.code_hash import code_of
-from bench.planning.method_checks import check_plan, check_privileges
-from bench.planning.registry import build, method_file, split_name
-from bench.planning.selection import clean_validation
-from bench.planning.spec import SCHEMA, TrialSpec
-from bench.records.schema import LOST
-from bench.records.trials import pack_classes
-from bench.task import Pixels, SharedPixels, Task
-from bench.training import scoring
-from bench.training.checks import (
-    PART,
-    TRIED,
-    check_alike,
-    check_probabilities,
-    shaped,
-    tensor_of,
-    untouched,
-)
+from bench.datasets import Dataset
+from bench.errors import InputError, Unavailable
+from bench.planning.spec import TrialSpec
+from bench.records.schema import FAILED, LOST
+from bench.training.checkpoint import Checkpoint
 from bench.training.encoders import Encoder
-from bench.training.graphs import steps_of
-from bench.training.isolation import as_new, give_back_memory, seed_globals
-from bench.training.memory import keep_freed_memory, return_freed_memory
-from bench.training.pretrain import PretrainJob, job_for, pretrain
-from bench.training.seeds import hidden_seed, shuffled
-from bench.training.storage import StoredFile, write_whole
-from bench.training.stream import StreamedPixels
-
-
-def check_trials(specs: Iterable[TrialSpec]) -> None:
-    """Ask each method what planning needs of it, with each of its configurations and recipes.
-
-    Raises:
-        InputError: where a method fails, or answers what cannot be used.
-    """
-    for spec in {(spec.method, str(spec.hparams), spec.recipe): spec for spec in specs}.values():
-        method = method_for(spec)
-        for name, part in zip(reversed(split_name(spec.method)), method.parts(), strict=True):
-            with plugins.blame(method_file(name), "planning its trials"):
-                check_plan(part)
-        pretrain_job(spec)
+from bench.training.failures import describe, of_machine
+from bench.training.isolation import as_new, give_back_memory, use_threads
+from bench.training.loop import Report, Run, no_report
+from bench.training.memory import keep_freed_memory, peak_memory, reset_peak_memory
+from bench.training.outcome import Outcome
 
 
 def run_trial(
@@ -75,53 +26,68 @@ def run_trial(
     dataset: Dataset,
     *,
     encoder: Encoder | None = None,
-    report: Report = lambda epochs, restart: None,
+    report: Report = no_report,
     checkpoint: Checkpoint | None = None,
     keep: Collection[str] = (),
 ) -> Outcome:
     """Train and evaluate as the specification says.
 
     Args:
-        dataset: the one the specification names, whole (the hash is compared).
-        encoder: the pretrained encoder, where ``pretrain_job(spec)`` names one; without it, it is
-            trained here.
-        report: gets each epoch's record as it is made. With ``restart`` true it gets all the epochs
-            that a checkpoint kept, before any other, and whatever was reported earlier is void.
-        keep: what to keep beside the record, as ``records.kept`` names it.
-        checkpoint: where to go on from, and where to keep the state. Whoever writes the outcome
-            down removes it then.
+        dataset: the whole data set that the specification names by its hash.
+        encoder: the encoder of ``pretrain_job(spec)``; trained here if it is needed and absent.
+        report: receives each epoch's record; see ``Report``.
+        checkpoint: state to go on from, and to write; the caller removes it once the outcome is on
+            disk.
+        keep: results to keep beside the record, as ``records.kept`` names them.
 
     Returns:
-        The outcome. A method that raises is a failed outcome, not an exception; an error of the
-        machine is a lost one.
+        The outcome: failed where the method raises an error, lost where the machine does.
 
     Raises:
         Unavailable: where the data or the noise file are not those of the specification.
     """
-    facts: dict[str, Any] = {
-        "schema": SCHEMA,
-        "status": "failed",
-        "error": None,
-        "code": code_of(spec.method),
-    }
     start = time.perf_counter()
-    outcome = Outcome(facts)
+    outcome = Outcome.of(spec)
     try:
-        _reset_peak_memory(spec.device)
+        reset_peak_memory(spec.device)
         keep_freed_memory()
         with as_new(spec.device), use_threads(spec.threads):
-            Run(spec, dataset, encoder, report, checkpoint, keep, outcome).go()
+            _check_files(spec, dataset)
+            Run(
+                spec,
+                dataset,
+                outcome,
+                encoder=encoder,
+                report=report,
+                checkpoint=checkpoint,
+                keep=keep,
+            ).complete()
     except InputError:
         raise
-    except Exception as error:
-        # anything a plugin may raise: it becomes a row, and the sweep goes on
-        facts["status"] = LOST if of_machine(error) else "failed"
-        facts["error"] = describe(error)
-        facts["traceback"] = traceback.format_exc()
-        # of a trial that ran out of it, what it had
-        facts["peak_memory_bytes"] = peak_memory(spec.device)
-    if facts["status"] in ("failed", LOST):
+    except Exception as error:  # anything a plugin may raise: the sweep goes on
+        outcome.status = LOST if of_machine(error) else FAILED
+        outcome.error = describe(error)
+        outcome.traceback = traceback.format_exc()
+        outcome.peak_memory_bytes = peak_memory(spec.device)
+    if outcome.status in (FAILED, LOST):
         give_back_memory(spec.device)  # until here the error's traceback held the networks
-    facts["work_seconds"] = time.perf_counter() - start
+    outcome.work_seconds = time.perf_counter() - start
     return outcome
 
+
+def _check_files(spec: TrialSpec, dataset: Dataset) -> None:
+    """Raise Unavailable unless data and noise file are those that the trial was planned with."""
+    if dataset.content_hash != spec.data_hash:
+        raise Unavailable(
+            f"the data is not what the specification names (hash {dataset.content_hash}, not "
+            f"{spec.data_hash}): check --data-dir and --subset"
+        )
+    try:
+        noise_hash = noise.fingerprint(spec.noise_kind)
+    except InputError as error:  # a file that only another machine has
+        raise Unavailable(str(error)) from error
+    if noise_hash != spec.noise_hash:
+        raise Unavailable(
+            f"the file of {spec.noise_kind} is not the one the trial was planned with: put that "
+            "one back"
+        )

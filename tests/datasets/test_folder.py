@@ -510,7 +510,7 @@ def test_what_does_not_fit_into_memory_is_streamed_and_trains_the_same_for_any_n
         outcome = run_trial(
             replace(spec, threads=threads), dataset, report=lambda epochs, _: curves.extend(epochs)
         )
-        assert outcome.facts["status"] == "finished", outcome.facts
+        assert outcome.status == "finished", outcome
     assert [e["val_predictions"] for e in curves[:2]] == [e["val_predictions"] for e in curves[2:]]
     assert curves[1]["train_loss"] == pytest.approx(curves[3]["train_loss"], rel=1e-4)
 

@@ -88,11 +88,8 @@ def test_arrays_and_folders_give_the_same_trial(real, method, monkeypatch):
         )
         epochs: list[dict] = []
         outcome = run_trial(spec, data, report=lambda new, _, epochs=epochs: epochs.extend(new))
-        assert outcome.facts["status"] == "finished", outcome.facts
-        assert (
-            outcome.facts["noise"]["realised_rate"] is None
-            and outcome.facts["noise"]["transition_matrix"] is None
-        )
+        assert outcome.status == "finished", outcome
+        assert outcome.noise.realised_rate is None and outcome.noise.transition_matrix is None
         curves.append([(e["train_loss"], e["test_accuracy"], e["val_predictions"]) for e in epochs])
     assert outcomes[0] == outcomes[1]
     assert curves[0] == curves[1]

@@ -81,10 +81,8 @@ def survives(
     )
     records: list[dict] = []
     outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
-    assert outcome.facts["status"] == "finished", outcome.facts.get(
-        "traceback", outcome.facts["error"]
-    )
-    assert outcome.facts["train_images"] == TRAINING
+    assert outcome.status == "finished", outcome.get("traceback", outcome.error)
+    assert outcome.train_images == TRAINING
     assert len(records) == 3
     for record in records:
         figures = [value for value in record.values() if isinstance(value, int | float)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.spec import Plan, expand_hparams
 from bench.sweep.object_store import (
     LARGEST_ON_DISK,
@@ -17,7 +18,7 @@ from bench.sweep.object_store import (
     store_bytes,
 )
 from bench.training.encoders import load_encoder, save_encoder
-from bench.training.pretrain import PretrainJob, SimSiam, pretrain_job, run_pretraining
+from bench.training.pretrain import SimSiam, run_pretraining
 
 GB = 1 << 30
 

@@ -21,10 +21,11 @@ from bench.cli.estimate import print_plan
 from bench.errors import InputError
 from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
+from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
+from bench.records.schema import Epoch
 from bench.records.trials import TrialWriter, pack_classes, trial_id
-from bench.training.outcome import stopped_facts
-from bench.training.scoring import clean_validation
+from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
 from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
 from bench.tuning.spaces import draw, load_space
@@ -372,7 +373,8 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    facts = stopped_facts(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
+    epochs = [Epoch.from_json(epoch) for epoch in curve(0.1, 0.2, 0.3)]
+    facts = stopped_outcome(spec, data, epochs, pretrain_seconds=4.0).to_json()
     assert (
         facts["status"],
         facts["epochs"],
@@ -383,7 +385,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
         facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
         and facts["privileges"] == []
     )
-    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).facts
+    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).to_json()
     missing = whole.keys() - facts.keys()
     assert missing == {
         "parameters",
@@ -556,7 +558,7 @@ def test_records_hold_what_a_clean_goal_needs(data):
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
-    assert outcome.facts["validation_truth"] == pack_classes(truth)
+    assert outcome.validation_truth == pack_classes(truth)
     everything = goal_values(f"clean-val:{len(truth)}", epochs, truth)
     assert everything.tolist() == [epoch["clean_val_accuracy"] for epoch in epochs]
 
