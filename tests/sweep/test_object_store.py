@@ -7,6 +7,7 @@ import pytest
 
 from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.spec import Plan, expand_hparams
+from bench.recipe import SimSiam
 from bench.sweep.object_store import (
     LARGEST_ON_DISK,
     LARGEST_ON_MACOS,
@@ -18,7 +19,7 @@ from bench.sweep.object_store import (
     store_bytes,
 )
 from bench.training.encoders import load_encoder, save_encoder
-from bench.training.pretrain import SimSiam, run_pretraining
+from bench.training.pretrain import run_pretraining
 
 GB = 1 << 30
 
