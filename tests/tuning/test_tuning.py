@@ -18,10 +18,12 @@ from rich.console import Console
 import bench.tuning.search
 import bench.tuning.spaces
 from bench.cli.estimate import print_plan
+from bench.cli.plan import PlannedSweep
 from bench.errors import InputError
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
 from bench.records.trials import TrialWriter, pack_classes, trial_id
+from bench.sweep.work import Resources
 from bench.training.scoring import clean_validation
 from bench.training.trial import Labels, method_for, run_trial, stopped_facts
 from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
@@ -406,16 +408,8 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
 
 def planned(data, tuning, out) -> str:
     console = Console(file=io.StringIO(), width=200)
-    print_plan(
-        console,
-        PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1]),
-        data,
-        out,
-        1,
-        0,
-        None,
-        tuning,
-    )
+    specs = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1])
+    print_plan(console, PlannedSweep(None, data, specs, tuning, out, Resources()))
     return console.file.getvalue()
 
 
