@@ -21,10 +21,10 @@ from bench.cli.estimate import print_plan
 from bench.cli.plan import PlannedSweep
 from bench.errors import InputError
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
+from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
 from bench.records.trials import TrialWriter, pack_classes, trial_id
 from bench.sweep.work import Resources
-from bench.training.scoring import clean_validation
 from bench.training.trial import Labels, method_for, run_trial, stopped_facts
 from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
 from bench.tuning.spaces import draw, load_space
