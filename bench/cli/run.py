@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 from bench.cli import options
 from bench.cli.commands import Command, execute
 from bench.cli.options import option
-from bench.cli.paths import NameOrFile, Place
+from bench.cli.paths import NameOrFile, Place, UserPath
 from bench.cli.request import Request
 from bench.cli.values import CommaList, Finite, parse_settings
 from bench.common.version import __version__
@@ -19,7 +20,18 @@ from bench.common.version import __version__
 def _settings(
     ctx: click.Context, param: click.Parameter, words: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    return parse_settings(words)
+    """Return the settings of the command line, and those of a file that it does not replace."""
+    settings = parse_settings(words)
+    if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+        settings = parse_settings((ctx.default_map or {}).get(param.name, ())) | settings
+    return settings
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    from bench.cli.config import read_config
+
+    if path:
+        read_config(ctx, path)
 
 
 @click.command(cls=Command)
@@ -291,6 +303,17 @@ def _settings(
     "--dry-run",
     is_flag=True,
     help="List the trials and estimate how long they take, but run nothing.",
+)
+@option(
+    "General",
+    "--config",
+    type=UserPath(),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    metavar="FILE",
+    help="Read options from a YAML file, each as name: value, or from the sweep.json of a sweep; "
+    "options on the command line replace those of the file.",
 )
 @option(
     "General",
