@@ -80,7 +80,8 @@ def report(
         print_sections(console(), found)
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    print_report(console(), write_report(folders, out, reference, not no_plots, rank_by, clean_val))
+    leaderboard = write_report(folders, out, reference, not no_plots, rank_by, clean_val)
+    print_report(console(), leaderboard, details)
     echo(
         f"results are in {out}: index.html, leaderboard.md, "
         f"analysis.md{', plots/' * (not no_plots)}"

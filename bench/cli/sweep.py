@@ -37,7 +37,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
         )
     line(console, _duration_of(result))
     report = write_report([out], out, sweep.request.methods.reference, not output.no_plots)
-    print_report(console, report)
+    print_report(console, report, output.details)
     files = f"index.html, leaderboard.md, analysis.md{', plots/' * (not output.no_plots)}"
     line(console, f"results are in {out}: {files}")
     for sentence in _remarks(sweep, result):

@@ -12,6 +12,7 @@ from bench.cli.commands import HEADINGS, Option
 from bench.cli.request import Request
 from bench.cli.run import run
 from bench.common.files import to_json
+from bench.errors import InputError
 
 
 @pytest.fixture
@@ -174,21 +175,28 @@ def test_a_file_that_cannot_be_read_is_one_sentence(write, capsys):
         assert (status, errors) == (2, f"Error: --config {name!r}: {message}\n")
 
 
-def test_a_sweep_remembers_its_options(write, capsys, monkeypatch):
-    """The options of the file and of the command line together, for each run of the folder."""
+def test_a_sweep_is_given_its_options(write, capsys, monkeypatch):
+    """The options of the file and of the command line together; sweep.json holds them."""
+    import bench.cli.sweep
+    from bench.sweep.provenance import describe
+
+    def run_sweep(specs, data, out, *, command, options, **others):
+        (out / "sweep.json").write_bytes(to_json(describe(specs, command, out, options)))
+        raise InputError("enough")
+
+    monkeypatch.setattr(bench.cli.sweep, "run_sweep", run_sweep)
     monkeypatch.setattr("sys.argv", ["bench.run"])
     path = write("methods: gce\nsubset: 100\nepochs: 1\nseeds: 1\nno-plots: yes\nout: here\n")
-    assert call(capsys, "--config", path)[0] == 0
-    facts = json.loads(Path("here/sweep.json").read_text())
-    assert facts["options"] == facts["runs"][0]["options"]
-    assert facts["options"]["methods"] == ["gce"] and facts["options"]["out"] == "here"
+    assert "enough" in call(capsys, "--config", path, "--epochs", "2")[2]
     Path(path).unlink()
-    trials = facts["trials"]
-    status, text, _ = call(capsys, "--config", "here/sweep.json")
-    assert status == 0 and "nothing was missing" in text
-    facts = json.loads(Path("here/sweep.json").read_text())
-    assert facts["trials"] == trials and len(facts["runs"]) == 2
-    assert call(capsys, "--config", "here/sweep.json", "--out", "there", "--dry-run")[0] == 0
+    for number in range(2):
+        facts = json.loads(Path("here/sweep.json").read_text())
+        assert facts["options"] == facts["runs"][number]["options"]
+        assert facts["options"]["methods"] == ["gce"] and facts["options"]["epochs"] == 2
+        assert len(facts["trials"]) == 2
+        assert "enough" in call(capsys, "--config", "here/sweep.json")[2]
+    status, text, _ = call(capsys, "--config", "here/sweep.json", "--out", "there", "--dry-run")
+    assert status == 0 and "2 trials" in text
 
 
 def test_every_option_is_under_the_heading_of_its_part():
