@@ -29,12 +29,13 @@ from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_
 from bench.planning.registry import Scalar, convert, load_method, split_name
 from bench.planning.selection import DEFAULT_RULE
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified
+from bench.planning.trial_checks import check_trials
 from bench.recipe import RECIPE_FIELDS, Recipe
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import check_trackers
 from bench.sweep.work import Resources
-from bench.training.trial import check_trials
-from bench.tuning.search import Settings, Tuning, plan_tuning
+from bench.tuning.plan import Tuning, plan_tuning
+from bench.tuning.search import Settings
 from bench.tuning.spaces import check_space
 
 

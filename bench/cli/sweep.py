@@ -10,7 +10,8 @@ from bench.cli.progress import Display, duration, rate_of
 from bench.cli.tables import print_report
 from bench.cli.terminal import line
 from bench.planning.registry import display
-from bench.records.trials import kept, without_weights
+from bench.records.trials import without_weights
+from bench.records.writer import kept
 from bench.report.leaderboard import write_report
 from bench.sweep.run import SweepResult, other_code, run_sweep
 
