@@ -5,42 +5,27 @@ python -m bench.data list | show NAME | prepare NAME | check NAME | images NAME
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.commands import Commands, Once, execute
-from bench.cli.paths import NameOrFile, Place
+from bench.cli import options
+from bench.cli.commands import Commands, execute
+from bench.cli.paths import NameOrFile
 from bench.cli.terminal import echo, write_utf8
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset
 
-_SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-
 _name = click.argument("name", type=NameOrFile(), metavar="NAME")
-_data_dir = click.option(
-    "--data-dir",
-    type=Place(),
-    default="data",
-    show_default=True,
-    metavar="DIR",
-    help="Where its files are, or are downloaded to.",
-)
-_image_size = click.option(
-    "--image-size",
-    type=int,
-    metavar="PIXELS",
-    help="Side that images are brought to  [default: as they are, or 64].",
-)
 
 
-@click.group(cls=Commands, context_settings=_SETTINGS)
+@click.group(cls=Commands)
 def data() -> None:
     """List, describe, prepare and check data sets."""
 
 
-@data.command("list", cls=Once)
+@data.command("list")
 def list_sets() -> None:
     """All data sets, one a line."""
     from bench.cli.listing import known_sources
@@ -51,7 +36,7 @@ def list_sets() -> None:
         echo(f"{name:{widths[0]}}  {size:{widths[1]}}  {access}")
 
 
-@data.command(cls=Once)
+@data.command
 @_name
 def show(name: str) -> None:
     """Size, classes, licence, citation, and where to get it."""
@@ -64,10 +49,10 @@ def show(name: str) -> None:
             echo(f"  {field:9} {value}")
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
-@_image_size
+@options.data_dir
+@options.image_size
 def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     """Download where that is allowed, and decode the images into the cache."""
     from bench.datasets import cache, find_source, load_dataset
@@ -83,10 +68,10 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     )
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
-@_image_size
+@options.data_dir
+@options.image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
     from bench.datasets import cache, copies, open_dataset, read_images
@@ -120,9 +105,9 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     sys.exit(1 if broken or (before and before != dataset.content_hash) else 0)
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
+@options.data_dir
 def images(name: str, data_dir: str) -> None:
     """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of
     the set.

@@ -13,8 +13,10 @@ from typing import Any
 import click
 import numpy as np
 
-from bench.cli.commands import Commands, Once, execute
-from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.cli import options as shared
+from bench.cli.commands import Commands, execute
+from bench.cli.options import option
+from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.terminal import echo, padded, wide
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
@@ -24,83 +26,69 @@ from bench.noise.measures import label_hash, realised_rate, transition_matrix
 from bench.noise.registry import SAMPLINGS, check_noise, corrupt, takes_rate
 from bench.noise.rounding import rounding_note
 
-_SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-
-_DATASET = (
-    click.option(
-        "--dataset",
-        type=NameOrFile(),
-        default="digits",
-        show_default=True,
-        metavar="NAME",
-        help="A data set's name, or npz:FILE.",
-    ),
-    click.option(
-        "--data-dir",
-        type=Place(),
-        default="data",
-        show_default=True,
-        metavar="DIR",
-        help="Where its files are.",
-    ),
-    click.option(
-        "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to."
-    ),
-)
-_SUBSET = (
-    click.option("--subset", type=int, metavar="N", help="A stratified part of N training images."),
-)
+_DATASET = (shared.dataset, shared.data_dir, shared.image_size)
 _NOISE = (
-    click.option(
+    shared.subset,
+    option(
+        "Noise",
         "--kind",
         type=NameOrFile(),
         default="symmetric",
         show_default=True,
         metavar="KIND",
-        help="See bench.run --list noise.",
+        help="How labels are made wrong; python -m bench.run --list noise names all kinds.",
     ),
-    click.option("--rate", type=float, metavar="R", help="Noise rate, for kinds that take one."),
-    click.option(
+    option(
+        "Noise",
+        "--rate",
+        type=float,
+        metavar="R",
+        help="Noise rate, for kinds that take one: the share of labels that are made wrong.",
+    ),
+    option(
+        "Noise",
+        "--sampling",
+        default="exact",
+        show_default=True,
+        type=click.Choice(SAMPLINGS),
+        help="Corrupt an exact number of labels, or each label by its own random draw.",
+    ),
+    option(
+        "Noise",
         "--seed",
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
         metavar="S",
-        help="As --noise-seed.",
-    ),
-    click.option(
-        "--sampling",
-        default="exact",
-        show_default=True,
-        type=click.Choice(SAMPLINGS),
-        help="As --noise-sampling.",
+        help="Seed of the noise, as --noise-seed of bench.run.",
     ),
 )
 
 
-def _options(*groups: Sequence[Callable]) -> Callable:
+def _options(group: Sequence[Callable]) -> Callable:
+    """Return a decorator that declares all options of a group."""
+
     def decorate(command: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
+        for declare in reversed(group):
+            command = declare(command)
         return command
 
     return decorate
 
 
-@click.group(cls=Commands, name="noise", context_settings=_SETTINGS)
+@click.group(cls=Commands, name="noise")
 def noise() -> None:
     """Look at label noise, write it for other people's code, and read theirs."""
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
-    "--out",
+@noise.command
+@_options(_DATASET + _NOISE)
+@shared.out(
+    "transition-matrix.png",
     type=UserPath(dir_okay=False),
     default=Path("transition-matrix.png"),
-    show_default=True,
     metavar="FILE.png",
-    help="The plot; an SVG goes beside it.",
+    help="File of the figure, a PNG; an SVG is written beside it.",
 )
 def show(out: Path, **options: Any) -> None:
     """Print what a kind of noise does to a data set, and plot its transition matrix."""
@@ -141,18 +129,23 @@ def show(out: Path, **options: Any) -> None:
     echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
+@noise.command
+@_options(_DATASET + _NOISE)
+@option(
+    "Output",
     "--format",
     "file_format",
     default="npy",
     show_default=True,
     type=click.Choice([*FORMATS]),
-    help="Of the file.",
+    help="Format of the file.",
 )
-@click.option(
-    "--out", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="The file."
+@shared.out(
+    "",
+    type=UserPath(dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="File to write the labels to.",
 )
 def export(file_format: str, out: Path, **options: Any) -> None:
     """Write noisy labels to a file that other people's code reads."""
@@ -166,15 +159,17 @@ def export(file_format: str, out: Path, **options: Any) -> None:
     echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
 
 
-@noise.command("import", cls=Once, context_settings=_SETTINGS)
+@noise.command("import")
 @click.argument("file", type=UserPath())
 @_options(_DATASET)
-@click.option("--key", metavar="NAME", help="Which labels of a .pt that holds several.")
-@click.option(
-    "--out",
+@option(
+    "Noise", "--key", metavar="NAME", help="Name of the labels in a .pt file that holds several."
+)
+@shared.out(
+    "",
     type=UserPath(dir_okay=False),
     metavar="FILE.npy",
-    help="Where to keep them; not at all without.",
+    help="File to save the checked labels to; without it they are only checked.",
 )
 def import_labels(file: Path, key: str | None, out: Path | None, **options: Any) -> None:
     """Check noisy labels from a file against a data set, and say how to use them."""

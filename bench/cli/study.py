@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from bench.cli.commands import Once, execute
-from bench.cli.paths import UserPath
+from bench.cli import options
+from bench.cli.commands import Command, execute
 from bench.cli.terminal import echo
 from bench.common.importing import module_command
 from bench.errors import InputError, unknown
@@ -99,14 +99,10 @@ STUDIES = {
 }
 
 
-@click.command(
-    cls=Once,
-    name="study",
-    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
-)
+@click.command(cls=Command, name="study")
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--out", type=UserPath(), metavar="DIR", help="[default: results/study-NAME]")
+@options.out("results/study-NAME", help="Folder of the study's sweeps and tables.")
 def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     """Run a study, or list them. Like any sweep, the same command goes on where it was.
 
@@ -124,10 +120,10 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     chosen = STUDIES[name]
     seeds = ["--seeds", str(chosen.seeds)] if chosen.seeds and "--seeds" not in more else []
     status = 0
-    for folder, options in chosen.sides or ((".", ""),):
+    for folder, further in chosen.sides or ((".", ""),):
         for arguments in chosen.sweeps:
             command = [
-                *shlex.split(f"{_named(arguments)} {options}"),
+                *shlex.split(f"{_named(arguments)} {further}"),
                 *seeds,
                 *more,
                 "--out",

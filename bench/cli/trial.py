@@ -13,8 +13,9 @@ import click
 import torch
 
 from bench import noise
-from bench.cli.commands import Once, execute, writable
-from bench.cli.paths import Place, UserPath
+from bench.cli import options
+from bench.cli.commands import Command, execute, writable
+from bench.cli.paths import UserPath
 from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
@@ -37,23 +38,12 @@ def _load_spec(path: Path) -> TrialSpec:
     return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})
 
 
-@click.command(name="trial", cls=Once, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(name="trial", cls=Command)
 @click.argument("spec_file", metavar="SPEC.json", type=UserPath())
-@click.option(
-    "--data-dir",
-    type=Place(),
-    default="data",
-    show_default=True,
-    metavar="DIR",
-    help="Where the data set's files are.",
-)
-@click.option(
-    "--out", type=UserPath(), metavar="DIR", help="A sweep's folder to write the record to."
-)
-@click.option("--save-models", is_flag=True, help="Keep the final weights, as safetensors.")
-@click.option(
-    "--save-features", is_flag=True, help="Keep final features of training samples, for t-SNE."
-)
+@options.data_dir
+@options.out("", help="Folder of a sweep to write the record to; without it nothing is written.")
+@options.save_models
+@options.save_features
 def trial(
     spec_file: Path, data_dir: str, out: Path | None, save_models: bool, save_features: bool
 ) -> None:
