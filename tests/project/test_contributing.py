@@ -74,7 +74,7 @@ def test_an_added_method_passes_lint(checkout, line):
 
 
 def test_an_added_method_passes_the_tests_that_are_run_for_every_method(checkout):
-    """Golden records, paper recipes, costs and speed rows are not asked of it."""
+    """No golden record, recipe of a paper, or row of a reference is required."""
     run("python -m pytest -q -p no:cacheprovider -k 'flooding or every_method'", checkout)
 
 

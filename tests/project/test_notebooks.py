@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom."""
+"""Notebooks, run from top to bottom."""
 
 import shutil
 import tarfile
@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture
 def execute(tmp_path, monkeypatch):
-    """Runs a notebook of a checkout; gives its outputs."""
+    """Function that runs a notebook of a checkout and returns its outputs."""
 
     def run(name: str, checkout: Path = ROOT) -> list:
         notebook = nbformat.read(checkout / "notebooks" / name, as_version=4)

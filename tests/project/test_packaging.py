@@ -1,6 +1,4 @@
-"""What goes with the package when it is installed other than from a checkout; .ci/wheel-test tries
-a whole wheel.
-"""
+"""Files of the installed package; .ci/wheel-test runs a whole wheel."""
 
 import configparser
 import fnmatch
@@ -42,7 +40,7 @@ def test_every_file_of_the_packages_is_package_data():
 
 
 def test_nothing_is_read_from_beside_the_packages():
-    """A path that leads out of bench/ is absent where the package is installed."""
+    """An installed package has no path that leads out of bench/."""
     leads_out = [
         path.name
         for path in (ROOT / "bench").rglob("*.py")
@@ -59,7 +57,7 @@ def test_published_numbers_are_in_the_package():
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """The package in site-packages, with what its build has left there."""
+    """Package in site-packages, as a build leaves it."""
     folder = tmp_path / "site-packages" / "bench"
     folder.mkdir(parents=True)
     monkeypatch.setattr(version, "__file__", str(folder / "common" / "version.py"))
@@ -92,7 +90,7 @@ def test_where_nobody_knows_the_commit_none_is_written(installed, monkeypatch):
 
 
 def hook(monkeypatch) -> dict:
-    """The functions of setup.py, without a build."""
+    """Return the functions of setup.py, without a build."""
     monkeypatch.setattr("setuptools.setup", lambda **_: None)
     return runpy.run_path(str(ROOT / "setup.py"))
 

@@ -1,4 +1,4 @@
-"""From fixed records to exact files: what changes here changes what people have printed.
+"""Exact files of fixed records: a change here changes tables that users have printed.
 
 Where a change is meant, ``python tests/support/golden_tables.py`` writes them anew.
 """

@@ -1,6 +1,4 @@
-"""Records without training: what a sweep would have left on disk, with figures that a test can
-compute by hand.
-"""
+"""Records without training, with figures that a test can compute by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +78,7 @@ def write_trial(
     epochs: Mapping[str, Sequence[float | str | None]] | None = None,
     earlier: bool = False,
 ) -> Path:
-    """Write one trial of a hundred validation images and ten classes; returns its folder.
+    """Write one trial of 100 validation images and 10 classes; return its folder.
 
     Args:
         test: test accuracy of each epoch.
@@ -151,7 +149,7 @@ def write_trial(
 
 
 def timeless(value: Any) -> Any:
-    """A record without what differs between equal trials: seconds, and peak memory in bytes."""
+    """Return a record without the keys that differ between equal trials: times and memory."""
     if isinstance(value, dict):
         return {
             key: timeless(item)

@@ -1,6 +1,4 @@
-"""Random folders of images as people have them, and a count of their files that shares no code with
-the package.
-"""
+"""Random folders of images, and a count of their files that shares no code with the package."""
 
 import os
 import random
@@ -51,7 +49,7 @@ SPLITS = [
 
 
 def image_bytes(draw: random.Random) -> tuple[bytes, bytes]:
-    """An image of random mode, size and format, and the usual ending of its name."""
+    """Return an image of random mode, size and format, and the usual suffix of its name."""
     import io
 
     mode, size = draw.choice(MODES), draw.choice(SIZES)
@@ -73,7 +71,7 @@ def image_bytes(draw: random.Random) -> tuple[bytes, bytes]:
 
 
 def damaged(draw: random.Random) -> tuple[bytes, bytes]:
-    """A file that is no image, or no longer one, and an ending that is often an image's."""
+    """Return a damaged image or another kind of file, and a suffix that is often an image's."""
     content, ending = image_bytes(draw)
     flipped = bytearray(content)
     for _ in range(5):
@@ -92,7 +90,7 @@ def damaged(draw: random.Random) -> tuple[bytes, bytes]:
 
 
 def write_file(draw: random.Random, folder: bytes, number: int) -> None:
-    """One file, link or oddity in the folder."""
+    """Write one file, link or oddity into the folder."""
     content, ending = image_bytes(draw)
     stem = draw.choice(
         [b"%04d" % number, b"%d " % number + draw.choice(NAMES), b"._%d" % number, b".%d" % number]
@@ -112,7 +110,7 @@ def write_file(draw: random.Random, folder: bytes, number: int) -> None:
 
 
 def random_folder(root: Path, seed: int) -> Path:
-    """A folder of images with odd names, modes, sizes, links, nesting, damage, splits and lists."""
+    """Write a folder of images with odd names, modes, links, nesting, damage, splits and lists."""
     draw = random.Random(seed)
     top, pool = os.fsencode(root / "set"), os.fsencode(root / "pool")
     classes = draw.sample(NAMES, draw.randint(1, 4))
@@ -151,7 +149,7 @@ def random_folder(root: Path, seed: int) -> Path:
 
 
 def write_list(draw: random.Random, folder: Path) -> None:
-    """A labels.csv of the folder's files, mostly right."""
+    """Write a labels.csv of the folder's files, mostly right."""
     import csv
     import io
 

@@ -26,7 +26,7 @@ from bench.training.trial import run_trial
 FILE = Path(__file__).parent / "golden_records.json"
 SUBSET, EPOCHS, NOISE = 200, 3, 0.4
 
-#: Of an epoch's record, what tells one computation from another.
+#: Keys of an epoch that tell one computation from another.
 FIGURES = (
     "train_loss",
     "noisy_val_accuracy",
@@ -49,7 +49,7 @@ SHORT = {"rmd.pretrain_epochs": ["2"]}
 
 
 def machine() -> dict[str, str]:
-    """What rounding depends on: the processor and the libraries that compute."""
+    """Return the processor and the libraries that rounding depends on."""
     try:
         cpu = next(
             line
@@ -69,7 +69,7 @@ def machine() -> dict[str, str]:
 
 
 def record(name: str, data: Dataset) -> dict[str, Any]:
-    """Figures of every epoch, and a hash of them and of the final predictions."""
+    """Return figures of every epoch, and a hash of them and of the final predictions."""
     plan = Plan(subset=SUBSET, overrides=(("epochs", EPOCHS), ("batch_size", 32)))
     settings = {
         key: value for key, value in SHORT.items() if key.partition(".")[0] in name.split("+")
@@ -91,7 +91,7 @@ def record(name: str, data: Dataset) -> dict[str, Any]:
 
 
 def load() -> Dataset:
-    """The data of every golden trial."""
+    """Return the data of every golden trial."""
     return load_dataset("digits", subset=SUBSET)
 
 

@@ -37,8 +37,9 @@ FILES = [
 
 
 def write_sweep(sweep: Path) -> None:
-    """Four methods at two rates with three seeds; one of them tuned, one slow, one privileged and
-    once diverged.
+    """Write trials of four methods at two rates with three seeds.
+
+    One method is swept, one is slow, one is privileged and diverges once.
     """
     for rate in (0.2, 0.5):
         for seed in range(3):
@@ -99,20 +100,22 @@ def write_sweep(sweep: Path) -> None:
 def files_of(sweep: Path) -> dict[str, bytes]:
     rows = load_rows([sweep])
     board, tried = leaderboard(rows), configurations(rows)
-    found = analyse(rows, chosen_rows(rows, board), board, tried)
+    analysis = analyse(rows, chosen_rows(rows, board), board, tried)
     # Not the published numbers, to which people may add.
     about_cells = [
-        section for section in analysis_sections(found, board) if "published" not in section.title
+        section
+        for section in analysis_sections(analysis, board)
+        if "published" not in section.title
     ]
     return {
         "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
         "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
         "leaderboard.md": to_markdown(
-            sections(rows, board, "ce", flagged=found.flagged()), []
+            sections(rows, board, "ce", flagged=analysis.flagged()), []
         ).encode(),
-        "leaderboard.tex": to_latex(board, flagged=found.flagged()).encode(),
+        "leaderboard.tex": to_latex(board, flagged=analysis.flagged()).encode(),
         "analysis.md": to_markdown(about_cells, [], "Analysis").encode(),
-        **{name: to_csv(table, columns) for name, (table, columns) in found.tables().items()},
+        **{name: to_csv(table, columns) for name, (table, columns) in analysis.tables().items()},
     }
 
 

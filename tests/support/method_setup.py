@@ -13,7 +13,7 @@ from bench.task import Batch, Task
 
 
 class Flat(nn.Module):
-    """A network that NumPy can follow: the features are the pixels, the logits linear in them."""
+    """Network that NumPy can follow: features are the pixels, and logits are linear in them."""
 
     def __init__(self, num_classes: int = 3, pixels: int = 64) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Flat(nn.Module):
 
 
 class Given(nn.Module):
-    """A network that answers with these logits, whatever it is asked."""
+    """Network with fixed logits for any input."""
 
     def __init__(self, logits: list[list[float]]) -> None:
         super().__init__()
@@ -45,9 +45,7 @@ def setup(
     epochs: int = 300,
     networks: list[nn.Module] | None = None,
 ) -> Method:
-    """The method as the harness would set it up, with linear networks, or these, in place of the
-    recipe's.
-    """
+    """Return a method as the harness sets it up, with these networks or linear ones."""
     method = build(name, settings or {})
     supply = iter(networks or [])
     task.build_network = lambda: next(supply) if networks else Flat(task.num_classes)
@@ -65,7 +63,7 @@ def given_batch(y: list[int], index: list[int] | None = None) -> Batch:
 
 
 def whole_batch(task: Task) -> Batch:
-    """All samples, in a fixed order that is not that of the set."""
+    """Return a batch of all samples, in a fixed order that is not that of the set."""
     return task.batch(torch.tensor([*range(3, task.num_train), 0, 1, 2]))
 
 
@@ -85,7 +83,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def answer(net: Flat, x: np.ndarray) -> np.ndarray:
-    """Class probabilities of a linear network."""
+    """Return the class probabilities of a linear network."""
     weight, bias = numbers(net.head.weight, net.head.bias)
     return softmax(x.reshape(len(x), -1) @ weight.T + bias)
 
@@ -99,7 +97,7 @@ def one_hot(y: np.ndarray, classes: int = 3) -> np.ndarray:
 
 
 def draws(task: Task, alpha: float, count: int) -> tuple[float, np.ndarray]:
-    """The lambda and the partners that the next mixing will draw, without drawing them."""
+    """Return lambda and the partners of the next mixing, without drawing them."""
     generator = torch.Generator()
     generator.set_state(task.generator.get_state())
     return copy.deepcopy(task.rng).beta(alpha, alpha), torch.randperm(

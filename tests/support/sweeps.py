@@ -18,7 +18,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run the command to its end; returns what it printed."""
+    """Run the command to its end; return its output."""
     done = subprocess.run(
         command(*arguments),
         cwd=ROOT,
@@ -33,7 +33,7 @@ def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -
 
 
 def contents(out: Path) -> dict[str, tuple]:
-    """All that a sweep's records say, without times."""
+    """Return the records of a sweep by trial, without times."""
     trials = {}
     for folder in sorted((out / "trials").iterdir()):
         with np.load(folder / "samples.npz") as archive:
@@ -57,7 +57,7 @@ def wait_for(condition, seconds: float = 120.0) -> None:
 
 
 def ray_session(out: Path) -> Path:
-    """The folder of a running sweep's Ray."""
+    """Return the folder of the Ray session of a running sweep."""
     return Path(json.loads((out / ".ray-session").read_bytes())["folder"])
 
 
