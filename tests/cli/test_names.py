@@ -1,6 +1,4 @@
-"""Odd names and texts given to every command: each works, or is refused in one sentence, and shows
-what it was given.
-"""
+"""Odd names and texts in every command: each works or is refused in one sentence."""
 
 import csv
 import json
@@ -230,7 +228,7 @@ def test_commands_are_named_where_none_is_given(arguments, message, capsys):
     assert call(capsys, data.main, *arguments) == (2, "", f"Error: {message}\n")
 
 
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # reports
 
 
@@ -369,7 +367,7 @@ def test_ids_of_plain_names_are_those_of_before():
     assert trial_id({"dataset": "folder:née 猫 😀"}) == "d9c072ab8a1b"
 
 
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # plugins
 
 
@@ -403,7 +401,7 @@ def test_what_is_shown_of_a_sweep(text, capsys):
     display = Display(console(), {"a": f"labels:{text}"}, {"a": f"method {text}"})
     display.begin([("a", 1.0)], 1)
     display.start("a", text)
-    display.advance("a", 0.5, {"noisy_val_accuracy": 0.5})
+    display.advance("a", 0.5, 0.5)
     display.warn("a", text, f"warning {text}")
     display.lost("a", text)
     display.end("a", text, "failed", f"error {text}")
@@ -431,7 +429,7 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
     with Display(console, {"a": "0.5"}, {"a": text}) as display:
         display.begin([("a", 1.0)], 1)
         display.start("a", text)
-        display.advance("a", 0.5, {"noisy_val_accuracy": 0.5})
+        display.advance("a", 0.5, 0.5)
         display.bar.refresh()
     assert f"{printable(text)} 50%" in output.getvalue()
 
@@ -444,7 +442,7 @@ def test_trackers_get_names_that_they_take(tmp_path):
     assert tracker_clients._file_name("猫" * 50, 100) == "猫" * 33
 
 
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # whole sweeps
 
 
