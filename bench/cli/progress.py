@@ -15,6 +15,9 @@ from bench.sweep.work import Observer
 #: Seconds between two plain lines; later a twentieth of the time that has passed.
 PLAIN_SECONDS = 10.0
 
+#: Columns that the shortest bar, its percentage and the gaps take.
+_BAR_WIDTH = 14
+
 
 class Display(Observer):
     """Shows trials done, running and failed, time left, and the best noisy validation so far."""
@@ -118,8 +121,11 @@ class Display(Observer):
         """Rough cost of all work known so far."""
         return sum(self.costs.values()) + self.later_cost
 
-    def state(self) -> str:
-        """Return the counts, the time left and the best so far, as one line."""
+    def state(self, width: int | None = None) -> str:
+        """Return the counts, the time left and the best so far, as one line.
+
+        A line of limited width names the best of as many noise rates as fit.
+        """
         trials = sum(key in self.trials for key in self.costs) + self.later_trials
         parts = [
             f"{self.done}/{trials} done",
@@ -133,11 +139,11 @@ class Display(Observer):
         if 0.02 < share < 1:
             left = (time.monotonic() - self.started) * (1 - share) / share
             parts.append(f"{duration(left)} left")
-        if self.best:
-            best = ", ".join(
-                f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())
-            )
-            parts.append(f"best on noisy validation {best}")
+        best = [f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())]
+        for count in range(len(best), 0, -1):
+            line = " · ".join([*parts, f"best on noisy validation {', '.join(best[:count])}"])
+            if width is None or terminal.styled(self.console, line).cell_len <= width:
+                return line
         return " · ".join(parts)
 
     def _line(self, text: str) -> None:
@@ -146,7 +152,8 @@ class Display(Observer):
     def _show(self, last: bool = False) -> None:
         if self.bar:
             completed = sum(self.costs[key] * share for key, share in self.shares.items())
-            state = terminal.styled(self.console, self.state()).plain
+            state = self.state(self.console.width - _BAR_WIDTH)
+            state = terminal.styled(self.console, state).plain
             self.bar.update(self.task, completed=completed, total=self.total_cost, state=state)
             return
         now = time.monotonic()

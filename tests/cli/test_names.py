@@ -434,6 +434,27 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
     assert f"{printable(text)} 50%" in output.getvalue()
 
 
+def test_a_live_bar_cuts_no_figure_short():
+    import io
+
+    from rich.console import Console
+
+    from bench.cli.progress import Display
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    rates = {f"{number}": f"0.{number}" for number in range(1, 9)}
+    with Display(console, rates, dict.fromkeys(rates, "ce")) as display:
+        display.begin([(key, 1.0) for key in rates], 1)
+        for key in rates:
+            display.start(key, key)
+            display.advance(key, 0.5, 0.5)
+        display.bar.refresh()
+        assert display.state().count("ce 50%") == 8
+    text = console.file.getvalue()
+    assert text.count(": ce") == text.count(": ce 50%") > 0
+    assert "…" not in text and "0/8 done" in text
+
+
 def test_trackers_get_names_that_they_take(tmp_path):
     for name in NAMES:
         file = tracker_clients._file_name(name, 100)
