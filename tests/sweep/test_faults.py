@@ -31,7 +31,7 @@ from bench.training.outcome import Outcome
 from bench.training.storage import Store, StoredFile, own_place
 from bench.training.trial import run_trial
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # inside one process
 
 VANDAL = '''
@@ -235,7 +235,7 @@ def test_memory_of_the_device_is_free_after_a_trial(digits, methods):
         assert torch.cuda.memory_allocated() == 0 and torch.cuda.memory_reserved() == 0
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # checkpoints
 
 
@@ -437,7 +437,7 @@ def test_a_store_that_does_not_answer_is_one_clear_sentence():
         Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1").check()
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # whole sweeps
 
 
@@ -808,7 +808,7 @@ def test_a_disk_that_is_full_for_checkpoints(undisturbed, sweep, tmp_path, table
         check_end(sweep, undisturbed)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # several machines
 
 NODES = """
