@@ -51,12 +51,12 @@ def method_names() -> list[str]:
 def _module_name(name: str) -> str:
     if name not in method_names():
         raise unknown("method", name, method_names())
-    own = importlib.util.find_spec(f"methods.{name}")
+    file = importlib.util.find_spec(f"methods.{name}")
     points = _packaged().get(name, [])
     if points:
-        point = plugins.only(points, "methods", own is not None)
+        point = plugins.only(points, "methods", file is not None)
     where = (
-        plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
+        plugins.shown(file.origin or name) if file else f"the entry point {name!r} ({point.value})"
     )
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         fitting = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
@@ -71,7 +71,7 @@ def _module_name(name: str) -> str:
         raise InputError(
             f"{where} has a name that means something else on the command line: rename it"
         )
-    if own:
+    if file:
         return f"methods.{name}"
     try:
         return point.module
