@@ -24,7 +24,7 @@ from bench.sweep.work import Observer, Resources, Work
 from bench.training.checkpoint import Checkpoint
 from bench.training.encoders import by_this_code, load_encoder
 from bench.training.outcome import failed_outcome, stopped_outcome
-from bench.training.storage import Store, own_place
+from bench.training.storage import Store, sweep_place
 
 if TYPE_CHECKING:
     from bench.tuning.search import Tuning
@@ -150,7 +150,7 @@ class Driver:
         from bench.sweep import session, tuner
 
         storage = self.resources.storage
-        self.store = Store(own_place(storage, self.out) if storage else self.out / "checkpoints")
+        self.store = Store(sweep_place(storage, self.out) if storage else self.out / "checkpoints")
         if storage:
             self.store.check()
         self.store.claim(self.run_id)

@@ -75,15 +75,15 @@ class Run:
         self.evaluation = Evaluation(spec, self.data, self.method)
 
     def _setup(self, encoder: Encoder | None) -> None:
-        # Asked once, so that the record names what was granted.
+        """Train the encoder where the method needs one, and set up each part of the method."""
+        data = self.data
+        # Asked once, so that the record names the privileges that were granted.
         privileges = [check_privileges(part.privileges) for part in self.method.parts()]
         self.outcome.privileges = sorted(frozenset().union(*privileges))
         features = None
         if job := pretrain_job(self.spec):
-            encoder = encoder or train_encoder(job, self.data.dataset)
-            self.outcome.pretraining = encoder.facts(
-                self.data.labels, self.data.dataset.num_classes
-            )
+            encoder = encoder or train_encoder(job, data.dataset)
+            self.outcome.pretraining = encoder.facts(data.labels, data.dataset.num_classes)
             features = encoder.frozen(self._task(None, frozenset()))
             self.counted.append(features.network)
         for stream, (part, granted) in enumerate(zip(self.method.parts(), privileges, strict=True)):
