@@ -28,7 +28,7 @@ from bench.task import Batch, Task
 from bench.training.isolation import use_threads
 from bench.training.pixels import pixels_for
 from bench.training.scoring import PROBES
-from bench.tuning.search import Tuning
+from bench.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)

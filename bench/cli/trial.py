@@ -8,7 +8,6 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -20,8 +19,9 @@ from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec, record_of
-from bench.records.schema import COMPLETED, FINISHED
-from bench.records.trials import TrialWriter, check_specification, finished_statuses, kept, lock
+from bench.records.schema import COMPLETED, FINISHED, Epoch
+from bench.records.trials import check_specification, finished_statuses
+from bench.records.writer import TrialWriter, kept, lock
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import Outcome
 from bench.training.trial import run_trial
@@ -89,18 +89,19 @@ def run_recorded(
     """Run a trial and print its epochs; write record and checkpoints to ``out``, if it is given."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
 
-    def report(epochs: list[dict[str, Any]], restart: bool) -> None:
+    def report(epochs: list[Epoch], restart: bool) -> None:
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
-            figures = {key: value for key, value in epoch.items() if key != "val_predictions"}
+            figures = epoch.to_json()
+            figures.pop("val_predictions", None)
             echo(json.dumps(figures))
 
     path = out / "checkpoints" / f"{spec.id}.pt" if out else None
     checkpoint = Checkpoint(path, checkpoint_seconds) if path else None
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
-        writer.finish(outcome.to_json(), outcome.samples_bytes(), outcome.weights_bytes())
+        writer.finish(outcome.done(), outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:
         checkpoint.remove()
     return outcome

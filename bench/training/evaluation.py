@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from bench.method import Method
 from bench.planning.selection import clean_validation
 from bench.planning.spec import TrialSpec
+from bench.records.packing import pack_classes
 from bench.records.schema import Epoch
-from bench.records.trials import pack_classes
 from bench.task import Pixels
 from bench.training import scoring
 from bench.training.checks import (

@@ -35,16 +35,16 @@ GLOBAL = 2000
 
 
 class Report(Protocol):
-    """Receiver of the lines of epochs.jsonl, as dictionaries.
+    """Receiver of the records of new epochs.
 
-    With ``restart`` it gets all epochs that a checkpoint held, and earlier lines are void.
+    With ``restart`` it gets all epochs that a checkpoint held, and earlier records are void.
     """
 
-    def __call__(self, epochs: list[dict[str, Any]], restart: bool, /) -> None: ...
+    def __call__(self, epochs: list[Epoch], restart: bool, /) -> None: ...
 
 
-def no_report(epochs: list[dict[str, Any]], restart: bool, /) -> None:
-    """Discard the epochs' records."""
+def no_report(epochs: list[Epoch], restart: bool, /) -> None:
+    """Discard the records."""
 
 
 class Run:
@@ -127,7 +127,7 @@ class Run:
                 self.outcome.error = f"the loss or the predictions are not finite in epoch {epoch}"
                 return self._sum_up([*self.records, record])
             self.records.append(record)
-            self.report([record.to_json()], False)
+            self.report([record], False)
             if self.checkpoint and self.checkpoint.due() and epoch + 1 < self.spec.recipe.epochs:
                 self.checkpoint.save(self.state(optimizer))
         self.outcome.status = FINISHED
@@ -222,7 +222,7 @@ class Run:
         self.method.load_state_dict(state["method"])
         optimizer = self.new_optimizer()
         optimizer.load_state_dict(state["optimizer"])
-        self.report(state["records"], True)
+        self.report(self.records, True)
         return optimizer
 
     def _sum_up(self, records: list[Epoch]) -> None:

@@ -2,11 +2,8 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
 import numpy as np
-from msgspec import UNSET
 from torch import Tensor
 
 from bench import noise
@@ -15,8 +12,8 @@ from bench.planning.code_hash import code_of
 from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.spec import TrialSpec, method_for
+from bench.records.packing import pack_classes
 from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present
-from bench.records.trials import pack_classes
 
 
 class Outcome(Done, kw_only=True):
@@ -70,10 +67,9 @@ class Outcome(Done, kw_only=True):
         self.passes_trained = total("samples_trained") / images
         self.passes_inferred = total("samples_inferred") / images
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of done.json."""
-        facts = {name: getattr(self, name) for name in Done.__struct_fields__}
-        return msgspec.to_builtins({key: fact for key, fact in facts.items() if fact is not UNSET})
+    def done(self) -> Done:
+        """Return the facts alone, for done.json."""
+        return Done(**{name: getattr(self, name) for name in Done.__struct_fields__})
 
     def samples_bytes(self) -> bytes | None:
         """Return the per-sample results as a compressed NumPy archive."""

@@ -34,7 +34,7 @@ ELSEWHERE = set(
     datasets.walk datasets.web errors networks noise noise.files noise.matching
     noise.measures noise.rounding planning.code_hash planning.method_checks
     planning.pretraining planning.registry planning.searches planning.selection
-    planning.spec records.index records.schema records.trials training
+    planning.spec records.packing records.schema training
     training.failures training.memory training.outcome training.storage
     """.split()
 )

@@ -237,7 +237,7 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
     def report(epochs, restart):
         for epoch in epochs:
             [method] = [m for m in built if hasattr(m, "task")]
-            assert method.epoch == epoch["epoch"]
+            assert method.epoch == epoch.epoch
             host = name.rpartition("+")[2]
             if host == "unicon":
                 paper = unicon_(method, selections)
@@ -246,7 +246,7 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
                 paper = rmd(method, PAPER.get(host, plain))
             else:
                 paper = PAPER.get(name, plain)(method)
-            found.append(((epoch["samples_trained"], epoch["samples_inferred"]), paper))
+            found.append(((epoch.samples_trained, epoch.samples_inferred), paper))
 
     outcome = run_trial(spec, data, encoder=encoder, report=report)
     assert outcome.status == "finished", outcome

@@ -22,6 +22,7 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
+from bench.records.schema import Epoch
 from bench.training.checkpoint import Checkpoint
 from bench.training.trial import run_trial
 from methods import forward, selc
@@ -800,20 +801,25 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
+    outcome = run_trial(
+        spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
+    )
 
     class Killed(BaseException):
         pass
 
     def kill(epochs, restart):
-        if epochs and epochs[-1]["epoch"] == 2:
+        if epochs and epochs[-1].epoch == 2:
             raise Killed
 
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
     with pytest.raises(Killed):
         run_trial(spec, data, report=kill, checkpoint=checkpoint)
     again = run_trial(
-        spec, data, report=lambda epochs, restart: resumed.extend(epochs), checkpoint=checkpoint
+        spec,
+        data,
+        report=lambda epochs, restart: resumed.extend(map(Epoch.to_json, epochs)),
+        checkpoint=checkpoint,
     )
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
     targets = again.samples["soft_targets"]

@@ -15,6 +15,7 @@ from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.outcome import Outcome
 from bench.training.pixels import replaced
 from bench.training.trial import run_trial
@@ -57,7 +58,11 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
 
 def test_a_trial_with_open_set_noise(data):
     epochs: list[dict] = []
-    outcome = run_trial(spec_of(data, KIND, 0.25), data, report=lambda new, _: epochs.extend(new))
+    outcome = run_trial(
+        spec_of(data, KIND, 0.25),
+        data,
+        report=lambda new, _: epochs.extend(map(Epoch.to_json, new)),
+    )
     assert outcome.status == "finished", outcome
     assert outcome.noise.openset_images == 15
     assert 0 <= epochs[-1]["memorised_wrong"] <= 1

@@ -21,6 +21,7 @@ from bench.datasets import Dataset, load_dataset
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
 
@@ -71,7 +72,9 @@ def record(name: str, data: Dataset) -> dict[str, Any]:
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
     epochs: list[dict[str, Any]] = []
-    outcome = run_trial(spec, data, encoder=encoder, report=lambda new, _: epochs.extend(new))
+    outcome = run_trial(
+        spec, data, encoder=encoder, report=lambda new, _: epochs.extend(map(Epoch.to_json, new))
+    )
     assert outcome.status == "finished", outcome
     samples = [outcome.samples[key] for key in ("test_probabilities", "validation_probabilities")]
     figures = [{key: epoch.get(key) for key in FIGURES} for epoch in epochs]

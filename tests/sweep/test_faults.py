@@ -25,6 +25,7 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
@@ -147,7 +148,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.to_json()), {
+    return timeless(to_builtins(outcome.done())), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
@@ -249,7 +250,7 @@ def run_until(epoch: int, spec: TrialSpec, data: Dataset, checkpoint: Checkpoint
     """
 
     def report(epochs, restart):
-        if epochs and epochs[-1]["epoch"] == epoch and not restart:
+        if epochs and epochs[-1].epoch == epoch and not restart:
             raise Stop
 
     with pytest.raises(Stop):
@@ -261,7 +262,7 @@ def trained(spec: TrialSpec, data: Dataset, checkpoint: Checkpoint) -> tuple[Out
     epochs: list[int] = []
 
     def report(records, restart):
-        epochs.extend(record["epoch"] for record in records if not restart)
+        epochs.extend(record.epoch for record in records if not restart)
 
     return run_trial(spec, data, checkpoint=checkpoint, report=report), epochs
 
@@ -335,7 +336,9 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
 )
 def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
     assert re.fullmatch(place, sweep_place(storage, Path("/results/run")))
-    assert sweep_place(storage, Path("/results/run")) != sweep_place(storage, Path("/elsewhere/run"))
+    assert sweep_place(storage, Path("/results/run")) != sweep_place(
+        storage, Path("/elsewhere/run")
+    )
 
 
 def test_a_store_is_tidied(store):

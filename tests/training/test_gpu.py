@@ -17,6 +17,7 @@ from bench.networks import augment
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.speed import together
 from bench.speed.__main__ import main
 from bench.speed.measure import Settings
@@ -64,7 +65,9 @@ def trial(
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
     records: list[dict] = []
-    outcome = run_trial(spec, data, encoder=encoder, report=lambda new, _: records.extend(new))
+    outcome = run_trial(
+        spec, data, encoder=encoder, report=lambda new, _: records.extend(map(Epoch.to_json, new))
+    )
     assert outcome.status == "finished", outcome
     return records
 

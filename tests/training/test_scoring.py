@@ -13,6 +13,7 @@ from bench import ops
 from bench.datasets import FOUND, from_arrays
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch, present
 from bench.training import scoring
 from bench.training.trial import run_trial
 
@@ -105,7 +106,7 @@ def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[di
     plan = Plan(noise_kind=kind, overrides=(("epochs", 3), ("batch_size", 16)))
     [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
     epochs: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(new))
+    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(map(Epoch.to_json, new)))
     assert outcome.status == "finished", outcome
     return epochs
 
@@ -171,7 +172,7 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
 
     def report(epochs, restart):
         for epoch in epochs:
-            mixtures = epoch.get("mixtures", [])
+            mixtures = present(epoch.mixtures, [])
             assert set(mixtures) <= {
                 "two modes",
                 "one mode",
