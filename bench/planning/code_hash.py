@@ -35,9 +35,11 @@ NUMERICS = (
     ),
     *(
         "noise.classifier",
+        "noise.corruption",
         "noise.flips",
+        "noise.kinds",
         "noise.pixels",
-        "noise.registry",
+        "noise.spec",
         "ops",
         "training.pretrain",
         "recipe",

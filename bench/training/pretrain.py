@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from bench import ops
 from bench.common.identity import noise_identity
 from bench.networks.backbones import Network
-from bench.noise import OPENSET
 from bench.planning.code_hash import harness_hash
 from bench.planning.spec import SCHEMA, TrialSpec
 from bench.recipe import SimSiam
@@ -44,7 +43,7 @@ class PretrainJob:
     precision: str
     threads: int
     # kind, rate, seed and sampling of noise that changes images
-    openset: tuple[str, float, int, str] | None = None
+    openset: tuple[str, float | None, int, str] | None = None
 
     @property
     def key(self) -> str:
@@ -132,7 +131,7 @@ def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
                 spec.noise_seed,
                 spec.noise_sampling,
             )
-            if spec.noise_kind.startswith(OPENSET) and spec.noise_rate
+            if spec.noise_spec.replaces_images
             else None
         ),
     )

@@ -111,17 +111,13 @@ class Labels:
         """Noise first, then the split, which is stratified on the noisy labels: the clean ones are
         not known in practice.
         """
-        noisy = noise.corrupt(
-            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
-        )
+        noisy = noise.corrupt(dataset, spec.noise_spec)
         size = max(1, round(spec.validation_share * len(noisy)))
         validation = np.sort(
             stratified_choice(noisy, size, np.random.default_rng([spec.split_seed, 1]))
         )
         truth = dataset.train_labels
-        if drawn := openset(
-            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
-        ):
+        if drawn := openset(dataset, spec.noise_spec):
             truth = truth.copy()
             truth[drawn[0]] = OUTSIDE
         return cls(noisy, np.setdiff1d(np.arange(len(noisy)), validation), validation, truth)
@@ -323,18 +319,14 @@ def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
     return job_for(spec, wanted[0]) if wanted else None
 
 
-def openset(
-    dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str
-) -> tuple[np.ndarray, np.ndarray] | None:
+def openset(dataset: Dataset, spec: noise.NoiseSpec) -> tuple[np.ndarray, np.ndarray] | None:
     """Positions of the training images that open-set noise replaces, and of the donors that replace
     them.
     """
-    if not kind.startswith(noise.OPENSET) or not rate:
+    if not spec.replaces_images:
         return None
     assert dataset.donors is not None
-    return noise.openset(
-        len(dataset.train_labels), len(dataset.donors), rate, noise.generator(seed), sampling
-    )
+    return noise.replaced_images(spec, len(dataset.train_labels), len(dataset.donors))
 
 
 def replaced(
@@ -414,7 +406,7 @@ def run_pretraining(
 ) -> Encoder:
     """Train the encoder that some trials of this data set need."""
     with as_new(job.device), use_threads(job.threads):
-        drawn = openset(dataset, *job.openset) if job.openset else None
+        drawn = openset(dataset, noise.NoiseSpec(*job.openset)) if job.openset else None
         return _encoder(job, dataset, replaced(dataset, drawn), beat)
 
 
@@ -531,24 +523,13 @@ class Run:
                 f"the data is not what the specification names (hash {dataset.content_hash}, not "
                 f"{spec.data_hash}): check --data-dir and --subset"
             )
-        try:
-            noise_hash = noise.fingerprint(spec.noise_kind)
-        except InputError as error:  # a file that only another machine has
-            raise Unavailable(str(error)) from error
-        if noise_hash != spec.noise_hash:
-            raise Unavailable(
-                f"the file of {spec.noise_kind} is not the one the trial was planned with: put "
-                "that one back"
-            )
+        noise.check_files(spec.noise_spec)
         self.spec, self.dataset, self.outcome = spec, dataset, outcome
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         self.facts = outcome.facts
         self.labels = Labels.of(spec, dataset)
         self.facts.update(self.labels.facts(spec, dataset))
-        drawn = openset(
-            dataset, spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling
-        )
-        images = replaced(dataset, drawn)
+        images = replaced(dataset, openset(dataset, spec.noise_spec))
         self.seed, order, self.evaluation_seed = (
             hidden_seed(purpose, spec.train_seed, dataset)
             for purpose in ("training", "positions", "evaluation")

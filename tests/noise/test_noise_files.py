@@ -19,17 +19,16 @@ from bench.cli.noise import main
 from bench.cli.run import main as run_main
 from bench.errors import InputError
 from bench.noise import (
-    FORMATS,
+    NoiseSpec,
     check_noise,
+    contents,
     corrupt,
-    files,
     fingerprint,
     label_hash,
-    read_labels,
-    read_matrix,
     reading_once,
-    write_labels,
 )
+from bench.noise.files import FORMATS, OrderedLabels, read_file, write_labels
+from bench.noise.matrices import read_matrix
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.report.plots import render
 from bench.report.plots.noise import matrix_figure
@@ -37,6 +36,13 @@ from bench.training.trial import run_trial
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = np.array([3, 0, 2, 2, 1])
+
+
+def read_labels(path: Path, key: str | None = None) -> np.ndarray:
+    """Return labels that a file has in order."""
+    content = read_file(path, key)
+    assert isinstance(content, OrderedLabels)
+    return content.labels
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -386,11 +392,13 @@ def test_a_matrix_has_to_fit_the_classes(tmp_path, tiny_dataset):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_labels_of_a_file_are_the_noise(file_format, tmp_path, tiny_dataset):
-    noisy = corrupt(tiny_dataset, "symmetric", 0.5, 0)
+    noisy = corrupt(tiny_dataset, NoiseSpec("symmetric", 0.5))
     path = tmp_path / f"l{FORMATS[file_format]}"
     write_labels(path, noisy, file_format)
     check_noise(f"labels:{path}", None, tiny_dataset)
-    assert (corrupt(tiny_dataset, f"labels:{path}", None, 7, "independent") == noisy).all()
+    assert (
+        corrupt(tiny_dataset, NoiseSpec(f"labels:{path}", None, 7, "independent")) == noisy
+    ).all()
 
 
 def test_labels_of_a_file_have_to_fit_the_data(tmp_path, digits):
@@ -407,7 +415,7 @@ def test_labels_of_a_file_have_to_fit_the_data(tmp_path, digits):
     ):
         check_noise(kind, None, digits)
     with pytest.raises(InputError, match="count them from 0"):
-        corrupt(digits, kind, None, 0)
+        corrupt(digits, NoiseSpec(kind))
 
 
 def test_the_fingerprint_is_that_of_the_content(tmp_path):
@@ -429,8 +437,8 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
 def reads(monkeypatch) -> list[Path]:
     """Files of noise that were really read."""
     paths: list[Path] = []
-    original = files._bytes
-    monkeypatch.setattr(files, "_bytes", lambda path: paths.append(path) or original(path))
+    original = contents._bytes
+    monkeypatch.setattr(contents, "_bytes", lambda path: paths.append(path) or original(path))
     return paths
 
 
@@ -457,7 +465,7 @@ def test_a_command_reads_the_file_once(digits, tmp_path, reads, capsys):
     with pytest.raises(SystemExit) as end:
         run_main(["--methods", "elr,gce", "--noise-kind", f"labels:{path}", "--dry-run"])
     assert end.value.code == 0 and reads == [path]
-    assert files._READ.get() is None, "what comes after planning reads the file anew"
+    assert contents._READ.get() is None, "what comes after planning reads the file anew"
 
 
 def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp_path):
@@ -491,7 +499,7 @@ def test_show_prints_and_plots(capsys, tmp_path, digits):
         capsys, "show", "--kind", "asymmetric", "--rate", "0.4", "--seed", 3, "--out", out
     )
     assert status == 0 and errors == ""
-    noisy = corrupt(digits, "asymmetric", 0.4, 3)
+    noisy = corrupt(digits, NoiseSpec("asymmetric", 0.4, 3))
     assert "nominal rate   40.00 %" in text
     assert f"realised rate  {100 * (noisy != digits.train_labels).mean():.2f} %" in text
     assert f"label hash     {label_hash(noisy)}" in text
@@ -550,7 +558,7 @@ def test_export_and_import(file_format, capsys, tmp_path, digits):
     exported, kept = tmp_path / f"noisy{FORMATS[file_format]}", tmp_path / "labels.npy"
     noise = ["--kind", "pairflip", "--rate", "0.3", "--seed", "5"]
     status, text, _ = call(capsys, "export", *noise, "--format", file_format, "--out", exported)
-    digest = label_hash(corrupt(digits, "pairflip", 0.3, 5))
+    digest = label_hash(corrupt(digits, NoiseSpec("pairflip", 0.3, 5)))
     assert status == 0 and f"1,437 labels are in {exported}; label hash {digest}" in text
     status, text, _ = call(capsys, "import", exported, "--dataset", "digits", "--out", kept)
     assert status == 0 and f"label hash     {digest}" in text and "realised rate  29.99 %" in text
@@ -560,7 +568,9 @@ def test_export_and_import(file_format, capsys, tmp_path, digits):
 
 def test_import_of_one_of_several(capsys, tmp_path, digits):
     path = tmp_path / "human.pt"
-    torch.save({"clean": digits.train_labels, "worse": corrupt(digits, "symmetric", 0.5, 0)}, path)
+    torch.save(
+        {"clean": digits.train_labels, "worse": corrupt(digits, NoiseSpec("symmetric", 0.5))}, path
+    )
     assert "holds clean, worse: choose one with" in refused(capsys, "import", path)
     status, text, _ = call(capsys, "import", path, "--key", "worse", "--out", tmp_path / "w.npy")
     assert (

@@ -17,7 +17,7 @@ from bench.cli import data
 from bench.cli.noise import main
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, rounding_note
+from bench.noise import NoiseSpec, check_noise, corrupt, rounding_note
 from bench.noise.matching import labels_for
 
 #: Eight images in the order of the set; those at 2 and 5 are for testing.
@@ -120,7 +120,7 @@ def test_the_noise_is_that_of_the_file(named, tmp_path):
     kind = f"labels:{by_path(tmp_path / 'we[ir]d %s.csv')}"
     check_noise(kind, None)
     check_noise(kind, None, named)
-    assert corrupt(named, kind, None, 0).tolist() == WANTED
+    assert corrupt(named, NoiseSpec(kind)).tolist() == WANTED
 
 
 def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
@@ -378,7 +378,7 @@ def few() -> Dataset:
     ],
 )
 def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, few):
-    note = rounding_note(few, kind, rate, 0, "exact")
+    note = rounding_note(few, NoiseSpec(kind, rate))
     assert note is not None and note.startswith(
         f"{kind} noise at the rate {rate:g} means that {meant} of the "
     )
@@ -406,11 +406,11 @@ def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, fe
     ],
 )
 def test_noise_that_is_what_it_says_is_not_remarked_on(kind, rate, few):
-    assert rounding_note(few, kind, rate, 0, "exact") is None
+    assert rounding_note(few, NoiseSpec(kind, rate)) is None
 
 
 def test_coin_flips_that_all_fall_on_one_side_are_said(few):
-    note = rounding_note(few, "pairflip", 0.001, 0, "independent")
+    note = rounding_note(few, NoiseSpec("pairflip", 0.001, 0, "independent"))
     assert (
         note is not None
         and "it is 0 %, since each label has its own coin flip: take a higher rate, more images"
@@ -421,7 +421,7 @@ def test_coin_flips_that_all_fall_on_one_side_are_said(few):
 
 def test_matrices_and_labels_that_change_nothing_are_said(few, tmp_path):
     np.save(tmp_path / "T.npy", 0.9 * np.eye(20) + 0.1 * np.roll(np.eye(20), 1, 1))
-    note = rounding_note(few, f"matrix:{tmp_path / 'T.npy'}", None, 0, "exact")
+    note = rounding_note(few, NoiseSpec(f"matrix:{tmp_path / 'T.npy'}"))
     assert (
         note is not None
         and "noise means that 10 % of the labels are wrong" in note
@@ -429,21 +429,19 @@ def test_matrices_and_labels_that_change_nothing_are_said(few, tmp_path):
     )
     np.save(tmp_path / "l.npy", few.train_labels)
     for kind in (f"labels:{tmp_path / 'l.npy'}", "human-worst"):
-        note = rounding_note(few, kind, None, 0, "exact")
+        note = rounding_note(few, NoiseSpec(kind))
         images = "60 training images of few in 20 classes"
         assert (
             note
             == f"{kind} noise makes no label wrong: all labels of the {images} are the true ones"
         )
     np.save(tmp_path / "l.npy", (few.train_labels + 1) % 20)
-    assert rounding_note(few, f"labels:{tmp_path / 'l.npy'}", None, 0, "exact") is None
+    assert rounding_note(few, NoiseSpec(f"labels:{tmp_path / 'l.npy'}")) is None
 
 
 def test_nothing_is_said_where_nobody_knows_the_truth(few):
     assert (
-        rounding_note(
-            replace(few, train_labels=0 * few.train_labels - 1), "human-worst", None, 0, "exact"
-        )
+        rounding_note(replace(few, train_labels=0 * few.train_labels - 1), NoiseSpec("human-worst"))
         is None
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.datasets import OUTSIDE, Dataset, ImageFiles, with_donors
 from bench.errors import InputError
-from bench.noise import fingerprint, prepare
+from bench.noise import NoiseSpec, fingerprint, prepare
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.training.trial import Labels, openset, pretrain_job, replaced, run_trial
@@ -32,13 +32,21 @@ def spec_of(data: Dataset, kind: str, rate: float | None, method: str = "elr") -
     return spec
 
 
+def test_a_trial_offers_its_noise_as_one_value(data):
+    spec = spec_of(data, "symmetric", 0.25)
+    assert spec.noise_spec == NoiseSpec("symmetric", 0.25, 0, "exact", None)
+    assert not spec.noise_spec.replaces_images
+    assert spec_of(data, KIND, 0.25).noise_spec.replaces_images
+    assert not spec_of(data, KIND, 0.0).noise_spec.replaces_images
+
+
 def test_open_set_noise_replaces_images_and_keeps_labels(data):
     spec = spec_of(data, KIND, 0.25)
     labels = Labels.of(spec, data)
     assert (labels.noisy == data.train_labels).all()
     outside = np.flatnonzero(labels.truth == OUTSIDE)
     assert len(outside) == 15
-    images = replaced(data, openset(data, KIND, 0.25, spec.noise_seed, "exact"))
+    images = replaced(data, openset(data, spec.noise_spec))
     changed = np.flatnonzero((images != data.train_images).any((1, 2, 3)))
     assert changed.tolist() == outside.tolist()
     assert len({int(images[position, 0, 0, 0]) for position in outside}) == 15, "a donor each"
@@ -106,7 +114,7 @@ def test_the_classifier_of_pmd_noise_travels_with_the_data(digits):
     import pickle
 
     part = digits.subset(200)
-    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).__dict__, (
+    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).derived, (
         "fitted once, not once a trial"
     )
 
