@@ -11,9 +11,7 @@ from bench.common.text import encodable
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the
-    whole new one.
-    """
+    """Write a file so that a reader, or a crash, leaves either the old or the whole new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -26,15 +24,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: what is undefined is null, never NaN, and text is what UTF-8 can hold."""
-    return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
+    """Return strict JSON with a line end: NaN and infinities are null, all text is valid UTF-8."""
+    return json.dumps(_strict(value), indent=indent, allow_nan=False).encode() + b"\n"
 
 
-def _defined(value: Any) -> Any:
+def _strict(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_defined(key): _defined(item) for key, item in value.items()}
+        return {_strict(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
+        return [_strict(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return encodable(value) if isinstance(value, str) else value

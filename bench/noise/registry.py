@@ -153,14 +153,14 @@ def check_files(spec: NoiseSpec) -> None:
 @cache
 def _packaged() -> dict[str, list[EntryPoint]]:
     """Return the entry points of the group ``bench.noise``, each of which names a ``NoiseKind``."""
-    return plugins.offered("bench.noise")
+    return plugins.points_by_name("bench.noise")
 
 
 def _load(name: str) -> NoiseKind:
     if name not in _packaged():
         return KINDS[name]
     taken = name in KINDS or comes_with_data(name)
-    point = plugins.only(_packaged()[name], "kinds of noise", taken)
+    point = plugins.single_point(_packaged()[name], "kinds of noise", taken)
     kind = plugins.load(point, NoiseKind, "noise kind")
     types = {"summary": str, "argument": str, "takes_rate": bool, "needs_truth": bool}
     for field, required in types.items():

@@ -11,7 +11,7 @@ import ray
 import torch
 from ray import tune
 
-from bench.common.importing import PLUGINS, own_package
+from bench.common.importing import PLUGINS, import_bundled
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
@@ -29,7 +29,7 @@ from bench.training.trial import (
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
-    own_package(_package)
+    import_bundled(_package)
 
 REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
 

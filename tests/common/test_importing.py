@@ -13,8 +13,8 @@ import bench
 from bench.common.importing import (
     PLUGINS,
     ROOT,
+    import_bundled,
     module_command,
-    own_package,
     put_working_directory_last,
     worker_path,
 )
@@ -37,10 +37,10 @@ def write(folder: Path, *files: str) -> Path:
 @pytest.mark.parametrize("theirs", ["{}/__init__.py", "{}/gce.py", "{}.py"])
 @pytest.mark.parametrize("name", PLUGINS)
 def test_plugins_are_those_beside_the_package(tmp_path, monkeypatch, name, theirs):
-    ours = own_package(name)
+    ours = import_bundled(name)
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(write(tmp_path, theirs.format(name)))
-    package = own_package(name)
+    package = import_bundled(name)
     assert list(package.__path__) == list(ours.__path__) == [str(ROOT / name)]
     assert sys.modules[name] is package and package.__doc__ == ours.__doc__
 
@@ -52,13 +52,13 @@ def test_a_module_of_the_same_name_that_is_imported_already_is_named(tmp_path, m
 
     assert methods.__file__ == str(tmp_path / "methods" / "__init__.py")
     with pytest.raises(InputError, match="is imported already, from") as error:
-        own_package("methods")
+        import_bundled("methods")
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_package_that_is_not_there_is_named():
     with pytest.raises(InputError, match="install lnl-bench again"):
-        own_package("no_such_package")
+        import_bundled("no_such_package")
 
 
 def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
