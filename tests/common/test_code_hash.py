@@ -1,4 +1,4 @@
-"""By which code a record was made: hashes in records, and what commands and reports say of them."""
+"""Hashes of the code that made a record, and their traces in commands and reports."""
 
 import ast
 import dataclasses
@@ -30,9 +30,9 @@ ELSEWHERE = set(
     datasets.cache datasets.checks datasets.copies datasets.folder datasets.formats
     datasets.human datasets.labels datasets.pickled datasets.reading datasets.small
     datasets.walk datasets.web errors networks noise noise.contents noise.files
-    noise.matching noise.matrices noise.measures noise.registry noise.rounding planning.code_hash planning.method_checks
-    planning.registry planning.searches planning.selection planning.spec records.index
-    records.schema records.trials training training.memory training.storage
+    noise.matching noise.matrices noise.measures noise.registry noise.rounding
+    planning.code_hash planning.method_checks planning.registry planning.searches
+    planning.selection planning.spec records.index records.schema records.trials training training.memory training.storage
     """.split()
 )
 
@@ -93,7 +93,8 @@ def test_a_method_is_its_file_and_what_it_imports_of_its_own_package(tmp_path, m
     (package / "deep").mkdir(parents=True)
     files = {
         "__init__.py": "",
-        "method.py": "import json\nfrom bench.method import Method\nfrom .deep import sums\nfrom lnl_other.more import two\n",
+        "method.py": "import json\nfrom bench.method import Method\nfrom .deep import sums\n"
+        "from lnl_other.more import two\n",
         "deep/__init__.py": "",
         "deep/sums.py": "from .. import three\n",
         "more.py": "two = 2\n",
@@ -156,7 +157,7 @@ def test_differing_code():
     assert differing([one, other, ""]) == ["harness", "an earlier version"]
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # a trial
 
 
@@ -226,7 +227,7 @@ def test_an_encoder_says_by_which_code_it_was_made(monkeypatch):
     assert not by_this_code(blob)
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # a command
 
 
@@ -263,7 +264,7 @@ def test_the_same_command_names_trials_of_other_code(spec, tmp_path):
     )
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # a report
 
 

@@ -1,6 +1,4 @@
-"""What a trial is: its id, which folders hold it, which table it is in, and what its configuration
-is called.
-"""
+"""Identity of a trial: its id, its folders, its table, and the text of its configuration."""
 
 import dataclasses
 import json
@@ -65,7 +63,7 @@ def spec_of(data, **changes) -> TrialSpec:
     return dataclasses.replace(spec, **changes)
 
 
-# ------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # ids
 
 
@@ -237,7 +235,7 @@ def test_shared_recipes_keep_the_ids_that_they_had(digits):
 
 
 def table_of(trials: list[dict]) -> dict[str, set[str]]:
-    """Ids by protocol of the table, of trials as {id, protocol, recipe}."""
+    """Return the ids of trials ({id, protocol, recipe}) by the protocol of their table."""
     facts = []
     for trial in trials:
         spec = {**_CELL, "protocol": trial["protocol"], "recipe": RECIPE | trial["recipe"]}
@@ -295,7 +293,7 @@ def test_commands_with_different_changes_have_tables_of_their_own():
 
 
 def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
-    """As planned alone: without the change that its own recipe has anyway."""
+    """An override that equals the method's own recipe is no change."""
     write_trial(tmp_path, "divide_mix", spec={"protocol": "paper, batch_size=128"})
     # as an earlier version planned it
     write_trial(tmp_path, "elr", spec={"protocol": "paper, batch_size=128"})
@@ -308,7 +306,7 @@ def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
     assert set(rows["method"]) == {"divide_mix", "elr", "elr (tuned)"}
 
 
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # earlier records
 
 
@@ -387,7 +385,7 @@ def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
         list(read_trials(tmp_path))
 
 
-# ----------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # names
 
 
@@ -450,13 +448,13 @@ def test_files_of_labels_are_told_apart_by_content(tmp_path):
     }
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # younger fields
 
 
 @pytest.fixture
 def younger(monkeypatch):
-    """Gives gce a hyper-parameter, and the recipe a field, that earlier versions lack."""
+    """Give gce a hyper-parameter, and the recipe a field, that earlier versions lack."""
     gce = registry.load_method("gce")
 
     @dataclasses.dataclass(frozen=True)
@@ -620,7 +618,7 @@ def test_a_younger_hyper_parameter_is_neutral_where_a_record_lacks_it(tmp_path, 
 
 
 def test_a_record_from_before_a_hyper_parameter_is_not_called_todays_default(tmp_path):
-    """Of one whose neutral value its author did not declare."""
+    """The author of the field did not declare its neutral value."""
     today = registry.resolve("gce", {})
     for accuracy, lacking in ((0.3, set()), (0.5, {"gce.q"}), (0.4, {"gce.q", "gce.truncated"})):
         settings = {key: value for key, value in today.items() if key not in lacking}
@@ -696,7 +694,7 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
     figures(rows, leaderboard(rows), configurations(rows))
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # nothing by chance
 
 PROGRAM = """
@@ -708,7 +706,8 @@ from bench.planning.spec import Plan, expand_hparams
 from bench.planning.code_hash import code_of
 sweep, out = map(Path, sys.argv[1:])
 data = load_dataset("digits")
-configurations = expand_hparams(["rmd+elr", "softmix", "co_teaching"], {"k": ["2", "4"]}, {"elr.weight": ["1", "2"]})
+methods = ["rmd+elr", "softmix", "co_teaching"]
+configurations = expand_hparams(methods, {"k": ["2", "4"]}, {"elr.weight": ["1", "2"]})
 for recipe in ("shared", "paper"):
     plan = Plan(recipe=recipe, overrides=(("batch_size", 128), ("epochs", 3), ("momentum", 0.9)))
     for spec in plan.specs(data, configurations, [0.2, 0.5], range(2)):

@@ -1,4 +1,4 @@
-"""Kinds of noise: what they do to labels, and what they refuse."""
+"""Kinds of noise: their effect on labels, and the errors of those that do not fit."""
 
 import hashlib
 import pickle
@@ -43,7 +43,7 @@ NOISY_KINDS = LABEL_KINDS + PIXEL_KINDS
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
+def cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LNL_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -52,9 +52,7 @@ def own_cache(tmp_path_factory):
 def data_of(
     labels: np.ndarray, classes: int = CLASSES, flips: dict[int, int] | None = FLIPS, seed: int = 0
 ) -> Dataset:
-    """A data set of these labels, with random images of 4x4 pixels, brighter in some places than
-    others by class.
-    """
+    """Return a data set of these labels, with random 4x4 images that are brighter by class."""
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 160, (len(labels), 1, 4, 4)) + 30 * (
@@ -71,7 +69,7 @@ def balanced(per_class: int) -> np.ndarray:
 
 
 def expected_matrix(kind: str, rate: float) -> np.ndarray:
-    """The transition matrix of each kind, from its definition."""
+    """Return the transition matrix of a kind, from its definition."""
     keep = (1 - rate) * np.eye(CLASSES)
     if kind == "symmetric":
         return keep + rate / (CLASSES - 1) * (1 - np.eye(CLASSES))
@@ -88,7 +86,7 @@ def expected_matrix(kind: str, rate: float) -> np.ndarray:
 
 
 def bound(share: np.ndarray | float, count: int) -> np.ndarray:
-    """Five standard deviations of a share of ``count`` independent draws."""
+    """Return five standard deviations of a share of ``count`` independent draws."""
     return 5 * np.sqrt(share * (1 - np.asarray(share)) / count) + 1e-12
 
 
@@ -98,7 +96,7 @@ def in_fresh_process(code: str) -> str:
     ).stdout
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # every kind
 
 
@@ -107,7 +105,10 @@ def test_every_kind_of_noise_is_tested_here():
 
 
 def test_importing_noise_imports_nothing_heavy():
-    code = "import sys, bench.noise; print(*{'torch', 'ray', 'torchvision', 'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, bench.noise; print(*{'torch', 'ray', 'torchvision', 'sklearn', 'pandas', "
+        "'scipy'} & set(sys.modules))"
+    )
     assert in_fresh_process(code).strip() == ""
 
 
@@ -209,7 +210,7 @@ def test_noise_of_any_labels_stays_within_the_classes(kind, sampling, labels, ra
     assert (again == noisy).all(), "the order of the mapping must not matter"
 
 
-# ---------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # of labels alone
 
 
@@ -348,7 +349,7 @@ def test_openset_leaves_labels_alone():
     assert (corrupt(data, NoiseSpec("openset:mnist", 0.4)) == data.train_labels).all()
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # of the image
 
 
@@ -416,8 +417,9 @@ def test_instance_noise_of_equal_images_of_a_class_goes_the_same_way_where_contr
 
 
 def test_instance_flip_rates_are_those_of_the_truncated_normal():
-    """Low rates rise by what is cut off: N(0.1, 0.1) on [0, 1] has mean 0.1 + 0.1 phi(1) / Phi(1) =
-    0.1288.
+    """Truncation raises low rates: N(0.1, 0.1) on [0, 1] has the mean 0.1288.
+
+    That is 0.1 + 0.1 phi(1) / Phi(1).
     """
     data = data_of(balanced(2000))
     wrong = (
@@ -427,8 +429,9 @@ def test_instance_flip_rates_are_those_of_the_truncated_normal():
 
 
 def posteriors(margins: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of four classes: the label first, its successor second, each margin
-    apart.
+    """Return labels and probabilities of four classes, ``count`` samples for each margin.
+
+    The label has the highest probability, and the next class the second.
     """
     labels = np.arange(len(margins) * count) % 4
     probabilities = np.zeros((len(labels), 4))
@@ -500,9 +503,7 @@ def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
 
 
 def between_classes(count: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grey images of 28x28 of five blurred shapes, each with some of another class's; their
-    classes, that one, its share.
-    """
+    """Return images that mix two of five shapes, their labels, the other class and its share."""
     rng = np.random.default_rng(1)
     shapes = rng.random((5, 7, 7)).repeat(4, 1).repeat(4, 2)
     labels = np.arange(count) % 5
@@ -596,9 +597,7 @@ def test_a_class_without_images_has_no_probability():
 
 @pytest.mark.parametrize("kind", PIXEL_KINDS)
 def test_noise_of_the_image_depends_on_the_image(kind, digits):
-    """Exact in count, twice the same, and with the images of a class in another order other samples
-    flip.
-    """
+    """The count is exact, a second draw equal, and other images of a class flip other samples."""
     noisy = corrupt(digits, NoiseSpec(kind, 0.4))
     assert (noisy != digits.train_labels).sum() == 575
     assert (corrupt(digits, NoiseSpec(kind, 0.4)) == noisy).all()
@@ -610,7 +609,7 @@ def test_noise_of_the_image_depends_on_the_image(kind, digits):
     assert (other != digits.train_labels).sum() == 575
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # facts about labels
 
 
@@ -677,8 +676,8 @@ def test_golden_noise_on_digits(digits, kind, rate, seed):
 def test_a_fresh_process_draws_the_same_noise(digits):
     code = (
         "from bench.datasets import load_dataset; from bench.noise import *; d = "
-        "load_dataset('digits');print(*[label_hash(corrupt(d, NoiseSpec(k, 0.4, 3, s))) for s in SAMPLINGS "
-        f"for k in {NOISY_KINDS}])"
+        "load_dataset('digits');print(*[label_hash(corrupt(d, NoiseSpec(k, 0.4, 3, s))) "
+        f"for s in SAMPLINGS for k in {NOISY_KINDS}])"
     )
     here = [
         label_hash(corrupt(digits, NoiseSpec(kind, 0.4, 3, sampling)))
@@ -701,7 +700,7 @@ def test_noise_and_other_streams_of_a_seed_are_apart():
     )
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # what is refused
 
 DATA = data_of(balanced(2))
@@ -849,12 +848,12 @@ def test_the_other_kinds_take_none(kind):
     assert not noise.takes_rate(kind)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # other packages'
 
 
 class Point:
-    """An entry point, as importlib.metadata has them."""
+    """Entry point, as in importlib.metadata."""
 
     value = "theirs.noise:KIND"
 
@@ -869,7 +868,7 @@ class Point:
 
 @pytest.fixture
 def offer(monkeypatch):
-    """Makes an installed package offer a kind of noise."""
+    """Make an installed package offer a kind of noise."""
 
     def make(name: str, kind: object) -> None:
         monkeypatch.setattr(
@@ -997,9 +996,7 @@ def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(
 
 
 def test_noise_on_images_out_of_shared_memory(tmp_path):
-    """Ray gives arrays back over memory that is read-only; a memory map among them says that it can
-    be written to.
-    """
+    """Arrays from Ray are read-only; a memory map among them reports that it is writeable."""
     np.save(tmp_path / "images.npy", DATA.train_images)
     mapped = replace(DATA, train_images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     buffers: list[pickle.PickleBuffer] = []

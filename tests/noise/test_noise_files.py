@@ -1,6 +1,4 @@
-"""Noisy labels and matrices in files, and the command that looks at noise, writes labels and reads
-them.
-"""
+"""Noisy labels and matrices in files, and the command ``python -m bench.noise``."""
 
 import io
 import json
@@ -46,7 +44,7 @@ def read_labels(path: Path, key: str | None = None) -> np.ndarray:
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
-    """Exit status, output and errors of the command, run in this process."""
+    """Return exit status, output and errors of the command, run in this process."""
     with pytest.raises(SystemExit) as end:
         main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
@@ -54,14 +52,14 @@ def call(capsys, *arguments: object) -> tuple[int, str, str]:
 
 
 def refused(capsys, *arguments: object) -> str:
-    """The error of a command that is refused as it should be."""
+    """Return the one-line error of a command that is refused."""
     status, _, errors = call(capsys, *arguments)
     assert status == 2
     assert errors.startswith("Error: ") and errors.count("\n") == 1 and "Traceback" not in errors
     return errors
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # labels
 
 
@@ -134,7 +132,7 @@ def test_a_pt_of_numpy_1_and_of_old_torch_is_read(tmp_path):
 
 
 class Malicious:
-    """Unpickled, it makes a file."""
+    """Object whose unpickling makes a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -170,7 +168,7 @@ def test_a_malicious_pickle_runs_nothing(how, ending, tmp_path):
 
 
 class Forged:
-    """Pickles as a call of a function of NumPy, and then as a state."""
+    """Object that pickles as a call of a function of NumPy, and then as a state."""
 
     def __init__(self, *parts: object) -> None:
         self.parts = parts
@@ -180,9 +178,7 @@ class Forged:
 
 
 def test_a_forged_array_is_no_array(tmp_path):
-    """A dtype may say that numbers are objects; NumPy, handed that array, follows the numbers as
-    addresses.
-    """
+    """A forged dtype may declare numbers as objects, which NumPy would follow as addresses."""
     rebuild = np.zeros(0).__reduce__()[0]
     objects = Forged(np.dtype, ("O", False, True))
     forged = Forged(
@@ -313,7 +309,7 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path):
         write_labels(tmp_path / "file" / "l.npy", LABELS, "npy")
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # matrices
 
 
@@ -378,7 +374,7 @@ def test_impossible_matrices_are_refused_with_the_fix(name, content, message, tm
     )
 
 
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # kinds of a file
 
 
@@ -435,7 +431,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
-    """Files of noise that were really read."""
+    """Return the files of noise that were read from disk."""
     paths: list[Path] = []
     original = contents._bytes
     monkeypatch.setattr(contents, "_bytes", lambda path: paths.append(path) or original(path))
@@ -489,7 +485,7 @@ def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp
     )
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # the command
 
 

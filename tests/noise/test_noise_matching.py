@@ -1,6 +1,4 @@
-"""Labels of a file brought to the images of a data set, by order and by path; and noise that rounds
-to nothing.
-"""
+"""Labels of a file matched to images, by order and by path; and noise that rounds to nothing."""
 
 import csv
 import re
@@ -51,7 +49,7 @@ def write(path: Path, rows: list) -> str:
 def by_path(
     path: Path, spell=lambda name: name, label=lambda number: number, skip: tuple[int, ...] = ()
 ) -> str:
-    """A file that names the images in reverse, without those at the places ``skip``."""
+    """Write a file that names the images in reverse, without those at the places ``skip``."""
     rows = [
         (spell(str(NAMES[place])), label(LABELS[place])) for place in range(8) if place not in skip
     ]
@@ -124,7 +122,7 @@ def test_the_noise_is_that_of_the_file(named, tmp_path):
 
 
 def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
-    """One that cannot be read is in a list of all images, and in no training set."""
+    """A broken image is in the list of all images, and in no training set."""
     rest = replace(
         named,
         train_images=named.train_images[1:],
@@ -141,7 +139,8 @@ def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
     [
         (
             [("a/0.png", 1)],
-            r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': give each a line",
+            r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': "
+            r"give each a line",
         ),
         (
             [("x/0.png", 1), ("y/0.png", 1)],
@@ -188,13 +187,15 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
         ("#N/A", "has no label"),
         (
             "1.0",
-            r"line 3 of .* has the label '1.0', but .* write their names, or whole numbers from 0 to 1",
+            r"line 3 of .* has the label '1.0', but .* write their names, or "
+            r"whole numbers from 0 to 1",
         ),
         ("2", r"line 3 of .* has the label '2', but .* whole numbers from 0 to 1"),
         ("-1", "has the label '-1'"),
         (
             "cta",
-            r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': did you mean cat\?",
+            r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': "
+            r"did you mean cat\?",
         ),
         ("²", "line 3 of .* has a wrong label: there is no class"),
         ("١", "line 3 of .* has a wrong label: there is no class"),
@@ -286,7 +287,7 @@ def test_arrays_of_ones_own_take_labels_of_training_and_then_of_test_images(tmp_
         labels_for(arrays.subset(4), tmp_path / "l.npy")
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # the commands
 
 
@@ -298,9 +299,7 @@ def call(capsys, entry, *arguments: object) -> tuple[int, str, str]:
 
 
 def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
-    """Labels in the order that is listed, and the list itself with other labels, are those of the
-    images.
-    """
+    """The list of images, and labels in its order, both match the images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
     for number in range(20):
@@ -346,7 +345,7 @@ def test_the_list_of_a_set_without_names_is_read_back(capsys, tmp_path, digits):
     assert status == 0 and (labels_for(digits, tmp_path / "l.csv") == digits.train_labels).all()
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # rounded to nothing
 
 
@@ -506,7 +505,7 @@ def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
 
 @pytest.mark.parametrize("images", [TRAIN, range(8)], ids=["training images", "all images"])
 def test_labels_listed_class_folder_by_class_folder_are_noticed(named, tmp_path, images):
-    """As torchvision's ImageFolder lists images; the set's own order goes by the files' names."""
+    """torchvision's ImageFolder sorts by class folder; this package by the files' names."""
     path = tmp_path / "labels.txt"
     own = [place % 2 for place in images]
     for labels, noticed in (

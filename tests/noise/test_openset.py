@@ -1,6 +1,4 @@
-"""Noise that a trial has to do more for than change labels: images replaced, and labels that a file
-holds.
-"""
+"""Noise in a trial beyond changed labels: replaced images, and labels from a file."""
 
 import json
 from dataclasses import replace
