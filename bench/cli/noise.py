@@ -137,21 +137,15 @@ def show(out: Path, **options: Any) -> None:
     if (dataset.train_labels == UNKNOWN).all():
         echo("there is no transition matrix to plot")
         return
-    from bench.common.files import write_atomically
+    from bench.common.files import write_output
     from bench.report.plots import FORMATS as PLOTS
     from bench.report.plots import render
     from bench.report.plots.noise import matrix_figure
 
     matrix = transition_matrix(dataset.train_labels, noisy, dataset.num_classes)
     figure = matrix_figure(matrix, dataset.classes, _title(dataset, spec))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for kind in PLOTS:
-            write_atomically(out.with_suffix(f".{kind}"), render(figure, kind))
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(out)!r} ({error.strerror}): choose another --out"
-        ) from error
+    for file_format in PLOTS:
+        write_output(out.with_suffix(f".{file_format}"), render(figure, file_format))
     echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 

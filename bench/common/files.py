@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.common.text import encodable
+from bench.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -21,6 +22,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that a user named with ``--out``, in a folder that is made if absent.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(path)!r} ({error.strerror}): choose another --out"
+        ) from error
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:

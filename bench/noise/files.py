@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.common.files import write_atomically
+from bench.common.files import write_output
 from bench.datasets import pickled
 from bench.datasets.labels import MISSING
 from bench.errors import InputError, first_line, unknown
@@ -98,14 +98,7 @@ def write_labels(path: Path, labels: np.ndarray, file_format: str) -> None:
             f"{str(path)!r} is to be in the format {file_format}: name it "
             f"{path.with_suffix(ending).name!r}"
         )
-    content = _encoded(labels, file_format)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(path)!r} ({error.strerror}): choose another --out"
-        ) from error
+    write_output(path, _encoded(labels, file_format))
 
 
 def _encoded(labels: np.ndarray, file_format: str) -> bytes:
