@@ -357,11 +357,11 @@ def test_openset_leaves_labels_alone():
 @settings(max_examples=200, deadline=None)
 def test_scaled_weights_add_up_and_keep_their_proportions(weights, share):
     total = share * len(weights)
-    found = pixels.scaled(np.array(weights), total)
-    assert found.sum() == pytest.approx(total, abs=1e-9)
-    assert found.min() >= 0 and found.max() <= 1
-    below = found < 1
-    ratios = found[below] / np.array(weights)[below]
+    probabilities = pixels.scaled(np.array(weights), total)
+    assert probabilities.sum() == pytest.approx(total, abs=1e-9)
+    assert probabilities.min() >= 0 and probabilities.max() <= 1
+    below = probabilities < 1
+    ratios = probabilities[below] / np.array(weights)[below]
     assert np.ptp(ratios) <= 1e-9 * max(1, ratios.max()) if below.any() else True
     chosen = pixels.choose_weighted(np.array(weights), round(total), np.random.default_rng(0))
     assert len(chosen) == len(set(chosen)) == round(total)
@@ -487,12 +487,12 @@ def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_
 
 
 def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
-    found = classifier.posterior_of(digits)
-    assert found.shape == (1437, 10)
-    assert found.sum(1) == pytest.approx(1)
-    assert (found.argmax(1) == digits.train_labels).mean() > 0.96
-    assert found.max(1).mean() == pytest.approx(
-        (found.argmax(1) == digits.train_labels).mean(), abs=0.05
+    probabilities = classifier.posterior_of(digits)
+    assert probabilities.shape == (1437, 10)
+    assert probabilities.sum(1) == pytest.approx(1)
+    assert (probabilities.argmax(1) == digits.train_labels).mean() > 0.96
+    assert probabilities.max(1).mean() == pytest.approx(
+        (probabilities.argmax(1) == digits.train_labels).mean(), abs=0.05
     ), "as sure as right"
     labels = digits.train_labels.copy()
     # a wrong label moves others' probabilities, but never pulls its own image along
@@ -549,13 +549,15 @@ def test_the_classifier_takes_images_of_any_size(shape):
     images = rng.integers(0, 60, (40, *shape), dtype=np.uint8)
     labels = np.arange(40) % 2
     images[labels == 1, ..., : shape[-1] // 2] += 150
-    found = classifier.posterior(images, labels, 2)
-    assert (found.argmax(1) == labels).mean() > 0.9
+    probabilities = classifier.posterior(images, labels, 2)
+    assert (probabilities.argmax(1) == labels).mean() > 0.9
 
 
 def test_images_without_any_contrast_tell_the_classifier_nothing():
-    found = classifier.posterior(np.full((20, 1, 8, 8), 7, dtype=np.uint8), np.arange(20) % 2, 2)
-    assert found == pytest.approx(0.5, abs=0.05)
+    probabilities = classifier.posterior(
+        np.full((20, 1, 8, 8), 7, dtype=np.uint8), np.arange(20) % 2, 2
+    )
+    assert probabilities == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_probabilities_of_many_images_are_kept(digits, tmp_path, monkeypatch, capsys):
@@ -572,27 +574,27 @@ def test_the_probabilities_of_many_images_are_kept(digits, tmp_path, monkeypatch
         classifier, "out_of_fold", lambda *args: fitted.append(args) or original(*args)
     )
 
-    def found(labels=labels):
+    def refit(labels=labels):
         return classifier.posterior(images, labels, 10)
 
-    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert np.array_equal(refit(), expected) and len(fitted) == 1
     assert "fitting its classifier on 60 images, once" in capsys.readouterr().err
-    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert np.array_equal(refit(), expected) and len(fitted) == 1
     assert not capsys.readouterr().err
-    found(np.roll(labels, 1))
+    refit(np.roll(labels, 1))
     assert len(fitted) == 2, "other labels, other probabilities"
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:-100])
-    assert np.array_equal(found(), expected) and len(fitted) == 3
+    assert np.array_equal(refit(), expected) and len(fitted) == 3
     monkeypatch.setenv("LNL_BENCH_CACHE", "/dev/null/cache")
     with pytest.raises(InputError, match="name another folder in LNL_BENCH_CACHE"):
-        found()
+        refit()
 
 
 def test_a_class_without_images_has_no_probability():
     data = data_of(np.array([0, 3] * 20))
-    found = classifier.posterior(data.train_images, data.train_labels, CLASSES)
-    assert found.shape == (40, 10) and found[:, [0, 3]].sum(1) == pytest.approx(1)
+    probabilities = classifier.posterior(data.train_images, data.train_labels, CLASSES)
+    assert probabilities.shape == (40, 10) and probabilities[:, [0, 3]].sum(1) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", PIXEL_KINDS)

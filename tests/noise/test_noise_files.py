@@ -67,8 +67,8 @@ def refused(capsys, *arguments: object) -> str:
 def test_every_format_comes_back(file_format, tmp_path):
     path = tmp_path / "sub" / f"labels{FORMATS[file_format]}"
     write_labels(path, LABELS, file_format)
-    found = read_labels(path)
-    assert found.tolist() == LABELS.tolist() and found.dtype == np.int64
+    labels = read_labels(path)
+    assert labels.tolist() == LABELS.tolist() and labels.dtype == np.int64
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -551,15 +551,15 @@ def test_the_figure_of_any_number_of_classes(classes):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_export_and_import(file_format, capsys, tmp_path, digits):
-    exported, kept = tmp_path / f"noisy{FORMATS[file_format]}", tmp_path / "labels.npy"
+    exported, imported = tmp_path / f"noisy{FORMATS[file_format]}", tmp_path / "labels.npy"
     noise = ["--kind", "pairflip", "--rate", "0.3", "--seed", "5"]
     status, text, _ = call(capsys, "export", *noise, "--format", file_format, "--out", exported)
     digest = label_hash(corrupt(digits, NoiseSpec("pairflip", 0.3, 5)))
     assert status == 0 and f"1,437 labels are in {exported}; label hash {digest}" in text
-    status, text, _ = call(capsys, "import", exported, "--dataset", "digits", "--out", kept)
+    status, text, _ = call(capsys, "import", exported, "--dataset", "digits", "--out", imported)
     assert status == 0 and f"label hash     {digest}" in text and "realised rate  29.99 %" in text
-    assert f"--dataset digits --noise-kind labels:{kept}" in text
-    assert label_hash(np.load(kept)) == digest
+    assert f"--dataset digits --noise-kind labels:{imported}" in text
+    assert label_hash(np.load(imported)) == digest
 
 
 def test_import_of_one_of_several(capsys, tmp_path, digits):

@@ -37,7 +37,7 @@ def named() -> Dataset:
 
 #: One label an image, in the order of the set, and those of the training images.
 LABELS = [1, 1, 0, 0, 1, 0, 0, 1]
-WANTED = [1, 1, 0, 1, 0, 1]
+EXPECTED = [1, 1, 0, 1, 0, 1]
 
 
 def write(path: Path, rows: list) -> str:
@@ -73,8 +73,8 @@ def by_path(
     ],
 )
 def test_paths_of_any_spelling(spell, named, tmp_path):
-    assert labels_for(named, by_path(tmp_path / "l.csv", spell)).tolist() == WANTED
-    assert labels_for(named, by_path(tmp_path / "l.csv", spell, skip=(2, 5))).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", spell)).tolist() == EXPECTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", spell, skip=(2, 5))).tolist() == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_paths_of_any_spelling(spell, named, tmp_path):
     [str, lambda number: ("dog", "cat")[number], lambda number: f" {('dog', 'cat')[number]} "],
 )
 def test_labels_by_name_and_by_number(label, named, tmp_path):
-    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == EXPECTED
 
 
 def test_names_of_classes_that_are_numbers_go_before_numbers(named, tmp_path):
     named = replace(named, classes=("1", "0"))
     assert labels_for(named, by_path(tmp_path / "l.csv")).tolist() == [
-        1 - label for label in WANTED
+        1 - label for label in EXPECTED
     ]
 
 
@@ -97,16 +97,16 @@ def test_further_columns_in_any_place(named, tmp_path):
     path = write(
         tmp_path / "l.csv", [("number", " Path", "LABEL", "by"), *rows, (), ("", "", "", "")]
     )
-    assert labels_for(named, path).tolist() == WANTED
+    assert labels_for(named, path).tolist() == EXPECTED
 
 
 def test_a_subset_takes_its_own_by_path_and_of_all(named, tmp_path):
     part = named.subset(3)
-    wanted = [LABELS[list(NAMES).index(name)] for name in part.train_names]
-    assert labels_for(part, by_path(tmp_path / "l.csv")).tolist() == wanted
+    expected = [LABELS[list(NAMES).index(name)] for name in part.train_names]
+    assert labels_for(part, by_path(tmp_path / "l.csv")).tolist() == expected
     np.save(tmp_path / "all.npy", LABELS)
-    assert labels_for(part, tmp_path / "all.npy").tolist() == wanted
-    np.save(tmp_path / "six.npy", WANTED)
+    assert labels_for(part, tmp_path / "all.npy").tolist() == expected
+    np.save(tmp_path / "six.npy", EXPECTED)
     with pytest.raises(
         InputError,
         match=r"are 6 labels in .*for 3 training images.* for all of its .*leave out --subset",
@@ -118,7 +118,7 @@ def test_the_noise_is_that_of_the_file(named, tmp_path):
     kind = f"labels:{by_path(tmp_path / 'we[ir]d %s.csv')}"
     check_noise(kind, None)
     check_noise(kind, None, named)
-    assert corrupt(named, NoiseSpec(kind)).tolist() == WANTED
+    assert corrupt(named, NoiseSpec(kind)).tolist() == EXPECTED
 
 
 def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
@@ -130,8 +130,8 @@ def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
         train_names=named.train_names[1:],
     )
     np.save(tmp_path / "all.npy", LABELS)
-    assert labels_for(rest, tmp_path / "all.npy").tolist() == WANTED[1:]
-    assert labels_for(rest, by_path(tmp_path / "l.csv")).tolist() == WANTED[1:]
+    assert labels_for(rest, tmp_path / "all.npy").tolist() == EXPECTED[1:]
+    assert labels_for(rest, by_path(tmp_path / "l.csv")).tolist() == EXPECTED[1:]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
         UserWarning,
         match=r"2 lines of it name no image of folder:pets, such as line 10 \('c/8.png'\)",
     ):
-        assert labels_for(named, path).tolist() == WANTED
+        assert labels_for(named, path).tolist() == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_label_that_is_none_is_refused_with_its_line(label, message, others, n
 def test_a_class_may_be_called_like_a_missing_value(named, tmp_path):
     named = replace(named, classes=("none", "NA"))
     label = ("none", "NA").__getitem__
-    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == EXPECTED
 
 
 def test_labels_that_count_from_1_are_refused_with_the_first(named, tmp_path):
@@ -316,7 +316,7 @@ def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
         row["split"] for row in rows
     ) == 4 * ["test"] + 16 * ["train"]
     training = load_dataset(name)
-    wanted = np.array([int(name[2:4]) % 3 == 0 for name in training.train_names], dtype=int)
+    expected = np.array([int(name[2:4]) % 3 == 0 for name in training.train_names], dtype=int)
     Path("labels.txt").write_text("".join(f"{int(n % 3 == 0)}\n" for n in range(20)))
     write(
         Path("named.csv"),
@@ -324,8 +324,8 @@ def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
     )
     Path("as listed.csv").write_text(text)
     for file, labels in (
-        ("labels.txt", wanted),
-        ("named.csv", wanted),
+        ("labels.txt", expected),
+        ("named.csv", expected),
         ("as listed.csv", training.found["found"]),
     ):
         status, text, errors = call(
@@ -507,11 +507,11 @@ def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
 def test_labels_listed_class_folder_by_class_folder_are_noticed(named, tmp_path, images):
     """torchvision's ImageFolder sorts by class folder; this package by the files' names."""
     path = tmp_path / "labels.txt"
-    own = [place % 2 for place in images]
+    true = [place % 2 for place in images]
     for labels, noticed in (
-        (sorted(own), True),
-        (own, False),
-        ([1 - label for label in own], False),
+        (sorted(true), True),
+        (true, False),
+        ([1 - label for label in true], False),
     ):
         path.write_text("\n".join(map(str, labels)))
         with warnings.catch_warnings(record=True) as caught:
