@@ -271,7 +271,7 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
     monkeypatch.setattr(
         noise,
         "corrupt",
-        lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how),
+        lambda dataset, noise_spec: corrupt(dataset, dataclasses.replace(noise_spec, rate=0.1)),
     )
     run_trial(
         spec,
