@@ -140,8 +140,10 @@ class Display(Observer):
             left = (time.monotonic() - self.started) * (1 - share) / share
             parts.append(f"{duration(left)} left")
         best = [f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())]
-        for count in range(len(best), 0, -1):
-            line = " · ".join([*parts, f"best on noisy validation {', '.join(best[:count])}"])
+        lines = [f"best on noisy validation {', '.join(best)}"] if best else []
+        lines += [f"best {', '.join(best[:count])}" for count in range(len(best), 0, -1)]
+        for line in lines:
+            line = " · ".join([*parts, line])
             if width is None or terminal.styled(self.console, line).cell_len <= width:
                 return line
         return " · ".join(parts)
