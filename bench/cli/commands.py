@@ -65,7 +65,8 @@ class Command(click.Command):
         """Write the options under their headings, all in columns of the same widths."""
         sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:  # not of an argument, which the usage names
                 sections[getattr(param, "heading", HEADINGS[-1])].append(record)
         widths = {
             heading: min(max(len(name) for name, _ in records), _NAME_COLUMNS)

@@ -1,10 +1,7 @@
-"""The command for data sets: what there is, getting it ready, and checking it.
-
-python -m bench.data list | show NAME | prepare NAME | check NAME | images NAME
-"""
+"""Command ``python -m bench.data``: list, show, prepare and check data sets, and list images."""
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +24,7 @@ def data() -> None:
 
 @data.command("list")
 def list_sets() -> None:
-    """All data sets, one a line."""
+    """List all data sets: name, size and access, one a line."""
     from bench.cli.listing import known_sources
 
     rows = [(name, source.size, source.access) for name, source in known_sources().items()]
@@ -39,7 +36,7 @@ def list_sets() -> None:
 @data.command
 @_name
 def show(name: str) -> None:
-    """Size, classes, licence, citation, and where to get it."""
+    """Show size, classes, licence and citation of a data set, and where to get it."""
     from bench.datasets import find_source
 
     source, _ = find_source(name)
@@ -54,18 +51,16 @@ def show(name: str) -> None:
 @options.data_dir
 @options.image_size
 def prepare(name: str, data_dir: str, image_size: int | None) -> None:
-    """Download where that is allowed, and decode the images into the cache."""
-    from bench.datasets import cache, find_source, load_dataset
+    """Download a data set where that is allowed, and decode its images into the cache."""
+    from bench.datasets import ImageFiles, cache, find_source, load_dataset
 
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
     _print_remarks(dataset)
     cache.note(_receipt(name, dataset), dataset.content_hash)
-    echo(
-        f"{name} is "
-        f"ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}"
-    )
+    in_files = isinstance(dataset.train_images, ImageFiles) and not source.downloads
+    echo(f"{name} is ready{', and is read from its files' * in_files}")
 
 
 @data.command
@@ -73,7 +68,7 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @options.data_dir
 @options.image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
-    """Verify checksums and counts, read every image, and print the balance of the classes."""
+    """Verify checksums and counts, read every image, and print the size of each class."""
     from bench.datasets import cache, copies, open_dataset, read_images
 
     dataset, broken = read_images(open_dataset(name, data_dir, image_size))
@@ -87,76 +82,65 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
     for file, reason in broken.items():
         echo(f"broken: {file}: {reason}")
     before = cache.noted(_receipt(name, dataset))
-    if before and before != dataset.content_hash:
+    changed = bool(before) and before != dataset.content_hash
+    if changed:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
-    if broken:
-        left_out = (
-            "1 image cannot be read and is"
-            if len(broken) == 1
-            else f"{len(broken):,} images cannot be read and are"
-        )
-        echo(
-            f"{left_out} left out of every trial: mend or remove "
-            f"{'it' if len(broken) == 1 else 'them'}"
-        )
-    verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
-    if not broken and (not before or before == dataset.content_hash):
-        echo(f"{name} is {verdict}")
-    sys.exit(1 if broken or (before and before != dataset.content_hash) else 0)
+    if len(broken) == 1:
+        echo("1 image cannot be read and is left out of every trial: mend or remove it")
+    elif broken:
+        count = f"{len(broken):,} images"
+        echo(f"{count} cannot be read and are left out of every trial: mend or remove them")
+    elif not changed:
+        echo(f"{name} is {'as it was when it was prepared' if before else 'whole'}")
+    sys.exit(1 if broken or changed else 0)
 
 
 @data.command
 @_name
 @options.data_dir
 def images(name: str, data_dir: str) -> None:
-    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of
-    the set.
+    """List images in their order, as CSV: path, class, and part of the data set.
 
-    Of a set whose images have no names it lists the training images: index and number of the class.
+    --noise-kind labels:FILE reads such a file. Where images have no names, index and class number
+    of the training images are listed.
     """
-    from bench.datasets import UNKNOWN, ImageFiles, open_dataset
+    from bench.datasets import open_dataset
 
-    dataset = open_dataset(name, data_dir)
+    write_utf8()
+    for row in _image_rows(open_dataset(name, data_dir)):
+        echo(",".join(_field(text) for text in row))
+
+
+def _image_rows(dataset: "Dataset") -> list[tuple[str, ...]]:
+    from bench.datasets import UNKNOWN, ImageFiles
+
     labels = dataset.train_labels
     if (labels == UNKNOWN).any() and dataset.found:
         labels = next(iter(dataset.found.values()))
     if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
-        rows: list[tuple[str, ...]] = [
-            ("index", "label"),
-            *((str(index), str(label)) for index, label in enumerate(labels)),
-        ]
-    else:
-        parts = (
-            ("train", dataset.train_names, labels),
-            ("test", dataset.test_images.names, dataset.test_labels),
-        )
-        about = {
-            str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
-            for part, paths, numbers in parts
-            for path, label in zip(paths, numbers, strict=True)
-        }
-        ordered = about if dataset.all_names is None else map(str, dataset.all_names)
-        rows = [("path", "label", "split"), *(about[path] for path in ordered)]
-    write_utf8()
-    for row in rows:
-        echo(",".join(_field(text) for text in row))
+        return [("index", "label"), *((str(i), str(label)) for i, label in enumerate(labels))]
+    parts = (
+        ("train", dataset.train_names, labels),
+        ("test", dataset.test_images.names, dataset.test_labels),
+    )
+    rows = {
+        str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
+        for part, paths, numbers in parts
+        for path, label in zip(paths, numbers, strict=True)
+    }
+    paths = rows if dataset.all_names is None else map(str, dataset.all_names)
+    return [("path", "label", "split"), *(rows[path] for path in paths)]
 
 
 def _field(text: str) -> str:
-    """The text as CSV holds it."""
+    """Quote a text for CSV where it has to be."""
     quoted = text.replace('"', '""')
     return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
 
 
 def _receipt(name: str, dataset: "Dataset") -> str:
-    """What a note of the content is filed under."""
+    """Return the key under which the cache notes the content."""
     return f"{name} {dataset.side}"
-
-
-def _in_files(dataset: "Dataset") -> bool:
-    from bench.datasets import ImageFiles
-
-    return isinstance(dataset.train_images, ImageFiles)
 
 
 def _print_counts(dataset: "Dataset") -> None:
@@ -179,7 +163,7 @@ def _print_remarks(dataset: "Dataset") -> None:
 
 
 def _print_balance(dataset: "Dataset") -> None:
-    """Images of each class by true label, by each set of labels found, and for testing."""
+    """Print the images of each class by true label, by each set of found labels, and for tests."""
     import numpy as np
     from rich.table import Table
 
@@ -207,9 +191,7 @@ def _print_balance(dataset: "Dataset") -> None:
             echo(f"{kind}: {wrong:.2%} of {known.sum():,} labels whose truth is known are wrong")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
-    execute(data, arguments)
+main = partial(execute, data)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""What a sweep would cost: a few measured steps of the network, times what the methods say they
-need.
-"""
+"""Cost of a planned sweep: a few measured steps of the network, times what each method needs."""
 
 import math
 import time
@@ -33,15 +31,16 @@ from bench.training.scoring import PROBES
 
 @dataclass(frozen=True)
 class EpochImages:
-    """Images that an epoch takes through one network, for every method alike."""
+    """Numbers of images that an epoch takes through one network, whatever the method."""
 
     trained: int
     evaluated: int
 
     @classmethod
     def of(cls, spec: TrialSpec, dataset: Dataset, labels: Labels) -> "EpochImages":
-        """Count them: validation and test images and probes are predicted, and a last batch of a
-        single sample is left out.
+        """Count training images, without a last batch of one, and images that are predicted.
+
+        The latter are validation images, test images and probes.
         """
         training, known = len(labels.train), int((labels.truth[labels.train] != UNKNOWN).sum())
         tests = [dataset.test_labels, *(labels for _, labels in dataset.extra_tests.values())]
@@ -50,8 +49,7 @@ class EpochImages:
 
 
 def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
-    """Seconds of a training sample and of an evaluated one, measured on a few batches of plain
-    cross-entropy.
+    """Measure seconds of a training sample and of an evaluated one, with plain cross-entropy.
 
     Where an epoch has fewer than ``steps`` batches, whole epochs are measured: the last batch is
     smaller, and its samples take longer.
@@ -70,16 +68,14 @@ def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[flo
         _step_seconds(net, task, next(task.loader()))  # the first one warms up
         for batch in islice(chain.from_iterable(task.loader() for _ in range(steps)), steps):
             trained, inferred = _step_seconds(net, task, batch)
-            training, evaluating, samples = (
-                training + trained,
-                evaluating + inferred,
-                samples + len(batch.y),
-            )
+            training += trained
+            evaluating += inferred
+            samples += len(batch.y)
     return training / samples, evaluating / samples
 
 
 def _step_seconds(net: Network, task: Task, batch: Batch) -> tuple[float, float]:
-    """Seconds of a training step on a batch, and of its prediction."""
+    """Return seconds of a training step on a batch, and of its prediction."""
     start = time.perf_counter()
     with task.autocast():
         F.cross_entropy(net(batch.x), batch.y).backward()
@@ -109,7 +105,7 @@ def _task(spec: TrialSpec, dataset: Dataset, labels: Labels) -> Task:
 
 
 def epoch_seconds(spec: TrialSpec, images: EpochImages, sample: float, prediction: float) -> float:
-    """Rough seconds of an epoch of the trial's method.
+    """Estimate the seconds of an epoch of the trial's method.
 
     Args:
         sample: seconds of a training sample in plain cross-entropy.

@@ -6,7 +6,8 @@ from bench.cli.terminal import echo, padded, wide
 from bench.datasets import SCHEMES, Source, sources
 from bench.errors import InputError
 from bench.networks.backbones import BACKBONES
-from bench.noise import find_kind, listing
+from bench.noise import listing
+from bench.noise.registry import find_kind
 from bench.planning.registry import card, load_method, method_names
 
 

@@ -135,9 +135,8 @@ def _load_data(request: Request) -> tuple[Dataset, str, list[float | None]]:
 def _rehearse_noise(specs: Sequence[TrialSpec], data: Dataset) -> None:
     """Draw the noise of each rate once, and warn where it changes too few or too many labels."""
     for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
-        noise = (spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
-        rehearse(data, *noise)
-        if note := rounding_note(data, *noise):
+        rehearse(data, spec.noise_spec)
+        if note := rounding_note(data, spec.noise_spec):
             warnings.warn(note, stacklevel=2)
 
 

@@ -1,10 +1,6 @@
-"""The command: tables and plots again, from the records alone.
+"""Command ``python -m bench.report``: tables and figures again, from the records alone."""
 
-python -m bench.report results/NAME
-python -m bench.report results/BEFORE --compare results/AFTER
-"""
-
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -59,11 +55,10 @@ def report(
     no_plots: bool,
     details: bool,
 ) -> None:
-    """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which
-    count as one.
+    """Rebuild tables, figures and the page index.html from the records of sweeps.
 
-    leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md
-    what it rests on.
+    Several sweeps count as one. The leaderboard is in leaderboard.csv, .md and .tex, all
+    configurations are in configs.csv, and the statistics behind them in analysis.md.
     """
     if compare:
         _check_comparison()
@@ -76,8 +71,8 @@ def report(
         check_sweep(folder)
     out = writable(out) if out else writable(folders[0], "folder with --out")
     if compare:
-        found, files = write_comparison(folders, [compare], out, clean_val)
-        print_sections(console(), found)
+        sections, files = write_comparison(folders, [compare], out, clean_val)
+        print_sections(console(), sections)
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
     leaderboard = write_report(folders, out, reference, not no_plots, rank_by, clean_val)
@@ -89,7 +84,7 @@ def report(
 
 
 def _check_comparison() -> None:
-    """Refuse what a comparison of two sweeps could only ignore."""
+    """Refuse options that a comparison of two sweeps would ignore."""
     given = click.get_current_context().get_parameter_source
     for name in ("reference", "rank_by", "no_plots"):
         if given(name) is ParameterSource.COMMANDLINE:
@@ -99,9 +94,7 @@ def _check_comparison() -> None:
             )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
-    execute(report, arguments)
+main = partial(execute, report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""sweep.json: where a sweep's records come from."""
+"""Provenance of a sweep's records: its commands, versions and machine, in sweep.json."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "s
 def describe(
     specs: Sequence[TrialSpec], command: Sequence[str], out: Path, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Content of sweep.json as a run begins, the history of earlier runs included.
+    """Return the content of sweep.json as a run begins, with the history of earlier runs.
 
     Args:
         options: of this run, by name, as ``--config`` reads them back.

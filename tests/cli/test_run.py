@@ -1,4 +1,4 @@
-"""The command line: what it accepts, what it refuses and how, and what it says."""
+"""Command line of a sweep: accepted and refused options, messages, lists, exit statuses."""
 
 import json
 import os
@@ -249,7 +249,8 @@ BROKEN = {
         "nowhere_to_be_found",
     ),
     "an unknown privilege": (
-        '"""Broken."""\nfrom bench.method import Method\n\n\nclass Broken(Method):\n    privileges = {"test_labels"}\n',
+        '"""Broken."""\nfrom bench.method import Method\n\n\n'
+        'class Broken(Method):\n    privileges = {"test_labels"}\n',
         "declares the privileges ['test_labels']: there are noise_rate, noise_kind",
     ),
 }
