@@ -3,6 +3,7 @@ stored.
 """
 
 import unicodedata
+from collections.abc import Iterable
 
 #: Line ends, control characters, lone surrogates, and marks without a glyph, such as those that
 #: turn writing around.
@@ -38,6 +39,13 @@ def encodable(text: str) -> str:
 def same_spelling(text: str) -> str:
     """Return the text with composed accents: macOS and Linux may write one name in two ways."""
     return unicodedata.normalize("NFC", text)
+
+
+def shortlist(names: Iterable[str], limit: int = 5) -> str:
+    """Return the first names in one line, and the number of the others."""
+    names = list(names)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _decoded(text: str) -> str:

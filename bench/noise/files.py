@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import pickled
-from bench.datasets.labels import MISSING
+from bench.datasets import integer_pickles
+from bench.datasets.folder.labels_csv import MISSING
 from bench.errors import InputError, first_line, unknown
 
 #: Format -> ending of its files.
@@ -369,8 +369,8 @@ def _pt(path: Path, content: bytes, key: str | None) -> np.ndarray:
     import torch
 
     try:
-        found = pickled.read_pt(content)  # NumPy's arrays, as CIFAR-N's
-    except pickled.UNREADABLE:
+        found = integer_pickles.read_pt(content)  # NumPy's arrays, as CIFAR-N's
+    except integer_pickles.UNREADABLE:
         try:
             with warnings.catch_warnings():
                 # advice for torch's developers on files that are refused anyway

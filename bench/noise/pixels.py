@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.common.files import write_atomically
 from bench.common.progress import announce, track
-from bench.datasets import Dataset, cache
+from bench.datasets import Dataset
+from bench.datasets.images.cache_folder import cache_folder
 from bench.noise import classifier
 
 #: Standard deviation of the samples' flip rates in part-dependent noise.
@@ -131,7 +132,7 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     digest = hashlib.sha256(repr((classifier.VERSION, images.shape, num_classes)).encode())
     for array in (images, labels.astype(np.int64)):
         digest.update(np.ascontiguousarray(array).data)
-    path = cache.folder() / f"margins-{digest.hexdigest()[:16]}.npy"
+    path = cache_folder() / f"margins-{digest.hexdigest()[:16]}.npy"
     # there is none, or it is damaged: it is made anew
     with contextlib.suppress(OSError, ValueError, EOFError):
         kept = np.load(path, allow_pickle=False)

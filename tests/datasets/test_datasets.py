@@ -19,7 +19,9 @@ from bench.datasets import (
     open_dataset,
     stratified_choice,
 )
-from bench.datasets.small import CIFAR100_SUPERCLASSES, SOURCES, read_idx, superclass_flips
+from bench.datasets.catalogue import PUBLISHED
+from bench.datasets.published import mnist
+from bench.datasets.published.cifar import CIFAR100_SUPERCLASSES, superclass_flips
 from bench.errors import InputError
 
 # ------------------------------------------------------------------------------------------------------------
@@ -299,7 +301,7 @@ def test_idx_header_whose_size_overflows_is_refused(tmp_path):
     # 2^31 * 2^31 * 8 = 2^65
     path.write_bytes(bytes((0, 0, 8, 3)) + b"\x80\0\0\0\x80\0\0\0\0\0\0\x08")
     with pytest.raises(InputError, match="truncated"):
-        read_idx(path, 3)
+        mnist.read_idx(path, 3)
 
 
 def test_images_and_labels_that_do_not_match_are_refused(tmp_path):
@@ -868,8 +870,6 @@ def test_sizes_of_images_have_bounds(side):
 
 
 def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
-    from bench.datasets import small
-
     paths = write_idx(tmp_path, False)
     arrays = {
         name: np.resize(array, (60_000 if "train" in name else 10_000, *array.shape[1:]))
@@ -878,7 +878,7 @@ def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
     sums = []
     for name, path in paths.items():
         path.write_bytes(idx_bytes(arrays[name]))
-    for name in small._IDX_NAMES:
+    for name in mnist._IDX_NAMES:
         sums.append(hashlib.sha256(idx_bytes(arrays[name])).hexdigest())
     with pytest.raises(
         InputError,
@@ -886,7 +886,7 @@ def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
     ):
         load_dataset("mnist", tmp_path)
     assert load_dataset("kmnist", tmp_path).num_classes == 10, "whose checksums nobody told us"
-    monkeypatch.setitem(small._CHECKSUMS, "fashion_mnist", tuple(sums))
+    monkeypatch.setitem(mnist._CHECKSUMS, "fashion_mnist", tuple(sums))
     for name in ("mnist", "kmnist"):
         with pytest.raises(InputError, match=f"is fashion_mnist's: fetch {name}'s again"):
             load_dataset(name, tmp_path)
@@ -959,5 +959,5 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
 def test_unknown_data_set_is_refused_with_a_suggestion():
     with pytest.raises(InputError, match="there is no data set 'cifar-10': did you mean cifar10"):
         check_dataset("cifar-10")
-    for name in (*SOURCES, "npz:whatever"):
+    for name in (*PUBLISHED, "npz:whatever"):
         check_dataset(name)

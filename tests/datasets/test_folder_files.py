@@ -18,10 +18,12 @@ from PIL import Image
 from bench.cli.commands import execute
 from bench.cli.data import data as data_command
 from bench.common.text import printable
-from bench.datasets import FOUND, UNKNOWN, folder, in_memory, open_dataset, walk
-from bench.datasets.account import Account
-from bench.datasets.folder import NO_CLASS, NO_USE, NOT_LISTED
-from bench.datasets.formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
+from bench.datasets import FOUND, UNKNOWN, in_memory, open_dataset
+from bench.datasets.folder import file_walk, source
+from bench.datasets.folder import names as class_names
+from bench.datasets.folder.contents import LIST, NO_CLASS, NO_USE, NOT_LISTED
+from bench.datasets.folder.file_account import Account
+from bench.datasets.folder.image_formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
 from bench.errors import InputError
 
 
@@ -152,8 +154,8 @@ def test_hidden_files_and_what_programs_leave_are_passed_over_at_every_depth(tmp
     for name in ASIDE:
         write(root / below / name)
     passed = passed_over(root)
-    assert set(passed) == {walk.HIDDEN, walk.ASIDE}
-    assert sorted(passed[walk.HIDDEN] + passed[walk.ASIDE]) == sorted(
+    assert set(passed) == {file_walk.HIDDEN, file_walk.ASIDE}
+    assert sorted(passed[file_walk.HIDDEN] + passed[file_walk.ASIDE]) == sorted(
         str(Path(below, name)) for name in ASIDE
     )
 
@@ -261,12 +263,12 @@ def test_links_are_followed_once_and_faulty_ones_are_named(tmp_path):
     assert len(names) == 25 and {"a/pool/more/00.png", "b/outside.png"} <= names
     account = dataset.account
     assert account.passed_over == {
-        walk.DEAD_LINK: ("a/dead.png",),
-        walk.CIRCULAR: ("a/root", "a/self.png", "a/up", "loop"),
-        walk.SEEN_FOLDER: ("a/sibling", "b/pool"),
-        walk.SEEN_FILE: ("a/image.png",),
-        walk.HIDDEN: ("a/.pool",),
-        walk.SPECIAL: ("a/null",),
+        file_walk.DEAD_LINK: ("a/dead.png",),
+        file_walk.CIRCULAR: ("a/root", "a/self.png", "a/up", "loop"),
+        file_walk.REPEATED_FOLDER: ("a/sibling", "b/pool"),
+        file_walk.REPEATED_FILE: ("a/image.png",),
+        file_walk.HIDDEN: ("a/.pool",),
+        file_walk.SPECIAL: ("a/null",),
     }
     assert account.used == 25 and account.files == 35
 
@@ -280,8 +282,8 @@ def test_a_link_to_a_hidden_folder_and_two_links_that_meet(tmp_path):
     dataset = open_dataset(f"folder:{root}")
     assert dataset.account.used == 20 and dataset.classes == ("a", "b")
     assert {reason: len(names) for reason, names in dataset.account.passed_over.items()} == {
-        walk.HIDDEN: 21,
-        walk.SEEN_FOLDER: 1,
+        file_walk.HIDDEN: 21,
+        file_walk.REPEATED_FOLDER: 1,
     }
 
 
@@ -291,7 +293,7 @@ def test_pipes_and_sockets_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.chdir(root / "b")  # addresses of sockets are short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
-        assert passed_over(root) == {walk.SPECIAL: ["a/pipe.png", "b/socket.png"]}
+        assert passed_over(root) == {file_walk.SPECIAL: ["a/pipe.png", "b/socket.png"]}
 
 
 def test_files_and_folders_that_cannot_be_opened(tmp_path, monkeypatch):
@@ -500,7 +502,7 @@ def test_two_normal_forms_are_one_class_and_names_alike_are_said(tmp_path):
 def test_numbers_come_by_value_whatever_their_digits(names, classes):
     for seed in range(5):
         shuffled = random.Random(seed).sample(names, len(names))
-        assert folder._classes(shuffled) == classes
+        assert class_names.ordered_classes(shuffled) == classes
 
 
 @pytest.mark.parametrize(
@@ -516,7 +518,7 @@ def test_numbers_come_by_value_whatever_their_digits(names, classes):
     ],
 )
 def test_names_that_look_the_same_are_said(pair):
-    [sentence] = folder._alike(sorted([*pair, "other", "1.5", "2"]))
+    [sentence] = class_names.notes_on_similar(sorted([*pair, "other", "1.5", "2"]))
     assert all(repr(name) in sentence for name in pair)
 
 
@@ -549,7 +551,9 @@ def test_ordinary_folders_keep_their_split(tmp_path):
         expected[stratified_choice(labels, round(0.2 * len(labels)), np.random.default_rng(0))] = (
             True
         )
-        np.testing.assert_array_equal(folder._held_out(labels, labels.max() + 1), expected)
+        np.testing.assert_array_equal(
+            source._held_out(Path("d"), labels, labels.max() + 1), expected
+        )
     dataset = open_dataset(f"folder:{two_classes(tmp_path / 'd')}")
     assert dataset.untested is None and in_memory(dataset).content_hash == "caee5b4a9fceb6d8"
 
@@ -734,7 +738,7 @@ def test_both_differences_between_list_and_folder_are_counted(tmp_path):
     assert account.passed_over == {
         NOT_LISTED: ("p/09.png", "p/10.png", "p/11.png"),
         NO_IMAGE: ("notes.txt",),
-        folder.LIST: ("labels.csv",),
+        LIST: ("labels.csv",),
     }
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels) == 11
     assert (
@@ -773,7 +777,7 @@ def test_a_list_without_splits_says_that_the_folders_of_splits_mean_nothing(tmp_
     )
     dataset = open_dataset(f"folder:{tmp_path}")
     assert "the folders' names (test, train) have no meaning" in dataset.account.notes[0]
-    assert dataset.account.passed_over == {folder.LIST: ("LABELS.CSV",)}
+    assert dataset.account.passed_over == {LIST: ("LABELS.CSV",)}
 
 
 @pytest.mark.parametrize("kind", ["folder", "dead link", "pipe"])

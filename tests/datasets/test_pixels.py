@@ -19,8 +19,11 @@ from PIL import Image
 
 from bench.cli.commands import execute
 from bench.cli.data import data as data_command
-from bench.datasets import FOUND, ImageFiles, cache, copies, files, load_dataset
-from bench.datasets.files import BrokenImage, Extremes, decode
+from bench.datasets import FOUND, ImageFiles, copies, load_dataset
+from bench.datasets.images import cache_folder, damage, decoded_cache, decoding, survey
+from bench.datasets.images.damage import BrokenImage
+from bench.datasets.images.decoding import decode
+from bench.datasets.images.depth import Extremes
 from bench.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -275,8 +278,8 @@ def test_every_mode_shows_what_it_shows(mode, channels, monkeypatch):
     else:
         image = grey.convert(mode)
     assert image.mode == mode
-    monkeypatch.setattr(files, "_loaded", lambda path, content: image)
-    result = np.asarray(files.read(Path("x"), b"", channels)).reshape(16, 16, channels)
+    monkeypatch.setattr(decoding, "_first_frame", lambda path, content: image)
+    result = np.asarray(decoding.read(Path("x"), b"", channels)).reshape(16, 16, channels)
     if mode == "1":  # dithered
         assert set(result.ravel().tolist()) == {0, 255}
     else:
@@ -323,7 +326,7 @@ def test_every_rotation_is_undone_in_images_that_are_not_square(tmp_path, ending
     tags[0x112] = orientation
     settings = {"lossless": True} if ending == "webp" else {}
     path = save(tmp_path / f"x.{ending}", stored, exif=tags, **settings)
-    result = np.asarray(files.read(path, files.read_bytes(path)))
+    result = np.asarray(decoding.read(path, damage.read_bytes(path)))
     np.testing.assert_array_equal(result, turned.get(orientation, stored))
 
 
@@ -464,7 +467,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path, monkeypatch):
             reason == "No such file",
         )
     path = save(tmp_path / "large.png", np.zeros((16, 16), np.uint8))
-    monkeypatch.setattr(files, "LARGEST_FILE", 20)
+    monkeypatch.setattr(damage, "LARGEST_FILE", 20)
     with pytest.raises(BrokenImage, match="is larger than"):
         decode(path, 16)
 
@@ -631,7 +634,7 @@ def test_files_are_looked_through_once(tmp_path, streamed, monkeypatch):
     with pytest.warns(UserWarning, match="1 image cannot be read"):
         first = load_dataset(f"folder:{root}")
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "read_bytes", lambda path: pytest.fail("read again"))
+        patch.setattr(survey, "read_bytes", lambda path: pytest.fail("read again"))
         with pytest.warns(UserWarning, match="1 image cannot be read"):
             assert load_dataset(f"folder:{root}").content_hash == first.content_hash
     (root / "a" / "02.png").write_bytes(b"no image either")
@@ -643,30 +646,30 @@ def test_an_interrupted_look_goes_on_where_it_was(tmp_path, monkeypatch):
     root = own_set(tmp_path / "d")
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
     images, read = ImageFiles(str(root), np.array(names), 16), []
-    monkeypatch.setattr(cache, "CHUNK", 4)
+    monkeypatch.setattr(survey, "CHUNK", 4)
 
     def interrupted(path):
         read.append(path)
         if len(read) > 13:
             raise KeyboardInterrupt
-        return files.read_bytes(path)
+        return damage.read_bytes(path)
 
-    monkeypatch.setattr(cache, "read_bytes", interrupted)
+    monkeypatch.setattr(survey, "read_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache.survey(images, decoding=True)
+        survey.survey(images, decoding=True)
     again = []
     monkeypatch.setattr(
-        cache, "read_bytes", lambda path: again.append(path) or files.read_bytes(path)
+        survey, "read_bytes", lambda path: again.append(path) or damage.read_bytes(path)
     )
-    digests = cache.survey(images, decoding=True).digests
+    digests = survey.survey(images, decoding=True).digests
     assert 0 < len(again) <= 12 and len(digests) == 20
     for memo in (tmp_path / "cache").glob("read-*"):
         memo.unlink()
-    np.testing.assert_array_equal(cache.survey(images, decoding=True).digests, digests)
+    np.testing.assert_array_equal(survey.survey(images, decoding=True).digests, digests)
 
 
 def test_what_the_machine_cannot_read_for_now_is_not_remembered(tmp_path, streamed, monkeypatch):
-    root, read = own_set(tmp_path / "d"), files.read_bytes
+    root, read = own_set(tmp_path / "d"), damage.read_bytes
 
     def forbidden(path):
         if path.name == "00.png":
@@ -676,8 +679,8 @@ def test_what_the_machine_cannot_read_for_now_is_not_remembered(tmp_path, stream
     for memory in ("0.000001", "1"):
         monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
         with monkeypatch.context() as patch:
-            patch.setattr(cache, "read_bytes", forbidden)
-            patch.setattr(files, "read_bytes", forbidden)
+            patch.setattr(survey, "read_bytes", forbidden)
+            patch.setattr(decoding, "read_bytes", forbidden)
             with pytest.warns(UserWarning, match="00.png .Permission denied"):
                 dataset = load_dataset(f"folder:{root}")
             assert len(dataset.train_labels) + len(dataset.test_labels) == 19
@@ -691,7 +694,7 @@ def test_files_that_change_while_they_are_read_are_one_sentence(
     tmp_path, monkeypatch, memory, change
 ):
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", memory)
-    root, read = own_set(tmp_path / "d"), files.read_bytes
+    root, read = own_set(tmp_path / "d"), damage.read_bytes
     victim = root / "b" / "03.png"
 
     def changing(path):
@@ -699,7 +702,7 @@ def test_files_that_change_while_they_are_read_are_one_sentence(
             victim.write_bytes(b"something else") if change == "rewritten" else victim.unlink()
         return read(path)
 
-    monkeypatch.setattr(cache, "read_bytes", changing)
+    monkeypatch.setattr(survey, "read_bytes", changing)
     with pytest.raises(InputError, match=r"changed while they were read|cannot be read") as error:
         load_dataset(f"folder:{root}")
     assert "\n" not in str(error.value)
@@ -743,7 +746,7 @@ def test_a_disk_that_does_not_answer_for_a_while_costs_no_trial(tmp_path, stream
     pixels = stream.StreamedPixels(images, torch.zeros(3), torch.ones(3), torch.device("cpu"), 0)
     whole, read, failures = (
         pixels.raw(torch.arange(4)),
-        files.read_bytes,
+        damage.read_bytes,
         [True, True, False, False, False, False],
     )
 
@@ -752,7 +755,7 @@ def test_a_disk_that_does_not_answer_for_a_while_costs_no_trial(tmp_path, stream
             raise BrokenImage(path, "Stale file handle", passing=True)
         return read(path)
 
-    monkeypatch.setattr(files, "read_bytes", hesitant)
+    monkeypatch.setattr(decoding, "read_bytes", hesitant)
     monkeypatch.setattr(stream, "PAUSES", (0.0, 0.0))
     assert (pixels.raw(torch.arange(4)) == whole).all() and not failures
     failures += [True] * 3
@@ -765,8 +768,8 @@ def test_names_that_are_no_utf8(tmp_path, streamed, monkeypatch):
     os.rename(root / "a" / "00.png", os.fsencode(root / "a") + b"/caf\xe9.png")
     names = [os.fsdecode(b"a/caf\xe9.png"), "b/01.png"]
     images = ImageFiles(str(root), np.array(names), 16)
-    assert len(images.fingerprint) == 64 and not cache.survey(images, decoding=True).broken
-    assert cache.decoded(images).images.shape == (2, 3, 16, 16)
+    assert len(images.fingerprint) == 64 and not survey.survey(images, decoding=True).broken
+    assert decoded_cache.decoded(images).images.shape == (2, 3, 16, 16)
 
 
 # -------------------------------------------------------------------------------------------------------
@@ -886,33 +889,37 @@ def places(monkeypatch, tmp_path: Path, **variables: str | None) -> None:
 def test_where_caches_are(tmp_path, monkeypatch):
     own = tmp_path / "tmp" / f"lnl-bench-{os.getuid()}"
     places(monkeypatch, tmp_path)
-    assert cache.folder() == own and not (tmp_path / "home").exists(), "no home folder is made"
+    assert cache_folder.cache_folder() == own and not (tmp_path / "home").exists(), (
+        "no home folder is made"
+    )
     assert stat.S_IMODE(own.stat().st_mode) == 0o700
     (tmp_path / "home").mkdir()
-    assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench"
+    assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "lnl-bench"
     places(monkeypatch, tmp_path, XDG_CACHE_HOME=str(tmp_path / "xdg"))
-    assert cache.folder() == tmp_path / "xdg" / "lnl-bench"
+    assert cache_folder.cache_folder() == tmp_path / "xdg" / "lnl-bench"
     for relative in ("caches", "./caches", ""):
         places(monkeypatch, tmp_path, XDG_CACHE_HOME=relative)
-        assert cache.folder() == tmp_path / "home" / ".cache" / "lnl-bench", (
+        assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "lnl-bench", (
             "the specification has it ignored"
         )
     places(monkeypatch, tmp_path, XDG_CACHE_HOME="~/xdg")
-    assert cache.folder() == tmp_path / "home" / "xdg" / "lnl-bench"
+    assert cache_folder.cache_folder() == tmp_path / "home" / "xdg" / "lnl-bench"
     places(monkeypatch, tmp_path, LNL_BENCH_CACHE="~/mine")
-    assert cache.folder() == tmp_path / "home" / "mine"
+    assert cache_folder.cache_folder() == tmp_path / "home" / "mine"
     monkeypatch.chdir(tmp_path)
     places(monkeypatch, tmp_path, LNL_BENCH_CACHE="here")
-    assert cache.folder() == tmp_path / "here", "also for processes that start elsewhere"
+    assert cache_folder.cache_folder() == tmp_path / "here", (
+        "also for processes that start elsewhere"
+    )
     (tmp_path / "file").touch()
     places(monkeypatch, tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
-    assert cache.folder() == own
+    assert cache_folder.cache_folder() == own
     places(monkeypatch, tmp_path, LNL_BENCH_CACHE=str(tmp_path / "file"))
     with pytest.raises(
         InputError,
         match=r"cannot keep files in .*file' \(.+\): name another folder in LNL_BENCH_CACHE",
     ):
-        cache.folder()
+        cache_folder.cache_folder()
 
 
 @pytest.mark.parametrize("trap", ["open to all", "a link", "a file", "somebody else's"])
@@ -935,7 +942,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monke
     with pytest.raises(
         InputError, match="name a folder in the environment variable LNL_BENCH_CACHE"
     ) as error:
-        cache.folder()
+        cache_folder.cache_folder()
     assert "\n" not in str(error.value)
 
 
@@ -947,11 +954,11 @@ def test_a_user_whom_the_system_does_not_know(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pwd.getpwuid", unknown)
     own = tmp_path / "tmp" / f"lnl-bench-{os.getuid()}"
-    assert cache.folder() == own
+    assert cache_folder.cache_folder() == own
     for variable in ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR"):
         monkeypatch.setenv(variable, "x")  # so that it is put back
         monkeypatch.delenv(variable)
-    cache.keep_library_caches()
+    cache_folder.keep_library_caches()
     assert os.environ["MPLCONFIGDIR"] == str(own / "matplotlib")
     images = own_set(tmp_path / "d")
     assert len(load_dataset(f"folder:{images}").train_images) == 16 and list(
@@ -962,7 +969,7 @@ def test_a_user_whom_the_system_does_not_know(tmp_path, monkeypatch):
         InputError,
         match="LNL_BENCH_CACHE is '~/mine', but there is no home folder: give a path without ~",
     ):
-        cache.folder()
+        cache_folder.cache_folder()
 
 
 @pytest.mark.parametrize("explicit", [True, False])
@@ -984,10 +991,10 @@ def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(
         lambda path, mode: not str(path).startswith(str(tmp_path / "kept")) and access(path, mode),
     )
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "decode", lambda *_, **__: pytest.fail("decoded again"))
-        patch.setattr(cache, "_lock", lambda *_: pytest.fail("opened for writing"))
+        patch.setattr(decoded_cache, "decode", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr(decoded_cache, "_lock", lambda *_: pytest.fail("opened for writing"))
         np.testing.assert_array_equal(load_dataset(f"folder:{root}").train_images, whole)
-        cache.keep_library_caches()
+        cache_folder.keep_library_caches()
     if explicit:
         with pytest.raises(
             InputError,
@@ -1019,10 +1026,10 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 )
 def test_a_container_without_a_home_folder(tmp_path):
     code = (
-        "import os, sys, bench.datasets.cache as c\n"
+        "import os, sys, bench.datasets.images.cache_folder as c\n"
         "for name in ('HOME', 'XDG_CACHE_HOME', 'LNL_BENCH_CACHE'): os.environ.pop(name, None)\n"
         "os.setuid(54321)\n"
-        "c.keep_library_caches(); print(c.folder())\n"
+        "c.keep_library_caches(); print(c.cache_folder())\n"
     )
     tmp_path.chmod(0o777)
     for parent in tmp_path.parents:

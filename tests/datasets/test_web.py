@@ -9,9 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, web
+from bench.datasets import UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset
+from bench.datasets.published import (
+    animal10n,
+    clothing1m,
+    food101n,
+    red_mini_imagenet,
+    webvision,
+)
 from bench.errors import InputError
 from bench.noise import check_noise, corrupt, default_noise
+
+SOURCES = {
+    **animal10n.SOURCES,
+    **clothing1m.SOURCES,
+    **webvision.SOURCES,
+    **food101n.SOURCES,
+    **red_mini_imagenet.SOURCES,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -624,9 +639,9 @@ def test_wrong_lists_of_red_mini_imagenet_are_refused(tmp_path, change, message)
 
 def test_sources_say_all_there_is_to_know():
     assert {"animal10n", "clothing1m", "webvision", "food101n", "red_mini_imagenet_80"} <= set(
-        web.SOURCES
+        SOURCES
     )
-    for name, source in web.SOURCES.items():
+    for name, source in SOURCES.items():
         check_dataset(name, 32)
         assert all(
             (
@@ -642,7 +657,7 @@ def test_sources_say_all_there_is_to_know():
         assert not source.downloads
 
 
-@pytest.mark.parametrize("name", web.SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_an_empty_folder_is_one_sentence(tmp_path, name):
     with pytest.raises(
         InputError, match=r"holds no .* within it: name the folder of the set with --data-dir"
