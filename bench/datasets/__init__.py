@@ -19,12 +19,19 @@ from arrays and checks them.
 
 from bench.datasets.arrays import from_arrays
 from bench.datasets.catalogue import SCHEMES, check_dataset, find_source, sources
-from bench.datasets.dataset import FOUND, OUTSIDE, UNKNOWN, Dataset, Images, stratified_choice
+from bench.datasets.dataset import (
+    FOUND,
+    OUTSIDE,
+    UNKNOWN,
+    Dataset,
+    Images,
+    Source,
+    stratified_choice,
+)
 from bench.datasets.images.files import ImageFiles
 from bench.datasets.loading import in_memory, load_dataset, open_dataset, warn_of_copies
 from bench.datasets.readable import UNREADABLE, read_images
 from bench.datasets.resizing import with_donors
-from bench.datasets.source import Source
 
 __all__ = [
     "FOUND",

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 
 from bench.common import plugins
 from bench.datasets import npz
+from bench.datasets.dataset import Source
 from bench.datasets.folder import source as folder
 from bench.datasets.published import (
     animal10n,
@@ -17,7 +18,6 @@ from bench.datasets.published import (
     red_mini_imagenet,
     webvision,
 )
-from bench.datasets.source import Source
 from bench.errors import InputError, unknown
 
 #: Data sets of this package, by name.

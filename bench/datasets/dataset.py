@@ -1,9 +1,10 @@
-"""Data set: images and labels, in memory or in files, and the facts known about them."""
+"""Data set: its images and labels, the facts known about them, and the source that loads it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,3 +202,24 @@ def stratified_choice(labels: np.ndarray, size: int, rng: np.random.Generator) -
     # Every (N / size)-th sample of that list, from a random start, holds each class in proportion.
     positions = ((np.arange(size) + rng.random()) * len(labels) / size).astype(int)
     return order[positions]
+
+
+#: Loader: folder of the files, side of the images in pixels or None for the usual one -> data set.
+Loader = Callable[[Path, int | None], Dataset]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data set with a name: how to load it, its size, licence, citation and where to get it."""
+
+    summary: str  # one line
+    load: Loader
+    size: str = ""  # such as "50,000 + 10,000 images, 32x32, colour"
+    classes: str = ""
+    licence: str = ""
+    citation: str = ""
+    url: str = ""
+    access: str = ""  # how to get it
+    content: str = ""  # content hash of the published set, whole
+    images: int = 0  # training images of the published set
+    downloads: bool = False  # ``load`` fetches missing files

@@ -9,12 +9,11 @@ import numpy as np
 
 from bench.datasets import copies
 from bench.datasets.catalogue import PUBLISHED, check_dataset, find_source, packaged
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Source
 from bench.datasets.images.files import ImageFiles
 from bench.datasets.plugin_checks import load_checked
 from bench.datasets.readable import count_unreadable, read_images
 from bench.datasets.resizing import resized
-from bench.datasets.source import Source
 from bench.errors import InputError
 
 #: Number of unreadable images that a warning names.

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets.arrays import from_arrays
-from bench.datasets.dataset import FOUND, UNKNOWN, Dataset
-from bench.datasets.source import Source
+from bench.datasets.dataset import FOUND, UNKNOWN, Dataset, Source
 from bench.errors import InputError
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench.common import plugins
-from bench.datasets.dataset import UNKNOWN, Dataset
+from bench.datasets.dataset import UNKNOWN, Dataset, Source
 from bench.datasets.images.files import ImageFiles
-from bench.datasets.source import Source
 from bench.errors import InputError
 
 

@@ -27,10 +27,10 @@ ELSEWHERE = set(
     """
     bench common common.files common.identity common.importing common.plugins
     common.progress common.text common.version datasets datasets.arrays datasets.catalogue
-    datasets.copies datasets.folder datasets.images datasets.images.cache_folder
+    datasets.copies datasets.folder datasets.images.cache_folder
     datasets.images.decoded_cache datasets.images.survey datasets.integer_pickles
     datasets.loading datasets.npz datasets.plugin_checks datasets.published datasets.readable
-    datasets.resizing datasets.source errors networks noise noise.files noise.matching
+    datasets.resizing errors networks noise noise.files noise.matching
     noise.measures noise.rounding planning.code_hash planning.method_checks
     planning.registry planning.searches planning.selection planning.spec records.index
     records.schema records.trials training training.memory training.storage

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.common.text import shortlist
-from bench.datasets.dataset import FOUND, UNKNOWN, Dataset, stratified_choice
+from bench.datasets.dataset import FOUND, UNKNOWN, Dataset, Source, stratified_choice
 from bench.datasets.folder.class_folders import read_class_folders
 from bench.datasets.folder.contents import Entry
 from bench.datasets.folder.labels_csv import LABELS
 from bench.datasets.folder.listed_images import read_listed_images
 from bench.datasets.folder.names import notes_on_similar, ordered_classes, plain_form
 from bench.datasets.images.files import ImageFiles
-from bench.datasets.source import Source
 from bench.errors import InputError
 
 TEST_SHARE = 0.2

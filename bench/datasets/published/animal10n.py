@@ -3,11 +3,8 @@
 import re
 from pathlib import Path
 
-import numpy as np
-
-from bench.datasets.dataset import Dataset
-from bench.datasets.published.author_lists import Part, find_root, listed_images, web_dataset
-from bench.datasets.source import Source
+from bench.datasets.dataset import Dataset, Source
+from bench.datasets.published import web
 from bench.errors import InputError
 
 _FOLDERS = ("animal10n", "Animal10N", "Animal-10N", "ANIMAL-10N", "raw_image")
@@ -22,12 +19,12 @@ def load(data_dir: Path, side: int | None) -> Dataset:
 
     The test labels are right.
     """
-    root = find_root(data_dir, "training", *_FOLDERS)
+    root = web.find_root(data_dir, "training", *_FOLDERS)
     train, test = (_read_part(root / part, side or 64) for part in ("training", "testing"))
-    return web_dataset("animal10n", train, test, _CLASSES)
+    return web.dataset("animal10n", train, test, _CLASSES)
 
 
-def _read_part(folder: Path, side: int) -> Part:
+def _read_part(folder: Path, side: int) -> web.Part:
     if not folder.is_dir():
         raise InputError(
             f"there is no folder {str(folder)!r}: unpack Animal-10N's raw images there"
@@ -44,7 +41,7 @@ def _read_part(folder: Path, side: int) -> Part:
                 f"{str(folder / name)!r} is of class {labels[-1]}, but 10 classes are counted from "
                 "0: remove it"
             )
-    return listed_images(folder, names, side, folder), np.array(labels, np.int64)
+    return web.part(folder, names, labels, side, folder)
 
 
 SOURCES = {

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets.arrays import from_arrays
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Source
 from bench.datasets.published.torchvision_sets import download
-from bench.datasets.source import Source
 
 # truck->automobile, bird->airplane, deer->horse, cat<->dog
 _CIFAR10_FLIPS = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets import integer_pickles
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Loader, Source
 from bench.datasets.published import cifar
-from bench.datasets.source import Loader, Source
 from bench.errors import InputError
 
 _URL = "https://github.com/UCSC-REAL/cifar-10-100n"

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.dataset import Dataset, stratified_choice
-from bench.datasets.source import Source
+from bench.datasets.dataset import Dataset, Source, stratified_choice
 
 #: Digit -> the digit that it is mistaken for, as Patrini et al. (2017) define it for MNIST.
 FLIPS = {7: 1, 2: 7, 5: 6, 6: 5, 3: 8}

@@ -5,16 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.dataset import UNKNOWN, Dataset
-from bench.datasets.published.author_lists import (
-    check_distinct,
-    find_root,
-    listed_images,
-    read_lines,
-    web_dataset,
-)
-from bench.datasets.source import Source
+from bench.datasets.dataset import UNKNOWN, Dataset, Source
+from bench.datasets.published import web
 from bench.errors import InputError
+
+_HEADER = "class_name"
 
 
 def load(data_dir: Path, side: int | None) -> Dataset:
@@ -24,12 +19,14 @@ def load(data_dir: Path, side: int | None) -> Dataset:
     ``verified_val.tsv`` calls right, and no image of that file is trained on. Where a verified
     label is right, the true class is known.
     """
-    root = find_root(data_dir, "meta/imagelist.tsv", "Food-101N_release", "food101n", "Food-101N")
+    root = web.find_root(
+        data_dir, "meta/imagelist.tsv", "Food-101N_release", "food101n", "Food-101N"
+    )
     meta, side = root / "meta", side or 224
     listed = meta / "imagelist.tsv"
-    classes = check_distinct(_read_rows(meta / "classes.txt"), meta / "classes.txt")
+    classes = web.read_names(meta / "classes.txt", _HEADER)
     numbers = {name: number for number, name in enumerate(classes)}
-    images = check_distinct(_read_rows(listed), listed)
+    images = web.read_names(listed, _HEADER)
     held_out = _read_verdicts(meta / "verified_val.tsv")
     verdicts = _read_verdicts(meta / "verified_train.tsv") | held_out
 
@@ -44,39 +41,33 @@ def load(data_dir: Path, side: int | None) -> Dataset:
         return np.array([numbers[title] for title in titles], np.int64)
 
     lists = [folder / "food-101" / "meta" / "test.txt" for folder in (root, root.parent, data_dir)]
-    if source := next((path for path in lists if path.is_file()), None):
-        test_names = check_distinct(read_lines(source), source)
-        files = [f"{name}.jpg" for name in test_names]
-        test_images = listed_images(source.parent.parent / "images", files, side, source)
+    source = next((path for path in lists if path.is_file()), None)
+    if source:
+        test_names, test_root, ending = web.read_names(source), source.parent.parent, ".jpg"
     else:
-        source = meta / "verified_val.tsv"
+        source, test_root, ending = meta / "verified_val.tsv", root, ""
         images = [name for name in images if name not in held_out]
         test_names = [name for name, right in held_out.items() if right]
-        test_images = listed_images(root / "images", test_names, side, source)
-    noisy = numbered(images, listed)
+    noisy, test_labels = numbered(images, listed), numbered(test_names, source)
+    files = [f"{name}{ending}" for name in test_names]
+    test = web.part(test_root / "images", files, test_labels, side, source)
     # The authors' lists disagree about single images, which is no reason to refuse them.
     right = np.array([verdicts.get(name, False) for name in images], bool)
-    train = listed_images(root / "images", images, side, listed), noisy
-    test = test_images, numbered(test_names, source)
-    return web_dataset("food101n", train, test, classes, truth=np.where(right, noisy, UNKNOWN))
-
-
-def _read_rows(path: Path) -> list[str]:
-    """Return the lines of a list without its header."""
-    return [line for line in read_lines(path) if not line.startswith("class_name")]
+    train = web.part(root / "images", images, noisy, side, listed)
+    return web.dataset("food101n", train, test, classes, truth=np.where(right, noisy, UNKNOWN))
 
 
 def _read_verdicts(path: Path) -> dict[str, bool]:
     """Return for each verified image whether its class is right."""
     verdicts = []
-    for line in _read_rows(path):
+    for line in web.read_lines(path, _HEADER):
         name, *verdict = line.split("\t")
         if verdict not in (["0"], ["1"]):
             raise InputError(
                 f"{str(path)!r} has a line {line!r}: each names an image and, after a tab, 0 or 1"
             )
         verdicts.append((name, verdict == ["1"]))
-    check_distinct([name for name, _ in verdicts], path)
+    web.check_distinct([name for name, _ in verdicts], path)
     return dict(verdicts)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets.arrays import from_arrays
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Loader, Source
 from bench.datasets.published import digits
 from bench.datasets.published.torchvision_sets import download
-from bench.datasets.source import Loader, Source
 from bench.errors import InputError
 
 # boot->sneaker->sandal, pullover->shirt, coat<->dress (GCE, 2018)

@@ -2,18 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from bench.datasets.dataset import Dataset
-from bench.datasets.published.author_lists import (
-    Part,
-    existing_layout,
-    find_root,
-    listed_images,
-    read_labels,
-    web_dataset,
-)
-from bench.datasets.source import Loader, Source
+from bench.datasets.dataset import Dataset, Loader, Source
+from bench.datasets.published import web
 
 _LEVELS = (20, 40, 60, 80)
 _FOLDERS = ("mini-imagenet", "red_mini_imagenet", "dataset_no_images/mini-imagenet")
@@ -41,21 +31,21 @@ def _loader(level: int) -> Loader:
 
     def load(data_dir: Path, side: int | None) -> Dataset:
         split = f"red_noise_nl_{level / 100:g}"
-        root = find_root(data_dir, f"split/{split}", *_FOLDERS)
+        root = web.find_root(data_dir, f"split/{split}", *_FOLDERS)
 
-        def part(name: str, *layouts: str) -> Part:
+        def part(name: str, *layouts: str) -> web.Part:
             path = root / "split" / name
-            labels = read_labels(path, len(_CLASSES))
-            names = [
+            labels = web.read_labels(path, len(_CLASSES))
+            layout_names = [
                 [f"{layout.format(label)}/{image}" for image, label in labels.items()]
                 for layout in layouts
             ]
-            images = listed_images(root, existing_layout(root, *names), side or 32, path)
-            return images, np.array([*labels.values()], np.int64)
+            names = web.existing_layout(root, *layout_names)
+            return web.part(root, names, labels.values(), side or 32, path)
 
         train = part(split, "all_images", f"training/{split}/{{}}")
         test = part("clean_validation", "validation/{}", "all_validation")
-        return web_dataset(f"red_mini_imagenet_{level}", train, test, _CLASSES)
+        return web.dataset(f"red_mini_imagenet_{level}", train, test, _CLASSES)
 
     return load
 

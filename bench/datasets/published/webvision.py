@@ -6,17 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.dataset import Dataset
+from bench.datasets.dataset import Dataset, Source
 from bench.datasets.images.files import ImageFiles
-from bench.datasets.published.author_lists import (
-    Part,
-    find_root,
-    listed_images,
-    read_labels,
-    read_lines,
-    web_dataset,
-)
-from bench.datasets.source import Source
+from bench.datasets.published import web
 from bench.errors import InputError
 
 _MINI = 50  # classes of the part that the field trains on (MentorNet, Jiang et al., 2018)
@@ -30,8 +22,8 @@ def load(data_dir: Path, side: int | None) -> Dataset:
     imagenet/val/WNID, those of the 50 classes are a further test set.
     """
     marker = "info/train_filelist_google.txt"
-    root = find_root(data_dir, marker, "webvision", "WebVision", "webvision1.0")
-    synsets = read_lines(root / "info" / "synsets.txt")[:_MINI]
+    root = web.find_root(data_dir, marker, "webvision", "WebVision", "webvision1.0")
+    synsets = web.read_lines(root / "info" / "synsets.txt")[:_MINI]
     if len(synsets) < _MINI or not all(re.fullmatch(r"n[0-9]{8}\s.+", line) for line in synsets):
         path = str(root / "info" / "synsets.txt")
         raise InputError(
@@ -42,25 +34,25 @@ def load(data_dir: Path, side: int | None) -> Dataset:
     classes = [title.partition(",")[0] for title in titles]
     side = side or 224
 
-    def part(name: str, folder: str) -> Part:
+    def part(name: str, folder: str) -> web.Part:
         path = root / "info" / name
         labels = {
             image: label
-            for image, label in read_labels(path, _ALL_CLASSES).items()
+            for image, label in web.read_labels(path, _ALL_CLASSES).items()
             if label < _MINI
         }
         names = [f"{folder}{image}" for image in labels]
-        return listed_images(root, names, side, path), np.array([*labels.values()], np.int64)
+        return web.part(root, names, labels.values(), side, path)
 
     train = part("train_filelist_google.txt", "")
     test = part("val_filelist.txt", "val_images_256/")
     folders = (path / "imagenet" / "val" for path in (root, data_dir))
     folder = next((path for path in folders if path.is_dir()), None)
     extra_tests = {} if folder is None else {"ilsvrc12": _ilsvrc(folder, wordnet_ids, side)}
-    return web_dataset("webvision", train, test, classes, extra_tests=extra_tests)
+    return web.dataset("webvision", train, test, classes, extra_tests=extra_tests)
 
 
-def _ilsvrc(folder: Path, wordnet_ids: Sequence[str], side: int) -> Part:
+def _ilsvrc(folder: Path, wordnet_ids: Sequence[str], side: int) -> web.Part:
     names, labels = [], []
     for label, wordnet_id in enumerate(wordnet_ids):
         inside = sorted(folder.glob(f"{wordnet_id}/*.JPEG"))

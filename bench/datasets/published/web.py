@@ -5,7 +5,7 @@ unknown.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,8 @@ def find_root(data_dir: Path, marker: str, *folders: str) -> Path:
     )
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a list that are not blank, at least one."""
+def read_lines(path: Path, header: str | None = None) -> list[str]:
+    """Return the lines of a list, without blank ones and the one that begins with ``header``."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -45,17 +45,23 @@ def read_lines(path: Path) -> list[str]:
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines:
         raise InputError(f"{str(path)!r} is empty: fetch it again")
-    return lines
+    return lines if header is None else [line for line in lines if not line.startswith(header)]
 
 
-def check_distinct(names: Sequence[str], path: Path) -> list[str]:
-    """Return the names of a list; InputError if one occurs twice."""
+def read_names(path: Path, header: str | None = None) -> list[str]:
+    """Return the lines of a list of names, each of which occurs once."""
+    names = read_lines(path, header)
+    check_distinct(names, path)
+    return names
+
+
+def check_distinct(names: Sequence[str], path: Path) -> None:
+    """Raise InputError if a name of the list occurs twice."""
     earlier: set[str] = set()
     for name in names:
         if name in earlier:
             raise InputError(f"{str(path)!r} lists {name!r} twice: fetch it again")
         earlier.add(name)
-    return list(names)
 
 
 def read_labels(path: Path, num_classes: int) -> dict[str, int]:
@@ -78,11 +84,10 @@ def read_labels(path: Path, num_classes: int) -> dict[str, int]:
     return dict(labels)
 
 
-def listed_images(root: Path, names: Sequence[str], side: int, source: Path) -> ImageFiles:
-    """Return the images below ``root``, as the list ``source`` names them.
+def part(root: Path, names: Sequence[str], labels: Iterable[int], side: int, source: Path) -> Part:
+    """Return the images below ``root``, as the list ``source`` names them, with their labels.
 
-    Raises:
-        InputError: if the first, the last or one of a sample of them is missing.
+    InputError says so if the first, the last or one of a sample of them is missing.
     """
     if not names:
         raise InputError(f"{str(source)!r} names no image of this set: fetch it again")
@@ -94,7 +99,7 @@ def listed_images(root: Path, names: Sequence[str], side: int, source: Path) -> 
                 f"{str(root / names[position])!r} is missing, one of {len(names):,} images that "
                 f"{str(source)!r} names: unpack the set's images there, or mend --data-dir"
             )
-    return ImageFiles(str(root), np.array(names), side)
+    return ImageFiles(str(root), np.array(names), side), np.array([*labels], np.int64)
 
 
 def existing_layout(root: Path, *layouts: list[str]) -> list[str]:
@@ -102,7 +107,7 @@ def existing_layout(root: Path, *layouts: list[str]) -> list[str]:
     return next((names for names in layouts if names and (root / names[0]).is_file()), layouts[0])
 
 
-def web_dataset(
+def dataset(
     name: str,
     train: Part,
     test: Part,
@@ -112,18 +117,15 @@ def web_dataset(
 ) -> Dataset:
     """Return the data set of these images, whose training labels are noisy.
 
-    Args:
-        truth: true classes of the training images, if any are known.
-
-    Raises:
-        InputError: if training and test images overlap.
+    ``truth`` are the true classes of the training images, if any are known. InputError says so if
+    training and test images overlap.
     """
     train_images, noisy = train
     test_images, test_labels = test
     extra_tests = dict(extra_tests or {})
-    for images in (test_images, *(images for images, _ in extra_tests.values())):
-        common = set(train_images.names.tolist()) & set(images.names.tolist())
-        if train_images.root == images.root and common:
+    for part in (test_images, *(part for part, _ in extra_tests.values())):
+        common = set(train_images.names.tolist()) & set(part.names.tolist())
+        if train_images.root == part.root and common:
             raise InputError(
                 f"{name} tests on {len(common):,} of the images that it trains on, such as "
                 f"{min(common)!r}: fetch its lists again"
