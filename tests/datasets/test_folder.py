@@ -1,6 +1,4 @@
-"""Folders of one's own images, the cache they are decoded into, and the command that looks after
-data sets.
-"""
+"""Folders of the user's own images, the cache of decoded images, and the command for data sets."""
 
 import json
 import multiprocessing
@@ -25,15 +23,10 @@ from bench.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
-
-
 def write_image(
     path: Path, value: int = 0, size: tuple[int, int] = (16, 16), mode: str = "RGB"
 ) -> Path:
-    """A noisy image whose mean depends on ``value``."""
+    """Write a noisy image whose mean depends on ``value``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = len(Image.new(mode, (1, 1)).getbands())
     rng = np.random.default_rng(value)
@@ -54,7 +47,6 @@ def load(root: Path, **settings):
     return load_dataset(f"folder:{root}", **settings)
 
 
-# ------------------------------------------------------------------------------------------------------------
 # layouts
 
 
@@ -100,7 +92,8 @@ def write_csv(root: Path, lines: list[str], images: int = 12) -> Path:
 def test_labels_csv_with_clean_labels_and_split(tmp_path):
     lines = ["path,label,clean_label,split"]
     lines += [
-        f"pictures/{n}.png,{'cat' if n % 2 else 'dog'},{'cat' if n % 3 else 'dog'},{'test' if n < 4 else 'train'}"
+        f"pictures/{n}.png,{'cat' if n % 2 else 'dog'},{'cat' if n % 3 else 'dog'},"
+        f"{'test' if n < 4 else 'train'}"
         for n in range(12)
     ]
     dataset = load(write_csv(tmp_path, lines))
@@ -177,14 +170,11 @@ def test_a_folder_that_is_not_there_and_one_without_images(tmp_path):
         load(tmp_path / "empty")
 
 
-# -------------------------------------------------------------------------------------------------
 # mixed and broken
 
 
 def test_two_hundred_images_of_all_kinds_and_a_broken_one(tmp_path, capsys):
-    """What people have: sizes, grey, transparency, palettes, 16 bits, and a file that was cut
-    short.
-    """
+    """Users mix sizes, grey, transparency, palettes and 16 bits, and have a file cut short."""
     modes = ["RGB", "L", "RGBA", "LA", "P", "1", "CMYK", "I;16"]
     for number in range(200):
         mode = modes[number % len(modes)] if number % 2 else "RGB"
@@ -261,7 +251,6 @@ def test_a_camera_s_rotation_is_undone(tmp_path):
     assert (decode(tmp_path / "x.png", 16)[:, -1] == 255).all()
 
 
-# --------------------------------------------------------------------------------------------------------------
 # cache
 
 
@@ -542,7 +531,6 @@ def test_streamed_images_are_windows_of_the_decoded_ones(tmp_path):
     assert any(torch.allclose(view[0], w) or torch.allclose(view[0], w.flip(2)) for w in windows)
 
 
-# ------------------------------------------------------------------------------------------------------------
 # command
 
 

@@ -1,4 +1,4 @@
-"""Every file of a folder of one's own: used, or passed over for a reason that is said."""
+"""Account of every file in a user's folder: used, or passed over for a reason."""
 
 import io
 import os
@@ -27,13 +27,8 @@ from bench.datasets.folder.image_formats import NO_IMAGE, UNOPENABLE, UNSUPPORTE
 from bench.errors import InputError
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
-
-
 def write(path: Path, value: int = 0, kind: str = "png", mode: str = "RGB") -> Path:
-    """An image of 16 x 16 equal pixels."""
+    """Write an image of 16 x 16 equal pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(image_bytes(kind, mode, value))
     return path
@@ -52,9 +47,7 @@ def two_classes(root: Path, images: int = 20, names: tuple[str, str] = ("a", "b"
 
 
 def passed_over(root: Path) -> dict[str, list[str]]:
-    """Reasons and names, after checking that they add up with the images used and an independent
-    count.
-    """
+    """Return reasons and names; check that they and the used images add up to all files."""
     dataset = open_dataset(f"folder:{root}")
     account = dataset.account
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels)
@@ -76,7 +69,7 @@ def check(capsys, root: Path) -> tuple[int, str]:
     return end.value.code or 0, captured.out + captured.err
 
 
-# ------------------------------------------------------------------------------------------ account
+# account
 
 
 def test_an_account_adds_up_and_a_file_is_passed_over_once():
@@ -124,8 +117,7 @@ def test_a_run_says_first_what_it_uses(tmp_path, capsys, monkeypatch):
     )
 
 
-# ------------------------------------------------------------------------- hidden, formats and
-# links
+# hidden, formats and links
 
 ASIDE = [
     ".ipynb_checkpoints/x.png",
@@ -326,7 +318,7 @@ def test_very_deep_folders(tmp_path):
     assert used == 21
 
 
-# ------------------------------------------------------------------------------------------- splits
+# splits
 
 
 def split_folders(root: Path, *parts: str, classes: tuple[str, str] = ("cat", "dog")) -> Path:
@@ -522,7 +514,7 @@ def test_names_that_look_the_same_are_said(pair):
     assert all(repr(name) in sentence for name in pair)
 
 
-# ---------------------------------------------------------------------------------- held-out images
+# held-out images
 
 
 def test_every_class_of_two_images_or_more_is_tested(tmp_path, capsys):
@@ -541,9 +533,7 @@ def test_every_class_of_two_images_or_more_is_tested(tmp_path, capsys):
 
 
 def test_ordinary_folders_keep_their_split(tmp_path):
-    """A stratified fifth, as before the rule of one test image a class: hashes of earlier records
-    depend on it.
-    """
+    """Hashes of earlier records depend on this split: a stratified fifth."""
     from bench.datasets import stratified_choice
 
     for labels in (np.arange(30) % 3, np.arange(103) % 4, np.repeat([0, 1], [90, 13])):
@@ -558,7 +548,7 @@ def test_ordinary_folders_keep_their_split(tmp_path):
     assert dataset.untested is None and in_memory(dataset).content_hash == "caee5b4a9fceb6d8"
 
 
-# --------------------------------------------------------------------------------------- labels.csv
+# labels.csv
 
 
 def listed(root: Path, text: str | bytes, images: int = 12) -> Path:
@@ -792,7 +782,7 @@ def test_a_list_that_is_no_file(tmp_path, kind):
     assert "labels.csv' is no file that can be read" in refused(root)
 
 
-# ------------------------------------------------------------------------------------------- orders
+# orders
 
 
 def test_names_that_are_no_text_are_read_sorted_and_hashed(tmp_path, capsys):
@@ -843,13 +833,11 @@ def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_
     assert len(results) == 1, results
 
 
-# --------------------------------------------------------------------------------------- generated
+# generated
 
 
 def outcome(tmp_path: Path, seed: int) -> str:
-    """What becomes of a random folder: ``whole``, or the sentence that refuses it; the account adds
-    up.
-    """
+    """Return ``whole`` or the sentence that refuses a random folder; check its account."""
     top = random_folder(tmp_path / str(seed), seed)
     files = files_below(top)
     try:

@@ -1,4 +1,4 @@
-"""CIFAR-N: files in the authors' formats, and what is refused."""
+"""CIFAR-N: files in the authors' formats, and files that are refused."""
 
 import os
 import pickle
@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 def stand_in(labels: np.ndarray, num_classes: int = 10) -> Dataset:
-    """A data set of these training labels, with blank images."""
+    """Return a data set of these training labels, with blank images."""
     blank, test = np.zeros((len(labels), 4, 4), np.uint8), np.zeros((num_classes, 4, 4), np.uint8)
     classes = tuple(f"class {number}" for number in range(num_classes))
     return from_arrays("stand-in", blank, labels, test, np.arange(num_classes), classes)
@@ -46,7 +46,7 @@ def cifar100() -> Dataset:
 
 
 def content(dataset: Dataset) -> dict:
-    """What the authors' files hold: every column is wrong at different places."""
+    """Return the columns of the authors' files, each wrong at different places."""
     clean = dataset.train_labels
     if dataset.num_classes == 100:
         coarse = {
@@ -66,9 +66,7 @@ def content(dataset: Dataset) -> dict:
 
 
 def write_pt(path: Path, columns: dict, core: bytes = b"core") -> Path:
-    """As the authors saved theirs: with NumPy 1, whose module for arrays has another name than
-    NumPy 2's.
-    """
+    """Save as the authors did: with NumPy 1, whose module for arrays has another name."""
     torch.save(columns, path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -122,14 +120,11 @@ def test_labels_of_any_integer_type_are_read(tmp_path, cifar10, dtype):
         assert (found["human-worst"] == content(cifar10)["worse_label"]).all()
 
 
-# -----------------------------------------------------------------------------------------------------
 # ordered files
 
 
 def write_ordered(folder: Path, dataset: Dataset) -> Path:
-    """In TensorFlow's order, as lists of NumPy's numbers, the noisy labels of CIFAR-100 under
-    another name.
-    """
+    """Save in TensorFlow's order, as lists of NumPy's numbers, with another key for CIFAR-100."""
     order = np.random.default_rng(1).permutation(COUNT)
     columns = {
         key.replace("noisy_label", "noise_label"): list(np.asarray(v)[order])
@@ -174,8 +169,7 @@ def test_an_ordered_file_needs_its_order(tmp_path, cifar10):
         cifar_n.from_files(cifar10, path)
 
 
-# ----------------------------------------------------------------------------------------------------
-# what is refused
+# refused files
 
 
 def test_labels_of_other_images_are_refused(tmp_path, cifar10):
@@ -235,7 +229,7 @@ def test_wrong_columns_are_refused(tmp_path, cifar10, write: Callable, change):
 
 
 def traps(ran: Path) -> dict[str, object]:
-    """Objects that create the file ``ran`` where somebody unpickles them."""
+    """Return objects that create the file ``ran`` when they are unpickled."""
 
     class Trap:
         def __init__(self, *call: object) -> None:
@@ -282,9 +276,7 @@ def test_the_traps_would_run(tmp_path):
 
 
 def test_a_forged_dtype_is_refused(tmp_path, cifar10):
-    """Integers whose flags say that they are pointers to objects crash whoever has NumPy build
-    them.
-    """
+    """Integers with flags of pointers to objects would crash NumPy if it built them."""
 
     class Forged:
         def __reduce__(self):
@@ -330,13 +322,12 @@ def test_files_of_another_kind_are_refused(tmp_path, cifar10, raw):
         cifar_n.from_files(cifar10, tmp_path / "plain.npy")
 
 
-# ------------------------------------------------------------------------------------------------------------
 # by name
 
 
 @pytest.fixture
 def loaded(monkeypatch, cifar10):
-    """Counts the times that CIFAR's images are loaded; they are the stand-in's."""
+    """List of the loads of CIFAR's images, which are the stand-in's."""
     calls = []
 
     def load(data_dir, side):
@@ -370,7 +361,8 @@ def test_label_files_are_found(tmp_path, cifar10, loaded, folder, name):
 def test_without_labels_nothing_is_downloaded(tmp_path, loaded):
     with pytest.raises(
         InputError,
-        match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from http",
+        match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from "
+        r"http",
     ):
         load_dataset("cifar10n", tmp_path)
     assert not loaded
