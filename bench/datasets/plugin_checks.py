@@ -47,18 +47,17 @@ def check_arrays(dataset: object) -> None:
     for part, (images, labels) in parts.items():
         _check_images(part, images, dataset.train_images)
         _check_labels(part, labels, len(images), len(classes), part == "training")
-    images_number = len(dataset.train_images)
+    count = len(dataset.train_images)
     for name, labels in dataset.found.items():
-        _check_labels(f"noisy ({name})", labels, images_number, len(classes), False)
+        _check_labels(f"noisy ({name})", labels, count, len(classes), False)
     if (np.asarray(dataset.train_labels) == UNKNOWN).any() and not dataset.found:
         raise InputError(
             f"some of its training labels are unknown ({UNKNOWN}), and it has no noisy ones: give "
             "found"
         )
-    if dataset.train_names is not None and len(dataset.train_names) != images_number:
+    if dataset.train_names is not None and len(dataset.train_names) != count:
         raise InputError(
-            f"it has {len(dataset.train_names)} train_names for {images_number} images: give one "
-            "for each"
+            f"it has {len(dataset.train_names)} train_names for {count} images: give one for each"
         )
     _check_flips(dataset.flips, len(classes))
 

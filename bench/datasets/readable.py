@@ -117,7 +117,8 @@ def _copies(
     def part(name: str, labels: np.ndarray) -> copies.Part:
         images, positions = readable[name]
         if not in_memory or isinstance(images, ImageFiles):
-            images = surveys[name].digests[positions]
+            digests = np.frombuffer(b"".join(surveys[name].digests), np.uint8)
+            images = digests.reshape(-1, 32)[positions]
         return copies.Part(images, labels[positions], files[name].names[positions])
 
     tests = {name: part(name, labels) for name, (_, labels) in dataset.tests.items()}

@@ -65,15 +65,15 @@ class _Walk:
         self.root = root
         self.files: list[File] = []
         self.folders: list[str] = []
-        self.links: list[tuple[str, str]] = []  # links to folders: name, real path of what holds it
+        self.links: list[tuple[str, str]] = []  # links to folders: name, place
         self.visited: set[tuple[int, int]] = set()  # device and inode of folders
 
     def run(self) -> tuple[list[File], list[str]]:
         self._read(Folder("", os.path.realpath(self.root)))
         while self.links:
             links, self.links = self.links, []
-            for name, holder in sorted(links, key=lambda link: order(link[0])):
-                self._follow(name, holder)
+            for name, place in sorted(links, key=lambda link: order(link[0])):
+                self._follow(name, place)
         self._pass_over_repeated_files()
         self.files.sort(key=lambda file: order(file.name))
         return self.files, sorted(self.folders, key=order)
@@ -118,26 +118,24 @@ class _Walk:
             if is_folder:
                 yield Folder(name, place, reason)
             elif entry.is_symlink():
-                self._note_link(name, folder.place, reason)
+                self._note_link(name, place, reason)
             else:
                 regular = entry.is_file(follow_symlinks=False)
                 reason = reason or (None if regular else SPECIAL)
                 self.files.append(File(name, place, reason=reason))
 
-    def _note_link(self, name: str, holder: str, reason: str | None) -> None:
+    def _note_link(self, name: str, place: str, reason: str | None) -> None:
         is_folder, fault = _target(os.path.join(self.root, name))
         reason = reason or fault
         if reason is None and is_folder:
-            self.links.append((name, holder))
+            self.links.append((name, place))
         else:
-            place = os.path.join(holder, os.path.basename(name))
             self.files.append(File(name, place, True, reason))
 
-    def _follow(self, name: str, holder: str) -> None:
+    def _follow(self, name: str, place: str) -> None:
         """Read the folder that a link leads to, unless that was read or holds the link itself."""
         target = os.path.realpath(os.path.join(self.root, name))
-        if os.path.join(holder, "").startswith(os.path.join(target, "")):
-            place = os.path.join(holder, os.path.basename(name))
+        if os.path.join(os.path.dirname(place), "").startswith(os.path.join(target, "")):
             self.files.append(File(name, place, True, CIRCULAR))
         else:
             self._read(Folder(name, target))

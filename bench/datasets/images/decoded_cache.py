@@ -81,7 +81,7 @@ def _key(files: ImageFiles, known: Survey) -> str:
     """Return the name of a cache: the hash of all that decoding depends on."""
     extremes = f" {files.extremes}" if files.extremes else ""
     content = hashlib.sha256(f"{VERSION} {files.side}{extremes}".encode())
-    content.update(known.digests.tobytes())
+    content.update(b"".join(known.digests))
     return content.hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,13 +22,14 @@ SAMPLE_FORMAT = 339
 _BITS, _PHOTOMETRIC, _MAX_VALUE, _GDAL_NO_DATA = 258, 262, 281, 42113
 
 Range = tuple[float, float]
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
 class Extremes:
     """Lowest and highest value of the images of more than 8 bits; None where there are none."""
 
-    integers: Range | None = None
+    integers: tuple[int, int] | None = None
     floats: Range | None = None
 
     def __or__(self, other: "Extremes") -> "Extremes":
@@ -42,7 +43,7 @@ class Extremes:
 NO_EXTREMES = Extremes()
 
 
-def _union(first: Range | None, second: Range | None) -> Range | None:
+def _union(first: tuple[N, N] | None, second: tuple[N, N] | None) -> tuple[N, N] | None:
     if first is None or second is None:
         return first or second
     return min(first[0], second[0]), max(first[1], second[1])
@@ -64,7 +65,7 @@ def scaled(path: Path, image: "PillowImage", extremes: Extremes) -> "PillowImage
         values *= 255 / ((high - low) or 1)
         values.round(out=values)
     else:
-        first, last = _integer_range(*map(int, extremes.integers or (0, 0)))
+        first, last = _integer_range(*(extremes.integers or (0, 0)))
         values.clip(first, last, out=values)
         values -= first
         values *= 256

@@ -5,20 +5,16 @@ Surveys are kept in the cache. An interrupted one is continued.
 
 import contextlib
 import hashlib
-import io
-import json
 import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
+import msgspec
 
-from bench.common.files import to_json, write_atomically
+from bench.common.files import write_atomically
 from bench.common.progress import track
-from bench.datasets import integer_pickles
 from bench.datasets.images.cache_folder import cache_folder, readable_folders
 from bench.datasets.images.damage import BrokenImage, read_bytes
 from bench.datasets.images.decoding import extremes_of, read
@@ -37,15 +33,14 @@ CHUNK = 512
 SAVE_SECONDS = 30.0
 
 
-@dataclass
-class Survey:
+class Survey(msgspec.Struct):
     """Findings from reading every file of a set once."""
 
     stamp: str  # hash of names, sizes and times
-    digests: np.ndarray  # uint8 (N, 32): SHA-256 of each file
+    digests: list[bytes] = []  # SHA-256 of each file
     extremes: Extremes = NO_EXTREMES
     # position -> what is wrong; without decoding, only errors of reading
-    broken: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, str] = {}
 
 
 def survey(files: ImageFiles, decoding: bool) -> Survey:
@@ -63,20 +58,17 @@ def survey(files: ImageFiles, decoding: bool) -> Survey:
     start, saved, lasting = len(result.digests), time.monotonic(), True
     if start == len(files):
         return result
-    digests = np.zeros((len(files), 32), np.uint8)
-    digests[:start] = result.digests
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for first in track(range(start, len(files), CHUNK), "reading images"):
                 positions = range(first, min(first + CHUNK, len(files)))
                 examined = list(pool.map(partial(_examine, files, decoding), positions))
                 for position, (digest, extremes, error) in zip(positions, examined, strict=True):
-                    digests[position] = np.frombuffer(digest, np.uint8)
                     result.extremes |= extremes
                     if error is not None:
                         result.broken[position] = error.reason
                         lasting = lasting and not error.passing
-                result.digests = digests[: positions.stop]
+                    result.digests.append(digest)
                 if lasting and time.monotonic() - saved > SAVE_SECONDS:
                     _remember(memo, result)
                     saved = time.monotonic()
@@ -141,34 +133,15 @@ def _stamp(files: ImageFiles) -> str:
 
 
 def _remember(memo: str, survey: Survey) -> None:
-    facts = {
-        "integers": survey.extremes.integers,
-        "floats": survey.extremes.floats,
-        "broken": list(survey.broken.items()),
-    }
-    json_bytes = np.frombuffer(to_json(facts), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, digests=survey.digests, facts=json_bytes, stamp=np.array(survey.stamp))
     with contextlib.suppress(OSError, InputError):  # without it the next survey takes longer
-        write_atomically(cache_folder() / memo, buffer.getvalue())
+        write_atomically(cache_folder() / memo, msgspec.msgpack.encode(survey))
 
 
 def _remembered(memo: str, stamp: str, count: int) -> Survey:
     """Return the survey as far as it went; an empty one if none can be trusted."""
     for folder in readable_folders():
-        try:
-            with np.load(io.BytesIO((folder / memo).read_bytes()), allow_pickle=False) as archive:
-                digests, facts = archive["digests"], json.loads(archive["facts"].tobytes())
-                trusted = str(archive["stamp"]) == stamp
-            is_table = digests.dtype == np.uint8 and digests.shape[1:] == (32,)
-            if not trusted or not is_table or len(digests) > count:
-                continue
-            ranges = (
-                None if facts[kind] is None else (facts[kind][0], facts[kind][1])
-                for kind in ("integers", "floats")
-            )
-            broken = {int(position): str(reason) for position, reason in facts["broken"]}
-            return Survey(stamp, digests, Extremes(*ranges), broken)
-        except (*integer_pickles.UNREADABLE, SyntaxError):
-            continue
-    return Survey(stamp, np.zeros((0, 32), np.uint8))
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            survey = msgspec.msgpack.decode((folder / memo).read_bytes(), type=Survey)
+            if survey.stamp == stamp and len(survey.digests) <= count:
+                return survey
+    return Survey(stamp)
