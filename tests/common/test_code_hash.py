@@ -32,8 +32,8 @@ ELSEWHERE = set(
     datasets.loading datasets.npz datasets.plugin_checks datasets.published datasets.readable
     datasets.resizing errors networks noise noise.files noise.matching
     noise.measures noise.rounding planning.code_hash planning.method_checks
-    planning.registry planning.searches planning.selection planning.spec records.index
-    records.schema records.trials training training.memory training.storage
+    planning.registry planning.searches planning.selection planning.spec
+    records.packing records.schema training training.memory training.storage
     """.split()
 )
 
