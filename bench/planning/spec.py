@@ -15,6 +15,7 @@ from typing import Any
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
+from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
@@ -215,6 +216,14 @@ def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
 def record_of(spec: TrialSpec) -> dict[str, Any]:
     """Content of a trial's spec.json."""
     return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
+
+
+def method_for(spec: TrialSpec) -> Method:
+    """Return the trial's method, not yet set up; each of its parts knows the recipe."""
+    method = build(spec.method, spec.hparams)
+    for part in method.parts():
+        part.recipe = spec.recipe
+    return method
 
 
 def relative_cost(spec: TrialSpec) -> float:

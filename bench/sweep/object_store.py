@@ -13,7 +13,7 @@ import torch
 
 from bench.datasets import Dataset
 from bench.networks.backbones import build_network
-from bench.training.pretrain import PretrainJob
+from bench.planning.pretraining import PretrainJob
 
 #: For results on their way to the driver, and for Ray itself.
 SLACK = 256 << 20

@@ -19,6 +19,7 @@ from bench.common.files import to_json, write_atomically
 from bench.common.importing import worker_path
 from bench.datasets import Dataset
 from bench.errors import InputError, one_line
+from bench.planning.pretraining import PretrainJob
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (
@@ -29,7 +30,6 @@ from bench.sweep.private import (
     without_sigterm_handler,
 )
 from bench.sweep.work import Resources
-from bench.training.pretrain import PretrainJob
 
 
 def _parent() -> str:
