@@ -385,7 +385,7 @@ def _planned(
     if out == "":
         raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
-    from bench.datasets.cache import keep_library_caches
+    from bench.datasets.images.cache_folder import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.planning.spec import Plan, expand_hparams, misspecified
     from bench.planning.trial_checks import check_trials

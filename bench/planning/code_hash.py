@@ -21,8 +21,11 @@ HARNESS = "harness"
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are
 #: missing: a trial's specification holds the hash of what they load.
 NUMERICS = (
-    "datasets.base",
-    "datasets.files",
+    "datasets.dataset",
+    "datasets.images.damage",
+    "datasets.images.decoding",
+    "datasets.images.depth",
+    "datasets.images.files",
     "method",
     "networks.augment",
     "networks.backbones",

@@ -28,17 +28,20 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = set(
     """
     bench common common.files common.identity common.importing common.plugins
-    common.progress common.text common.version datasets datasets.account datasets.arrays
-    datasets.cache datasets.checks datasets.copies datasets.folder datasets.formats
-    datasets.human datasets.labels datasets.pickled datasets.reading datasets.small
-    datasets.walk datasets.web errors networks noise noise.contents noise.files
+    common.progress common.text common.version datasets datasets.arrays datasets.catalogue
+    datasets.copies datasets.folder datasets.images.cache_folder
+    datasets.images.decoded_cache datasets.images.survey datasets.integer_pickles
+    datasets.loading datasets.npz datasets.plugin_checks datasets.published
+    datasets.readable datasets.resizing errors networks noise noise.contents noise.files
     noise.matching noise.matrices noise.measures noise.registry noise.rounding
-    planning.code_hash planning.method_checks
-    planning.pretraining planning.registry planning.searches planning.selection
-    planning.spec records.packing records.schema training
-    training.failures training.memory training.outcome training.storage
+    planning.code_hash planning.method_checks planning.pretraining planning.registry
+    planning.searches planning.selection planning.spec records.packing records.schema
+    training training.failures training.memory training.outcome training.storage
     """.split()
 )
+
+#: Packages of modules that load data: one more data set needs no entry here.
+LOADERS = ("datasets.folder.", "datasets.published.")
 
 
 def text_of(source: str) -> str:
@@ -56,6 +59,7 @@ def test_every_module_that_a_trial_imports_is_hashed_or_known_to_move_nothing():
         reached.add(module)
         waiting += code_hash._imports(module, ast.parse(path.read_text(encoding="utf-8")))
     reached = {module.removeprefix("bench.") for module in reached}
+    reached = {module for module in reached if not module.startswith(LOADERS)}
     assert len(reached) > 30
     assert set(NUMERICS) <= reached
     assert reached - set(NUMERICS) == ELSEWHERE, (
