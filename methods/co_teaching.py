@@ -83,7 +83,7 @@ class CoTeaching(Method):
         if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
             losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
             self.forget_rate.copy_(
-                1 - ops.clean_probability(losses, seen=self.task.mixtures).mean()
+                1 - ops.clean_probability(losses, shapes=self.task.mixtures).mean()
             )
         rate = self.forget_rate.item()  # once an epoch
         ramping = (

@@ -135,7 +135,7 @@ class DivideMix(Method):
             losses = ops.min_max(ops.per_sample_loss(self, net))
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
             self.clean[i] = ops.clean_probability(
-                self.history[i].nanmean(0), scale=False, seen=self.task.mixtures
+                self.history[i].nanmean(0), scale=False, shapes=self.task.mixtures
             )
 
     def batches(self) -> Iterator[Division | PlainStep]:

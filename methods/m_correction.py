@@ -138,7 +138,7 @@ class MCorrection(Method):
 class LossModel:
     """How likely a loss is that of a wrong label."""
 
-    def __init__(self, losses: Tensor, seen: list[str] | None = None) -> None:
+    def __init__(self, losses: Tensor, shapes: list[str] | None = None) -> None:
         """Fit to the losses (N,) of the training set; ``seen`` is told what that came to, see
         ``ops.fit_mixture``.
         """
@@ -146,7 +146,7 @@ class LossModel:
         # what is no number stays in
         scaled = self.scale(losses[~((losses < self.low) | (losses > self.high))]).double()
         grid = torch.linspace(0, 1, RESOLUTION, device=losses.device, dtype=scaled.dtype)
-        pair = ops.fit_mixture(scaled, "bmm", seen, start=torch.stack([1 - scaled, scaled]))
+        pair = ops.fit_mixture(scaled, "bmm", shapes, start=torch.stack([1 - scaled, scaled]))
         posterior = torch.zeros_like(grid)  # where nothing could be fitted, no label is noisy
         if isinstance(pair, ops.BetaPair):
             joint = pair.log_joint(grid, edge=EDGE).exp()

@@ -134,14 +134,14 @@ def theirs(task: Task) -> int:
     return table[ops.nearest(ops.inclusive_rate(task), table)]
 
 
-def separation(losses: Tensor, seen: list[str] | None = None) -> Tensor:
+def separation(losses: Tensor, shapes: list[str] | None = None) -> Tensor:
     """Distance of the two means of a mixture on losses (N,), scaled to [0, 1]; 0 where there is
     nothing to fit.
 
     ``seen`` is told what the fit came to, see ``ops.fit_mixture``.
     """
     scaled = ops.min_max(losses.double())
-    pair = ops.fit_mixture(scaled, seen=seen)
+    pair = ops.fit_mixture(scaled, shapes=shapes)
     if pair is None:
         return scaled.new_tensor(0.0)
     low = pair.low_posterior(scaled)

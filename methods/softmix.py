@@ -121,7 +121,7 @@ class SoftMix(Method):
         )
         self.history = torch.cat([self.history[1:], ops.min_max(losses)[None]])
         self.clean = ops.clean_probability(
-            self.history.nanmean(0), self.hp.mixture, scale=False, seen=self.task.mixtures
+            self.history.nanmean(0), self.hp.mixture, scale=False, shapes=self.task.mixtures
         )
         if self.since_correction > 0 and self.hp.scope == "dataset":
             self.neighbours = ops.nearest_neighbours(self.all_features(), self.hp.k)

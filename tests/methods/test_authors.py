@@ -91,7 +91,7 @@ class Normed(TwoLayers):
 def give_draws(monkeypatch) -> None:
     """Put the lambdas and partners of the authors' runs in place of random ones."""
     mixing = itertools.cycle([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
 
 
@@ -128,7 +128,7 @@ def test_divide_mix_trains_as_the_authors_do(divide_mix, monkeypatch):
     method = divide_mix()
     method.clean[1] = CLEAN
     mixing = iter([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
     steps = [
         Division(0, labelled, unlabelled, (epoch + step / 2) / 16)
@@ -240,7 +240,7 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
     fitted = []
     original = ops.fit_gaussians
     monkeypatch.setattr(
-        ops, "fit_gaussians", lambda values: fitted.append(values) or original(values)
+        ops.mixtures, "fit_gaussians", lambda values: fitted.append(values) or original(values)
     )
     for epoch in range(7):
         losses = (
@@ -411,7 +411,7 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, 
     """
     losses, targets, bias, weights = SOFTMIX[window]
     mixing = iter([0.3, 0.8, 0.55, 0.1, 0.9, 0.45] * 2)
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
     scores = lambda m, net, score: score(net(IMAGES), LABELS, torch.arange(12)).detach()  # noqa: E731
     monkeypatch.setattr(ops, "per_sample", scores)
@@ -695,7 +695,7 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
     enter(method, 12)
     next(method.batches())  # which says how far each label is trusted
     mixing = iter([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
 
     def four(*index: int) -> Batch:
@@ -781,7 +781,7 @@ def co_learning(make_task, monkeypatch):
         method.recipe = recipe
         method.test_optimizer = method.optimizer(method.param_groups())
         mixing = iter([0.3, 0.8, 0.55, 0.1])
-        monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+        monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
         monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
         return method
 
@@ -876,7 +876,7 @@ def test_mixup_mixes_as_the_authors_do(make_task, monkeypatch):
     net = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
     net[1].weight.data = torch.tensor([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7], [-0.2, 0.9, 0.4]])
     method = setup("mixup", task, networks=[net])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 0.6125638605120026)
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 0.6125638605120026)
     monkeypatch.setattr(torch, "randperm", lambda n, **_: torch.tensor([3, 0, 5, 1, 4, 2]))
     loss = method.loss(Batch((images,), torch.tensor([0, 1, 2, 2, 0, 1]), torch.arange(6)))
     loss.backward()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.mixture import GaussianMixture
 
-from bench import ops
+from bench.ops import neighbours
 from bench.ops import (
     beta_sample,
     clean_probability,
@@ -22,11 +22,14 @@ from bench.ops import (
     min_max,
     mix_with_neighbours,
     nearest_neighbours,
+    per_sample,
+    per_sample_loss,
     sharpen,
     soft_cross_entropy,
+    two_means,
 )
 
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # losses
 
 
@@ -70,7 +73,7 @@ def test_gaussian_mixture_goes_on_from_the_same_start_as_scikit_learn(iterations
     """From the same two-means split, posteriors are the same number for number."""
     losses = bimodal("half")
     scaled = (losses - losses.min()) / (losses.max() - losses.min())
-    low = ops._two_means(torch.from_numpy(scaled)).numpy()
+    low = two_means(torch.from_numpy(scaled)).numpy()
 
     class FromSplit(GaussianMixture):
         def _initialize_parameters(self, x, random_state, **kwargs):
@@ -93,7 +96,7 @@ def test_two_means_is_the_best_split(values):
     values = np.array(values) / 7
     if len(np.unique(values)) < 2:
         return
-    low = ops._two_means(torch.from_numpy(values)).numpy()
+    low = two_means(torch.from_numpy(values)).numpy()
     assert 0 < low.sum() < len(values)
 
     def within(mask: np.ndarray) -> float:
@@ -217,9 +220,9 @@ def noise(shape: str) -> torch.Tensor:
     ],
 )
 def test_a_mixture_says_what_it_came_to(mixture, shape, state):
-    seen: list[str] = []
-    clean = clean_probability(noise(shape), mixture, seen=seen)
-    assert seen == [state]
+    shapes: list[str] = []
+    clean = clean_probability(noise(shape), mixture, shapes=shapes)
+    assert shapes == [state]
     assert clean.isfinite().all()
 
 
@@ -227,12 +230,12 @@ def test_a_mixture_says_what_it_came_to(mixture, shape, state):
 def test_losses_that_are_no_numbers_are_not_clean(mixture):
     losses = noise("two modes")
     losses[5] = torch.nan
-    seen: list[str] = []
-    assert clean_probability(losses, mixture, seen=seen).isnan().all()
-    assert seen == ["not finite"]
-    seen.clear()
-    clean_probability(torch.ones(9), mixture, seen=seen)
-    assert seen == ["equal losses"]
+    shapes: list[str] = []
+    assert clean_probability(losses, mixture, shapes=shapes).isnan().all()
+    assert shapes == ["not finite"]
+    shapes.clear()
+    clean_probability(torch.ones(9), mixture, shapes=shapes)
+    assert shapes == ["equal losses"]
 
 
 def test_without_a_mixture_there_is_no_fit():
@@ -323,7 +326,7 @@ def test_what_differs_by_rounding_alone_is_equal(scale, dtype):
     assert clean_probability(values)[3] < 0.5
 
 
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # neighbours
 
 
@@ -424,7 +427,7 @@ def test_far_from_the_origin_neighbours_are_exact(wide, rows):
 @pytest.mark.parametrize(("rows", "k"), [(40, 3), (100, 1), (300, 1), (300, 5)])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_a_row_that_is_not_finite_spoils_itself_alone(wide, monkeypatch, value, rows, k, units):
-    monkeypatch.setattr(ops, "bfloat16_units", lambda: units)
+    monkeypatch.setattr(neighbours, "bfloat16_units", lambda: units)
     features = torch.randn(rows, 6, generator=torch.Generator().manual_seed(0))
     expected = nearest_neighbours(features[1:], k) + 1
     features[0, 2] = value
@@ -435,8 +438,8 @@ def test_a_row_that_is_not_finite_spoils_itself_alone(wide, monkeypatch, value, 
 @pytest.fixture
 def wide(monkeypatch):
     """Banks of 200 rows are taken for large ones."""
-    monkeypatch.setattr(ops, "WIDE", 200)
-    monkeypatch.setattr(ops, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(neighbours, "WIDE", 200)
+    monkeypatch.setattr(neighbours, "bfloat16_units", lambda: False)
 
 
 @pytest.mark.parametrize("rows", [200, 333, 512])
@@ -452,15 +455,15 @@ def searched(wide, monkeypatch):
     """Rows that float32 looks through the whole bank for, on a CPU that seems to have units for
     bfloat16.
     """
-    monkeypatch.setattr(ops, "bfloat16_units", lambda: True)
+    monkeypatch.setattr(neighbours, "bfloat16_units", lambda: True)
     found: list[int] = []
-    whole = ops._nearest
+    whole = neighbours._nearest
 
     def noting(rows, *arguments):
         found.append(len(rows))
         return whole(rows, *arguments)
 
-    monkeypatch.setattr(ops, "_nearest", noting)
+    monkeypatch.setattr(neighbours, "_nearest", noting)
     return found
 
 
@@ -496,7 +499,7 @@ def test_many_neighbours_are_no_matter_for_candidates(searched):
     assert sum(searched) == 50, "one product, and another way where the rows are their own bank"
 
 
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # small pieces
 
 
@@ -564,16 +567,14 @@ class Recorder(torch.nn.Module):
 def test_per_sample_scores_are_in_order_without_augmentation_and_leave_the_mode(
     make_task, monkeypatch, training
 ):
-    monkeypatch.setattr("bench.task.EVALUATION_BATCH", 5)
+    monkeypatch.setattr("bench.task.pixels.EVALUATION_BATCH", 5)
     task = make_task(augmentation="crop_flip")
     net = Recorder().train(training)
-    scores = ops.per_sample(
-        SimpleNamespace(task=task), net, lambda logits, y, index: 100 * index + y
-    )
+    scores = per_sample(SimpleNamespace(task=task), net, lambda logits, y, index: 100 * index + y)
     assert torch.equal(scores, 100 * torch.arange(16) + task.noisy_labels)
     assert net.modes == [(False, False)] * 4
     assert net.training is training
-    losses = ops.per_sample_loss(SimpleNamespace(task=task), net)
+    losses = per_sample_loss(SimpleNamespace(task=task), net)
     plain = torch.cat([batch.x for batch in task.loader(train=False)]).flatten(1)[:, :3]
     torch.testing.assert_close(losses, -plain.log_softmax(1)[torch.arange(16), task.noisy_labels])
 

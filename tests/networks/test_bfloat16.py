@@ -70,7 +70,7 @@ def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
 
 def test_trials_use_it_where_the_cpu_has_no_units(monkeypatch, make_task):
     for fast, kinds in ((True, {nn.Conv2d, nn.Linear}), (False, {RoundedConv2d, RoundedLinear})):
-        monkeypatch.setattr(task, "bfloat16_units", lambda fast=fast: fast)
+        monkeypatch.setattr(task.task, "bfloat16_units", lambda fast=fast: fast)
         net = make_task(precision="bf16").build_network()
         assert {
             type(module) for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)
