@@ -19,6 +19,7 @@ from rich.console import Console
 from scipy import stats
 
 from bench.cli.report import report
+from bench.cli.tables import print_sections
 from bench.errors import InputError
 from bench.records.trials import pack_classes
 from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
@@ -27,7 +28,6 @@ from bench.report.statistics import paired_difference
 from bench.report.tables import (
     Section,
     Table,
-    print_sections,
     sections,
     selection_error,
     to_markdown,
