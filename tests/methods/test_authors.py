@@ -104,7 +104,8 @@ def give_scores(monkeypatch) -> None:
         net.train()
         return found
 
-    monkeypatch.setattr(ops, "per_sample", scores)
+    for module in (ops, ops.passes):  # as methods call it, and as per_sample_loss does
+        monkeypatch.setattr(module, "per_sample", scores)
 
 
 @pytest.fixture
@@ -414,7 +415,8 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, 
     monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
     scores = lambda m, net, score: score(net(IMAGES), LABELS, torch.arange(12)).detach()  # noqa: E731
-    monkeypatch.setattr(ops, "per_sample", scores)
+    for module in (ops, ops.passes):  # as methods call it, and as per_sample_loss does
+        monkeypatch.setattr(module, "per_sample", scores)
     task = make_task(12)
     task.noisy_labels = LABELS
     method = setup("softmix", task, {"softmix.loss_window": window}, networks=[TwoLayers()])

@@ -117,7 +117,7 @@ def prune(m: Method) -> Counts:
     if m.epoch < EPOCHS // 2:
         sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
         return sum(sum(batches(samples - own, size)) for own in sizes), 0
-    return sum(batches(int(m.kept.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
+    return sum(batches(int(m.clean.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
 
 
 def divided(labelled: list[int], unlabelled: int, peers: int = 2) -> tuple[int, int]:
@@ -299,7 +299,7 @@ def main_phase(name: str, make_task) -> Method:
     if name == "divide_mix":
         method.clean = half.float().expand(2, -1)
     if name in ("pes", "prune"):
-        setattr(method, {"pes": "confident", "prune": "kept"}[name], half)
+        setattr(method, {"pes": "confident", "prune": "clean"}[name], half)
     if name == "selc":
         method.turned.fill_(EPOCHS // 2)
     return method

@@ -385,9 +385,9 @@ def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
     make_task, monkeypatch
 ):
     method = setup("forward", make_task(100), {"forward.held_out": 0.2})
-    assert method.chooses.sum() == 20
+    assert method.held_out.sum() == 20
     trained = torch.cat([batch.index for batch in method.batches()])
-    assert sorted(trained.tolist()) == (~method.chooses).nonzero()[:, 0].tolist(), (
+    assert sorted(trained.tolist()) == (~method.held_out).nonzero()[:, 0].tolist(), (
         "the held-out samples are not trained on"
     )
     y, generator = method.task.noisy_labels, torch.Generator().manual_seed(0)
@@ -395,7 +395,7 @@ def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
     for epoch, sharpness in enumerate([1.0, 3.0, 0.2, 2.9]):
         logits = torch.randn(100, 3, generator=generator)
         # the sharper, the lower its loss
-        logits[method.chooses] = sharpness * torch.eye(3)[y[method.chooses]]
+        logits[method.held_out] = sharpness * torch.eye(3)[y[method.held_out]]
         answers[epoch] = logits
         monkeypatch.setattr(ops, "per_sample", lambda m, net, score: answers[m.epoch])
         enter(method, epoch)
@@ -533,7 +533,7 @@ def test_cores2_agrees_with_the_authors(make_task, epoch):
     method.prior.copy_(torch.tensor([0.2, 0.3, 0.5]))
     loss, kept, grad = CORES[epoch]
     agrees(method, net, loss, grad)
-    assert method.kept[:5].tolist() == kept
+    assert method.clean[:5].tolist() == kept
     assert method.clean_probability()[5:].all()
 
 
@@ -552,10 +552,10 @@ def test_cores2s_ramp_and_learning_rate(make_task):
 def test_cores2s_sieve_starts_in_epoch_31(make_task):
     method, _ = at("cores2", make_task(), epochs=100, epoch=30)
     method.loss(given_batch(Y))
-    assert method.kept.all()
+    assert method.clean.all()
     method.epoch = 31
     method.loss(given_batch(Y))
-    assert method.kept.sum() == 13
+    assert method.clean.sum() == 13
 
 
 def test_cores2s_prior_counts_the_labels_of_what_is_kept(make_task):
@@ -563,10 +563,10 @@ def test_cores2s_prior_counts_the_labels_of_what_is_kept(make_task):
     counts = np.bincount(method.task.noisy_labels, minlength=3)
     np.testing.assert_allclose(method.prior, counts / 16, atol=1e-6)
     out = (method.task.noisy_labels == 1).nonzero()[:, 0][:2]
-    method.kept[out] = 0
+    method.clean[out] = 0
     method.epoch_end()
     np.testing.assert_allclose(method.prior, (counts - [0, 2, 0]) / 14, atol=1e-6)
-    method.kept.zero_()
+    method.clean.zero_()
     method.epoch_end()
     assert torch.isfinite(method.prior).all()
 

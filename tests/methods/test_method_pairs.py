@@ -204,7 +204,9 @@ def columns_reversed(logits):
 
 @pytest.fixture
 def fixed_mixing(monkeypatch):
-    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 1 - LAM)  # the larger part counts
+    monkeypatch.setattr(
+        ops.mixing, "beta_sample", lambda alpha, rng: 1 - LAM
+    )  # the larger part counts
     monkeypatch.setattr(torch, "randperm", lambda n, **_: PARTNER[:n])
 
 
@@ -751,17 +753,18 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     enter(method, 5)
     assert method.stage == 1
     torch.testing.assert_close(
-        method.kept, ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate")
+        method.clean,
+        ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate"),
     )
     assert {id(p) for p in method.param_groups()[0]["params"]} == {
         id(p) for p in method.networks[3].parameters()
     }
     steps = list(method.batches())
     assert {step.student for step in steps} == {3}
-    assert sorted(steps[0].batch.index.tolist()) == method.kept.nonzero()[:, 0].tolist()
+    assert sorted(steps[0].batch.index.tolist()) == method.clean.nonzero()[:, 0].tolist()
     before, after = (
         task.noisy_labels.bincount(minlength=3),
-        task.noisy_labels[method.kept].bincount(minlength=3),
+        task.noisy_labels[method.clean].bincount(minlength=3),
     )
     torch.testing.assert_close(method.weights, before / after)
     torch.testing.assert_close(method.predict(x), method.networks[3](x).softmax(1))
