@@ -53,9 +53,8 @@ class CoTeaching(Method):
 
         forget_rate: Literal["estimate", "oracle"] | float = "estimate"  # tau
         ramp_epochs: int = 10  # T_k
-        exponent: float = (
-            1.0  # c; as in the authors' code, the ramp leads to tau^c, and then is tau
-        )
+        # c: the ramp leads to tau^c, and after it the rate is tau, as in the authors' code.
+        exponent: float = 1.0
 
         def __post_init__(self) -> None:
             check_forgetting("co_teaching", self.forget_rate)

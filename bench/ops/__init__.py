@@ -1,4 +1,4 @@
-"""Tensor helpers that more than one method uses; a method file imports them from here.
+"""Tensor helpers that several methods share; a method file imports them from here.
 
 losses       scalar losses of logits: soft targets, transition matrix, contrast, penalties
 targets      distributions as training targets: normalise, sharpen, guess

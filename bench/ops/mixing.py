@@ -16,7 +16,7 @@ def beta_sample(alpha: float, rng: np.random.Generator) -> float:
 
 
 class Mix(NamedTuple):
-    """mixup of a batch: the weight of each sample, and the partners that have the rest."""
+    """mixup of a batch: the weight of each sample, and its partner, which has the rest."""
 
     lam: float
     partner: Tensor  # (B,) positions in the batch
@@ -27,8 +27,8 @@ class Mix(NamedTuple):
 
     def cross_entropy(self, logits: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy of mixed images' logits (B, C) with the labels (B,) of both."""
-        theirs = F.cross_entropy(logits, y[self.partner])
-        return self.lam * F.cross_entropy(logits, y) + (1 - self.lam) * theirs
+        labels, partners = F.cross_entropy(logits, y), F.cross_entropy(logits, y[self.partner])
+        return self.lam * labels + (1 - self.lam) * partners
 
 
 def draw_mix(task: Task, size: int, alpha: float, larger: bool = False) -> Mix:
@@ -49,7 +49,7 @@ def mix_with_neighbours(
     Args:
         images: (M, C, H, W), of which the groups are made.
         group: positions (B, 1 + k) in the images, the sample itself first.
-        weights: (B, 1 + k). 1e-10 is added to the sample's own: some is left when all are zero.
+        weights: (B, 1 + k). 1e-10 is added to the sample's weight, for rows of zeros.
         targets: (B, 1 + k, classes).
     """
     weights = weights.clone()

@@ -1,4 +1,4 @@
-"""Passes over the training set."""
+"""Passes over the training set: a score for every sample, and endless batches."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

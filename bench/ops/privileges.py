@@ -1,4 +1,4 @@
-"""Facts about the noise, in the terms in which authors state their settings: privileges all."""
+"""Facts about the noise by which authors choose their settings; all of them are privileges."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,7 @@ def is_asymmetric(task: Task) -> bool:
 
 
 def inclusive_rate(task: Task) -> float:
-    """Noise rate as most authors count it: noisy labels are drawn from all classes, the true one
-    among them.
-    """
+    """Noise rate as most authors count it, who draw noisy labels from the true class too."""
     return float(task.oracle.noise_rate) * task.num_classes / (task.num_classes - 1)  # type: ignore[arg-type]  # a fact
 
 

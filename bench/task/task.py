@@ -40,7 +40,7 @@ def stream_seed(*key: int) -> int:
 class Batch:
     """A batch of training samples."""
 
-    views: tuple[Tensor, ...]  # each (B, C, H, W), normalised; every view is augmented on its own
+    views: tuple[Tensor, ...]  # each (B, C, H, W), normalised, and augmented independently
     y: Tensor  # (B,) noisy labels
     #: (B,) numbers of the samples, for per-sample state. They are given at random, and say nothing
     #: of the data set's order.
@@ -69,8 +69,8 @@ class Task:
     """A noisy training set and the means to learn from it.
 
     It shares no memory that can be written to with the harness. Each part of a method (host and
-    wrappers) has a Task of its own, which differs in nothing but its random streams: that is why
-    ``rmd+ce`` trains on exactly the batches that ``ce`` sees.
+    wrappers) has another Task, which differs in its random streams alone: that is why ``rmd+ce``
+    trains on exactly the batches of ``ce``.
     """
 
     def __init__(
@@ -135,9 +135,10 @@ class Task:
     ) -> Iterator[Batch]:
         """Yield batches of the training set, or of the samples at ``indices`` (M,).
 
-        Training batches are shuffled and augmented, each of ``views`` (or ``augmentations``, one a
-        view) on its own; a last batch of a single sample is left out, since batch normalisation
-        cannot take it. With ``train=False`` they hold every sample, in order, without augmentation.
+        Training batches are shuffled, and each view is augmented independently: ``views`` of them
+        by the recipe, or one for each of ``augmentations``. A last batch of a single sample is left
+        out, since batch normalisation cannot take it. With ``train=False`` batches hold every
+        sample, in order, without augmentation.
         """
         if indices is None:
             indices = torch.arange(self.num_train, device=self.device)

@@ -1,5 +1,6 @@
-"""What every method, and every wrapper on every base, has to hold. A new method is tested by being
-there.
+"""Conformance of every method, and of every wrapper on every base.
+
+A new method is found and tested without being named here.
 """
 
 import dataclasses
@@ -52,8 +53,9 @@ TELLING = {
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """Digits class by class, as folders of images come: positions in the set are as good as the
-    truth.
+    """Digits in the order of their classes, as folders of images come.
+
+    Positions in the set then tell the truth.
     """
     digits = load_dataset("digits", subset=160)
     training, test = (
@@ -362,9 +364,7 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_search_space_agrees_with_the_hyper_parameters(name):
-    """Every draw is a configuration of the declared types, every range is reached, and the defaults
-    lie inside.
-    """
+    """Draws have the declared types, ranges are reached, and defaults lie inside."""
     defaults = registry.resolve(name, {})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
@@ -403,8 +403,9 @@ def test_hyper_parameters_and_names_are_fit_for_a_command_line(name):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_papers_recipe_is_stated_whole_and_trained_with(name, data):
-    """Planned as in a sweep, which refuses a part of one; a method that states none has the data
-    set's.
+    """Planned as in a sweep, which refuses a part of a recipe.
+
+    A method that states none has the data set's.
     """
     stated = registry.load_method(name.split("+")[-1]).paper
     [spec] = Plan(recipe="paper").specs(data, expand_hparams([name], {}, {}), [0.2], [0])

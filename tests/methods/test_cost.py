@@ -1,9 +1,7 @@
-"""Cost: passes through the networks as the harness counts them, against each method's algorithm on
-paper, to the sample.
+"""Cost: passes through the networks as the harness counts them, against the algorithm on paper.
 
-On paper means here: from the sizes of the training set, of its batches and folds, and where a
-    method chooses samples, from the
-number that it says it chose.
+They agree to the sample. On paper means: from the sizes of the training set, of its batches and
+folds, and from the number of samples that a method says it selected.
 """
 
 from collections.abc import Callable
@@ -54,17 +52,16 @@ def plain(m: Method) -> Counts:
 
 
 def co_teaching(m: Method) -> Counts:
-    """Both networks on every batch; both over all samples before an epoch of the ramp, but the
-    first, to estimate the rate.
+    """Both networks on every batch, and on all samples to estimate the rate.
+
+    The estimate is made before each epoch of the ramp but the first.
     """
     estimating = m.hp.forget_rate == "estimate" and 1 <= m.epoch <= m.warmup(m.hp.ramp_epochs)
     return 2 * everything(m), 2 * m.task.num_train * estimating
 
 
 def forward(m: Method) -> Counts:
-    """First without the held-out tenth, and a pass over all samples after each epoch; then another
-    network on everything.
-    """
+    """First nine tenths and a pass over all samples after each epoch; then all samples."""
     samples, held_out = m.task.num_train, round(0.1 * m.task.num_train)
     return (
         (everything(m), 0)
@@ -74,24 +71,20 @@ def forward(m: Method) -> Counts:
 
 
 def selc_(m: Method) -> Counts:
-    """One pass a batch; until it has turned, once warm, the losses of all samples after the epoch."""
+    """One pass a batch; from warm-up to the turning point, all samples after each epoch too."""
     turned = int(m.turned)
     watching = m.hp.turning_point == "estimate" and m.epoch + 1 >= m.warmup(m.hp.warmup_epochs)
     return everything(m), m.task.num_train * (watching and not 0 <= turned <= m.epoch)
 
 
 def m_correction(m: Method) -> Counts:
-    """The losses of all samples for the mixture; of each batch the predictions, and the losses in
-    eval mode.
-    """
+    """All samples for the mixture; each batch for predictions, and for losses in eval mode."""
     correcting = m.epoch >= m.warmup(m.hp.correction_start)
     return everything(m), (m.task.num_train + 2 * everything(m)) * correcting
 
 
 def softmix(m: Method) -> Counts:
-    """The losses of all samples for the mixture; the unmixed images in every step after the
-    warm-up.
-    """
+    """All samples for the mixture; the unmixed images in every step after the warm-up."""
     first, start = m.warmup(m.hp.warmup_epochs - 1), m.phase(m.hp.correction_start - 1)
     if m.epoch < first:
         return plain(m)
@@ -101,18 +94,14 @@ def softmix(m: Method) -> Counts:
 
 
 def pes(m: Method) -> Counts:
-    """All samples, while layers are renewed too; at last the confident ones, chosen by two views of
-    every sample.
-    """
+    """All samples while layers are renewed; then the confident, found by two views of all."""
     if m.stage < 3:
         return plain(m)
     return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
 
 
 def prune(m: Method) -> Counts:
-    """A network for each fold, on all others; then every one of them over all samples, once; then
-    what is kept.
-    """
+    """Each fold's network on all others, then on all samples once; then the clean samples."""
     samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
     if m.epoch < EPOCHS // 2:
         sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
@@ -121,16 +110,15 @@ def prune(m: Method) -> Counts:
 
 
 def divided(labelled: list[int], unlabelled: int, peers: int = 2) -> tuple[int, int]:
-    """Two views of both batches are learnt from; of the labelled one's network predicts, of the
-    other both do.
+    """Two views of both batches train.
+
+    One network predicts the labelled batch, both predict the unlabelled.
     """
     return 2 * (sum(labelled) + unlabelled), 2 * sum(labelled) + 2 * peers * unlabelled
 
 
 def divide_mix(m: Method) -> Counts:
-    """Both networks over all samples; then a step for each batch of those that the peer's mixture
-    calls clean.
-    """
+    """Both networks over all samples, then a step for each batch of the peer's clean samples."""
     samples, size = m.task.num_train, m.task.batch_size
     warm_up = sum(batches(samples, 2 * size))
     if m.epoch < m.warmup(m.hp.warmup_epochs):
@@ -147,9 +135,11 @@ def divide_mix(m: Method) -> Counts:
 
 
 def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
-    """As DivideMix; before either network's turn both go over all samples, and of the unlabelled
-    two strong views more are contrasted, in batches of half the labelled ones' size over the share
-    below the cutoff.
+    """As DivideMix, with two more passes and views.
+
+    Before each network's turn both pass over all samples. Two more strong views of the unlabelled
+    samples are contrasted, in batches of half the labelled ones' size over the share below the
+    cutoff.
     """
     samples, size = m.task.num_train, m.task.batch_size
     if m.epoch < m.warmup(m.hp.warmup_epochs):
@@ -196,8 +186,9 @@ def steps(m: Method) -> list[int]:
 
 
 def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
-    """The host's, and a batch of its own for each of the host's steps: once for every network
-    trained, and for the teacher.
+    """The host's, and a second batch for each of its steps.
+
+    That batch passes once through every network trained, and through the teacher.
     """
     trained, inferred = on_paper(m.base)
     students = steps(m.base)

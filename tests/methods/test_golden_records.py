@@ -1,5 +1,6 @@
-"""What is meant to make things faster must not move a record: see golden_records.py, which writes
-what is expected.
+"""Golden records: a change for speed or order moves no number of a trial.
+
+golden_records.py writes the expected records.
 """
 
 import copy

@@ -1,7 +1,7 @@
-"""Losses, targets, selection rules and transition matrices of the loss-based methods, against
-numbers made by hand and numbers that the authors' own code gives for the same inputs.
+"""Losses, targets, selection rules and transition matrices of the loss-based methods.
 
-The authors' code was run outside this repository, on the commits named below; none of it is here.
+They are compared with numbers made by hand and numbers that the authors' code gives for the same
+inputs. That code was run outside this repository, on the commits named below; none of it is here.
 Where a method differs from it on purpose, the test says so.
 """
 
@@ -87,9 +87,10 @@ def test_label_smoothing(make_task, smoothing):
 
 
 def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
-    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df, which has 10
-    classes in mind, gives the label 1 - smoothing and every other class smoothing / 10; its loss
-    here is 1.736241.
+    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df.
+
+    It has 10 classes in mind: it gives the label 1 - smoothing and every other class
+    smoothing / 10; its loss here is 1.736241.
     """
     method, net = at("label_smoothing", make_task())
     theirs = 0.9 * CROSS_ENTROPY + 0.01 * (-LOG_P.sum(1) - CROSS_ENTROPY)
@@ -99,16 +100,18 @@ def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
 
 @pytest.mark.parametrize(("smoothing", "theirs"), [(0.1, 1.9388854), (0.6, 2.3222187)])
 def test_label_smoothing_gives_a_comparisons_numbers(make_task, smoothing, theirs):
-    """`loss_gls` with wa = 0 and wb = 1, plain smoothing, of UCSC-REAL/negative-label-smoothing,
-    commit 05078f6.
+    """`loss_gls` of UCSC-REAL/negative-label-smoothing, commit 05078f6.
+
+    With wa = 0 and wb = 1 it is plain smoothing.
     """
     method, net = at("label_smoothing", make_task(), {"smoothing": smoothing})
     assert gradient(method, net)[0] == pytest.approx(theirs, rel=1e-6)
 
 
 def test_bootstrap(make_task):
-    """Losses of `boot_hard` and `boot_soft` of the same port (the latter also in
-    giorgiop/loss-correction, 15a79de).
+    """`boot_hard` and `boot_soft` of the same port.
+
+    The latter is also in giorgiop/loss-correction, commit 15a79de.
     """
     hard, net = at("bootstrap", make_task())
     loss, grad = gradient(hard, net)
@@ -178,8 +181,9 @@ def test_sce_by_hand(make_task):
     ],
 )
 def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
-    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names; the
-    loss at 0.1 and 1 also from their own Keras code,
+    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names.
+
+    The loss at 0.1 and 1 is also that of their Keras code,
     YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df.
     """
     agrees(*at("sce", make_task(), {"alpha": alpha, "beta": beta}), loss, grad)
@@ -213,8 +217,9 @@ def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
     ],
 )
 def test_truncated_gce_agrees_with_a_port(make_task, epoch, loss, grad):
-    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, before and after `update_weight`;
-    without the constant that it subtracts for each sample that is kept.
+    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, around `update_weight`.
+
+    The constant that it subtracts for each clean sample is left out.
     """
     agrees(*at("gce", make_task(), {"truncated": True}, epoch=epoch), loss, grad)
 
@@ -289,8 +294,9 @@ def corrected(p: np.ndarray, transition: np.ndarray, y: list[int]) -> float:
 
 
 def test_the_loss_behind_a_transition_matrix():
-    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too; they
-    clip p at 1e-7.
+    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too.
+
+    They clip p at 1e-7.
     """
     found = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
     assert found.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
@@ -358,8 +364,9 @@ def test_forward_estimates_the_matrix_as_the_authors_do(percentile, expected):
 
 
 def test_forward_reads_every_row_from_the_predictions_as_they_are():
-    """The same estimator zeroes the top of class 0 before it comes to class 1, whose row it then
-    has as (0, 0.9, 0.1).
+    """The same estimator zeroes the top of class 0 before it comes to class 1.
+
+    It then has (0, 0.9, 0.1) for the row of class 1.
     """
     p = [
         [0.50, 0.45, 0.05],
@@ -436,8 +443,9 @@ W = [[-3.06, -4.04, -3.1], [-1.18, -3.46, -2.45], [0.11, -1.15, -0.21]]
 
 
 def test_volminnet_agrees_with_the_authors(make_task):
-    """`sig_t` and the loss of main.py of
-    xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points, commit 06e4167.
+    """`sig_t` and the loss of the authors' main.py, commit 06e4167.
+
+    xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points
     """
     method, net = at("volminnet", make_task(), epochs=80)
     with torch.no_grad():
@@ -613,7 +621,7 @@ def test_sop_agrees_with_the_authors(make_task):
 
 @pytest.mark.parametrize("epoch", [0, 60, 110])
 def test_sops_noise_descends_as_the_authors_does_whatever_the_schedule(make_task, epoch):
-    """Three steps of SGD with rates 1 and 10 by the same commit, on predictions that do not change."""
+    """Three steps of SGD with rates 1 and 10 by the same commit, on constant predictions."""
     method, _ = sop(make_task(), {"rate_u": 1.0, "rate_v": 10.0}, epoch)
     optimizer = method.optimizer(method.param_groups())
     factor = method.schedule(epoch / 120)
@@ -681,8 +689,9 @@ def test_sops_clean_probability_falls_with_u(make_task):
 
 
 def test_selc_agrees_with_the_authors(make_task):
-    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10: the last epoch before,
-    then three iterations on logits that are moved on by a class each time.
+    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10.
+
+    The last epoch before it, then three iterations on logits that move on by a class each time.
     """
     method, net = at("selc", make_task(), {"turning_point": 10}, epochs=200, epoch=9)
     method.targets[:5] = torch.tensor(GIVEN).float()
@@ -730,11 +739,13 @@ def test_the_distance_that_selc_watches():
 
 
 def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
-    """`estimate_es_m1` of the port in methods/selc.py: scikit-learn's GaussianMixture, seed 42, on
-    min-max scaled losses; its means are furthest apart in epoch 18, after which its patience of 12
-    ends, and it would turn after epoch 8. Here 40 % of the losses stay high for 18 epochs, then
-    fall at different rates. In the last third, where few are left high, EM of at most ten
-    iterations finds other means (0.45 and not 0.29 in epoch 60); no estimate rests on them.
+    """`estimate_es_m1` of the port in methods/selc.py.
+
+    It takes scikit-learn's GaussianMixture, seed 42, on min-max scaled losses. Its means are
+    furthest apart in epoch 18, after which its patience of 12 ends, and it would turn after epoch
+    8. Here 40 % of the losses stay high for 18 epochs, then fall at different rates. In the last
+    third, where few are left high, EM of at most ten iterations finds other means (0.45 and not
+    0.29 in epoch 60); no estimate rests on them.
     """
     i = torch.arange(60).double()
     spread = torch.sin(1.3 * i)
@@ -847,9 +858,7 @@ CASES: list[tuple[str, dict, int]] = [
 def test_loss_and_gradient_are_finite_where_the_network_is_certain(
     make_task, name, settings, epoch, scale
 ):
-    """Right and wrong, up to probabilities that are exactly 0 and 1 in float32; each sample twice
-    in a row.
-    """
+    """Right and wrong, up to float32 probabilities of exactly 0 and 1; each sample twice."""
     sure = [[scale, -scale, 0.0]] * 3 + [[0.0, 0.0, 0.0], [scale, scale, -scale]]
     length = build(name, {}).reference_epochs
     method, net = at(name, make_task(), settings, epochs=length, epoch=epoch, logits=sure)

@@ -1,8 +1,7 @@
-"""Methods of two networks and of several phases: formulas by hand, and numbers that the authors'
-code gives.
+"""Methods of two networks and of several phases, against formulas by hand and authors' numbers.
 
 The authors' functions were run outside this repository on FIRST, SECOND and LABELS (double
-precision); what they returned stands here, with the repository and the commit.
+precision). Their results stand here, with the repository and the commit.
 """
 
 from types import SimpleNamespace
@@ -137,13 +136,11 @@ PLUS = "co_teaching_plus"
     ],
 )
 def test_co_teaching_plus_gives_the_authors_numbers_but_for_their_slips(make_task, rate, theirs):
-    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, the sum of both
-    losses.
+    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, both losses added.
 
-    Run with two slips undone: its softmax, after which cross-entropy takes probabilities for
-        logits, made an identity; and
-    its losses, which are divided by the number of samples twice, multiplied by it once. As released
-    it gives 0.3374, 0.5729, 0.8160 and 0.3374.
+    It ran with two slips undone: its softmax, after which cross-entropy takes probabilities for
+    logits, made an identity; and its losses, which are divided by the number of samples twice,
+    multiplied by it once. As released it gives 0.3374, 0.5729, 0.8160 and 0.3374.
     """
     method = of_two(PLUS, make_task(), {f"{PLUS}.forget_rate": rate})
     enter(method, 150)
@@ -218,8 +215,9 @@ def fixed_mixing(monkeypatch):
     ],
 )
 def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixing, refine, theirs):
-    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss with beta 0.7, lambda
-    3, coef_step 0.
+    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss.
+
+    beta is 0.7, lambda 3, coef_step 0.
     """
     method = of_two("elr_plus", make_task(), {"elr_plus.refine_labels": refine})
     for student in (0, 1):
@@ -321,8 +319,9 @@ def test_elr_plus_stays_finite_when_everything_is_certain(make_task):
 
 
 def test_m_corrections_loss_model_gives_the_authors_numbers():
-    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py: track_training_loss and
-    look_lookup on these losses.
+    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py.
+
+    track_training_loss and look_lookup on these losses.
     """
     losses = np.concatenate([0.01 * np.arange(1, 61) ** 1.2, 3 + 0.03 * np.arange(1, 41)])
     found = LossModel(torch.tensor(losses)).noisy(
@@ -347,8 +346,9 @@ def test_m_corrections_loss_model_gives_the_authors_numbers():
     ("bootstrap", "theirs"), [("hard", 1.924273999840061), ("soft", 1.8046083402525273)]
 )
 def test_m_correction_gives_the_authors_numbers(make_task, monkeypatch, bootstrap, theirs):
-    """The same commit: the loss of train_mixUp_HardBootBeta, mixup_criterion_mixSoft, and
-    reg_loss_class, added up.
+    """The same commit: the loss of train_mixUp_HardBootBeta.
+
+    It is the sum of mixup_criterion_mixSoft and reg_loss_class.
     """
     noisy = torch.tensor([0.1, 0.9, 0.5, 0.0001, 0.9999, 0.3, 0.7, 0.2])
     monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 0.3)
@@ -417,16 +417,18 @@ def test_m_correction_starts_after_its_mixup_phase(make_task):
     ("kernel", "theirs"), [("gaussian", 0.42587939949160086), ("student", 0.30089213438386725)]
 )
 def test_co_learnings_structure_loss_gives_the_authors_numbers(kernel, theirs):
-    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py: loss_structrue, and
-    loss_structrue_t with v = 1.
+    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py.
+
+    loss_structrue, and loss_structrue_t with v = 1.
     """
     found = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
     assert found.item() == pytest.approx(theirs, rel=1e-9)
 
 
 def test_nt_xent_gives_the_authors_numbers():
-    """Co-learning, losses/loss_ntxent.py (T 0.5), and UNICON, Contrastive_loss.py (T 0.05, commit
-    616dc49).
+    """Co-learning's losses/loss_ntxent.py at T 0.5, and UNICON's Contrastive_loss.py at 0.05.
+
+    The latter is of commit 616dc49.
     """
     assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.5).item() == pytest.approx(
         3.6406157491712516, rel=1e-6
@@ -560,7 +562,7 @@ def test_pes_learns_from_the_labels_it_agrees_with_weighted_by_class(make_task, 
 
 
 def test_unicons_divergence_gives_the_authors_numbers():
-    """nazmul-karim170/UNICON-Noisy-Label, commit 616dc49, Train_cifar.py: Jensen_Shannon, to 1e-10."""
+    """nazmul-karim170/UNICON-Noisy-Label, commit 616dc49: Jensen_Shannon, to 1e-10."""
     theirs = [
         0.371928589,
         0.305865361,
@@ -633,8 +635,9 @@ def test_unicons_batches_and_loss(make_task, monkeypatch):
 
 
 def test_unicons_clean_probability_is_its_selection(make_task, monkeypatch):
-    """Above a half is what it selects; on either side the order is that of the divergences; the
-    mean over both networks.
+    """Selected samples lie above a half; on either side the order is the divergences'.
+
+    It is the mean over both networks.
     """
     distance = torch.tensor([0.0, 0.69, 0.3, 0.31, 0.0, 0.5])
     chosen = torch.tensor([True, True, True, False, False, False])
@@ -713,8 +716,9 @@ PREDICTED = torch.tensor(
     ],
 )
 def test_the_flagged_labels_are_cleanlabs(rule, theirs):
-    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers; whatever version is
-    installed should agree.
+    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers.
+
+    Any installed version should agree.
     """
     assert label_issues(GIVEN, PREDICTED, rule).nonzero()[:, 0].tolist() == theirs
 

@@ -1,4 +1,4 @@
-"""What each method computes, against its formula worked out anew with NumPy."""
+"""Losses and steps of each method, against its formula worked out anew with NumPy."""
 
 import copy
 import math
@@ -63,9 +63,7 @@ def setup(
     epochs: int = 300,
     networks: list[nn.Module] | None = None,
 ) -> Method:
-    """The method as the harness would set it up, with linear networks, or these, in place of the
-    recipe's.
-    """
+    """Set up a method as the harness does, with these or linear networks, not the recipe's."""
     method = build(name, settings or {})
     supply = iter(networks or [])
     task.build_network = lambda: next(supply) if networks else Flat(task.num_classes)
@@ -126,9 +124,7 @@ def draws(task: Task, alpha: float, count: int) -> tuple[float, np.ndarray]:
 
 
 def test_random_streams_of_different_keys_are_unrelated(make_task):
-    """Keys differ in length, too: (1,), (1, 0) and (1, 0, 0) are not one stream, as NumPy alone
-    would have it.
-    """
+    """Keys that differ in length differ too: for NumPy alone (1,), (1, 0) and (1, 0, 0) agree."""
     keys = [(1,), (1, 0), (1, 0, 0), (0, 1), (0, 1, 0), (0,), (0, 0), (0, 0, 0), (1, 2), (2, 1)]
     assert len({stream_seed(*key) for key in keys}) == len(keys)
     assert all(0 <= stream_seed(*key) < 2**63 for key in keys)
@@ -1113,7 +1109,7 @@ def test_no_gradient_of_simsiam_flows_through_the_targets(make_task):
     model = learner(make_task)
 
     class Constant(nn.Module):
-        """A predictor that ignores the projections: whatever gradient reaches them came through z."""
+        """A predictor without input: gradients reach the projections through z alone."""
 
         def __init__(self) -> None:
             super().__init__()

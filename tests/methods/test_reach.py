@@ -1,5 +1,6 @@
-"""Methods that reach for what they are not to know, by intent or carelessness: it does not help, or
-the trial fails.
+"""Methods that reach for what they may not know, by intent or carelessness.
+
+Either it does not help, or the trial fails.
 """
 
 import dataclasses
@@ -220,8 +221,9 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
 def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
     data, spec, run, tmp_path, monkeypatch
 ):
-    """Those that were made before samples were numbered at random say nothing of it; labels count
-    as well.
+    """Checkpoints from before samples were numbered at random do not name the order.
+
+    Labels count as well.
     """
     warnings: list[str] = []
     kept: list[int] = []
@@ -698,9 +700,7 @@ def test_nothing_written_reaches_the_harness(data, spec, run):
 
 
 def locked(data: Dataset) -> Dataset:
-    """The same data set in memory that is read-only, as it comes from Ray's object store or from a
-    decoded cache.
-    """
+    """The same data set in read-only memory, as from Ray's object store or a decoded cache."""
     images = data.train_images.copy()
     images.flags.writeable = False
     return dataclasses.replace(data, train_images=images)

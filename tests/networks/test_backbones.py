@@ -1,3 +1,5 @@
+"""Networks by name: shapes, features, blocks and counts of samples."""
+
 import pytest
 import torch
 from torch import nn

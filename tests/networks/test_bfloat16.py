@@ -1,4 +1,4 @@
-"""The layers for CPUs without bfloat16 units compute what PyTorch's own do."""
+"""Layers for CPUs without bfloat16 units compute the same as PyTorch's in bfloat16."""
 
 import pytest
 import torch
@@ -61,8 +61,9 @@ def test_without_autocast_nothing_is_rounded():
 
 
 def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
-    """PyTorch up to some 2.11 gave those that were rounded in it to the next pass, where they got
-    no gradients.
+    """PyTorch up to about 2.11 kept rounded weights for the next pass.
+
+    They got no gradients there.
     """
     with make_task(precision="bf16").autocast():
         assert torch.is_autocast_enabled("cpu") and not torch.is_autocast_cache_enabled()
