@@ -123,8 +123,8 @@ class DivideMix(Method):
         for i, net in enumerate(self.networks):
             losses = ops.min_max(ops.per_sample_loss(self, net))
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
-            loss = self.history[i].nanmean(0)
-            self.clean[i] = ops.clean_probability(loss, scale=False, shapes=self.task.mixtures)
+            mean_loss = self.history[i].nanmean(0)
+            self.clean[i] = ops.clean_probability(mean_loss, scale=False, shapes=self.task.mixtures)
 
     def batches(self) -> Iterator[Division | PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)

@@ -101,9 +101,9 @@ def give_scores(monkeypatch) -> None:
 
     def scores(method: Method, net: nn.Module, score) -> torch.Tensor:
         net.eval()
-        found = score(net(IMAGES), LABELS, torch.arange(12)).detach()
+        result = score(net(IMAGES), LABELS, torch.arange(12)).detach()
         net.train()
-        return found
+        return result
 
     for module in (ops, ops.passes):  # as methods call it, and as per_sample_loss does
         monkeypatch.setattr(module, "per_sample", scores)
@@ -425,10 +425,10 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, 
         enter(method, epoch - 1)
         if epoch in weights:
             np.testing.assert_allclose(method.clean, weights[epoch], atol=6e-4)
-        found = descend(
+        values = descend(
             method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
         )
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
+        assert values == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
     np.testing.assert_allclose(method.targets[[0, 4, 11]], targets, atol=2e-6)
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=2e-6)
 
@@ -504,15 +504,15 @@ def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap
     method.test_optimizer = method.optimizer(method.param_groups())
     give_draws(monkeypatch)
     give_scores(monkeypatch)
-    found = []
+    values = []
     for epoch in (109, 110, 111):
         enter(method, epoch)
         if epoch == 110:
             np.testing.assert_allclose(method.model.table[[0, 1, 50]], table, atol=3e-5)
-        found += descend(
+        values += descend(
             method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
         )
-    assert found == pytest.approx(losses, rel=1e-5)
+    assert values == pytest.approx(losses, rel=1e-5)
     [net] = method.networks
     np.testing.assert_allclose(net.norm.running_mean, mean, atol=1e-5)
     np.testing.assert_allclose(net.norm.running_var, variance, rtol=3e-5)
@@ -663,14 +663,16 @@ def test_unicon_selects_as_the_authors_do(make_task, monkeypatch, high, labels, 
     method = setup("unicon", task, {"unicon.high_divergence": high}, 350)
     distances = torch.sin(torch.arange(30) * 1.7) * 0.3 + 0.35
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
-    found = []
+    selections = []
     original = unicon.uniform_selection
     monkeypatch.setattr(
-        unicon, "uniform_selection", lambda *args: found.append(original(*args)) or found[-1]
+        unicon,
+        "uniform_selection",
+        lambda *args: selections.append(original(*args)) or selections[-1],
     )
     enter(method, 12)
     next(method.batches())
-    assert found[0].nonzero()[:, 0].tolist() == chosen
+    assert selections[0].nonzero()[:, 0].tolist() == chosen
 
 
 def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):

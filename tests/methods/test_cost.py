@@ -105,7 +105,7 @@ def prune(m: Method) -> Counts:
     samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
     if m.epoch < EPOCHS // 2:
         sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
-        return sum(sum(batches(samples - own, size)) for own in sizes), 0
+        return sum(sum(batches(samples - fold_size, size)) for fold_size in sizes), 0
     return sum(batches(int(m.clean.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
 
 
@@ -192,10 +192,10 @@ def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
     """
     trained, inferred = on_paper(m.base)
     students = steps(m.base)
-    own = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
-    return trained + sum(n * count for n, count in zip(own, students, strict=True)), inferred + sum(
-        own
-    )
+    sizes = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
+    return trained + sum(
+        n * count for n, count in zip(sizes, students, strict=True)
+    ), inferred + sum(sizes)
 
 
 def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tuple[Counts, Counts]]:
@@ -214,14 +214,14 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
     build, select = trial.method_for, unicon.uniform_selection
     selections: list[tuple[float, int]] = []
 
-    def seen(distance, y, share, num_classes):
+    def selection(distance, y, share, num_classes):
         chosen = select(distance, y, share, num_classes)
         selections.append((share, int(chosen.sum())))
         return chosen
 
     monkeypatch.setattr(trial, "method_for", lambda spec: built.append(build(spec)) or built[-1])
-    monkeypatch.setattr(unicon, "uniform_selection", seen)
-    found: list[tuple[Counts, Counts]] = []
+    monkeypatch.setattr(unicon, "uniform_selection", selection)
+    counts: list[tuple[Counts, Counts]] = []
 
     def report(epochs, restart):
         for epoch in epochs:
@@ -235,12 +235,12 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
                 paper = rmd(method, PAPER.get(host, plain))
             else:
                 paper = PAPER.get(name, plain)(method)
-            found.append(((epoch["samples_trained"], epoch["samples_inferred"]), paper))
+            counts.append(((epoch["samples_trained"], epoch["samples_inferred"]), paper))
 
     outcome = run_trial(spec, data, encoder=encoder, report=report)
     assert outcome.facts["status"] == "finished", outcome.facts
-    assert outcome.facts["train_images"] == 288 and len(found) == EPOCHS
-    return found
+    assert outcome.facts["train_images"] == 288 and len(counts) == EPOCHS
+    return counts
 
 
 NO_PRETRAINING = {"rmd.pretrain_epochs": "0"}
@@ -274,9 +274,9 @@ def test_every_epochs_passes_are_those_of_the_algorithm(name, settings, data, mo
 def test_selc_spends_no_more_once_it_has_turned(data, monkeypatch):
     # at its furthest at once: it turns next
     monkeypatch.setattr(selc, "separation", lambda *_, **__: torch.tensor(0.5))
-    found = compare("selc", data, monkeypatch, {})
-    assert all(counted == paper for counted, paper in found)
-    assert [inferred for (_, inferred), _ in found] == [0, 288, 288, 0, 0, 0, 0, 0]
+    counts = compare("selc", data, monkeypatch, {})
+    assert all(counted == paper for counted, paper in counts)
+    assert [inferred for (_, inferred), _ in counts] == [0, 288, 288, 0, 0, 0, 0, 0]
 
 
 def main_phase(name: str, make_task) -> Method:
@@ -300,20 +300,20 @@ def main_phase(name: str, make_task) -> Method:
 def test_declared_passes_are_those_on_paper(name, make_task):
     """In the main phase at half the labels clean; of two phases of the same length, the mean."""
     method = main_phase(name, make_task)
-    found = (
+    passes = (
         unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
     )
     if name in ("forward", "prune"):
         method.epoch = 1
-        found = tuple(
-            (first + second) / 2 for first, second in zip(PAPER[name](method), found, strict=True)
+        passes = tuple(
+            (first + second) / 2 for first, second in zip(PAPER[name](method), passes, strict=True)
         )
-    assert tuple(count / 4000 for count in found) == pytest.approx(
+    assert tuple(count / 4000 for count in passes) == pytest.approx(
         registry.load_method(name).passes, abs=1e-9
     )
 
 
 def test_rmd_declares_its_own_batch_and_the_teachers_on_a_host_of_one_network(make_task):
     host = main_phase("ce", make_task)
-    own = rmd(SimpleNamespace(base=host, task=host.task), lambda _: (0, 0))
-    assert tuple(count / 4000 for count in own) == registry.load_method("rmd").passes
+    passes = rmd(SimpleNamespace(base=host, task=host.task), lambda _: (0, 0))
+    assert tuple(count / 4000 for count in passes) == registry.load_method("rmd").passes

@@ -68,8 +68,8 @@ def gradient(method: Method, net: Given, y: list[int] = Y) -> tuple[float, Tenso
 
 
 def agrees(method: Method, net: Given, loss: float, expected: list[list[float]]) -> None:
-    found, grad = gradient(method, net)
-    assert found == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    value, grad = gradient(method, net)
+    assert value == pytest.approx(loss, rel=1e-5, abs=1e-6)
     np.testing.assert_allclose(grad, expected, atol=1.1e-6)
 
 
@@ -127,8 +127,10 @@ def test_bootstrap(make_task):
     loss, grad = gradient(soft, net)
     assert loss == pytest.approx(1.794565, rel=1e-5)
     entropy = -(P * LOG_P).sum(1, keepdims=True)
-    own = -P * (LOG_P + entropy)  # the gradient of the entropy: the target is no constant
-    np.testing.assert_allclose(grad, (0.95 * (P - GIVEN) + 0.05 * own) / 5, atol=1e-6)
+    entropy_gradient = -P * (
+        LOG_P + entropy
+    )  # the gradient of the entropy: the target is no constant
+    np.testing.assert_allclose(grad, (0.95 * (P - GIVEN) + 0.05 * entropy_gradient) / 5, atol=1e-6)
     np.testing.assert_allclose(soft.soft_targets()[:5], 0.95 * GIVEN + 0.05 * P, atol=1e-6)
 
 
@@ -298,14 +300,14 @@ def test_the_loss_behind_a_transition_matrix():
 
     They clip p at 1e-7.
     """
-    found = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
-    assert found.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
-    assert found.item() == pytest.approx(1.0246328, rel=1e-5)
+    loss = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
+    assert loss.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
+    assert loss.item() == pytest.approx(1.0246328, rel=1e-5)
     by_hand = np.array([[0.25, 0.75]]), np.array([[0.8, 0.2], [0.4, 0.6]])
-    found = ops.corrected_cross_entropy(
+    loss = ops.corrected_cross_entropy(
         torch.tensor([[0.0, math.log(3)]]), torch.tensor(by_hand[1]).float(), torch.tensor([0])
     )
-    assert found.item() == pytest.approx(-math.log(0.25 * 0.8 + 0.75 * 0.4), rel=1e-5)
+    assert loss.item() == pytest.approx(-math.log(0.25 * 0.8 + 0.75 * 0.4), rel=1e-5)
 
 
 def test_the_loss_behind_a_transition_matrix_is_finite_where_a_product_underflows():
@@ -359,8 +361,8 @@ ETA += [
 )
 def test_forward_estimates_the_matrix_as_the_authors_do(percentile, expected):
     """`NoiseEstimator` of giorgiop/loss-correction, commit 15a79de, with and without its filter."""
-    found = forward.estimate_transition(torch.tensor(ETA).softmax(1), percentile)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    transition = forward.estimate_transition(torch.tensor(ETA).softmax(1), percentile)
+    np.testing.assert_allclose(transition, expected, atol=1e-6)
 
 
 def test_forward_reads_every_row_from_the_predictions_as_they_are():
@@ -376,16 +378,16 @@ def test_forward_reads_every_row_from_the_predictions_as_they_are():
         [0.15, 0.25, 0.60],
         [0.25, 0.05, 0.70],
     ]
-    found = forward.estimate_transition(torch.tensor(p), 97)
-    np.testing.assert_allclose(found, [p[2], p[0], p[4]])
+    transition = forward.estimate_transition(torch.tensor(p), 97)
+    np.testing.assert_allclose(transition, [p[2], p[0], p[4]])
 
 
 def test_forwards_percentile_counts_from_the_top():
     """Of 101 samples, the 97th percentile is the 98th smallest; the sample below it is taken."""
     first = torch.arange(101) / 200
     p = torch.stack([first, 1 - first], 1)
-    found = forward.estimate_transition(p, 97)
-    np.testing.assert_allclose(found, [p[96], p[4]])
+    transition = forward.estimate_transition(p, 97)
+    np.testing.assert_allclose(transition, [p[96], p[4]])
 
 
 def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
@@ -539,9 +541,9 @@ CORES = {
 def test_cores2_agrees_with_the_authors(make_task, epoch):
     method, net = at("cores2", make_task(), epochs=100, epoch=epoch)
     method.prior.copy_(torch.tensor([0.2, 0.3, 0.5]))
-    loss, kept, grad = CORES[epoch]
+    loss, clean, grad = CORES[epoch]
     agrees(method, net, loss, grad)
-    assert method.clean[:5].tolist() == kept
+    assert method.clean[:5].tolist() == clean
     assert method.clean_probability()[5:].all()
 
 
@@ -701,8 +703,8 @@ def test_selc_agrees_with_the_authors(make_task):
     enter(method, 10)
     for step, loss in enumerate([1.7269121, 3.4803555, 2.3520546]):
         method.networks[0] = net = Given(np.roll(LOGITS, step, 1).tolist())
-        found, grad = gradient(method, net)
-        assert found == pytest.approx(loss, rel=1e-5)
+        value, grad = gradient(method, net)
+        assert value == pytest.approx(loss, rel=1e-5)
     last = [
         [-0.147186, -0.017041, 0.164227],
         [0.096098, 0.011042, -0.107141],
@@ -731,11 +733,11 @@ def test_the_distance_that_selc_watches():
     assert selc.separation(losses).item() == pytest.approx((9.5 - 0.1) / 10, abs=1e-3)
     assert selc.separation(3 * losses + 1).item() == pytest.approx((9.5 - 0.1) / 10, abs=1e-3)
     assert selc.separation(torch.full((9,), 2.0)).item() == 0
-    seen: list[str] = []
-    assert selc.separation(losses, seen) > 0
-    assert selc.separation(torch.full((9,), 2.0), seen) == 0
-    assert selc.separation(torch.tensor([1.0, torch.nan, 3.0]), seen) == 0
-    assert seen == ["two modes", "equal losses", "not finite"]
+    shapes: list[str] = []
+    assert selc.separation(losses, shapes) > 0
+    assert selc.separation(torch.full((9,), 2.0), shapes) == 0
+    assert selc.separation(torch.tensor([1.0, torch.nan, 3.0]), shapes) == 0
+    assert shapes == ["two modes", "equal losses", "not finite"]
 
 
 def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
@@ -756,8 +758,8 @@ def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
         return torch.where(i % 5 < 2, wrong, clean)
 
     theirs = {10: 0.8997, 14: 0.9280, 17: 0.9391, 18: 0.9417, 19: 0.8981, 22: 0.7849, 27: 0.6416}
-    found = {epoch: selc.separation(losses(epoch)).item() for epoch in theirs}
-    assert found == pytest.approx(theirs, abs=5e-4)
+    distances = {epoch: selc.separation(losses(epoch)).item() for epoch in theirs}
+    assert distances == pytest.approx(theirs, abs=5e-4)
     method = setup("selc", make_task(), epochs=200)
     monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: losses(m.epoch + 1))  # epochs from 0
     for epoch in range(30):
@@ -777,7 +779,7 @@ def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monke
         ops, "per_sample_loss", lambda m, net: watched.append(m.epoch) or torch.zeros(16)
     )
     monkeypatch.setattr(
-        selc, "separation", lambda losses, seen: torch.tensor(gaps.get(method.epoch, 0.05))
+        selc, "separation", lambda losses, shapes: torch.tensor(gaps.get(method.epoch, 0.05))
     )
     for epoch in range(40):
         enter(method, epoch)
@@ -796,7 +798,9 @@ def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monke
 
 def test_selc_without_a_turning_point_is_cross_entropy_to_the_end(make_task, monkeypatch):
     method = setup("selc", make_task(), epochs=30)
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(float(method.epoch)))
+    monkeypatch.setattr(
+        selc, "separation", lambda losses, shapes: torch.tensor(float(method.epoch))
+    )
     for epoch in range(30):
         enter(method, epoch)
         method.epoch_end()
@@ -807,7 +811,7 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     data = load_dataset("digits", subset=160)
     spec = spec_of("selc", data)
     # turns after two epochs
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
+    monkeypatch.setattr(selc, "separation", lambda losses, shapes: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
     outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))

@@ -235,11 +235,11 @@ def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixi
             method.targets[student, 7], [0.172452, 0.10198922, 0.23555875], atol=1e-6
         )
     assert not method.targets[:, 8:].any()
-    found, labels = method.soft_targets(), method.task.noisy_labels
+    averages, labels = method.soft_targets(), method.task.noisy_labels
     # of 1 - 0.7^2, the same for both networks
     expected = np.array([0.27228593, 0.10128546, 0.13642862]) / 0.51
-    np.testing.assert_allclose(found[0], expected, atol=2e-6)
-    assert torch.equal(found[8:], torch.eye(3)[labels[8:]]), "not seen yet"
+    np.testing.assert_allclose(averages[0], expected, atol=2e-6)
+    assert torch.equal(averages[8:], torch.eye(3)[labels[8:]]), "not seen yet"
     assert method.clean_probability()[0].item() == pytest.approx(expected[labels[0]], abs=2e-6)
     assert (method.clean_probability()[8:] == 1).all()
 
@@ -324,7 +324,7 @@ def test_m_corrections_loss_model_gives_the_authors_numbers():
     track_training_loss and look_lookup on these losses.
     """
     losses = np.concatenate([0.01 * np.arange(1, 61) ** 1.2, 3 + 0.03 * np.arange(1, 41)])
-    found = LossModel(torch.tensor(losses)).noisy(
+    noisy = LossModel(torch.tensor(losses)).noisy(
         torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5]).double()
     )
     theirs = [
@@ -339,7 +339,7 @@ def test_m_corrections_loss_model_gives_the_authors_numbers():
         0.9999,
         0.9999,
     ]
-    np.testing.assert_allclose(found, theirs, atol=1e-6)
+    np.testing.assert_allclose(noisy, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -392,21 +392,21 @@ def test_a_loss_model_of_nothing_to_tell_apart_calls_every_label_right(losses):
     ],
 )
 def test_a_loss_model_says_what_its_mixture_came_to(losses, state):
-    seen: list[str] = []
-    noisy = LossModel(losses, seen).noisy(losses)
-    assert seen == [state]
+    shapes: list[str] = []
+    noisy = LossModel(losses, shapes).noisy(losses)
+    assert shapes == [state]
     assert noisy.isfinite().all() and (state in ("two modes", "one mode") or (noisy <= 0.5).all())
 
 
 def test_m_correction_starts_after_its_mixup_phase(make_task):
     method = setup("m_correction", make_task())
-    seen = []
+    phases = []
     for epoch in (0, 104, 105, 299):
         enter(method, epoch)
-        seen.append(method.correcting)
+        phases.append(method.correcting)
         assert torch.isfinite(method.loss(method.task.batch(torch.arange(16))))
         assert method.networks[0].training
-    assert seen == [False, False, True, True]
+    assert phases == [False, False, True, True]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -421,8 +421,8 @@ def test_co_learnings_structure_loss_gives_the_authors_numbers(kernel, theirs):
 
     loss_structrue, and loss_structrue_t with v = 1.
     """
-    found = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
-    assert found.item() == pytest.approx(theirs, rel=1e-9)
+    loss = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
+    assert loss.item() == pytest.approx(theirs, rel=1e-9)
 
 
 def test_nt_xent_gives_the_authors_numbers():
@@ -573,8 +573,8 @@ def test_unicons_divergence_gives_the_authors_numbers():
         0.380638838,
         0.0790171781,
     ]
-    found = jensen_shannon(torch.tensor(P), torch.tensor(LABELS))
-    np.testing.assert_allclose(found, theirs, atol=1e-8)
+    divergence = jensen_shannon(torch.tensor(P), torch.tensor(LABELS))
+    np.testing.assert_allclose(divergence, theirs, atol=1e-8)
     certain = jensen_shannon(torch.eye(3), torch.tensor([0, 0, 2]))
     np.testing.assert_allclose(certain, [0, np.log(2), 0], atol=1e-6)
 
@@ -641,8 +641,8 @@ def test_unicons_clean_probability_is_its_selection(make_task, monkeypatch):
     """
     distance = torch.tensor([0.0, 0.69, 0.3, 0.31, 0.0, 0.5])
     chosen = torch.tensor([True, True, True, False, False, False])
-    found = trust(distance, chosen)
-    np.testing.assert_allclose(found, [1, 0.8275, 0.925, 0.1725, 0.25, 0.125], atol=1e-6)
+    trusted = trust(distance, chosen)
+    np.testing.assert_allclose(trusted, [1, 0.8275, 0.925, 0.1725, 0.25, 0.125], atol=1e-6)
 
     task = make_task(num=24, batch_size=4)
     method = setup(
@@ -742,8 +742,10 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     enter(method, 0)
     assert method.stage == 0
     for student in range(3):
-        seen = torch.cat([step.batch.index for step in method.batches() if step.student == student])
-        assert sorted(seen.tolist()) == (method.fold != student).nonzero()[:, 0].tolist()
+        indices = torch.cat(
+            [step.batch.index for step in method.batches() if step.student == student]
+        )
+        assert sorted(indices.tolist()) == (method.fold != student).nonzero()[:, 0].tolist()
     sizes = method.fold.bincount()
     assert sizes.max() - sizes.min() <= 1
     x = task.batch(torch.arange(16)).x

@@ -44,10 +44,10 @@ def test_gaussian_mixture_agrees_with_scikit_learn(name, seed):
     ).fit(scaled[:, None])
     expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
     values = torch.from_numpy(scaled)
-    found = fit_gaussians(values).low_posterior(values).numpy()
+    posterior = fit_gaussians(values).low_posterior(values).numpy()
     assert 0.05 < (expected > 0.5).mean() < 0.98, "the sample is no test of anything"
-    assert ((found > 0.5) != (expected > 0.5)).mean() <= 0.003
-    assert np.abs(found - expected).mean() < 0.01
+    assert ((posterior > 0.5) != (expected > 0.5)).mean() <= 0.003
+    assert np.abs(posterior - expected).mean() < 0.01
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -69,10 +69,10 @@ def test_gaussian_mixture_goes_on_from_the_same_start_as_scikit_learn(iterations
     )
     expected = theirs.predict_proba(scaled[:, None])[:, theirs.means_.argmin()]
     values = torch.from_numpy(scaled)
-    found = fit_gaussians(
+    posterior = fit_gaussians(
         values, **({} if tol == 1e-2 else {"max_iter": iterations, "tol": tol})
     ).low_posterior(values)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(posterior.numpy(), expected, atol=1e-6)
 
 
 @given(st.lists(st.integers(0, 60), min_size=2, max_size=12))
@@ -133,9 +133,9 @@ def test_beta_fit_separates_two_known_betas():
     values, first = two_betas(1)
     truth = 0.6 * stats.beta.pdf(values, 2, 12)
     truth = truth / (truth + 0.4 * stats.beta.pdf(values, 9, 4))
-    found = fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy()
-    assert np.abs(found - truth).mean() < 0.02
-    assert ((found > 0.5) == first).mean() > 0.95
+    posterior = fit_betas(torch.from_numpy(values)).posterior(torch.from_numpy(values))[0].numpy()
+    assert np.abs(posterior - truth).mean() < 0.02
+    assert ((posterior > 0.5) == first).mean() > 0.95
 
 
 @pytest.mark.parametrize("mixture", ["gmm", "bmm"])

@@ -23,55 +23,60 @@ def brute_force(features: np.ndarray, k: int, bank: np.ndarray | None = None) ->
 @pytest.mark.parametrize("k", [1, 2, 8, 39])
 def test_neighbours_are_those_of_brute_force_and_never_the_sample_itself(k, chunk):
     features = np.random.default_rng(0).normal(3, 1, (40, 5)).astype(np.float32)
-    found = nearest_neighbours(torch.from_numpy(features), k, chunk=chunk).numpy()
-    assert (found == brute_force(features, k)).all()
-    assert (found != np.arange(40)[:, None]).all()
+    positions = nearest_neighbours(torch.from_numpy(features), k, chunk=chunk).numpy()
+    assert (positions == brute_force(features, k)).all()
+    assert (positions != np.arange(40)[:, None]).all()
 
 
 @pytest.mark.parametrize("chunk", [3, 1000])
 def test_neighbours_in_a_bank_may_be_anything_in_it(chunk):
     rng = np.random.default_rng(1)
     features, bank = (rng.normal(0, 1, (count, 4)).astype(np.float32) for count in (10, 30))
-    found = nearest_neighbours(
+    positions = nearest_neighbours(
         torch.from_numpy(features), 5, torch.from_numpy(bank), chunk=chunk
     ).numpy()
-    assert (found == brute_force(features, 5, bank)).all()
-    own = nearest_neighbours(torch.from_numpy(bank), 1, torch.from_numpy(bank), chunk=chunk)
-    assert own[:, 0].tolist() == list(range(30)), (
+    assert (positions == brute_force(features, 5, bank)).all()
+    nearest = nearest_neighbours(torch.from_numpy(bank), 1, torch.from_numpy(bank), chunk=chunk)
+    assert nearest[:, 0].tolist() == list(range(30)), (
         "with a bank, a row that is in it is its own nearest"
     )
 
 
 def test_neighbours_are_at_most_those_that_there_are():
     features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
-    found = nearest_neighbours(features, 9)
-    assert [sorted(row) for row in found.tolist()] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    positions = nearest_neighbours(features, 9)
+    assert [sorted(row) for row in positions.tolist()] == [
+        [1, 2, 3],
+        [0, 2, 3],
+        [0, 1, 3],
+        [0, 1, 2],
+    ]
     assert nearest_neighbours(features[:2], 9, features).shape == (2, 4)
     assert nearest_neighbours(features[:1], 1).shape == (1, 0)
 
 
 def test_twins_are_each_others_neighbours():
     features = torch.tensor([[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]])
-    found = nearest_neighbours(features, 1).flatten().tolist()
-    assert (found[0], found[2]) == (2, 0)
+    positions = nearest_neighbours(features, 1).flatten().tolist()
+    assert (positions[0], positions[2]) == (2, 0)
 
 
 def test_neighbours_are_exact_under_autocast():
     """In bfloat16, a quarter of the nearest neighbours of such features would be wrong."""
     features = torch.randn(128, 256, generator=torch.Generator().manual_seed(0)).relu() + 1
     with torch.autocast("cpu", torch.bfloat16):
-        found = nearest_neighbours(features, 2)
-    assert torch.equal(found, nearest_neighbours(features, 2))
+        positions = nearest_neighbours(features, 2)
+    assert torch.equal(positions, nearest_neighbours(features, 2))
 
 
 def by_topk(features: torch.Tensor, k: int, bank: torch.Tensor | None = None) -> torch.Tensor:
     """Neighbours as one product and topk, of which everything else must be a faster way."""
-    own = bank is None
+    among_features = bank is None
     bank = features if bank is None else bank
     distances = torch.addmm(bank.square().sum(1), features, bank.T, alpha=-2)
-    if own:
+    if among_features:
         distances.fill_diagonal_(torch.inf)
-    return distances.topk(min(k, len(bank) - own), largest=False).indices
+    return distances.topk(min(k, len(bank) - among_features), largest=False).indices
 
 
 @pytest.mark.parametrize("rows", [2, 3, 40, 63, 64, 65, 128])
@@ -134,15 +139,15 @@ def test_in_a_wide_bank_neighbours_are_the_same(wide, rows, k):
 def searched(wide, monkeypatch):
     """Rows for which float32 looks through the whole bank, on a CPU with bfloat16 units."""
     monkeypatch.setattr(neighbours, "bfloat16_units", lambda: True)
-    found: list[int] = []
+    lengths: list[int] = []
     whole = neighbours._nearest
 
     def noting(rows, *arguments):
-        found.append(len(rows))
+        lengths.append(len(rows))
         return whole(rows, *arguments)
 
     monkeypatch.setattr(neighbours, "_nearest", noting)
-    return found
+    return lengths
 
 
 @pytest.mark.parametrize("k", [1, 11])
@@ -163,8 +168,8 @@ def test_what_bfloat16_cannot_tell_apart_float32_looks_for(searched):
     generator = torch.Generator().manual_seed(0)
     centres = 5 * torch.randn(4, 64, generator=generator)
     features = centres[torch.arange(600) % 4] + 0.2 * torch.randn(600, 64, generator=generator)
-    found, exact = nearest_neighbours(features, 5, chunk=200), by_topk(features.double(), 5)
-    assert (found == exact).float().mean() > 0.99, "but for the rounding of float32"
+    positions, exact = nearest_neighbours(features, 5, chunk=200), by_topk(features.double(), 5)
+    assert (positions == exact).float().mean() > 0.99, "but for the rounding of float32"
     assert sum(searched) == 600
 
 
@@ -190,14 +195,14 @@ def test_neighbours_of_features_in_half_precision_are_those_of_their_values(k, d
 
 def test_neighbours_make_nothing_on_another_device(monkeypatch):
     """A copy from there would wait for it, in every step of softmix."""
-    asked = []
+    devices = []
     arange = torch.arange
     monkeypatch.setattr(
         torch,
         "arange",
-        lambda *a, device=None, **k: asked.append(device) or arange(*a, device=device, **k),
+        lambda *a, device=None, **k: devices.append(device) or arange(*a, device=device, **k),
     )
     features, images = torch.randn(64, 8), torch.randn(64, 1, 4, 4)
     group = torch.cat([torch.zeros(64, 1, dtype=torch.long), nearest_neighbours(features, 1)], 1)
     mix_with_neighbours(images, group, torch.ones(64, 2), torch.ones(64, 2, 3))
-    assert asked and set(asked) == {features.device}
+    assert devices and set(devices) == {features.device}

@@ -23,10 +23,10 @@ from bench.ops import (
 
 
 def test_distributions_by_hand():
-    found = distributions(
+    result = distributions(
         torch.tensor([[0.1, 0.3], [0.0, 0.0], [0.0, 1e-30]]), torch.tensor([0, 1, 0])
     )
-    torch.testing.assert_close(found, torch.tensor([[0.25, 0.75], [0.0, 1.0], [0.0, 1.0]]))
+    torch.testing.assert_close(result, torch.tensor([[0.25, 0.75], [0.0, 1.0], [0.0, 1.0]]))
 
 
 def test_soft_cross_entropy_by_hand():

@@ -140,9 +140,9 @@ def test_what_was_selected_is_exported(make_task):
     enter(method, 20)
     batch = next(method.task.loader(torch.arange(8)))
     method.loss(batch)
-    found = method.clean_probability()
-    assert found[8:].eq(1).all(), "not seen yet"
-    assert found[:8].sum() == 4 and set(found[:8].tolist()) <= {0.0, 0.5, 1.0}
+    clean = method.clean_probability()
+    assert clean[8:].eq(1).all(), "not seen yet"
+    assert clean[:8].sum() == 4 and set(clean[:8].tolist()) <= {0.0, 0.5, 1.0}
 
 
 @pytest.mark.parametrize(("node", "edge"), [(0.0, 0.3), (1.0, 0.0), (2.0, 0.5)])

@@ -45,8 +45,8 @@ def test_result_and_gradients_are_exact_sums_of_rounded_numbers(name, bias):
     exact = torch.func.functional_call(
         layer.double(), dict(zip(names, rounded[1:], strict=True)), rounded[0]
     )
-    wanted = torch.autograd.grad(exact, rounded, upstream.double())
-    for mine, other in zip([ours, *gradients], [exact, *wanted], strict=True):
+    expected = torch.autograd.grad(exact, rounded, upstream.double())
+    for mine, other in zip([ours, *gradients], [exact, *expected], strict=True):
         torch.testing.assert_close(mine.float(), other.bfloat16().float(), rtol=2**-7, atol=1e-3)
     in_float32 = layer.float()(x)
     assert (ours - in_float32).abs().max() > 1e-3  # which it is not
