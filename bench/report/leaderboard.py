@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+from msgspec import UNSET
 
 from bench.common.files import write_atomically
 from bench.common.identity import PAPER
@@ -44,7 +45,8 @@ from bench.planning.selection import (
 )
 from bench.records.code import to_text
 from bench.records.merge import merged
-from bench.records.trials import Trial, unpack_truth
+from bench.records.packing import unpack_truth
+from bench.records.trials import Trial
 from bench.report.analysis import analyse, analysis_sections, published_section
 from bench.report.cells import GROUP, arrange_cells, cell_facts, key_of, name_sources
 from bench.report.labels import RECIPE, label_configurations, listed
@@ -443,7 +445,7 @@ def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
 def _clean_curve(trial: Trial, images: str) -> np.ndarray:
     """Accuracy on that many right labels of validation images, (E,); NaN where fewer are known."""
     truth = unpack_truth(trial.done.get("validation_truth"))
-    if truth is None or any("val_predictions" not in epoch for epoch in trial.epochs):
+    if truth is None or any(epoch.val_predictions is UNSET for epoch in trial.epochs):
         return np.full(len(trial.epochs), np.nan)
     return goal_values(f"{CLEAN_VAL}:{images}", trial.epochs, truth)
 

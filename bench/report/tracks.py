@@ -22,7 +22,9 @@ from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, ORACLE
-from bench.records.trials import Trial, unpack_truth
+from bench.records.packing import unpack_truth
+from bench.records.schema import present
+from bench.records.trials import Trial
 
 Facts = dict[str, Any]
 
@@ -48,7 +50,7 @@ def about(trial: Trial) -> Facts:
         epochs = trial.epochs
         kind = SearchKind.of(stage)
         found |= {"track": SEARCH, "value": np.nan}
-        found["search_seconds"] = sum(epoch.get("train_seconds") or 0.0 for epoch in epochs)
+        found["search_seconds"] = sum(present(epoch.train_seconds) or 0.0 for epoch in epochs)
         if trial.succeeded:
             try:
                 found["value"] = best_value(

@@ -17,7 +17,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.errors import InputError
 from bench.records.merge import TOLERANCE
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.compare import compare, write_comparison
 from bench.report.leaderboard import leaderboard, load_rows
 from bench.report.tables import sections

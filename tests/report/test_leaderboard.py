@@ -19,9 +19,9 @@ from rich.console import Console
 from scipy import stats
 
 from bench.cli.report import report
-from bench.cli.tables import print_sections
+from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
 from bench.report.metrics import ranked_by
 from bench.report.statistics import paired_difference
@@ -743,6 +743,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, name, content):
         {"noise": {"label_hash": 5}},
         {"git_commit": 5},
         {"noise": "much"},
+        {"validation_truth": 5},
     ],
 )
 def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damage):
@@ -757,7 +758,7 @@ def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damag
 @pytest.mark.parametrize(
     ("place", "packed"),
     [
-        *product(["val_predictions", "validation_truth"], ["abcd", "!", 5]),
+        *product(["val_predictions", "validation_truth"], ["abcd", "!"]),
         ("val_predictions", pack_classes(np.arange(3))),
     ],
 )
@@ -1137,7 +1138,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
         "the captions are the same"
     )
     assert not any(path.parent.name == "plots" for path in report.files)
-    report.print(Console(width=200))
+    print_report(Console(width=200), report)
     assert "Figures in plots/ are older than the tables" in capsys.readouterr().out
     # by somebody: it is no longer shown, the others still are
     (tmp_path / "plots" / "ce-curves.png").unlink()
