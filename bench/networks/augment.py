@@ -62,10 +62,10 @@ def random_window(images: Tensor, generator: Generator, height: int, width: int)
     return stretches.index_select(0, starts.flatten()).view(batch, channels, height, width)
 
 
-def random_flip(images: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
-    """Mirror each image left to right with some probability."""
+def random_flip(images: Tensor, generator: Generator) -> Tensor:
+    """Mirror half of the images, at random, left to right."""
     draws = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device)
-    flip, mirrored = (draws < probability).to(images.device), images.flip(3)
+    flip, mirrored = (draws < 0.5).to(images.device), images.flip(3)
     if images.dtype == torch.uint8:
         # The choice is made by bits: `where` takes bytes one at a time, ten times as long.
         return images ^ ((images ^ mirrored) & -flip.to(torch.uint8))

@@ -10,12 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from bench.networks.augment import (
-    adjust_brightness,
-    adjust_contrast,
-    adjust_saturation,
-    constant,
-)
+from bench.networks.augment import adjust_brightness, adjust_contrast, adjust_saturation, constant
 
 
 def warp(images: Tensor, matrix: Tensor) -> Tensor:

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.ops import (
-    mix_with_neighbours,
-    nearest_neighbours,
-    neighbours,
-)
+from bench.ops import mix_with_neighbours, nearest_neighbours, neighbours
 
 
 def brute_force(features: np.ndarray, k: int, bank: np.ndarray | None = None) -> np.ndarray:
