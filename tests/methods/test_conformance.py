@@ -272,7 +272,7 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
 
 
 def kept_test_images(root, data: Dataset, spec: TrialSpec) -> int:
-    """How many of the images that ``predict`` was given can be reached from ``root``."""
+    """Count the images given to ``predict`` that can be reached from ``root``."""
     test = pixels_for(data, spec, data.test_images)(
         torch.arange(len(data.test_labels))
     ).contiguous()

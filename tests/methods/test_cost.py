@@ -177,7 +177,7 @@ PAPER: dict[str, Callable[..., Counts]] = {
 
 
 def steps(m: Method) -> list[int]:
-    """How many networks each step trains, of methods that rmd is put upon here."""
+    """Number of networks that each step trains, of rmd's hosts here."""
     samples, size = m.task.num_train, m.task.batch_size
     if not hasattr(m, "clean"):
         return [m.num_networks] * len(batches(samples, size))
@@ -201,7 +201,7 @@ def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
 
 
 def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tuple[Counts, Counts]]:
-    """What the harness counted in each epoch, and what there is on paper."""
+    """Counts of the harness in each epoch, and those on paper."""
     plan = Plan(subset=320, overrides=(("epochs", EPOCHS), ("batch_size", BATCH)))
     [spec] = plan.specs(
         data,

@@ -384,7 +384,7 @@ def test_forward_reads_every_row_from_the_predictions_as_they_are():
 
 
 def test_forwards_percentile_counts_from_the_top():
-    """Of 101 samples, the 97th percentile is the 98th smallest; the sample below it is taken."""
+    """The 97th percentile of 101 samples is the 98th smallest; the sample below it is taken."""
     first = torch.arange(101) / 200
     p = torch.stack([first, 1 - first], 1)
     transition = forward.estimate_transition(p, 97)

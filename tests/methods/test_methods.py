@@ -570,7 +570,7 @@ def random_mixture(terms: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def mixed(images: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What softmix makes of each row of images (B, terms, C, H, W)."""
+    """Mix each row of images (B, terms, C, H, W) as softmix does."""
     return ops.mix_with_neighbours(
         images.flatten(0, 1), torch.arange(weights.numel()).view_as(weights), weights, targets
     )

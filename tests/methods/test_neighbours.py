@@ -94,7 +94,7 @@ def test_of_equally_near_neighbours_topk_says_which(rows, k):
 
 @pytest.mark.parametrize("rows", [100, 500])
 def test_far_from_the_origin_neighbours_are_exact(wide, rows):
-    """What all rows share tells nobody apart, and in float32 it would drown what does."""
+    """A part common to all rows tells none apart, and in float32 it would drown the rest."""
     features = 30 + 0.1 * torch.randn(rows, 64, generator=torch.Generator().manual_seed(0))
     for bank in (None, features):
         exact = by_topk(features.double(), 5, None if bank is None else features.double())

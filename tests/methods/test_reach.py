@@ -341,7 +341,7 @@ def _dropping_labels(self):
 
 @pytest.mark.parametrize("change", [_relabelling, _replacing_labels, _dropping_labels])
 def test_labels_are_not_written_into(change, run):
-    """What a method makes of them would be lost when a trial goes on from its checkpoint."""
+    """Changes would be lost when a trial goes on from its checkpoint."""
     epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
     assert epochs == []
     assert outcome.error.startswith(
