@@ -33,9 +33,9 @@ ELSEWHERE = set(
     datasets.images.decoded_cache datasets.images.survey datasets.integer_pickles
     datasets.loading datasets.npz datasets.plugin_checks datasets.published
     datasets.readable datasets.resizing errors networks noise noise.contents noise.files
-    noise.matching noise.matrices noise.measures noise.registry noise.rounding
+    noise.matching noise.matrices noise.measures noise.registry noise.rounding ops
     planning.code_hash planning.method_checks planning.pretraining planning.registry
-    planning.searches planning.selection planning.spec records.packing records.schema
+    planning.searches planning.selection planning.spec records.packing records.schema task
     training training.failures training.memory training.outcome training.storage
     """.split()
 )
