@@ -4,7 +4,6 @@ numbers beside ours.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,132 +11,32 @@ import pandas as pd
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.code import EARLIER
-from bench.report.learning import LEARNING_COLUMNS, learning, learning_table
-from bench.report.published import against_published, read_published
+from bench.report.board import Board
+from bench.report.columns import BUDGETS
+from bench.report.leaderboard import methods_in_order
+from bench.report.learning import ENDS, WHEN
+from bench.report.sections import mixed_code
 from bench.report.statistics import (
     AGREEMENT,
-    BUDGETS,
     CONFIDENCE,
     MOST_SEEDS,
     POWER,
     SLACK,
-    STATISTICS,
     AverageRanks,
-    agreement,
-    average_ranks,
-    cell_statistics,
     pairs_of_rules,
     pareto_front,
     rankable,
-    regrets,
     rules_of,
-    variance_split,
     within_budget,
 )
-from bench.report.tables import (
-    BETTER,
-    NONE,
-    Entry,
-    Section,
-    Table,
-    clean_note,
-    disagreement,
-    group_title,
-    methods_in_order,
-    mixed_code,
-    rate_title,
-)
-
-_CELL = ["dataset", "noise_kind", "noise_rate"]
-_ABOUT = [
-    "backbone",
-    "protocol",
-    "recipe",
-    "subset",
-    "image_size",
-    "noise_sampling",
-    "validation_share",
-]
-_ABOUT += ["device", "precision", "threads", "data_hash", "noise_hash"]
-#: With the method's name, which row of a leaderboard it is.
-_ROW = ["config", "track", "search"]
+from bench.report.tables import Entry, Section, Table
+from bench.report.wording import *
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """The tables of an analysis, not yet in any format."""
-
-    statistics: pd.DataFrame
-    regrets: pd.DataFrame
-    agreement: pd.DataFrame
-    variance: pd.DataFrame
-    published: pd.DataFrame
-    learning: pd.DataFrame
-    ranks: AverageRanks | None
-
-    def flagged(self) -> set[str]:
-        """Cells where noisy validation and test accuracy disagree."""
-        return set(self.agreement.loc[self.agreement["flagged"].astype(bool), "cell"])
-
-    def tables(self) -> dict[str, tuple[pd.DataFrame, list[str]]]:
-        """By file name: a table, and those of its columns to write."""
-        return {
-            "statistics.csv": (self.statistics, [*_CELL, *STATISTICS, *_ROW, *_ABOUT]),
-            "rules.csv": (
-                self.regrets,
-                [*_CELL, "method", "rule", "rank", "mean", "oracle", "regret", *_ROW, *_ABOUT],
-            ),
-            "agreement.csv": (self.agreement, [*_CELL, *self._agreement_columns(), *_ABOUT]),
-            "variance.csv": (
-                self.variance,
-                [*_CELL, "method", "config", "draw", "sd", "groups", "trials", *_ABOUT],
-            ),
-            "learning.csv": (self.learning, [*_CELL, "method", *LEARNING_COLUMNS, *_ROW, *_ABOUT]),
-            "published.csv": (self.published, [*self.published.columns]),
-        }
-
-    def _agreement_columns(self) -> list[str]:
-        about_rules = [
-            name for name in self.agreement.columns if name.startswith(("tau_", "best_"))
-        ]
-        return ["methods", *about_rules, "over_epochs", "over_configurations", "flagged"]
-
-
-def analyse(
-    rows: pd.DataFrame, chosen: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame
-) -> Analysis:
-    """All statistics of a report, of the rows that compete.
-
-    Args:
-        rows: from ``leaderboard.load_rows``; ``chosen`` the part that ``leaderboard.chosen_rows``
-            gives.
-        board, tried: from ``leaderboard.leaderboard`` and ``leaderboard.configurations``.
-    """
-    published = against_published(read_published(), board)
-    rows, chosen, board, tried = (
-        table[table["competes"]] for table in (rows, chosen, board, tried)
-    )
-    variance = variance_split(rows)
-    about = rows.drop_duplicates(["cell", "method", "hparams"]).set_index(
-        ["cell", "method", "hparams"]
-    )
-    return Analysis(
-        cell_statistics(chosen, board),
-        regrets(board),
-        agreement(rows, board, tried),
-        variance.join(
-            about[[*_CELL, "config", "group", *_ABOUT]], on=["cell", "method", "hparams"]
-        ),
-        published,
-        learning(chosen),
-        average_ranks(board),
-    )
-
-
-def analysis_sections(found: Analysis, board: pd.DataFrame) -> list[Section]:
+def analysis_sections(found: Board) -> list[Section]:
     """One section for each group of the leaderboard, then those about all of it."""
     sections = []
-    board = board[board["competes"]]
+    board = found.leaderboard[found.leaderboard["competes"]]
     for name, group in board.groupby("group", sort=False):
         ranked = group[group["rule"] == DEFAULT_RULE]
         order = methods_in_order(ranked)
@@ -530,3 +429,49 @@ def _signed(value: float) -> str:
 
 def _figure(value: float) -> str:
     return NONE if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+
+
+def learning_table(table: pd.DataFrame) -> Table:
+    """For people, of one group of cells."""
+    lines = []
+    for rate in sorted(set(table["noise_rate"])):
+        for _, row in table[table["noise_rate"] == rate].iterrows():
+            right = [row[f"targets_right_{when}"] for when in WHEN]
+            cells = [rate_title(rate), row["method"]]
+            cells.append(
+                " → ".join(f"{100 * value:.1f}" for value in right)
+                if np.isfinite(right).all()
+                else NONE
+            )
+            cells.append(_gain_interval(row, "targets", 100, 1))
+            for name, scale, digits in (("silhouette", 1, 3), ("knn", 100, 1)):
+                cells += [
+                    NONE if pd.isna(row[name]) else f"{scale * row[name]:.{digits}f}",
+                    _gain_interval(row, name, scale, digits),
+                ]
+            lines.append([Entry(text) for text in cells])
+    columns = [
+        "Noise rate",
+        "Method",
+        "Targets right (%): first epoch, half way, end",
+        "Gain over the labels as given",
+    ]
+    columns += [
+        "Silhouette",
+        f"Difference to {REFERENCE}",
+        "Neighbours' vote (%)",
+        f"Difference to {REFERENCE}",
+    ]
+    return Table(
+        "Labels corrected, and features separated, of the final networks (rule last)",
+        columns,
+        lines,
+    )
+
+
+def _gain_interval(row: pd.Series, name: str, scale: int, digits: int) -> str:
+    mean, low, high = (scale * row[f"{name}_gain{end}"] for end in ENDS)
+    if pd.isna(mean):
+        return NONE
+    text = f"{mean:+.{digits}f}"
+    return (text if pd.isna(low) else f"{text} ± {(high - low) / 2:.{digits}f}").replace("-", "−")

@@ -8,17 +8,11 @@ import pandas as pd
 from bench.common.text import printable
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
-from bench.report.metrics import ACCURACY, Metric
-from bench.report.tables import (
-    disagreement,
-    group_title,
-    mark,
-    methods_in_order,
-    mixed_code,
-    mixed_rows,
-    places,
-    rate_title,
-)
+from bench.report.board import Board
+from bench.report.leaderboard import methods_in_order
+from bench.report.metrics import Metric
+from bench.report.sections import mixed_code, mixed_rows
+from bench.report.wording import *
 
 _HEAD = """% Made from records; it is made anew with them, so rather \\input it than edit it.
 % Needs \\usepackage{booktabs}.
@@ -45,7 +39,7 @@ _MIXED = r"\textsuperscript{\P}"
 _LOST = r"$^{\S}$"
 
 
-def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection[str] = ()) -> str:
+def to_latex(board: Board) -> str:
     """A table for each group of the leaderboard, under the default rule.
 
     Best and second are told by what is printed: means that print alike are ties, and all of them
@@ -55,7 +49,8 @@ def to_latex(board: pd.DataFrame, metric: Metric = ACCURACY, flagged: Collection
         board: from ``leaderboard.leaderboard``, by this metric.
         flagged: cells where noisy validation and test accuracy disagree.
     """
-    ranked = board[board["rule"] == DEFAULT_RULE]
+    ranked = board.ranked[board.ranked["rule"] == DEFAULT_RULE]
+    metric, flagged = board.metric, board.flagged
     labels: list[str] = []
     parts = [
         _table(group, labels, metric, flagged) for _, group in ranked.groupby("group", sort=False)
@@ -84,9 +79,6 @@ def _table(group: pd.DataFrame, labels: list[str], metric: Metric, flagged: Coll
     heads[1 : 1 + len(rates)] = [
         head + _DOUBTFUL * (rate in doubtful) for head, rate in zip(heads[1:], rates, strict=False)
     ]
-    group = group.assign(place=0)
-    for _, cell in group[group["competes"]].groupby("noise_rate"):
-        group.loc[cell.index, "place"] = places(cell["mean"], metric)
     rows = {(row["method"], row["noise_rate"]): row for _, row in group.iterrows()}
     lines = []
     for method in methods_in_order(group):
@@ -155,7 +147,7 @@ def _figure(row: pd.Series | None) -> str:
     shown = {0: text, 1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}[row["place"]]
     interval = "" if pd.isna(row["ci95"]) else rf" {{\scriptsize$\pm${100 * row['ci95']:.1f}}}"
     seeds = rf" {{\scriptsize($n={row['seeds']}$)}}" if row["unequal_seeds"] or row["lost"] else ""
-    return shown + interval + seeds + _MARKS[mark(row)] + lost
+    return shown + interval + seeds + _MARKS[row["mark"].rstrip(LOST_SEEDS)] + lost
 
 
 def _number(value: float) -> str:

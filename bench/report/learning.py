@@ -9,20 +9,20 @@ import pandas as pd
 
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import final
-from bench.report.statistics import PAIRED, paired_differences
-from bench.report.tables import NONE, Entry, Table, rate_title
+from bench.report.columns import PAIRED
+from bench.report.statistics import paired_differences
 
 #: Figures of the final network's features, of which a method is compared with the reference.
 _FEATURES = {"feature_silhouette": "silhouette", "feature_knn_accuracy": "knn"}
 _CURVE = "label_correction_accuracy_curve"
-_WHEN = ["first", "half", "last"]
-_ENDS = ["", "_low", "_high"]
-LEARNING_COLUMNS = ["seeds", "labels_right", *(f"targets_right_{when}" for when in _WHEN)]
-LEARNING_COLUMNS += [f"targets_gain{end}" for end in _ENDS]
+WHEN = ["first", "half", "last"]
+ENDS = ["", "_low", "_high"]
+LEARNING_COLUMNS = ["seeds", "labels_right", *(f"targets_right_{when}" for when in WHEN)]
+LEARNING_COLUMNS += [f"targets_gain{end}" for end in ENDS]
 LEARNING_COLUMNS += [
     column
     for name in _FEATURES.values()
-    for column in (name, *(f"{name}_gain{end}" for end in _ENDS))
+    for column in (name, *(f"{name}_gain{end}" for end in ENDS))
 ]
 
 #: Whose trained networks are looked at: nobody picks an epoch.
@@ -52,9 +52,7 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
         }
         for method, own in in_cell.groupby("method", sort=False):
             right = 1 - own["realised_noise_rate"].to_numpy(dtype=float)
-            targets = {
-                when: np.array([_at(curve, when) for curve in own[_CURVE]]) for when in _WHEN
-            }
+            targets = {when: np.array([_at(curve, when) for curve in own[_CURVE]]) for when in WHEN}
             row = own.iloc[0].to_dict() | {"seeds": len(own), "labels_right": right.mean()}
             row |= {f"targets_right_{when}": values.mean() for when, values in targets.items()}
             gains["targets"].append(targets["last"] - right)
@@ -68,7 +66,7 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=list(dict.fromkeys([*rows.columns, *LEARNING_COLUMNS])))
     for name, differences in gains.items():
         known = [own[np.isfinite(own)] for own in differences]
-        table[[f"{name}_gain{end}" for end in _ENDS]] = paired_differences(known)[:, :3]
+        table[[f"{name}_gain{end}" for end in ENDS]] = paired_differences(known)[:, :3]
     return table[
         table[["targets_right_last", *_FEATURES.values()]].notna().any(axis=1)
     ].reset_index(drop=True)
@@ -80,49 +78,3 @@ def _at(curve: np.ndarray, when: str) -> float:
     if when == "half":
         return float(curve[len(curve) // 2])
     return float(curve[final(len(curve))].mean())
-
-
-def learning_table(table: pd.DataFrame) -> Table:
-    """For people, of one group of cells."""
-    lines = []
-    for rate in sorted(set(table["noise_rate"])):
-        for _, row in table[table["noise_rate"] == rate].iterrows():
-            right = [row[f"targets_right_{when}"] for when in _WHEN]
-            cells = [rate_title(rate), row["method"]]
-            cells.append(
-                " → ".join(f"{100 * value:.1f}" for value in right)
-                if np.isfinite(right).all()
-                else NONE
-            )
-            cells.append(_interval(row, "targets", 100, 1))
-            for name, scale, digits in (("silhouette", 1, 3), ("knn", 100, 1)):
-                cells += [
-                    NONE if pd.isna(row[name]) else f"{scale * row[name]:.{digits}f}",
-                    _interval(row, name, scale, digits),
-                ]
-            lines.append([Entry(text) for text in cells])
-    columns = [
-        "Noise rate",
-        "Method",
-        "Targets right (%): first epoch, half way, end",
-        "Gain over the labels as given",
-    ]
-    columns += [
-        "Silhouette",
-        f"Difference to {REFERENCE}",
-        "Neighbours' vote (%)",
-        f"Difference to {REFERENCE}",
-    ]
-    return Table(
-        "Labels corrected, and features separated, of the final networks (rule last)",
-        columns,
-        lines,
-    )
-
-
-def _interval(row: pd.Series, name: str, scale: int, digits: int) -> str:
-    mean, low, high = (scale * row[f"{name}_gain{end}"] for end in _ENDS)
-    if pd.isna(mean):
-        return NONE
-    text = f"{mean:+.{digits}f}"
-    return (text if pd.isna(low) else f"{text} ± {(high - low) / 2:.{digits}f}").replace("-", "−")

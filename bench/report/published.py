@@ -14,8 +14,8 @@ import pandas as pd
 from bench.errors import InputError
 from bench.planning.registry import display
 from bench.planning.selection import DECIMALS, DEFAULT_RULE
-from bench.report.tables import rate_title
 from bench.report.tracks import PRIVILEGED
+from bench.report.wording import rate_title
 
 #: Where the project keeps them.
 FOLDER = Path(__file__).parent / "published_numbers"

@@ -10,7 +10,7 @@ from bench.errors import InputError
 from bench.networks.backbones import BACKBONES
 from bench.noise import KINDS
 from bench.report.analysis import published_section
-from bench.report.leaderboard import leaderboard, load_rows
+from bench.report.leaderboard import leaderboard
 from bench.report.published import (
     COLUMNS,
     FOLDER,
@@ -19,6 +19,7 @@ from bench.report.published import (
     our_names,
     read_published,
 )
+from bench.report.rows import load_rows
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)
