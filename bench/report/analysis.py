@@ -15,7 +15,7 @@ from bench.report.board import Board
 from bench.report.columns import BUDGETS
 from bench.report.leaderboard import methods_in_order
 from bench.report.learning import ENDS, WHEN
-from bench.report.sections import mixed_code
+from bench.report.notes import mixed_code
 from bench.report.statistics import (
     AGREEMENT,
     CONFIDENCE,

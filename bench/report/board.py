@@ -32,6 +32,7 @@ from bench.report.statistics import (
     variance_split,
 )
 from bench.report.tracks import search_summary
+from bench.report.wording import rates_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Board:
     def published(self) -> pd.DataFrame:
         """Published numbers beside ours."""
         return against_published(read_published(), self.leaderboard)
+
+    def doubtful_rates(self, group: pd.DataFrame) -> list[float]:
+        """Return the noise rates of rows of a leaderboard whose cells are flagged, in order."""
+        return rates_of(group[group["cell"].isin(self.flagged)])
 
 
 def read_board(

@@ -1,6 +1,6 @@
 """Words, figures and marks as every table, figure and page prints them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -21,14 +21,19 @@ def signed(value: float) -> str:
     return NONE if pd.isna(value) else f"{100 * value:+.1f}".replace("-", "−")
 
 
+def decimal(value: float, digits: int = 1) -> str:
+    """Return a number with so many decimal places."""
+    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
 def half_interval(low: float, high: float) -> str:
     """Return half the width of an interval in points, behind a difference; empty without one."""
     return "" if pd.isna(low) else f" ± {50 * (high - low):.1f}"
 
 
-def span(numbers: Sequence[float]) -> str:
-    """Return the range of sorted numbers, as "2 to 3"; a single one alone."""
-    low, high = numbers[0], numbers[-1]
+def span(numbers: Collection[float]) -> str:
+    """Return the range of some numbers, as "2 to 3"; a single one alone."""
+    low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
