@@ -30,13 +30,18 @@ def leaderboard(
 
     Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks
     nobody, and rows that do not compete (``bench.report.tracks``) have neither rank nor
-    significance. ``place`` is 1 for the best printed mean of a cell and rule, 2 for the second,
-    else 0. ``rank_3x`` ranks rows that cost up to 3 times as much as ``ce``; it is missing above
-    that, and where ``ce`` is; ``budget`` is the smallest such multiple. Differences are paired over seeds with equal labels that method and
-    reference share; ``significantly_better`` means that their 95 % interval lies above 0, or below
-    where less of the metric is better. These columns are missing where the reference is, and where
-    fewer than two seeds are common. A wrapper's ``gain`` is its paired difference to the method
-    that it wraps. ``mark`` is what tables show behind the mean.
+    significance. Differences are paired over seeds with equal labels that method and reference
+    share. They are missing where the reference is, and where fewer than two seeds are common.
+
+    Columns beside those of ``configurations``:
+        place: 1 for the best printed mean of a cell and rule, 2 for the second, else 0.
+        rank_3x: rank among rows that cost up to 3 times as much as ``ce``; missing above that, and
+            where ``ce`` is.
+        budget: the smallest such multiple.
+        significantly_better: the 95 % interval of the difference lies above 0, or below where less
+            of the metric is better.
+        gain: paired difference of a wrapper to the method that it wraps.
+        mark: marks that tables show behind the mean.
 
     Args:
         rows: from ``load_rows``.

@@ -12,17 +12,18 @@ from bench.common.files import write_atomically
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL, check_clean_images
 from bench.report import columns
-from bench.report.analysis import analysis_sections, published_section
+from bench.report.analysis import analysis_sections
 from bench.report.board import Board, read_board
 from bench.report.columns import CELL, ROW, SETUP
 from bench.report.compare import COLUMNS as COMPARE
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.learning import LEARNING_COLUMNS
+from bench.report.learning import COLUMNS as LEARNING
 from bench.report.markdown import to_markdown, unescaped
 from bench.report.metrics import ACCURACY, ranked_by
 from bench.report.page import write_page
 from bench.report.plots import FORMATS, write_plots
+from bench.report.published import published_section
 from bench.report.sections import sections
 from bench.report.statistics import STATISTICS
 from bench.report.tables import Section
@@ -127,7 +128,7 @@ def csv_files(board: Board) -> dict[str, bytes]:
             board.variance,
             [*CELL, *"method config draw sd groups trials".split(), *SETUP],
         ),
-        "learning.csv": (board.learning, [*CELL, "method", *LEARNING_COLUMNS, *ROW, *SETUP]),
+        "learning.csv": (board.learning, [*CELL, "method", *LEARNING, *ROW, *SETUP]),
         "published.csv": (board.published, list(board.published.columns)),
     }
     return {name: to_csv(table, selected) for name, (table, selected) in tables.items()}

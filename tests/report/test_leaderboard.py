@@ -27,8 +27,8 @@ from bench.report.choice import configurations
 from bench.report.leaderboard import leaderboard
 from bench.report.markdown import to_markdown
 from bench.report.metrics import ranked_by
-from bench.report.rows import load_rows
 from bench.report.notes import selection_error
+from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.statistics import paired_difference
 from bench.report.tables import Section, Table

@@ -14,10 +14,10 @@ import pytest
 from fabricate import write_trial
 
 from bench.errors import InputError
-from bench.report.analysis import published_section
 from bench.report.board import read_board
 from bench.report.metrics import ranked_by
 from bench.report.page import ASSETS, CURVES, embedded, pack, write_page
+from bench.report.published import published_section
 from bench.report.sections import sections
 from bench.report.tables import Entry, Section, Table
 

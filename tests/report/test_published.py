@@ -9,7 +9,6 @@ from bench.datasets import sources
 from bench.errors import InputError
 from bench.networks.backbones import BACKBONES
 from bench.noise import KINDS
-from bench.report.analysis import published_section
 from bench.report.leaderboard import leaderboard
 from bench.report.published import (
     COLUMNS,
@@ -17,6 +16,7 @@ from bench.report.published import (
     PROTOCOLS,
     against_published,
     our_names,
+    published_section,
     read_published,
 )
 from bench.report.rows import load_rows
