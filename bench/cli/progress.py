@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bench.cli import terminal
 from bench.planning.registry import display
 from bench.planning.spec import TrialSpec
-from bench.records.trials import LOST
+from bench.records.schema import LOST
 
 # between two plain lines at first; later a twentieth of the time that has passed
 PLAIN_SECONDS = 10.0

@@ -20,14 +20,8 @@ from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec, record_of
-from bench.records.trials import (
-    COMPLETED,
-    TrialWriter,
-    check_specification,
-    finished_statuses,
-    kept,
-    lock,
-)
+from bench.records.schema import COMPLETED
+from bench.records.trials import TrialWriter, check_specification, finished_statuses, kept, lock
 from bench.training.trial import Checkpoint, Outcome, run_trial
 
 

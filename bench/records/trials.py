@@ -27,13 +27,7 @@ from bench.common.identity import identity, plain_id, trial_id
 from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records.index import Entry, Index, stamp
-
-#: Statuses of a trial that is over. Those of the second line are run again by ``--retry-failed``.
-COMPLETED = ("finished", "stopped", "diverged")
-RETRIED = ("failed", "timeout")
-#: Status of a trial that its machine ended (a killed worker, a lost node, a full disk): the next
-#: run tries it again.
-LOST = "lost"
+from bench.records.schema import COMPLETED, LOST, RETRIED, STATUSES, SUCCEEDED
 
 
 @contextlib.contextmanager
@@ -161,7 +155,7 @@ class Trial:
 
     @property
     def succeeded(self) -> bool:
-        return self.done["status"] in ("finished", "stopped")
+        return self.done["status"] in SUCCEEDED
 
     @property
     def lost(self) -> bool:
@@ -334,7 +328,7 @@ def _read_over(folder: str) -> tuple[dict[str, Any], bytes, bytes] | None:
     try:
         text = _content(path)
         done = msgspec.json.decode(text)
-        if done["status"] not in (*COMPLETED, *RETRIED, LOST):
+        if done["status"] not in STATUSES:
             raise ValueError
         path = f"{folder}/epochs.jsonl"
         content = _lines(path)
@@ -505,9 +499,5 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], dict[str, An
 def without_weights(sweep: Path, names: Collection[str]) -> int:
     """Count the trials that have a result, but no final weights."""
     over = results(sweep)
-    ended = [
-        over[name].folder
-        for name in names
-        if name in over and over[name].status in ("finished", "stopped")
-    ]
+    ended = [over[name].folder for name in names if name in over and over[name].status in SUCCEEDED]
     return sum(not (folder / "model.safetensors").exists() for folder in ended)

@@ -16,13 +16,8 @@ from bench.datasets import Dataset
 from bench.errors import one_line
 from bench.planning.code_hash import code_of
 from bench.planning.spec import SCHEMA, TrialSpec, record_of
-from bench.records.trials import (
-    LOST,
-    TrialWriter,
-    check_specification,
-    finished_statuses,
-    read_epochs,
-)
+from bench.records.schema import LOST
+from bench.records.trials import TrialWriter, check_specification, finished_statuses, read_epochs
 from bench.sweep.environment import prepare_environment
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Work

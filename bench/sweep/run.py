@@ -12,15 +12,8 @@ from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.code import differing, to_text
-from bench.records.trials import (
-    COMPLETED,
-    LOST,
-    RETRIED,
-    check_specification,
-    finished_statuses,
-    lock,
-    results,
-)
+from bench.records.schema import COMPLETED, LOST, RETRIED
+from bench.records.trials import check_specification, finished_statuses, lock, results
 from bench.sweep.driver import Driver
 from bench.sweep.provenance import describe
 from bench.sweep.trackers import Trackers

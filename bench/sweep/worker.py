@@ -15,7 +15,7 @@ from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
-from bench.records.trials import LOST
+from bench.records.schema import LOST
 from bench.training.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
 from bench.training.storage import Store
 from bench.training.trial import (

@@ -23,7 +23,8 @@ from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
 from bench.planning.spec import Plan, TrialSpec, relative_cost
-from bench.records.trials import COMPLETED, RETRIED, read_begun, read_epochs
+from bench.records.schema import COMPLETED, RETRIED
+from bench.records.trials import read_begun, read_epochs
 from bench.training.trial import Labels, method_for
 from bench.tuning.spaces import check_space, draw
 from bench.tuning.stopping import Stopper

@@ -16,7 +16,7 @@ import pytest
 from fabricate import write_trial
 from PIL import Image
 
-from bench.cli import data, report, run, study
+from bench.cli import data, report, run, study, trial
 from bench.cli import noise as noise
 from bench.cli.commands import execute
 from bench.common.files import to_json
@@ -30,7 +30,6 @@ from bench.report.latex import escaped
 from bench.report.markdown import to_markdown
 from bench.report.page import embedded
 from bench.sweep import trackers
-from bench.training import trial
 
 NAMES = [
     *("[/red]", "[cat]", "[bold", ":cat:", "$x_1$", "a|b", "<b>x</b>", "</script>", "=1+1", "@x"),
@@ -207,7 +206,11 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
         ),
         *(
             (entry, name)
-            for entry in (study.main, report.main, lambda arguments: execute(trial.main, arguments))
+            for entry in (
+                study.main,
+                report.main,
+                lambda arguments: execute(trial.trial, arguments),
+            )
         ),
         *([(speed, name)] if name else []),  # all is measured where nothing is named
     ]

@@ -92,13 +92,6 @@ def encoders(data):
     return get
 
 
-def test_the_median_file_has_under_100_lines():
-    files = [
-        path for path in Path(methods.__path__[0]).glob("*.py") if not path.stem.startswith("_")
-    ]
-    assert np.median([len(path.read_text().splitlines()) for path in files]) < 100
-
-
 def undisturbed(spec: TrialSpec, data: Dataset, encoders):
     records: list[dict] = []
     outcome = run_trial(

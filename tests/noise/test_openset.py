@@ -106,7 +106,7 @@ def test_the_classifier_of_pmd_noise_travels_with_the_data(digits):
     import pickle
 
     part = digits.subset(200)
-    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).__dict__, (
+    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).derived, (
         "fitted once, not once a trial"
     )
 

@@ -20,9 +20,9 @@ import bench.tuning.spaces
 from bench.cli.estimate import print_plan
 from bench.errors import InputError
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
+from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
 from bench.records.trials import TrialWriter, pack_classes, trial_id
-from bench.training.scoring import clean_validation
 from bench.training.trial import Labels, method_for, run_trial, stopped_facts
 from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
 from bench.tuning.spaces import draw, load_space
