@@ -97,7 +97,7 @@ def _arranged(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
 
 
 def _facts(trial: Trial, clean_images: str) -> Facts:
-    """Return the part of a row that no rule changes; facts that a failed trial lacks are missing."""
+    """Return the part of a row that no rule changes; facts that a trial lacks are missing."""
     spec, done = trial.spec["spec"], trial.done
     recipe, changes = spec["recipe"], {**trial.spec["config"]}
     noise = done.get("noise") or {}

@@ -21,15 +21,10 @@ from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.report.agreement import rules_of
 from bench.report.columns import BUDGETS, SEEDS
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES, Metric
-from bench.report.statistics import (
-    CONFIDENCE,
-    SLACK,
-    half_width,
-    rules_of,
-    within_budget,
-)
+from bench.report.statistics import CONFIDENCE, SLACK, half_width, within_budget
 from bench.report.tables import Section
 from bench.report.wording import clean_note, rate_title, rule_label
 

@@ -8,12 +8,12 @@ import pandas as pd
 from bench.noise import takes_rate
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import COST
 from bench.report.leaderboard import methods_in_order, places
 from bench.report.metrics import METRICS, RANKED
 from bench.report.notes import mixed_code, notes_of
-from bench.report.statistics import rules_of
 from bench.report.tables import Entry, Section, Table, entries, rows_by
 from bench.report.wording import (
     DOUBTFUL,

@@ -30,7 +30,7 @@ from bench.report.metrics import ranked_by
 from bench.report.notes import selection_error
 from bench.report.rows import load_rows
 from bench.report.sections import sections
-from bench.report.statistics import paired_difference
+from bench.report.statistics import paired_differences
 from bench.report.tables import Section, Table
 from bench.report.writer import write_report
 
@@ -177,7 +177,8 @@ def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
     ],
 )
 def test_paired_difference_without_spread(differences, expected):
-    assert paired_difference(np.array(differences)) == pytest.approx(expected, nan_ok=True)
+    [result] = paired_differences([np.array(differences)])
+    assert result.tolist() == pytest.approx(list(expected), nan_ok=True)
 
 
 def test_ranks_within_budgets(tmp_path):

@@ -10,21 +10,19 @@ from fabricate import write_trial
 from scipy import stats
 
 from bench.report import statistics
+from bench.report.agreement import agreement, kendall_tau, regrets
 from bench.report.analysis import analysis_sections
 from bench.report.board import board_of, read_board
 from bench.report.choice import chosen_rows, configurations
 from bench.report.leaderboard import leaderboard
 from bench.report.rows import load_rows
 from bench.report.statistics import (
-    agreement,
     average_ranks,
     bootstrap,
     cell_statistics,
     holm,
-    kendall_tau,
     paired_differences,
     pareto_front,
-    regrets,
     seeds_needed,
     tiers,
     variance_split,
