@@ -8,8 +8,8 @@ The modules in the order of the data:
 - rows -> choice: ``choice`` summarises configurations over seeds and picks one per method;
 - choice -> leaderboard: ``leaderboard`` adds ranks, ties, budgets, differences and marks, with the
   tests of ``statistics`` and the metrics of ``metrics``;
-- leaderboard -> board: ``board`` holds all of it, with ``agreement`` (selection rules), ``learning``
-  (corrected labels, features) and ``published`` (other people's numbers);
+- leaderboard -> board: ``board`` holds all of it, with ``agreement`` (selection rules),
+  ``learning`` (corrected labels, features) and ``published`` (other people's numbers);
 - board -> tables: ``sections`` with its footnotes in ``notes``, ``analysis``; ``compare`` sets two
   sweeps side by side;
 - tables -> text: ``markdown``, ``latex``, and for a terminal ``bench/cli/tables.py``;

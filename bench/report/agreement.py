@@ -16,6 +16,9 @@ AGREEMENT = 0.5
 #: Fewest epochs, or configurations, of a correlation.
 ENOUGH = 5
 
+#: Correlations of noisy validation with test accuracy, and whether one is low.
+CORRELATIONS = ["over_epochs", "over_configurations", "flagged"]
+
 
 def rules_of(table: pd.DataFrame) -> list[str]:
     """Return the rules of a table, in their order."""
@@ -78,17 +81,14 @@ def agreement(
         [line["over_configurations"]] = _spearman(
             tried["score"].to_numpy()[None], tried["mean"].to_numpy()[None]
         )
-        line["flagged"] = any(
-            line[name] < AGREEMENT for name in ("over_epochs", "over_configurations")
-        )
+        line["flagged"] = any(line[name] < AGREEMENT for name in CORRELATIONS[:2])
         lines.append(line)
     names = [
         "cell",
         "methods",
         *(f"tau_{first}_{second}" for first, second in pairs_of_rules(rules)),
     ]
-    names += [f"best_{rule}" for rule in rules]
-    names += ["over_epochs", "over_configurations", "flagged"]
+    names += [*(f"best_{rule}" for rule in rules), *CORRELATIONS]
     about = leaderboard.drop_duplicates("cell").drop(columns="methods", errors="ignore")
     return about.merge(pd.DataFrame(lines, columns=names), on="cell", how="left")
 

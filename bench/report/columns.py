@@ -56,3 +56,5 @@ CONFIGURATIONS = [
     *("validation_images", "epochs", *SETUP, *LEARNING, *FEATURES),
     *("track", "told", "tuned_at", "search", "lost"),
 ]
+REGRETS = "method rule rank mean oracle regret".split()
+VARIANCE = "method config draw sd groups trials".split()
