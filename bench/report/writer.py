@@ -68,7 +68,7 @@ def write_report(
     """
     metric = ranked_by(rank_by)
     board = read_board(folders, reference, metric, check_clean_images(clean_images))
-    tables = sections(board)
+    groups = sections(board)
     out_dir.mkdir(parents=True, exist_ok=True)
     plots_dir = out_dir / "plots"
     earlier = _figures_of(out_dir / "leaderboard.md")
@@ -86,7 +86,7 @@ def write_report(
         board.rows,
         board.chosen,
         board.leaderboard,
-        tables,
+        groups,
         board.statistics,
         published_section(board.published),
         metric,
@@ -94,7 +94,7 @@ def write_report(
     )
     contents = {
         **csv_files(board),
-        "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),
+        "leaderboard.md": to_markdown(groups, figures, about_figures=about_figures).encode(),
         "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(analysis_sections(board), [], "Analysis").encode(),
         "index.html": page,
@@ -104,7 +104,7 @@ def write_report(
         (plots_dir / f"{name}.{kind}").unlink(missing_ok=True)
     if plots:
         files += [plots_dir / f"{name}.{kind}" for name in captions for kind in FORMATS]
-    return Report(board.ranked, tables, files, about_figures)
+    return Report(board.ranked, groups, files, about_figures)
 
 
 def csv_files(board: Board) -> dict[str, bytes]:
@@ -148,14 +148,14 @@ def write_comparison(
 ) -> tuple[list[Section], list[Path]]:
     """Write ``compare.csv`` and ``compare.md``; return the sections and the files."""
     comparison = compare(first, second, clean_images)
-    tables = comparison.sections()
+    parts = comparison.sections()
     out_dir.mkdir(parents=True, exist_ok=True)
     title = f"{comparison.names[1]} against {comparison.names[0]}"
     contents = {
         "compare.csv": to_csv(comparison.table, COMPARE),
-        "compare.md": to_markdown(tables, [], title).encode(),
+        "compare.md": to_markdown(parts, [], title).encode(),
     }
-    return tables, _write(out_dir, contents)
+    return parts, _write(out_dir, contents)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
