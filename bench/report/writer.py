@@ -68,7 +68,7 @@ def write_report(
     """
     metric = ranked_by(rank_by)
     board = read_board(folders, reference, metric, check_clean_images(clean_images))
-    groups = sections(board)
+    tables = sections(board)
     out_dir.mkdir(parents=True, exist_ok=True)
     plots_dir = out_dir / "plots"
     earlier = _figures_of(out_dir / "leaderboard.md")
@@ -86,7 +86,7 @@ def write_report(
         board.rows,
         board.chosen,
         board.leaderboard,
-        groups,
+        tables,
         board.statistics,
         published_section(board.published),
         metric,
@@ -94,7 +94,7 @@ def write_report(
     )
     contents = {
         **csv_files(board),
-        "leaderboard.md": to_markdown(groups, figures, about_figures=about_figures).encode(),
+        "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),
         "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(analysis_sections(board), [], "Analysis").encode(),
         "index.html": page,
@@ -104,7 +104,7 @@ def write_report(
         (plots_dir / f"{name}.{kind}").unlink(missing_ok=True)
     if plots:
         files += [plots_dir / f"{name}.{kind}" for name in captions for kind in FORMATS]
-    return Report(board.ranked, groups, files, about_figures)
+    return Report(board.ranked, tables, files, about_figures)
 
 
 def csv_files(board: Board) -> dict[str, bytes]:
