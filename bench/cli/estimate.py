@@ -25,7 +25,7 @@ from bench.sweep.run import other_code, pending
 from bench.task import Batch, Task
 from bench.training.scoring import PROBES
 from bench.training.trial import Labels, pixels_for, pretrain_job, use_threads
-from bench.tuning.search import Tuning
+from bench.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)

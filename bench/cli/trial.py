@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import torch
 
 from bench import noise
@@ -20,8 +21,9 @@ from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec, record_of
-from bench.records.schema import COMPLETED
-from bench.records.trials import TrialWriter, check_specification, finished_statuses, kept, lock
+from bench.records.schema import COMPLETED, Done, Epoch
+from bench.records.trials import check_specification, finished_statuses
+from bench.records.writer import TrialWriter, kept, lock
 from bench.training.trial import Checkpoint, Outcome, run_trial
 
 
@@ -89,7 +91,8 @@ def run_recorded(
 
     def report(epochs: list[dict[str, Any]], restart: bool) -> None:
         if writer:
-            (writer.restart if restart else writer.append)(epochs)
+            records = map(Epoch.from_json, epochs)
+            (writer.restart if restart else writer.append)(records)
         for epoch in epochs:
             echo(
                 json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"})
@@ -100,7 +103,8 @@ def run_recorded(
     )
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
-        writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
+        done = msgspec.convert(outcome.facts, Done)
+        writer.finish(done, outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:
         checkpoint.remove()
     return outcome

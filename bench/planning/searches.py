@@ -3,11 +3,11 @@ takes.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from bench.errors import InputError
 from bench.planning.selection import (
@@ -17,7 +17,8 @@ from bench.planning.selection import (
     check_goal,
     clean_validation,
 )
-from bench.records.trials import unpack_classes
+from bench.records.packing import unpack_classes
+from bench.records.schema import Epoch
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
 #: seeds.
@@ -52,9 +53,7 @@ class SearchKind:
         return cls(track, goal, scheduler, tuple(fixed))
 
 
-def goal_values(
-    goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarray | None
-) -> np.ndarray:
+def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) -> np.ndarray:
     """What a search for ``goal`` maximises, over epochs: (E,), NaN where it is not known.
 
     Args:
@@ -63,14 +62,16 @@ def goal_values(
     """
     if not goal.startswith(CLEAN_VAL):
         key = "noisy_val_accuracy" if goal == DEFAULT_RULE else "test_accuracy"
-        return np.array([epoch.get(key) for epoch in epochs], dtype=float)
+        return np.array([epoch.figure(key) for epoch in epochs], dtype=float)
     assert truth is not None
     images = check_goal(goal)
-    found = [
-        clean_validation(unpack_classes(epoch["val_predictions"]), truth, images)
+    if any(epoch.val_predictions is UNSET for epoch in epochs):
+        raise KeyError("val_predictions")
+    accuracies = [
+        clean_validation(unpack_classes(str(epoch.val_predictions)), truth, images)
         for epoch in epochs
     ]
-    return np.array(found, dtype=float)
+    return np.array(accuracies, dtype=float)
 
 
 def best_value(values: np.ndarray) -> float:

@@ -31,18 +31,19 @@ RETRIED = (FAILED, TIMEOUT)
 STATUSES = (*COMPLETED, *RETRIED, LOST)
 
 Figure = float | UnsetType | None
+Count = int | UnsetType | None
 
 
 class Epoch(msgspec.Struct, kw_only=True):
     """Line of ``epochs.jsonl``. Accuracies are fractions; samples count passes of networks."""
 
-    schema: int | UnsetType = UNSET  # of the first epoch
+    schema: Count = UNSET  # of the first epoch
     privileges: list[str] | UnsetType = UNSET  # of the first epoch
     epoch: int
     train_loss: Figure = UNSET
     learning_rate: Figure = UNSET
-    samples_trained: int | UnsetType = UNSET  # forward and backward
-    samples_inferred: int | UnsetType = UNSET  # forward only
+    samples_trained: Count = UNSET  # forward and backward
+    samples_inferred: Count = UNSET  # forward only
     mixtures: list[str] | UnsetType = UNSET  # fits of mixture models, as text
     train_seconds: Figure = UNSET
     noisy_val_accuracy: Figure = UNSET
@@ -93,59 +94,61 @@ class Epoch(msgspec.Struct, kw_only=True):
 class Noise(msgspec.Struct, kw_only=True):
     """Noise of a trial as it was drawn."""
 
-    nominal_rate: float | None = None  # as asked for; None where the noise came with the data
-    realised_rate: float | None = None  # None unless every true label is known
-    transition_matrix: list[list[float]] | None = None  # (C, C), rows are true classes
-    label_hash: str | None = None
-    known_labels: int | None = None
-    wrong_of_known: int | None = None
-    openset_images: int | UnsetType = UNSET
+    nominal_rate: float | UnsetType | None = (
+        UNSET  # as asked for; None where the noise came with the data
+    )
+    realised_rate: Figure = UNSET  # None unless every true label is known
+    transition_matrix: list[list[float]] | UnsetType | None = UNSET  # (C, C), rows are true classes
+    label_hash: str | UnsetType | None = UNSET
+    known_labels: Count = UNSET
+    wrong_of_known: Count = UNSET
+    openset_images: Count = UNSET
 
 
 class Pretraining(msgspec.Struct, kw_only=True):
     """Quality and cost of the pretrained encoder; accuracies are votes of nearest neighbours."""
 
-    knn_accuracy_noisy_before: float | None = None
-    knn_accuracy_noisy: float | None = None
-    knn_accuracy_clean_before: float | None = None
-    knn_accuracy_clean: float | None = None
-    spread: float | None = None  # 1 is healthy, 0 collapsed
-    loss: float | None = None
-    pretrain_seconds: float = 0.0
+    knn_accuracy_noisy_before: Figure = UNSET
+    knn_accuracy_noisy: Figure = UNSET
+    knn_accuracy_clean_before: Figure = UNSET
+    knn_accuracy_clean: Figure = UNSET
+    spread: Figure = UNSET  # 1 is healthy, 0 collapsed
+    loss: Figure = UNSET
+    pretrain_seconds: Figure = UNSET
 
 
 class Done(msgspec.Struct, kw_only=True):
     """Content of ``done.json``: how a trial ended. Seconds are those of the device's machine."""
 
     git_commit: str | UnsetType | None = UNSET
-    schema: int | UnsetType = UNSET
+    schema: Count = UNSET
     status: str
     error: str | None = None
     code: Any = UNSET  # hashes of the code by part; see ``bench.records.code``
-    classes: int | UnsetType = UNSET
+    classes: Count = UNSET
     noise: Noise | UnsetType = UNSET
-    train_images: int | UnsetType = UNSET
-    validation_images: int | UnsetType = UNSET
+    train_images: Count = UNSET
+    validation_images: Count = UNSET
     validation_truth: str | UnsetType | None = UNSET
-    test_images: int | UnsetType = UNSET
-    tested_classes: int | UnsetType = UNSET  # present where test images show fewer than all classes
+    test_images: Count = UNSET
+    tested_classes: Count = UNSET  # present where test images show fewer than all classes
     noisy_test: bool | UnsetType = UNSET
     privileges: list[str] | UnsetType = UNSET
     pretraining: Pretraining | UnsetType = UNSET
-    train_seconds: float | UnsetType = UNSET
-    eval_seconds: float | UnsetType = UNSET
-    passes_trained: float | UnsetType = UNSET  # forward and backward, over the training images
-    passes_inferred: float | UnsetType = UNSET  # forward only
-    epochs: int | UnsetType = UNSET
-    pretrain_seconds: float | UnsetType = UNSET
-    parameters: int | UnsetType = UNSET
-    peak_memory_bytes: int | UnsetType | None = UNSET
-    feature_silhouette: float | UnsetType | None = UNSET
-    feature_knn_accuracy: float | UnsetType | None = UNSET
+    train_seconds: Figure = UNSET
+    eval_seconds: Figure = UNSET
+    passes_trained: Figure = UNSET  # forward and backward, over the training images
+    passes_inferred: Figure = UNSET  # forward only
+    epochs: Count = UNSET
+    pretrain_seconds: Figure = UNSET
+    parameters: Count = UNSET
+    peak_memory_bytes: Count = UNSET
+    feature_silhouette: Figure = UNSET
+    feature_knn_accuracy: Figure = UNSET
     reliability: dict[str, list[float | None]] | UnsetType = UNSET
     estimated_transition_matrix: list[list[float]] | UnsetType = UNSET
     traceback: str | UnsetType = UNSET
-    work_seconds: float | UnsetType = UNSET
+    work_seconds: Figure = UNSET
 
 
 class Machine(msgspec.Struct, kw_only=True):

@@ -23,7 +23,7 @@ from unittest.mock import patch
 from bench.cli.trial import run_recorded
 from bench.common.importing import module_command
 from bench.planning.registry import REFERENCE
-from bench.records.trials import TrialWriter
+from bench.records.writer import TrialWriter
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification

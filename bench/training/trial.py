@@ -33,8 +33,8 @@ from bench.planning.method_checks import check_plan, check_privileges
 from bench.planning.registry import build, method_file, split_name
 from bench.planning.selection import clean_validation
 from bench.planning.spec import SCHEMA, TrialSpec
+from bench.records.packing import pack_classes
 from bench.records.schema import LOST
-from bench.records.trials import pack_classes
 from bench.task import Pixels, SharedPixels, Task
 from bench.training import scoring
 from bench.training.evaluation import (

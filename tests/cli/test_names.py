@@ -29,7 +29,7 @@ from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
 from bench.report.markdown import to_markdown
 from bench.report.page import embedded
-from bench.sweep import trackers
+from bench.sweep import tracker_clients
 
 NAMES = [
     *("[/red]", "[cat]", "[bold", ":cat:", "$x_1$", "a|b", "<b>x</b>", "</script>", "=1+1", "@x"),
@@ -447,10 +447,10 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
 
 def test_trackers_get_names_that_they_take(tmp_path):
     for name in NAMES:
-        file = trackers._file_name(name, 100)
+        file = tracker_clients._file_name(name, 100)
         (tmp_path / f"{file}-0123456789ab").mkdir(exist_ok=True)
         assert len(file.encode()) <= 100 and not set(file) & set('/\\#?%:"<>|\n\x1b')
-    assert trackers._file_name("猫" * 50, 100) == "猫" * 33
+    assert tracker_clients._file_name("猫" * 50, 100) == "猫" * 33
 
 
 # -------------------------------------------------------------------------------------------------------

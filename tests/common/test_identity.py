@@ -42,7 +42,7 @@ from bench.report.sections import sections
 from bench.report.writer import write_report
 from bench.sweep.run import pending
 from bench.training.pretrain import SimSiam, job_for
-from bench.tuning.search import _key_of
+from bench.tuning.plan import _key_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -377,7 +377,7 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
         "finished"
     ]
     assert [
-        done["status"]
+        done.status
         for _, content, done in read_begun(tmp_path)
         if content["spec"]["method"] == "ce"
     ] == ["finished"]

@@ -15,7 +15,7 @@ import pytest
 from fabricate import CLASSES, write_trial
 from test_page import browser  # noqa: F401
 
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.writer import write_report
 
 METHODS, RATES, EPOCHS = 20, (0.1, 0.2, 0.4, 0.6, 0.8), 100

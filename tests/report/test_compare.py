@@ -17,7 +17,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.errors import InputError
 from bench.records.merge import TOLERANCE
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.board import board_of
 from bench.report.compare import compare
 from bench.report.rows import load_rows
@@ -213,8 +213,8 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
         "the folder given first counts"
     )
     note = sections(board_of(rows))[0].notes[-1]
-    assert note.startswith("Trials of first specification have different results") == conflict
-    assert ("Trials of first specification" in compared.sections()[0].notes[-1]) == conflict
+    assert note.startswith("Trials of one specification have different results") == conflict
+    assert ("Trials of one specification" in compared.sections()[0].notes[-1]) == conflict
     texts = [str(warning.message) for warning in caught]
     assert (
         bool(texts) == conflict

@@ -21,7 +21,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.board import board_of, read_board
 from bench.report.choice import configurations
 from bench.report.leaderboard import leaderboard
@@ -744,6 +744,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, name, content):
         {"noise": {"label_hash": 5}},
         {"git_commit": 5},
         {"noise": "much"},
+        {"validation_truth": 5},
     ],
 )
 def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damage):
@@ -758,7 +759,7 @@ def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damag
 @pytest.mark.parametrize(
     ("place", "packed"),
     [
-        *product(["val_predictions", "validation_truth"], ["abcd", "!", 5]),
+        *product(["val_predictions", "validation_truth"], ["abcd", "!"]),
         ("val_predictions", pack_classes(np.arange(3))),
     ],
 )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fabricate import write_trial
 
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
 from bench.report.plots.settings import transfer_losses

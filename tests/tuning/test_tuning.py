@@ -22,9 +22,13 @@ from bench.errors import InputError
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
-from bench.records.trials import TrialWriter, pack_classes, trial_id
+from bench.records.packing import pack_classes
+from bench.records.schema import Done, Epoch
+from bench.records.trials import trial_id
+from bench.records.writer import TrialWriter
 from bench.training.trial import Labels, method_for, run_trial, stopped_facts
-from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
+from bench.tuning.search import Search, Settings
+from bench.tuning.plan import SEARCH_SEED, plan_tuning
 from bench.tuning.spaces import draw, load_space
 
 EPOCHS = 8
@@ -53,14 +57,14 @@ def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings
     return plan_tuning(PLAN, data, configurations, set(given), rates, seeds, None, None, settings)
 
 
-def curve(*values: float, seconds: float = 1.0) -> list[dict]:
+def curve(*values: float, seconds: float = 1.0) -> list[Epoch]:
     return [
-        {
-            "epoch": epoch,
-            "noisy_val_accuracy": value,
-            "test_accuracy": 1 - value,
-            "train_seconds": seconds,
-        }
+        Epoch(
+            epoch=epoch,
+            noisy_val_accuracy=value,
+            test_accuracy=1 - value,
+            train_seconds=seconds,
+        )
         for epoch, value in enumerate(values)
     ]
 
@@ -68,7 +72,7 @@ def curve(*values: float, seconds: float = 1.0) -> list[dict]:
 def finish(
     tuning, spec: TrialSpec, value: float, status: str = "finished", seconds: float = 1.0
 ) -> None:
-    tuning.end(spec, status, curve(*[value] * EPOCHS, seconds=seconds), {})
+    tuning.end(spec, Done(status=status), curve(*[value] * EPOCHS, seconds=seconds))
 
 
 def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
@@ -261,7 +265,7 @@ def test_a_budget_ends_where_every_configuration_fails_at_once(data):
     tuning = make(data, "elr", configurations=None, seconds=1000.0)
     count = 0
     while spec := tuning.next():
-        tuning.end(spec, "failed", [], {"work_seconds": 0.01})
+        tuning.end(spec, Done(status="failed", work_seconds=0.01), [])
         count += 1
     assert count == 5
 
@@ -270,7 +274,7 @@ def test_pretraining_counts_once_in_a_budget(data):
     tuning = make(data, "rmd", configurations=None, seconds=30.0)
     count = 0
     while spec := tuning.next():
-        tuning.end(spec, "finished", curve(*[0.5] * 5), {"pretrain_seconds": 12.0})
+        tuning.end(spec, Done(status="finished", pretrain_seconds=12.0), curve(*[0.5] * 5))
         count += 1
     assert count == 4  # 12 + 4 x 5 = 32
 
@@ -370,7 +374,9 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    facts = stopped_facts(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
+    facts = stopped_facts(
+        spec, data, [epoch.to_json() for epoch in curve(0.1, 0.2, 0.3)], pretrain_seconds=4.0
+    )
     assert (
         facts["status"],
         facts["epochs"],
@@ -401,7 +407,7 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
     writer = TrialWriter(out, spec.id, record_of(spec))
     writer.restart(curve(*values))
     if status:
-        writer.finish({"status": status, "epochs": len(values)})
+        writer.finish(Done(status=status, epochs=len(values)))
 
 
 def planned(data, tuning, out) -> str:
@@ -538,7 +544,7 @@ def test_goals_read_their_own_labels():
     truth = np.array([0, 1, 2, 0])
     epochs = curve(0.2, 0.7)
     for epoch, predicted in zip(epochs, ([0, 1, 2, 2], [0, 0, 0, 0]), strict=True):
-        epoch["val_predictions"] = pack_classes(np.array(predicted))
+        epoch.val_predictions = pack_classes(np.array(predicted))
     assert goal_values("noisy-val", epochs, None).tolist() == [0.2, 0.7]
     assert goal_values("oracle", epochs, None).tolist() == pytest.approx([0.8, 0.3])
     assert goal_values("clean-val:4", epochs, truth).tolist() == [0.75, 0.5]
@@ -550,13 +556,13 @@ def test_records_hold_what_a_clean_goal_needs(data):
     outcome = run_trial(
         replace(spec, recipe=spec.recipe.override({"epochs": 2})),
         data,
-        report=lambda found, restart: epochs.extend(found),
+        report=lambda new, restart: epochs.extend(map(Epoch.from_json, new)),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
     assert outcome.facts["validation_truth"] == pack_classes(truth)
     everything = goal_values(f"clean-val:{len(truth)}", epochs, truth)
-    assert everything.tolist() == [epoch["clean_val_accuracy"] for epoch in epochs]
+    assert everything.tolist() == [epoch.clean_val_accuracy for epoch in epochs]
 
 
 def test_a_goal_that_cannot_be_is_refused(data):
@@ -643,7 +649,7 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
         if number == over:
             break  # killed in the middle of this one
         writer.append(curve(*[score(spec)] * EPOCHS))
-        writer.finish({"status": "finished", "epochs": EPOCHS})
+        writer.finish(Done(status="finished", epochs=EPOCHS))
         finish(first, spec, score(spec))
     again = make(data, "elr", configurations=13)
     again.resume(tmp_path)
