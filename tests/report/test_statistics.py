@@ -10,7 +10,7 @@ from fabricate import write_trial
 from scipy import stats
 
 from bench.report import statistics
-from bench.report.agreement import agreement, kendall_tau, regrets
+from bench.report.agreement import _spearman, agreement, kendall_tau, regrets
 from bench.report.analysis import analysis_sections
 from bench.report.board import board_of, read_board
 from bench.report.choice import chosen_rows, configurations
@@ -275,7 +275,7 @@ def test_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
     ties, normal = rng.integers(0, 5, (4, 12)).astype(float), rng.normal(size=(4, 12))
     expected = [stats.spearmanr(a, b).statistic for a, b in zip(ties, normal, strict=True)]
-    assert statistics._spearman(ties, normal) == pytest.approx(expected)
+    assert _spearman(ties, normal) == pytest.approx(expected)
 
 
 def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
