@@ -10,12 +10,13 @@ counted. So "theirs" is the algorithm itself, and 1 / ratio the time in proporti
 
 from typing import Any
 
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import REFERENCE, method_names
 from bench.speed.measure import Ceiling, Row, Run, Settings, once, seconds, summary
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.isolation import give_back_memory
-from bench.training.trial import pretrain_job, run_pretraining
+from bench.training.pretrain import run_pretraining
 
 EPOCHS = 4  # the last is timed: by then, methods are in their main phase
 IMAGES = 1_024

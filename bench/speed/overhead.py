@@ -27,7 +27,9 @@ from bench.records.writer import TrialWriter
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification
-from bench.training.trial import Checkpoint, Outcome, Run
+from bench.training.checkpoint import Checkpoint
+from bench.training.loop import Run
+from bench.training.outcome import Outcome
 
 #: About what the digits have: so many such epochs are a trial of a few seconds.
 IMAGES, EPOCHS = 1_300, 25

@@ -59,12 +59,12 @@ class Reference:
 
         run, recipe = session.run, session.run.spec.recipe
         self.session, self.settings, self.device = session, settings, settings.device
-        assert isinstance(run.dataset.train_images, np.ndarray)
-        images = run.dataset.train_images[run.shown].transpose(0, 2, 3, 1)
-        mean, std = run.dataset.pixel_statistics
+        assert isinstance(run.data.dataset.train_images, np.ndarray)
+        images = run.data.dataset.train_images[run.data.positions].transpose(0, 2, 3, 1)
+        mean, std = run.data.dataset.pixel_statistics
         form = Format(case.side, case.channels, recipe.augmentation, tuple(mean), tuple(std))
         plain = Format(case.side, case.channels, "none", tuple(mean), tuple(std))
-        labels = run.labels.noisy[run.shown]
+        labels = run.data.labels.noisy[run.data.positions]
         self.pictures = Pictures(images, labels, transforms.Compose(pipeline(form)))
         self.loader = self.load(Samples(self.pictures))
         self.evaluation = self.load(

@@ -11,8 +11,9 @@ from bench.datasets import Dataset
 from bench.planning.spec import Plan, Scalar, TrialSpec, expand_hparams
 from bench.speed.measure import Run, Settings
 from bench.speed.networks import CLASSES, Case
-from bench.training import trial
-from bench.training.pretrain import Encoder
+from bench.training import loop
+from bench.training.encoders import Encoder
+from bench.training.outcome import Outcome
 
 NOISE = 0.4
 
@@ -74,9 +75,7 @@ class Session:
         self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None
     ) -> None:
         self.epoch = epoch
-        self.run = trial.Run(
-            spec, data, encoder, lambda epochs, restart: None, None, (), trial.Outcome({})
-        )
+        self.run = loop.Run(spec, data, Outcome.of(spec), encoder=encoder)
         self.method = self.run.method
         optimizer, stage = None, None
         for earlier in range(epoch + 1):
@@ -92,7 +91,7 @@ class Session:
     @property
     def images(self) -> int:
         """Training images."""
-        return len(self.run.labels.train)
+        return len(self.run.data.labels.train)
 
     def start_from(self, other: "Session") -> None:
         """The epoch of another session of the same method."""
@@ -122,7 +121,7 @@ class Session:
         record = self.run.train(self.epoch, self.optimizer)
         for hook in hooks:
             hook.remove()
-        return record | {"samples_evaluated": evaluated}
+        return record.to_json() | {"samples_evaluated": evaluated}
 
     def forward(self) -> Run:
         """A pass of the first network in training mode over the epoch's batches, once they are

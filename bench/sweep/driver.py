@@ -7,13 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from bench.datasets import Dataset
-from bench.planning.code_hash import code_of
+from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.epochs import read_epochs
-from bench.records.schema import FAILED, FINISHED, LOST, SCHEMA, STOPPED, TIMEOUT, Done, Epoch
+from bench.records.schema import FAILED, FINISHED, LOST, STOPPED, TIMEOUT, Done, Epoch, present
 from bench.records.trials import check_specification
 from bench.records.writer import TrialWriter
 from bench.sweep.encoders import Encoders
@@ -29,8 +27,9 @@ from bench.sweep.messages import (
 )
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Silent, Work
+from bench.training.checkpoint import Checkpoint
+from bench.training.outcome import failed_outcome, stopped_outcome
 from bench.training.storage import Store, own_place
-from bench.training.trial import Checkpoint, Labels, pretrain_job, stopped_facts
 
 if TYPE_CHECKING:
     from bench.tuning.plan import Tuning
@@ -195,7 +194,7 @@ class Driver:
                 self._finish(work, done, message.samples, message.weights)
                 if done.status != LOST:
                     self._checkpoint(work).remove()  # only now: the record is whole
-                self._end(work, done.status, done.error, float(done.work_seconds or 0.0))
+                self._end(work, done.status, done.error, present(done.work_seconds) or 0.0)
 
     def _record(self, work: Work, message: Epochs) -> None:
         """Write down epochs."""
@@ -285,22 +284,18 @@ class Driver:
 
     def _write_failure(self, work: Work, error: str, seconds: float, status: str) -> None:
         assert work.spec is not None
-        spec = work.spec
-        labels = Labels.of(spec, self.dataset).facts(spec, self.dataset)
-        ending = {"schema": SCHEMA, "status": status, "error": error, "code": code_of(spec.method)}
-        self._finish(work, msgspec.convert({**ending, **labels, "work_seconds": seconds}, Done))
+        outcome = failed_outcome(work.spec, self.dataset, status, error, seconds)
+        self._finish(work, outcome.done())
 
     def _stop(self, work: Work) -> None:
         """End a trial that a scheduler has stopped: Tune tells its worker."""
         assert work.spec is not None
         pretraining = self.encoders.seconds[work.needs] if work.needs else 0.0
-        epochs = [epoch.to_json() for epoch in self._epochs(work)]
-        done = msgspec.convert(stopped_facts(work.spec, self.dataset, epochs, pretraining), Done)
-        self._finish(work, done)
+        outcome = stopped_outcome(work.spec, self.dataset, self._epochs(work), pretraining)
+        self._finish(work, outcome.done())
         self._checkpoint(work).remove()
-        self._end(
-            work, STOPPED, None, float(done.train_seconds or 0) + float(done.eval_seconds or 0)
-        )
+        seconds = (present(outcome.train_seconds) or 0) + (present(outcome.eval_seconds) or 0)
+        self._end(work, STOPPED, None, seconds)
 
     def _finish(
         self, work: Work, done: Done, samples: bytes | None = None, weights: bytes | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.common.files import write_atomically
 from bench.errors import one_line
-from bench.training.pretrain import by_this_code, load_encoder
+from bench.training.encoders import by_this_code, load_encoder
 
 
 class Encoders:

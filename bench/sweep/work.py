@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec, relative_cost
 from bench.records.schema import Done
 from bench.records.writer import TrialWriter
-from bench.training.pretrain import PretrainJob
 
 #: Cost of an epoch of pretraining, in epochs of cross-entropy.
 _PRETRAINING_COST = 3.0

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import ray
 import torch
 from ray import tune
@@ -14,8 +13,9 @@ from ray import tune
 from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
-from bench.records.schema import FAILED, LOST, Done, Epoch
+from bench.records.schema import FAILED, LOST, Epoch
 from bench.sweep.messages import (
     Began,
     EncoderTrained,
@@ -26,17 +26,13 @@ from bench.sweep.messages import (
     Pretrained,
     Warned,
 )
-from bench.training.pretrain import PretrainJob, load_encoder, save_encoder
+from bench.training.checkpoint import Checkpoint
+from bench.training.encoders import load_encoder, save_encoder
+from bench.training.failures import describe, of_machine
+from bench.training.memory import peak_memory
+from bench.training.pretrain import run_pretraining
 from bench.training.storage import Store
-from bench.training.trial import (
-    Checkpoint,
-    Outcome,
-    describe,
-    of_machine,
-    peak_memory,
-    run_pretraining,
-    run_trial,
-)
+from bench.training.trial import run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
@@ -99,7 +95,7 @@ def _train(
         status = FAILED
         report = _Reporter(send, spec.device)
         store = Store(duties.store)
-        outcome: Outcome = run_trial(
+        outcome = run_trial(
             spec,
             dataset,
             encoder=encoder,
@@ -113,7 +109,7 @@ def _train(
             keep=duties.keep,
         )
         ended = Ended(
-            done=msgspec.convert(outcome.facts, Done),
+            done=outcome.done(),
             samples=outcome.samples_bytes(),
             weights=outcome.weights_bytes(),
         )
@@ -170,13 +166,12 @@ class _Reporter:
         self.waiting: list[Epoch] = []
         self.last = 0.0
 
-    def __call__(self, epochs: list[dict[str, Any]], restart: bool) -> None:
-        records = [Epoch.from_json(epoch) for epoch in epochs]
+    def __call__(self, epochs: list[Epoch], restart: bool) -> None:
         if restart:
             self.waiting.clear()
-            self._send(records, True)
+            self._send(epochs, True)
             return
-        self.waiting += records
+        self.waiting += epochs
         if time.perf_counter() - self.last >= REPORT_SECONDS:
             self.flush()
 

@@ -28,8 +28,9 @@ from bench.datasets import ImageFiles, load_dataset
 from bench.errors import InputError
 from bench.planning import registry
 from bench.planning import spec as spec_module
+from bench.planning.pretraining import job_for
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
-from bench.recipe import Recipe
+from bench.recipe import Recipe, SimSiam
 from bench.records.trials import finished_statuses, read_begun, read_trials, without_weights
 from bench.report.board import board_of
 from bench.report.cells import arrange_cells, cell_facts
@@ -41,7 +42,6 @@ from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
 from bench.sweep.run import pending
-from bench.training.pretrain import SimSiam, job_for
 from bench.tuning.plan import _key_of
 
 ROOT = Path(__file__).parents[2]

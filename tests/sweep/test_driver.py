@@ -20,6 +20,7 @@ from bench import noise
 from bench.common.files import to_json
 from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
+from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.sweep import session, worker
@@ -28,9 +29,8 @@ from bench.sweep.messages import EncoderTrained, Epochs, Failed, Message
 from bench.sweep.run import pending
 from bench.sweep.tuner import _last_error, _out_of_memory, _reason
 from bench.sweep.work import Resources, Work
-from bench.training.pretrain import Encoder, PretrainJob, save_encoder
+from bench.training.encoders import Encoder, save_encoder
 from bench.training.storage import Store
-from bench.training.trial import pretrain_job
 
 
 @pytest.fixture(scope="module")

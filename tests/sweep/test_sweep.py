@@ -136,8 +136,8 @@ def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
 
     from bench.datasets import load_dataset
     from bench.networks.backbones import build_network
-    from bench.planning.spec import TrialSpec
-    from bench.training.trial import method_for, pixels_for
+    from bench.planning.spec import TrialSpec, method_for
+    from bench.training.pixels import pixels_for
 
     folder = next(
         f
