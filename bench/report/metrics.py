@@ -21,6 +21,11 @@ class Metric:
     at_failure: Callable[[float, float], float] | None = None
     scale: int = 100  # from the records to the unit of the label
 
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.more_is_better else -1
+
 
 ACCURACY = Metric(
     "test_accuracy", "Test accuracy (%)", at_failure=lambda classes, wrong: 1 / classes
