@@ -27,8 +27,8 @@ from bench.datasets.folder.names import class_name
 from bench.noise import NoiseKind, NoiseSpec, corrupt, kinds, registry
 from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
+from bench.report.markdown import to_markdown
 from bench.report.page import embedded
-from bench.report.tables import to_markdown
 from bench.sweep import tracker_clients
 
 NAMES = [
