@@ -110,9 +110,8 @@ def _options(ctx: click.Context, content: Any) -> dict[str, Any]:
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise InputError("the sweep.json is damaged: it names neither options nor command")
     # Earlier versions wrote the command alone.
-    _, _, params = (parser := ctx.command.make_parser(ctx)).parse_args([*command])
-    values, _, _ = parser.parse_args([*command])
-    return {param.opts[0]: values[param.name] for param in params if param.name in values}
+    values, _, params = ctx.command.make_parser(ctx).parse_args([*command])
+    return {param.opts[0]: values[param.name] for param in params}
 
 
 def _words(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:

@@ -52,13 +52,14 @@ def show(name: str) -> None:
 @options.image_size
 def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     """Download a data set where that is allowed, and decode its images into the cache."""
-    from bench.datasets import ImageFiles, cache, find_source, load_dataset
+    from bench.datasets import ImageFiles, find_source, load_dataset
+    from bench.datasets.receipts import write_receipt
 
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
     _print_remarks(dataset)
-    cache.note(_receipt(name, dataset), dataset.content_hash)
+    write_receipt(name, dataset)
     in_files = isinstance(dataset.train_images, ImageFiles) and not source.downloads
     echo(f"{name} is ready{', and is read from its files' * in_files}")
 
@@ -69,7 +70,9 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @options.image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the size of each class."""
-    from bench.datasets import cache, copies, open_dataset, read_images
+    from bench.datasets import copies, open_dataset, read_images
+    from bench.datasets.readable import count_unreadable
+    from bench.datasets.receipts import read_receipt
 
     dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
@@ -81,15 +84,13 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
         echo(f"copies: {sentence}")
     for file, reason in broken.items():
         echo(f"broken: {file}: {reason}")
-    before = cache.noted(_receipt(name, dataset))
+    before = read_receipt(name, dataset)
     changed = bool(before) and before != dataset.content_hash
     if changed:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
-    if len(broken) == 1:
-        echo("1 image cannot be read and is left out of every trial: mend or remove it")
-    elif broken:
-        count = f"{len(broken):,} images"
-        echo(f"{count} cannot be read and are left out of every trial: mend or remove them")
+    if broken:
+        images = "it" if len(broken) == 1 else "them"
+        echo(f"{count_unreadable(len(broken))} left out of every trial: mend or remove {images}")
     elif not changed:
         echo(f"{name} is {'as it was when it was prepared' if before else 'whole'}")
     sys.exit(1 if broken or changed else 0)
@@ -112,11 +113,9 @@ def images(name: str, data_dir: str) -> None:
 
 
 def _image_rows(dataset: "Dataset") -> list[tuple[str, ...]]:
-    from bench.datasets import UNKNOWN, ImageFiles
+    from bench.datasets import ImageFiles
 
-    labels = dataset.train_labels
-    if (labels == UNKNOWN).any() and dataset.found:
-        labels = next(iter(dataset.found.values()))
+    labels = dataset.train_labels if dataset.knows_truth else dataset.delivered_labels
     if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
         return [("index", "label"), *((str(i), str(label)) for i, label in enumerate(labels))]
     parts = (
@@ -136,11 +135,6 @@ def _field(text: str) -> str:
     """Quote a text for CSV where it has to be."""
     quoted = text.replace('"', '""')
     return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
-
-
-def _receipt(name: str, dataset: "Dataset") -> str:
-    """Return the key under which the cache notes the content."""
-    return f"{name} {dataset.side}"
 
 
 def _print_counts(dataset: "Dataset") -> None:

@@ -22,7 +22,7 @@ from bench.datasets import (
     open_dataset,
     warn_of_copies,
 )
-from bench.datasets.cache import keep_library_caches
+from bench.datasets.images.cache_folder import keep_library_caches
 from bench.errors import InputError, unknown
 from bench.networks import cpu
 from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note, takes_rate

@@ -12,7 +12,7 @@ from bench.cli.terminal import line
 from bench.planning.registry import display
 from bench.records.trials import without_weights
 from bench.records.writer import kept
-from bench.report.leaderboard import write_report
+from bench.report.writer import write_report
 from bench.sweep.run import SweepResult, other_code, run_sweep
 
 

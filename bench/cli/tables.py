@@ -17,8 +17,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.cli.terminal import line, print_table, styled
-from bench.report.leaderboard import Report
-from bench.report.tables import NONE, Section, Table
+from bench.report.tables import Section, Table
+from bench.report.wording import NONE
+from bench.report.writer import Report
 
 #: Lines of notes below a main table, as the terminal shows them.
 NOTE_LINES = 6

@@ -330,11 +330,14 @@ def test_importing_is_light():
     )
 
 
-def test_help_needs_no_torch():
+@pytest.mark.parametrize("command", ["run", "data", "report", "study", "trial", "noise"])
+def test_help_needs_no_torch(command):
+    heavy = ["torch", "ray", "pandas", "matplotlib"]
+    heavy += ["numpy"] if command != "noise" else []
     code = (
-        "import sys\nfrom bench.cli.run import main\n"
+        f"import sys\nfrom bench.cli.{command} import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('torch', 'numpy', 'ray', 'pandas', 'matplotlib') if m in sys.modules])"
+        f"print([m for m in {heavy} if m in sys.modules])"
     )
     assert in_fresh_process(code).endswith("[]\n")
 

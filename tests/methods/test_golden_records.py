@@ -1,4 +1,7 @@
-"""Golden records hold the numerics; tests/support/golden_records.py writes them."""
+"""Golden records: a change for speed or order moves no number of a trial.
+
+golden_records.py writes the expected records.
+"""
 
 import copy
 import json
@@ -21,13 +24,13 @@ def data():
     return golden_records.load()
 
 
-def assert_golden(name: str, figures: dict) -> None:
+def assert_golden(name: str, record: dict) -> None:
     expected = EXPECTED["records"][name]
     if golden_records.machine() == EXPECTED["machine"]:
-        assert figures["bits"] == expected["bits"], (
+        assert record["bits"] == expected["bits"], (
             f"{name} has moved: if that is meant, run python tests/support/golden_records.py"
         )
-    pairs = list(zip(figures["epochs"], expected["epochs"], strict=True))
+    pairs = list(zip(record["epochs"], expected["epochs"], strict=True))
     for epoch, (new, old) in enumerate(pairs[:1] if name in SENSITIVE else pairs):
         for key, value in old.items():
             close = (
