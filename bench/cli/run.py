@@ -385,7 +385,7 @@ def _planned(
     if out == "":
         raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
-    from bench.datasets.cache import keep_library_caches
+    from bench.datasets.images.cache_folder import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.planning.spec import Plan, expand_hparams, misspecified
     from bench.planning.trial_checks import check_trials
@@ -510,7 +510,7 @@ def _sweep(
     from bench.cli.tables import print_report
     from bench.planning.registry import display
     from bench.records.trials import without_weights
-    from bench.report.leaderboard import write_report
+    from bench.report.writer import write_report
     from bench.sweep.run import other_code, run_sweep
     from bench.sweep.work import Resources
 

@@ -1,6 +1,7 @@
 """Text from outside, such as names of files and classes, made fit to be shown or stored."""
 
 import unicodedata
+from collections.abc import Iterable
 
 #: Categories without a glyph: line ends, control characters, lone surrogates, direction marks.
 _HIDDEN = ("Cc", "Cs", "Cf", "Zl", "Zp")
@@ -34,6 +35,13 @@ def encodable(text: str) -> str:
 def same_spelling(text: str) -> str:
     """Return the text with composed accents: macOS and Linux may write one name in two ways."""
     return unicodedata.normalize("NFC", text)
+
+
+def shortlist(names: Iterable[str], limit: int = 5) -> str:
+    """Return the first names in one line, and the number of the others."""
+    names = list(names)
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _decoded(text: str) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 
 from bench.common.files import write_atomically
 from bench.common.progress import announce, track
-from bench.datasets import Dataset, cache
+from bench.datasets import Dataset
+from bench.datasets.images.cache_folder import cache_folder
 
 #: Side of a patch and largest side of an image in pixels (larger ones are shrunk); number of
 #: filters; cells per side, over which responses are averaged.
@@ -62,7 +63,7 @@ def posterior(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     digest = hashlib.sha256(repr((VERSION, images.shape, num_classes)).encode())
     for array in (images, labels.astype(np.int64)):
         digest.update(np.ascontiguousarray(array).data)
-    path = cache.folder() / f"margins-{digest.hexdigest()[:16]}.npy"
+    path = cache_folder() / f"margins-{digest.hexdigest()[:16]}.npy"
     # A file that is absent or damaged is made anew.
     with contextlib.suppress(OSError, ValueError, EOFError):
         cached = np.load(path, allow_pickle=False)

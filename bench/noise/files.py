@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bench.common.files import write_output
-from bench.datasets import pickled
-from bench.datasets.labels import MISSING
+from bench.datasets import integer_pickles
+from bench.datasets.folder.labels_csv import MISSING
 from bench.errors import InputError, first_line, unknown
 from bench.noise.contents import File
 
@@ -177,8 +177,8 @@ def _unpickled(file: File) -> Any:
 
     content = file.content()
     try:
-        return pickled.read_pt(content)  # arrays of NumPy, as in CIFAR-N
-    except pickled.UNREADABLE:
+        return integer_pickles.read_pt(content)  # arrays of NumPy, as in CIFAR-N
+    except integer_pickles.UNREADABLE:
         pass
     try:
         with warnings.catch_warnings():

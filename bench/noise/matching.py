@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.common.text import printable, same_spelling
 from bench.datasets import Dataset
-from bench.datasets.labels import MISSING
+from bench.datasets.folder.labels_csv import MISSING
 from bench.errors import InputError, unknown
 from bench.noise.files import NamedLabels, OrderedLabels, read_file
 

@@ -106,7 +106,7 @@ def gaussian_by_sklearn(losses: np.ndarray, same_start: bool = False) -> np.ndar
     column = normalised(losses)
     start = {}
     if same_start:
-        low = ops._two_means(torch.from_numpy(column[:, 0])).numpy()
+        low = ops.two_means(torch.from_numpy(column[:, 0])).numpy()
         sides = [column[side] for side in (low, ~low)]
         start = {
             "weights_init": [len(side) / len(column) for side in sides],
@@ -126,7 +126,7 @@ def beta_by_scipy(losses: np.ndarray, max_iter: int = 10) -> np.ndarray:
     from scipy import stats
 
     x = normalised(losses)[:, 0].clip(1e-4, 1 - 1e-4)
-    low = ops._two_means(torch.from_numpy(normalised(losses)[:, 0])).numpy()  # one start for both
+    low = ops.two_means(torch.from_numpy(normalised(losses)[:, 0])).numpy()  # one start for both
     posterior = np.stack([low, ~low]).astype(float).clip(1e-2, 1 - 1e-2)
     for _ in range(max_iter):
         joint = []

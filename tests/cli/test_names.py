@@ -23,12 +23,12 @@ from bench.common.files import to_json
 from bench.common.identity import plain_id, trial_id
 from bench.common.text import encodable, printable
 from bench.datasets import load_dataset
-from bench.datasets.labels import class_name
+from bench.datasets.folder.names import class_name
 from bench.noise import NoiseKind, NoiseSpec, corrupt, kinds, registry
 from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
+from bench.report.markdown import to_markdown
 from bench.report.page import embedded
-from bench.report.tables import to_markdown
 from bench.sweep import tracker_clients
 
 NAMES = [

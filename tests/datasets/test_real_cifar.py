@@ -1,5 +1,4 @@
-"""Real CIFAR-10 with CIFAR-10N's labels, through arrays and through folders: the same labels, the
-same split, the same trial.
+"""Real CIFAR-10 with CIFAR-10N's labels gives the same trial through arrays and folders.
 
 Needs an archive of JPEG images in the canonical order (train_jpeg, train_offsets, train_labels,
 cifar10n_worst and so on), named in the environment variable LNL_BENCH_CIFAR10_JPEG.
@@ -42,7 +41,7 @@ def pixels(blobs: list[bytes]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Path:
-    """The same images and ``worst`` labels as arrays and as class folders."""
+    """Folder of the same images and ``worst`` labels as arrays and as class folders."""
     root = tmp_path_factory.mktemp("cifar")
     with np.load(ARCHIVE) as archive:
         contents = {key: archive[key] for key in archive.files}

@@ -1,5 +1,6 @@
-"""Whole trials of every method on data from which little can be learnt. A new method is tested by
-being there.
+"""Whole trials of every method on data from which little can be learned.
+
+A new method is found and tested without being named here.
 """
 
 import numpy as np
@@ -111,9 +112,7 @@ def test_a_trial_survives(name, settings, data):
 
 @pytest.mark.parametrize(("name", "settings"), [*EVERYTHING, ("rmd+ce", {})])
 def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch):
-    """Logits in the thousands from the first step on: probabilities of exactly 0 and 1, right and
-    wrong.
-    """
+    """Logits in the thousands: probabilities of exactly 0 and 1, right and wrong."""
     built = Task.build_network
 
     def certain(self, num_outputs=None):

@@ -22,16 +22,17 @@ from bench.cli.report import report
 from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
 from bench.records.packing import pack_classes
-from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
+from bench.report.board import board_of, read_board
+from bench.report.choice import configurations
+from bench.report.leaderboard import leaderboard
+from bench.report.markdown import to_markdown
 from bench.report.metrics import ranked_by
-from bench.report.statistics import paired_difference
-from bench.report.tables import (
-    Section,
-    Table,
-    sections,
-    selection_error,
-    to_markdown,
-)
+from bench.report.notes import selection_error
+from bench.report.rows import load_rows
+from bench.report.sections import sections
+from bench.report.statistics import paired_differences
+from bench.report.tables import Section, Table
+from bench.report.writer import write_report
 
 T2 = 4.302652729911275  # quantile of the t distribution, 97.5 %, 2 degrees of freedom
 
@@ -43,7 +44,7 @@ def no_warnings():
         yield
 
 
-def board_of(sweep: Path, rule: str = "noisy-val", reference: str = "ce") -> pd.DataFrame:
+def leaderboard_of(sweep: Path, rule: str = "noisy-val", reference: str = "ce") -> pd.DataFrame:
     board = leaderboard(load_rows([sweep]), reference)
     return board[board["rule"] == rule].set_index("method")
 
@@ -54,8 +55,7 @@ def write_seeds(sweep: Path, method: str, accuracies, **fields) -> None:
 
 
 def sections_of(sweep: Path, reference: str | None = "ce") -> list[Section]:
-    rows = load_rows([sweep])
-    return sections(rows, leaderboard(rows, reference or "none"), reference)
+    return sections(read_board([sweep], reference or "none"))
 
 
 def printed(sweep: Path, reference: str | None = "ce", width: int = 200) -> str:
@@ -70,7 +70,7 @@ def page(sweep: Path) -> str:
 
 def test_mean_and_interval_over_three_seeds(tmp_path):
     write_seeds(tmp_path, "ce", [0.4, 0.5, 0.6])
-    row = board_of(tmp_path).loc["ce"]
+    row = leaderboard_of(tmp_path).loc["ce"]
     assert row["mean"] == pytest.approx(0.5)
     assert row["ci95"] == pytest.approx(T2 * 0.1 / math.sqrt(3))
     assert row["ci95"] == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
@@ -80,7 +80,7 @@ def test_mean_and_interval_over_three_seeds(tmp_path):
 def test_one_seed_has_no_interval(tmp_path):
     write_seeds(tmp_path, "ce", [0.4])
     write_seeds(tmp_path, "softmix", [0.6])
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert (
         board["ci95"].isna().all()
         and board["diff_ci_low"].isna().all()
@@ -106,7 +106,7 @@ def test_difference_is_paired_over_common_seeds(tmp_path):
     # lost in the noise.
     write_seeds(tmp_path, "ce", [0.2, 0.5, 0.8, 0.1])
     write_seeds(tmp_path, "softmix", [0.23, 0.54, 0.85])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     spread = T2 * 0.01 / math.sqrt(3)
     assert row["paired_seeds"] == 3 and row["seeds"] == 3
     assert row["diff_vs_reference"] == pytest.approx(0.04)
@@ -125,13 +125,13 @@ def test_seeds_pair_only_when_all_three_agree(tmp_path, seed_field):
         write_trial(
             tmp_path, "softmix", test=[0.6], seed=seed, spec={seed_field: 7} if seed else None
         )
-    assert board_of(tmp_path).loc["softmix", "paired_seeds"] == 1
+    assert leaderboard_of(tmp_path).loc["softmix", "paired_seeds"] == 1
 
 
 def test_worse_than_the_reference(tmp_path):
     write_seeds(tmp_path, "ce", [0.53, 0.74, 0.95])
     write_seeds(tmp_path, "softmix", [0.5, 0.7, 0.9])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     assert row["significantly_worse"] and not row["significantly_better"]
     assert "†" in printed(tmp_path).split("Mean ±")[0]
 
@@ -139,7 +139,7 @@ def test_worse_than_the_reference(tmp_path):
 def test_an_uncertain_gain_is_not_marked(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.5, 0.5])
     write_seeds(tmp_path, "softmix", [0.5, 0.6, 0.55])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     assert row["diff_vs_reference"] == pytest.approx(0.05)
     assert row["diff_ci_low"] == pytest.approx(0.05 - T2 * 0.05 / math.sqrt(3))
     assert not row["significantly_better"] and not row["significantly_worse"]
@@ -149,7 +149,7 @@ def test_an_uncertain_gain_is_not_marked(tmp_path):
 def test_another_reference(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.5])
     write_seeds(tmp_path, "softmix", [0.6, 0.6])
-    board = board_of(tmp_path, reference="softmix")
+    board = leaderboard_of(tmp_path, reference="softmix")
     assert set(board["reference"]) == {"softmix"}
     assert board.loc["ce", "diff_vs_reference"] == pytest.approx(-0.1)
     assert np.isnan(board.loc["softmix", "diff_vs_reference"])
@@ -161,7 +161,7 @@ def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
     with pytest.raises(InputError, match="did you mean softmix"):
         leaderboard(load_rows([tmp_path]), "softmax")
     for reference in (None, "ce"):
-        board = board_of(tmp_path, reference=reference or "none")
+        board = leaderboard_of(tmp_path, reference=reference or "none")
         assert board["reference"].isna().all() and board["cost_vs_ce"].isna().all()
         assert ("ce has no trials at 50 %" in printed(tmp_path, reference)) == (reference == "ce")
 
@@ -177,7 +177,8 @@ def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
     ],
 )
 def test_paired_difference_without_spread(differences, expected):
-    assert paired_difference(np.array(differences)) == pytest.approx(expected, nan_ok=True)
+    [result] = paired_differences([np.array(differences)])
+    assert result.tolist() == pytest.approx(list(expected), nan_ok=True)
 
 
 def test_ranks_within_budgets(tmp_path):
@@ -190,7 +191,7 @@ def test_ranks_within_budgets(tmp_path):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
     write_trial(tmp_path, "co_teaching", test=[0.5], status="failed", done={"train_seconds": None})
     write_trial(tmp_path, "elr", test=[0.9], rate=0.2)
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     known = board[board["noise_rate"] == 0.5]
     assert known["rank_1x"].dropna().to_dict() == {"ce": 1, "gce": 2}, "1.1 times counts as once"
     assert (
@@ -218,7 +219,7 @@ def test_passes_are_per_image_and_epoch_and_memory_in_megabytes(tmp_path):
         test=[0.1, 0.2, 0.3],
         done={"passes_trained": None, "peak_memory_bytes": None},
     )
-    board = board_of(tmp_path)[["passes_trained", "passes_inferred", "peak_memory_mb"]]
+    board = leaderboard_of(tmp_path)[["passes_trained", "passes_inferred", "peak_memory_mb"]]
     assert board.loc["elr"].tolist() == [2.5, 0.5, 4.5], "over trials that did not fail"
     assert board.loc["gce"].fillna(-1).tolist() == [-1, 0, -1]
 
@@ -226,7 +227,7 @@ def test_passes_are_per_image_and_epoch_and_memory_in_megabytes(tmp_path):
 def test_ties_share_the_better_rank(tmp_path):
     for method, accuracy in (("ce", 0.5), ("softmix", 0.7), ("elr", 0.7), ("gce", 0.6)):
         write_seeds(tmp_path, method, [accuracy, accuracy])
-    ranks = board_of(tmp_path)["rank"].to_dict()
+    ranks = leaderboard_of(tmp_path)["rank"].to_dict()
     assert ranks == {"elr": 1, "softmix": 1, "gce": 3, "ce": 4}
     text = page(tmp_path)
     head = text.split("The same by other rules")[0]
@@ -278,7 +279,7 @@ def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
         if not partial:
             (folder / "epochs.jsonl").unlink()
         for rule in ("noisy-val", "last", "oracle"):
-            row = board_of(tmp_path, rule).loc["softmix"]
+            row = leaderboard_of(tmp_path, rule).loc["softmix"]
             assert (row["seeds"], row["failures"]) == (2, 1)
             assert row["mean"] == pytest.approx((0.9 + 0.1) / 2), "ten classes"
             assert row["train_seconds"] == 3.0 and row["cost_vs_ce"] == pytest.approx(1.5)
@@ -292,7 +293,7 @@ def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
 def test_a_diverged_trial_keeps_its_partial_cost_out(tmp_path):
     write_trial(tmp_path, "ce", test=[0.4], seed=0)
     write_trial(tmp_path, "ce", test=[0.4], seed=1, status="diverged", done={"train_seconds": 0.5})
-    assert board_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
+    assert leaderboard_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
 
 
 def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
@@ -301,7 +302,7 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
         gone = {"status": "lost", "done": {"train_seconds": None}} if seed == 2 else {}
         write_trial(tmp_path, "elr", test=[0.75 + seed / 100], seed=seed, **gone)
         write_trial(tmp_path, "gce", test=[0.9], seed=seed, status="lost", done={"noise": None})
-    row = board_of(tmp_path).loc["elr"]
+    row = leaderboard_of(tmp_path).loc["elr"]
     assert (row["mean"], row["seeds"], row["failures"], row["lost"]) == (
         pytest.approx(0.755),
         2,
@@ -310,7 +311,7 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
     )
     assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.255)
     assert row["unequal_seeds"], "a column in which one row lacks a seed is not paired"
-    row = board_of(tmp_path).loc["gce"]
+    row = leaderboard_of(tmp_path).loc["gce"]
     assert (
         (row["seeds"], row["lost"], row["failures"]) == (0, 3, 0)
         and np.isnan(row["mean"])
@@ -434,7 +435,7 @@ def test_classes_without_a_test_image_are_said(tmp_path):
 
 def test_a_stopped_trial_is_no_failure(tmp_path):
     write_trial(tmp_path, "ce", test=[0.4], status="stopped")
-    assert tuple(board_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)
+    assert tuple(leaderboard_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)
 
 
 def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
@@ -450,7 +451,7 @@ def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
         ("last", "softmix.k=4", 0.6),
         ("oracle", "", 0.95),
     ):
-        row = board_of(tmp_path, rule).loc["softmix"]
+        row = leaderboard_of(tmp_path, rule).loc["softmix"]
         assert (row["config"], row["mean"], row["configurations"]) == (config, mean, 3)
     tried = configurations(load_rows([tmp_path]))
     tried = tried[(tried["method"] == "softmix") & (tried["rule"] == "noisy-val")]
@@ -475,14 +476,14 @@ def test_a_failure_lowers_the_score_of_its_configuration(tmp_path):
                 defaults={"softmix.k": 1},
                 status=status,
             )
-    row = board_of(tmp_path, reference="none").loc["softmix"]
+    row = leaderboard_of(tmp_path, reference="none").loc["softmix"]
     assert (row["config"], row["score"], row["failures"]) == ("", 0.6, 0), "(0.9 + 0.1) / 2 is less"
 
 
 def test_the_configuration_with_more_seeds_is_preferred(tmp_path):
     write_trial(tmp_path, "softmix", test=[0.9], config={"softmix.k": 4}, defaults={"softmix.k": 1})
     write_seeds(tmp_path, "softmix", [0.5, 0.5], defaults={"softmix.k": 1})
-    assert board_of(tmp_path, reference="none").loc["softmix", "config"] == ""
+    assert leaderboard_of(tmp_path, reference="none").loc["softmix", "config"] == ""
 
 
 def test_settings_read_like_the_command_line(tmp_path):
@@ -499,7 +500,7 @@ def test_cost_counts_pretraining_and_is_relative_to_ce(tmp_path):
         [0.5],
         done={"train_seconds": 4.0, "pretrain_seconds": 6.0, "pretraining": {"loss": 0.1}},
     )
-    row = board_of(tmp_path).loc["rmd"]
+    row = leaderboard_of(tmp_path).loc["rmd"]
     assert tuple(row[["train_seconds", "pretrain_seconds", "cost_seconds", "cost_vs_ce"]]) == (
         4.0,
         6.0,
@@ -514,7 +515,7 @@ def test_privileges_are_shown(tmp_path):
         tmp_path, "co_teaching", [0.5, 0.5], done={"privileges": ["noise_kind", "noise_rate"]}
     )
     assert (
-        board_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"]
+        leaderboard_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"]
         == "noise_kind,noise_rate"
     )
     assert "noise_kind, noise_rate" in printed(tmp_path)
@@ -539,7 +540,7 @@ def test_privileges_are_shown(tmp_path):
 def test_what_is_not_comparable_is_not_compared(tmp_path, fields):
     write_seeds(tmp_path, "ce", [0.5, 0.6])
     write_seeds(tmp_path, "softmix", [0.7, 0.8], **fields)
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert board["cell"].nunique() == 2 and list(board["rank"]) == [1, 1]
     assert board["diff_vs_reference"].isna().all()
     assert len({(section.title, section.setup) for section in sections_of(tmp_path)}) == 2, (
@@ -581,7 +582,7 @@ def test_two_recipes_of_one_method_under_paper_are_two_configurations(tmp_path):
             spec={"protocol": "paper"},
             recipe={"learning_rate": rate},
         )
-    row = board_of(tmp_path).loc["ce"]
+    row = leaderboard_of(tmp_path).loc["ce"]
     assert (row["seeds"], row["configurations"], row["mean"]) == (2, 2, 0.6)
 
 
@@ -636,19 +637,19 @@ def test_torn_last_line_is_dropped_with_a_warning(tmp_path):
     with (folder / "epochs.jsonl").open("ab") as file:
         file.write(b'{"epoch": 2, "test_acc')
     with pytest.warns(UserWarning, match="torn last line"):
-        board = board_of(tmp_path)
+        board = leaderboard_of(tmp_path)
     assert board.loc["ce", "mean"] == 0.6
 
 
 def test_several_folders_count_each_trial_once_and_prefer_success(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    write_trial(one, "ce", test=[0.4], seed=0)
-    failed = write_trial(one, "ce", test=[0.4], seed=1, status="failed")
-    shutil.copytree(one, two)
-    shutil.rmtree(two / "trials" / failed.name)
-    write_trial(two, "ce", test=[0.4], seed=1)
-    write_trial(two, "ce", test=[0.4], seed=2)
-    for folders in ([one, two], [two, one]):
+    first, second = tmp_path / "one", tmp_path / "two"
+    write_trial(first, "ce", test=[0.4], seed=0)
+    failed = write_trial(first, "ce", test=[0.4], seed=1, status="failed")
+    shutil.copytree(first, second)
+    shutil.rmtree(second / "trials" / failed.name)
+    write_trial(second, "ce", test=[0.4], seed=1)
+    write_trial(second, "ce", test=[0.4], seed=2)
+    for folders in ([first, second], [second, first]):
         row = leaderboard(load_rows(folders)).iloc[0]
         assert (row["seeds"], row["failures"], row["mean"]) == (3, 0, 0.4)
 
@@ -703,8 +704,8 @@ def test_equal_records_give_equal_bytes(tmp_path):
 
 def test_csv_has_its_columns_in_its_order(report_folder):
     table = pd.read_csv(report_folder / "leaderboard.csv")
-    expected = "dataset noise_kind noise_rate method config rule mean ci95 seeds rank cost_vs_ce privileges failures"
-    assert list(table.columns[:13]) == expected.split()
+    expected = "dataset noise_kind noise_rate method config rule mean ci95 seeds rank cost_vs_ce"
+    assert list(table.columns[:13]) == [*expected.split(), "privileges", "failures"]
     assert list(zip(table["noise_rate"], table["rule"], table["rank"].fillna(0), strict=True)) == [
         (rate, rule, rank * (rule != "oracle"))  # which ranks nobody
         for rate in (0.2, 0.5)
@@ -767,11 +768,11 @@ def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, p
         "val_predictions": pack_classes(np.arange(100)),
         "validation_truth": pack_classes(np.arange(100)),
     }
-    found = {**whole, place: packed}
+    values = {**whole, place: packed}
     folder = write_trial(
         tmp_path,
-        done={"validation_truth": found["validation_truth"]},
-        epochs={"val_predictions": [found["val_predictions"]], "clean_val_accuracy": [1.0]},
+        done={"validation_truth": values["validation_truth"]},
+        epochs={"val_predictions": [values["val_predictions"]], "clean_val_accuracy": [1.0]},
     )
     load_rows([tmp_path])
     with pytest.raises(
@@ -780,11 +781,11 @@ def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, p
         load_rows([tmp_path], "50")
 
 
-@pytest.mark.parametrize("kept", [0, 1])
-def test_a_record_that_lost_epochs_counts_as_missing(kept, tmp_path):
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_record_that_lost_epochs_counts_as_missing(epochs, tmp_path):
     write_trial(tmp_path, "ce", test=[0.3], seed=0)
     torn = write_trial(tmp_path, "ce", test=[0.4, 0.5], seed=1) / "epochs.jsonl"
-    torn.write_bytes(b"".join(torn.read_bytes().splitlines(keepends=True)[:kept]))
+    torn.write_bytes(b"".join(torn.read_bytes().splitlines(keepends=True)[:epochs]))
     with pytest.warns(UserWarning, match=re.escape(f"{torn} is damaged; the trial is run again")):
         board = leaderboard(load_rows([tmp_path]))
     assert set(board["seeds"]) == {1} and set(board["mean"]) == {0.3}
@@ -850,7 +851,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(Path, "touch", refuse)
-    monkeypatch.setattr("bench.report.leaderboard.read_trials", None)
+    monkeypatch.setattr("bench.report.board.read_facts", None)
     with pytest.raises(
         InputError,
         match=r"cannot write to .*Read-only file system.*: choose another folder with --out",
@@ -862,12 +863,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
 
 
 def test_report_needs_neither_ray_nor_torch():
-    code = "import sys, bench.cli.report, bench.report.leaderboard; print(sorted({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    heavy = "{'ray', 'torch', 'matplotlib.pyplot'}"
+    code = f"import sys, bench.cli.report, bench.report.writer; print({heavy} & set(sys.modules))"
     root = Path(__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
     )
-    assert result.stdout.strip() == "[]", result.stderr
+    assert result.stdout.strip() == "set()", result.stderr
 
 
 def test_learning_is_of_the_epoch_that_the_rule_selects(tmp_path):
@@ -900,13 +902,13 @@ def write_calibrated(sweep: Path) -> None:
         write_trial(
             sweep, "elr", test=[0.7], seed=seed, epochs={"calibration_error": [0.4 + seed / 40]}
         )
-        found = {"calibration_error": [0.1 + seed / 100], "detection_auc": [0.9]}
+        figures = {"calibration_error": [0.1 + seed / 100], "detection_auc": [0.9]}
         write_trial(
             sweep,
             "gce",
             test=[0.6],
             seed=seed,
-            epochs=found,
+            epochs=figures,
             status="failed" if seed else "finished",
         )
 
@@ -915,16 +917,19 @@ def test_ranking_by_what_less_is_better_of(tmp_path):
     write_calibrated(tmp_path)
     rows = load_rows([tmp_path])
     board = leaderboard(rows, metric=ranked_by("calibration_error"))
-    own = board[board["rule"] == "noisy-val"].set_index("method")
-    assert own["mean"].to_dict() == pytest.approx(
+    by_method = board[board["rule"] == "noisy-val"].set_index("method")
+    assert by_method["mean"].to_dict() == pytest.approx(
         {"ce": 0.21, "elr": 0.4125, "gce": (0.1 + 0.9) / 2}
     )
-    assert own["rank"].to_dict() == {"ce": 1, "elr": 2, "gce": 3}
-    assert own.loc["elr", "significantly_worse"] and not own.loc["elr", "significantly_better"]
-    assert set(own["metric"]) == {"calibration_error"} and own.loc[
+    assert by_method["rank"].to_dict() == {"ce": 1, "elr": 2, "gce": 3}
+    assert (
+        by_method.loc["elr", "significantly_worse"]
+        and not by_method.loc["elr", "significantly_better"]
+    )
+    assert set(by_method["metric"]) == {"calibration_error"} and by_method.loc[
         "elr", "test_accuracy"
     ] == pytest.approx(0.7)
-    text = to_markdown(sections(rows, board, "ce", metric=ranked_by("calibration_error")), [])
+    text = to_markdown(sections(board_of(rows, metric=ranked_by("calibration_error"))), [])
     assert (
         "**Calibration error (points), epoch and configuration selected by noisy validation "
         "accuracy**" in text
@@ -937,10 +942,8 @@ def test_beside_accuracy_stands_what_the_records_say(tmp_path):
     write_calibrated(tmp_path)
     text = page(tmp_path)
     [head] = [line for line in text.splitlines() if line.startswith("| Method | Test accuracy")]
-    assert (
-        head
-        == "| Method | Test accuracy (%) | Calibration error (points) | Wrong labels found (AUC, %) |"
-    )
+    heads = ["Test accuracy (%)", "Calibration error (points)", "Wrong labels found (AUC, %)"]
+    assert head == f"| Method | {' | '.join(heads)} |"
     lines = text.splitlines()[text.splitlines().index(head) + 2 :][:3]
     assert lines == [
         "| elr | **70.0** | <u>41.2</u> | – |",
@@ -982,14 +985,14 @@ def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
     write_trial(tmp_path, "rmd+gce", test=[0.9])
     rows = load_rows([tmp_path])
     board = leaderboard(rows)
-    own = board[board["rule"] == "last"].set_index("method")
-    assert own.loc["rmd+elr", "gain"] == pytest.approx(0.1)
+    by_method = board[board["rule"] == "last"].set_index("method")
+    assert by_method.loc["rmd+elr", "gain"] == pytest.approx(0.1)
     half = T2 * 0.1 / math.sqrt(3)  # differences 0.1, 0.2 and 0
-    assert own.loc["rmd+elr", ["gain_ci_low", "gain_ci_high"]].tolist() == pytest.approx(
+    assert by_method.loc["rmd+elr", ["gain_ci_low", "gain_ci_high"]].tolist() == pytest.approx(
         [0.1 - half, 0.1 + half]
     )
-    assert own.loc[["elr", "rmd+gce"], "gain"].isna().all(), "gce was not run alone"
-    [section] = sections(rows, board, None)
+    assert by_method.loc[["elr", "rmd+gce"], "gain"].isna().all(), "gce was not run alone"
+    [section] = sections(board_of(rows, "none"))
     [table] = [table for table in section.tables if "wrapping" in table.caption]
     assert [[entry.text for entry in row] for row in table.rows] == [
         ["rmd+elr", rule, "+10.0 (-14.8 to +34.8)"] for rule in ("noisy-val", "last")
@@ -1032,17 +1035,17 @@ def test_clean_validation_of_some_images_is_replayed_from_the_predictions(tmp_pa
         tmp_path,
         test=[0.4, 0.8],
         epochs={
-            "val_predictions": [pack_classes(np.array(own)) for own in predicted],
+            "val_predictions": [pack_classes(np.array(classes)) for classes in predicted],
             "clean_val_accuracy": [0.1, 0.2],
         },
         done={"validation_truth": pack_classes(truth)},
     )
-    found = {
+    means = {
         images: leaderboard(load_rows([tmp_path], images)).set_index("rule")["mean"]
         for images in ("all", "3", "4")
     }
-    assert found["all"]["clean-val:all"] == 0.8 and found["3"]["clean-val:3"] == 0.4
-    assert "clean-val:4" not in found["4"], "three are known"
+    assert means["all"]["clean-val:all"] == 0.8 and means["3"]["clean-val:3"] == 0.4
+    assert "clean-val:4" not in means["4"], "three are known"
     with pytest.raises(InputError, match="--clean-val 0 is no number"):
         write_report([tmp_path], tmp_path, plots=False, clean_images="0")
 
@@ -1059,7 +1062,7 @@ def test_trials_of_different_labels_are_not_paired(tmp_path):
             write_trial(tmp_path, method, test=[accuracy + seed / 100], seed=seed, done=drawn)
         # before it had any labels
         write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed")
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert board["paired_seeds"].dropna().to_dict() == {"elr": 2, "gce": 2}
     report = write_report([tmp_path], tmp_path, plots=False)
     assert any(
@@ -1080,7 +1083,7 @@ def test_a_failed_trial_pairs_with_those_of_its_seed(tmp_path):
         drawn = {"noise": {"label_hash": f"labels {seed}", "realised_rate": 0.5}}
         write_trial(tmp_path, "ce", test=[0.5 + seed / 100], seed=seed, done=drawn)
         write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed", done={"noise": None})
-    assert board_of(tmp_path).loc["gce", "paired_seeds"] == 2
+    assert leaderboard_of(tmp_path).loc["gce", "paired_seeds"] == 2
 
 
 def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
@@ -1088,7 +1091,7 @@ def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
         write_trial(
             tmp_path, method, rate=None, spec={"noise_kind": "matrix:T.csv", "noise_hash": content}
         )
-    assert len(set(board_of(tmp_path)["group"])) == 2
+    assert len(set(leaderboard_of(tmp_path)["group"])) == 2
     assert "noise file one" in page(tmp_path) and "noise file two" in page(tmp_path)
 
 
@@ -1122,7 +1125,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
             (folder / f"{name}.{kind}").write_text(name)
         return names
 
-    monkeypatch.setattr("bench.report.leaderboard.write_plots", draw)
+    monkeypatch.setattr("bench.report.writer.write_plots", draw)
     for method in ("ce", "elr"):
         write_trial(tmp_path, method, test=[0.5, 0.6])
     write_report([tmp_path], tmp_path)

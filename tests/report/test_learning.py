@@ -1,4 +1,4 @@
-"""The table of what becomes of targets and features, from records with known figures."""
+"""Targets and features of final networks, from records with known figures."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
-from bench.report.leaderboard import chosen_rows, leaderboard, load_rows
+from bench.report.choice import chosen_rows
+from bench.report.leaderboard import leaderboard
 from bench.report.learning import learning, learning_table
+from bench.report.rows import load_rows
 
 THREE = [0.3, 0.5, 0.6]
 

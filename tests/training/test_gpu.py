@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.datasets import Dataset, load_dataset
-from bench.networks import augment
+from bench.networks import auto_augment
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
@@ -227,7 +227,8 @@ def test_no_step_asks_for_a_value_or_a_size(name, monkeypatch):
     prepared.rewind()
     prepared.method.epoch_start()
     questions = Questions(monkeypatch)
-    monkeypatch.setattr(augment, "operate_in_groups", augment.operate_on_all)  # as on a GPU
+    # The same code path as on a GPU.
+    monkeypatch.setattr(auto_augment, "operate_in_groups", auto_augment.operate_on_all)
     batches, steps = [], []
     with questions:
         for batch in prepared.method.batches():

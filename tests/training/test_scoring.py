@@ -163,8 +163,8 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
     def counting(fit):
         return lambda *args, **kwargs: fits.append(fit) or fit(*args, **kwargs)
 
-    monkeypatch.setattr(ops, "fit_gaussians", counting(ops.fit_gaussians))
-    monkeypatch.setattr(ops, "fit_betas", counting(ops.fit_betas))
+    monkeypatch.setattr(ops.mixtures, "fit_gaussians", counting(ops.fit_gaussians))
+    monkeypatch.setattr(ops.mixtures, "fit_betas", counting(ops.fit_betas))
     [spec] = Plan(overrides=(("epochs", 3),)).specs(
         tiny_dataset, expand_hparams([name], {}, {}), [0.4], [0]
     )
