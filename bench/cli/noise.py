@@ -12,8 +12,10 @@ from typing import Any
 import click
 import numpy as np
 
-from bench.cli.commands import Commands, Once, execute
-from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.cli import options as shared
+from bench.cli.commands import Commands, execute
+from bench.cli.options import option
+from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.terminal import echo, padded, wide
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
@@ -32,50 +34,35 @@ from bench.noise import (
 from bench.noise.files import FORMATS, read_file, write_labels
 from bench.noise.matching import match
 
-_SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-
-_DATASET = (
-    click.option(
-        "--dataset",
-        type=NameOrFile(),
-        default="digits",
-        show_default=True,
-        metavar="NAME",
-        help="Name of a data set, or npz:FILE or folder:DIR; see python -m bench.data list.",
-    ),
-    click.option(
-        "--data-dir",
-        type=Place(),
-        default="data",
-        show_default=True,
-        metavar="DIR",
-        help="Folder of the data set's files.",
-    ),
-    click.option(
-        "--image-size", type=int, metavar="PIXELS", help="Side to which images are resized."
-    ),
-)
-_SUBSET = (
-    click.option(
-        "--subset", type=int, metavar="N", help="Use a stratified part of N training images."
-    ),
-)
+_DATASET = (shared.dataset, shared.data_dir, shared.image_size)
 _NOISE = (
-    click.option(
+    shared.subset,
+    option(
+        "Noise",
         "--kind",
         type=NameOrFile(),
         default="symmetric",
         show_default=True,
         metavar="KIND",
-        help="Kind of noise; see python -m bench.run --list noise.",
+        help="How labels are made wrong; python -m bench.run --list noise names all kinds.",
     ),
-    click.option(
+    option(
+        "Noise",
         "--rate",
         type=float,
         metavar="R",
-        help="Noise rate, from 0 to below 1, for kinds that take one.",
+        help="Noise rate, for kinds that take one: the share of labels that are made wrong.",
     ),
-    click.option(
+    option(
+        "Noise",
+        "--sampling",
+        default="exact",
+        show_default=True,
+        type=click.Choice(SAMPLINGS),
+        help="Corrupt an exact number of labels, or each label by its own random draw.",
+    ),
+    option(
+        "Noise",
         "--seed",
         type=click.IntRange(min=0),
         default=0,
@@ -83,39 +70,33 @@ _NOISE = (
         metavar="S",
         help="Seed of the noise, as --noise-seed of bench.run.",
     ),
-    click.option(
-        "--sampling",
-        default="exact",
-        show_default=True,
-        type=click.Choice(SAMPLINGS),
-        help="Corrupt an exact number of labels, or each label independently.",
-    ),
 )
 
 
-def _options(*groups: Sequence[Callable]) -> Callable:
+def _options(group: Sequence[Callable]) -> Callable:
+    """Return a decorator that declares all options of a group."""
+
     def decorate(command: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
+        for declare in reversed(group):
+            command = declare(command)
         return command
 
     return decorate
 
 
-@click.group(cls=Commands, name="noise", context_settings=_SETTINGS)
+@click.group(cls=Commands, name="noise")
 def noise() -> None:
     """Show label noise, write it for other people's code, and read theirs."""
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
-    "--out",
+@noise.command
+@_options(_DATASET + _NOISE)
+@shared.out(
+    "transition-matrix.png",
     type=UserPath(dir_okay=False),
     default=Path("transition-matrix.png"),
-    show_default=True,
     metavar="FILE.png",
-    help="File of the plot; an SVG is written beside it.",
+    help="File of the figure, a PNG; an SVG is written beside it.",
 )
 def show(out: Path, **options: Any) -> None:
     """Print what a kind of noise does to a data set, and plot its transition matrix."""
@@ -149,9 +130,10 @@ def show(out: Path, **options: Any) -> None:
     echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
+@noise.command
+@_options(_DATASET + _NOISE)
+@option(
+    "Output",
     "--format",
     "file_format",
     default="npy",
@@ -159,8 +141,8 @@ def show(out: Path, **options: Any) -> None:
     type=click.Choice([*FORMATS]),
     help="Format of the file.",
 )
-@click.option(
-    "--out",
+@shared.out(
+    "",
     type=UserPath(dir_okay=False),
     required=True,
     metavar="FILE",
@@ -179,15 +161,17 @@ def export(file_format: str, out: Path, **options: Any) -> None:
     echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
 
 
-@noise.command("import", cls=Once, context_settings=_SETTINGS)
+@noise.command("import")
 @click.argument("file", type=UserPath())
 @_options(_DATASET)
-@click.option("--key", metavar="NAME", help="Name of the labels in a .pt that holds several.")
-@click.option(
-    "--out",
+@option(
+    "Noise", "--key", metavar="NAME", help="Name of the labels in a .pt file that holds several."
+)
+@shared.out(
+    "",
     type=UserPath(dir_okay=False),
     metavar="FILE.npy",
-    help="File to write the labels to; by default they are only checked.",
+    help="File to save the checked labels to; without it they are only checked.",
 )
 def import_labels(file: Path, key: str | None, out: Path | None, **options: Any) -> None:
     """Check noisy labels from a file against a data set, and say how to use them."""

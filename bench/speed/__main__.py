@@ -15,7 +15,7 @@ from typing import Any
 import click
 import torch
 
-from bench.cli.commands import Once, execute, writable
+from bench.cli.commands import Command, execute, writable
 from bench.cli.paths import UserPath
 from bench.cli.terminal import console, echo, print_table, styled
 from bench.common.version import git_commit
@@ -47,9 +47,7 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
 }
 
 
-@click.command(
-    cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=Command)
 @click.argument("part", default="all")
 @click.option(
     "--json", "file", type=UserPath(dir_okay=False), metavar="FILE", help="Write the rows here too."

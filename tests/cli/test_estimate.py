@@ -1,4 +1,4 @@
-"""Estimates of a sweep's cost: what they count is what trials do."""
+"""Estimates of a sweep's cost, compared with the work of real trials."""
 
 import time
 

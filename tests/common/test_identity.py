@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from fabricate import RECIPE, write_trial
 
-from bench.cli import run as run_module
+from bench.cli.plan import _folder_named, default_folder
 from bench.common.identity import (
     added,
     identity,
@@ -169,19 +169,19 @@ def test_a_data_set_is_one_by_every_spelling_of_its_path(tmp_path, monkeypatch):
         spec_of(load_dataset(f"npz:{path}")) for path in ("d.npz", "./d.npz", tmp_path / "d.npz")
     ]
     assert len({spec.id for spec in specs}) == 1
-    assert len({run_module._default_folder([spec]) for spec in specs}) == 1
+    assert len({default_folder([spec]) for spec in specs}) == 1
 
 
 def test_the_default_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     spec = spec_of(digits, dataset="folder:./d")
-    folder = run_module._default_folder([spec])
-    earlier = Path("results") / run_module._default_name([spec], [plain_id(spec.to_json())])
+    folder = default_folder([spec])
+    earlier = _folder_named([spec], [plain_id(spec.to_json())])
     assert folder != earlier
     earlier.mkdir(parents=True)
-    assert run_module._default_folder([spec]) == earlier
+    assert default_folder([spec]) == earlier
     folder.mkdir()
-    assert run_module._default_folder([spec]) == folder
+    assert default_folder([spec]) == folder
 
 
 # ----------------------------------------------------------------------------------------------

@@ -559,10 +559,10 @@ def test_broken_files_are_listed_and_stop_no_other_sweep(write, capsys):
 
 
 def test_a_study_leaves_broken_methods_out(write, capsys):
-    from bench.cli.study import _named
+    from bench.cli.study import _with_names
 
     name = write("import nowhere_to_be_found\n")
-    chosen = _named("--methods METHODS")
+    chosen = _with_names("--methods METHODS")
     assert name not in chosen and "elr" in chosen
     assert f"{name} is left out: methods/{name}.py cannot be imported" in capsys.readouterr().err
 

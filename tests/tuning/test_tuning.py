@@ -18,6 +18,7 @@ from rich.console import Console
 import bench.tuning.spaces
 import bench.tuning.study
 from bench.cli.estimate import print_plan
+from bench.cli.plan import PlannedSweep
 from bench.errors import InputError
 from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
@@ -27,6 +28,7 @@ from bench.records.packing import pack_classes
 from bench.records.schema import Done, Epoch, to_builtins
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
+from bench.sweep.work import Resources
 from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
 from bench.tuning.plan import SEARCH_SEED, plan_tuning
@@ -406,16 +408,8 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
 
 def planned(data, tuning, out) -> str:
     console = Console(file=io.StringIO(), width=200)
-    print_plan(
-        console,
-        PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1]),
-        data,
-        out,
-        1,
-        0,
-        None,
-        tuning,
-    )
+    specs = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1])
+    print_plan(console, PlannedSweep(None, data, specs, tuning, out, Resources()))
     return console.file.getvalue()
 
 
