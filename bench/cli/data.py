@@ -68,17 +68,16 @@ def show(name: str) -> None:
 @_image_size
 def prepare(name: str, data_dir: str, image_size: int | None) -> None:
     """Download where that is allowed, and decode the images into the cache."""
-    from bench.datasets import cache, find_source, load_dataset
+    from bench.datasets import find_source, load_dataset
+    from bench.datasets.receipts import write_receipt
 
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
     _print_remarks(dataset)
-    cache.note(_receipt(name, dataset), dataset.content_hash)
-    echo(
-        f"{name} is "
-        f"ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}"
-    )
+    write_receipt(name, dataset)
+    streamed = not source.downloads and _in_files(dataset)
+    echo(f"{name} is ready{', and is read from its files' if streamed else ''}")
 
 
 @data.command(cls=Once)
@@ -87,7 +86,9 @@ def prepare(name: str, data_dir: str, image_size: int | None) -> None:
 @_image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
     """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, copies, open_dataset, read_images
+    from bench.datasets import copies, open_dataset, read_images
+    from bench.datasets.readable import count_unreadable
+    from bench.datasets.receipts import read_receipt
 
     dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
@@ -99,19 +100,12 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
         echo(f"copies: {sentence}")
     for file, reason in broken.items():
         echo(f"broken: {file}: {reason}")
-    before = cache.noted(_receipt(name, dataset))
+    before = read_receipt(name, dataset)
     if before and before != dataset.content_hash:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
     if broken:
-        left_out = (
-            "1 image cannot be read and is"
-            if len(broken) == 1
-            else f"{len(broken):,} images cannot be read and are"
-        )
-        echo(
-            f"{left_out} left out of every trial: mend or remove "
-            f"{'it' if len(broken) == 1 else 'them'}"
-        )
+        images = "it" if len(broken) == 1 else "them"
+        echo(f"{count_unreadable(len(broken))} left out of every trial: mend or remove {images}")
     verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
     if not broken and (not before or before == dataset.content_hash):
         echo(f"{name} is {verdict}")
@@ -127,12 +121,10 @@ def images(name: str, data_dir: str) -> None:
 
     Of a set whose images have no names it lists the training images: index and number of the class.
     """
-    from bench.datasets import UNKNOWN, ImageFiles, open_dataset
+    from bench.datasets import ImageFiles, open_dataset
 
     dataset = open_dataset(name, data_dir)
-    labels = dataset.train_labels
-    if (labels == UNKNOWN).any() and dataset.found:
-        labels = next(iter(dataset.found.values()))
+    labels = dataset.train_labels if dataset.knows_truth else dataset.delivered_labels
     if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
         rows: list[tuple[str, ...]] = [
             ("index", "label"),
@@ -167,11 +159,6 @@ def _known() -> "dict[str, Source]":
     return sources() | {
         f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
     }
-
-
-def _receipt(name: str, dataset: "Dataset") -> str:
-    """What a note of the content is filed under."""
-    return f"{name} {dataset.side}"
 
 
 def _in_files(dataset: "Dataset") -> bool:

@@ -385,7 +385,7 @@ def _planned(
     if out == "":
         raise InputError("--out names no folder: write for example --out results/mine")
     from bench.datasets import ImageFiles, check_dataset, in_memory, open_dataset, warn_of_copies
-    from bench.datasets.cache import keep_library_caches
+    from bench.datasets.images.cache_folder import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.planning.spec import Plan, expand_hparams, misspecified
     from bench.planning.trial_checks import check_trials
@@ -445,10 +445,8 @@ def _planned(
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
     check_trials(specs)
     for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
-        rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
-        if note := rounding_note(
-            data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling
-        ):
+        rehearse(data, spec.noise_spec)
+        if note := rounding_note(data, spec.noise_spec):
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:

@@ -21,8 +21,11 @@ HARNESS = "harness"
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are
 #: missing: a trial's specification holds the hash of what they load.
 NUMERICS = (
-    "datasets.base",
-    "datasets.files",
+    "datasets.dataset",
+    "datasets.images.damage",
+    "datasets.images.decoding",
+    "datasets.images.depth",
+    "datasets.images.files",
     "method",
     "networks.augment",
     "networks.auto_augment",
@@ -30,9 +33,11 @@ NUMERICS = (
     "networks.bfloat16",
     "networks.cpu",
     "noise.classifier",
+    "noise.corruption",
     "noise.flips",
+    "noise.kinds",
     "noise.pixels",
-    "noise.registry",
+    "noise.spec",
     "ops.losses",
     "ops.mixing",
     "ops.mixtures",

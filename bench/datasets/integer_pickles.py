@@ -1,10 +1,9 @@
-"""Arrays of integers in pickles, as ``torch.save`` and ``numpy.save`` make them, read without
-running what is in the file.
+"""Reader of integer arrays in pickles, which runs nothing that is in the file.
 
-A pickle can run anything. Letting through NumPy's own types and no others, as a restricted
-``pickle.Unpickler`` can and ``torch.load(weights_only=True)`` can be told to, keeps code out, but
-not a forged dtype, and that ended in a segmentation fault. So nothing of NumPy is built from a
-file: stand-ins take down what it says, and become integers.
+``torch.save`` and ``numpy.save`` write such pickles, and a pickle can run anything. A restricted
+``pickle.Unpickler`` or ``torch.load(weights_only=True)`` lets NumPy's own types through alone: that
+keeps code out, but not a forged dtype, which ended in a segmentation fault. So nothing of NumPy is
+built from a file: stand-ins take down its contents, and become integers.
 """
 
 import io
@@ -16,24 +15,20 @@ from typing import Any
 
 import numpy as np
 
-#: What a damaged file or one of another kind raises.
+#: Errors that a damaged file, or one of another kind, raises.
 UNREADABLE = (
-    *(
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        MemoryError,
-    ),
-    *(ValueError, TypeError, LookupError, AttributeError, OverflowError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError),
+    *(MemoryError, ValueError, TypeError, LookupError, AttributeError, OverflowError),
 )
 
 
 def read_pt(content: bytes) -> Any:
-    """What ``torch.save`` wrote: arrays of integers, numbers, and dictionaries or lists of these;
-    raises ``UNREADABLE``.
+    """Return the object that ``torch.save`` wrote.
+
+    It consists of arrays of integers, numbers, and dictionaries or lists of these.
+
+    Raises:
+        UNREADABLE: if it is anything else.
     """
     stream = io.BytesIO(content)
     if zipfile.is_zipfile(stream):
@@ -48,28 +43,32 @@ def read_pt(content: bytes) -> Any:
 
 
 def read_npy(content: bytes) -> Any:
-    """The object that ``numpy.save`` wrote as an array of one object; raises ``UNREADABLE``."""
+    """Return the object that ``numpy.save`` wrote as an array of one object.
+
+    Raises:
+        UNREADABLE: if it is anything else.
+    """
     if content[:6] != b"\x93NUMPY":
         raise ValueError("no .npy file")
-    # of the header's length; the header says no more than the pickle does
+    # The header is skipped: it says no more than the pickle does.
     width = 2 if content[6] == 1 else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
-    [found] = _Reader(io.BytesIO(content[start:])).load().data
-    return _plain(found)
+    [value] = _Reader(io.BytesIO(content[start:])).load().data
+    return _plain(value)
 
 
-def _plain(found: Any) -> Any:
-    if isinstance(found, _Array):
-        return found.numbers()
-    if isinstance(found, dict):
-        return {key: _plain(value) for key, value in found.items()}
-    if isinstance(found, list) and found and all(type(value) is int for value in found):
-        return np.array(found, np.int64)
-    return found
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.numbers()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return np.array(value, np.int64)
+    return value
 
 
 class _Type:
-    """Takes down what a pickle says of a dtype."""
+    """Stand-in for a dtype."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.code, self.order = code, "|"
@@ -84,29 +83,28 @@ class _Type:
 
 
 class _Array:
-    """Takes down what a pickle says of an array."""
+    """Stand-in for an array."""
 
     def __setstate__(self, state: tuple) -> None:
         _, self.shape, self.type, self.by_column, self.data = state
 
     def numbers(self) -> np.ndarray:
-        return np.frombuffer(self.data, self.type.dtype()).reshape(
-            self.shape, order="F" if self.by_column else "C"
-        )
+        values = np.frombuffer(self.data, self.type.dtype())
+        return values.reshape(self.shape, order="F" if self.by_column else "C")
 
 
 class _Reader(pickle.Unpickler):
-    """Knows arrays and numbers of NumPy, and nothing else."""
+    """Unpickler that knows arrays and numbers of NumPy, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # Made anew each time, since a pickle may write into what it is handed.
+        # Made anew each time, because a pickle may write into what it is handed.
         known: dict[str, Any] = {
             "numpy.dtype": _Type,
             "numpy.ndarray": _Array,
             "collections.OrderedDict": dict,
             "_codecs.encode": lambda text, _: text.encode("latin1"),
         }
-        # NumPy 1, with which the field wrote its files, and 2
+        # NumPy 1, which wrote the files of the field, and NumPy 2
         for core in ("numpy.core", "numpy._core"):
             known[f"{core}.multiarray._reconstruct"] = lambda *_: _Array()
             known[f"{core}.multiarray.scalar"] = lambda kind, raw: int(

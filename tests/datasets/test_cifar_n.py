@@ -1,4 +1,4 @@
-"""CIFAR-N: files in the authors' formats, and what is refused."""
+"""CIFAR-N: files in the authors' formats, and files that are refused."""
 
 import os
 import pickle
@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.datasets import Dataset, check_dataset, from_arrays, human, load_dataset, small
+from bench.datasets import Dataset, check_dataset, from_arrays, load_dataset
+from bench.datasets.published import cifar, cifar_n
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, default_noise
+from bench.noise import NoiseSpec, check_noise, corrupt, default_noise
 
 COUNT = 200
 COLUMNS = {
@@ -28,7 +29,7 @@ COLUMNS = {
 
 
 def stand_in(labels: np.ndarray, num_classes: int = 10) -> Dataset:
-    """A data set of these training labels, with blank images."""
+    """Return a data set of these training labels, with blank images."""
     blank, test = np.zeros((len(labels), 4, 4), np.uint8), np.zeros((num_classes, 4, 4), np.uint8)
     classes = tuple(f"class {number}" for number in range(num_classes))
     return from_arrays("stand-in", blank, labels, test, np.arange(num_classes), classes)
@@ -45,7 +46,7 @@ def cifar100() -> Dataset:
 
 
 def content(dataset: Dataset) -> dict:
-    """What the authors' files hold: every column is wrong at different places."""
+    """Return the columns of the authors' files, each wrong at different places."""
     clean = dataset.train_labels
     if dataset.num_classes == 100:
         coarse = {
@@ -65,9 +66,7 @@ def content(dataset: Dataset) -> dict:
 
 
 def write_pt(path: Path, columns: dict, core: bytes = b"core") -> Path:
-    """As the authors saved theirs: with NumPy 1, whose module for arrays has another name than
-    NumPy 2's.
-    """
+    """Save as the authors did: with NumPy 1, whose module for arrays has another name."""
     torch.save(columns, path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -91,12 +90,12 @@ def write_npy(path: Path, columns: object, core: bytes = b"core") -> Path:
 @pytest.mark.parametrize("write", [write_pt, write_npy])
 def test_cifar10n_is_read_from_the_authors_formats(tmp_path, cifar10, write: Callable, core):
     path = write(tmp_path / f"labels.{write.__name__[6:]}", content(cifar10), core)
-    dataset = human.from_files(cifar10, path)
+    dataset = cifar_n.from_files(cifar10, path)
     assert list(dataset.found) == list(COLUMNS)
     for kind, key in COLUMNS.items():
         assert dataset.found[kind].dtype == np.int64
         assert (dataset.found[kind] == content(cifar10)[key]).all()
-        assert (corrupt(dataset, kind, None, 0) == content(cifar10)[key]).all()
+        assert (corrupt(dataset, NoiseSpec(kind)) == content(cifar10)[key]).all()
         check_noise(kind, None, dataset)
     assert default_noise(dataset) == "human-aggregate"
     assert dataset.knows_truth
@@ -106,7 +105,7 @@ def test_cifar10n_is_read_from_the_authors_formats(tmp_path, cifar10, write: Cal
 
 @pytest.mark.parametrize("write", [write_pt, write_npy])
 def test_cifar100n_is_read_from_the_authors_formats(tmp_path, cifar100, write: Callable):
-    dataset = human.from_files(
+    dataset = cifar_n.from_files(
         cifar100, write(tmp_path / f"labels.{write.__name__[6:]}", content(cifar100))
     )
     assert list(dataset.found) == ["human-noisy100"]
@@ -117,18 +116,15 @@ def test_cifar100n_is_read_from_the_authors_formats(tmp_path, cifar100, write: C
 def test_labels_of_any_integer_type_are_read(tmp_path, cifar10, dtype):
     columns = {key: values.astype(dtype) for key, values in content(cifar10).items()}
     for path in (write_pt(tmp_path / "a.pt", columns), write_npy(tmp_path / "a.npy", columns)):
-        found = human.from_files(cifar10, path).found
+        found = cifar_n.from_files(cifar10, path).found
         assert (found["human-worst"] == content(cifar10)["worse_label"]).all()
 
 
-# -----------------------------------------------------------------------------------------------------
 # ordered files
 
 
 def write_ordered(folder: Path, dataset: Dataset) -> Path:
-    """In TensorFlow's order, as lists of NumPy's numbers, the noisy labels of CIFAR-100 under
-    another name.
-    """
+    """Save in TensorFlow's order, as lists of NumPy's numbers, with another key for CIFAR-100."""
     order = np.random.default_rng(1).permutation(COUNT)
     columns = {
         key.replace("noisy_label", "noise_label"): list(np.asarray(v)[order])
@@ -145,11 +141,11 @@ def test_ordered_files_are_brought_into_cifars_own_order(tmp_path, request, name
     kind, key = (
         ("human-worst", "worse_label") if name == "cifar10" else ("human-noisy100", "noisy_label")
     )
-    assert (human.from_files(dataset, path).found[kind] == content(dataset)[key]).all()
+    assert (cifar_n.from_files(dataset, path).found[kind] == content(dataset)[key]).all()
     # In the authors' repository the order is one folder up from the labels.
     (tmp_path / "data").mkdir()
     moved = path.rename(tmp_path / "data" / path.name)
-    assert (human.from_files(dataset, moved).found[kind] == content(dataset)[key]).all()
+    assert (cifar_n.from_files(dataset, moved).found[kind] == content(dataset)[key]).all()
 
 
 def test_an_ordered_file_needs_its_order(tmp_path, cifar10):
@@ -160,21 +156,20 @@ def test_an_ordered_file_needs_its_order(tmp_path, cifar10):
         InputError,
         match=r"image_order_c10\.npy' is no order of 200 images: fetch it again from https",
     ):
-        human.from_files(cifar10, path)
+        cifar_n.from_files(cifar10, path)
     order.write_bytes(b"<html>")
     with pytest.raises(
         InputError, match=r"image_order_c10\.npy' is damaged, or holds more than arrays"
     ):
-        human.from_files(cifar10, path)
+        cifar_n.from_files(cifar10, path)
     order.unlink()
     with pytest.raises(
         InputError, match=r"ordered\.npy' needs image_order_c10\.npy beside it or one folder up"
     ):
-        human.from_files(cifar10, path)
+        cifar_n.from_files(cifar10, path)
 
 
-# ----------------------------------------------------------------------------------------------------
-# what is refused
+# refused files
 
 
 def test_labels_of_other_images_are_refused(tmp_path, cifar10):
@@ -185,14 +180,14 @@ def test_labels_of_other_images_are_refused(tmp_path, cifar10):
         InputError,
         match=r"clean_label of .*a\.pt' differs from the labels of stand-in at 3 of 200 positions",
     ):
-        human.from_files(cifar10, write_pt(tmp_path / "a.pt", columns))
+        cifar_n.from_files(cifar10, write_pt(tmp_path / "a.pt", columns))
 
 
 def test_the_labels_of_the_other_cifar_are_refused(tmp_path, cifar10, cifar100):
     with pytest.raises(
         InputError, match=r"clean_label of .* has labels from 0 to 99 for 10 classes"
     ):
-        human.from_files(cifar10, write_pt(tmp_path / "a.pt", content(cifar100)))
+        cifar_n.from_files(cifar10, write_pt(tmp_path / "a.pt", content(cifar100)))
 
 
 CHANGES = {
@@ -230,11 +225,11 @@ def test_wrong_columns_are_refused(tmp_path, cifar10, write: Callable, change):
     columns = content(cifar10)
     CHANGES[change][0](columns)
     with pytest.raises(InputError, match=CHANGES[change][1]):
-        human.from_files(cifar10, write(tmp_path / f"a.{write.__name__[6:]}", columns))
+        cifar_n.from_files(cifar10, write(tmp_path / f"a.{write.__name__[6:]}", columns))
 
 
 def traps(ran: Path) -> dict[str, object]:
-    """Objects that create the file ``ran`` where somebody unpickles them."""
+    """Return objects that create the file ``ran`` when they are unpickled."""
 
     class Trap:
         def __init__(self, *call: object) -> None:
@@ -269,7 +264,7 @@ def test_no_code_in_a_file_is_run(tmp_path, cifar10, trap, place):
             InputError,
             match="holds more than arrays of labels and was not run: fetch it from https",
         ):
-            human.from_files(cifar10, path)
+            cifar_n.from_files(cifar10, path)
     assert not ran.exists()
 
 
@@ -281,9 +276,7 @@ def test_the_traps_would_run(tmp_path):
 
 
 def test_a_forged_dtype_is_refused(tmp_path, cifar10):
-    """Integers whose flags say that they are pointers to objects crash whoever has NumPy build
-    them.
-    """
+    """Integers with flags of pointers to objects would crash NumPy if it built them."""
 
     class Forged:
         def __reduce__(self):
@@ -297,7 +290,7 @@ def test_a_forged_dtype_is_refused(tmp_path, cifar10):
     columns = {**content(cifar10), "aggre_label": Array()}
     for path in (write_pt(tmp_path / "a.pt", columns), write_npy(tmp_path / "a.npy", columns)):
         with pytest.raises(InputError, match="is damaged, or holds more than arrays of labels"):
-            human.from_files(cifar10, path)
+            cifar_n.from_files(cifar10, path)
 
 
 @pytest.mark.parametrize("write", [write_pt, write_npy])
@@ -307,13 +300,13 @@ def test_whatever_is_damaged_is_refused_or_read(tmp_path, cifar10, write: Callab
     for size in (0, 1, 7, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(InputError, match="is damaged"):
-            human.from_files(cifar10, path)
+            cifar_n.from_files(cifar10, path)
     for _ in range(300):
         raw = bytearray(whole)
         raw[rng.randrange(len(raw))] = rng.randrange(256)
         path.write_bytes(raw)
         try:
-            human.from_files(cifar10, path)
+            cifar_n.from_files(cifar10, path)
         except InputError as error:
             assert "\n" not in str(error)
 
@@ -323,26 +316,25 @@ def test_files_of_another_kind_are_refused(tmp_path, cifar10, raw):
     for name in ("a.pt", "a.npy"):
         (tmp_path / name).write_bytes(raw)
         with pytest.raises(InputError, match=rf"{name}' is damaged, or holds more"):
-            human.from_files(cifar10, tmp_path / name)
+            cifar_n.from_files(cifar10, tmp_path / name)
     np.save(tmp_path / "plain.npy", np.arange(COUNT))
     with pytest.raises(InputError, match=r"plain\.npy' is damaged, or holds more"):
-        human.from_files(cifar10, tmp_path / "plain.npy")
+        cifar_n.from_files(cifar10, tmp_path / "plain.npy")
 
 
-# ------------------------------------------------------------------------------------------------------------
 # by name
 
 
 @pytest.fixture
 def loaded(monkeypatch, cifar10):
-    """Counts the times that CIFAR's images are loaded; they are the stand-in's."""
+    """List of the loads of CIFAR's images, which are the stand-in's."""
     calls = []
 
     def load(data_dir, side):
         calls.append(data_dir)
         return cifar10
 
-    monkeypatch.setitem(small.SOURCES, "cifar10", replace(small.SOURCES["cifar10"], load=load))
+    monkeypatch.setitem(cifar.SOURCES, "cifar10", replace(cifar.SOURCES["cifar10"], load=load))
     return calls
 
 
@@ -369,14 +361,15 @@ def test_label_files_are_found(tmp_path, cifar10, loaded, folder, name):
 def test_without_labels_nothing_is_downloaded(tmp_path, loaded):
     with pytest.raises(
         InputError,
-        match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from http",
+        match=r"holds no CIFAR-10_human\.pt, nor do its folders data and CIFAR-N: fetch it from "
+        r"http",
     ):
         load_dataset("cifar10n", tmp_path)
     assert not loaded
 
 
 def test_sources_say_all_there_is_to_know():
-    for name, source in human.SOURCES.items():
+    for name, source in cifar_n.SOURCES.items():
         check_dataset(name)
         assert all(
             (
@@ -406,7 +399,7 @@ def test_real_labels_have_the_published_rates(tmp_path):
         named = {key: f"cifar10n_{name}" for key, name in zip(COLUMNS.values(), names, strict=True)}
         columns = {key: archive[name].astype(np.int64) for key, name in named.items()}
     path = write_pt(tmp_path / "CIFAR-10_human.pt", {"clean_label": labels, **columns})
-    dataset = human.from_files(stand_in(labels), path)
+    dataset = cifar_n.from_files(stand_in(labels), path)
     rates = {
         kind: round(float(100 * (noisy != labels).mean()), 2)
         for kind, noisy in dataset.found.items()

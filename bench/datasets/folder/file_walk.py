@@ -1,46 +1,39 @@
-"""Every file below a folder, in an order that does not depend on the file system or the locale."""
+"""Walk through every file below a folder, in an order equal on all file systems and locales."""
 
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bench.datasets.formats import UNOPENABLE
+from bench.datasets.folder.image_formats import UNOPENABLE
 
 HIDDEN = "hidden"
 ASIDE = "left by thumbnailers, editors or systems"
 DEAD_LINK = "dead links"
 CIRCULAR = "circular links"
-SEEN_FOLDER = "links to a folder read already"
-SEEN_FILE = "links to a file read already"
+REPEATED_FOLDER = "links to a folder read already"
+REPEATED_FILE = "links to a file read already"
 SPECIAL = "pipes, sockets and devices"
 
 #: Folders and files that programs leave beside images, in lower case.
 _FOLDERS = {
-    *(
-        "@eadir",
-        "@__thumb",
-        "@recycle",
-        "#recycle",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-    ),
-    *("__macosx", "__pycache__", "thumbnails", "thumbs", "_thumbnails", "_thumbs", "_vti_cnf"),
+    *"@eadir @__thumb @recycle #recycle $recycle.bin lost+found __macosx __pycache__".split(),
+    *"thumbnails thumbs _thumbnails _thumbs _vti_cnf".split(),
+    "system volume information",
 }
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _ENDINGS = ("~", ".bak", ".orig", ".tmp", ".part", ".partial", ".crdownload", ".download")
 
 
-@dataclass(frozen=True)
+@dataclass
 class File:
     """A file below a folder."""
 
     name: str  # path below the folder
     place: str  # real path of the folder that holds the file, with the file's own name
     linked: bool = False
-    reason: str | None = None  # why it is passed over, whatever it holds
+    reason: str | None = None  # why it is passed over, whatever it contains
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Folder:
 
 
 def order(name: str) -> bytes:
-    """Sort key of a path: its bytes, equal in every locale."""
+    """Return the sort key of a path: its bytes, equal in every locale."""
     return os.fsencode(name)
 
 
@@ -72,27 +65,26 @@ class _Walk:
         self.root = root
         self.files: list[File] = []
         self.folders: list[str] = []
-        self.links: list[tuple[str, str]] = []  # links to folders: name, real path of what holds it
+        self.links: list[tuple[str, str]] = []  # links to folders: name, place
         self.visited: set[tuple[int, int]] = set()  # device and inode of folders
 
     def run(self) -> tuple[list[File], list[str]]:
         self._read(Folder("", os.path.realpath(self.root)))
         while self.links:
             links, self.links = self.links, []
-            for name, holder in sorted(links, key=lambda link: order(link[0])):
-                self._follow(name, holder)
-        return self._sorted()
+            for name, place in sorted(links, key=lambda link: order(link[0])):
+                self._follow(name, place)
+        self._pass_over_repeated_files()
+        self.files.sort(key=lambda file: order(file.name))
+        return self.files, sorted(self.folders, key=order)
 
-    def _sorted(self) -> tuple[list[File], list[str]]:
-        """Files and folders in order; links to files that are here anyway are passed over."""
-        real = {file.place for file in self.files if not file.linked and file.reason is None}
-        files = [
-            replace(file, reason=SEEN_FILE)
-            if file.linked and file.reason is None and os.path.realpath(file.place) in real
-            else file
-            for file in self.files
-        ]
-        return sorted(files, key=lambda file: order(file.name)), sorted(self.folders, key=order)
+    def _pass_over_repeated_files(self) -> None:
+        """Pass over links to files that are used under their own names."""
+        usable = [file for file in self.files if file.reason is None]
+        real = {file.place for file in usable if not file.linked}
+        for file in usable:
+            if file.linked and os.path.realpath(file.place) in real:
+                file.reason = REPEATED_FILE
 
     def _read(self, start: Folder) -> None:
         """Read a folder and the real folders below it."""
@@ -108,7 +100,7 @@ class _Walk:
                 status = os.stat(path)
                 identity = status.st_dev, status.st_ino
                 if identity in self.visited:  # a followed link has led here before
-                    self.files.append(File(folder.name, folder.place, True, SEEN_FOLDER))
+                    self.files.append(File(folder.name, folder.place, True, REPEATED_FOLDER))
                     return
                 self.visited.add(identity)
             with os.scandir(path) as entries:
@@ -126,46 +118,42 @@ class _Walk:
             if is_folder:
                 yield Folder(name, place, reason)
             elif entry.is_symlink():
-                self._note_link(name, folder.place, reason)
+                self._note_link(name, place, reason)
             else:
                 regular = entry.is_file(follow_symlinks=False)
-                self.files.append(
-                    File(name, place, reason=reason or (None if regular else SPECIAL))
-                )
+                reason = reason or (None if regular else SPECIAL)
+                self.files.append(File(name, place, reason=reason))
 
-    def _note_link(self, name: str, holder: str, reason: str | None) -> None:
+    def _note_link(self, name: str, place: str, reason: str | None) -> None:
         is_folder, fault = _target(os.path.join(self.root, name))
         reason = reason or fault
         if reason is None and is_folder:
-            self.links.append((name, holder))
+            self.links.append((name, place))
         else:
-            self.files.append(
-                File(name, os.path.join(holder, os.path.basename(name)), True, reason)
-            )
+            self.files.append(File(name, place, True, reason))
 
-    def _follow(self, name: str, holder: str) -> None:
+    def _follow(self, name: str, place: str) -> None:
         """Read the folder that a link leads to, unless that was read or holds the link itself."""
         target = os.path.realpath(os.path.join(self.root, name))
-        if os.path.join(holder, "").startswith(os.path.join(target, "")):
-            place = os.path.join(holder, os.path.basename(name))
+        if os.path.join(os.path.dirname(place), "").startswith(os.path.join(target, "")):
             self.files.append(File(name, place, True, CIRCULAR))
         else:
             self._read(Folder(name, target))
 
 
 def _set_aside(name: str, is_folder: bool) -> str | None:
-    """Return why a name is passed over, whatever it holds."""
+    """Return why a name is passed over, whatever it contains."""
     if name.startswith("."):
         return HIDDEN
     lower = name.lower()
-    # while a file is edited
+    # Editors leave such files while a file is open.
     saved = lower.startswith("~$") or (len(lower) > 1 and lower[0] == lower[-1] == "#")
     backup = not is_folder and (saved or lower in _FILES or lower.endswith(_ENDINGS))
     return ASIDE if backup or lower in _FOLDERS else None
 
 
 def _target(path: str) -> tuple[bool, str | None]:
-    """Return whether a link leads to a folder, and what is wrong with it."""
+    """Return True if a link leads to a folder, and what is wrong with the link."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:

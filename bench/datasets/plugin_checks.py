@@ -1,4 +1,4 @@
-"""Checks of data sets that other packages load, whose arrays nobody has looked at yet."""
+"""Checks of data sets that other packages load: their arrays are checked nowhere else."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from bench.common import plugins
-from bench.datasets.base import UNKNOWN, Dataset, Source
-from bench.datasets.files import ImageFiles
+from bench.datasets.dataset import UNKNOWN, Dataset, Source
+from bench.datasets.images.files import ImageFiles
 from bench.errors import InputError
 
 
 def load_checked(source: Source, folder: Path, image_size: int | None, name: str) -> Dataset:
-    """Call another package's ``Source.load``, and check what it returns.
+    """Call another package's ``Source.load``, and check its result.
 
     Raises:
-        InputError: where it raises anything, or returns no data set that can be trained on.
+        InputError: if it raises anything, or returns no data set that can be trained on.
     """
     load = source.load
     place = f"the data set {name} ({getattr(load, '__module__', type(load).__module__)})"
@@ -34,40 +34,35 @@ def check_arrays(dataset: object) -> None:
             "from_arrays makes"
         )
     classes = dataset.classes
-    if (
-        not isinstance(classes, tuple)
-        or len(classes) < 2
-        or not all(isinstance(name, str) for name in classes)
-    ):
+    names = isinstance(classes, tuple) and all(isinstance(name, str) for name in classes)
+    if not names or len(classes) < 2:
         raise InputError(f"its classes are {classes!r}: give a tuple of at least two names")
     if not isinstance(dataset.found, Mapping) or not isinstance(dataset.extra_tests, Mapping):
         raise InputError("its found or extra_tests is no dictionary: give one, or leave it out")
     parts = {
         "training": (dataset.train_images, dataset.train_labels),
         "test": (dataset.test_images, dataset.test_labels),
-    }
-    parts |= {
-        f"{name} test": (images, labels) for name, (images, labels) in dataset.extra_tests.items()
+        **{f"{name} test": pair for name, pair in dataset.extra_tests.items()},
     }
     for part, (images, labels) in parts.items():
         _check_images(part, images, dataset.train_images)
         _check_labels(part, labels, len(images), len(classes), part == "training")
+    count = len(dataset.train_images)
     for name, labels in dataset.found.items():
-        _check_labels(f"noisy ({name})", labels, len(dataset.train_images), len(classes), False)
+        _check_labels(f"noisy ({name})", labels, count, len(classes), False)
     if (np.asarray(dataset.train_labels) == UNKNOWN).any() and not dataset.found:
         raise InputError(
             f"some of its training labels are unknown ({UNKNOWN}), and it has no noisy ones: give "
             "found"
         )
-    if dataset.train_names is not None and len(dataset.train_names) != len(dataset.train_images):
+    if dataset.train_names is not None and len(dataset.train_names) != count:
         raise InputError(
-            f"it has {len(dataset.train_names)} train_names for {len(dataset.train_images)} "
-            "images: give one for each"
+            f"it has {len(dataset.train_names)} train_names for {count} images: give one for each"
         )
     _check_flips(dataset.flips, len(classes))
 
 
-def _check_images(part: str, images: Any, like: Any) -> None:
+def _check_images(part: str, images: Any, train_images: Any) -> None:
     if not isinstance(images, np.ndarray | ImageFiles):
         raise InputError(
             f"its {part} images are a {type(images).__name__}: give a NumPy array of uint8"
@@ -81,22 +76,19 @@ def _check_images(part: str, images: Any, like: Any) -> None:
         )
     if not len(images):
         raise InputError(f"it has no {part} images: give at least one of each class")
-    if shape[1:] != like.shape[1:]:
+    if shape[1:] != train_images.shape[1:]:
         raise InputError(
-            f"its {part} images have shape {shape}, the training images {like.shape}: make them "
-            "the same size"
+            f"its {part} images have shape {shape}, the training images {train_images.shape}: make "
+            "them the same size"
         )
 
 
 def _check_labels(part: str, labels: Any, images: int, classes: int, may_be_unknown: bool) -> None:
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "iu":
-        what = (
-            f"{labels.dtype} of shape {labels.shape}"
-            if isinstance(labels, np.ndarray)
-            else f"a {type(labels).__name__}"
-        )
+    array = isinstance(labels, np.ndarray)
+    if not array or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        kind = f"{labels.dtype} of shape {labels.shape}" if array else f"a {type(labels).__name__}"
         raise InputError(
-            f"its {part} labels are {what}: give a NumPy array with one integer for each image"
+            f"its {part} labels are {kind}: give a NumPy array with one integer for each image"
         )
     if len(labels) != images:
         raise InputError(

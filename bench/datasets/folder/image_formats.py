@@ -9,22 +9,9 @@ NO_IMAGE = "no image"
 UNSUPPORTED = "of a kind to be converted first (HEIC, JPEG XL, camera raw, SVG, EPS, PDF)"
 UNOPENABLE = "cannot be opened"
 
-#: Endings trusted without opening the file, since reading 50,000 files' first bytes from a slow
-#: disk takes minutes. A file that lies about its ending is counted when it is decoded.
-TRUSTED = (
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".jpe",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-)
+#: Endings that are trusted: opening 50,000 files on a slow disk takes minutes. A file of another
+#: format is counted when it is decoded.
+TRUSTED = tuple(".jpg .jpeg .jfif .jpe .png .bmp .gif .webp .tif .tiff .ppm .pgm".split())
 
 #: First bytes that only one format has.
 _MAGIC = re.compile(
@@ -51,55 +38,20 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 #: Images that Pillow does not decode, or only with a program that runs what the file says (EPS).
 _FOREIGN = re.compile(
-    rb"%PDF-|%!PS|\xc5\xd0\xd3\xc6|\xff\x0a|\0{3}\x0cJXL |\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg",
+    rb"%PDF-|%!PS|\xc5\xd0\xd3\xc6|\xff\x0a|\0{3}\x0cJXL "
+    rb"|\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg",
     re.DOTALL,
 )
 
 #: Raw files of cameras, many of which are TIFF files with a small preview.
-_RAW = (
-    ".cr2",
-    ".cr3",
-    ".crw",
-    ".nef",
-    ".nrw",
-    ".arw",
-    ".srf",
-    ".sr2",
-    ".dng",
-    ".orf",
-    ".rw2",
-    ".raf",
-    ".pef",
-    ".srw",
-)
+_RAW = tuple(".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw".split())
 
-#: Formats whose first bytes are weak: they are believed under an ending of their own only.
-_WEAK = (
-    "TGA",
-    "PCX",
-    "DCX",
-    "ICO",
-    "CUR",
-    "ICNS",
-    "SGI",
-    "XBM",
-    "XPM",
-    "DIB",
-    "IM",
-    "MSP",
-    "FLI",
-    "PIXAR",
-    "PCD",
-    "BLP",
-    "FTEX",
-    "GBR",
-)
+#: Formats with first bytes that prove little: they count under an ending of their own only.
+_WEAK = tuple("TGA PCX DCX ICO CUR ICNS SGI XBM XPM DIB IM MSP FLI PIXAR PCD BLP FTEX GBR".split())
 
 
 def objection(path: str) -> str | None:
-    """Return why the regular file is not used as an image; None if it is one by ending or first
-    bytes.
-    """
+    """Return why a regular file is no image by its ending or first bytes; None if it is one."""
     if not os.access(path, os.R_OK):
         return UNOPENABLE
     ending = os.path.splitext(path)[1].lower()
@@ -133,18 +85,16 @@ def _reads_avif() -> bool:
 
 @cache
 def _weak_formats() -> dict[str, str]:
+    """Return the endings of the weak formats that Pillow reads: ending -> format."""
     from PIL import Image
 
     Image.init()
-    return {
-        ending: name
-        for ending, name in Image.EXTENSION.items()
-        if name in _WEAK and name in Image.OPEN
-    }
+    readable = {name for name in _WEAK if name in Image.OPEN}
+    return {ending: name for ending, name in Image.EXTENSION.items() if name in readable}
 
 
 def _opens(path: str, format_name: str | None) -> bool:
-    """Return whether Pillow finds an image of that format; it reads the header only."""
+    """Return True if Pillow reads a header of that format."""
     from PIL import Image
 
     if format_name is None:

@@ -1,70 +1,25 @@
-"""Reading of labels.csv: one image a line, with its label and, where known, its true class and
-split.
-"""
+"""Reader of labels.csv: one image a line, with its label and, where known, true class and split."""
 
 import csv
 import io
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common.text import printable
-from bench.datasets.account import shortlist
+from bench.common.text import printable, shortlist
+from bench.datasets.folder.names import class_name, split_of
 from bench.errors import InputError
 
 LABELS = "labels.csv"
 
-#: Usual names of the three parts of a data set, in lower case.
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
-
-#: A split's name within a longer one, such as train_images, val2017 or testset.
-_SPLIT_WORD = re.compile(
-    rf"(?:^|[\W\d_])({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?=$|[\W\d_]|sets?|data|images?|imgs?)"
-)
-
-#: Parts of a name that say nothing of a class.
-_GENERIC = re.compile(r"[\W\d_]|images?|imgs?|data|sets?|folder|split")
-
 _COLUMNS = ("path", "label", "clean_label", "split")
 
-#: How pandas, R and spreadsheets write that a value is missing.
+#: Spellings of a missing value in pandas, R and spreadsheets.
 MISSING = {
-    *(
-        "nan",
-        "NaN",
-        "NAN",
-        "Nan",
-        "-nan",
-        "-NaN",
-        "NA",
-        "N/A",
-        "n/a",
-        "<NA>",
-        "#NA",
-        "#N/A",
-        "#N/A N/A",
-        "NaT",
-    ),
-    *(
-        "NULL",
-        "Null",
-        "null",
-        "None",
-        "none",
-        "NONE",
-        "#NULL!",
-        "#REF!",
-        "#NAME?",
-        "#VALUE!",
-        "#DIV/0!",
-    ),
-    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *"nan NaN NAN Nan -nan -NaN NA N/A n/a <NA> #NA #N/A NaT".split(),
+    *"NULL Null null None none NONE #NULL! #REF! #NAME? #VALUE! #DIV/0!".split(),
+    *"1.#IND -1.#IND 1.#QNAN -1.#QNAN".split(),
+    "#N/A N/A",
 }
 
 
@@ -79,35 +34,13 @@ class Row:
     split: str | None  # train, val or test
 
 
-def split_of(name: str) -> str | None:
-    """Return train, val or test if the name is a usual one of them."""
-    return SPLITS.get(name.strip().lower())
-
-
-def split_within(name: str) -> tuple[str, str] | None:
-    """Return the split that a longer name names, and what else it says: train and cat for
-    cat_train.
-    """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    word = _SPLIT_WORD.search(words)
-    return word and (SPLITS[word[1]], _GENERIC.sub("", words[: word.start()] + words[word.end() :]))
-
-
-def class_name(text: str) -> str:
-    """Return the class of a label or folder: one spelling for all Unicode normal forms, fit for
-    printing.
-    """
-    return unicodedata.normalize("NFC", printable(text))
-
-
 def read_labels(path: Path) -> tuple[list[Row], list[str]]:
-    """Return the rows of the file, and sentences about what is not used of it.
+    """Return the rows of the file, and sentences about its unused parts.
 
     Raises:
-        InputError: where a line is not clear; it names the line.
+        InputError: if a line is not clear; it names the line.
     """
-    text = _text(path)
-    columns, records = _table(path, text)
+    columns, records = _table(path, _text(path))
     rows, missing = [], dict.fromkeys(("clean_label", "split"), 0)
     for line, fields in records:
         where = f"line {line} of {str(path)!r}"
@@ -116,8 +49,8 @@ def read_labels(path: Path) -> tuple[list[Row], list[str]]:
                 f"{where} has {len(fields)} field{'s' * (len(fields) != 1)} for {len(columns)} "
                 "columns: quote a label or path that holds commas, and leave no field out"
             )
+        # A file's name can end in a space, a label cannot.
         values = {
-            # A file's name can end in a space, a label cannot.
             column: field if column == "path" else field.strip()
             for column, field in zip(columns, fields, strict=True)
         }
@@ -152,7 +85,7 @@ def _row(where: str, line: int, values: dict[str, str]) -> Row:
 
 
 def _text(path: Path) -> str:
-    """The file's text: UTF-8, or UTF-16 as spreadsheets write it."""
+    """Return the file's text: UTF-8, or UTF-16 as spreadsheets write it."""
     try:
         content = path.read_bytes()
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -175,16 +108,17 @@ def _text(path: Path) -> str:
 
 
 def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The columns' names, and each row's first line and fields; separated by commas, semicolons or
-    tabs.
+    """Return the columns' names, and each row's first line and fields.
+
+    The separator is a comma, a semicolon or a tab.
     """
     needed = {"path", "label"}
     for separator in (",", ";", "\t"):
         try:
-            first = next(_records(text, separator), (1, []))
+            line, header = next(_records(text, separator), (1, []))
         except csv.Error:
             continue
-        columns = [_column(name) for name in first[1]]
+        columns = [_column(name) for name in header]
         if needed <= set(columns):
             break
     else:
@@ -197,9 +131,8 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
         )
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputError(f"{str(path)!r} names the column {twice[0]} twice: keep one of them")
-    line = first[0]
+    rows = []
     try:
-        rows = []
         for line, fields in _records(text, separator):
             rows.append((line, fields))
     except csv.Error as error:
@@ -215,7 +148,7 @@ def _column(name: str) -> str:
 
 
 def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """First line and fields of each row that is not blank."""
+    """Yield the first line and the fields of each row that is not blank."""
     stream = io.StringIO(text, newline="")
     reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
     line = 1

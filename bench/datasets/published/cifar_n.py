@@ -1,22 +1,23 @@
-"""CIFAR-N: the training images of CIFAR with labels that people gave (Wei et al., ICLR 2022, arXiv
-2110.12088).
+"""CIFAR-N: CIFAR's training images with labels that people gave.
+
+Wei et al., ICLR 2022, arXiv 2110.12088.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import pickled, small
-from bench.datasets.base import Dataset, Source
+from bench.datasets import integer_pickles
+from bench.datasets.dataset import Dataset, Loader, Source
+from bench.datasets.published import cifar
 from bench.errors import InputError
 
 _URL = "https://github.com/UCSC-REAL/cifar-10-100n"
 
-#: For 10 and 100 classes: what the authors' files call each kind of labels. Their two formats
-#: differ in the last one.
-_KINDS: dict[int, dict[str, tuple[str, ...]]] = {
+#: Number of classes -> kind of labels -> its keys in the authors' files. Their two formats differ
+#: in the last one.
+_KEYS: dict[int, dict[str, tuple[str, ...]]] = {
     10: {
         "human-aggregate": ("aggre_label",),
         "human-random1": ("random_label1",),
@@ -29,15 +30,13 @@ _KINDS: dict[int, dict[str, tuple[str, ...]]] = {
 
 
 def from_files(dataset: Dataset, path: Path) -> Dataset:
-    """CIFAR with the human labels of one of the authors' files: ``.pt``, ``.npy``, or
-    ``_ordered.npy``.
+    """Return CIFAR with the human labels in a file: ``.pt``, ``.npy``, or ``_ordered.npy``.
 
     The last is in the order of TensorFlow's copy; ``image_order_c10.npy`` (or c100) beside it or
     one folder up, as in the authors' repository, brings it into CIFAR's own.
 
     Raises:
-        InputError: where the file cannot be read safely, or is not about these images in this
-            order.
+        InputError: if the file cannot be read safely, or is not about these images in this order.
     """
     columns = _columns(path)
     count, num_classes = len(dataset.train_labels), dataset.num_classes
@@ -67,15 +66,15 @@ def from_files(dataset: Dataset, path: Path) -> Dataset:
             "their own order"
         )
     return replace(
-        dataset, found={kind: labels(*keys) for kind, keys in _KINDS[num_classes].items()}
+        dataset, found={kind: labels(*keys) for kind, keys in _KEYS[num_classes].items()}
     )
 
 
-def _load(name: str, plain: str, stem: str) -> Callable[[Path, int | None], Dataset]:
+def _loader(name: str, plain: str, stem: str) -> Loader:
     def load(data_dir: Path, side: int | None) -> Dataset:
-        # first, so that nobody waits for a download in order to hear that it is not there
+        # Found first: nobody waits for a download of images to learn that the labels are missing.
         path = _find(data_dir, stem)
-        return replace(from_files(small.SOURCES[plain].load(data_dir, side), path), name=name)
+        return replace(from_files(cifar.SOURCES[plain].load(data_dir, side), path), name=name)
 
     return load
 
@@ -92,15 +91,16 @@ def _find(data_dir: Path, stem: str) -> Path:
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    """The labels in a file that ``torch.save`` or ``numpy.save`` made of a dictionary."""
+    """Return the labels in a file that ``torch.save`` or ``numpy.save`` made of a dictionary."""
+    read = integer_pickles.read_pt if path.suffix == ".pt" else integer_pickles.read_npy
     try:
-        columns = (pickled.read_pt if path.suffix == ".pt" else pickled.read_npy)(path.read_bytes())
-        if not all(
-            isinstance(values, np.ndarray) and values.ndim == 1 for values in columns.values()
+        columns = read(path.read_bytes())
+        if any(
+            not isinstance(labels, np.ndarray) or labels.ndim != 1 for labels in columns.values()
         ):
             raise TypeError("neither arrays nor lists of integers")
         return columns
-    except pickled.UNREADABLE as error:
+    except integer_pickles.UNREADABLE as error:
         raise _refused(path) from error
 
 
@@ -112,63 +112,57 @@ def _refused(path: Path) -> InputError:
 
 
 def _order(path: Path, num_classes: int, count: int) -> np.ndarray:
-    """Position in an ordered file of each of CIFAR's images."""
+    """Return the position of each of CIFAR's images in an ordered file."""
     name = f"image_order_c{num_classes}.npy"
-    found = next(
-        (
-            folder / name
-            for folder in (path.parent, path.parent.parent)
-            if (folder / name).is_file()
-        ),
-        None,
-    )
-    if found is None:
+    candidates = (folder / name for folder in (path.parent, path.parent.parent))
+    order_path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if order_path is None:
         raise InputError(
             f"{str(path)!r} needs {name} beside it or one folder up: fetch that from {_URL} too"
         )
     try:
-        order = np.load(found, allow_pickle=False)
-    except pickled.UNREADABLE as error:
-        raise _refused(found) from error
+        order = np.load(order_path, allow_pickle=False)
+    except integer_pickles.UNREADABLE as error:
+        raise _refused(order_path) from error
     if not np.array_equal(np.sort(order, axis=None), np.arange(count)):
         raise InputError(
-            f"{str(found)!r} is no order of {count:,} images: fetch it again from {_URL}"
+            f"{str(order_path)!r} is no order of {count:,} images: fetch it again from {_URL}"
         )
     return np.argsort(order.reshape(-1))
 
 
-# ---------------------------------------------------------------------------------------------------------
-# registry
+_CITATION = (
+    "Wei, Zhu, Cheng, Liu, Niu & Liu (2022), Learning with noisy labels revisited, ICLR, "
+    "arXiv 2110.12088"
+)
 
-_CITATION = "Wei, Zhu, Cheng, Liu, Niu & Liu (2022), Learning with noisy labels revisited, ICLR, arXiv 2110.12088"
-_LICENCE = "CC BY-NC 4.0 (labels); images as CIFAR's"
 
-
-def _access(stem: str) -> str:
-    return f"images: downloaded by torchvision; labels: {stem}.pt from the folder data of {_URL}, put into --data-dir"
+def _source(summary: str, plain: str, stem: str) -> Source:
+    """Return the source of CIFAR-N for the set ``plain``, with labels in the file ``stem``."""
+    images = cifar.SOURCES[plain]
+    return Source(
+        summary,
+        _loader(f"{plain}n", plain, stem),
+        size=images.size,
+        classes=images.classes,
+        licence="CC BY-NC 4.0 (labels); images as CIFAR's",
+        citation=_CITATION,
+        url=_URL,
+        access=f"images: downloaded by torchvision; labels: {stem}.pt from the folder data of "
+        f"{_URL}, put into --data-dir",
+        downloads=True,
+    )
 
 
 SOURCES = {
-    "cifar10n": Source(
+    "cifar10n": _source(
         "CIFAR-10 with the labels of three people an image: 9, 17, 18, 18 and 40 % of them wrong",
-        _load("cifar10n", "cifar10", "CIFAR-10_human"),
-        size="50,000 + 10,000 images, 32x32, colour",
-        classes="10 animals and vehicles",
-        licence=_LICENCE,
-        citation=_CITATION,
-        url=_URL,
-        access=_access("CIFAR-10_human"),
-        downloads=True,
+        "cifar10",
+        "CIFAR-10_human",
     ),
-    "cifar100n": Source(
+    "cifar100n": _source(
         "CIFAR-100 with the label of one person an image: 40 % of them wrong",
-        _load("cifar100n", "cifar100", "CIFAR-100_human"),
-        size="50,000 + 10,000 images, 32x32, colour",
-        classes="100 classes in 20 superclasses",
-        licence=_LICENCE,
-        citation=_CITATION,
-        url=_URL,
-        access=_access("CIFAR-100_human"),
-        downloads=True,
+        "cifar100",
+        "CIFAR-100_human",
     ),
 }
