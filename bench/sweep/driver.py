@@ -11,7 +11,7 @@ from bench.datasets import Dataset
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.epochs import read_epochs
-from bench.records.schema import FAILED, FINISHED, LOST, STOPPED, TIMEOUT, Done, Epoch
+from bench.records.schema import FAILED, FINISHED, LOST, STOPPED, TIMEOUT, Done, Epoch, present
 from bench.records.trials import check_specification
 from bench.records.writer import TrialWriter
 from bench.sweep.encoders import Encoders
@@ -194,7 +194,7 @@ class Driver:
                 self._finish(work, done, message.samples, message.weights)
                 if done.status != LOST:
                     self._checkpoint(work).remove()  # only now: the record is whole
-                self._end(work, done.status, done.error, float(done.work_seconds or 0.0))
+                self._end(work, done.status, done.error, present(done.work_seconds) or 0.0)
 
     def _record(self, work: Work, message: Epochs) -> None:
         """Write down epochs."""
@@ -292,12 +292,10 @@ class Driver:
         assert work.spec is not None
         pretraining = self.encoders.seconds[work.needs] if work.needs else 0.0
         outcome = stopped_outcome(work.spec, self.dataset, self._epochs(work), pretraining)
-        done = outcome.done()
-        self._finish(work, done)
+        self._finish(work, outcome.done())
         self._checkpoint(work).remove()
-        self._end(
-            work, STOPPED, None, float(done.train_seconds or 0) + float(done.eval_seconds or 0)
-        )
+        seconds = (present(outcome.train_seconds) or 0) + (present(outcome.eval_seconds) or 0)
+        self._end(work, STOPPED, None, seconds)
 
     def _finish(
         self, work: Work, done: Done, samples: bytes | None = None, weights: bytes | None = None

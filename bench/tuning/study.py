@@ -5,6 +5,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bench.common.identity import identity
@@ -79,12 +80,12 @@ class Study:
 
         text = json.dumps([identity(self.base.to_json()), drawn], sort_keys=True)
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
-        samplers = [optuna.samplers.TPESampler(seed=seed)]
+        samplers: list[Any] = [optuna.samplers.TPESampler(seed=seed)]
         samplers += [optuna.samplers.RandomSampler(seed=seed)] * (PATIENCE - 1)
         for sampler in samplers:
             self._optuna.sampler = sampler
             ask = self._optuna.ask()
-            yield ask, lambda ask=ask: draw(self.base.method, ask, self.fixed)
+            yield ask, partial(draw, self.base.method, ask, self.fixed)
 
     def refuse(self, ask: Any) -> None:
         """Tell the study that a suggestion is of no use: refused, or tried before."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fabricate import timeless
+from fabricate import lines, timeless
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +20,7 @@ from bench.noise import generator
 from bench.noise.flips import symmetric
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import Epoch, to_builtins
+from bench.records.schema import Epoch
 from bench.task import SharedPixels, stream_seed
 from bench.training import data as trial_data
 from bench.training import evaluation, pixels
@@ -68,9 +68,7 @@ def run(data, spec, monkeypatch):
             "bench.planning.spec.build", lambda name, hparams: made.append(method()) or made[-1]
         )
         epochs: list[dict] = []
-        outcome = run_trial(
-            spec, data, report=lambda new, restart: epochs.extend(map(Epoch.to_json, new))
-        )
+        outcome = run_trial(spec, data, report=lambda new, restart: epochs.extend(lines(new)))
         return epochs, outcome, made[0]
 
     return run
@@ -256,7 +254,7 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
         assert len(warnings) == (not starts) and all(
             "its samples have other numbers or labels" in text for text in warnings
         )
-        assert timeless(to_builtins(again.done())) == timeless(to_builtins(expected.done()))
+        assert timeless(again.to_json()) == timeless(expected.to_json())
         kept.clear()
         warnings.clear()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fabricate import lines
 
 from bench.datasets import OUTSIDE, Dataset, ImageFiles, with_donors
 from bench.errors import InputError
@@ -15,7 +16,6 @@ from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import Epoch
 from bench.training.outcome import Outcome
 from bench.training.pixels import replaced
 from bench.training.trial import run_trial
@@ -59,9 +59,7 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
 def test_a_trial_with_open_set_noise(data):
     epochs: list[dict] = []
     outcome = run_trial(
-        spec_of(data, KIND, 0.25),
-        data,
-        report=lambda new, _: epochs.extend(map(Epoch.to_json, new)),
+        spec_of(data, KIND, 0.25), data, report=lambda new, _: epochs.extend(lines(new))
     )
     assert outcome.status == "finished", outcome
     assert outcome.noise.openset_images == 15

@@ -10,7 +10,7 @@ from typing import Any
 from bench.common.files import to_json, write_atomically
 from bench.common.identity import plain_id, trial_id
 from bench.common.version import git_commit
-from bench.records.schema import Done
+from bench.records.schema import Done, Epoch
 from bench.records.writer import TrialWriter
 
 RECIPE = {
@@ -29,6 +29,11 @@ RECIPE = {
     "minimum": 0.0,
 }
 CLASSES = 10
+
+
+def lines(epochs: Iterable[Epoch]) -> list[dict[str, Any]]:
+    """Return epochs as the dictionaries of their lines."""
+    return [epoch.to_json() for epoch in epochs]
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,13 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
 from bench.training.storage import Store, StoredFile, sweep_place
 from bench.training.trial import run_trial
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # inside one process
 
 VANDAL = '''
@@ -148,7 +147,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(to_builtins(outcome.done())), {
+    return timeless(outcome.to_json()), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
@@ -236,7 +235,7 @@ def test_memory_of_the_device_is_free_after_a_trial(digits, methods):
         assert torch.cuda.memory_allocated() == 0 and torch.cuda.memory_reserved() == 0
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # checkpoints
 
 
@@ -440,7 +439,7 @@ def test_a_store_that_does_not_answer_is_one_clear_sentence():
         Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1").check()
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # whole sweeps
 
 
@@ -811,7 +810,7 @@ def test_a_disk_that_is_full_for_checkpoints(undisturbed, sweep, tmp_path, table
         check_end(sweep, undisturbed)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # several machines
 
 NODES = """

@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
+from fabricate import lines
 from ray import tune
 from rich.console import Console
 
-import bench.tuning.search
 import bench.tuning.spaces
+import bench.tuning.study
 from bench.cli.estimate import print_plan
 from bench.errors import InputError
 from bench.planning.labels import Labels
@@ -24,7 +25,7 @@ from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
 from bench.records.packing import pack_classes
-from bench.records.schema import Done, Epoch, to_builtins
+from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
 from bench.training.outcome import stopped_outcome
@@ -86,7 +87,7 @@ def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
     return ran
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # spaces
 
 
@@ -168,7 +169,7 @@ def test_defaults_outside_the_space_are_refused(data, space):
         make(data, "elr")
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # drawing
 
 
@@ -281,7 +282,7 @@ def test_pretraining_counts_once_in_a_budget(data):
     assert count == 4  # 12 + 4 x 5 = 32
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # picking
 
 
@@ -330,7 +331,7 @@ def test_ties_go_to_the_fewest_changes_in_whatever_order():
     assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # stopping
 
 
@@ -376,13 +377,19 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    stopped = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
-    assert (stopped.status, stopped.epochs) == ("stopped", 3)
-    assert (stopped.train_seconds, stopped.pretrain_seconds) == (3.0, 4.0)
-    assert stopped.noise.realised_rate == pytest.approx(0.5, abs=0.01)
-    assert stopped.privileges == []
-    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data)
-    missing = to_builtins(whole.done()).keys() - to_builtins(stopped.done()).keys()
+    facts = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0).to_json()
+    assert (
+        facts["status"],
+        facts["epochs"],
+        facts["train_seconds"],
+        facts["pretrain_seconds"],
+    ) == ("stopped", 3, 3.0, 4.0)
+    assert (
+        facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
+        and facts["privileges"] == []
+    )
+    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).to_json()
+    missing = whole.keys() - facts.keys()
     assert missing == {
         "parameters",
         "peak_memory_bytes",
@@ -393,7 +400,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     }
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # resuming
 
 
@@ -470,7 +477,7 @@ def test_a_trial_that_its_machine_ended_ends_no_search_and_runs_again(data, tmp_
         finish(tuning, specs[-1], value, status)
         write(tmp_path, specs[-1], [value] * EPOCHS, status)
     assert tuning.next() is None and tuning.follow()[0].hparams == specs[2].hparams
-    states = [trial.state.name for trial in tuning.searches[0].optuna.trials]
+    states = [trial.state.name for trial in tuning.searches[0]._study._optuna.trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "FAIL"]
     again = make(data, "elr")
     again.resume(tmp_path, retry_failed=retry)
@@ -520,7 +527,7 @@ def test_a_search_learns_from_the_records(data, tmp_path):
     assert len(later) == 10 and weight(later) < weight(ran[:10])
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # goals
 
 
@@ -550,7 +557,7 @@ def test_records_hold_what_a_clean_goal_needs(data):
     outcome = run_trial(
         replace(spec, recipe=spec.recipe.override({"epochs": 2})),
         data,
-        report=lambda new, restart: epochs.extend(new),
+        report=lambda new, restart: epochs.extend(map(Epoch.from_json, new)),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
@@ -573,7 +580,7 @@ def test_a_goal_that_cannot_be_is_refused(data):
         make(data, "elr", goal="clean-val:500")
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # a wrong noise rate
 
 
@@ -593,9 +600,7 @@ def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
         short = replace(spec, recipe=spec.recipe.override({"epochs": 3}))
         epochs = []
         run_trial(
-            short,
-            data,
-            report=lambda found, restart, epochs=epochs: epochs.extend(map(Epoch.to_json, found)),
+            short, data, report=lambda found, restart, epochs=epochs: epochs.extend(lines(found))
         )
         rates.append(epochs[-1]["train_loss"])
     assert len(set(rates)) == 3, "it makes a difference"
@@ -654,7 +659,7 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
     assert drain(again, score) == undisturbed[over:]
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # foreign records
 
 
@@ -702,14 +707,14 @@ def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, 
 
 def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
     tuning = make(data, "elr", "gce")
-    original = bench.tuning.search.draw
+    original = bench.tuning.study.draw
 
     def fail(method, trial, fixed):
         if method == "elr":
             raise InputError("search_spaces/elr.py: space(draw) raised KeyError: mend it")
         return original(method, trial, fixed)
 
-    monkeypatch.setattr(bench.tuning.search, "draw", fail)
+    monkeypatch.setattr(bench.tuning.study, "draw", fail)
     with pytest.warns(
         UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"
     ):
