@@ -75,13 +75,13 @@ def sources() -> dict[str, Source]:
 
 
 def _packaged() -> dict[str, list[EntryPoint]]:
-    return plugins.offered("bench.datasets")
+    return plugins.points_by_name("bench.datasets")
 
 
 def _load(name: str) -> Source:
     """The source that an installed package offers under this name."""
     return plugins.load(
-        plugins.only(_packaged()[name], "data sets", name in _OWN), Source, "data set"
+        plugins.single_point(_packaged()[name], "data sets", name in _OWN), Source, "data set"
     )
 
 

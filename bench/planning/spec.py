@@ -15,7 +15,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
 from bench.networks.backbones import check_backbone
-from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
+from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
     Scalar,
     build,
@@ -99,6 +99,17 @@ class TrialSpec:
     def id(self) -> str:
         """Name of the trial's folder."""
         return trial_id(self.to_json())
+
+    @property
+    def noise_spec(self) -> NoiseSpec:
+        """Label noise as one value."""
+        return NoiseSpec(
+            self.noise_kind,
+            self.noise_rate,
+            self.noise_seed,
+            self.noise_sampling,
+            self.noise_hash,
+        )
 
     @property
     def noise(self) -> str:

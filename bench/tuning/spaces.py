@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.common import plugins
-from bench.common.importing import own_package
+from bench.common.importing import import_bundled
 from bench.errors import InputError, unknown
 from bench.planning.registry import (
     Scalar,
@@ -70,7 +70,7 @@ def space_file(part: str) -> str:
 
 
 def _module_name(part: str) -> str:
-    own_package("search_spaces")
+    import_bundled("search_spaces")
     packaged = f"search_spaces.{part}"
     names = [packaged] * (importlib.util.find_spec(packaged) is not None)
     names += [point.module for point in entry_points(group=GROUP) if point.name == part]

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import lines
 from PIL import Image
 
 from bench.cli.commands import execute
 from bench.cli.data import data as data_command
 from bench.datasets import FOUND, UNKNOWN, ImageFiles, cache, load_dataset
 from bench.errors import InputError
+from bench.records.schema import Epoch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -511,7 +511,7 @@ def test_what_does_not_fit_into_memory_is_streamed_and_trains_the_same_for_any_n
         outcome = run_trial(
             replace(spec, threads=threads),
             dataset,
-            report=lambda epochs, _: curves.extend(lines(epochs)),
+            report=lambda epochs, _: curves.extend(map(Epoch.to_json, epochs)),
         )
         assert outcome.status == "finished", outcome
     assert [e["val_predictions"] for e in curves[:2]] == [e["val_predictions"] for e in curves[2:]]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.datasets import UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, web
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, default_noise
+from bench.noise import NoiseSpec, check_noise, corrupt, default_noise
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     assert len(dataset.train_images) == len(dataset.train_labels) == len(noisy)
     assert default_noise(dataset) == "found"
     check_noise("found", None, dataset)
-    assert (corrupt(dataset, "found", None, 0) == dataset.found["found"]).all()
+    assert (corrupt(dataset, NoiseSpec("found")) == dataset.found["found"]).all()
     assert not dataset.knows_truth
     with pytest.raises(InputError, match="nobody knows the true labels"):
         check_noise("symmetric", 0.2, dataset)

@@ -25,6 +25,7 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
@@ -147,7 +148,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.to_json()), {
+    return timeless(to_builtins(outcome.done())), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
