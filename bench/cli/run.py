@@ -445,10 +445,8 @@ def _planned(
     specs = plan.specs(data, configurations, rates, range(seeds), noise_seed, split_seed)
     check_trials(specs)
     for spec in reversed({spec.noise_rate: spec for spec in reversed(specs)}.values()):
-        rehearse(data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling)
-        if note := rounding_note(
-            data, noise_kind, spec.noise_rate, spec.noise_seed, noise_sampling
-        ):
+        rehearse(data, spec.noise_spec)
+        if note := rounding_note(data, spec.noise_spec):
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:

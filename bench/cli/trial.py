@@ -1,4 +1,4 @@
-"""The command for one trial, without Ray.
+"""Command for one trial, without Ray.
 
 python -m bench.trial SPEC.json
 """
@@ -86,7 +86,7 @@ def run_recorded(
     keep: Collection[str] = (),
     checkpoint_seconds: float = 30.0,
 ) -> Outcome:
-    """Run the trial, print its epochs, and write record and checkpoints, if ``out`` says where."""
+    """Run a trial and print its epochs; write record and checkpoints to ``out``, if it is given."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
 
     def report(epochs: list[Epoch], restart: bool) -> None:
@@ -97,9 +97,8 @@ def run_recorded(
             figures.pop("val_predictions", None)
             echo(json.dumps(figures))
 
-    checkpoint = (
-        Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
-    )
+    path = out / "checkpoints" / f"{spec.id}.pt" if out else None
+    checkpoint = Checkpoint(path, checkpoint_seconds) if path else None
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
         writer.finish(outcome.done(), outcome.samples_bytes(), outcome.weights_bytes())
@@ -109,5 +108,5 @@ def run_recorded(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    """Run the command; an error that a user can mend is one line, with exit status 2."""
     execute(trial, arguments)

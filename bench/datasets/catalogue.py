@@ -59,12 +59,12 @@ def sources() -> dict[str, Source]:
 
 def packaged() -> dict[str, list[EntryPoint]]:
     """Return the entry points of data sets in other packages, by name."""
-    return plugins.offered("bench.datasets")
+    return plugins.points_by_name("bench.datasets")
 
 
 def _load(name: str) -> Source:
     """Return the source that another package offers under this name."""
-    point = plugins.only(packaged()[name], "data sets", name in PUBLISHED)
+    point = plugins.single_point(packaged()[name], "data sets", name in PUBLISHED)
     return plugins.load(point, Source, "data set")
 
 

@@ -1,6 +1,4 @@
-"""What searches are called, and how they compare configurations: all that reading their records
-takes.
-"""
+"""Kinds of searches, and how they compare configurations."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -27,8 +25,9 @@ SEARCH, TUNED = "search", "tuned"
 
 @dataclass(frozen=True)
 class SearchKind:
-    """What tells searches of one cell apart. It is in the stage of their trials, so that records
-    say what they belong to.
+    """Properties that tell the searches of one cell apart.
+
+    They are in the stage of their trials, so that a record names its search.
     """
 
     track: str  # "tuned": equal numbers of configurations; "budget": equal seconds
@@ -38,12 +37,12 @@ class SearchKind:
 
     @property
     def stage(self) -> str:
-        """As in a specification."""
+        """The kind as a specification holds it."""
         return " ".join([SEARCH, self.track, self.goal, self.scheduler, *self.fixed])
 
     @classmethod
     def of(cls, stage: str) -> "SearchKind":
-        """The kind of search that a trial of this stage belongs to."""
+        """Return the kind of search that a trial of this stage belongs to."""
         try:
             _, track, goal, scheduler, *fixed = stage.split(" ")
         except ValueError:
@@ -54,11 +53,14 @@ class SearchKind:
 
 
 def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) -> np.ndarray:
-    """What a search for ``goal`` maximises, over epochs: (E,), NaN where it is not known.
+    """Return the objective of a search over epochs: (E,), NaN where it is undefined.
 
     Args:
-        epochs: of a trial's record.
-        truth: true classes of its validation images, where the goal needs them.
+        epochs: records of a trial's epochs.
+        truth: true classes (V,) of its validation images, where the goal needs them.
+
+    Raises:
+        KeyError: where the goal needs predictions that a record lacks.
     """
     if not goal.startswith(CLEAN_VAL):
         key = "noisy_val_accuracy" if goal == DEFAULT_RULE else "test_accuracy"
@@ -75,12 +77,12 @@ def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) ->
 
 
 def best_value(values: np.ndarray) -> float:
-    """Of a trial's curve; NaN where it has none."""
+    """Return the best value of a trial's curve; NaN where it has none."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
 
 
 def pick(tried: Iterable[tuple[str, float, int]]) -> str:
-    """The trial whose configuration a search picks, the same in a sweep and in a report of it.
+    """Return the trial whose configuration a search picks, the same in a sweep and in its report.
 
     Args:
         tried: id, best value and number of settings that differ from the method's defaults, in any

@@ -1,6 +1,4 @@
-"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends
-on.
-"""
+"""Trial specifications: frozen, with a content hash, and all that a trial's result depends on."""
 
 import contextlib
 import itertools
@@ -17,7 +15,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
 from bench.networks.backbones import check_backbone
-from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
+from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
     Scalar,
     build,
@@ -40,9 +38,10 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial. Equal specs give equal records, to the bit on one machine's CPU.
+    """Specification of one trial.
 
-    ``id`` is a hash of all fields, with content in place of paths: see ``bench.common.identity``.
+    Equal specifications give equal records, to the bit on one machine's CPU. ``id`` is a hash of
+    all fields, with content in place of paths: see ``bench.common.identity``.
     """
 
     method: str  # canonical name, such as "rmd+ce"
@@ -102,6 +101,17 @@ class TrialSpec:
         return trial_id(self.to_json())
 
     @property
+    def noise_spec(self) -> NoiseSpec:
+        """Label noise as one value."""
+        return NoiseSpec(
+            self.noise_kind,
+            self.noise_rate,
+            self.noise_seed,
+            self.noise_sampling,
+            self.noise_hash,
+        )
+
+    @property
     def noise(self) -> str:
         """Kind and rate, for people."""
         return (
@@ -120,15 +130,15 @@ class TrialSpec:
 
     @property
     def is_search(self) -> bool:
-        """Whether it only serves to pick a configuration: its result is no row of a leaderboard."""
+        """Whether it only serves to pick a configuration, and is no row of a leaderboard."""
         return self.stage.startswith(SEARCH)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as in ``spec.json``.
+        """Return plain values, as in ``spec.json``.
 
-        A field that has a default is left out where it has it, and so is a younger field of the
-        method or the recipe (``bench.common.identity.added``) where it is neutral: a field added
-        later changes no earlier trial's id.
+        A field at its default is left out, and so is a younger field of the method or the
+        recipe (``bench.common.identity.added``) where it is neutral: a field added later changes no
+        earlier trial's id.
         """
         values = asdict(self)
         for field in fields(self):
@@ -141,7 +151,7 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
-        """The spec that ``to_json`` wrote, its names, types and values checked again.
+        """Return the specification that ``to_json`` wrote, all of it checked again.
 
         Raises:
             InputError: where it is none, or has a field that this version does not know.
@@ -181,7 +191,7 @@ def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str)
 
 
 def _neutral_hparams(method: str) -> dict[str, Any]:
-    """Neutral values of the younger hyper-parameters of a method, namespaced by part."""
+    """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
     return {
         f"{part}.{key}": value
         for part in split_name(method)
@@ -203,9 +213,7 @@ def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
-    """Overrides that give a recipe another value than its own; nothing depends on what is planned
-    beside it.
-    """
+    """Return the overrides that change a recipe, as text; others would say nothing."""
     return "".join(
         f", {key}={value}"
         for key, value in sorted(overrides.items())
@@ -214,7 +222,7 @@ def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
 
 
 def record_of(spec: TrialSpec) -> dict[str, Any]:
-    """Content of a trial's spec.json."""
+    """Return the content of a trial's spec.json."""
     return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
 
 
@@ -227,8 +235,9 @@ def method_for(spec: TrialSpec) -> Method:
 
 
 def relative_cost(spec: TrialSpec) -> float:
-    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method
-    declare.
+    """Return the rough time of an epoch, in epochs of plain cross-entropy.
+
+    It follows from the passes that the parts of the method declare.
     """
     passes = [load_method(part).passes for part in split_name(spec.method)]
     # a backward pass takes twice a forward one
@@ -238,12 +247,15 @@ def relative_cost(spec: TrialSpec) -> float:
 def expand_hparams(
     methods: Sequence[str], axes: Mapping[str, Sequence[str]], settings: Mapping[str, Sequence[str]]
 ) -> list[tuple[str, dict[str, Scalar]]]:
-    """All configurations to run, as (canonical method, hyper-parameters), without repetition.
+    """Return all configurations to run, as (canonical method, hyper-parameters), each once.
 
     Args:
-        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the
+        axes: the sweep's axes, such as {"k": ["1", "4"]}. Each goes to every part that has it, the
             same value to all.
         settings: "part.name" -> values, for the methods that have the part.
+
+    Raises:
+        InputError: where an axis or a setting fits none of the methods.
     """
     names = list(dict.fromkeys(canonical(name) for name in methods))
     parts = {part for name in names for part in split_name(name)}
@@ -261,7 +273,7 @@ def expand_hparams(
             raise unknown("part among the requested methods", part, parts)
     configurations = {}
     for name in names:
-        own: list[list[dict[str, str]]] = []
+        choices: list[list[dict[str, str]]] = []
         for axis, values in axes.items():
             keys = [
                 f"{p}.{load_method(p).axes[axis]}"
@@ -271,11 +283,11 @@ def expand_hparams(
             if keys and values:
                 if both := sorted(settings.keys() & set(keys)):
                     raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
-                own.append([dict.fromkeys(keys, value) for value in values])
+                choices.append([dict.fromkeys(keys, value) for value in values])
         for key, values in settings.items():
             if key.partition(".")[0] in split_name(name):
-                own.append([{key: value} for value in values])
-        for choice in itertools.product(*own):
+                choices.append([{key: value} for value in values])
+        for choice in itertools.product(*choices):
             hparams = resolve(
                 name, {key: value for assignment in choice for key, value in assignment.items()}
             )
@@ -284,13 +296,15 @@ def expand_hparams(
 
 
 def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[TrialSpec]:
-    """The trials, and those of methods that read the noise rate once for each factor that the rate
-    is multiplied by.
+    """Return the trials, with one for each factor of those whose method reads the noise rate.
+
+    Args:
+        factors: the method is told the true rate times each of them.
 
     Raises:
-        InputError: where none reads it, or would be told a rate of 1 or more.
+        InputError: where no method reads the rate, or one would be told a rate of 1 or more.
     """
-    found = []
+    trials = []
     for spec in specs:
         reads = reads_rate(spec.method, spec.hparams)
         for factor in factors if reads else [1.0]:
@@ -300,7 +314,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
                     f"{display(spec.method)} a rate of {spec.noise_rate * factor:g}: give smaller "
                     "factors"
                 )
-            found.append(replace(spec, told=float(factor)))
+            trials.append(replace(spec, told=float(factor)))
     if not any(reads_rate(spec.method, spec.hparams) for spec in specs):
         names = list(dict.fromkeys(spec.method for spec in specs))
         settings = [key for name in method_names() for key in _rate_settings(name)]
@@ -309,28 +323,28 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
             "rate: add a method that does, as "
             f"{' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
         )
-    return found
+    return trials
 
 
 def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
-    """Whether the method, so configured, is told the true noise rate."""
+    """Return whether the method, so configured, is told the true noise rate."""
     return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
 
 
 def _rate_settings(method: str) -> list[str]:
-    """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
-    found = []
+    """Return the hyper-parameters whose value "oracle" makes the method read the noise rate."""
+    settings = []
     with contextlib.suppress(InputError):  # a broken method has none to offer
         for key in resolve(method, {}):
             with contextlib.suppress(InputError):  # no name, or not this one
                 if reads_rate(method, {key: "oracle"}):
-                    found.append(key)
-    return found
+                    settings.append(key)
+    return settings
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep's trials have in common, as the command line says it."""
+    """Properties that all trials of a sweep share."""
 
     subset: int | None = None
     image_size: int | None = None
@@ -353,7 +367,18 @@ class Plan:
         noise_seed: int | None = None,
         split_seed: int | None = None,
     ) -> list[TrialSpec]:
-        """All trials, seed by seed, so that a sweep's early results already compare every method."""
+        """Return all trials, seed by seed: early results of a sweep already compare every method.
+
+        Args:
+            configurations: pairs of canonical method and hyper-parameters.
+            rates: noise rates, None for noise that came with the data.
+            seeds: each sets noise, split and training of its replica.
+            noise_seed: the same noise in every replica.
+            split_seed: the same split in every replica.
+
+        Raises:
+            InputError: where the recipe, the noise or a method refuses the plan.
+        """
         if self.recipe not in ("shared", PAPER):
             raise unknown("recipe", self.recipe, ["shared", PAPER])
         for key, _ in self.overrides:
@@ -401,24 +426,22 @@ class Plan:
 
     @cached_property
     def _checked(self) -> set[tuple[str, float | None]]:
-        """Data sets, by their content, and rates that the noise was checked with."""
+        """Content hashes of data sets, and rates, that the noise was checked with."""
         return set()
 
     def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
-        """Check the noise once for each data set and rate: a search asks for its trials one after
-        another.
-        """
+        """Check the noise, once for each data set and rate: a search asks trial by trial."""
         for rate in rates:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
 
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
-        """The recipe without the overrides, for a configuration that is checked on the way."""
-        asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
-        if asked and not data.knows_truth:
+        """Return the recipe of a configuration, which is checked on the way, without overrides."""
+        privileges = {fact for part in build(name, hparams).parts() for fact in part.privileges}
+        if privileges and not data.knows_truth:
             raise InputError(
-                f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of "
+                f"{display(name)} reads {', '.join(sorted(privileges))}, which nobody knows of "
                 f"{data.name}: use other settings"
             )
         recipe = default_recipe(data.name, data.side, len(data.train_labels))

@@ -1,10 +1,8 @@
-"""What a report has read of a large sweep's records, in columns, so that the next report need not
-read them again.
+"""Index of a large sweep's records: columns of what a report reads, so that the next one is fast.
 
-One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The
-    records stay the truth. A
-trial is taken from the index where its files are those that were read, by number, size and times,
-and the index can be deleted at any time.
+It is one file beside the trials: their spec.json and done.json as they are, and curves as arrays.
+The records stay the truth. A trial is taken from the index where number, size and times of its
+files are those that were read. The index can be deleted at any time.
 """
 
 import contextlib
@@ -34,7 +32,7 @@ _PARTS = 4
 
 
 class Entry(NamedTuple):
-    """A trial that is over."""
+    """Record of a trial that is over."""
 
     name: str
     stamp: Stamp
@@ -44,23 +42,27 @@ class Entry(NamedTuple):
 
 
 def stamp(folder: str) -> Stamp:
-    """What changes with a trial's files; empty where one is missing."""
+    """Return what changes with a trial's files; empty where one is missing."""
     try:
-        found = [os.stat(f"{folder}/{name}") for name in _FILES]
+        files = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
         return ()
     return tuple(
         value
-        for one in found
-        for value in (one.st_size, one.st_ino, one.st_mtime_ns, one.st_ctime_ns)
+        for file in files
+        for value in (file.st_size, file.st_ino, file.st_mtime_ns, file.st_ctime_ns)
     )
 
 
 class Index:
-    """Reads a sweep's index, and collects the entries of a new one."""
+    """Reader of a sweep's index, and collector of the entries of a new one."""
 
     def __init__(self, sweep: Path, figures: tuple[str, ...]) -> None:
-        """``figures``: whose curves are asked for; an index of others is none."""
+        """Read the index; one of other figures counts as none.
+
+        Args:
+            figures: keys whose curves are read.
+        """
         self.path, self._figures = sweep / NAME, figures
         self._found: dict[str, Entry] = {}
         # none, or a damaged one, of which readers raise a dozen kinds
@@ -70,18 +72,18 @@ class Index:
         self._fresh = 0
 
     def get(self, name: str, stamp: Stamp) -> Entry | None:
-        """The entry of a trial whose files are as they were."""
+        """Return the entry of a trial whose files have not changed, or None."""
         entry = self._found.get(name)
         return entry if entry and entry.stamp == stamp else None
 
     def add(self, entry: Entry) -> None:
-        """Take an entry into the new index."""
+        """Add an entry to the new index."""
         self._entries.append(entry)
         if self._found.get(entry.name) is not entry and entry.stamp:
             self._fresh += sum(entry.stamp[::_PARTS])
 
     def content(self) -> bytes | None:
-        """What to write in place of the old index; None where that would save too little."""
+        """Return the content of the new index; None where it would save too little."""
         if self._fresh < WORTHWHILE:
             return None
         entries = [entry for entry in self._entries if entry.stamp]
@@ -93,8 +95,8 @@ class Index:
             "epochs": np.array([entry.curves.shape[1] for entry in entries]),
             "curves": np.concatenate([entry.curves for entry in entries], axis=1),
         }
-        about = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
-        columns["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        header = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
+        columns["about"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, **columns)
         return buffer.getvalue()
@@ -118,16 +120,16 @@ class Index:
         entries = []
         for place, name in enumerate(names):
             first, second, third = ends[2 * place : 2 * place + 3]
-            own = curves[:, epochs[place] : epochs[place + 1]]
+            curve = curves[:, epochs[place] : epochs[place + 1]]
             entries.append(
-                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own)
+                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], curve)
             )
         return entries
 
 
 def _checksum(columns: dict[str, np.ndarray]) -> str:
-    found = hashlib.blake2b()
+    digest = hashlib.blake2b()
     for name, column in sorted(columns.items()):
-        found.update(f"{name} {column.dtype} {column.shape} ".encode())
-        found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest()
+        digest.update(f"{name} {column.dtype} {column.shape} ".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Sweep from start to end: the trials without a record run, and the result is counted."""
+"""Sweep from start to end: runs the trials without a record, and counts the results."""
 
 import contextlib
 import sys
@@ -31,7 +31,7 @@ _NAMED = 5
 
 @dataclass
 class SweepResult:
-    """How a sweep ended."""
+    """Result of a sweep."""
 
     statuses: dict[str, str]  # of every requested trial that is over
     missing: list[str]  # not begun or not over, and those that their machine ended
@@ -56,12 +56,12 @@ class SweepResult:
 
 
 def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -> list[TrialSpec]:
-    """The trials that have no record yet."""
+    """Return the trials that have no record yet."""
     return _missing(specs, out, _on_record(out, retry_failed))
 
 
 def _on_record(out: Path, retry_failed: bool) -> frozenset[str]:
-    """Trials that are not to be run again."""
+    """Return the ids of trials that are not to be run again."""
     over = COMPLETED if retry_failed else COMPLETED + RETRIED
     return frozenset(trial for trial, status in finished_statuses(out).items() if status in over)
 
@@ -74,9 +74,7 @@ def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -
 
 
 def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
-    """Return a sentence on the trials on record that other code than today's has made; empty where
-    there are none.
-    """
+    """Return a sentence on records that other code than today's has made, or nothing."""
     over = results(out)
     changed: dict[str, list[str]] = {}
     for spec in specs:
@@ -113,8 +111,8 @@ def run_sweep(
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
-    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the
-    folder so that the same call goes on from there.
+    It returns when every one of them is over. Interrupted, it leaves the folder so that the same
+    call goes on from there.
     """
     start = time.perf_counter()
     with lock(out):

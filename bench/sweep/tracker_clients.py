@@ -32,7 +32,7 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Writer of one folder a trial below ``tensorboard``, through tensorboardX, as Ray Tune does."""
+    """Writer of one folder a trial below ``tensorboard``, through tensorboardX."""
 
     package = "tensorboardX"
 

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.common import plugins
-from bench.common.importing import own_package
+from bench.common.importing import import_bundled
 from bench.errors import InputError, unknown
 from bench.planning.registry import (
     Scalar,
@@ -41,11 +41,10 @@ GROUP = "bench.search_spaces"
 
 
 def load_space(part: str) -> Callable[[Draw], None]:
-    """The search space of one part of a method, as a function of ``draw``, of which any failure
-    names the file.
+    """Return the search space of one part of a method, as a function of ``draw``.
 
     Raises:
-        InputError: where there is none, or none that can be used.
+        InputError: where there is none, or none that can be used; it names the file.
     """
     module = plugins.import_file(_module_name(part))
     place = plugins.file_of(module)
@@ -66,14 +65,14 @@ def load_space(part: str) -> Callable[[Draw], None]:
 
 
 def space_file(part: str) -> str:
-    """The file of the search space of one part of a method, for people."""
+    """Return the file of the search space of one part of a method, for people."""
     return plugins.file_of(plugins.import_file(_module_name(part)))
 
 
 def _module_name(part: str) -> str:
-    own_package("search_spaces")
-    own = f"search_spaces.{part}"
-    names = [own] * (importlib.util.find_spec(own) is not None)
+    import_bundled("search_spaces")
+    packaged = f"search_spaces.{part}"
+    names = [packaged] * (importlib.util.find_spec(packaged) is not None)
     names += [point.module for point in entry_points(group=GROUP) if point.name == part]
     if not names:
         raise InputError(
@@ -89,7 +88,7 @@ def _module_name(part: str) -> str:
 
 
 def _function(module: ModuleType) -> Callable[[Draw], Any]:
-    """Return what the file defines, as a function of ``draw``."""
+    """Return the space that the file defines, as a function of ``draw``."""
     function, domains = getattr(module, "space", None), getattr(module, "SPACE", None)
     if function is not None and domains is not None:
         raise InputError("it defines both SPACE and space(draw): keep one")
@@ -115,14 +114,13 @@ def _draw_each(domains: Mapping[str, Any], draw: Draw) -> None:
 
 
 def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """One configuration: hyper-parameters drawn for all parts of the method, namespaced by part,
-    without the ``fixed`` ones.
+    """Return a configuration of a method, "part.name" -> value, without ``fixed`` settings.
 
     Args:
         trial: an Optuna trial; a ``FixedTrial`` goes through the space with given values.
 
     Raises:
-        InputError: where the search space fails. ``check_space`` finds what can be found before.
+        InputError: where the search space fails. ``check_space`` finds most faults before.
     """
     return _go_through(_spaces(method), partial(suggest, trial), fixed)
 
@@ -137,9 +135,7 @@ def _go_through(
     fixed: Mapping[str, Scalar],
     check: Callable[[str, Any], None] = lambda key, domain: None,
 ) -> dict[str, Scalar]:
-    """As ``draw``; ``check`` is given each name, "part.name", that a space asks for, and its
-    domain.
-    """
+    """Draw as ``draw`` does, and show ``check`` each name, "part.name", and its domain."""
     drawn: dict[str, Scalar] = {}
 
     def of(part: str) -> Draw:
@@ -165,9 +161,7 @@ def _go_through(
 
 
 def _check_value(key: str, value: Any) -> None:
-    """Raise InputError unless this is a value of the declared type, which may be a whole number for
-    any number.
-    """
+    """Check that a value is of the declared type; a whole number may stand for any number."""
     part, _, name = key.partition(".")
     hint = hyper_parameter_types(part)[name]
     try:
@@ -176,10 +170,10 @@ def _check_value(key: str, value: Any) -> None:
     except InputError:
         pass
     text = f"{value:.4g}" if isinstance(value, float) else repr(value)
-    wanted = describe_type(hint)
-    whole = wanted == "a whole number" and isinstance(value, float)
+    described = describe_type(hint)
+    whole = described == "a whole number" and isinstance(value, float)
     fitting = "tune.randint" if whole else "tune.choice, of values of that type"
-    raise InputError(f"{key} draws {text}, but it is {wanted}: use {fitting}")
+    raise InputError(f"{key} draws {text}, but it is {described}: use {fitting}")
 
 
 def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
@@ -197,7 +191,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         InputError: where something is wrong, in one sentence with the name of the search space's
             file.
     """
-    spaces, asked = _spaces(method), set[str]()
+    spaces, names = _spaces(method), set[str]()
 
     def drawn(take: Take) -> dict[str, Scalar]:
         keys = set[str]()
@@ -222,7 +216,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
             return value
 
         values = _go_through(spaces, take_checked, fixed, check)
-        asked.update(keys)
+        names.update(keys)
         return values
 
     fault = rehearse(drawn, lambda values: resolve(method, {**hparams, **values}))
@@ -232,7 +226,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         raise InputError(f"{', '.join(space_file(part) for part in parts)}: {what}")
     for part in spaces:
         if (types := hyper_parameter_types(part)) and not any(
-            key.partition(".")[0] == part for key in asked
+            key.partition(".")[0] == part for key in names
         ):
             raise InputError(
                 f"{space_file(part)}: it draws nothing: give ranges for {', '.join(types)}, or "

@@ -24,7 +24,7 @@ from bench.common.identity import plain_id, trial_id
 from bench.common.text import encodable, printable
 from bench.datasets import load_dataset
 from bench.datasets.folder.names import class_name
-from bench.noise import NoiseKind, registry
+from bench.noise import NoiseKind, NoiseSpec, corrupt, kinds, registry
 from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
 from bench.report.page import embedded
@@ -142,7 +142,7 @@ def test_folders_of_any_name(folders, capsys):
     assert status == 0 and len(list(csv.reader(text.splitlines()))) == 1 + 2 * len(FILES)
     dataset = load_dataset(name)
     kind = "labels:as [li]sted %s.csv"
-    assert (registry.corrupt(dataset, kind, None, 0) == dataset.found["found"]).all(), (
+    assert (corrupt(dataset, NoiseSpec(kind)) == dataset.found["found"]).all(), (
         "paths and classes are read back"
     )
     status, text, _ = call(capsys, noise.main, "import", kind.partition(":")[2], "--dataset", name)
@@ -387,7 +387,7 @@ def test_what_plugins_say_of_themselves_is_shown(text, capsys, monkeypatch):
     points = {
         f"kind {text}": [
             SimpleNamespace(
-                load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text
+                load=lambda: NoiseKind(f"about {text}", kinds._keep), value="a.b", name=text
             )
         ],
         "broken": [SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken")],

@@ -16,7 +16,7 @@ import torch
 from bench.datasets import Dataset, check_dataset, from_arrays, load_dataset
 from bench.datasets.published import cifar, cifar_n
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, default_noise
+from bench.noise import NoiseSpec, check_noise, corrupt, default_noise
 
 COUNT = 200
 COLUMNS = {
@@ -95,7 +95,7 @@ def test_cifar10n_is_read_from_the_authors_formats(tmp_path, cifar10, write: Cal
     for kind, key in COLUMNS.items():
         assert dataset.found[kind].dtype == np.int64
         assert (dataset.found[kind] == content(cifar10)[key]).all()
-        assert (corrupt(dataset, kind, None, 0) == content(cifar10)[key]).all()
+        assert (corrupt(dataset, NoiseSpec(kind)) == content(cifar10)[key]).all()
         check_noise(kind, None, dataset)
     assert default_noise(dataset) == "human-aggregate"
     assert dataset.knows_truth

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import lines
 from PIL import Image
 
 from bench.cli.commands import execute
@@ -20,6 +19,7 @@ from bench.cli.data import data as data_command
 from bench.datasets import FOUND, UNKNOWN, ImageFiles, load_dataset
 from bench.datasets.images import decoded_cache
 from bench.errors import InputError
+from bench.records.schema import Epoch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -505,7 +505,7 @@ def test_what_does_not_fit_into_memory_is_streamed_and_trains_the_same_for_any_n
         outcome = run_trial(
             replace(spec, threads=threads),
             dataset,
-            report=lambda epochs, _: curves.extend(lines(epochs)),
+            report=lambda epochs, _: curves.extend(map(Epoch.to_json, epochs)),
         )
         assert outcome.status == "finished", outcome
     assert [e["val_predictions"] for e in curves[:2]] == [e["val_predictions"] for e in curves[2:]]

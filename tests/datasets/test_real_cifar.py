@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import lines
 from PIL import Image
 
 from bench.datasets import FOUND, load_dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.trial import run_trial
 
 ARCHIVE = os.environ.get("LNL_BENCH_CIFAR10_JPEG", "")
@@ -88,7 +88,7 @@ def test_arrays_and_folders_give_the_same_trial(real, method, monkeypatch):
         )
         epochs: list[dict] = []
         outcome = run_trial(
-            spec, data, report=lambda new, _, epochs=epochs: epochs.extend(lines(new))
+            spec, data, report=lambda new, _, epochs=epochs: epochs.extend(map(Epoch.to_json, new))
         )
         assert outcome.status == "finished", outcome
         assert outcome.noise.realised_rate is None and outcome.noise.transition_matrix is None

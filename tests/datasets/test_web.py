@@ -16,7 +16,7 @@ from bench.datasets.published import (
     webvision,
 )
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, default_noise
+from bench.noise import NoiseSpec, check_noise, corrupt, default_noise
 
 SOURCES = {
     **animal10n.SOURCES,
@@ -65,7 +65,7 @@ def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     assert len(dataset.train_images) == len(dataset.train_labels) == len(noisy)
     assert default_noise(dataset) == "found"
     check_noise("found", None, dataset)
-    assert (corrupt(dataset, "found", None, 0) == dataset.found["found"]).all()
+    assert (corrupt(dataset, NoiseSpec("found")) == dataset.found["found"]).all()
     assert not dataset.knows_truth
     with pytest.raises(InputError, match="nobody knows the true labels"):
         check_noise("symmetric", 0.2, dataset)

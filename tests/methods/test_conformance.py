@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 
 import methods
 import search_spaces
@@ -23,6 +23,7 @@ from bench.planning import registry
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for
+from bench.records.schema import Epoch, to_builtins
 from bench.task import stream_seed
 from bench.training.checkpoint import Checkpoint
 from bench.training.pixels import pixels_for
@@ -95,7 +96,7 @@ def undisturbed(spec: TrialSpec, data: Dataset, encoders):
         spec,
         data,
         encoder=encoders(spec),
-        report=lambda epochs, restart: records.extend(lines(epochs)),
+        report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs)),
     )
     assert outcome.status == "finished", outcome.traceback
     return records, outcome
@@ -137,7 +138,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
         if restart:
             starts.append(len(epochs))
             resumed.clear()
-        resumed.extend(lines(epochs))
+        resumed.extend(map(Epoch.to_json, epochs))
 
     # Random states left behind by whatever ran before must not matter.
     torch.manual_seed(99)
@@ -145,7 +146,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
     again = run_trial(spec, data, encoder=encoders(spec), report=collect, checkpoint=checkpoint)
     assert starts == [2], "it did not go on from the checkpoint"
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
-    assert timeless(again.to_json()) == timeless(outcome.to_json())
+    assert timeless(to_builtins(again.done())) == timeless(to_builtins(outcome.done()))
     assert again.samples.keys() == outcome.samples.keys()
     for key, value in outcome.samples.items():
         np.testing.assert_array_equal(again.samples[key], value, err_msg=key)

@@ -5,13 +5,13 @@ being there.
 import numpy as np
 import pytest
 import torch
-from fabricate import lines
 from test_conformance import BASES, NAMES
 from test_scoring import FITTING
 
 from bench.datasets import Dataset
 from bench.planning import registry
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.task import Task
 from bench.training.trial import run_trial
 
@@ -81,7 +81,9 @@ def survives(
         [0],
     )
     records: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
+    outcome = run_trial(
+        spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
+    )
     assert outcome.status == "finished", outcome.get("traceback", outcome.error)
     assert outcome.train_images == TRAINING
     assert len(records) == 3

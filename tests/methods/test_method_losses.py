@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 from test_conformance import spec_of
 from test_methods import Flat, Given, enter, given_batch, one_hot, setup, softmax
 from torch import Tensor
@@ -22,6 +22,7 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
+from bench.records.schema import Epoch
 from bench.training.checkpoint import Checkpoint
 from bench.training.trial import run_trial
 from methods import forward, selc
@@ -800,7 +801,9 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
+    outcome = run_trial(
+        spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
+    )
 
     class Killed(BaseException):
         pass
@@ -815,7 +818,7 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     again = run_trial(
         spec,
         data,
-        report=lambda epochs, restart: resumed.extend(lines(epochs)),
+        report=lambda epochs, restart: resumed.extend(map(Epoch.to_json, epochs)),
         checkpoint=checkpoint,
     )
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]

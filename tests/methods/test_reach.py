@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +20,7 @@ from bench.noise import generator
 from bench.noise.flips import symmetric
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import Epoch
+from bench.records.schema import Epoch, to_builtins
 from bench.task import SharedPixels, stream_seed
 from bench.training import data as trial_data
 from bench.training import evaluation, pixels
@@ -68,7 +68,9 @@ def run(data, spec, monkeypatch):
             "bench.planning.spec.build", lambda name, hparams: made.append(method()) or made[-1]
         )
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, restart: epochs.extend(lines(new)))
+        outcome = run_trial(
+            spec, data, report=lambda new, restart: epochs.extend(map(Epoch.to_json, new))
+        )
         return epochs, outcome, made[0]
 
     return run
@@ -254,7 +256,7 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
         assert len(warnings) == (not starts) and all(
             "its samples have other numbers or labels" in text for text in warnings
         )
-        assert timeless(again.to_json()) == timeless(expected.to_json())
+        assert timeless(to_builtins(again.done())) == timeless(to_builtins(expected.done()))
         kept.clear()
         warnings.clear()
 
@@ -269,7 +271,7 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
     monkeypatch.setattr(
         noise,
         "corrupt",
-        lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how),
+        lambda dataset, noise_spec: corrupt(dataset, dataclasses.replace(noise_spec, rate=0.1)),
     )
     run_trial(
         spec,

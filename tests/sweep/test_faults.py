@@ -25,13 +25,14 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
-from bench.training.storage import Store, StoredFile, own_place
+from bench.training.storage import Store, StoredFile, sweep_place
 from bench.training.trial import run_trial
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # inside one process
 
 VANDAL = '''
@@ -147,7 +148,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.to_json()), {
+    return timeless(to_builtins(outcome.done())), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
@@ -235,7 +236,7 @@ def test_memory_of_the_device_is_free_after_a_trial(digits, methods):
         assert torch.cuda.memory_allocated() == 0 and torch.cuda.memory_reserved() == 0
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # checkpoints
 
 
@@ -334,8 +335,10 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
     ],
 )
 def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
-    assert re.fullmatch(place, own_place(storage, Path("/results/run")))
-    assert own_place(storage, Path("/results/run")) != own_place(storage, Path("/elsewhere/run"))
+    assert re.fullmatch(place, sweep_place(storage, Path("/results/run")))
+    assert sweep_place(storage, Path("/results/run")) != sweep_place(
+        storage, Path("/elsewhere/run")
+    )
 
 
 def test_a_store_is_tidied(store):
@@ -437,7 +440,7 @@ def test_a_store_that_does_not_answer_is_one_clear_sentence():
         Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1").check()
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # whole sweeps
 
 
@@ -808,7 +811,7 @@ def test_a_disk_that_is_full_for_checkpoints(undisturbed, sweep, tmp_path, table
         check_end(sweep, undisturbed)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # several machines
 
 NODES = """

@@ -8,7 +8,6 @@ import warnings
 
 import pytest
 import torch
-from fabricate import lines
 from test_golden_records import TOLERANCES
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +17,7 @@ from bench.networks import augment
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.speed import together
 from bench.speed.__main__ import main
 from bench.speed.measure import Settings
@@ -66,7 +66,7 @@ def trial(
     encoder = run_pretraining(job, data) if job else None
     records: list[dict] = []
     outcome = run_trial(
-        spec, data, encoder=encoder, report=lambda new, _: records.extend(lines(new))
+        spec, data, encoder=encoder, report=lambda new, _: records.extend(map(Epoch.to_json, new))
     )
     assert outcome.status == "finished", outcome
     return records

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fabricate import lines
 
 from bench.datasets import load_dataset
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.sessions import Session, dataset_for, specification
@@ -163,7 +163,9 @@ def test_graphs_change_no_record(name, precision, monkeypatch):
 
     def records(spec: TrialSpec) -> list[dict]:
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+        outcome = run_trial(
+            spec, data, report=lambda new, _: epochs.extend(map(Epoch.to_json, new))
+        )
         assert outcome.status == "finished", outcome
         return epochs
 

@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from fabricate import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
@@ -14,7 +13,7 @@ from bench import ops
 from bench.datasets import FOUND, from_arrays
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, expand_hparams
-from bench.records.schema import present
+from bench.records.schema import Epoch, present
 from bench.training import scoring
 from bench.training.trial import run_trial
 
@@ -107,7 +106,7 @@ def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[di
     plan = Plan(noise_kind=kind, overrides=(("epochs", 3), ("batch_size", 16)))
     [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
     epochs: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(map(Epoch.to_json, new)))
     assert outcome.status == "finished", outcome
     return epochs
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
-from fabricate import lines
 from ray import tune
 from rich.console import Console
 
@@ -25,7 +24,7 @@ from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
 from bench.records.packing import pack_classes
-from bench.records.schema import Done, Epoch
+from bench.records.schema import Done, Epoch, to_builtins
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
 from bench.training.outcome import stopped_outcome
@@ -377,19 +376,13 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    facts = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0).to_json()
-    assert (
-        facts["status"],
-        facts["epochs"],
-        facts["train_seconds"],
-        facts["pretrain_seconds"],
-    ) == ("stopped", 3, 3.0, 4.0)
-    assert (
-        facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
-        and facts["privileges"] == []
-    )
-    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).to_json()
-    missing = whole.keys() - facts.keys()
+    stopped = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
+    assert (stopped.status, stopped.epochs) == ("stopped", 3)
+    assert (stopped.train_seconds, stopped.pretrain_seconds) == (3.0, 4.0)
+    assert stopped.noise.realised_rate == pytest.approx(0.5, abs=0.01)
+    assert stopped.privileges == []
+    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data)
+    missing = to_builtins(whole.done()).keys() - to_builtins(stopped.done()).keys()
     assert missing == {
         "parameters",
         "peak_memory_bytes",
@@ -557,7 +550,7 @@ def test_records_hold_what_a_clean_goal_needs(data):
     outcome = run_trial(
         replace(spec, recipe=spec.recipe.override({"epochs": 2})),
         data,
-        report=lambda new, restart: epochs.extend(map(Epoch.from_json, new)),
+        report=lambda new, restart: epochs.extend(new),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
@@ -600,7 +593,9 @@ def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
         short = replace(spec, recipe=spec.recipe.override({"epochs": 3}))
         epochs = []
         run_trial(
-            short, data, report=lambda found, restart, epochs=epochs: epochs.extend(lines(found))
+            short,
+            data,
+            report=lambda found, restart, epochs=epochs: epochs.extend(map(Epoch.to_json, found)),
         )
         rates.append(epochs[-1]["train_loss"])
     assert len(set(rates)) == 3, "it makes a difference"
