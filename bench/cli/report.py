@@ -75,8 +75,7 @@ def report(
         _check_comparison()
     from bench.cli.tables import print_report, print_sections
     from bench.records.trials import check_sweep
-    from bench.report.compare import write_comparison
-    from bench.report.leaderboard import write_report
+    from bench.report.writer import write_comparison, write_report
 
     for folder in [*folders, *([compare] if compare else [])]:
         check_sweep(folder)

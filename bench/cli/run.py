@@ -511,7 +511,7 @@ def _sweep(
     from bench.cli.tables import print_report
     from bench.planning.registry import display
     from bench.records.trials import without_weights
-    from bench.report.leaderboard import write_report
+    from bench.report.writer import write_report
     from bench.sweep.run import other_code, run_sweep
     from bench.sweep.work import Resources
 

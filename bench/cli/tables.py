@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.cli.terminal import line, print_table, styled
-from bench.report.leaderboard import Report
 from bench.report.tables import Section, Table
+from bench.report.writer import Report
 
 
 def print_report(console: Console, report: Report) -> None:

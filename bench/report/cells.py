@@ -15,24 +15,12 @@ import msgspec
 
 from bench.common.identity import PAPER, data_identity, noise_identity, short_name
 from bench.common.text import printable
-from bench.report.statistics import SEEDS
+from bench.report.columns import GROUP, SEEDS
 
 Facts = dict[str, Any]
 #: Fields of a recipe and their values as texts.
 Overrides = frozenset[tuple[str, str]]
 
-#: Fields of a specification that a group has in common.
-GROUP = [
-    "dataset",
-    "subset",
-    "image_size",
-    "data_hash",
-    "noise_kind",
-    "noise_hash",
-    "noise_sampling",
-    "protocol",
-]
-GROUP += ["validation_share", "device", "precision", "threads"]
 #: Fields that a group need not have in common, or that it holds in another way.
 _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
 

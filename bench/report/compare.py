@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.common.files import write_atomically
 from bench.common.identity import PAPER
 from bench.errors import InputError
 from bench.planning.selection import ALL, DEFAULT_RULE, ORACLE, check_clean_images, rule_order
 from bench.records.merge import conflict_notes
-from bench.report.leaderboard import load_sides
-from bench.report.statistics import CONFIDENCE, SEEDS, holm, paired_differences
-from bench.report.tables import NONE, Entry, Section, Table, rate_title, to_csv, to_markdown
+from bench.report.columns import SEEDS
+from bench.report.rows import load_sides
+from bench.report.statistics import CONFIDENCE, holm, paired_differences
+from bench.report.tables import Entry, Section, Table
+from bench.report.wording import NONE, rate_title
 
 _CELL = [
     "dataset",
@@ -172,23 +173,6 @@ def _own_protocols(rows: pd.DataFrame) -> pd.DataFrame:
     """
     own = rows["protocol"].str.startswith(PAPER)
     return rows.assign(protocol=rows["protocol"].mask(own, PAPER))
-
-
-def write_comparison(
-    first: Sequence[Path], second: Sequence[Path], out_dir: Path, clean_images: str = ALL
-) -> tuple[list[Section], list[Path]]:
-    """Write ``compare.csv`` and ``compare.md``; returns the sections and the files."""
-    found = compare(first, second, clean_images)
-    sections = found.sections()
-    out_dir.mkdir(parents=True, exist_ok=True)
-    title = f"{found.names[1]} against {found.names[0]}"
-    contents = {
-        "compare.csv": to_csv(found.table, COLUMNS),
-        "compare.md": to_markdown(sections, [], title).encode(),
-    }
-    for name, content in contents.items():
-        write_atomically(out_dir / name, content)
-    return sections, [out_dir / name for name in contents]
 
 
 def _name(folders: Sequence[Path]) -> str:

@@ -1,6 +1,4 @@
-"""What becomes of wrong labels in targets, and of classes in features: whether a method's own
-claims hold, cell by cell.
-"""
+"""Corrected labels and separated features of final networks: a check of what methods claim."""
 
 from typing import Any
 
@@ -9,29 +7,27 @@ import pandas as pd
 
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import final
-from bench.report.statistics import PAIRED, paired_differences
-from bench.report.tables import NONE, Entry, Table, rate_title
+from bench.report.columns import FEATURES, PAIRED
+from bench.report.statistics import paired_differences
+from bench.report.tables import Table, entries
+from bench.report.wording import NONE, decimal, percent, rate_title
 
-#: Figures of the final network's features, of which a method is compared with the reference.
-_FEATURES = {"feature_silhouette": "silhouette", "feature_knn_accuracy": "knn"}
+#: Figures of the features, in which a method is compared with the reference.
+_NAMES = dict(zip(FEATURES, ("silhouette", "knn"), strict=True))
 _CURVE = "label_correction_accuracy_curve"
-_WHEN = ["first", "half", "last"]
 _ENDS = ["", "_low", "_high"]
-LEARNING_COLUMNS = ["seeds", "labels_right", *(f"targets_right_{when}" for when in _WHEN)]
-LEARNING_COLUMNS += [f"targets_gain{end}" for end in _ENDS]
-LEARNING_COLUMNS += [
-    column
-    for name in _FEATURES.values()
-    for column in (name, *(f"{name}_gain{end}" for end in _ENDS))
+_RIGHT = [f"targets_right_{when}" for when in ("first", "half", "last")]
+COLUMNS = ["seeds", "labels_right", *_RIGHT, *(f"targets_gain{end}" for end in _ENDS)]
+COLUMNS += [
+    column for name in _NAMES.values() for column in (name, *(f"{name}_gain{end}" for end in _ENDS))
 ]
 
-#: Whose trained networks are looked at: nobody picks an epoch.
+#: Rule whose rows are of final networks: no epoch is picked.
 RULE = "last"
 
 
 def learning(chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell and method: how right its targets are over epochs, and how separated its
-    features.
+    """Return a row per cell and method that corrects targets or recorded its features.
 
     ``labels_right`` is the share of training labels that are right as given; ``targets_right_*``
     the share of samples whose target is highest at the true class, in the first epoch, half way and
@@ -40,89 +36,63 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
     with the ends of their 95 % t intervals. Failed trials have none of it.
 
     Args:
-        chosen: from ``leaderboard.chosen_rows``.
+        chosen: from ``choice.chosen_rows``.
     """
     rows = chosen[(chosen["rule"] == RULE) & chosen["succeeded"]]
-    found: list[dict[str, Any]] = []
-    gains: dict[str, list[np.ndarray]] = {name: [] for name in ("targets", *_FEATURES.values())}
+    lines: list[dict[str, Any]] = []
+    gains: dict[str, list[np.ndarray]] = {name: [] for name in ("targets", *_NAMES.values())}
     for _, in_cell in rows.groupby("cell", sort=False):
         features = {
             name: in_cell.pivot(index=PAIRED, columns="method", values=key)
-            for key, name in _FEATURES.items()
+            for key, name in _NAMES.items()
         }
-        for method, own in in_cell.groupby("method", sort=False):
-            right = 1 - own["realised_noise_rate"].to_numpy(dtype=float)
-            targets = {
-                when: np.array([_at(curve, when) for curve in own[_CURVE]]) for when in _WHEN
-            }
-            row = own.iloc[0].to_dict() | {"seeds": len(own), "labels_right": right.mean()}
-            row |= {f"targets_right_{when}": values.mean() for when, values in targets.items()}
-            gains["targets"].append(targets["last"] - right)
+        for method, trials in in_cell.groupby("method", sort=False):
+            right = 1 - trials["realised_noise_rate"].to_numpy(dtype=float)
+            targets = np.array([_targets_right(curve) for curve in trials[_CURVE]])
+            line = trials.iloc[0].to_dict() | {"seeds": len(trials), "labels_right": right.mean()}
+            line |= {name: at.mean() for name, at in zip(_RIGHT, targets.T, strict=True)}
+            gains["targets"].append(targets[:, -1] - right)
             for name, values in features.items():
-                row[name] = values[method].mean()
+                line[name] = values[method].mean()
                 compared = REFERENCE in values and method != REFERENCE
-                gains[name].append(
-                    (values[method] - values[REFERENCE]).to_numpy() if compared else np.array([])
-                )
-            found.append(row)
-    table = pd.DataFrame(found, columns=list(dict.fromkeys([*rows.columns, *LEARNING_COLUMNS])))
+                gain = values[method] - values[REFERENCE] if compared else pd.Series(dtype=float)
+                gains[name].append(gain.to_numpy())
+            lines.append(line)
+    table = pd.DataFrame(lines, columns=list(dict.fromkeys([*rows.columns, *COLUMNS])))
     for name, differences in gains.items():
-        known = [own[np.isfinite(own)] for own in differences]
+        known = [values[np.isfinite(values)] for values in differences]
         table[[f"{name}_gain{end}" for end in _ENDS]] = paired_differences(known)[:, :3]
-    return table[
-        table[["targets_right_last", *_FEATURES.values()]].notna().any(axis=1)
-    ].reset_index(drop=True)
+    known_rows = table[[_RIGHT[-1], *_NAMES.values()]].notna().any(axis=1)
+    return table[known_rows].reset_index(drop=True)
 
 
-def _at(curve: np.ndarray, when: str) -> float:
-    if when == "first":
-        return float(curve[0])
-    if when == "half":
-        return float(curve[len(curve) // 2])
-    return float(curve[final(len(curve))].mean())
+def _targets_right(curve: np.ndarray) -> tuple[float, float, float]:
+    """Return the figure of the first epoch, half way, and over the final tenth."""
+    return curve[0], curve[len(curve) // 2], curve[final(len(curve))].mean()
 
 
 def learning_table(table: pd.DataFrame) -> Table:
-    """For people, of one group of cells."""
+    """Return the table of one group of cells, from the rows of ``learning``."""
     lines = []
-    for rate in sorted(set(table["noise_rate"])):
-        for _, row in table[table["noise_rate"] == rate].iterrows():
-            right = [row[f"targets_right_{when}"] for when in _WHEN]
-            cells = [rate_title(rate), row["method"]]
-            cells.append(
-                " → ".join(f"{100 * value:.1f}" for value in right)
-                if np.isfinite(right).all()
-                else NONE
-            )
-            cells.append(_interval(row, "targets", 100, 1))
-            for name, scale, digits in (("silhouette", 1, 3), ("knn", 100, 1)):
-                cells += [
-                    NONE if pd.isna(row[name]) else f"{scale * row[name]:.{digits}f}",
-                    _interval(row, name, scale, digits),
-                ]
-            lines.append([Entry(text) for text in cells])
-    columns = [
-        "Noise rate",
-        "Method",
-        "Targets right (%): first epoch, half way, end",
-        "Gain over the labels as given",
-    ]
-    columns += [
-        "Silhouette",
-        f"Difference to {REFERENCE}",
-        "Neighbours' vote (%)",
-        f"Difference to {REFERENCE}",
-    ]
-    return Table(
-        "Labels corrected, and features separated, of the final networks (rule last)",
-        columns,
-        lines,
-    )
+    for _, row in table.sort_values("noise_rate", kind="stable").iterrows():
+        right = list(row[_RIGHT])
+        steps = " → ".join(map(percent, right)) if not any(map(pd.isna, right)) else NONE
+        line = entries(rate_title(row["noise_rate"]), row["method"], steps)
+        line += entries(_gain(row, "targets", 100, 1))
+        line += entries(decimal(row["silhouette"], 3), _gain(row, "silhouette", 1, 3))
+        line += entries(percent(row["knn"]), _gain(row, "knn", 100, 1))
+        lines.append(line)
+    difference = f"Difference to {REFERENCE}"
+    columns = ["Noise rate", "Method", "Targets right (%): first epoch, half way, end"]
+    columns += ["Gain over the labels as given", "Silhouette", difference]
+    columns += ["Neighbours' vote (%)", difference]
+    caption = "Labels corrected, and features separated, of the final networks (rule last)"
+    return Table(caption, columns, lines)
 
 
-def _interval(row: pd.Series, name: str, scale: int, digits: int) -> str:
+def _gain(row: pd.Series, name: str, scale: int, digits: int) -> str:
     mean, low, high = (scale * row[f"{name}_gain{end}"] for end in _ENDS)
     if pd.isna(mean):
         return NONE
-    text = f"{mean:+.{digits}f}"
-    return (text if pd.isna(low) else f"{text} ± {(high - low) / 2:.{digits}f}").replace("-", "−")
+    interval = "" if pd.isna(low) else f" ± {(high - low) / 2:.{digits}f}"
+    return f"{mean:+.{digits}f}{interval}".replace("-", "−")

@@ -21,17 +21,17 @@ from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.report.columns import BUDGETS, SEEDS
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES, Metric
 from bench.report.statistics import (
-    BUDGETS,
     CONFIDENCE,
-    SEEDS,
     SLACK,
     half_width,
     rules_of,
     within_budget,
 )
-from bench.report.tables import LOST_SEEDS, Section, clean_note, mark, rate_title, rule_label
+from bench.report.tables import Section
+from bench.report.wording import clean_note, rate_title, rule_label
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -256,8 +256,7 @@ def _rows(
                 "privileges": row["privileges"].replace(",", ", "),
                 "tier": tier,
                 "below": below,
-                "mark": ("" if row["rule"] == ORACLE else mark(row))
-                + LOST_SEEDS * bool(row["lost"]),
+                "mark": row["mark"],
                 "cost": _short(row[f"cost_vs_{REFERENCE}"], 3),
                 "budget": budgets[place],
                 "values": {

@@ -1,11 +1,12 @@
 """Other people's numbers beside ours, under their protocol where it can be named.
 
-``bench/published_numbers/*.csv`` hold what papers and READMEs print, in percent. A number is set
-beside ours where data set, kind of noise, noise rate, method and selection rule are the same; what
-else is known to differ is listed with it. A number that cannot be set beside ours says why.
+``bench/report/published_numbers/*.csv`` hold the numbers of papers and READMEs, in percent. A
+number is set beside ours where data set, kind of noise, noise rate, method and selection rule are
+the same; other known differences are listed with it. A number that cannot be set beside ours says
+why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,16 @@ import pandas as pd
 from bench.errors import InputError
 from bench.planning.registry import display
 from bench.planning.selection import DECIMALS, DEFAULT_RULE
-from bench.report.tables import rate_title
+from bench.report.tables import Section, Table, entries
 from bench.report.tracks import PRIVILEGED
+from bench.report.wording import NONE, rate_title, rates_of, signed
 
-#: Where the project keeps them.
+#: Folder of the files.
 FOLDER = Path(__file__).parent / "published_numbers"
 
-COLUMNS = ["dataset", "noise", "rate", "method", "backbone", "protocol", "accuracy", "source"]
+COLUMNS = "dataset noise rate method backbone protocol accuracy source".split()
 
-#: How published numbers were selected: the words of the files -> our rule.
+#: Selection of the published numbers, in the words of the files -> our rule.
 PROTOCOLS = {
     "best test epoch (oracle)": "oracle",
     "best epoch, top-1": "oracle",
@@ -35,7 +37,7 @@ _ABOUT_PROTOCOL = {
     "validation-selected": "whether their validation labels are noisy is not stated, ours are",
 }
 
-#: Data set and noise as the files name them -> as we do.
+#: Data set and noise as the files name them -> as our records do.
 _OUR_NAMES = {
     ("cifar10", "human-clean"): ("cifar10", "clean"),
     ("cifar100", "human-clean"): ("cifar100", "clean"),
@@ -45,24 +47,14 @@ _OUR_NAMES = {
 }
 
 #: Columns of published.csv beside those of the files.
-COMPARED = [
-    "rule",
-    "ours",
-    "ours_ci95",
-    "seeds",
-    "difference",
-    "config",
-    "differences",
-    "not_comparable",
-]
+COMPARED = ("rule ours ours_ci95 seeds difference config differences not_comparable").split()
 
 
 def read_published(folder: Path = FOLDER) -> pd.DataFrame:
-    """All published numbers, in the order of the files; empty where there are none.
+    """Return all published numbers, in the order of the files; empty where there are none.
 
     Raises:
-        InputError: where a file lacks a column, or names a protocol that nobody has mapped to a
-            rule.
+        InputError: where a file lacks a column, or names a protocol that maps to no rule.
     """
     tables = []
     for path in sorted(folder.glob("*.csv")):
@@ -82,100 +74,114 @@ def read_published(folder: Path = FOLDER) -> pd.DataFrame:
 
 
 def our_names(dataset: str, noise: str) -> tuple[str, str]:
-    """Data set and kind of noise as our records name them."""
+    """Return data set and kind of noise as our records name them."""
     if noise.startswith("human-") and (dataset, noise) not in _OUR_NAMES:
         return f"{dataset}n", noise
     return _OUR_NAMES.get((dataset, noise), (dataset, noise))
 
 
-def against_published(published: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
-    """The published numbers with ours beside them, both in percent; several rows where several of
-    our cells correspond.
+def against_published(published: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """Return the published numbers with ours beside them, both in percent.
+
+    A number has several rows where several of our cells correspond.
 
     Args:
         published: from ``read_published``.
-        board: from ``leaderboard.leaderboard``.
+        leaderboard: from ``leaderboard.leaderboard``.
     """
-    known = {name: own for name, own in board.groupby("dataset", sort=False)}
-    found = []
+    by_dataset = dict(iter(leaderboard.groupby("dataset", sort=False)))
+    rows = []
     for _, theirs in published.iterrows():
         dataset, kind = our_names(theirs["dataset"], theirs["noise"])
         rule = PROTOCOLS[theirs["protocol"]]
-        matches, reason = _matches(theirs, known.get(dataset), dataset, kind)
-        matches = matches[matches["rule"] == rule] if len(matches) else matches
         facts = theirs.to_dict() | {"rule": rule}
-        if reason:
-            found.append(facts | {"not_comparable": reason})
-        for _, ours in matches.iterrows():
+        matches = _matches(theirs, by_dataset.get(dataset), dataset, kind)
+        if isinstance(matches, str):
+            rows.append(facts | {"not_comparable": matches})
+            continue
+        for _, ours in matches[matches["rule"] == rule].iterrows():
             accuracy = round(100 * ours["mean"], DECIMALS)
-            found.append(
-                facts
-                | {
-                    "ours": accuracy,
-                    "ours_ci95": round(100 * ours["ci95"], DECIMALS),
-                    "seeds": ours["seeds"],
-                    "difference": round(accuracy - theirs["accuracy"], DECIMALS),
-                    "config": ours["config"],
-                    "differences": "; ".join(_differences(theirs, ours)),
-                }
-            )
-    table = pd.DataFrame(found, columns=[*COLUMNS, *COMPARED])
-    table["seeds"] = table["seeds"].astype("Int64")
-    return table
+            facts |= {
+                "ours": accuracy,
+                "ours_ci95": round(100 * ours["ci95"], DECIMALS),
+                "seeds": ours["seeds"],
+                "difference": round(accuracy - theirs["accuracy"], DECIMALS),
+                "config": ours["config"],
+                "differences": "; ".join(_differences(theirs, ours)),
+            }
+            rows.append(facts.copy())
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *COMPARED])
+    return table.astype({"seeds": "Int64"})
 
 
 def _matches(
     theirs: pd.Series, ours: pd.DataFrame | None, dataset: str, kind: str
-) -> tuple[pd.DataFrame, str]:
-    """Rows of ours that the published number can be set beside; or none, and why."""
-    nothing = pd.DataFrame()
+) -> pd.DataFrame | str:
+    """Return our rows that the published number can be set beside, or why there are none."""
     if ours is None:
-        return nothing, f"no records on {dataset}"
+        return f"no records on {dataset}"
     of_kind = ours[ours["noise_kind"] == kind]
     if of_kind.empty:
-        return (
-            nothing,
-            f"no records with {kind} noise on {dataset}: ours have {_listed(ours['noise_kind'])}",
-        )
+        kinds = ", ".join(sorted(set(ours["noise_kind"])))
+        return f"no records with {kind} noise on {dataset}: ours have {kinds}"
     if np.isfinite(theirs["rate"]):
         at_rate = of_kind[np.isclose(of_kind["noise_rate"], theirs["rate"])]
         if at_rate.empty:
-            have = ", ".join(rate_title(rate) for rate in sorted(set(of_kind["noise_rate"])))
+            rates = ", ".join(map(rate_title, rates_of(of_kind)))
             return (
-                nothing,
                 f"no records at {rate_title(theirs['rate'])} {kind} noise on {dataset}: ours have "
-                f"{have}",
+                f"{rates}"
             )
         of_kind = at_rate
     name = display(theirs["method"])
-    own = of_kind[of_kind["method"].isin([name, name + PRIVILEGED])]
-    if own.empty:
-        return nothing, f"no records of {theirs['method']} in this cell"
-    return own, ""
+    of_method = of_kind[of_kind["method"].isin([name, name + PRIVILEGED])]
+    return of_method if len(of_method) else f"no records of {theirs['method']} in this cell"
 
 
-def _differences(theirs: pd.Series, ours: pd.Series) -> list[str]:
-    """What is known to differ, and what is not known, in words."""
-    differences = []
+def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
+    """Name the known differences between their setup and ours, and the unknown ones."""
     if theirs["backbone"] != ours["backbone"]:
-        differences.append(f"backbone {theirs['backbone']}, ours {ours['backbone']}")
-    differences.append(f"their epochs are not stated, ours {ours['epochs']}")
+        yield f"backbone {theirs['backbone']}, ours {ours['backbone']}"
+    yield f"their epochs are not stated, ours {ours['epochs']}"
     if theirs["protocol"] in _ABOUT_PROTOCOL:
-        differences.append(_ABOUT_PROTOCOL[theirs["protocol"]])
+        yield _ABOUT_PROTOCOL[theirs["protocol"]]
     if PROTOCOLS[theirs["protocol"]] != DEFAULT_RULE and ours["validation_share"] > 0:
-        differences.append(
-            f"ours trains without the {100 * ours['validation_share']:g} % held out for validation"
-        )
+        share = f"{100 * ours['validation_share']:g} %"
+        yield f"ours trains without the {share} held out for validation"
     if ours["protocol"].startswith("shared"):
-        differences.append("ours has one recipe for all methods")
+        yield "ours has one recipe for all methods"
     if pd.notna(ours["subset"]):
-        differences.append(f"ours has a subset of {ours['subset']:g} images")
+        yield f"ours has a subset of {ours['subset']:g} images"
     if pd.notna(ours["image_size"]):
-        differences.append(f"ours has images of {ours['image_size']:g} pixels")
+        yield f"ours has images of {ours['image_size']:g} pixels"
     if ours["privileges"]:
-        differences.append(f"ours reads {ours['privileges'].replace(',', ', ')}")
-    return differences
+        yield f"ours reads {ours['privileges'].replace(',', ', ')}"
 
 
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(sorted(set(values)))
+def published_section(table: pd.DataFrame) -> Section | None:
+    """Return our numbers beside published ones; None where nothing is published.
+
+    Args:
+        table: from ``against_published``.
+    """
+    if table.empty:
+        return None
+    compared = table[table["ours"].notna()]
+    lines = []
+    for _, row in compared.iterrows():
+        rate = "" if pd.isna(row["rate"]) else f"{rate_title(row['rate'])} "
+        line = entries(row["dataset"], rate + row["noise"], row["method"], row["rule"])
+        line += entries(f"{row['accuracy']:.2f}", f"{row['ours']:.2f}")
+        line += entries(signed(row["difference"] / 100), row["differences"] or NONE, row["source"])
+        lines.append(line)
+    columns = ["Data set", "Noise", "Method", "Rule", "Published", "Ours", "Difference"]
+    columns += ["Known differences", "Source"]
+    caption = "Published accuracy (%) beside ours by the same rule"
+    notes = [
+        f"{len(compared)} comparisons; all {len(table)} lines are in published.csv. Those that "
+        "cannot be compared, and why:"
+    ]
+    reasons = table["not_comparable"].value_counts().sort_index()
+    notes += [f"{count}: {reason}." for reason, count in reasons.items()]
+    tables = [Table(caption, columns, lines)] if lines else []
+    return Section("Against what was published", "", tables, notes)

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE, rule_order
+from bench.report.columns import DRAWS, PAIRED, SEEDS
 
 CONFIDENCE = 0.95
 #: Chance to find a difference that is there, by which seeds are counted.
@@ -23,15 +24,8 @@ POWER = 0.8
 MOST_SEEDS = 1000
 RESAMPLES = 2000
 
-SEEDS = ["noise_seed", "split_seed", "train_seed"]
-#: What two trials of a cell have in common that make a pair.
-PAIRED = [*SEEDS, "labels"]
-#: What the seeds of a trial draw: label for people.
-DRAWS = {"noise_seed": "noise", "split_seed": "split", "train_seed": "training"}
-
 #: What a method may cost, in multiples of the reference; a tenth more still counts, as seconds are
 #: never the same twice.
-BUDGETS = (1, 3, 10)
 SLACK = 1.1
 
 #: Below this correlation of noisy validation and test accuracy, a cell is flagged: choosing by the

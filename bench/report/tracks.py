@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 PRIVILEGED = f" ({ORACLE})"
 
 
-def about(trial: Trial) -> Facts:
+def track_facts(trial: Trial) -> Facts:
     """What a trial's record says of its track."""
     spec = trial.spec["spec"]
     stage, told = spec.get("stage", ""), float(spec.get("told", 1.0))
@@ -62,11 +62,11 @@ def about(trial: Trial) -> Facts:
     return found
 
 
-def arrange(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
+def arrange_tracks(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
     """Sort trials by track.
 
     Args:
-        trials: facts of each, those of ``about`` among them.
+        trials: facts of each, those of ``track_facts`` among them.
 
     Returns:
         The rows to compare, in which a trial stands once for each track that it is on; and the

@@ -27,8 +27,8 @@ from bench.datasets.labels import class_name
 from bench.noise import NoiseKind, registry
 from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
+from bench.report.markdown import to_markdown
 from bench.report.page import embedded
-from bench.report.tables import to_markdown
 from bench.sweep import trackers
 from bench.training import trial
 

@@ -13,8 +13,10 @@ from bench.planning import code_hash
 from bench.planning.code_hash import HARNESS, NUMERICS, code_of, syntax
 from bench.planning.spec import Plan, expand_hparams
 from bench.records.code import differing, to_text
+from bench.report.board import board_of
 from bench.report.latex import to_latex
-from bench.report.leaderboard import leaderboard, load_rows, write_report
+from bench.report.rows import load_rows
+from bench.report.writer import write_report
 from bench.sweep.run import other_code
 from bench.training.pretrain import by_this_code, save_encoder
 from bench.training.trial import Checkpoint, run_trial, stopped_facts
@@ -344,7 +346,7 @@ def test_rows_of_mixed_code_are_marked_with_one_footnote(tmp_path):
         "Trials of gce, sce were made by an earlier version, which kept no hash of its code: "
         "differences may be" in analysis
     )
-    latex = to_latex(leaderboard(rows))
+    latex = to_latex(board_of(rows))
     assert r"elr\textsuperscript{\P} & " in latex and latex.count("Not all trials of the row") == 1
 
 

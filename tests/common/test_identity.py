@@ -31,11 +31,15 @@ from bench.planning import spec as spec_module
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
 from bench.recipe import Recipe
 from bench.records.trials import finished_statuses, read_begun, read_trials, without_weights
+from bench.report.board import board_of
 from bench.report.cells import arrange_cells, cell_facts
+from bench.report.choice import configurations
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
-from bench.report.tables import sections
+from bench.report.leaderboard import leaderboard
+from bench.report.rows import load_rows
+from bench.report.sections import sections
+from bench.report.writer import write_report
 from bench.sweep.run import pending
 from bench.training.pretrain import SimSiam, job_for
 from bench.tuning.search import _key_of
@@ -55,7 +59,7 @@ SPELLINGS = [
 
 def sections_of(*folders: Path) -> list[str]:
     rows = load_rows(folders)
-    return [section.title for section in sections(rows, leaderboard(rows), "ce")]
+    return [section.title for section in sections(board_of(rows))]
 
 
 def spec_of(data, **changes) -> TrialSpec:
@@ -538,7 +542,7 @@ def test_trials_that_differ_in_an_unknown_field_are_not_comparable(tmp_path):
         write_trial(tmp_path, "ce", spec=colour)
     rows = load_rows([tmp_path])
     assert rows["cell"].nunique() == rows["group"].nunique() == 3
-    setups = [section.setup for section in sections(rows, leaderboard(rows), "ce")]
+    setups = [section.setup for section in sections(board_of(rows))]
     assert len(set(setups)) == 3 and sum("colour=red" in setup for setup in setups) == 1
 
 
@@ -703,7 +707,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from bench.datasets import load_dataset
-from bench.report.leaderboard import write_report
+from bench.report.writer import write_report
 from bench.planning.spec import Plan, expand_hparams
 from bench.planning.code_hash import code_of
 sweep, out = map(Path, sys.argv[1:])
@@ -785,5 +789,5 @@ def test_the_order_of_folders_on_disk_does_not_matter(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(os, "listdir", lambda path, order=order: order(listdir(path)))
         rows = load_rows([tmp_path])
-        reports.append(to_latex(leaderboard(rows)))
+        reports.append(to_latex(board_of(rows)))
     assert len(set(reports)) == 1

@@ -16,7 +16,7 @@ from bench.records import index
 from bench.records import trials as records
 from bench.records.index import NAME
 from bench.records.trials import Trial, read_trials
-from bench.report.leaderboard import write_report
+from bench.report.writer import write_report
 
 FIGURES = ["test_accuracy", "label_correction_accuracy"]
 

@@ -16,7 +16,7 @@ from fabricate import CLASSES, write_trial
 from test_page import browser  # noqa: F401
 
 from bench.records.trials import pack_classes
-from bench.report.leaderboard import write_report
+from bench.report.writer import write_report
 
 METHODS, RATES, EPOCHS = 20, (0.1, 0.2, 0.4, 0.6, 0.8), 100
 VALIDATION = 144  # images, of the digits

@@ -18,9 +18,11 @@ from bench.cli.report import report
 from bench.errors import InputError
 from bench.records.merge import TOLERANCE
 from bench.records.trials import pack_classes
-from bench.report.compare import compare, write_comparison
-from bench.report.leaderboard import leaderboard, load_rows
-from bench.report.tables import sections
+from bench.report.board import board_of
+from bench.report.compare import compare
+from bench.report.rows import load_rows
+from bench.report.sections import sections
+from bench.report.writer import write_comparison
 
 
 @pytest.fixture
@@ -210,7 +212,7 @@ def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, co
     assert rows.query("rule == 'last'")["test_accuracy"].tolist() == [0.5], (
         "the folder given first counts"
     )
-    note = sections(rows, leaderboard(rows), "ce")[0].notes[-1]
+    note = sections(board_of(rows))[0].notes[-1]
     assert note.startswith("Trials of one specification have different results") == conflict
     assert ("Trials of one specification" in compared.sections()[0].notes[-1]) == conflict
     texts = [str(warning.message) for warning in found]

@@ -10,18 +10,12 @@ from pathlib import Path
 import pytest
 from fabricate import write_trial
 
-from bench.report.analysis import analyse, analysis_sections
+from bench.report.analysis import analysis_sections
+from bench.report.board import read_board
 from bench.report.latex import to_latex
-from bench.report.leaderboard import (
-    CONFIGURATION_COLUMNS,
-    LEADERBOARD_COLUMNS,
-    chosen_rows,
-    configurations,
-    leaderboard,
-    load_rows,
-    to_csv,
-)
-from bench.report.tables import sections, to_markdown
+from bench.report.markdown import to_markdown
+from bench.report.sections import sections
+from bench.report.writer import csv_files
 
 FOLDER = Path(__file__).parent / "golden"
 FILES = [
@@ -97,22 +91,16 @@ def write_sweep(sweep: Path) -> None:
 
 
 def files_of(sweep: Path) -> dict[str, bytes]:
-    rows = load_rows([sweep])
-    board, tried = leaderboard(rows), configurations(rows)
-    found = analyse(rows, chosen_rows(rows, board), board, tried)
+    board = read_board([sweep])
     # Not the published numbers, to which people may add.
     about_cells = [
-        section for section in analysis_sections(found, board) if "published" not in section.title
+        section for section in analysis_sections(board) if "published" not in section.title
     ]
     return {
-        "leaderboard.csv": to_csv(board, LEADERBOARD_COLUMNS),
-        "configs.csv": to_csv(tried, CONFIGURATION_COLUMNS),
-        "leaderboard.md": to_markdown(
-            sections(rows, board, "ce", flagged=found.flagged()), []
-        ).encode(),
-        "leaderboard.tex": to_latex(board, flagged=found.flagged()).encode(),
+        **csv_files(board),
+        "leaderboard.md": to_markdown(sections(board), []).encode(),
+        "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(about_cells, [], "Analysis").encode(),
-        **{name: to_csv(table, columns) for name, (table, columns) in found.tables().items()},
     }
 
 

@@ -3,13 +3,14 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fabricate import write_trial
 
+from bench.report.board import read_board
 from bench.report.latex import escaped, to_latex
-from bench.report.leaderboard import leaderboard, load_rows
 
 
 def write_sweep(sweep: Path) -> Path:
@@ -36,7 +37,7 @@ def write_sweep(sweep: Path) -> Path:
 
 @pytest.fixture
 def text(tmp_path):
-    return to_latex(leaderboard(load_rows([write_sweep(tmp_path)])))
+    return to_latex(read_board([write_sweep(tmp_path)]))
 
 
 def test_best_is_bold_ties_too_and_the_second_is_underlined(text):
@@ -71,11 +72,12 @@ def test_the_form_is_that_of_a_table(text):
 
 
 def test_where_validation_and_test_disagree(tmp_path):
-    board = leaderboard(load_rows([write_sweep(tmp_path)]))
-    doubtful = set(
-        board.loc[board["noise_rate"].eq(0.5) & board["noise_kind"].eq("symmetric"), "cell"]
-    )
-    tables = to_latex(board, flagged=doubtful).split(r"\begin{table}")[1:]
+    board = read_board([write_sweep(tmp_path)])
+    table = board.leaderboard
+    shaky = table["noise_rate"].eq(0.5) & table["noise_kind"].eq("symmetric")
+    tables = to_latex(replace(board, flagged=frozenset(table.loc[shaky, "cell"]))).split(
+        r"\begin{table}"
+    )[1:]
     [marked] = [part for part in tables if r"\ddagger" in part]
     assert r"Method & 20 \% & 50 \%$^{\ddagger}$ & Avg. rank & Cost ($\times$ce)" in marked
     assert r"$^{\ddagger}$ At 50 \% noisy validation and test accuracy disagree" in marked

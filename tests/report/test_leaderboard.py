@@ -19,19 +19,20 @@ from rich.console import Console
 from scipy import stats
 
 from bench.cli.report import report
+from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
 from bench.records.trials import pack_classes
-from bench.report.leaderboard import configurations, leaderboard, load_rows, write_report
+from bench.report.board import board_of, read_board
+from bench.report.choice import configurations
+from bench.report.leaderboard import leaderboard
+from bench.report.markdown import to_markdown
 from bench.report.metrics import ranked_by
+from bench.report.notes import selection_error
+from bench.report.rows import load_rows
+from bench.report.sections import sections
 from bench.report.statistics import paired_difference
-from bench.report.tables import (
-    Section,
-    Table,
-    print_sections,
-    sections,
-    selection_error,
-    to_markdown,
-)
+from bench.report.tables import Section, Table
+from bench.report.writer import write_report
 
 T2 = 4.302652729911275  # quantile of the t distribution, 97.5 %, 2 degrees of freedom
 
@@ -43,7 +44,7 @@ def no_warnings():
         yield
 
 
-def board_of(sweep: Path, rule: str = "noisy-val", reference: str = "ce") -> pd.DataFrame:
+def leaderboard_of(sweep: Path, rule: str = "noisy-val", reference: str = "ce") -> pd.DataFrame:
     board = leaderboard(load_rows([sweep]), reference)
     return board[board["rule"] == rule].set_index("method")
 
@@ -54,8 +55,7 @@ def write_seeds(sweep: Path, method: str, accuracies, **fields) -> None:
 
 
 def sections_of(sweep: Path, reference: str | None = "ce") -> list[Section]:
-    rows = load_rows([sweep])
-    return sections(rows, leaderboard(rows, reference or "none"), reference)
+    return sections(read_board([sweep], reference or "none"))
 
 
 def printed(sweep: Path, reference: str | None = "ce", width: int = 200) -> str:
@@ -70,7 +70,7 @@ def page(sweep: Path) -> str:
 
 def test_mean_and_interval_over_three_seeds(tmp_path):
     write_seeds(tmp_path, "ce", [0.4, 0.5, 0.6])
-    row = board_of(tmp_path).loc["ce"]
+    row = leaderboard_of(tmp_path).loc["ce"]
     assert row["mean"] == pytest.approx(0.5)
     assert row["ci95"] == pytest.approx(T2 * 0.1 / math.sqrt(3))
     assert row["ci95"] == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
@@ -80,7 +80,7 @@ def test_mean_and_interval_over_three_seeds(tmp_path):
 def test_one_seed_has_no_interval(tmp_path):
     write_seeds(tmp_path, "ce", [0.4])
     write_seeds(tmp_path, "softmix", [0.6])
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert (
         board["ci95"].isna().all()
         and board["diff_ci_low"].isna().all()
@@ -106,7 +106,7 @@ def test_difference_is_paired_over_common_seeds(tmp_path):
     # lost in the noise.
     write_seeds(tmp_path, "ce", [0.2, 0.5, 0.8, 0.1])
     write_seeds(tmp_path, "softmix", [0.23, 0.54, 0.85])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     spread = T2 * 0.01 / math.sqrt(3)
     assert row["paired_seeds"] == 3 and row["seeds"] == 3
     assert row["diff_vs_reference"] == pytest.approx(0.04)
@@ -125,13 +125,13 @@ def test_seeds_pair_only_when_all_three_agree(tmp_path, seed_field):
         write_trial(
             tmp_path, "softmix", test=[0.6], seed=seed, spec={seed_field: 7} if seed else None
         )
-    assert board_of(tmp_path).loc["softmix", "paired_seeds"] == 1
+    assert leaderboard_of(tmp_path).loc["softmix", "paired_seeds"] == 1
 
 
 def test_worse_than_the_reference(tmp_path):
     write_seeds(tmp_path, "ce", [0.53, 0.74, 0.95])
     write_seeds(tmp_path, "softmix", [0.5, 0.7, 0.9])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     assert row["significantly_worse"] and not row["significantly_better"]
     assert "†" in printed(tmp_path).split("Mean ±")[0]
 
@@ -139,7 +139,7 @@ def test_worse_than_the_reference(tmp_path):
 def test_an_uncertain_gain_is_not_marked(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.5, 0.5])
     write_seeds(tmp_path, "softmix", [0.5, 0.6, 0.55])
-    row = board_of(tmp_path).loc["softmix"]
+    row = leaderboard_of(tmp_path).loc["softmix"]
     assert row["diff_vs_reference"] == pytest.approx(0.05)
     assert row["diff_ci_low"] == pytest.approx(0.05 - T2 * 0.05 / math.sqrt(3))
     assert not row["significantly_better"] and not row["significantly_worse"]
@@ -149,7 +149,7 @@ def test_an_uncertain_gain_is_not_marked(tmp_path):
 def test_another_reference(tmp_path):
     write_seeds(tmp_path, "ce", [0.5, 0.5])
     write_seeds(tmp_path, "softmix", [0.6, 0.6])
-    board = board_of(tmp_path, reference="softmix")
+    board = leaderboard_of(tmp_path, reference="softmix")
     assert set(board["reference"]) == {"softmix"}
     assert board.loc["ce", "diff_vs_reference"] == pytest.approx(-0.1)
     assert np.isnan(board.loc["softmix", "diff_vs_reference"])
@@ -161,7 +161,7 @@ def test_a_reference_without_records_is_an_error_and_none_is_not(tmp_path):
     with pytest.raises(InputError, match="did you mean softmix"):
         leaderboard(load_rows([tmp_path]), "softmax")
     for reference in (None, "ce"):
-        board = board_of(tmp_path, reference=reference or "none")
+        board = leaderboard_of(tmp_path, reference=reference or "none")
         assert board["reference"].isna().all() and board["cost_vs_ce"].isna().all()
         assert ("ce has no trials at 50 %" in printed(tmp_path, reference)) == (reference == "ce")
 
@@ -190,7 +190,7 @@ def test_ranks_within_budgets(tmp_path):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
     write_trial(tmp_path, "co_teaching", test=[0.5], status="failed", done={"train_seconds": None})
     write_trial(tmp_path, "elr", test=[0.9], rate=0.2)
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     known = board[board["noise_rate"] == 0.5]
     assert known["rank_1x"].dropna().to_dict() == {"ce": 1, "gce": 2}, "1.1 times counts as once"
     assert (
@@ -218,7 +218,7 @@ def test_passes_are_per_image_and_epoch_and_memory_in_megabytes(tmp_path):
         test=[0.1, 0.2, 0.3],
         done={"passes_trained": None, "peak_memory_bytes": None},
     )
-    board = board_of(tmp_path)[["passes_trained", "passes_inferred", "peak_memory_mb"]]
+    board = leaderboard_of(tmp_path)[["passes_trained", "passes_inferred", "peak_memory_mb"]]
     assert board.loc["elr"].tolist() == [2.5, 0.5, 4.5], "over trials that did not fail"
     assert board.loc["gce"].fillna(-1).tolist() == [-1, 0, -1]
 
@@ -226,7 +226,7 @@ def test_passes_are_per_image_and_epoch_and_memory_in_megabytes(tmp_path):
 def test_ties_share_the_better_rank(tmp_path):
     for method, accuracy in (("ce", 0.5), ("softmix", 0.7), ("elr", 0.7), ("gce", 0.6)):
         write_seeds(tmp_path, method, [accuracy, accuracy])
-    ranks = board_of(tmp_path)["rank"].to_dict()
+    ranks = leaderboard_of(tmp_path)["rank"].to_dict()
     assert ranks == {"elr": 1, "softmix": 1, "gce": 3, "ce": 4}
     text = page(tmp_path)
     head = text.split("The same by other rules")[0]
@@ -278,7 +278,7 @@ def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
         if not partial:
             (folder / "epochs.jsonl").unlink()
         for rule in ("noisy-val", "last", "oracle"):
-            row = board_of(tmp_path, rule).loc["softmix"]
+            row = leaderboard_of(tmp_path, rule).loc["softmix"]
             assert (row["seeds"], row["failures"]) == (2, 1)
             assert row["mean"] == pytest.approx((0.9 + 0.1) / 2), "ten classes"
             assert row["train_seconds"] == 3.0 and row["cost_vs_ce"] == pytest.approx(1.5)
@@ -292,7 +292,7 @@ def test_failures_stay_in_the_denominator_at_chance(tmp_path, status):
 def test_a_diverged_trial_keeps_its_partial_cost_out(tmp_path):
     write_trial(tmp_path, "ce", test=[0.4], seed=0)
     write_trial(tmp_path, "ce", test=[0.4], seed=1, status="diverged", done={"train_seconds": 0.5})
-    assert board_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
+    assert leaderboard_of(tmp_path).loc["ce", "cost_seconds"] == 2.0
 
 
 def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
@@ -301,7 +301,7 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
         gone = {"status": "lost", "done": {"train_seconds": None}} if seed == 2 else {}
         write_trial(tmp_path, "elr", test=[0.75 + seed / 100], seed=seed, **gone)
         write_trial(tmp_path, "gce", test=[0.9], seed=seed, status="lost", done={"noise": None})
-    row = board_of(tmp_path).loc["elr"]
+    row = leaderboard_of(tmp_path).loc["elr"]
     assert (row["mean"], row["seeds"], row["failures"], row["lost"]) == (
         pytest.approx(0.755),
         2,
@@ -310,7 +310,7 @@ def test_a_seed_that_its_machine_ended_is_missing_and_marked(tmp_path):
     )
     assert row["paired_seeds"] == 2 and row["diff_vs_reference"] == pytest.approx(0.255)
     assert row["unequal_seeds"], "a column in which one row lacks a seed is not paired"
-    row = board_of(tmp_path).loc["gce"]
+    row = leaderboard_of(tmp_path).loc["gce"]
     assert (
         (row["seeds"], row["lost"], row["failures"]) == (0, 3, 0)
         and np.isnan(row["mean"])
@@ -434,7 +434,7 @@ def test_classes_without_a_test_image_are_said(tmp_path):
 
 def test_a_stopped_trial_is_no_failure(tmp_path):
     write_trial(tmp_path, "ce", test=[0.4], status="stopped")
-    assert tuple(board_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)
+    assert tuple(leaderboard_of(tmp_path).loc["ce", ["mean", "failures"]]) == (0.4, 0)
 
 
 def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
@@ -450,7 +450,7 @@ def test_configuration_is_chosen_on_noisy_validation_not_on_test(tmp_path):
         ("last", "softmix.k=4", 0.6),
         ("oracle", "", 0.95),
     ):
-        row = board_of(tmp_path, rule).loc["softmix"]
+        row = leaderboard_of(tmp_path, rule).loc["softmix"]
         assert (row["config"], row["mean"], row["configurations"]) == (config, mean, 3)
     tried = configurations(load_rows([tmp_path]))
     tried = tried[(tried["method"] == "softmix") & (tried["rule"] == "noisy-val")]
@@ -475,14 +475,14 @@ def test_a_failure_lowers_the_score_of_its_configuration(tmp_path):
                 defaults={"softmix.k": 1},
                 status=status,
             )
-    row = board_of(tmp_path, reference="none").loc["softmix"]
+    row = leaderboard_of(tmp_path, reference="none").loc["softmix"]
     assert (row["config"], row["score"], row["failures"]) == ("", 0.6, 0), "(0.9 + 0.1) / 2 is less"
 
 
 def test_the_configuration_with_more_seeds_is_preferred(tmp_path):
     write_trial(tmp_path, "softmix", test=[0.9], config={"softmix.k": 4}, defaults={"softmix.k": 1})
     write_seeds(tmp_path, "softmix", [0.5, 0.5], defaults={"softmix.k": 1})
-    assert board_of(tmp_path, reference="none").loc["softmix", "config"] == ""
+    assert leaderboard_of(tmp_path, reference="none").loc["softmix", "config"] == ""
 
 
 def test_settings_read_like_the_command_line(tmp_path):
@@ -499,7 +499,7 @@ def test_cost_counts_pretraining_and_is_relative_to_ce(tmp_path):
         [0.5],
         done={"train_seconds": 4.0, "pretrain_seconds": 6.0, "pretraining": {"loss": 0.1}},
     )
-    row = board_of(tmp_path).loc["rmd"]
+    row = leaderboard_of(tmp_path).loc["rmd"]
     assert tuple(row[["train_seconds", "pretrain_seconds", "cost_seconds", "cost_vs_ce"]]) == (
         4.0,
         6.0,
@@ -514,7 +514,7 @@ def test_privileges_are_shown(tmp_path):
         tmp_path, "co_teaching", [0.5, 0.5], done={"privileges": ["noise_kind", "noise_rate"]}
     )
     assert (
-        board_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"]
+        leaderboard_of(tmp_path, reference="none").loc["co_teaching (oracle)", "privileges"]
         == "noise_kind,noise_rate"
     )
     assert "noise_kind, noise_rate" in printed(tmp_path)
@@ -539,7 +539,7 @@ def test_privileges_are_shown(tmp_path):
 def test_what_is_not_comparable_is_not_compared(tmp_path, fields):
     write_seeds(tmp_path, "ce", [0.5, 0.6])
     write_seeds(tmp_path, "softmix", [0.7, 0.8], **fields)
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert board["cell"].nunique() == 2 and list(board["rank"]) == [1, 1]
     assert board["diff_vs_reference"].isna().all()
     assert len({(section.title, section.setup) for section in sections_of(tmp_path)}) == 2, (
@@ -581,7 +581,7 @@ def test_two_recipes_of_one_method_under_paper_are_two_configurations(tmp_path):
             spec={"protocol": "paper"},
             recipe={"learning_rate": rate},
         )
-    row = board_of(tmp_path).loc["ce"]
+    row = leaderboard_of(tmp_path).loc["ce"]
     assert (row["seeds"], row["configurations"], row["mean"]) == (2, 2, 0.6)
 
 
@@ -636,7 +636,7 @@ def test_torn_last_line_is_dropped_with_a_warning(tmp_path):
     with (folder / "epochs.jsonl").open("ab") as file:
         file.write(b'{"epoch": 2, "test_acc')
     with pytest.warns(UserWarning, match="torn last line"):
-        board = board_of(tmp_path)
+        board = leaderboard_of(tmp_path)
     assert board.loc["ce", "mean"] == 0.6
 
 
@@ -849,7 +849,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(Path, "touch", refuse)
-    monkeypatch.setattr("bench.report.leaderboard.read_trials", None)
+    monkeypatch.setattr("bench.report.board.read_facts", None)
     with pytest.raises(
         InputError,
         match=r"cannot write to .*Read-only file system.*: choose another folder with --out",
@@ -861,7 +861,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
 
 
 def test_report_needs_neither_ray_nor_torch():
-    code = "import sys, bench.cli.report, bench.report.leaderboard; print(sorted({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    code = "import sys, bench.cli.report, bench.report.writer; print(sorted({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
@@ -923,7 +923,7 @@ def test_ranking_by_what_less_is_better_of(tmp_path):
     assert set(own["metric"]) == {"calibration_error"} and own.loc[
         "elr", "test_accuracy"
     ] == pytest.approx(0.7)
-    text = to_markdown(sections(rows, board, "ce", metric=ranked_by("calibration_error")), [])
+    text = to_markdown(sections(board_of(rows, metric=ranked_by("calibration_error"))), [])
     assert (
         "**Calibration error (points), epoch and configuration selected by noisy validation "
         "accuracy**" in text
@@ -988,7 +988,7 @@ def test_a_wrappers_gain_is_over_the_method_that_it_wraps(tmp_path):
         [0.1 - half, 0.1 + half]
     )
     assert own.loc[["elr", "rmd+gce"], "gain"].isna().all(), "gce was not run alone"
-    [section] = sections(rows, board, None)
+    [section] = sections(board_of(rows, "none"))
     [table] = [table for table in section.tables if "wrapping" in table.caption]
     assert [[entry.text for entry in row] for row in table.rows] == [
         ["rmd+elr", rule, "+10.0 (-14.8 to +34.8)"] for rule in ("noisy-val", "last")
@@ -1058,7 +1058,7 @@ def test_trials_of_different_labels_are_not_paired(tmp_path):
             write_trial(tmp_path, method, test=[accuracy + seed / 100], seed=seed, done=drawn)
         # before it had any labels
         write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed")
-    board = board_of(tmp_path)
+    board = leaderboard_of(tmp_path)
     assert board["paired_seeds"].dropna().to_dict() == {"elr": 2, "gce": 2}
     report = write_report([tmp_path], tmp_path, plots=False)
     assert any(
@@ -1079,7 +1079,7 @@ def test_a_failed_trial_pairs_with_those_of_its_seed(tmp_path):
         drawn = {"noise": {"label_hash": f"labels {seed}", "realised_rate": 0.5}}
         write_trial(tmp_path, "ce", test=[0.5 + seed / 100], seed=seed, done=drawn)
         write_trial(tmp_path, "gce", test=[0.7], seed=seed, status="failed", done={"noise": None})
-    assert board_of(tmp_path).loc["gce", "paired_seeds"] == 2
+    assert leaderboard_of(tmp_path).loc["gce", "paired_seeds"] == 2
 
 
 def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
@@ -1087,7 +1087,7 @@ def test_noise_files_of_one_name_are_cells_of_their_own(tmp_path):
         write_trial(
             tmp_path, method, rate=None, spec={"noise_kind": "matrix:T.csv", "noise_hash": content}
         )
-    assert len(set(board_of(tmp_path)["group"])) == 2
+    assert len(set(leaderboard_of(tmp_path)["group"])) == 2
     assert "noise file one" in page(tmp_path) and "noise file two" in page(tmp_path)
 
 
@@ -1121,7 +1121,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
             (folder / f"{name}.{kind}").write_text(name)
         return names
 
-    monkeypatch.setattr("bench.report.leaderboard.write_plots", draw)
+    monkeypatch.setattr("bench.report.writer.write_plots", draw)
     for method in ("ce", "elr"):
         write_trial(tmp_path, method, test=[0.5, 0.6])
     write_report([tmp_path], tmp_path)
@@ -1137,7 +1137,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
         "the captions are the same"
     )
     assert not any(path.parent.name == "plots" for path in report.files)
-    report.print(Console(width=200))
+    print_report(Console(width=200), report)
     assert "Figures in plots/ are older than the tables" in capsys.readouterr().out
     # by somebody: it is no longer shown, the others still are
     (tmp_path / "plots" / "ce-curves.png").unlink()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
-from bench.report.leaderboard import chosen_rows, leaderboard, load_rows
+from bench.report.choice import chosen_rows
+from bench.report.leaderboard import leaderboard
 from bench.report.learning import learning, learning_table
+from bench.report.rows import load_rows
 
 THREE = [0.3, 0.5, 0.6]
 

@@ -14,11 +14,12 @@ import pytest
 from fabricate import write_trial
 
 from bench.errors import InputError
-from bench.report.analysis import analyse, published_section
-from bench.report.leaderboard import chosen_rows, configurations, leaderboard, load_rows
+from bench.report.board import read_board
 from bench.report.metrics import ranked_by
 from bench.report.page import ASSETS, CURVES, embedded, pack, write_page
-from bench.report.tables import Entry, Section, Table, sections
+from bench.report.published import published_section
+from bench.report.sections import sections
+from bench.report.tables import Entry, Section, Table
 
 HOSTILE = (
     "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
@@ -61,16 +62,13 @@ def write_sweep(sweep: Path) -> Path:
 
 def page_of(sweep: Path, track: dict[str, str] | None = None, **shown) -> str:
     """The page of a sweep; ``track`` by method."""
-    rows = load_rows([sweep])
-    board = leaderboard(rows)
-    found = sections(rows, board, "ce")
-    analysis = analyse(rows, chosen_rows(rows, board), board, configurations(rows))
+    whole = read_board([sweep])
+    board = whole.leaderboard
     board["track"] = [(track or {}).get(method, "") for method in board["method"]]
-    published = published_section(analysis.published)
-    shown = {"published": published, "flagged": analysis.flagged(), **shown}
-    return write_page(
-        rows, chosen_rows(rows, board), board, found, analysis.statistics, **shown
-    ).decode()
+    published = published_section(whole.published)
+    shown = {"published": published, "flagged": whole.flagged, **shown}
+    tables = whole.rows, whole.chosen, board, sections(whole), whole.statistics
+    return write_page(*tables, **shown).decode()
 
 
 @pytest.fixture(scope="module")

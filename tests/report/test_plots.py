@@ -11,11 +11,13 @@ import pytest
 from fabricate import write_trial
 from matplotlib.collections import PolyCollection
 
-from bench.report.leaderboard import chosen_rows, configurations, leaderboard, load_rows
+from bench.report.choice import chosen_rows, configurations
+from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures, write_plots
 from bench.report.plots.final import pooled
 from bench.report.plots.settings import swept
 from bench.report.plots.style import COLUMN, CROWD, OWN, PAGE, looks, render
+from bench.report.rows import load_rows
 
 MANY = [
     "ce",

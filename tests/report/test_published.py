@@ -9,16 +9,17 @@ from bench.datasets import sources
 from bench.errors import InputError
 from bench.networks.backbones import BACKBONES
 from bench.noise import KINDS
-from bench.report.analysis import published_section
-from bench.report.leaderboard import leaderboard, load_rows
+from bench.report.leaderboard import leaderboard
 from bench.report.published import (
     COLUMNS,
     FOLDER,
     PROTOCOLS,
     against_published,
     our_names,
+    published_section,
     read_published,
 )
+from bench.report.rows import load_rows
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.leaderboard import write_report
+from bench.report.writer import write_report
 
 ARCHIVES = sorted(
     (Path(__file__).resolve().parents[2] / "results" / "reference").glob("*/records.tar.gz")

@@ -10,8 +10,11 @@ from fabricate import write_trial
 from scipy import stats
 
 from bench.report import statistics
-from bench.report.analysis import analyse, analysis_sections
-from bench.report.leaderboard import chosen_rows, configurations, leaderboard, load_rows
+from bench.report.analysis import analysis_sections
+from bench.report.board import board_of, read_board
+from bench.report.choice import chosen_rows, configurations
+from bench.report.leaderboard import leaderboard
+from bench.report.rows import load_rows
 from bench.report.statistics import (
     agreement,
     average_ranks,
@@ -254,7 +257,7 @@ def test_a_cell_where_validation_and_test_disagree_is_flagged(tmp_path, falls, f
     rows, _, board, tried = tables(tmp_path)
     [row] = agreement(rows, board, tried).to_dict("records")
     assert row["over_epochs"] == pytest.approx(-1 if falls else 1) and row["flagged"] == flagged
-    sections = analysis_sections(analyse(rows, chosen_rows(rows, board), board, tried), board)
+    sections = analysis_sections(board_of(rows))
     assert any("disagree" in note for note in sections[0].notes) == flagged
 
 
@@ -299,12 +302,12 @@ def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
 def test_with_one_seed_held_the_others_vary_together(tmp_path, held, draw):
     for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
         write_trial(tmp_path, "ce", test=[accuracy], seed=seed, spec={held: 0})
-    rows, chosen, board, tried = tables(tmp_path)
+    rows = load_rows([tmp_path])
     [row] = variance_split(rows).to_dict("records")
     assert (row["draw"], row["groups"], row["trials"]) == (draw, 1, 3) and row[
         "sd"
     ] == pytest.approx(0.1)
-    [section, *_] = analysis_sections(analyse(rows, chosen, board, tried), board)
+    [section, *_] = analysis_sections(board_of(rows))
     assert not any("changed together" in note for note in section.notes)
 
 
@@ -322,8 +325,7 @@ def test_budgets_and_front_are_told_in_multiples_of_the_reference(tmp_path):
         ("gce", 0.4, 3),
     ):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
-    rows, chosen, board, tried = tables(tmp_path)
-    section, *_ = analysis_sections(analyse(rows, chosen, board, tried), board)
+    section, *_ = analysis_sections(read_board([tmp_path]))
     assert not any("seeds" in table.caption for table in section.tables), (
         "one seed says nothing of them"
     )

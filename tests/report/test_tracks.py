@@ -8,9 +8,11 @@ import pytest
 from fabricate import write_trial
 
 from bench.records.trials import pack_classes
-from bench.report.leaderboard import leaderboard, load_rows, write_report
+from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
 from bench.report.plots.settings import transfer_losses
+from bench.report.rows import load_rows
+from bench.report.writer import write_report
 
 DEFAULTS = {"elr.weight": 3.0}
 SEEDS = {"noise_seed": 1_000_000, "split_seed": 1_000_000, "train_seed": 1_000_000}

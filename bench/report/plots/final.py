@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.planning.registry import REFERENCE
 from bench.records.trials import read_samples
+from bench.report.columns import SEEDS
 from bench.report.plots.style import (
     COLUMN,
     PAGE,
@@ -29,8 +30,7 @@ from bench.report.plots.style import (
     methods_of,
     noise_title,
 )
-from bench.report.statistics import SEEDS
-from bench.report.tables import rate_title
+from bench.report.wording import rate_title
 
 #: Bins of confidence with fewer images are left out: their accuracy is chance.
 FEW = 10

@@ -28,7 +28,7 @@ from bench.report.plots.style import (
     limit_accuracy,
     looks,
 )
-from bench.report.tables import rate_title
+from bench.report.wording import rate_title
 
 SWEEP_CAPTION = (
     "Test accuracy (%) of its configurations at the epoch that noisy validation accuracy selects, "

@@ -21,7 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from bench.planning.registry import REFERENCE
-from bench.report.tables import rate_title
+from bench.report.wording import rate_title
 
 FORMATS = ("png", "svg")
 DPI = 200

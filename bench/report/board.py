@@ -1,0 +1,153 @@
+"""Board: everything that a report shows, computed once from records.
+
+All renderers (tables, LaTeX, CSV, figures, page) take a board and read it; none ranks, ties or
+tests anything itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.planning.registry import REFERENCE
+from bench.planning.selection import ALL
+from bench.report.cells import Facts
+from bench.report.choice import chosen_rows, configurations
+from bench.report.columns import CELL, SETUP
+from bench.report.facts import read_facts
+from bench.report.leaderboard import NO_REFERENCE, leaderboard, reference_label
+from bench.report.learning import learning
+from bench.report.metrics import ACCURACY, Metric
+from bench.report.published import against_published, read_published
+from bench.report.rows import rows_of
+from bench.report.statistics import (
+    AverageRanks,
+    agreement,
+    average_ranks,
+    cell_statistics,
+    regrets,
+    variance_split,
+)
+from bench.report.tracks import search_summary
+from bench.report.wording import rates_of
+
+
+@dataclass(frozen=True)
+class Board:
+    """Tables of one report. Statistics are of accuracy and of the rows that compete."""
+
+    rows: pd.DataFrame  # a row per trial, track and rule: ``rows.load_rows``
+    configurations: pd.DataFrame  # a row per cell, method, configuration and rule
+    leaderboard: pd.DataFrame  # a row per cell, method and rule, ranked by accuracy
+    ranked: pd.DataFrame  # the same, ranked by ``metric``
+    chosen: pd.DataFrame  # those of ``rows`` that the leaderboard summarises
+    reference: str | None  # label of the method that all are compared with
+    metric: Metric
+    agreement: pd.DataFrame  # agreement of the rules with each other: a row per cell
+    flagged: frozenset[str]  # cells where noisy validation and test accuracy disagree
+    searched: pd.DataFrame  # configurations that searches tried, likewise; may be empty
+    searches: pd.DataFrame  # a row per search: ``tracks.search_summary``; may be empty
+
+    @cached_property
+    def statistics(self) -> pd.DataFrame:
+        """Tests and tiers: a row per cell, rule but the oracle, and method."""
+        return cell_statistics(_competing(self.chosen), _competing(self.leaderboard))
+
+    @cached_property
+    def regrets(self) -> pd.DataFrame:
+        """Accuracy lost to the oracle: a row per cell, rule but the oracle, and method."""
+        return regrets(_competing(self.leaderboard))
+
+    @cached_property
+    def variance(self) -> pd.DataFrame:
+        """Spread over noise, split and training: a row per cell, configuration and draw."""
+        rows, keys = _competing(self.rows), ["cell", "method", "hparams"]
+        about = rows.drop_duplicates(keys).set_index(keys)[[*CELL, "config", "group", *SETUP]]
+        return variance_split(rows).join(about, on=keys)
+
+    @cached_property
+    def learning(self) -> pd.DataFrame:
+        """Corrected labels and separated features: a row per cell and method."""
+        return learning(_competing(self.chosen))
+
+    @cached_property
+    def ranks(self) -> AverageRanks | None:
+        """Average ranks over all cells; None where too few methods or cells are complete."""
+        return average_ranks(_competing(self.leaderboard))
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Published numbers beside ours."""
+        return against_published(read_published(), self.leaderboard)
+
+    def doubtful_rates(self, group: pd.DataFrame) -> list[float]:
+        """Return the noise rates of rows of a leaderboard whose cells are flagged, in order."""
+        return rates_of(group[group["cell"].isin(self.flagged)])
+
+
+def read_board(
+    folders: Sequence[Path],
+    reference: str = REFERENCE,
+    metric: Metric = ACCURACY,
+    clean_images: str = ALL,
+) -> Board:
+    """Read the records below ``folders``, as one sweep, into a board.
+
+    Args:
+        reference: method to compare with, or "none".
+        metric: figure of ``Board.ranked``.
+        clean_images: as in ``rows.load_rows``.
+
+    Raises:
+        InputError: where ``folders`` hold no records, none of ``reference``, or none with the
+            metric.
+    """
+    [(compared, searched)] = read_facts([folders], clean_images)
+    return board_of(rows_of(compared, clean_images), reference, metric, searched, clean_images)
+
+
+def board_of(
+    rows: pd.DataFrame,
+    reference: str = REFERENCE,
+    metric: Metric = ACCURACY,
+    searched: Sequence[Facts] = (),
+    clean_images: str = ALL,
+) -> Board:
+    """Make a board of the rows of trials, as ``rows.load_rows`` reads them.
+
+    Args:
+        searched: facts of the trials of searches.
+    """
+    by_accuracy, tried = leaderboard(rows, reference), configurations(rows)
+    cells = agreement(*map(_competing, (rows, by_accuracy, tried)))
+    return Board(
+        rows=rows,
+        configurations=tried,
+        leaderboard=by_accuracy,
+        ranked=by_accuracy if metric == ACCURACY else leaderboard(rows, reference, metric),
+        chosen=chosen_rows(rows, by_accuracy),
+        reference=None if reference == NO_REFERENCE else reference_label(reference, rows),
+        metric=metric,
+        agreement=cells,
+        flagged=frozenset(cells.loc[cells["flagged"].astype(bool), "cell"]),
+        searched=_searched(searched, clean_images),
+        searches=search_summary(searched),
+    )
+
+
+def _searched(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
+    """Summarise what searches tried; their picks are ``chosen``, under every rule."""
+    if not trials:
+        return pd.DataFrame()
+    table = configurations(rows_of(trials, clean_images))
+    keys = ["cell", "method", "hparams"]
+    picks = {tuple(facts[key] for key in keys) for facts in trials if facts["picked"]}
+    chosen = [key in picks for key in table[keys].itertuples(index=False, name=None)]
+    return table.assign(chosen=np.array(chosen))
+
+
+def _competing(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["competes"]]

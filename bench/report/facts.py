@@ -1,0 +1,247 @@
+"""Records of trials as flat facts: a dictionary per trial, before a rule picks an epoch.
+
+A failed trial (diverged, failed, timeout) counts in every table at chance accuracy: one over the
+number of classes. Its cost, which covers part of a run at best, is missing. A trial that its
+machine ended (lost) says nothing of the method: it is a missing seed.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.common.identity import PAPER
+from bench.errors import InputError
+from bench.planning.registry import display
+from bench.planning.searches import SEARCH, goal_values
+from bench.planning.selection import ALL, CLEAN_VAL
+from bench.records.code import to_text
+from bench.records.merge import merged
+from bench.records.trials import Trial, unpack_truth
+from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
+from bench.report.columns import FEATURES, LEARNING, SEEDS
+from bench.report.labels import RECIPE, label_configurations, listed
+from bench.report.metrics import ACCURACY, RANKED
+from bench.report.tracks import arrange_tracks, track_facts
+
+#: Stands for an unknown noise rate: grouping drops rows whose key is missing.
+UNKNOWN_RATE = -1.0
+
+#: Figures over epochs: column -> key of an epoch's record.
+CURVES = {
+    "noisy_val_curve": "noisy_val_accuracy",
+    "test_curve": "test_accuracy",
+    "memorised_clean_curve": "memorised_clean",
+    "clean_val_curve": "clean_val_accuracy",
+    **{f"{key}_curve": key for key in LEARNING},
+}
+
+
+def curve_of(name: str) -> str:
+    """Return the column that holds a metric over epochs."""
+    return "test_curve" if name == ACCURACY.name else f"{name}_curve"
+
+
+def read_facts(
+    sides: Sequence[Sequence[Path]], clean_images: str
+) -> list[tuple[list[Facts], list[Facts]]]:
+    """Read the trials of several sets of folders; equal data and settings get equal names.
+
+    A trial that several folders of a set hold counts once (``bench.records.merge``).
+
+    Returns:
+        For each set, facts of the trials to compare and of the trials of searches.
+
+    Raises:
+        InputError: where a folder is no sweep, or no trial of a set is over.
+    """
+    trials = [_read(folders, clean_images) for folders in sides]
+    together = [facts for side in trials for facts in side]
+    name_sources(together)
+    label_configurations(together)
+    return [_arranged(side) for side in trials]
+
+
+def _read(folders: Sequence[Path], clean_images: str) -> list[Facts]:
+    trials: list[Facts] = []
+    for trial in merged(folders, list(CURVES.values())):
+        try:
+            trials.append(_facts(trial, clean_images))
+        except InputError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, zlib.error) as error:
+            raise InputError(
+                f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
+            ) from error
+    if all(facts["track"] == SEARCH for facts in trials):
+        where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
+        raise InputError(
+            f"no trial is over in {where}: wait for the first, or give a folder with finished "
+            "trials"
+        )
+    return trials
+
+
+def _arranged(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
+    """Sort the trials into cells and tracks."""
+    trials = arrange_cells(trials)
+    _complete_labels(trials)
+    _complete_methods(trials)
+    _complete_failures(trials)
+    return arrange_tracks(sorted(trials, key=lambda facts: facts["id"]))
+
+
+def _facts(trial: Trial, clean_images: str) -> Facts:
+    """Return the part of a row that no rule changes; facts that a failed trial lacks are missing."""
+    spec, done = trial.spec["spec"], trial.done
+    recipe, changes = spec["recipe"], {**trial.spec["config"]}
+    noise = done.get("noise") or {}
+    # Labels that came with the data have no nominal rate, and the same realised rate in all trials.
+    rates = (spec["noise_rate"], noise.get("realised_rate"), UNKNOWN_RATE)
+    settings = spec["hparams"]
+    if spec["protocol"].startswith(PAPER):  # the recipe is the method's, and not part of the cell
+        settings = settings | {RECIPE + key: value for key, value in recipe.items()}
+    return {
+        **{key: spec[key] for key in SEEDS},
+        **cell_facts(spec, next(rate for rate in rates if rate is not None)),
+        "method": display(spec["method"]),
+        "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
+        "_method": spec["method"],
+        "_recorded": key_of(changes),
+        "changes": len(changes),  # the count by which its search broke ties
+        "hparams": key_of(settings),
+        "recipe": _listed(key_of(recipe)),
+        "epochs": recipe["epochs"],
+        "backbone": recipe["backbone"],
+        "id": trial.id,
+        "folder": trial.folder,  # as a path: pandas refuses text that is no UTF-8
+        "sweep": trial.folder.parents[1],
+        "conflicts": trial.conflicts,
+        "code": to_text(done.get("code")),
+        "git_commit": _string(done.get("git_commit")),
+        "status": done["status"],
+        "succeeded": trial.succeeded,
+        "failed": not (trial.succeeded or trial.lost),
+        "lost": trial.lost,
+        "at_failure": {},
+        "privileges": ",".join(done.get("privileges") or ()),
+        "pretrained": bool(done.get("pretraining")),
+        **_resources(trial),
+        "realised_noise_rate": _number(noise.get("realised_rate")),
+        "label_hash": _string(noise.get("label_hash")),
+        "transition": noise.get("transition_matrix"),
+        "estimated_transition": done.get("estimated_transition_matrix"),
+        "validation_images": _number(done.get("validation_images")),
+        "classes": _number(done.get("classes")),
+        "tested_classes": _number(done.get("tested_classes", done.get("classes"))),
+        "noisy_test": bool(done.get("noisy_test")),
+        "reliability": done.get("reliability"),
+        **track_facts(trial),
+        **{name: _number(done.get(name)) for name in FEATURES},
+        **_curves(trial, clean_images),
+    }
+
+
+def _resources(trial: Trial) -> dict[str, float]:
+    """Return seconds, passes per image and epoch, and megabytes; all missing of a failed trial."""
+    done = trial.done if trial.succeeded else {}
+    epochs = done.get("epochs") or np.nan
+    training = _number(done.get("train_seconds"))
+    pretraining = _number(done.get("pretrain_seconds") or 0.0) if np.isfinite(training) else np.nan
+    return {
+        "train_seconds": training,
+        "pretrain_seconds": pretraining,
+        "cost_seconds": training + pretraining,
+        "passes_trained": _number(done.get("passes_trained")) / epochs,
+        "passes_inferred": _number(done.get("passes_inferred")) / epochs,
+        "peak_memory_mb": _number(done.get("peak_memory_bytes")) / 1e6,
+    }
+
+
+@cache
+def _listed(key: str) -> str:
+    """Return settings for people from their ``key_of``: thousands of trials have equal ones."""
+    return listed(msgspec.json.decode(key))
+
+
+def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
+    curves = {name: trial.curve(key) for name, key in CURVES.items()}
+    accuracies = (curves["noisy_val_curve"], curves["test_curve"])
+    if trial.succeeded and not all(np.isfinite(curve).any() for curve in accuracies):
+        raise InputError(
+            f"{str(trial.folder / 'epochs.jsonl')!r} holds no accuracies: delete its folder and "
+            "run again"
+        )
+    if clean_images != ALL:
+        curves["clean_val_curve"] = _clean_curve(trial, clean_images)
+    return curves
+
+
+def _clean_curve(trial: Trial, images: str) -> np.ndarray:
+    """Return accuracy on that many clean validation labels, (E,); NaN where fewer are known."""
+    truth = unpack_truth(trial.done.get("validation_truth"))
+    if truth is None or any("val_predictions" not in epoch for epoch in trial.epochs):
+        return np.full(len(trial.epochs), np.nan)
+    return goal_values(f"{CLEAN_VAL}:{images}", trial.epochs, truth)
+
+
+def _complete_labels(trials: Sequence[Facts]) -> None:
+    """Give each trial its ``labels``: those of its seed, where a failed trial recorded none."""
+    drawn = defaultdict(set)
+    for facts in trials:
+        drawn[facts["cell"], facts["noise_seed"]].add(facts["label_hash"])
+    for facts in trials:
+        hashes = drawn[facts["cell"], facts["noise_seed"]] - {""}
+        facts["labels"] = facts["label_hash"] or (min(hashes) if len(hashes) == 1 else "")
+
+
+def _complete_methods(trials: Sequence[Facts]) -> None:
+    """Give failed trials the classes, privileges and clean labels that other trials recorded."""
+    classes, privileges = {}, {}
+    for facts in trials:
+        if np.isfinite(facts["classes"]):
+            classes[facts["data_hash"]] = facts["classes"]
+        if facts["privileges"]:  # another configuration of the method may have none
+            privileges[facts["method"], facts["hparams"]] = facts["privileges"]
+    for facts in trials:
+        facts["classes"] = classes.get(facts["data_hash"], np.nan)
+        facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
+        facts["clean_labels"] = bool(np.isfinite(facts["clean_val_curve"]).any())
+    cells = {facts["cell"] for facts in trials if facts["clean_labels"]}
+    for facts in trials:
+        if not facts["succeeded"]:
+            facts["clean_labels"] = facts["cell"] in cells
+
+
+def _complete_failures(trials: Sequence[Facts]) -> None:
+    """Give failed trials the metrics at which a failure counts.
+
+    A metric that no trial of the cell, or none of the method, has is undefined for the failed one.
+    """
+    failures = [facts for facts in trials if facts["failed"]]
+    for name, at_failure in RANKED.items() if failures else ():
+        curve = curve_of(name)
+        known = [
+            facts for facts in trials if facts["succeeded"] and np.isfinite(facts[curve]).any()
+        ]
+        cells, methods = ({facts[key] for facts in known} for key in ("cell", "method"))
+        for facts in failures:
+            if name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods):
+                value = at_failure(facts["classes"], facts["realised_noise_rate"])
+                facts["at_failure"][name] = value
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def _string(value: Any) -> str:
+    """Return a record's text; empty where it has none."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is no text")
+    return value or ""

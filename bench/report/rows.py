@@ -1,0 +1,102 @@
+"""Facts of trials as a table of rows: a row per trial, track and rule, at the epoch of the rule."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.planning.selection import ALL, CLEAN_VAL, rule_names, rule_order, select
+from bench.report.cells import Facts
+from bench.report.columns import LEARNING, SEEDS
+from bench.report.facts import CURVES, curve_of, read_facts
+from bench.report.metrics import ACCURACY
+
+
+def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
+    """Read the trials below ``folders``, without those of searches: a row per trial, track, rule.
+
+    A trial whose record knows too few clean validation labels has no row by clean-val.
+    ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,)
+    arrays, the same objects under every rule; without ``_curve`` in its name a figure is that of
+    the rule's epoch. Accuracies are fractions.
+
+    Args:
+        clean_images: number of clean validation labels that the rule clean-val reads, or "all".
+
+    Raises:
+        InputError: where a folder is no sweep, or no trial is over.
+    """
+    [rows] = load_sides([folders], clean_images)
+    return rows
+
+
+def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list[pd.DataFrame]:
+    """Read several sets of folders as ``load_rows`` does; equal data and settings share a name."""
+    return [rows_of(compared, clean_images) for compared, _ in read_facts(sides, clean_images)]
+
+
+def rows_of(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
+    """Apply every rule to the facts of trials: a table of rows in their order."""
+    table, stacks, tables = pd.DataFrame(trials), _stacks(trials), []
+    for rule in rule_names(clean_images):
+        rows = table.assign(rule=rule, **_at_epochs(rule, trials, stacks))
+        if rule.startswith(CLEAN_VAL):
+            read = [f"{text},{rule}" if text else rule for text in rows["privileges"].tolist()]
+            rows = rows.assign(privileges=read)[rows["clean_labels"]]
+        tables.append(rows)
+    return in_order(pd.concat(tables, ignore_index=True), ["method", "config", "hparams", *SEEDS])
+
+
+#: Positions of the trials of one length, and their curves (N, E) by column.
+_Stack = tuple[list[int], dict[str, np.ndarray]]
+
+
+def _stacks(trials: Sequence[Facts]) -> list[_Stack]:
+    """Stack the curves of successful trials, length by length."""
+    by_length = defaultdict(list)
+    for place, facts in enumerate(trials):
+        if facts["succeeded"]:
+            by_length[len(facts["test_curve"])].append(place)
+    return [
+        (
+            places,
+            {
+                name: np.concatenate([trials[place][name] for place in places]).reshape(-1, length)
+                for name in CURVES
+            },
+        )
+        for length, places in by_length.items()
+    ]
+
+
+def _at_epochs(
+    rule: str, trials: Sequence[Facts], stacks: Sequence[_Stack]
+) -> dict[str, np.ndarray]:
+    """Return accuracy, score, epoch and other figures of each trial under the rule, (N,) each."""
+    names = [ACCURACY.name, "score", "epoch", *LEARNING]
+    columns = {name: np.full(len(trials), np.nan) for name in names}
+    for place, facts in enumerate(trials):
+        for name, value in facts["at_failure"].items():
+            columns[name][place] = value
+            if name == ACCURACY.name:
+                columns["score"][place] = value
+    for places, curves in stacks:
+        choice = select(
+            rule, curves["noisy_val_curve"], curves["clean_val_curve"], curves["test_curve"]
+        )
+        columns[ACCURACY.name][places] = choice.test_accuracy
+        columns["score"][places] = choice.score
+        if choice.epoch is not None:
+            columns["epoch"][places] = choice.epoch
+        for name in LEARNING:
+            columns[name][places] = choice.of(curves[curve_of(name)])
+    return columns
+
+
+def in_order(table: pd.DataFrame, last_keys: Sequence[str]) -> pd.DataFrame:
+    """Sort by data set, noise and rule, the default rule first, then by the given columns."""
+    keys = ["dataset", "noise_kind", "noise_rate", "group", "rule_order", *last_keys]
+    order = table.assign(rule_order=table["rule"].map(rule_order))
+    return table.loc[order.sort_values(keys, kind="stable").index].reset_index(drop=True)

@@ -1,0 +1,89 @@
+"""Words, figures and marks as every table, figure and page prints them."""
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from bench.planning.selection import ALL, CLEAN_VAL, ORACLE
+
+NONE = "–"
+#: Marks of a row or a figure: its footnote explains each.
+BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = "*", "†", "‡", "§", "¶"
+
+
+def percent(value: float) -> str:
+    """Return a fraction in percent, or in points."""
+    return NONE if pd.isna(value) else f"{100 * value:.1f}"
+
+
+def signed(value: float) -> str:
+    """Return a fraction in points, with its sign."""
+    return NONE if pd.isna(value) else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def decimal(value: float, digits: int = 1) -> str:
+    """Return a number with so many decimal places."""
+    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def half_interval(low: float, high: float) -> str:
+    """Return half the width of an interval in points, behind a difference; empty without one."""
+    return "" if pd.isna(low) else f" ± {50 * (high - low):.1f}"
+
+
+def span(numbers: Collection[float]) -> str:
+    """Return the range of some numbers, as "2 to 3"; a single one alone."""
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def rate_title(rate: float) -> str:
+    """Return a noise rate; a negative one means that nobody knows how many labels are wrong."""
+    return "as found" if rate < 0 else f"{100 * rate:.3g} %"
+
+
+def rates_of(table: pd.DataFrame) -> list[float]:
+    """Return the noise rates of a table, in ascending order."""
+    return sorted(set(table["noise_rate"]))
+
+
+def group_title(group: pd.DataFrame) -> str:
+    """Return a title of a group of comparable rows: data set, noise and protocol."""
+    first = group.iloc[0]
+    return f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
+
+
+def rule_label(rule: str) -> str:
+    """Return a rule's name, with the objection to ranking by it."""
+    if rule == ORACLE:
+        return f"{rule} (not for ranking)"
+    return f"{rule} (privileged)" if rule.startswith(CLEAN_VAL) else rule
+
+
+def clean_labels_of(rule: str) -> str:
+    """Return the figure by which a clean-val rule picks."""
+    images = rule.partition(":")[2]
+    return f"accuracy on the right labels of {'the' if images == ALL else images} validation images"
+
+
+def clean_note(rules: Sequence[str]) -> str:
+    """Return a note on the clean-val rule: the labels that it reads, or why it is missing."""
+    for rule in rules:
+        if rule.startswith(CLEAN_VAL):
+            return (
+                f"{rule} picks by {clean_labels_of(rule)}, which the other rules do without: a "
+                "privilege."
+            )
+    return (
+        f"{CLEAN_VAL} is missing: the records do not say the right labels of so many validation "
+        "images."
+    )
+
+
+def disagreement(rates: Sequence[float]) -> str:
+    """Footnote for noise rates where noisy validation and test accuracy disagree."""
+    where = ", ".join(map(rate_title, rates))
+    return (
+        f"At {where} noisy validation and test accuracy disagree: what is selected there is partly "
+        "chance."
+    )

@@ -1,0 +1,178 @@
+"""Files of a report: tables, figures and the page, written from records alone."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from bench.common.files import write_atomically
+from bench.planning.registry import REFERENCE
+from bench.planning.selection import ALL, check_clean_images
+from bench.report import columns
+from bench.report.analysis import analysis_sections
+from bench.report.board import Board, read_board
+from bench.report.columns import CELL, ROW, SETUP
+from bench.report.compare import COLUMNS as COMPARE
+from bench.report.compare import compare
+from bench.report.latex import to_latex
+from bench.report.learning import COLUMNS as LEARNING
+from bench.report.markdown import to_markdown, unescaped
+from bench.report.metrics import ACCURACY, ranked_by
+from bench.report.page import write_page
+from bench.report.plots import FORMATS, write_plots
+from bench.report.published import published_section
+from bench.report.sections import sections
+from bench.report.statistics import STATISTICS
+from bench.report.tables import Section
+
+#: Note on the figures that a report without plots leaves in place.
+EARLIER_FIGURES = (
+    "Figures in plots/ are older than the tables: python -m bench.report draws them from all "
+    "records."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that is on disk, and the part of it that a terminal shows."""
+
+    leaderboard: pd.DataFrame
+    sections: list[Section]
+    files: list[Path]
+    about_figures: str = ""  # set where they are not of this report
+
+
+def write_report(
+    folders: Sequence[Path],
+    out_dir: Path,
+    reference: str = REFERENCE,
+    plots: bool = True,
+    rank_by: str = ACCURACY.name,
+    clean_images: str = ALL,
+) -> Report:
+    """Write all tables, figures and the page of the records below ``folders``.
+
+    Args:
+        reference: method that all are compared with, or "none".
+        rank_by: metric of the leaderboard, which the page shows first. Plots and analysis are of
+            accuracy.
+        clean_images: as in ``rows.load_rows``.
+
+    Raises:
+        InputError: where ``folders`` hold no records, none of ``reference``, or none with the
+            metric.
+    """
+    metric = ranked_by(rank_by)
+    board = read_board(folders, reference, metric, check_clean_images(clean_images))
+    tables = sections(board)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    plots_dir = out_dir / "plots"
+    earlier = _figures_of(out_dir / "leaderboard.md")
+    if plots:
+        captions = write_plots(board.chosen, board.leaderboard, board.configurations, plots_dir)
+    else:
+        captions = {
+            name: caption
+            for name, caption in earlier.items()
+            if (plots_dir / f"{name}.png").exists()
+        }
+    about_figures = EARLIER_FIGURES if captions and not plots else ""
+    figures = [(f"plots/{name}.png", caption) for name, caption in captions.items()]
+    page = write_page(
+        board.rows,
+        board.chosen,
+        board.leaderboard,
+        tables,
+        board.statistics,
+        published_section(board.published),
+        metric,
+        board.flagged,
+    )
+    contents = {
+        **csv_files(board),
+        "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),
+        "leaderboard.tex": to_latex(board).encode(),
+        "analysis.md": to_markdown(analysis_sections(board), [], "Analysis").encode(),
+        "index.html": page,
+    }
+    for name, kind in product(earlier.keys() - captions.keys(), FORMATS):  # of other records
+        (plots_dir / f"{name}.{kind}").unlink(missing_ok=True)
+    files = _write(out_dir, contents)
+    if plots:
+        files += [plots_dir / f"{name}.{kind}" for name in captions for kind in FORMATS]
+    return Report(board.ranked, tables, files, about_figures)
+
+
+def csv_files(board: Board) -> dict[str, bytes]:
+    """Return the CSV files of a report by name."""
+    tried = board.configurations
+    if len(board.searched):
+        tried = pd.concat([tried, board.searched], ignore_index=True)
+    by_rule = [name for name in board.agreement.columns if name.startswith(("tau_", "best_"))]
+    tables = {
+        "leaderboard.csv": (board.ranked, columns.LEADERBOARD),
+        "configs.csv": (tried, columns.CONFIGURATIONS),
+        "statistics.csv": (board.statistics, [*CELL, *STATISTICS, *ROW, *SETUP]),
+        "rules.csv": (
+            board.regrets,
+            [*CELL, *"method rule rank mean oracle regret".split(), *ROW, *SETUP],
+        ),
+        "agreement.csv": (
+            board.agreement,
+            [*CELL, "methods", *by_rule, "over_epochs", "over_configurations", "flagged", *SETUP],
+        ),
+        "variance.csv": (
+            board.variance,
+            [*CELL, *"method config draw sd groups trials".split(), *SETUP],
+        ),
+        "learning.csv": (board.learning, [*CELL, "method", *LEARNING, *ROW, *SETUP]),
+        "published.csv": (board.published, list(board.published.columns)),
+    }
+    return {name: to_csv(table, selected) for name, (table, selected) in tables.items()}
+
+
+def to_csv(table: pd.DataFrame, selected: Sequence[str]) -> bytes:
+    """Return columns of a table as CSV; equal records give equal bytes.
+
+    A noise rate that nobody knows is missing. Text is quoted where it has to be, so that a program
+    reads it back. No column of text begins with other people's text, which a spreadsheet might take
+    for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are Python's, and those
+    of files stand behind ``folder:`` or ``labels:``.
+    """
+    if "name" in table:  # the method's name, without the track that its label holds
+        table = table.assign(method=table["name"])
+    table = table[list(selected)]
+    if "noise_rate" in selected:
+        table = table.assign(noise_rate=table["noise_rate"].where(table["noise_rate"] >= 0))
+    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()
+
+
+def write_comparison(
+    first: Sequence[Path], second: Sequence[Path], out_dir: Path, clean_images: str = ALL
+) -> tuple[list[Section], list[Path]]:
+    """Write ``compare.csv`` and ``compare.md``; return the sections and the files."""
+    comparison = compare(first, second, clean_images)
+    tables = comparison.sections()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    title = f"{comparison.names[1]} against {comparison.names[0]}"
+    contents = {
+        "compare.csv": to_csv(comparison.table, COMPARE),
+        "compare.md": to_markdown(tables, [], title).encode(),
+    }
+    return tables, _write(out_dir, contents)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def _figures_of(page: Path) -> dict[str, str]:
+    """Return the figures that an earlier report shows: name -> caption."""
+    text = page.read_text(errors="replace") if page.exists() else ""
+    shown = re.findall(r"^!\[(.*)\]\(plots/([\w-]+)\.png\)$", text, flags=re.MULTILINE)
+    return {name: unescaped(caption) for caption, name in shown}
