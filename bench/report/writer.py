@@ -81,16 +81,7 @@ def write_report(
         }
     about_figures = EARLIER_FIGURES if captions and not plots else ""
     figures = [(f"plots/{name}.png", caption) for name, caption in captions.items()]
-    page = write_page(
-        board.rows,
-        board.chosen,
-        board.leaderboard,
-        tables,
-        board.statistics,
-        published_section(board.published),
-        metric,
-        board.flagged,
-    )
+    page = write_page(board, tables, published_section(board.published))
     contents = {
         **csv_files(board),
         "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),

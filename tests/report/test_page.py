@@ -15,8 +15,9 @@ from fabricate import write_trial
 
 from bench.errors import InputError
 from bench.report.board import read_board
-from bench.report.metrics import ranked_by
-from bench.report.page import ASSETS, CURVES, embedded, pack, write_page
+from bench.report.metrics import ACCURACY, ranked_by
+from bench.report.page import ASSETS, embedded, write_page
+from bench.report.page_data import CURVES, pack
 from bench.report.published import published_section
 from bench.report.sections import sections
 from bench.report.tables import Entry, Section, Table
@@ -60,15 +61,15 @@ def write_sweep(sweep: Path) -> Path:
     return sweep
 
 
-def page_of(sweep: Path, track: dict[str, str] | None = None, **shown) -> str:
+def page_of(
+    sweep: Path, track: dict[str, str] | None = None, metric=ACCURACY, published=None
+) -> str:
     """The page of a sweep; ``track`` by method."""
-    whole = read_board([sweep])
-    board = whole.leaderboard
-    board["track"] = [(track or {}).get(method, "") for method in board["method"]]
-    published = published_section(whole.published)
-    shown = {"published": published, "flagged": whole.flagged, **shown}
-    tables = whole.rows, whole.chosen, board, sections(whole), whole.statistics
-    return write_page(*tables, **shown).decode()
+    board = read_board([sweep], metric=metric)
+    table = board.leaderboard
+    table["track"] = [(track or {}).get(method, "") for method in table["method"]]
+    published = published or published_section(board.published)
+    return write_page(board, sections(board), published).decode()
 
 
 @pytest.fixture(scope="module")

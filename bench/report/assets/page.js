@@ -60,57 +60,36 @@
   };
   const metric = () => metrics.find((one) => one.name === state.metric);
   const ranks = () => rules.find((one) => one.name === state.rule).ranks;
-  const scale = () => metric().scale;
 
   /* A budget is in multiples of the reference's cost, and so only where that is known. */
-  const priced = new Set(rows.filter((row) => row.budget !== null).map((row) => row.group));
-  const budget = () => (priced.has(state.group) ? state.budget : ANY);
-  const within = (row) => budget() === ANY || (row.budget !== null && row.budget <= budget());
+  const budget = () => (groups[state.group].priced ? state.budget : ANY);
   const budgetName = (times) => `${times}× ${data.reference}`;
 
   /* ---- the leaderboard ---- */
+  const NOBODY = { lines: [], tiers: "" };
+  const standings = () => data.boards[[state.group, state.rule, state.track, budget()].join(" ")] ?? NOBODY;
+
+  /* Lines of the leaderboard that is chosen, with their cells, ranks and places by the metric that is chosen. */
   function current() {
-    const group = groups[state.group];
-    const found = new Map();
-    for (const row of rows) {
-      if (row.group !== state.group || row.rule !== state.rule || (state.track !== ALL && row.track !== state.track) || !within(row)) continue;
-      if (!found.has(row.method)) found.set(row.method, { method: row.method, cells: group.rates.map(() => null), failures: 0, seeds: 0, privileges: "" });
-      const own = found.get(row.method);
-      const value = row.values[state.metric];
-      own.cells[row.rate] = { row, mean: value ? value[0] : null, ci: value ? value[1] : null };
-      own.failures += row.failures;
-      own.seeds += row.seeds;
-      own.privileges = own.privileges || row.privileges;
-    }
-    const list = [...found.values()];
-    const sign = metric().more ? -1 : 1;
-    group.rates.forEach((_, rate) => {
-      const known = list.map((own) => own.cells[rate]).filter((cell) => cell && cell.mean !== null && cell.row.competes);
-      const shown = (cell) => (scale() * cell.mean).toFixed(1);
-      const best = [...new Set([...known].sort((a, b) => sign * (a.mean - b.mean)).map(shown))];
-      for (const cell of known) {
-        cell.rank = 1 + known.filter((other) => sign * (other.mean - cell.mean) < 0).length;
-        cell.place = best.indexOf(shown(cell));
-      }
+    return standings().lines.map((line) => {
+      const standing = line.standings[state.metric];
+      const cells = line.cells.map((number, rate) => {
+        if (number === null) return null;
+        const row = rows[number];
+        const [mean, text, ci] = row.values[state.metric] ?? [null, null, null];
+        return { row, mean, text, ci, place: standing?.places[rate] ?? 0 };
+      });
+      return { ...line, cells, rank: standing?.rank ?? null, missing: standing?.missing ?? cells.length };
     });
-    const average = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
-    for (const own of list) {
-      const known = own.cells.filter((cell) => cell && cell.rank);
-      own.missing = own.cells.length - known.length;
-      own.rank = ranks() ? average(known.map((cell) => cell.rank)) : null;
-      own.cost = average(own.cells.filter((cell) => cell && cell.row.cost !== null).map((cell) => cell.row.cost));
-    }
-    return list;
   }
 
   const accuracy = (cell) => {
     if (!cell) return NONE;
     const mark = state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "";
     if (cell.mean === null) return NONE + mark;
-    const text = (scale() * cell.mean).toFixed(1);
-    const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
+    const mean = cell.place === 1 ? `<b>${cell.text}</b>` : cell.place === 2 ? `<u>${cell.text}</u>` : cell.text;
     const tier = tiered() && cell.row.tier ? `<span class="tier">${circled(cell.row.tier)}</span>` : "";
-    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + mark + tier;
+    return mean + (cell.ci === null ? "" : ` <small>± ${cell.ci}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + mark + tier;
   };
   /* Tiers are told from the best of all, not of a budget. */
   const tiered = () => state.metric === "test_accuracy" && budget() === ANY;
@@ -181,25 +160,11 @@
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
       budget() === ANY ? "" : `Ranked among what costs up to ${budgetName(budget())}: seconds of a trial, pretraining included, up to ${data.slack} times what is named. ${NONE}: above it, or of unknown cost.`,
-      !tiered() || !ranks() || !interval ? "" : aboutTiers(list.flatMap((own) => own.cells).filter(Boolean).map((cell) => cell.row)),
+      tiered() && interval ? standings().tiers : "",
       list.some((own) => own.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-  }
-
-  function aboutTiers(own) {
-    const tested = own.filter((row) => row.below !== null);
-    const below = tested.filter((row) => row.below).length;
-    const several = new Set(own.filter((row) => row.tier).map((row) => row.rate));
-    if (several.size) {
-      const without = own.some((row) => several.has(row.rate) && !row.tier);
-      return "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)."
-        + (without ? " Without a tier: methods that share fewer than two seeds with its best, or differ from it by the same at each." : "");
-    }
-    if (!tested.length) return "No tiers: no method shares two seeds with the best, or all differ from it by the same at each.";
-    if (!below) return "No tiers: with Holm's correction the seeds tell no method from the best.";
-    return `No tiers, though with Holm's correction the seeds tell ${below} of ${tested.length} from the best: each has a method below it that they do not.`;
   }
 
   const cellTitle = (own, rate) => {
@@ -413,7 +378,7 @@
   }
 
   function everything() {
-    $("budget").parentElement.hidden = !priced.has(state.group);
+    $("budget").parentElement.hidden = !groups[state.group].priced;
     fill($("rate"), groups[state.group].rates.map((title, rate) => [rate, title]), state.rate);
     showBoard();
     showCurves();
@@ -435,12 +400,12 @@
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
   fill($("curve"), Object.entries(data.curves), state.curve);
   $("curves").hidden = !state.curve;
-  const tracks = [...new Set(rows.map((row) => row.track))];
+  const { tracks } = data;
   fill($("track"), [[ALL, ALL], ...tracks.map((track) => [track, track || "default"])], ALL);
   $("track").parentElement.hidden = tracks.length < 2;
   $("track").addEventListener("change", () => { state.track = $("track").value; showBoard(); showCurves(); });
   fill($("budget"), [[ANY, ANY], ...data.budgets.map((times) => [times, budgetName(times)])], ANY);
-  $("budget").addEventListener("change", () => { state.budget = $("budget").value === ANY ? ANY : +$("budget").value; showBoard(); showCurves(); });
+  $("budget").addEventListener("change", () => { state.budget = $("budget").value; showBoard(); showCurves(); });
   $("rule").addEventListener("change", () => { state.rule = $("rule").value; everything(); });
   $("metric").addEventListener("change", () => { state.metric = $("metric").value; showBoard(); });
   $("curve").addEventListener("change", () => { state.curve = $("curve").value; showCurves(); });
