@@ -19,8 +19,8 @@ _KEYS = ["cell", "rule", "method"]
 ALL_TRACKS, ANY_BUDGET = "all", "any"
 
 
-class Standing(msgspec.Struct):
-    """Standing of a method by one metric, over the noise rates of a group."""
+class Standing(msgspec.Struct, array_like=True):
+    """Standing of a method by one metric, over the noise rates of a group; a list in JSON."""
 
     rank: float | None  # average; None without a rank
     missing: int  # noise rates without a rank
@@ -164,49 +164,37 @@ def _leaderboards(
     result = []
     for (group, rule), rows in members.groupby(["group", "rule"], sort=False):
         tiers = about_tiers(rows) if budget is None and rule != ORACLE else ""
-        lines = [
-            _line(cells, rates[group], ranks, places, ranked=rule != ORACLE)
-            for _, cells in rows.groupby("method", sort=False)
-        ]
+        lines = []
+        for _, cells in rows.groupby("method", sort=False):
+            line = _line(cells, rates[group])
+            if rule != ORACLE:
+                line.standings = _standings_of(line, ranks, places)
+            lines.append(line)
         name = ANY_BUDGET if budget is None else str(budget)
         result.append(Standings(str(group), str(rule), track, name, tiers, lines))
     return result
 
 
-def _ranks_and_places(members: pd.DataFrame, figures: Figures) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the competition rank and the place as printed of each row, a column per metric."""
+def _ranks_and_places(members: pd.DataFrame, figures: Figures) -> tuple[np.ndarray, np.ndarray]:
+    """Return the competition rank and the place as printed of each row and metric, (N, M) each.
+
+    Both are of the rows of ``Board.leaderboard``: NaN and 0 where a row is no member, or does not
+    compete.
+    """
     competing = members.index[members["competes"].astype(bool)]
     by_cell = [members.loc[competing, name] for name in ("cell", "rule")]
     signs = pd.Series({name: metric.sign for name, metric in METRICS.items()})
-    means = figures.means.loc[competing]
-    ranks = (means * signs).round(DECIMALS).groupby(by_cell).rank(method="min", ascending=False)
-    places = (
-        (figures.printed.loc[competing] * signs)
-        .groupby(by_cell)
-        .rank(method="dense", ascending=False)
+    means, printed = (signs * frame.loc[competing] for frame in (figures.means, figures.printed))
+    ranks = means.round(DECIMALS).groupby(by_cell).rank(method="min", ascending=False)
+    places = printed.groupby(by_cell).rank(method="dense", ascending=False)
+    ranks, places = (
+        frame.reindex(index=figures.means.index, columns=list(METRICS)) for frame in (ranks, places)
     )
-    return ranks, places.where(places <= 2).fillna(0).astype(int)
+    return ranks.to_numpy(), places.where(places <= 2, 0).to_numpy().astype(int)
 
 
-def _line(
-    cells: pd.DataFrame,
-    rates: Sequence[float],
-    ranks: pd.DataFrame,
-    places: pd.DataFrame,
-    *,
-    ranked: bool,
-) -> Line:
+def _line(cells: pd.DataFrame, rates: Sequence[float]) -> Line:
     rows = dict(zip(cells["noise_rate"], cells.index, strict=True))
-    standings = {}
-    for name in METRICS if ranked else ():
-        values = [ranks[name].get(row, np.nan) for row in rows.values()]
-        known = [value for value in values if not np.isnan(value)]
-        if known:
-            standings[name] = Standing(
-                rank=round(float(np.mean(known)), 5),
-                missing=len(rates) - len(known),
-                places=[int(places[name].get(rows.get(rate), 0)) for rate in rates],
-            )
     cost = cells[COST].mean()
     return Line(
         method=cells["method"].iloc[0],
@@ -215,5 +203,18 @@ def _line(
         failures=int(cells["failures"].sum()),
         seeds=int(cells["seeds"].sum()),
         privileges=cells["privileges"].max().replace(",", ", "),
-        standings=standings,
+        standings={},
     )
+
+
+def _standings_of(line: Line, ranks: np.ndarray, places: np.ndarray) -> dict[str, Standing]:
+    standings = {}
+    for column, name in enumerate(METRICS):
+        known = [rank for row in line.cells if row is not None if (rank := ranks[row, column]) > 0]
+        if known:
+            standings[name] = Standing(
+                rank=round(sum(known) / len(known), 5),
+                missing=len(line.cells) - len(known),
+                places=[0 if row is None else int(places[row, column]) for row in line.cells],
+            )
+    return standings

@@ -58,8 +58,8 @@
     select.replaceChildren(...pairs.map(([v, text]) => option(v, text)));
     select.value = value;
   };
-  const metric = () => metrics.find((one) => one.name === state.metric);
-  const ranks = () => rules.find((one) => one.name === state.rule).ranks;
+  const metric = () => metrics.find(({ name }) => name === state.metric);
+  const ranks = () => rules.find(({ name }) => name === state.rule).ranks;
 
   /* A budget is in multiples of the reference's cost, and so only where that is known. */
   const budget = () => (groups[state.group].priced ? state.budget : ANY);
@@ -72,14 +72,14 @@
   /* Lines of the leaderboard that is chosen, with their cells, ranks and places by the metric that is chosen. */
   function current() {
     return standings().lines.map((line) => {
-      const standing = line.standings[state.metric];
+      const [rank = null, missing = line.cells.length, places = []] = line.standings[state.metric] ?? [];
       const cells = line.cells.map((number, rate) => {
         if (number === null) return null;
         const row = rows[number];
         const [mean, text, ci] = row.values[state.metric] ?? [null, null, null];
-        return { row, mean, text, ci, place: standing?.places[rate] ?? 0 };
+        return { row, mean, text, ci, place: places[rate] };
       });
-      return { ...line, cells, rank: standing?.rank ?? null, missing: standing?.missing ?? cells.length };
+      return { ...line, cells, rank, missing };
     });
   }
 
@@ -94,10 +94,10 @@
   /* Tiers are told from the best of all, not of a budget. */
   const tiered = () => state.metric === "test_accuracy" && budget() === ANY;
   const circled = (n) => (n <= 20 ? String.fromCharCode(0x245f + n) : `(${n})`);
-  const sortable = (display, value, plain) => (own, type) => (type === "display" ? display(own) : type === "filter" ? plain(own) : value(own));
+  const sortable = (display, value, plain) => (item, type) => (type === "display" ? display(item) : type === "filter" ? plain(item) : value(item));
   const number = (name, get, digits, extra = {}) => ({
     title: name, className: "number", orderSequence: ["asc", "desc"],
-    render: sortable((own) => (get(own) === null ? NONE : get(own).toFixed(digits)), (own) => get(own) ?? Infinity, () => ""),
+    render: sortable((item) => (get(item) === null ? NONE : get(item).toFixed(digits)), (item) => get(item) ?? Infinity, () => ""),
     ...extra,
   });
 
@@ -128,22 +128,22 @@
       {
         title: "Method", className: "first",
         render: sortable(
-          (own) => `<label><input type="checkbox" data-method="${own.method}" aria-label="draw the curve of ${escaped(methods[own.method])}"><span class="swatch" data-swatch="${own.method}"></span><span data-name="${own.method}"></span></label>`,
-          (own) => methods[own.method], (own) => methods[own.method]),
+          (line) => `<label><input type="checkbox" data-method="${line.method}" aria-label="draw the curve of ${escaped(methods[line.method])}"><span class="swatch" data-swatch="${line.method}"></span><span data-name="${line.method}"></span></label>`,
+          (line) => methods[line.method], (line) => methods[line.method]),
       },
       ...group.rates.map((title, rate) => ({
         title: title + (group.doubtful[rate] ? " ‡" : ""), className: "number", orderSequence: descending,
         render: sortable(
-          (own) => (own.cells[rate] ? `<button type="button" class="plain" data-trials="${own.method},${rate}" title="${escaped(cellTitle(own, rate))}">${accuracy(own.cells[rate])}</button>` : NONE),
-          (own) => own.cells[rate]?.mean ?? worst, () => ""),
+          (line) => (line.cells[rate] ? `<button type="button" class="plain" data-trials="${line.method},${rate}" title="${escaped(cellTitle(line, rate))}">${accuracy(line.cells[rate])}</button>` : NONE),
+          (line) => line.cells[rate]?.mean ?? worst, () => ""),
       })),
-      ...(ranks() ? [number("Average rank", (own) => own.rank, 1, {
-        render: sortable((own) => (own.rank === null ? NONE : own.rank.toFixed(1)), (own) => (own.rank === null ? Infinity : 1000 * own.missing + own.rank), () => ""),
+      ...(ranks() ? [number("Average rank", (line) => line.rank, 1, {
+        render: sortable((line) => (line.rank === null ? NONE : line.rank.toFixed(1)), (line) => (line.rank === null ? Infinity : 1000 * line.missing + line.rank), () => ""),
       })] : []),
-      ...(list.some((own) => own.cost !== null) ? [number(`Cost (×${data.reference})`, (own) => own.cost, 1)] : []),
-      ...(list.some((own) => own.failures) ? [number("Failures", (own) => own.failures, 0, { orderSequence: ["desc", "asc"],
-        render: sortable((own) => `${own.failures}/${own.seeds}`, (own) => own.failures, () => "") })] : []),
-      ...(list.some((own) => own.privileges) ? [{ title: "Privileges", render: sortable((own) => escaped(own.privileges || NONE), (own) => own.privileges, (own) => own.privileges) }] : []),
+      ...(list.some((line) => line.cost !== null) ? [number(`Cost (×${data.reference})`, (line) => line.cost, 1)] : []),
+      ...(list.some((line) => line.failures) ? [number("Failures", (line) => line.failures, 0, { orderSequence: ["desc", "asc"],
+        render: sortable((line) => `${line.failures}/${line.seeds}`, (line) => line.failures, () => "") })] : []),
+      ...(list.some((line) => line.privileges) ? [{ title: "Privileges", render: sortable((line) => escaped(line.privileges || NONE), (line) => line.privileges, (line) => line.privileges) }] : []),
     ];
     const first = ranks() ? 1 + group.rates.length : 0;
     board?.destroy();
@@ -151,25 +151,25 @@
     board.search($("filter").value).draw();
     board.on("draw", paint);
     paint();
-    const interval = list.some((own) => own.cells.some((cell) => cell && cell.ci !== null));
+    const interval = list.some((line) => line.cells.some((cell) => cell && cell.ci !== null));
     $("title").textContent = group.title;
     $("setup").textContent = `${metric().label} by rule ${state.rule}${budget() === ANY ? "" : `, up to ${budgetName(budget())}`}. ${group.setup}`;
-    const { note } = rules.find((one) => one.name === state.rule);
+    const { note } = rules.find(({ name }) => name === state.rule);
     $("warning").hidden = !note;
     $("warning").textContent = note;
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
       budget() === ANY ? "" : `Ranked among what costs up to ${budgetName(budget())}: seconds of a trial, pretraining included, up to ${data.slack} times what is named. ${NONE}: above it, or of unknown cost.`,
       tiered() && interval ? standings().tiers : "",
-      list.some((own) => own.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
+      list.some((line) => line.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
 
-  const cellTitle = (own, rate) => {
-    const { row } = own.cells[rate];
-    return `${methods[own.method]}, ${groups[state.group].rates[rate]}: ${row.seeds} seeds, ${row.failures} failed; ${configs[row.config]}`;
+  const cellTitle = (line, rate) => {
+    const { row } = line.cells[rate];
+    return `${methods[line.method]}, ${groups[state.group].rates[rate]}: ${row.seeds} seeds, ${row.failures} failed; ${configs[row.config]}`;
   };
 
   function paint() {
@@ -204,19 +204,19 @@
       return null;
     }
     host.replaceChildren();
-    const longest = Math.max(...values.map((one) => one.length));
+    const longest = Math.max(...values.map((curve) => curve.length));
     const x = Array.from({ length: longest }, (_, i) => i + 1);
-    const padded = values.map((one) => x.map((_, i) => one[i] ?? null));
+    const padded = values.map((curve) => x.map((_, i) => curve[i] ?? null));
     const show = (_, v) => (v == null ? NONE : v.toFixed(1));
     const plot = new uPlot({
       width: widthOf(host), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
       axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { width: 0 } },
-      series: [{ label: "Epoch" }, ...series.map((one) => ({ ...one, width: 1.75, points: { show: longest === 1 }, value: show }))],
+      series: [{ label: "Epoch" }, ...series.map((entry) => ({ ...entry, width: 1.75, points: { show: longest === 1 }, value: show }))],
     }, [x, ...padded], host);
     const lines = [...plot.root.querySelectorAll(".u-series")].slice(1); /* the first is the epoch's */
-    series.forEach((one, n) => {
-      lines[n].querySelector(".u-marker").replaceChildren(sample(one.stroke, one.dash));
-      lines[n].querySelector(".u-label").replaceChildren(...breakable(one.label));
+    series.forEach(({ label, stroke, dash }, n) => {
+      lines[n].querySelector(".u-marker").replaceChildren(sample(stroke, dash));
+      lines[n].querySelector(".u-label").replaceChildren(...breakable(label));
     });
     return plot;
   }
@@ -228,20 +228,20 @@
     const all = ready[state.curve] ?? (await unpack(state.curve)); /* no waiting before paper */
     if (mine !== turn) return;
     const series = [], values = [];
-    for (const own of current()) {
-      const cell = own.cells[state.rate];
-      if (!state.shown.has(own.method) || !cell) continue;
-      const key = [state.group, state.rate, own.method, cell.row.config].join();
+    for (const line of current()) {
+      const cell = line.cells[state.rate];
+      if (!state.shown.has(line.method) || !cell) continue;
+      const key = [state.group, state.rate, line.method, cell.row.config].join();
       const each = (byConfiguration.get(key) ?? []).filter((t) => ["finished", "stopped"].includes(trials.status[t])).map((t) => curveOf(all, t));
       if (!each.length) continue;
-      const length = Math.min(...each.map((one) => one.length));
+      const length = Math.min(...each.map((curve) => curve.length));
       const mean = Array.from({ length }, (_, i) => {
-        const known = each.map((one) => one[i]).filter((v) => v !== null);
+        const known = each.map((curve) => curve[i]).filter((v) => v !== null);
         return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
       });
       if (mean.every((v) => v === null)) continue;
-      const { color, dash } = look(own.method);
-      series.push({ label: methods[own.method], stroke: color, dash });
+      const { color, dash } = look(line.method);
+      series.push({ label: methods[line.method], stroke: color, dash });
       values.push(mean);
     }
     $("curves-title").textContent = `While training, at ${groups[state.group].rates[state.rate]}`;
@@ -250,7 +250,7 @@
 
   /* ---- trials ---- */
   function showTrials() {
-    const wanted = trials.id.map((_, t) => t).filter((t) => trials.group[t] === state.group
+    const listed = trials.id.map((_, t) => t).filter((t) => trials.group[t] === state.group
       && (!state.only || (trials.method[t] === state.only[0] && trials.rate[t] === state.only[1])));
     const group = groups[state.group];
     const acc = trials.accuracy[state.rule], epoch = trials.epoch[state.rule];
@@ -267,7 +267,7 @@
       number("Seconds", (t) => trials.seconds[t], 1),
     ];
     list?.destroy();
-    list = table($("trials"), columns, wanted, { paging: true, pageLength: 25, language: { info: "_START_ to _END_ of _TOTAL_ trials", infoEmpty: "no trials", infoFiltered: "(of _MAX_)", zeroRecords: "No trial matches." }, deferRender: true, lengthChange: false, order: [[6, "desc"]],
+    list = table($("trials"), columns, listed, { paging: true, pageLength: 25, language: { info: "_START_ to _END_ of _TOTAL_ trials", infoEmpty: "no trials", infoFiltered: "(of _MAX_)", zeroRecords: "No trial matches." }, deferRender: true, lengthChange: false, order: [[6, "desc"]],
       layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" } }, "Trials");
     list.search($("trial-filter").value).draw();
     $("all-trials").hidden = !state.only;
@@ -304,10 +304,10 @@
     if (!$("trial").open) $("trial").showModal();
     const series = [], values = [];
     names.forEach((name, n) => {
-      const own = curveOf(all[n], t);
-      if (own.every((v) => v === null)) return;
+      const curve = curveOf(all[n], t);
+      if (curve.every((v) => v === null)) return;
       series.push({ label: data.curves[name], stroke: n ? COLORS[n - 1] : css("--ink"), dash: DASHES[n % DASHES.length] });
-      values.push(own);
+      values.push(curve);
     });
     trialChart = draw($("trial-chart"), trialChart, series, values, "%");
     if (!series.length) $("trial-chart").innerHTML = '<p class="empty">No epoch was recorded.</p>';
@@ -371,10 +371,10 @@
   }
 
   function pickFirst() {
-    const list = current().filter((own) => own.rank !== null).sort((a, b) => a.missing - b.missing || a.rank - b.rank);
-    const reference = list.filter((own) => methods[own.method] === data.reference);
+    const list = current().filter((line) => line.rank !== null).sort((a, b) => a.missing - b.missing || a.rank - b.rank);
+    const reference = list.filter((line) => methods[line.method] === data.reference);
     state.shown.clear();
-    for (const own of new Set([...list.slice(0, 4), ...reference])) tick(own.method);
+    for (const line of new Set([...list.slice(0, 4), ...reference])) tick(line.method);
   }
 
   function everything() {
@@ -434,7 +434,7 @@
   });
   $("board").addEventListener("pointerover", (event) => {
     const box = event.target.closest("tr")?.querySelector("[data-method]");
-    const place = box && chart ? chart.series.findIndex((one) => one.label === methods[+box.dataset.method]) : -1;
+    const place = box && chart ? chart.series.findIndex(({ label }) => label === methods[+box.dataset.method]) : -1;
     chart?.setSeries(place > 0 ? place : null, { focus: true });
   });
   $("trials").addEventListener("click", (event) => {
