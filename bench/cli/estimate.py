@@ -18,14 +18,17 @@ from bench.cli import terminal
 from bench.cli.progress import duration
 from bench.datasets import UNKNOWN, Dataset
 from bench.networks.backbones import Network
+from bench.planning.labels import Labels
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import display, load_method, split_name
 from bench.planning.searches import SearchKind
 from bench.planning.spec import TrialSpec, relative_cost
 from bench.sweep.run import other_code, pending
 from bench.task import Batch, Task
+from bench.training.isolation import use_threads
+from bench.training.pixels import pixels_for
 from bench.training.scoring import PROBES
-from bench.training.trial import Labels, pixels_for, pretrain_job, use_threads
-from bench.tuning.search import Tuning
+from bench.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -10,13 +9,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bench.cli import terminal
 from bench.planning.registry import display
 from bench.planning.spec import TrialSpec
-from bench.records.trials import LOST
+from bench.records.schema import LOST, SUCCEEDED
+from bench.sweep.work import Observer
 
 # between two plain lines at first; later a twentieth of the time that has passed
 PLAIN_SECONDS = 10.0
 
 
-class Display:
+class Display(Observer):
     """Trials done, running and failed, time left, and the best so far by noisy validation."""
 
     def __init__(self, console: Console, rates: dict[str, str], methods: dict[str, str]) -> None:
@@ -78,10 +78,10 @@ class Display:
         self.running[key] = label
         self._show()
 
-    def advance(self, key: str, share: float, epoch: dict[str, Any] | None) -> None:
+    def advance(self, key: str, share: float, accuracy: float) -> None:
         self.shares[key] = share
-        if epoch and epoch["noisy_val_accuracy"] is not None and key in self.rates:
-            here = (epoch["noisy_val_accuracy"], self.methods[key])
+        if accuracy == accuracy and key in self.rates:  # not NaN
+            here = (accuracy, self.methods[key])
             self.best[self.rates[key]] = max(self.best.get(self.rates[key], here), here)
         self._show()
 
@@ -97,9 +97,9 @@ class Display:
         self.shares[key] = 1.0
         self.running.pop(key, None)
         if key in self.trials:
-            self.done += status in ("finished", "stopped")
+            self.done += status in SUCCEEDED
             self.gone += status == LOST
-            self.failed += status not in ("finished", "stopped", LOST)
+            self.failed += status not in (*SUCCEEDED, LOST)
         if error:
             self._line(f"{status}: {label}: {' '.join(error.split())}")
         over = (

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from bench.datasets import Dataset, Source
     from bench.planning.registry import Scalar
     from bench.planning.spec import TrialSpec
-    from bench.tuning.search import Settings, Tuning
+    from bench.tuning.plan import Tuning
+    from bench.tuning.search import Settings
 
 
 class Finite(click.FloatRange):
@@ -387,9 +388,9 @@ def _planned(
     from bench.datasets.cache import keep_library_caches
     from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note
     from bench.planning.spec import Plan, expand_hparams, misspecified
-    from bench.records.trials import kept
+    from bench.planning.trial_checks import check_trials
+    from bench.records.writer import kept
     from bench.sweep.trackers import check_trackers
-    from bench.training.trial import check_trials
 
     keep_library_caches()
     # What needs no data is checked first: a typing error should not wait for a download.
@@ -451,7 +452,7 @@ def _planned(
             warnings.warn(note, stacklevel=2)
     tuning = None
     if searched:
-        from bench.tuning.search import plan_tuning
+        from bench.tuning.plan import plan_tuning
 
         replicas = (range(seeds), noise_seed, split_seed)
         tuning = plan_tuning(

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -20,15 +19,12 @@ from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec, record_of
-from bench.records.trials import (
-    COMPLETED,
-    TrialWriter,
-    check_specification,
-    finished_statuses,
-    kept,
-    lock,
-)
-from bench.training.trial import Checkpoint, Outcome, run_trial
+from bench.records.schema import COMPLETED, FINISHED, Epoch
+from bench.records.trials import check_specification, finished_statuses
+from bench.records.writer import TrialWriter, kept, lock
+from bench.training.checkpoint import Checkpoint
+from bench.training.outcome import Outcome
+from bench.training.trial import run_trial
 
 
 def _load_spec(path: Path) -> TrialSpec:
@@ -78,9 +74,9 @@ def trial(
             echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return
         outcome = run_recorded(spec, dataset, out, kept(save_models, save_features))
-    why = f": {outcome.facts['error']}" if outcome.facts["error"] else ""
-    echo(f"{spec.id} {outcome.facts['status']}{why}", err=True)
-    sys.exit(0 if outcome.facts["status"] == "finished" else 1)
+    reason = f": {outcome.error}" if outcome.error else ""
+    echo(f"{spec.id} {outcome.status}{reason}", err=True)
+    sys.exit(0 if outcome.status == FINISHED else 1)
 
 
 def run_recorded(
@@ -93,20 +89,20 @@ def run_recorded(
     """Run the trial, print its epochs, and write record and checkpoints, if ``out`` says where."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
 
-    def report(epochs: list[dict[str, Any]], restart: bool) -> None:
+    def report(epochs: list[Epoch], restart: bool) -> None:
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
-            echo(
-                json.dumps({key: value for key, value in epoch.items() if key != "val_predictions"})
-            )
+            figures = epoch.to_json()
+            figures.pop("val_predictions", None)
+            echo(json.dumps(figures))
 
     checkpoint = (
         Checkpoint(out / "checkpoints" / f"{spec.id}.pt", checkpoint_seconds) if out else None
     )
     outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
-        writer.finish(outcome.facts, outcome.samples_bytes(), outcome.weights_bytes())
+        writer.finish(outcome.done(), outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:
         checkpoint.remove()
     return outcome

@@ -1,8 +1,8 @@
-"""Hashes of the code that a trial's numbers come from.
+"""Hashes of the code that computes a trial's numbers.
 
-They are no part of a trial's identity, and so a change of code makes no record invalid; they are in
-its done.json, and tell records apart that different code has made. Comments, docstrings and layout
-do not count.
+They are no part of a trial's identity: a change of code makes no record invalid. A record's
+done.json holds them, so that reports can tell records of different code apart. Comments,
+docstrings and layout do not count.
 """
 
 import ast
@@ -21,32 +21,35 @@ HARNESS = "harness"
 #: Modules that move the numbers of a trial, beside the method's own. Those that only load data are
 #: missing: a trial's specification holds the hash of what they load.
 NUMERICS = (
-    *(
-        "networks.augment",
-        "networks.backbones",
-        "networks.bfloat16",
-        "networks.cpu",
-        "datasets.base",
-        "datasets.files",
-        "training.evaluation",
-        "training.graphs",
-        "training.isolation",
-        "method",
-    ),
-    *(
-        "noise.classifier",
-        "noise.flips",
-        "noise.pixels",
-        "noise.registry",
-        "ops",
-        "training.pretrain",
-        "recipe",
-        "training.scoring",
-        "training.seeds",
-        "training.stream",
-        "task",
-        "training.trial",
-    ),
+    "datasets.base",
+    "datasets.files",
+    "method",
+    "networks.augment",
+    "networks.backbones",
+    "networks.bfloat16",
+    "networks.cpu",
+    "noise.classifier",
+    "noise.flips",
+    "noise.pixels",
+    "noise.registry",
+    "ops",
+    "planning.labels",
+    "recipe",
+    "task",
+    "training.checkpoint",
+    "training.checks",
+    "training.data",
+    "training.encoders",
+    "training.evaluation",
+    "training.graphs",
+    "training.isolation",
+    "training.loop",
+    "training.pixels",
+    "training.pretrain",
+    "training.scoring",
+    "training.seeds",
+    "training.stream",
+    "training.trial",
 )
 
 #: Parts of a syntax tree that say nothing of what it computes.
@@ -55,8 +58,9 @@ _SILENT = ("ctx", "kind", "type_comment", "type_ignores")
 
 @cache
 def code_of(method: str) -> dict[str, str]:
-    """Return the hash of the harness and of each part of a method; a part is missing where its
-    source cannot be read.
+    """Return the hash of the harness and of each part of a method, by name.
+
+    A part is missing where its source cannot be read.
     """
     hashes = {HARNESS: harness_hash()} | {part: _method_hash(part) for part in method.split("+")}
     return {part: value for part, value in hashes.items() if value}
@@ -70,7 +74,7 @@ def harness_hash() -> str:
 
 @cache
 def _method_hash(part: str) -> str:
-    """Hash of a method's module and of the modules of its own package that it imports."""
+    """Return the hash of a method's module and of the modules of its package that it imports."""
     start = load_method(part).__module__
     package, modules, waiting = start.partition(".")[0], set[str](), [start]
     while waiting:
@@ -85,7 +89,7 @@ def _method_hash(part: str) -> str:
 
 
 def _hash(modules: Iterable[str]) -> str:
-    """Hash of these modules' syntax; empty where one has no source."""
+    """Return the hash of these modules' syntax; empty where one has no source."""
     digest = hashlib.sha256()
     for module in modules:
         tree = _tree(module)
@@ -97,8 +101,9 @@ def _hash(modules: Iterable[str]) -> str:
 
 
 def syntax(node: object) -> Iterator[str]:
-    """Spell out a syntax tree, the same in every version of Python: without texts that stand alone,
-    such as docstrings.
+    """Spell out a syntax tree, the same in every version of Python.
+
+    Texts that stand alone, such as docstrings, are left out.
     """
     if isinstance(node, ast.AST):
         yield type(node).__name__
@@ -120,7 +125,7 @@ def syntax(node: object) -> Iterator[str]:
 
 
 def _tree(module: str) -> ast.Module | None:
-    """Syntax of a module; None where it has no source that can be read."""
+    """Return the syntax of a module; None where its source cannot be read."""
     try:
         loaded = sys.modules.get(module)
         spec = None if loaded else importlib.util.find_spec(module)
@@ -131,7 +136,7 @@ def _tree(module: str) -> ast.Module | None:
 
 
 def _imports(module: str, tree: ast.Module) -> Iterator[str]:
-    """Names of modules that a module may import; names of what is in them too, which are none."""
+    """Yield the names that a module imports: modules, and what it takes from them."""
     package = module if hasattr(sys.modules.get(module), "__path__") else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

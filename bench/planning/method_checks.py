@@ -1,4 +1,4 @@
-"""Checks of what a method's class declares, so that its mistakes are found before anything runs.
+"""Checks of the class of a method, so that its mistakes are found before anything runs.
 
 Each message is one sentence; ``registry.load_method`` puts the name of the method's file before it.
 """
@@ -37,10 +37,10 @@ def check_class(cls: type[Method]) -> None:
 
 
 def check_privileges(privileges: object) -> frozenset[str]:
-    """Return what a method reads beyond images and noisy labels, as a set of known names.
+    """Return the privileges of a method, as a set of known names.
 
     Raises:
-        InputError: where it is anything else.
+        InputError: where they are anything else.
     """
     if not isinstance(privileges, set | frozenset | list | tuple) or not all(
         isinstance(p, str) for p in privileges
@@ -57,8 +57,10 @@ def check_privileges(privileges: object) -> frozenset[str]:
 
 
 def check_instance(method: Method, hparams: object, base: Method | None) -> None:
-    """Raise InputError where a method's own constructor has dropped its hyper-parameters, or what
-    it wraps.
+    """Check that a method's own constructor keeps its hyper-parameters and its base.
+
+    Raises:
+        InputError: where it does not pass them on.
     """
     given = vars(method)
     if (
@@ -73,7 +75,11 @@ def check_instance(method: Method, hparams: object, base: Method | None) -> None
 
 
 def check_plan(method: Method) -> None:
-    """Raise InputError where a method that knows its recipe answers what no plan can be made of."""
+    """Check the answers that planning needs of a method that knows its recipe.
+
+    Raises:
+        InputError: where one cannot be used.
+    """
     if not _is_number(epochs := method.grace()) or epochs < 0:
         raise InputError(f"grace() returns {_short(epochs)}: return a number of epochs from 0")
     if not isinstance(encoder := method.pretraining(), SimSiam | None):
@@ -86,7 +92,7 @@ def check_plan(method: Method) -> None:
         )
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # hyper-parameters
 
 
@@ -117,7 +123,7 @@ def _check_hparams(hparams: object) -> None:
 
 
 def _check_untyped(hparams: type) -> None:
-    """Refuse what looks like a hyper-parameter, but has no type and is none."""
+    """Refuse attributes without a type: they look like hyper-parameters, and are none."""
     for name, value in vars(hparams).items():
         plain = isinstance(value, bool | int | float | str | list | dict | tuple | None)
         if plain and not name.startswith("_") and name not in hparams.__dataclass_fields__:  # type: ignore[attr-defined]
@@ -141,7 +147,7 @@ def _check_field(field: dataclasses.Field, hint: Any) -> None:
 
 
 def _check_value(where: str, value: Any, hint: Any) -> None:
-    """Raise InputError unless a default is of its type, and JSON can hold it."""
+    """Check that a default is of its type, and that JSON can hold it."""
     plain = isinstance(value, bool | int | float | str | None)
     converted = convert(where, value, hint) if plain else None
     if (
@@ -156,8 +162,9 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
 
 
 def _defaults(hparams: type) -> dict[str, Any]:
-    """The defaults, which have to be accepted and to stay what they are: trials are made from their
-    own records again.
+    """Return the defaults by name; they have to be accepted, and to survive a round trip.
+
+    Trials are made from their own records again.
     """
     try:
         defaults = hparams()
@@ -179,7 +186,7 @@ def _defaults(hparams: type) -> dict[str, Any]:
 
 
 def options(hint: Any) -> tuple[Any, ...]:
-    """The types of a union; of any other type, itself."""
+    """Return the types of a union, or the type itself."""
     return (
         typing.get_args(hint)
         if typing.get_origin(hint) in (typing.Union, types.UnionType)
@@ -203,7 +210,7 @@ def _type_name(hint: Any) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # declarations
 
 
@@ -236,7 +243,7 @@ def _is_number(value: Any) -> typing.TypeGuard[float]:
 
 
 def _check_names(cls: type[Method], fields: set[str]) -> None:
-    """Hyper-parameters and privileges that axes, begins and oracles name."""
+    """Check the hyper-parameters and privileges that axes, begins and oracles name."""
     for name, example in (
         ("axes", "{'k': 'k'}"),
         ("oracles", "{'rate': ['noise_rate']}"),
@@ -295,7 +302,7 @@ def _named(where: str, error: InputError) -> InputError:
 
 
 def _check_paper(paper: Mapping[str, Any]) -> None:
-    """The authors' recipe has known fields of the right types, and is one."""
+    """Check the fields of the authors' recipe."""
     hints = typing.get_type_hints(Recipe)
     for key, value in paper.items():
         if key not in RECIPE_FIELDS:
@@ -321,14 +328,12 @@ def _check_paper(paper: Mapping[str, Any]) -> None:
         raise _named("paper", error) from error
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # hooks
 
 
 def _check_hooks(cls: type[Method]) -> None:
-    """Hooks are functions, or properties, where the interface has them so, and take what the
-    harness gives.
-    """
+    """Check that hooks are functions or properties, and take what the harness gives."""
     for name, ours in vars(Method).items():
         theirs = inspect.getattr_static(cls, name)
         if name.startswith("_") or theirs is ours:
@@ -366,7 +371,7 @@ def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
 
 
 def _short(value: object) -> str:
-    """A value of any class in a few words."""
+    """Return a value of any class in a few words."""
     try:
         text = repr(value)
     except Exception:  # somebody's own class

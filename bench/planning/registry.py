@@ -1,4 +1,4 @@
-"""Finding methods by name, and building them from a name and hyper-parameters."""
+"""Registry of methods: found by name, built from a name and hyper-parameters."""
 
 import ast
 import importlib.util
@@ -34,13 +34,14 @@ _RESERVED = ("none", "recipe")
 
 
 def _packaged() -> dict[str, list[EntryPoint]]:
-    """Methods of installed packages: entry points of the group ``bench.methods``, name = module."""
+    """Return methods of installed packages: entry points of the group ``bench.methods``."""
     return plugins.offered("bench.methods")
 
 
 def method_names() -> list[str]:
-    """All methods: files of ``methods/`` and those that installed packages offer, also those that
-    cannot be used.
+    """Return all methods, also those that cannot be used.
+
+    They are the files of ``methods/``, and the entry points of installed packages.
     """
     modules = pkgutil.iter_modules(own_package("methods").__path__)
     files = {module.name for module in modules if not module.name.startswith("_")}
@@ -80,7 +81,7 @@ def _module_name(name: str) -> str:
 
 @cache
 def load_method(name: str) -> "type[Method]":
-    """The class in the method's file, checked.
+    """Return the checked class of a method's file.
 
     Raises:
         InputError: where the file, or what the class declares, cannot be used.
@@ -109,13 +110,13 @@ def load_method(name: str) -> "type[Method]":
 
 
 def method_file(name: str) -> str:
-    """The file of a method, for people."""
+    """Return the file of a method, for people."""
     return plugins.file_of(sys.modules[load_method(name).__module__])
 
 
 @dataclass(frozen=True)
 class Card:
-    """What there is to know of a method before it runs."""
+    """Description of a method for people."""
 
     summary: str  # with citation and year
     networks: int  # 0: those of the method that it wraps
@@ -127,10 +128,10 @@ class Card:
 
 
 def card(name: str) -> Card:
-    """The method's card.
+    """Return the description of a method.
 
     Raises:
-        InputError: where the file is broken.
+        InputError: where its file is broken.
     """
     from bench.method import Wrapper
 
@@ -154,7 +155,7 @@ def card(name: str) -> Card:
 
 
 def summary(name: str) -> str:
-    """First paragraph of the method's docstring, read without running the file."""
+    """Return the first paragraph of the method's docstring, without running its file."""
     docstring = ast.get_docstring(ast.parse(_source(name))) or ""
     return " ".join(docstring.split("\n\n")[0].split())
 
@@ -173,7 +174,9 @@ def _source(name: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """Parts of a name, outermost wrapper first, the base last; a wrapper alone wraps the reference.
+    """Return the parts of a name: wrappers from the outermost one on, then the base.
+
+    A wrapper alone wraps the reference.
 
     Raises:
         InputError: where a part is no method, or stands in the wrong place.
@@ -198,20 +201,24 @@ def split_name(name: str) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """One spelling for one method: a wrapper alone gets the reference as its base."""
+    """Return the one spelling of a method: a wrapper alone gets the reference as its base."""
     return "+".join(split_name(name))
 
 
 def display(name: str) -> str:
-    """The spelling for people: a wrapper on the reference stands alone."""
+    """Return the spelling for people: a wrapper on the reference stands alone."""
     return name.removesuffix(f"+{REFERENCE}")
 
 
 def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
-    """All hyper-parameters of a method, namespaced by part: the defaults, with ``settings`` in
-    their place.
+    """Return all hyper-parameters of a method, "part.name" -> value.
 
-    Settings may be strings from a command line; they are converted to the declared types.
+    Args:
+        settings: values in place of defaults. Strings, as from a command line, become the declared
+            types.
+
+    Raises:
+        InputError: where a setting is unknown or does not fit.
     """
     resolved: dict[str, Scalar] = {}
     known = set()
@@ -237,7 +244,7 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
 
 
 def _made(part: str, values: Mapping[str, Any]) -> Any:
-    """The part's ``HParams`` of these values; its own InputErrors name the setting, and pass."""
+    """Return the part's ``HParams`` with these values; its own InputErrors pass."""
     try:
         return load_method(part).HParams(**values)
     except (InputError, KeyboardInterrupt):
@@ -254,18 +261,18 @@ def _made(part: str, values: Mapping[str, Any]) -> Any:
 
 @cache
 def hyper_parameter_types(part: str) -> dict[str, Any]:
-    """Declared type of each hyper-parameter of one part of a method."""
+    """Return the declared type of each hyper-parameter of one part of a method."""
     return typing.get_type_hints(load_method(part).HParams)
 
 
 def changes(name: str, hparams: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The hyper-parameters that differ from the method's defaults."""
+    """Return the hyper-parameters that differ from the method's defaults."""
     defaults = resolve(name, {})
     return {key: value for key, value in hparams.items() if value != defaults[key]}
 
 
 def build(name: str, settings: Mapping[str, Any]) -> "Method":
-    """A method, not yet set up: ``build("rmd+elr", {"rmd.weight": 2.0})``.
+    """Return a method, not yet set up: ``build("rmd+elr", {"rmd.weight": 2.0})``.
 
     Raises:
         InputError: where settings do not fit, or the method's own constructor fails.
@@ -297,8 +304,14 @@ def _build_part(part: str, values: Mapping[str, Any], base: "Method | None") -> 
 
 
 def convert(key: str, value: Any, hint: Any) -> Scalar:
-    """``value`` as the declared type ``hint``, from a string if need be; InputError where it does
-    not fit.
+    """Return a value as its declared type, from a string if need be.
+
+    Args:
+        key: name of the value in an error.
+        hint: the declared type, such as ``float | Literal["oracle"]``.
+
+    Raises:
+        InputError: where the value does not fit.
     """
     options = (
         typing.get_args(hint)
@@ -331,7 +344,7 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
 
 
 def describe_type(hint: Any) -> str:
-    """A declared type for people, such as "a whole number"."""
+    """Return a declared type for people, such as "a whole number"."""
     options = (
         typing.get_args(hint)
         if typing.get_origin(hint) in (typing.Union, types.UnionType)

@@ -1,13 +1,11 @@
-"""What searches are called, and how they compare configurations: all that reading their records
-takes.
-"""
+"""Kinds of searches, and how they compare configurations."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from bench.errors import InputError
 from bench.planning.selection import (
@@ -17,7 +15,8 @@ from bench.planning.selection import (
     check_goal,
     clean_validation,
 )
-from bench.records.trials import unpack_classes
+from bench.records.packing import unpack_classes
+from bench.records.schema import Epoch
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
 #: seeds.
@@ -26,8 +25,9 @@ SEARCH, TUNED = "search", "tuned"
 
 @dataclass(frozen=True)
 class SearchKind:
-    """What tells searches of one cell apart. It is in the stage of their trials, so that records
-    say what they belong to.
+    """Properties that tell the searches of one cell apart.
+
+    They are in the stage of their trials, so that a record names its search.
     """
 
     track: str  # "tuned": equal numbers of configurations; "budget": equal seconds
@@ -37,12 +37,12 @@ class SearchKind:
 
     @property
     def stage(self) -> str:
-        """As in a specification."""
+        """The kind as a specification holds it."""
         return " ".join([SEARCH, self.track, self.goal, self.scheduler, *self.fixed])
 
     @classmethod
     def of(cls, stage: str) -> "SearchKind":
-        """The kind of search that a trial of this stage belongs to."""
+        """Return the kind of search that a trial of this stage belongs to."""
         try:
             _, track, goal, scheduler, *fixed = stage.split(" ")
         except ValueError:
@@ -52,34 +52,37 @@ class SearchKind:
         return cls(track, goal, scheduler, tuple(fixed))
 
 
-def goal_values(
-    goal: str, epochs: Sequence[Mapping[str, Any]], truth: np.ndarray | None
-) -> np.ndarray:
-    """What a search for ``goal`` maximises, over epochs: (E,), NaN where it is not known.
+def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) -> np.ndarray:
+    """Return the objective of a search over epochs: (E,), NaN where it is undefined.
 
     Args:
-        epochs: of a trial's record.
-        truth: true classes of its validation images, where the goal needs them.
+        epochs: records of a trial's epochs.
+        truth: true classes (V,) of its validation images, where the goal needs them.
+
+    Raises:
+        KeyError: where the goal needs predictions that a record lacks.
     """
     if not goal.startswith(CLEAN_VAL):
         key = "noisy_val_accuracy" if goal == DEFAULT_RULE else "test_accuracy"
-        return np.array([epoch.get(key) for epoch in epochs], dtype=float)
+        return np.array([epoch.figure(key) for epoch in epochs], dtype=float)
     assert truth is not None
     images = check_goal(goal)
-    found = [
-        clean_validation(unpack_classes(epoch["val_predictions"]), truth, images)
+    if any(epoch.val_predictions is UNSET for epoch in epochs):
+        raise KeyError("val_predictions")
+    accuracies = [
+        clean_validation(unpack_classes(str(epoch.val_predictions)), truth, images)
         for epoch in epochs
     ]
-    return np.array(found, dtype=float)
+    return np.array(accuracies, dtype=float)
 
 
 def best_value(values: np.ndarray) -> float:
-    """Of a trial's curve; NaN where it has none."""
+    """Return the best value of a trial's curve; NaN where it has none."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
 
 
 def pick(tried: Iterable[tuple[str, float, int]]) -> str:
-    """The trial whose configuration a search picks, the same in a sweep and in a report of it.
+    """Return the trial whose configuration a search picks, the same in a sweep and in its report.
 
     Args:
         tried: id, best value and number of settings that differ from the method's defaults, in any

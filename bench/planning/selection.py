@@ -1,5 +1,4 @@
-"""Rules that pick an epoch, and a configuration, from what a sweep recorded. Pure functions of
-arrays.
+"""Rules that pick an epoch, and a configuration, from records: pure functions of arrays.
 
 Every rule gives two figures: the test accuracy that it selects, and the score by which it compares
 configurations. Only ``oracle`` lets test accuracy decide anything; it is there to be set beside
@@ -32,14 +31,17 @@ DECIMALS = 12
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule makes of each trial, (N,) arrays, or of one, numbers. Accuracies are fractions."""
+    """Epochs that a rule picks, and their figures: (N,) arrays for N trials, numbers for one.
+
+    Accuracies are fractions.
+    """
 
     test_accuracy: np.ndarray
     score: np.ndarray  # compares configurations of one method
     epoch: np.ndarray | None  # position in the record; None where the rule picks no single epoch
 
     def of(self, curves: np.ndarray) -> np.ndarray:
-        """Other figures over epochs, (..., E), at the epochs chosen."""
+        """Return other figures over epochs, (..., E), at the epochs chosen."""
         return (
             curves[..., final(curves.shape[-1])].mean(-1)
             if self.epoch is None
@@ -48,33 +50,32 @@ class Choice:
 
 
 def final(epochs: int) -> slice:
-    """The last tenth of that many epochs, one at least."""
+    """Return the slice of the last tenth of the epochs, one at least."""
     return slice(-max(1, epochs // 10), None)
 
 
 def last(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """Means over the final tenth of the epochs; configurations are still compared on noisy
-    validation labels.
+    """Choose means over the final tenth of the epochs.
+
+    Configurations are still compared on noisy validation labels.
     """
     at = final(test.shape[-1])
     return Choice(test[..., at].mean(-1), validation[..., at].mean(-1), None)
 
 
 def noisy_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """The earliest epoch of best accuracy on the noisy validation labels."""
+    """Choose the earliest epoch of best accuracy on the noisy validation labels."""
     epoch = np.where(np.isnan(validation), -np.inf, validation).argmax(-1)
     return Choice(_at(test, epoch), _at(validation, epoch), epoch)
 
 
 def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """The earliest epoch of best accuracy on the right labels of validation images."""
+    """Choose the earliest epoch of best accuracy on the true labels of validation images."""
     return noisy_val(clean, clean, test)
 
 
 def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """The earliest epoch of best test accuracy, which nobody could have picked: for comparison
-    only.
-    """
+    """Choose the earliest epoch of best test accuracy: nobody could, it is for comparison only."""
     return noisy_val(test, clean, test)
 
 
@@ -92,12 +93,12 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Choice]] = {
 
 
 def rule_names(clean_images: str = ALL) -> list[str]:
-    """The rules as tables call them, in their order."""
+    """Return the rules as tables call them, in their order."""
     return [f"{rule}:{clean_images}" if rule == CLEAN_VAL else rule for rule in RULES]
 
 
 def rule_order(rule: str) -> int:
-    """Place of a rule in tables."""
+    """Return the place of a rule in tables."""
     return list(RULES).index(rule.partition(":")[0])
 
 
@@ -155,7 +156,7 @@ def check_goal(goal: str) -> int:
 
 
 def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.ndarray) -> int:
-    """Position of the configuration to report.
+    """Return the position of the configuration to report.
 
     Those with the most seeds come first, so that a lucky seed of a sweep under way does not win;
     among them the best mean score; on a tie the method's defaults, then the first.
@@ -163,7 +164,7 @@ def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.nda
     Args:
         scores: mean score over seeds, (N,); NaN where there is none.
         seeds: number of trials that are over, failed ones included, (N,).
-        is_default: whether the configuration is the method's own, (N,) bool.
+        is_default: whether a configuration is the method's defaults, (N,).
     """
     scores = np.where(np.isnan(scores), -np.inf, np.round(scores, DECIMALS))
     # lexsort takes the last key first, and is stable.
@@ -173,12 +174,12 @@ def best_configuration(scores: np.ndarray, seeds: np.ndarray, is_default: np.nda
 def clean_validation(
     predicted: np.ndarray, truth: np.ndarray, images: int | None = None
 ) -> float | None:
-    """Accuracy on validation images whose true class is known.
+    """Return the accuracy on validation images whose true class is known.
 
     Args:
         predicted: classes (V,).
-        truth: true classes (V,), negative where nobody knows.
-        images: so many of them, always the same ones; all without it.
+        truth: true classes (V,), negative where unknown.
+        images: number of images to count, always the same ones; by default all.
 
     Returns:
         None where fewer are known.

@@ -1,6 +1,4 @@
-"""Trial specifications: frozen, with a content hash, and everything that a trial's result depends
-on.
-"""
+"""Trial specifications: frozen, with a content hash, and all that a trial's result depends on."""
 
 import contextlib
 import itertools
@@ -15,6 +13,7 @@ from typing import Any
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
+from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
@@ -39,9 +38,10 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial. Equal specs give equal records, to the bit on one machine's CPU.
+    """Specification of one trial.
 
-    ``id`` is a hash of all fields, with content in place of paths: see ``bench.common.identity``.
+    Equal specifications give equal records, to the bit on one machine's CPU. ``id`` is a hash of
+    all fields, with content in place of paths: see ``bench.common.identity``.
     """
 
     method: str  # canonical name, such as "rmd+ce"
@@ -119,15 +119,15 @@ class TrialSpec:
 
     @property
     def is_search(self) -> bool:
-        """Whether it only serves to pick a configuration: its result is no row of a leaderboard."""
+        """Whether it only serves to pick a configuration, and is no row of a leaderboard."""
         return self.stage.startswith(SEARCH)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as in ``spec.json``.
+        """Return plain values, as in ``spec.json``.
 
-        A field that has a default is left out where it has it, and so is a younger field of the
-        method or the recipe (``bench.common.identity.added``) where it is neutral: a field added
-        later changes no earlier trial's id.
+        A field at its default is left out, and so is a younger field of the method or the
+        recipe (``bench.common.identity.added``) where it is neutral: a field added later changes no
+        earlier trial's id.
         """
         values = asdict(self)
         for field in fields(self):
@@ -140,7 +140,7 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "TrialSpec":
-        """The spec that ``to_json`` wrote, its names, types and values checked again.
+        """Return the specification that ``to_json`` wrote, all of it checked again.
 
         Raises:
             InputError: where it is none, or has a field that this version does not know.
@@ -180,7 +180,7 @@ def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str)
 
 
 def _neutral_hparams(method: str) -> dict[str, Any]:
-    """Neutral values of the younger hyper-parameters of a method, namespaced by part."""
+    """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
     return {
         f"{part}.{key}": value
         for part in split_name(method)
@@ -202,9 +202,7 @@ def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
-    """Overrides that give a recipe another value than its own; nothing depends on what is planned
-    beside it.
-    """
+    """Return the overrides that change a recipe, as text; others would say nothing."""
     return "".join(
         f", {key}={value}"
         for key, value in sorted(overrides.items())
@@ -213,13 +211,22 @@ def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
 
 
 def record_of(spec: TrialSpec) -> dict[str, Any]:
-    """Content of a trial's spec.json."""
+    """Return the content of a trial's spec.json."""
     return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
 
 
+def method_for(spec: TrialSpec) -> Method:
+    """Return the trial's method, not yet set up; each of its parts knows the recipe."""
+    method = build(spec.method, spec.hparams)
+    for part in method.parts():
+        part.recipe = spec.recipe
+    return method
+
+
 def relative_cost(spec: TrialSpec) -> float:
-    """Rough time of an epoch, in epochs of plain cross-entropy: what the parts of the method
-    declare.
+    """Return the rough time of an epoch, in epochs of plain cross-entropy.
+
+    It follows from the passes that the parts of the method declare.
     """
     passes = [load_method(part).passes for part in split_name(spec.method)]
     # a backward pass takes twice a forward one
@@ -229,12 +236,15 @@ def relative_cost(spec: TrialSpec) -> float:
 def expand_hparams(
     methods: Sequence[str], axes: Mapping[str, Sequence[str]], settings: Mapping[str, Sequence[str]]
 ) -> list[tuple[str, dict[str, Scalar]]]:
-    """All configurations to run, as (canonical method, hyper-parameters), without repetition.
+    """Return all configurations to run, as (canonical method, hyper-parameters), each once.
 
     Args:
-        axes: the sweep's axes, such as {"k": ["1", "4"]}; each goes to every part that has it, the
+        axes: the sweep's axes, such as {"k": ["1", "4"]}. Each goes to every part that has it, the
             same value to all.
         settings: "part.name" -> values, for the methods that have the part.
+
+    Raises:
+        InputError: where an axis or a setting fits none of the methods.
     """
     names = list(dict.fromkeys(canonical(name) for name in methods))
     parts = {part for name in names for part in split_name(name)}
@@ -275,11 +285,13 @@ def expand_hparams(
 
 
 def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[TrialSpec]:
-    """The trials, and those of methods that read the noise rate once for each factor that the rate
-    is multiplied by.
+    """Return the trials, with one for each factor of those whose method reads the noise rate.
+
+    Args:
+        factors: the method is told the true rate times each of them.
 
     Raises:
-        InputError: where none reads it, or would be told a rate of 1 or more.
+        InputError: where no method reads the rate, or one would be told a rate of 1 or more.
     """
     found = []
     for spec in specs:
@@ -304,12 +316,12 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
 
 
 def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
-    """Whether the method, so configured, is told the true noise rate."""
+    """Return whether the method, so configured, is told the true noise rate."""
     return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
 
 
 def _rate_settings(method: str) -> list[str]:
-    """Hyper-parameters whose value "oracle" makes the method read the noise rate."""
+    """Return the hyper-parameters whose value "oracle" makes the method read the noise rate."""
     found = []
     with contextlib.suppress(InputError):  # a broken method has none to offer
         for key in resolve(method, {}):
@@ -321,7 +333,7 @@ def _rate_settings(method: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep's trials have in common, as the command line says it."""
+    """Properties that all trials of a sweep share."""
 
     subset: int | None = None
     image_size: int | None = None
@@ -344,7 +356,18 @@ class Plan:
         noise_seed: int | None = None,
         split_seed: int | None = None,
     ) -> list[TrialSpec]:
-        """All trials, seed by seed, so that a sweep's early results already compare every method."""
+        """Return all trials, seed by seed: early results of a sweep already compare every method.
+
+        Args:
+            configurations: pairs of canonical method and hyper-parameters.
+            rates: noise rates, None for noise that came with the data.
+            seeds: each sets noise, split and training of its replica.
+            noise_seed: the same noise in every replica.
+            split_seed: the same split in every replica.
+
+        Raises:
+            InputError: where the recipe, the noise or a method refuses the plan.
+        """
         if self.recipe not in ("shared", PAPER):
             raise unknown("recipe", self.recipe, ["shared", PAPER])
         for key, _ in self.overrides:
@@ -392,20 +415,18 @@ class Plan:
 
     @cached_property
     def _checked(self) -> set[tuple[str, float | None]]:
-        """Data sets, by their content, and rates that the noise was checked with."""
+        """Content hashes of data sets, and rates, that the noise was checked with."""
         return set()
 
     def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
-        """Check the noise once for each data set and rate: a search asks for its trials one after
-        another.
-        """
+        """Check the noise, once for each data set and rate: a search asks trial by trial."""
         for rate in rates:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
 
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
-        """The recipe without the overrides, for a configuration that is checked on the way."""
+        """Return the recipe of a configuration, which is checked on the way, without overrides."""
         asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
         if asked and not data.knows_truth:
             raise InputError(

@@ -1,0 +1,11 @@
+"""Records: the files of trials, typed.
+
+schema   every JSON key and status, as typed structs
+writer   writing, by one driver at a time
+trials   reading
+epochs   reading of epochs.jsonl
+packing  classes of many images as a short text
+index    columns of a large sweep, for the next report
+merge    records of several folders as one
+code     hashes of the code that made a record, compared
+"""

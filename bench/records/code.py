@@ -10,17 +10,17 @@ EARLIER = "an earlier version"
 
 
 def to_text(code: Any) -> str:
-    """Return the hashes of a record as one text; empty where it has no place for them, as those of
-    earlier versions.
-    """
+    """Return the hashes of a record as one text; empty where an earlier version kept none."""
     if not isinstance(code, dict):
         return ""
     return json.dumps({part: str(value) for part, value in code.items()}, sort_keys=True)
 
 
 def differing(texts: Iterable[str]) -> list[str]:
-    """Return the parts whose code differs between records, by the texts of ``to_text``; ``EARLIER``
-    where some are empty.
+    """Return the parts whose code differs between records, and ``EARLIER`` for lacking hashes.
+
+    Args:
+        texts: made by ``to_text``.
     """
     hashes: dict[str, set[str]] = {}
     different = set(texts)

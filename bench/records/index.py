@@ -1,10 +1,8 @@
-"""What a report has read of a large sweep's records, in columns, so that the next report need not
-read them again.
+"""Index of a large sweep's records: columns of what a report reads, so that the next one is fast.
 
-One file beside the trials: their spec.json and done.json as they are, and curves as arrays. The
-    records stay the truth. A
-trial is taken from the index where its files are those that were read, by number, size and times,
-and the index can be deleted at any time.
+It is one file beside the trials: their spec.json and done.json as they are, and curves as arrays.
+The records stay the truth. A trial is taken from the index where number, size and times of its
+files are those that were read. The index can be deleted at any time.
 """
 
 import contextlib
@@ -34,7 +32,7 @@ _PARTS = 4
 
 
 class Entry(NamedTuple):
-    """A trial that is over."""
+    """Record of a trial that is over."""
 
     name: str
     stamp: Stamp
@@ -44,7 +42,7 @@ class Entry(NamedTuple):
 
 
 def stamp(folder: str) -> Stamp:
-    """What changes with a trial's files; empty where one is missing."""
+    """Return what changes with a trial's files; empty where one is missing."""
     try:
         found = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
@@ -57,10 +55,14 @@ def stamp(folder: str) -> Stamp:
 
 
 class Index:
-    """Reads a sweep's index, and collects the entries of a new one."""
+    """Reader of a sweep's index, and collector of the entries of a new one."""
 
     def __init__(self, sweep: Path, figures: tuple[str, ...]) -> None:
-        """``figures``: whose curves are asked for; an index of others is none."""
+        """Read the index; one of other figures counts as none.
+
+        Args:
+            figures: keys whose curves are read.
+        """
         self.path, self._figures = sweep / NAME, figures
         self._found: dict[str, Entry] = {}
         # none, or a damaged one, of which readers raise a dozen kinds
@@ -70,18 +72,18 @@ class Index:
         self._fresh = 0
 
     def get(self, name: str, stamp: Stamp) -> Entry | None:
-        """The entry of a trial whose files are as they were."""
+        """Return the entry of a trial whose files have not changed, or None."""
         entry = self._found.get(name)
         return entry if entry and entry.stamp == stamp else None
 
     def add(self, entry: Entry) -> None:
-        """Take an entry into the new index."""
+        """Add an entry to the new index."""
         self._entries.append(entry)
         if self._found.get(entry.name) is not entry and entry.stamp:
             self._fresh += sum(entry.stamp[::_PARTS])
 
     def content(self) -> bytes | None:
-        """What to write in place of the old index; None where that would save too little."""
+        """Return the content of the new index; None where it would save too little."""
         if self._fresh < WORTHWHILE:
             return None
         entries = [entry for entry in self._entries if entry.stamp]

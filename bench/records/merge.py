@@ -1,11 +1,9 @@
 """Records of several folders as one: sweeps that were cut in parts, and other people's.
 
-A trial is known by the hash of its identity (``bench.common.identity``), so the same trial is the
-same name everywhere. It counts
-once: a success before a failure, a failure before a trial that its machine ended, else the one of
-    the folder that is given
-first. Two successes have to agree: to the bit where one code made them on one kind of machine's
-CPU, within a tolerance elsewhere. Those that do not are named.
+A trial is known by the hash of its identity (``bench.common.identity``), so that it has the same
+name everywhere. It counts once: a success before a failure, a failure before a lost trial, else the
+one of the folder that is given first. Two successes have to agree: to the bit where one code made
+them on one kind of machine's CPU, within a tolerance elsewhere. Those that do not are named.
 """
 
 import warnings
@@ -29,8 +27,9 @@ _NAMED = 10
 
 
 def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Trial]:
-    """The trials that are over in any of the folders, each once; warns of those whose results
-    conflict, which say so.
+    """Yield the trials that are over in any of the folders, each once.
+
+    Those whose results conflict say so, and a warning names them.
     """
     kept: dict[str, Trial] = {}
     conflicts: dict[str, list[str]] = defaultdict(list)
@@ -58,7 +57,7 @@ def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Tria
 
 
 def conflict_notes(conflicts: Sequence[str]) -> list[str]:
-    """What a reader has to know of these conflicts: one sentence, or none."""
+    """Return a sentence on these conflicts, or none."""
     if not conflicts:
         return []
     more = f"; and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
@@ -69,18 +68,20 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
 
 
 def conflict_of(one: Trial, other: Trial) -> str | None:
-    """What is wrong with two results of one specification, or None."""
+    """Return the conflict between two results of one specification, or None."""
     # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials
     # they would fill the memory.
     a, b = (replace(trial).curve("test_accuracy") for trial in (one, other))
     if np.array_equal(a, b, equal_nan=True):
         return None
-    where = f"{one.id} ({one.spec['spec']['method']}) in {str(one.folder.parents[1])!r} and {str(other.folder.parents[1])!r}"
+    folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (one, other))
+    where = f"{one.id} ({one.spec['spec']['method']}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
     parts = differing(to_text(trial.done.get("code")) for trial in (one, other))
     if not parts and _machine(one) == _machine(other) and one.spec["spec"]["device"] == "cpu":
-        return f"{where}, up to {100 * np.nanmax(np.abs(a - b)):.1f} points apart on one kind of machine"
+        points = 100 * np.nanmax(np.abs(a - b))
+        return f"{where}, up to {points:.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)
     apart = abs(a[last].mean() - b[last].mean())
     why = f", made by different code ({', '.join(parts)})" if parts else ""
@@ -90,7 +91,7 @@ def conflict_of(one: Trial, other: Trial) -> str | None:
 
 
 def _machine(trial: Trial) -> Any:
-    """How the machine of the trial's sweep describes itself; None where the sweep does not say."""
+    """Return the machine that the trial's sweep names; None where it names none."""
     try:
         return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get(
             "machine"

@@ -1,0 +1,21 @@
+"""Reports: from the records of sweeps to tables, figures and a page.
+
+The modules in the order of the data:
+
+- records -> facts: ``facts`` reads each trial (a dictionary), ``cells`` says which trials are
+  comparable, ``labels`` names their configurations, ``tracks`` says which settings they ran with;
+- facts -> rows: ``rows`` applies every selection rule (a row per trial, track and rule);
+- rows -> choice: ``choice`` summarises configurations over seeds and picks one per method;
+- choice -> leaderboard: ``leaderboard`` adds ranks, ties, budgets, differences and marks, with the
+  tests of ``statistics`` and the metrics of ``metrics``;
+- leaderboard -> board: ``board`` holds all of it, with ``agreement`` (selection rules),
+  ``learning`` (corrected labels, features) and ``published`` (other people's numbers);
+- board -> tables: ``sections`` with its footnotes in ``notes``, ``analysis``; ``compare`` sets two
+  sweeps side by side;
+- tables -> text: ``markdown``, ``latex``, and for a terminal ``bench/cli/tables.py``;
+- board -> figures and page: ``plots/``, ``page`` with ``assets/``;
+- all -> files: ``writer``.
+
+``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and
+marks that tables, figures and the page share, ``tables`` the types of tables.
+"""

@@ -1,4 +1,4 @@
-"""Sections of the analysis: selection rules, statistics, cost, and published numbers beside ours."""
+"""Sections of the analysis: selection rules, statistics, cost, and published numbers."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ import pandas as pd
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.code import EARLIER
+from bench.report.agreement import AGREEMENT, pairs_of_rules, rankable, rules_of
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, COST
 from bench.report.leaderboard import methods_in_order
@@ -16,16 +17,12 @@ from bench.report.learning import learning_table
 from bench.report.notes import mixed_code
 from bench.report.published import published_section
 from bench.report.statistics import (
-    AGREEMENT,
     CONFIDENCE,
     MOST_SEEDS,
     POWER,
     SLACK,
     AverageRanks,
-    pairs_of_rules,
     pareto_front,
-    rankable,
-    rules_of,
     within_budget,
 )
 from bench.report.tables import Entry, Section, Table, entries, rows_by

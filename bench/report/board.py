@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL
+from bench.report.agreement import agreement, regrets
 from bench.report.cells import Facts
 from bench.report.choice import chosen_rows, configurations
 from bench.report.columns import CELL, SETUP
@@ -23,14 +24,7 @@ from bench.report.learning import learning
 from bench.report.metrics import ACCURACY, Metric
 from bench.report.published import against_published, read_published
 from bench.report.rows import rows_of
-from bench.report.statistics import (
-    AverageRanks,
-    agreement,
-    average_ranks,
-    cell_statistics,
-    regrets,
-    variance_split,
-)
+from bench.report.statistics import AverageRanks, average_ranks, cell_statistics, variance_split
 from bench.report.tracks import search_summary
 from bench.report.wording import rates_of
 

@@ -1,5 +1,4 @@
-"""Which trials are comparable: the cell of a trial, and the group of cells that is one printed
-table.
+"""Cells of comparable trials, and groups of cells: a group is one printed table.
 
 Cells are told apart by content: a data set, or a file of noisy labels, is one however its path is
 spelt.
@@ -21,7 +20,7 @@ Facts = dict[str, Any]
 #: Fields of a recipe and their values as texts.
 Overrides = frozenset[tuple[str, str]]
 
-#: Fields that a group need not have in common, or that it holds in another way.
+#: Fields that trials of a group may differ in, or that a group holds in another way.
 _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
 
 #: Names of folders that say nothing.
@@ -34,8 +33,7 @@ def key_of(settings: Mapping[str, Any]) -> str:
 
 
 def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
-    """Return what a specification says of its cell, before it is compared with others: see
-    ``arrange_cells``.
+    """Return a specification's facts of its cell, for ``arrange_cells`` to compare with others.
 
     Args:
         rate: the noise rate of the cell.
@@ -45,7 +43,7 @@ def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
     """
     if not all(isinstance(spec[key], str) for key in ("dataset", "noise_kind", "protocol")):
         raise TypeError("data set, noise and protocol have names")
-    # Fields that a specification has only where they are set, those of younger versions among them.
+    # Optional fields, and those of younger versions.
     further = {key: value for key, value in spec.items() if key not in _OTHER and key not in GROUP}
     return {
         # As every table and figure shows them: paths may hold line ends, and worse.
@@ -65,33 +63,46 @@ def name_sources(trials: Sequence[Facts]) -> None:
     Different ones of one name have their hash behind it.
     """
 
-    def name(field: str, content: Callable[[Facts], Any], apart: Callable[[Facts], Any]) -> None:
-        by_path = [facts for facts in trials if ":" in facts[field]]
-        spellings = defaultdict(set)
-        for facts in by_path:
-            spellings[content(facts)].add(short_name(facts[field]))
-        chosen = {key: min(names, key=_merit) for key, names in spellings.items()}
-        contents = defaultdict(set)
-        for facts in by_path:
-            contents[chosen[content(facts)], apart(facts)].add(content(facts))
-        for facts in by_path:
-            key = content(facts)
-            several = len(contents[chosen[key], apart(facts)]) > 1
-            facts[field] = chosen[key] + (f" ({key[-1][:8]})" if several and key[-1] else "")
+    def table(facts: Facts) -> tuple[Any, ...]:
+        """Return what tells the tables of data sets of one name apart without a hash."""
+        openset = facts["_noise"] if facts["_noise"].startswith("openset:") else ""
+        return facts["subset"], facts["image_size"], openset
 
-    name(
-        "dataset",
-        lambda facts: (facts["_data"], facts["data_hash"]),
-        lambda facts: (
-            facts["subset"],
-            facts["image_size"],
-            facts["_noise"].startswith("openset:") and facts["_noise"],
-        ),
+    _name(trials, "dataset", lambda facts: (facts["_data"], facts["data_hash"]), table)
+    _name(
+        trials, "noise_kind", lambda facts: (facts["_noise"], facts["noise_hash"]), lambda _: None
     )
-    name("noise_kind", lambda facts: (facts["_noise"], facts["noise_hash"]), lambda facts: None)
 
 
-def _merit(name: str) -> tuple[bool, int, str]:
+def _name(
+    trials: Sequence[Facts],
+    field: str,
+    content: Callable[[Facts], tuple[str, str | None]],
+    table: Callable[[Facts], Any],
+) -> None:
+    """Shorten the paths in a field of the trials.
+
+    Args:
+        content: identity of what lies at the path, and its hash.
+        table: trials that differ in this are never in one table.
+    """
+    by_path = [facts for facts in trials if ":" in facts[field]]
+    spellings = defaultdict(set)
+    for facts in by_path:
+        spellings[content(facts)].add(short_name(facts[field]))
+    names = {key: min(spelt, key=_order) for key, spelt in spellings.items()}
+    namesakes = defaultdict(set)
+    for facts in by_path:
+        key = content(facts)
+        namesakes[names[key], table(facts)].add(key)
+    for facts in by_path:
+        key = content(facts)
+        several = len(namesakes[names[key], table(facts)]) > 1
+        facts[field] = names[key] + (f" ({key[1][:8]})" if several and key[1] else "")
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """Key that sorts the better names first: those that say something, then the shorter."""
     return name.endswith(tuple(f":{nameless}" for nameless in _NAMELESS)), len(name), name
 
 
@@ -110,18 +121,18 @@ def arrange_cells(trials: Sequence[Facts]) -> list[Facts]:
             papers[_keys(facts, PAPER)["group"]].append(facts)
         else:
             arranged.append(facts | _keys(facts, facts["protocol"]))
-    for alike in papers.values():
-        for overrides, members in _paper_tables(alike):
+    for comparable in papers.values():
+        for overrides, members in _paper_tables(comparable):
             protocol = ", ".join([PAPER, *(f"{key}={value}" for key, value in sorted(overrides))])
             arranged += [facts | _keys(facts, protocol) for facts in members]
-    for facts in arranged:
-        for name in [name for name in facts if name.startswith("_")]:
-            del facts[name]
-    return arranged
+    return [
+        {name: value for name, value in facts.items() if not name.startswith("_")}
+        for facts in arranged
+    ]
 
 
 def _keys(facts: Facts, protocol: str) -> Facts:
-    """Group and cell of the trial under this protocol."""
+    """Return group and cell of the trial under this protocol."""
     shared = _base(protocol) != PAPER
     group = {key: facts[key] for key in GROUP} | facts["_further"]
     group |= {"dataset": facts["_data"], "noise_kind": facts["_noise"], "protocol": protocol}
@@ -135,9 +146,7 @@ def _base(protocol: str) -> str:
 
 
 def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]]:
-    """Tables of trials that differ in the overrides of their protocols: the overrides of each, and
-    its trials.
-    """
+    """Sort trials under "paper" into tables: the overrides of each table, and its trials."""
     by_overrides: dict[Overrides, list[Facts]] = defaultdict(list)
     for facts in trials:
         by_overrides[_overrides(facts["protocol"])].append(facts)
@@ -145,44 +154,40 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
     def members(overrides: Overrides) -> list[Facts]:
         return [
             facts
-            for own, alike in by_overrides.items()
-            if own <= overrides
-            for facts in alike
-            if all(_text(facts["_recipe"].get(key)) == value for key, value in overrides - own)
+            for given, group in by_overrides.items()
+            if given <= overrides
+            for facts in group
+            if all(_text(facts["_recipe"].get(key)) == value for key, value in overrides - given)
         ]
 
     tables = {overrides: members(overrides) for overrides in by_overrides}
-    waiting = list(combinations(tables, 2))
-    # of one command that sets several fields a method may have all but one as its own
-    while waiting:
-        one, other = waiting.pop()
-        both = one | other
+    pairs = list(combinations(tables, 2))
+    # Where a command sets several fields, a method may have all but one of the values as its own.
+    while pairs:
+        first, second = pairs.pop()
+        both = first | second
         if both in tables or len({key for key, _ in both}) < len(both):
             continue
-        found = members(both)
-        if _adds(found, one, other) and _adds(found, other, one):
-            waiting += [(both, known) for known in tables]
-            tables[both] = found
-    ids = {overrides: {facts["id"] for facts in found} for overrides, found in tables.items()}
-    whole = [
-        overrides
-        for overrides in tables
+        trials_of_both = members(both)
+        if _adds(trials_of_both, first, second) and _adds(trials_of_both, second, first):
+            pairs += [(both, known) for known in tables]
+            tables[both] = trials_of_both
+    ids = {overrides: {facts["id"] for facts in table} for overrides, table in tables.items()}
+    return [
+        (overrides, tables[overrides])
+        for overrides in sorted(tables, key=sorted)
         if not any(ids[overrides] < others for others in ids.values())
     ]
-    return [(overrides, tables[overrides]) for overrides in sorted(whole, key=sorted)]
 
 
-def _adds(found: Iterable[Facts], overrides: Overrides, others: Overrides) -> bool:
-    """Return whether one of the trials is of a table with ``overrides``, and not of one with the
-    ``others`` alone.
-    """
-    return any(
-        (own := _overrides(facts["protocol"])) <= overrides and not own <= others for facts in found
-    )
+def _adds(trials: Iterable[Facts], overrides: Overrides, others: Overrides) -> bool:
+    """Return whether a trial is of a table with ``overrides``, and of none with ``others``."""
+    given = [_overrides(facts["protocol"]) for facts in trials]
+    return any(fields <= overrides and not fields <= others for fields in given)
 
 
 def _overrides(protocol: str) -> Overrides:
-    """Fields of the recipe that the command line set, with their values, as a protocol lists them."""
+    """Return the recipe's fields that the command line set, as a protocol lists them."""
     parts = re.split(r", (?=\w+=)", protocol)[1:]
     return frozenset((key, value) for key, _, value in (part.partition("=") for part in parts))
 

@@ -1,4 +1,8 @@
-"""Names of the columns that several tables share, and the columns of each CSV file."""
+"""Names of the columns that several tables share, and the columns of each CSV file.
+
+A further column of leaderboard.csv is computed in ``choice`` (over the seeds of a configuration) or
+in ``leaderboard`` (between methods), and named in ``LEADERBOARD``.
+"""
 
 from bench.planning.registry import REFERENCE
 from bench.report.metrics import ACCURACY, RESOURCES
@@ -56,3 +60,5 @@ CONFIGURATIONS = [
     *("validation_images", "epochs", *SETUP, *LEARNING, *FEATURES),
     *("track", "told", "tuned_at", "search", "lost"),
 ]
+REGRETS = "method rule rank mean oracle regret".split()
+VARIANCE = "method config draw sd groups trials".split()

@@ -8,6 +8,7 @@ left out: a comparison stands on the pairs that it counts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,60 +20,25 @@ from bench.records.merge import conflict_notes
 from bench.report.columns import SEEDS
 from bench.report.rows import load_sides
 from bench.report.statistics import CONFIDENCE, holm, paired_differences
-from bench.report.tables import Entry, Section, Table
-from bench.report.wording import NONE, rate_title
+from bench.report.tables import Entry, Section, Table, entries
+from bench.report.wording import BETTER, decimal, half_interval, percent, rate_title, signed
 
-_CELL = [
-    "dataset",
-    "subset",
-    "image_size",
-    "data_hash",
-    "noise_kind",
-    "noise_hash",
-    "noise_sampling",
-    "noise_rate",
-]
-_CELL += ["protocol", "validation_share", "recipe"]
+_CELL = (
+    "dataset subset image_size data_hash noise_kind noise_hash noise_sampling noise_rate protocol "
+    "validation_share recipe"
+).split()
 _CONFIGURATION = [*_CELL, "method", "hparams", "config"]
 _TRIAL = [*_CONFIGURATION, *SEEDS]
-#: Where no trial has them these columns hold None, which merges neither with numbers nor with text.
+#: Types of columns that hold None in all trials of a side: None merges neither with numbers nor
+#: with text.
 _TYPES = {"subset": float, "image_size": float, "noise_hash": "string"}
 
-COLUMNS = [
-    *(
-        "dataset",
-        "noise_kind",
-        "noise_rate",
-        "method",
-        "config",
-        "rule",
-        "first",
-        "second",
-        "difference",
-        "diff_low",
-    ),
-    *(
-        "diff_high",
-        "p_value",
-        "p_holm",
-        "pairs",
-        "other_labels",
-        "seconds_first",
-        "seconds_second",
-        "only_first",
-        "only_second",
-    ),
-    *(
-        "protocol",
-        "recipe",
-        "subset",
-        "image_size",
-        "noise_sampling",
-        "validation_share",
-        "data_hash",
-        "noise_hash",
-    ),
-]
+#: Columns of compare.csv.
+COLUMNS = (
+    "dataset noise_kind noise_rate method config rule first second difference diff_low diff_high "
+    "p_value p_holm pairs other_labels seconds_first seconds_second only_first only_second "
+    "protocol recipe subset image_size noise_sampling validation_share data_hash noise_hash"
+).split()
 
 
 @dataclass(frozen=True)
@@ -85,8 +51,16 @@ class Comparison:
     lost: tuple[int, ...]  # trials of each side that their machine ended, and which are left out
 
     def sections(self) -> list[Section]:
-        """For people."""
-        notes = [*_lost_notes(self.names, self.lost), *conflict_notes(self.conflicts)]
+        """Return the sections of the comparison: pairs, and trials without a partner."""
+        notes = conflict_notes(self.conflicts)
+        if any(self.lost):
+            pairs = zip(self.lost, self.names, strict=True)
+            counts = ", ".join(f"{count} of {name}" for count, name in pairs if count)
+            notes.insert(
+                0,
+                f"Trials that their machine ended are left out ({counts}): run that sweep's "
+                "command again to fill them in.",
+            )
         return [_paired(self.table, self.names, notes), *_alone(self.table, self.names)]
 
 
@@ -99,210 +73,120 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     all that sets them is. Of trials that a side has on several devices the first counts.
 
     Args:
-        clean_images: as in ``leaderboard.load_rows``.
+        clean_images: as in ``rows.load_rows``.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
+    loaded = load_sides((first, second), check_clean_images(clean_images))
+    conflicts = {text for rows in loaded for texts in rows["conflicts"] for text in texts}
+    # Under "paper" the recipe says what the command line changed: the protocol need not.
+    papers = [rows["protocol"].str.startswith(PAPER) for rows in loaded]
     loaded = [
-        _own_protocols(rows)
-        for rows in load_sides((first, second), check_clean_images(clean_images))
+        rows.assign(protocol=rows["protocol"].mask(paper, PAPER))
+        for rows, paper in zip(loaded, papers, strict=True)
     ]
-    conflicts = {conflict for rows in loaded for conflict in rows["conflicts"].explode().dropna()}
-    columns = [*_TRIAL, "rule", "test_accuracy", "label_hash", "cost_seconds"]
+    lost = tuple(len(rows.loc[rows["lost"], _TRIAL].drop_duplicates()) for rows in loaded)
+    key = [*_TRIAL, "rule"]
+    columns = [*key, "test_accuracy", "label_hash", "cost_seconds"]
     sides = [
-        rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates([*_TRIAL, "rule"])
-        for rows in loaded
+        rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates(key) for rows in loaded
     ]
-    lost = tuple(_lost_trials(rows) for rows in loaded)
     if all(side.empty for side in sides):
         raise InputError(
             f"there is nothing to compare: all {sum(lost)} trials were ended by their machine; run "
             "their commands again"
         )
     both = sides[0].merge(
-        sides[1],
-        how="outer",
-        on=[*_TRIAL, "rule"],
-        suffixes=("_first", "_second"),
-        indicator="side",
+        sides[1], how="outer", on=key, suffixes=("_first", "_second"), indicator="side"
     )
-    rows = []
-    for key, own in both.groupby([*_CONFIGURATION, "rule"], dropna=False, sort=True):
-        pairs = own[own["side"] == "both"]
+    names = [", ".join(map(str, folders)) for folders in (first, second)]
+    return Comparison(_compared(both), (names[0], names[1]), sorted(conflicts), lost)
+
+
+def _compared(both: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per configuration and rule from the trials of both sides, paired by seeds."""
+    keys = [*_CONFIGURATION, "rule"]
+    rows, differences = [], []
+    for key, trials in both.groupby(keys, dropna=False, sort=True):
+        pairs = trials[trials["side"] == "both"]
+        first, second = pairs["test_accuracy_first"], pairs["test_accuracy_second"]
+        differences.append((second - first).to_numpy(dtype=float))
         hashes = pairs[["label_hash_first", "label_hash_second"]]
-        rows.append(
-            {
-                **dict(zip([*_CONFIGURATION, "rule"], key, strict=True)),
-                "first": pairs["test_accuracy_first"].mean(),
-                "second": pairs["test_accuracy_second"].mean(),
-                "values": (pairs["test_accuracy_second"] - pairs["test_accuracy_first"]).to_numpy(
-                    dtype=float
-                ),
-                "other_labels": int((hashes.nunique(axis=1) > 1).sum()),
-                "seconds_first": pairs["cost_seconds_first"].mean(),
-                "seconds_second": pairs["cost_seconds_second"].mean(),
-                "only_first": int((own["side"] == "left_only").sum()),
-                "only_second": int((own["side"] == "right_only").sum()),
-            }
-        )
-    table = pd.DataFrame(rows)
-    values = paired_differences(list(table["values"]))
-    table[["difference", "diff_low", "diff_high", "p_value"]] = values[:, :4]
-    table["pairs"] = values[:, 4].astype(int)
-    table["p_holm"] = np.nan
-    for _, own in table.groupby("rule"):
-        table.loc[own.index, "p_holm"] = holm(own["p_value"].to_numpy())
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
+        row |= {"first": first.mean(), "second": second.mean()}
+        row["other_labels"] = int((hashes.nunique(axis=1) > 1).sum())
+        for side, only in (("first", "left_only"), ("second", "right_only")):
+            row[f"seconds_{side}"] = pairs[f"cost_seconds_{side}"].mean()
+            row[f"only_{side}"] = int((trials["side"] == only).sum())
+        rows.append(row)
+    table, tests = pd.DataFrame(rows), paired_differences(differences)
+    table[["difference", "diff_low", "diff_high", "p_value"]] = tests[:, :4]
+    table["pairs"] = tests[:, 4].astype(int)
+    by_rule = table.groupby("rule")["p_value"]
+    table["p_holm"] = by_rule.transform(lambda p_values: holm(p_values.to_numpy()))
     table["rule_order"] = table["rule"].map(rule_order)
-    table = table.sort_values(
-        ["dataset", "noise_kind", "noise_rate", "rule_order", "method", "hparams"], kind="stable"
-    )
-    return Comparison(
-        table.reset_index(drop=True), (_name(first), _name(second)), sorted(conflicts), lost
-    )
+    order = ["dataset", "noise_kind", "noise_rate", "rule_order", "method", "hparams"]
+    return table.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _lost_trials(rows: pd.DataFrame) -> int:
-    """Count the trials of a side that their machine ended."""
-    return len(rows.loc[rows["lost"], _TRIAL].drop_duplicates())
-
-
-def _own_protocols(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, where each method has its own recipe without what the command line changed in it:
-    the recipe says that.
-    """
-    own = rows["protocol"].str.startswith(PAPER)
-    return rows.assign(protocol=rows["protocol"].mask(own, PAPER))
-
-
-def _name(folders: Sequence[Path]) -> str:
-    return ", ".join(str(folder) for folder in folders)
-
-
-def _lost_notes(names: tuple[str, str], lost: Sequence[int]) -> list[str]:
-    """Footnote for trials that are no part of any pair, because their machine ended them."""
-    if not any(lost):
-        return []
-    counts = ", ".join(
-        f"{count} of {name}" for count, name in zip(lost, names, strict=True) if count
-    )
-    return [
-        f"Trials that their machine ended are left out ({counts}): run that sweep's command again "
-        "to fill them in."
-    ]
-
-
-def _paired(table: pd.DataFrame, names: tuple[str, str], more_notes: Sequence[str]) -> Section:
+def _paired(table: pd.DataFrame, names: tuple[str, str], more_notes: list[str]) -> Section:
     first, second = names
     paired = table[(table["pairs"] > 0) & (table["rule"] != ORACLE)]
     if paired.empty:
         differing = [name for name in [*_CELL, "method"] if _disjoint(table, name)]
         why = f": they differ in {', '.join(differing)}" if differing else ""
-        return Section(
-            "What both have",
-            f"No trial of {first} has a partner in {second}{why}.",
-            [],
-            list(more_notes),
-        )
+        text = f"No trial of {first} has a partner in {second}{why}."
+        return Section("What both have", text, [], more_notes)
     lines = []
     for _, row in paired.iterrows():
-        interval = (
-            ""
-            if pd.isna(row["diff_low"])
-            else f" ± {50 * (row['diff_high'] - row['diff_low']):.1f}"
-        )
-        times = row["seconds_second"] / row["seconds_first"] if row["seconds_first"] else np.nan
-        texts = [
-            *(
-                row["dataset"],
-                f"{rate_title(row['noise_rate'])} {row['noise_kind']}",
-                row["method"],
-                row["config"] or "defaults",
-            ),
-            *(
-                row["rule"],
-                _percent(row["first"]),
-                _percent(row["second"]),
-                f"{_change(row['difference'])}{interval}",
-            ),
-            *(NONE if pd.isna(times) else f"{times:.2f}", str(row["pairs"])),
-        ]
+        difference = "0.0" if row["difference"] == 0 else signed(row["difference"])
+        difference += half_interval(row["diff_low"], row["diff_high"])
         certain = bool(row["p_holm"] < 1 - CONFIDENCE)
-        lines.append(
-            [
-                Entry(text, mark="*" if certain and place == 7 else "")
-                for place, text in enumerate(texts)
-            ]
-        )
-    columns = [
-        "Data set",
-        "Noise",
-        "Method",
-        "Configuration",
-        "Rule",
-        "First",
-        "Second",
-        "Difference",
-        "Time (×first)",
-        "Pairs",
-    ]
-    same = int((paired.loc[paired["rule"] == DEFAULT_RULE, "difference"] == 0).sum())
+        times = row["seconds_second"] / row["seconds_first"] if row["seconds_first"] else np.nan
+        line = [*_configuration(row), *entries(row["rule"])]
+        line += entries(percent(row["first"]), percent(row["second"]))
+        line += [Entry(difference, mark=BETTER * certain), *entries(decimal(times, 2))]
+        lines.append(line + entries(row["pairs"]))
+    columns = ["Data set", "Noise", "Method", "Configuration", "Rule", "First", "Second"]
+    columns += ["Difference", "Time (×first)", "Pairs"]
+    by_default = paired[paired["rule"] == DEFAULT_RULE]
     notes = [
         f"First: {first}. Second: {second}. Differences in points over the seeds that both have, ± "
-        "half of the 95 % interval; * where the paired t test, with Holm's correction for the "
-        f"configurations, has p < {1 - CONFIDENCE:.2g}.",
-        f"{same} of {(paired['rule'] == DEFAULT_RULE).sum()} configurations have the same mean by "
-        f"{DEFAULT_RULE}.",
+        f"half of the 95 % interval; {BETTER} where the paired t test, with Holm's correction for "
+        f"the configurations, has p < {1 - CONFIDENCE:.2g}.",
+        f"{(by_default['difference'] == 0).sum()} of {len(by_default)} configurations have the "
+        f"same mean by {DEFAULT_RULE}.",
     ]
-    if others := int(table.loc[table["rule"] == DEFAULT_RULE, "other_labels"].sum()):
+    if others := table.loc[table["rule"] == DEFAULT_RULE, "other_labels"].sum():
         notes.append(
             f"Pairs with other noisy labels, though seed and noise are the same: {others}. One "
             "side made them differently."
         )
-    notes += more_notes
-    return Section("What both have", "", [Table("Paired differences", columns, lines)], notes)
+    pairs = Table("Paired differences", columns, lines)
+    return Section("What both have", "", [pairs], notes + more_notes)
 
 
 def _alone(table: pd.DataFrame, names: tuple[str, str]) -> list[Section]:
     sections = []
     for side, name in zip(("only_first", "only_second"), names, strict=True):
-        own = table[(table[side] > 0) & (table["rule"] == DEFAULT_RULE)]
-        if own.empty:
-            continue
-        lines = [
-            [
-                *(
-                    Entry(text)
-                    for text in (
-                        row["dataset"],
-                        f"{rate_title(row['noise_rate'])} {row['noise_kind']}",
-                        row["method"],
-                    )
-                ),
-                *(Entry(text) for text in (row["config"] or "defaults", str(row[side]))),
-            ]
-            for _, row in own.iterrows()
-        ]
-        columns = ["Data set", "Noise", "Method", "Configuration", "Trials"]
-        sections.append(
-            Section(f"Only in {name}", "", [Table("Trials without a partner", columns, lines)], [])
-        )
+        alone = table[(table[side] > 0) & (table["rule"] == DEFAULT_RULE)]
+        if len(alone):
+            lines = [[*_configuration(row), *entries(row[side])] for _, row in alone.iterrows()]
+            columns = ["Data set", "Noise", "Method", "Configuration", "Trials"]
+            tables = [Table("Trials without a partner", columns, lines)]
+            sections.append(Section(f"Only in {name}", "", tables, []))
     return sections
 
 
+def _configuration(row: pd.Series) -> list[Entry]:
+    noise = f"{rate_title(row['noise_rate'])} {row['noise_kind']}"
+    return entries(row["dataset"], noise, row["method"], row["config"] or "defaults")
+
+
 def _disjoint(table: pd.DataFrame, name: str) -> bool:
-    """Whether the two sides have no value of this column in common."""
-    one, other = (
+    """Return whether the two sides have no value of this column in common."""
+    first, second = (
         set(table.loc[table[side] > 0, name].astype(str)) for side in ("only_first", "only_second")
     )
-    return bool(one) and bool(other) and not one & other
-
-
-def _change(value: float) -> str:
-    if pd.isna(value):
-        return NONE
-    return "0.0" if value == 0 else f"{100 * value:+.1f}".replace("-", "−")
-
-
-def _percent(value: float) -> str:
-    return NONE if pd.isna(value) else f"{100 * value:.1f}"
+    return bool(first and second) and first.isdisjoint(second)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from bench.common.identity import PAPER
 from bench.errors import InputError
@@ -22,7 +23,8 @@ from bench.planning.searches import SEARCH, goal_values
 from bench.planning.selection import ALL, CLEAN_VAL
 from bench.records.code import to_text
 from bench.records.merge import merged
-from bench.records.trials import Trial, unpack_truth
+from bench.records.packing import unpack_truth
+from bench.records.trials import Trial
 from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
 from bench.report.columns import FEATURES, LEARNING, SEEDS
 from bench.report.labels import RECIPE, label_configurations, listed
@@ -97,7 +99,7 @@ def _arranged(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
 
 
 def _facts(trial: Trial, clean_images: str) -> Facts:
-    """Return the part of a row that no rule changes; facts that a failed trial lacks are missing."""
+    """Return the part of a row that no rule changes; facts that a trial lacks are missing."""
     spec, done = trial.spec["spec"], trial.done
     recipe, changes = spec["recipe"], {**trial.spec["config"]}
     noise = done.get("noise") or {}
@@ -185,7 +187,7 @@ def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
 def _clean_curve(trial: Trial, images: str) -> np.ndarray:
     """Return accuracy on that many clean validation labels, (E,); NaN where fewer are known."""
     truth = unpack_truth(trial.done.get("validation_truth"))
-    if truth is None or any("val_predictions" not in epoch for epoch in trial.epochs):
+    if truth is None or any(epoch.val_predictions is UNSET for epoch in trial.epochs):
         return np.full(len(trial.epochs), np.nan)
     return goal_values(f"{CLEAN_VAL}:{images}", trial.epochs, truth)
 

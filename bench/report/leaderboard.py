@@ -58,28 +58,17 @@ def leaderboard(
     _check(rows, reference, metric)
     table = configurations(rows, metric)
     table = table[table["chosen"]].reset_index(drop=True)
-    competes = table["competes"].astype(bool)
-    by_rule = table.groupby(["cell", "rule"])
-    table["rank"] = _ranks(table, competes, metric)
-    table["place"] = 0
-    for _, means in table[competes].groupby(["cell", "rule"])["mean"]:
-        table.loc[means.index, "place"] = places(means, metric)
     # Means of one column may be over different seeds, or labels.
-    table["unequal_seeds"] = by_rule["drawn"].transform("nunique") > 1
-    table[COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
-    table["budget"] = np.nan
-    for budget, name in reversed(BUDGET_RANKS.items()):
-        within = within_budget(table[COST], budget)
-        table["budget"] = table["budget"].mask(within, budget)
-        table[name] = _ranks(table, competes & within, metric)
+    drawn = table.groupby(["cell", "rule"])["drawn"]
+    table["unequal_seeds"] = drawn.transform("nunique") > 1
+    table = _with_ranks(table, metric)
     table["reference"] = _of_method(table, reference, "method")
     chosen = chosen_rows(rows, table)
     table = table.join(_differences(chosen, reference, metric), on=_KEYS)
+    table["paired_seeds"] = table["paired_seeds"].astype("Int64")
     gains = _differences(chosen, chosen["wraps"], metric)[DIFFERENCE[:3]]
     table = table.join(gains.set_axis(GAIN, axis=1), on=_KEYS)
-    table["paired_seeds"] = table["paired_seeds"].astype("Int64")
-    table = in_order(_with_marks(table, metric), ["rank", "method"])
-    return table
+    return in_order(_with_marks(table, metric), ["rank", "method"])
 
 
 def reference_label(reference: str, rows: pd.DataFrame) -> str:
@@ -102,6 +91,20 @@ def places(values: pd.Series, metric: Metric) -> list[int]:
     printed = [None if pd.isna(value) else round(100 * value, 1) for value in values]
     order = sorted({value for value in printed if value is not None}, reverse=metric.more_is_better)
     return [1 + order.index(value) if value in order[:2] else 0 for value in printed]
+
+
+def _with_ranks(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Add ranks, places, relative cost, and ranks within budgets."""
+    competes = table["competes"].astype(bool)
+    table = table.assign(rank=_ranks(table, competes, metric), place=0, budget=np.nan)
+    for _, means in table[competes].groupby(["cell", "rule"])["mean"]:
+        table.loc[means.index, "place"] = places(means, metric)
+    table[COST] = table["cost_seconds"] / _of_method(table, REFERENCE, "cost_seconds")
+    for budget, name in reversed(BUDGET_RANKS.items()):
+        within = within_budget(table[COST], budget)
+        table["budget"] = table["budget"].mask(within, budget)
+        table[name] = _ranks(table, competes & within, metric)
+    return table
 
 
 def _ranks(table: pd.DataFrame, among: pd.Series, metric: Metric) -> pd.Series:

@@ -1,8 +1,6 @@
-"""What methods can be ranked by: accuracy, and what a record says beside it
-(bench/training/scoring.py).
+"""Metrics to rank methods by: accuracy, and other figures of records (bench/training/scoring.py).
 
-All are taken at the epochs that the selection rule picks, by accuracy on noisy validation labels: a
-metric ranks, it does not select.
+All are taken at the epochs that the selection rule picks: a metric ranks, it does not select.
 """
 
 from collections.abc import Callable
@@ -18,10 +16,10 @@ class Metric:
     name: str  # in the records, and of the column in leaderboard.csv
     label: str
     more_is_better: bool = True
-    #: What a failed trial counts, from the number of classes and the share of wrong labels; None
-    #: where nobody can say, and failed trials are left out.
+    #: Figure of a failed trial, from the number of classes and the share of wrong labels. None
+    #: where it is undefined: failed trials are left out.
     at_failure: Callable[[float, float], float] | None = None
-    scale: int = 100  # from the records to what the label says
+    scale: int = 100  # from the records to the unit of the label
 
     @property
     def sign(self) -> int:
@@ -65,18 +63,18 @@ _ALL = (
 )
 #: All metrics, in the order of tables.
 METRICS = {metric.name: metric for metric in _ALL}
-#: What a run takes besides seconds: passes through networks per training image and epoch, and
+#: Resources of a run besides seconds: passes through networks per training image and epoch, and
 #: memory of the device.
 RESOURCES = ["passes_trained", "passes_inferred", "peak_memory_mb"]
-#: Those that one can rank by: a failed trial counts.
+#: Metrics to rank by: a failed trial counts.
 RANKED = {metric.name: metric.at_failure for metric in _ALL if metric.at_failure}
 
 
 def ranked_by(name: str) -> Metric:
-    """The metric of that name.
+    """Return the metric of that name.
 
     Raises:
-        InputError: where nobody can be ranked by it.
+        InputError: where it is no metric to rank by.
     """
     if name not in RANKED:
         raise unknown("metric to rank by", name, RANKED)

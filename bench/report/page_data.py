@@ -15,6 +15,7 @@ from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, SEEDS
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES
@@ -27,7 +28,7 @@ from bench.report.standings import (
     standings,
     tests_of,
 )
-from bench.report.statistics import SLACK, rules_of
+from bench.report.statistics import SLACK
 from bench.report.tables import Section
 from bench.report.wording import clean_note, rate_title, rates_of, rule_label
 

@@ -8,12 +8,12 @@ import pandas as pd
 from bench.noise import takes_rate
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import COST
 from bench.report.leaderboard import methods_in_order, places
 from bench.report.metrics import METRICS, RANKED
 from bench.report.notes import mixed_code, notes_of
-from bench.report.statistics import rules_of
 from bench.report.tables import Entry, Section, Table, entries, rows_by
 from bench.report.wording import (
     DOUBTFUL,
@@ -97,7 +97,7 @@ def main_table(board: Board, ranked: pd.DataFrame) -> Table:
     for method in methods_in_order(ranked):
         cells = ranked[ranked["method"] == method]
         line = [Entry(method, mark=MIXED * bool(mixed_code(cells)))]
-        line += [_mean(rows.get((method, rate)), places=True) for rate in rates]
+        line += [_mean(rows.get((method, rate)), placed=True) for rate in rates]
         line += entries(decimal(cells["rank"].mean()), decimal(cells[cost].mean()))
         line += entries(cells["privileges"].max().replace(",", ", ") or NONE)
         line += entries(f"{cells['failures'].sum()}/{cells['seeds'].sum()}") if failures else []
@@ -106,14 +106,15 @@ def main_table(board: Board, ranked: pd.DataFrame) -> Table:
     return Table(caption, columns + ["Failures"] * failures, lines)
 
 
-def _mean(row: pd.Series | None, places: bool = False) -> Entry:
+def _mean(row: pd.Series | None, *, placed: bool = False) -> Entry:
+    """Return the mean of a row of the leaderboard; bold or underlined by its place if asked."""
     if row is None:
         return Entry(NONE)
     if pd.isna(row["mean"]):
         return Entry(NONE, mark=row["mark"])
     interval = "" if pd.isna(row["ci95"]) else percent(row["ci95"])
     trials = str(row["seeds"]) if row["unequal_seeds"] or row["lost"] else ""
-    return Entry(percent(row["mean"]), row["place"] * places, row["mark"], interval, trials)
+    return Entry(percent(row["mean"]), row["place"] * placed, row["mark"], interval, trials)
 
 
 def _metrics_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:

@@ -1,95 +1,70 @@
-"""What seeds, cells and rules say, and with what certainty. Pure functions of arrays and of the
-tables of ``leaderboard``.
+"""Certainty of differences between methods: intervals, paired tests, tiers, ranks and spread.
 
-Tests are scipy's; what is here says which to ask, of which pairs. A pair is two trials of one cell
-with equal seeds and the same noisy labels, by their hash, and so the same split.
+Tests are scipy's; the functions here choose which to run, on which pairs. A pair is two trials of
+one cell with equal seeds and the same noisy labels, by their hash, and so the same split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE, rule_order
+from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE
 from bench.report.columns import DRAWS, PAIRED, SEEDS
 
 CONFIDENCE = 0.95
-#: Chance to find a difference that is there, by which seeds are counted.
+#: Chance to find a true difference, for which seeds are counted.
 POWER = 0.8
-#: More seeds than that are not worth naming.
+#: Larger numbers of seeds are not named.
 MOST_SEEDS = 1000
 RESAMPLES = 2000
 
-#: What a method may cost, in multiples of the reference; a tenth more still counts, as seconds are
-#: never the same twice.
+#: A cost keeps to a budget up to this factor, as seconds are never the same twice.
 SLACK = 1.1
-
-#: Below this correlation of noisy validation and test accuracy, a cell is flagged: choosing by the
-#: one is not choosing by the other.
-AGREEMENT = 0.5
-#: Epochs, or configurations, from which a correlation is worth naming.
-ENOUGH = 5
-
-
-def rules_of(table: pd.DataFrame) -> list[str]:
-    """The rules of a table, in their order."""
-    return sorted(table["rule"].unique(), key=rule_order)
-
-
-def rankable(table: pd.DataFrame) -> list[str]:
-    """The table's rules by which one may rank: all but the oracle."""
-    return [rule for rule in rules_of(table) if rule != ORACLE]
 
 
 def half_width(standard_error: pd.Series, seeds: pd.Series) -> pd.Series:
-    """Half the 95 % t interval of a mean over ``seeds``; missing where there is one seed."""
+    """Return half the 95 % t interval of means over ``seeds``; missing where there is one seed."""
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, (seeds - 1).where(seeds > 1))
     return (standard_error * quantile).round(DECIMALS)
 
 
-def paired_difference(differences: np.ndarray) -> tuple[float, float, float, float, int]:
-    """Mean of the differences (S,), the ends of its 95 % t interval, the p value of the paired t
-    test, and S.
+def paired_differences(pairs: Iterable[np.ndarray]) -> np.ndarray:
+    """Test N arrays of paired differences, whatever their lengths.
 
-    One pair has no interval and no p value: NaN. Nor have differences that are all equal, which a
-    few seeds on some hundred images are by chance; where they are all 0, p is 1.
+    Returns:
+        (N, 5): mean, ends of its 95 % t interval, p value of the paired t test, and number of
+        pairs. One pair has no interval and no p value: NaN. Nor have differences that are all
+        equal, which a few seeds on some hundred images are by chance; where they are all 0, p is 1.
+        Without a pair the mean is NaN too.
     """
-    mean, low, high, p_value, count = paired_differences([differences])[0]
-    return float(mean), float(low), float(high), float(p_value), int(count)
-
-
-def paired_differences(pairs: Sequence[np.ndarray]) -> np.ndarray:
-    """``paired_difference`` of each of N arrays, whatever their lengths, at once: (N, 5). Of no
-    pair all is NaN but S.
-    """
-    found = np.full((len(pairs), 5), np.nan)
-    lengths = np.array([len(own) for own in pairs], dtype=int)
-    found[:, 4] = lengths
+    arrays = list(pairs)
+    results = np.full((len(arrays), 5), np.nan)
+    lengths = np.array([len(array) for array in arrays], dtype=int)
+    results[:, 4] = lengths
     for length in sorted({*lengths} - {0}):
         places = np.flatnonzero(lengths == length)
-        differences = np.round(np.stack([pairs[int(place)] for place in places]), DECIMALS)
+        differences = np.round(np.stack([arrays[int(place)] for place in places]), DECIMALS)
         mean = differences.mean(1)
-        found[places, 0] = mean
+        results[places, 0] = mean
         if length < 2:
             continue
         equal = np.ptp(differences, axis=1) == 0  # the t statistic divides by their spread
-        found[places[equal & (mean == 0)], 3] = 1
+        results[places[equal & (mean == 0)], 3] = 1
         spread = ~equal & np.isfinite(mean)
         if spread.any():
             test = stats.ttest_1samp(differences[spread], 0.0, axis=1)
             interval = test.confidence_interval(CONFIDENCE)
-            found[places[spread], 1:4] = np.column_stack([interval.low, interval.high, test.pvalue])
-    return found
+            tested = np.column_stack([interval.low, interval.high, test.pvalue])
+            results[places[spread], 1:4] = tested
+    return results
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's p values (N,) of a family of tests; a test without a p value (NaN) is none of the
-    family.
-    """
+    """Return Holm's p values (N,) of a family of tests; NaN stays, and is outside the family."""
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(np.isfinite(p_values))
     order = known[np.argsort(p_values[known], kind="stable")]
@@ -99,15 +74,14 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(values: np.ndarray) -> np.ndarray:
-    """Ends of the 95 % percentile bootstrap interval of each row's mean: (N, S) -> (N, 2); NaN
-    where S is 1.
+    """Return ends of the 95 % percentile bootstrap interval of each row's mean: (N, S) -> (N, 2).
 
-    Of three seeds there are ten different resamples: the interval is then too narrow, and the t
-    interval is the one to trust.
+    They are NaN where S is 1. Three seeds have ten different resamples: the interval is then too
+    narrow, and the t interval is the one to trust.
     """
     if values.shape[1] < 2:
         return np.full((len(values), 2), np.nan)
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (values,),
         np.mean,
         axis=1,
@@ -116,43 +90,42 @@ def bootstrap(values: np.ndarray) -> np.ndarray:
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return np.column_stack([found.low, found.high]).round(DECIMALS)
+    return np.column_stack([interval.low, interval.high]).round(DECIMALS)
 
 
 def seeds_needed(pairs: Sequence[np.ndarray]) -> np.ndarray:
-    """How many pairs a t test needs to find differences of this mean and spread with a chance of 80
-    %.
+    """Return how many pairs a t test needs to find differences of this mean and spread.
+
+    The chance to find them is to be ``POWER``.
 
     Args:
         pairs: N arrays of paired differences.
 
     Returns:
         (N,): NaN where the differences say nothing (one pair, a mean of 0, or no spread), infinite
-        above a thousand.
+        above ``MOST_SEEDS``.
     """
-    found = np.full(len(pairs), np.nan)
-    rounded = [np.round(own, DECIMALS) for own in pairs]
-    tellable = [
-        place
-        for place, own in enumerate(rounded)
-        if len({*own}) > 1 and np.isfinite(own).all() and own.mean() != 0
-    ]
-    if not tellable:
-        return found
-    effects = np.array(
-        [abs(rounded[place].mean()) / rounded[place].std(ddof=1) for place in tellable]
-    )
+    needed = np.full(len(pairs), np.nan)
+    places, effects = [], []
+    for place, differences in enumerate(np.round(array, DECIMALS) for array in pairs):
+        mean = differences.mean() if len({*differences}) > 1 else 0
+        if np.isfinite(mean) and mean != 0:
+            places.append(place)
+            effects.append(abs(mean) / differences.std(ddof=1))
+    if not places:
+        return needed
+    effect = np.array(effects)
     # The normal approximation is out by a few; the exact power decides among those around it.
-    normal = (stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)) ** 2 / effects**2
+    normal = (stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)) ** 2 / effect**2
     counts = np.maximum(2, np.floor(normal)[:, None] - 3 + np.arange(12))
-    power = _power(np.minimum(effects, 20)[:, None], counts)
+    power = _power(np.minimum(effect, 20)[:, None], counts)
     first = counts[np.arange(len(counts)), (power >= POWER).argmax(1)]
-    found[tellable] = np.where(first > MOST_SEEDS, np.inf, first)
-    return found
+    needed[places] = np.where(first > MOST_SEEDS, np.inf, first)
+    return needed
 
 
 def _power(effect: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Of the two-sided paired t test, at a difference of ``effect`` standard deviations."""
+    """Return the power of the two-sided paired t test, for an effect in standard deviations."""
     critical, shift = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1), effect * np.sqrt(count)
     with np.errstate(all="ignore"):  # the other tail underflows
         tail = np.nan_to_num(stats.nct.cdf(-critical, count - 1, shift))
@@ -160,7 +133,7 @@ def _power(effect: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def tiers(accuracies: np.ndarray) -> np.ndarray:
-    """Tiers that the data can tell apart: 1 for the best, (M,).
+    """Return tiers that the data can tell apart: 1 for the best, (M,).
 
     The first method heads tier 1, which goes down to the last method that is not worse than the
     head with Holm's correction; the next one heads the next tier. A method of wide spread so keeps
@@ -177,86 +150,66 @@ def tiers(accuracies: np.ndarray) -> np.ndarray:
     while len(left):
         number += 1
         head, rest = left[0], left[1:]
-        p_values = holm(
-            paired_differences([_known(own) for own in accuracies[head] - accuracies[rest]])[:, 3]
-        )
+        differences = map(_known, accuracies[head] - accuracies[rest])
+        p_values = holm(paired_differences(differences)[:, 3])
         rest, p_values = rest[np.isfinite(p_values)], p_values[np.isfinite(p_values)]
-        alike = np.flatnonzero(p_values >= 1 - CONFIDENCE)
-        end = alike[-1] + 1 if len(alike) else 0
+        undecided = np.flatnonzero(p_values >= 1 - CONFIDENCE)
+        end = undecided[-1] + 1 if len(undecided) else 0
         tier[[head, *rest[:end]]] = number
         left = rest[end:]
     return tier
 
 
 #: Columns of statistics.csv beside those that name the cell.
-STATISTICS = [
-    *(
-        "rule",
-        "method",
-        "rank",
-        "tier",
-        "mean",
-        "t_low",
-        "t_high",
-        "bootstrap_low",
-        "bootstrap_high",
-        "seeds",
-        "best",
-    ),
-    *(
-        "diff_to_best",
-        "diff_low",
-        "diff_high",
-        "p_value",
-        "p_holm",
-        "next",
-        "diff_to_next",
-        "seeds_to_separate",
-    ),
-]
+STATISTICS = (
+    "rule method rank tier mean t_low t_high bootstrap_low bootstrap_high seeds best diff_to_best "
+    "diff_low diff_high p_value p_holm next diff_to_next seeds_to_separate"
+).split()
 
 
-def cell_statistics(rows: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell, rule but the oracle, and method, the best mean first.
+def cell_statistics(chosen: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per cell, rule but the oracle, and method, the best mean first.
 
     Differences are paired, to the ``best`` mean of the cell and to the ``next`` method below;
-    ``p_holm`` is corrected for the number of methods compared with the best. Of the best itself
-    both are missing.
+    ``p_holm`` is corrected for the number of methods compared with the best. Both differences are
+    missing in the row of the best itself.
 
     Args:
-        rows: the trials' rows of the chosen configurations, from ``leaderboard.chosen_rows``.
-        board: from ``leaderboard.leaderboard``.
+        chosen, leaderboard: those of a ``Board``, or their rows that compete.
     """
     by_seed = {
-        key: own.pivot(index=PAIRED, columns="method", values="test_accuracy")
-        for key, own in rows.groupby(["cell", "rule"])
+        key: trials.pivot(index=PAIRED, columns="method", values="test_accuracy")
+        for key, trials in chosen.groupby(["cell", "rule"])
     }
-    found = []
-    for key, ranked in board[board["rule"] != ORACLE].groupby(["cell", "rule"], sort=False):
+    ranking = leaderboard[leaderboard["rule"] != ORACLE]
+    tables = []
+    for key, ranked in ranking.groupby(["cell", "rule"], sort=False):
         ranked = ranked.sort_values(["rank", "method"], kind="stable")
-        found.append(_cell(ranked, by_seed[key][list(ranked["method"])].to_numpy(dtype=float).T))
-    if not found:
-        return board.head(0).reindex(columns=list(dict.fromkeys([*board.columns, *STATISTICS])))
-    return pd.concat(found).reset_index(drop=True)
+        accuracies = by_seed[key][list(ranked["method"])].to_numpy(dtype=float).T
+        tables.append(_with_tests(ranked, accuracies))
+    if not tables:
+        return ranking.reindex(columns=list(dict.fromkeys([*ranking.columns, *STATISTICS])))
+    return pd.concat(tables).reset_index(drop=True)
 
 
-def _cell(ranked: pd.DataFrame, accuracies: np.ndarray) -> pd.DataFrame:
-    """The statistics of one cell and rule; ``accuracies`` (M, S) are NaN where a method lacks a
-    seed.
+def _with_tests(ranked: pd.DataFrame, accuracies: np.ndarray) -> pd.DataFrame:
+    """Add the statistics of one cell and rule.
+
+    Args:
+        accuracies: (M, S), NaN where a method lacks a seed.
     """
     methods = list(ranked["method"])
     table = ranked.copy()
     table["t_low"], table["t_high"] = table["mean"] - table["ci95"], table["mean"] + table["ci95"]
     table[["bootstrap_low", "bootstrap_high"]] = _bootstraps(accuracies)
     table["best"] = methods[0]
-    # The best beside itself is no comparison.
-    to_best = paired_differences(
-        [np.array([]), *(_known(own - accuracies[0]) for own in accuracies[1:])]
-    )
-    table[["diff_to_best", "diff_low", "diff_high", "p_value"]] = to_best[:, :4]
+    # The best is not compared with itself.
+    to_best = [np.array([]), *map(_known, accuracies[1:] - accuracies[0])]
+    tests = ["diff_to_best", "diff_low", "diff_high", "p_value"]
+    table[tests] = paired_differences(to_best)[:, :4]
     table["p_holm"] = holm(table["p_value"].to_numpy())
     table["tier"] = tiers(accuracies)
-    neighbours = [_known(difference) for difference in accuracies[:-1] - accuracies[1:]]
+    neighbours = list(map(_known, accuracies[:-1] - accuracies[1:]))
     table["next"] = [*methods[1:], None]
     table["diff_to_next"] = [*paired_differences(neighbours)[:, 0], np.nan]
     table["seeds_to_separate"] = [*seeds_needed(neighbours), np.nan]
@@ -264,12 +217,12 @@ def _cell(ranked: pd.DataFrame, accuracies: np.ndarray) -> pd.DataFrame:
 
 
 def _bootstraps(accuracies: np.ndarray) -> np.ndarray:
-    found = np.full((len(accuracies), 2), np.nan)
+    ends = np.full((len(accuracies), 2), np.nan)
     known = np.isfinite(accuracies)
     for count in sorted({*known.sum(1)} - {0}):
         places = np.flatnonzero(known.sum(1) == count)
-        found[places] = bootstrap(accuracies[places][known[places]].reshape(-1, count))
-    return found
+        ends[places] = bootstrap(accuracies[places][known[places]].reshape(-1, count))
+    return ends
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -278,9 +231,7 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class AverageRanks:
-    """Mean ranks over cells, and how far apart they have to be (Nemenyi's critical difference;
-    Demšar, 2006).
-    """
+    """Mean ranks over cells, with Nemenyi's critical difference (Demšar, 2006)."""
 
     ranks: pd.Series  # by method, the best first
     cells: int
@@ -289,8 +240,9 @@ class AverageRanks:
     left_out: tuple[str, ...]  # methods that lack a cell
 
     def cliques(self) -> list[tuple[int, int]]:
-        """First and last place of each largest run of methods within one critical difference; runs
-        of one are left out.
+        """Return first and last place of each largest run within one critical difference.
+
+        Runs of one method are left out.
         """
         values = self.ranks.to_numpy()
         runs: list[tuple[int, int]] = []
@@ -301,14 +253,14 @@ class AverageRanks:
         return runs
 
 
-def average_ranks(board: pd.DataFrame, rule: str = DEFAULT_RULE) -> AverageRanks | None:
-    """Ranks over all cells of the board, of the methods that are in every cell; None below three
-    methods or two cells.
+def average_ranks(leaderboard: pd.DataFrame, rule: str = DEFAULT_RULE) -> AverageRanks | None:
+    """Rank the methods that are in every cell; None below three methods or two cells.
 
     Cells are the blocks, with their mean over seeds: seeds of one cell are no independent data
     sets.
     """
-    means = board[board["rule"] == rule].pivot(index="method", columns="cell", values="mean")
+    by_rule = leaderboard[leaderboard["rule"] == rule]
+    means = by_rule.pivot(index="method", columns="cell", values="mean")
     whole = means.dropna()
     methods, cells = whole.shape
     if methods < 3 or cells < 2:
@@ -319,14 +271,12 @@ def average_ranks(board: pd.DataFrame, rule: str = DEFAULT_RULE) -> AverageRanks
     difference = float(quantile * np.sqrt(methods * (methods + 1) / (6 * cells)))
     with np.errstate(invalid="ignore"):  # all tied everywhere
         p_value = float(stats.friedmanchisquare(*whole.to_numpy()).pvalue)
-    return AverageRanks(
-        ranks[order], cells, difference, p_value, tuple(sorted(set(means.index) - set(whole.index)))
-    )
+    left_out = tuple(sorted(set(means.index) - set(whole.index)))
+    return AverageRanks(ranks[order], cells, difference, p_value, left_out)
 
 
 def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
-    """How far accuracy scatters over some draws while the others are held, where a sweep varied
-    them apart.
+    """Return the scatter of accuracy over some draws while the others are held.
 
     A row per cell, method, configuration and draw, under the default rule: the ``sd`` of accuracy
     within trials that differ in that seed alone, pooled (interactions with the other draws
@@ -335,160 +285,41 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
     where all three change together.
 
     Args:
-        rows: from ``leaderboard.load_rows``.
+        rows: from ``rows.load_rows``.
     """
     rows = rows[(rows["rule"] == DEFAULT_RULE) & rows["succeeded"]]
     keys = ["cell", "method", "hparams"]
-    found = []
+    tables = [pd.DataFrame(columns=[*keys, "draw", "sd", "groups", "trials"])]
     for varied in [*combinations(SEEDS, 1), *combinations(SEEDS, 2)]:
         grouped = rows.groupby([*keys, *(seed for seed in SEEDS if seed not in varied)], sort=False)
         spread = grouped["test_accuracy"].agg(["var", "size"])
-        # Of two seeds that do not change together each has a row of its own.
+        # Two seeds that do not change together have a row each instead.
         together = grouped[list(varied)].nunique().eq(spread["size"], axis=0).all(axis=1)
         spread = spread[together & (spread["size"] > 1)].reset_index()
-        if len(spread):
-            spread["squares"], spread["freedom"] = (
-                spread["var"] * (spread["size"] - 1),
-                spread["size"] - 1,
-            )
-            pooled = spread.groupby(keys, sort=False)[["squares", "freedom", "size"]].sum()
-            pooled["groups"] = spread.groupby(keys, sort=False).size()
-            pooled["sd"] = np.sqrt(pooled["squares"] / pooled["freedom"]).round(DECIMALS)
-            draw = " and ".join(DRAWS[seed] for seed in varied)
-            found.append(
-                pooled.rename(columns={"size": "trials"})[["sd", "groups", "trials"]]
-                .assign(draw=draw)
-                .reset_index()
-            )
-    if not found:
-        return pd.DataFrame(columns=[*keys, "draw", "sd", "groups", "trials"])
-    return pd.concat(found, ignore_index=True)
-
-
-def regrets(board: pd.DataFrame) -> pd.DataFrame:
-    """The board's rows but the oracle's, with the ``oracle`` accuracy and the ``regret``: what
-    following the rule has lost.
-
-    Where the oracle's mean is over other seeds, as few trials know right labels of validation
-    images, there is no regret.
-    """
-    oracle = board[board["rule"] == ORACLE].set_index(["cell", "method"])[["mean", "drawn"]]
-    table = board[board["rule"] != ORACLE].copy()
-    oracle = oracle.reindex(pd.MultiIndex.from_frame(table[["cell", "method"]]))
-    table["oracle"] = oracle["mean"].to_numpy()
-    same = table["drawn"].to_numpy() == oracle["drawn"].to_numpy()
-    table["regret"] = (table["oracle"] - table["mean"]).where(same).round(DECIMALS)
-    return table
-
-
-def agreement(rows: pd.DataFrame, board: pd.DataFrame, tried: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell: what another rule would make of its ranking, and whether noisy validation and
-    test accuracy agree.
-
-    ``tau_A_B`` is Kendall's tau-b between the orders of methods by rules A and B; ``best_A`` the
-    methods that A puts first; ``over_epochs`` the median over trials of Spearman's correlation of
-    noisy validation with test accuracy, ``over_configurations`` that of score and accuracy over all
-    configurations of all methods; ``flagged`` where one is below AGREEMENT.
-
-    Args:
-        rows: from ``leaderboard.load_rows``.
-        board, tried: from ``leaderboard.leaderboard`` and ``leaderboard.configurations``.
-    """
-    trials = rows[(rows["rule"] == DEFAULT_RULE) & rows["succeeded"]]
-    over_epochs = (
-        pd.Series(_epoch_correlations(trials), trials.index).groupby(trials["cell"]).median()
-    )
-    scored = tried[tried["rule"] == DEFAULT_RULE].dropna(subset=["score", "mean"])
-    rules = rules_of(board)
-    found = []
-    for cell, here in board.groupby("cell", sort=False):
-        means = here.pivot(index="method", columns="rule", values="mean").reindex(columns=rules)
-        facts: dict[str, Any] = {"cell": cell, "methods": len(means)}
-        for one, other in pairs_of_rules(rules):
-            facts[f"tau_{one}_{other}"] = kendall_tau(
-                means[one].to_numpy(), means[other].to_numpy()
-            )
-        for rule in rules:
-            best = means.index[means[rule] == means[rule].max()]
-            facts[f"best_{rule}"] = ", ".join(sorted(best))
-        own = scored[scored["cell"] == cell]
-        facts["over_epochs"] = over_epochs.get(cell, np.nan)
-        facts["over_configurations"] = _spearman(
-            own["score"].to_numpy()[None], own["mean"].to_numpy()[None]
-        )[0]
-        facts["flagged"] = bool(
-            min(facts["over_epochs"], facts["over_configurations"], key=_or_infinite) < AGREEMENT
-        )
-        found.append(facts)
-    about = [name for name in board.columns if name not in ("cell", "methods")]
-    names = [
-        "cell",
-        "methods",
-        *(f"tau_{one}_{other}" for one, other in pairs_of_rules(rules)),
-        *(f"best_{rule}" for rule in rules),
-    ]
-    table = pd.DataFrame(found, columns=[*names, "over_epochs", "over_configurations", "flagged"])
-    return board.drop_duplicates("cell")[["cell", *about]].merge(table, on="cell", how="left")
-
-
-def pairs_of_rules(rules: Sequence[str]) -> list[tuple[str, str]]:
-    """All pairs, in the order of the rules."""
-    return [(one, other) for place, one in enumerate(rules) for other in rules[place + 1 :]]
-
-
-def kendall_tau(one: np.ndarray, other: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings (M,); NaN below two methods, or where one ranks nobody."""
-    known = np.isfinite(one) & np.isfinite(other)
-    if known.sum() < 2:
-        return np.nan
-    return float(stats.kendalltau(one[known], other[known]).statistic)
-
-
-def _or_infinite(value: float) -> float:
-    return np.inf if np.isnan(value) else value
-
-
-def _epoch_correlations(trials: pd.DataFrame) -> np.ndarray:
-    found = np.full(len(trials), np.nan)
-    lengths = trials["test_curve"].map(len).to_numpy()
-    for length in sorted(set(lengths)):
-        places = np.flatnonzero(lengths == length)
-        validation, test = (
-            np.stack(list(trials[name].iloc[places])) for name in ("noisy_val_curve", "test_curve")
-        )
-        found[places] = _spearman(validation, test)
-    return found
-
-
-def _spearman(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each row, (N, E) and (N, E) -> (N,); NaN below five values, or
-    without spread.
-
-    For thousands of rows at once: scipy's takes them one by one.
-    """
-    whole = np.isfinite(one).all(1) & np.isfinite(other).all(1)
-    found = np.full(len(one), np.nan)
-    if one.shape[1] >= ENOUGH and whole.any():
-        ranks = [stats.rankdata(values[whole], axis=1) for values in (one, other)]
-        a, b = (rank - rank.mean(1, keepdims=True) for rank in ranks)
-        size = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-        found[whole] = np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
-    return found
+        if spread.empty:
+            continue
+        spread["freedom"] = spread["size"] - 1
+        spread["squares"] = spread["var"] * spread["freedom"]
+        pooled = spread.groupby(keys, sort=False)[["squares", "freedom", "size"]].sum()
+        pooled["groups"] = spread.groupby(keys, sort=False).size()
+        pooled["sd"] = np.sqrt(pooled["squares"] / pooled["freedom"]).round(DECIMALS)
+        pooled["draw"] = " and ".join(DRAWS[seed] for seed in varied)
+        pooled = pooled.rename(columns={"size": "trials"}).reset_index()
+        tables.append(pooled[[*keys, "sd", "groups", "trials", "draw"]])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def within_budget(cost: pd.Series, budget: float) -> pd.Series:
-    """Whether costs, in multiples of the reference's, keep to this one; unknown ones (NaN) do not."""
+    """Return whether costs, as multiples of the reference's, keep to the budget; not where NaN."""
     return cost <= SLACK * budget
 
 
 def pareto_front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """Whether nothing cheaper, or as cheap, is as accurate: (N,) bool; what is unknown (NaN) is not
-    on the front.
-    """
+    """Return whether nothing cheaper, or as cheap, is as accurate: (N,) bool; not where NaN."""
     known = np.isfinite(cost) & np.isfinite(accuracy)
-    on = known.copy()
+    front = known.copy()
     for place in np.flatnonzero(known):
         better = (cost <= cost[place]) & (accuracy >= accuracy[place]) & known
         strictly = (cost < cost[place]) | (accuracy > accuracy[place])
-        on[place] = not (better & strictly).any()
-    return on
+        front[place] = not (better & strictly).any()
+    return front

@@ -12,6 +12,7 @@ from bench.common.files import write_atomically
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL, check_clean_images
 from bench.report import columns
+from bench.report.agreement import CORRELATIONS
 from bench.report.analysis import analysis_sections
 from bench.report.board import Board, read_board
 from bench.report.columns import CELL, ROW, SETUP
@@ -89,9 +90,9 @@ def write_report(
         "analysis.md": to_markdown(analysis_sections(board), [], "Analysis").encode(),
         "index.html": page,
     }
+    files = _write(out_dir, contents)
     for name, kind in product(earlier.keys() - captions.keys(), FORMATS):  # of other records
         (plots_dir / f"{name}.{kind}").unlink(missing_ok=True)
-    files = _write(out_dir, contents)
     if plots:
         files += [plots_dir / f"{name}.{kind}" for name in captions for kind in FORMATS]
     return Report(board.ranked, tables, files, about_figures)
@@ -103,23 +104,15 @@ def csv_files(board: Board) -> dict[str, bytes]:
     if len(board.searched):
         tried = pd.concat([tried, board.searched], ignore_index=True)
     by_rule = [name for name in board.agreement.columns if name.startswith(("tau_", "best_"))]
+    setup_of_row = [*ROW, *SETUP]
     tables = {
         "leaderboard.csv": (board.ranked, columns.LEADERBOARD),
         "configs.csv": (tried, columns.CONFIGURATIONS),
-        "statistics.csv": (board.statistics, [*CELL, *STATISTICS, *ROW, *SETUP]),
-        "rules.csv": (
-            board.regrets,
-            [*CELL, *"method rule rank mean oracle regret".split(), *ROW, *SETUP],
-        ),
-        "agreement.csv": (
-            board.agreement,
-            [*CELL, "methods", *by_rule, "over_epochs", "over_configurations", "flagged", *SETUP],
-        ),
-        "variance.csv": (
-            board.variance,
-            [*CELL, *"method config draw sd groups trials".split(), *SETUP],
-        ),
-        "learning.csv": (board.learning, [*CELL, "method", *LEARNING, *ROW, *SETUP]),
+        "statistics.csv": (board.statistics, [*CELL, *STATISTICS, *setup_of_row]),
+        "rules.csv": (board.regrets, [*CELL, *columns.REGRETS, *setup_of_row]),
+        "agreement.csv": (board.agreement, [*CELL, "methods", *by_rule, *CORRELATIONS, *SETUP]),
+        "variance.csv": (board.variance, [*CELL, *columns.VARIANCE, *SETUP]),
+        "learning.csv": (board.learning, [*CELL, "method", *LEARNING, *setup_of_row]),
         "published.csv": (board.published, list(board.published.columns)),
     }
     return {name: to_csv(table, selected) for name, (table, selected) in tables.items()}
@@ -146,14 +139,14 @@ def write_comparison(
 ) -> tuple[list[Section], list[Path]]:
     """Write ``compare.csv`` and ``compare.md``; return the sections and the files."""
     comparison = compare(first, second, clean_images)
-    tables = comparison.sections()
+    parts = comparison.sections()
     out_dir.mkdir(parents=True, exist_ok=True)
     title = f"{comparison.names[1]} against {comparison.names[0]}"
     contents = {
         "compare.csv": to_csv(comparison.table, COMPARE),
-        "compare.md": to_markdown(tables, [], title).encode(),
+        "compare.md": to_markdown(parts, [], title).encode(),
     }
-    return tables, _write(out_dir, contents)
+    return parts, _write(out_dir, contents)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

@@ -10,12 +10,13 @@ in proportion to it.
 from collections.abc import Iterator
 from typing import Any
 
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import REFERENCE, method_names
 from bench.speed.measure import Row, Run, Settings, Work, peak, seconds, summary, with_share
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.isolation import give_back_memory
-from bench.training.trial import pretrain_job, run_pretraining
+from bench.training.pretrain import run_pretraining
 
 EPOCHS = 4  # the last is timed, in the main phase of every method
 IMAGES, BATCH = {"cpu": 1_024, "cuda": 10_000}, {"cpu": 64, "cuda": 512}

@@ -23,11 +23,13 @@ from unittest.mock import patch
 from bench.cli.trial import run_recorded
 from bench.common.importing import module_command
 from bench.planning.registry import REFERENCE
-from bench.records.trials import TrialWriter
+from bench.records.writer import TrialWriter
 from bench.speed.measure import Row, Settings, seconds, summary
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification
-from bench.training.trial import Checkpoint, Outcome, Run
+from bench.training.checkpoint import Checkpoint
+from bench.training.loop import Run
+from bench.training.outcome import Outcome
 
 #: Size of a trial of a few seconds, about that of the digits.
 IMAGES, EPOCHS = 1_300, 25

@@ -37,10 +37,11 @@ class Reference:
     def __init__(self, session: Session, case: Case, settings: Settings) -> None:
         run, recipe = session.run, session.run.spec.recipe
         self.session, self.settings, self.device = session, settings, settings.device
-        assert isinstance(run.dataset.train_images, np.ndarray)
-        self.images = run.dataset.train_images[run.shown].transpose(0, 2, 3, 1)
-        self.labels = run.labels.noisy[run.shown]
-        mean, std = run.dataset.pixel_statistics
+        dataset, positions = run.data.dataset, run.data.positions
+        assert isinstance(dataset.train_images, np.ndarray)
+        self.images = dataset.train_images[positions].transpose(0, 2, 3, 1)
+        self.labels = run.data.labels.noisy[positions]
+        mean, std = dataset.pixel_statistics
         plain = Format(case.side, case.channels, "none", tuple(mean), tuple(std))
         self.form = replace(plain, augmentation=recipe.augmentation)
         self.loader = self.load()

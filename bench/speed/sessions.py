@@ -12,8 +12,9 @@ from bench.datasets import Dataset
 from bench.planning.spec import Plan, Scalar, TrialSpec, expand_hparams
 from bench.speed.measure import Run, Settings
 from bench.speed.networks import CLASSES, Case
-from bench.training import trial
-from bench.training.pretrain import Encoder
+from bench.training import loop
+from bench.training.encoders import Encoder
+from bench.training.outcome import Outcome
 
 NOISE = 0.4
 
@@ -65,10 +66,9 @@ class Session:
     def __init__(
         self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None
     ) -> None:
-        outcome = trial.Outcome({})
-        self.run = trial.Run(spec, data, encoder, lambda epochs, restart: None, None, (), outcome)
+        self.run = loop.Run(spec, data, Outcome.of(spec), encoder=encoder)
         self.method, self.epoch = self.run.method, epoch
-        self.images = len(self.run.labels.train)
+        self.images = len(self.run.data.labels.train)
         optimizer, stage = None, None
         for earlier in range(epoch + 1):
             self.run.enter(earlier)
@@ -106,7 +106,7 @@ class Session:
         record = self.run.train(self.epoch, self.optimizer)
         for hook in hooks:
             hook.remove()
-        return record | {"samples_evaluated": evaluated}
+        return record.to_json() | {"samples_evaluated": evaluated}
 
     def forward(self) -> Run:
         """Return a forward pass of the first network in training mode over batches in memory."""

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster that is there already."""
+"""Joining of an existing Ray cluster."""
 
 import contextlib
 import logging
@@ -27,10 +27,10 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
     """Join a cluster; Ray itself would wait for minutes, or for ever, where there is none.
 
     Returns:
-        The address, in place of auto the one that it stands for.
+        The address; the one that auto stands for in its place.
 
     Raises:
-        InputError: where it cannot be reached, or does not let us in.
+        InputError: where it cannot be reached, or refuses this driver.
     """
     if address == "auto":
         address = find_cluster()
@@ -55,13 +55,13 @@ def connect(address: str, quiet: dict[str, Any]) -> str:
 
 
 def find_cluster() -> str:
-    """Address that --address auto stands for: RAY_ADDRESS, or else the cluster that this machine
-    belongs to.
+    """Return the address that --address auto stands for.
 
-    Ray would take any Ray that it finds on the machine, the private one of another local sweep too.
+    That is RAY_ADDRESS, or else the cluster that this machine belongs to. Ray would take any Ray
+    that it finds on the machine, the private one of another local sweep too.
 
     Raises:
-        InputError: where there is no cluster, or it cannot be told which one is meant.
+        InputError: where there is no cluster, or several.
     """
     if (given := os.environ.get("RAY_ADDRESS", "")) not in ("", "auto"):
         return given
@@ -83,9 +83,7 @@ def find_cluster() -> str:
 
 
 def _check_address(address: str) -> None:
-    """Raise InputError where no Ray answers at ``address``, or one that another sweep has for
-    itself.
-    """
+    """Raise InputError unless a Ray answers at ``address`` that no other sweep has for itself."""
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if "/" in host or not (host and colon and port.isascii() and port.isdigit()):
         raise InputError(
@@ -110,8 +108,9 @@ def _check_address(address: str) -> None:
 
 
 def _greet(connection: socket.socket) -> None:
-    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do; it begins with a
-    frame of its settings.
+    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do.
+
+    Its first frame holds its settings.
     """
     empty_settings = bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
@@ -123,8 +122,9 @@ def _greet(connection: socket.socket) -> None:
 
 
 def _call(address: str) -> None:
-    """Raise InputError unless a gRPC server answers a call, be it with a refusal: Ray's client
-    waits for minutes.
+    """Raise InputError unless a gRPC server answers, be it with a refusal.
+
+    Ray's client would wait for minutes.
     """
     import grpc
 
@@ -141,13 +141,13 @@ def _call(address: str) -> None:
 
 
 def _tls() -> bool:
-    """Return whether Ray is told to encrypt its connections."""
+    """Return whether Ray encrypts its connections."""
     return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
 
 
 @contextlib.contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """What Ray's C++ code writes to the error stream is lost: a line a second while it is refused."""
+    """Drop what Ray's C++ code writes to the error stream: a line a second while it is refused."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -160,7 +160,7 @@ def _silent_libraries() -> Iterator[None]:
 
 
 def unreachable(address: str, error: Exception) -> InputError:
-    """Why a cluster that answers cannot be used."""
+    """Return the error of a cluster that answers and cannot be used."""
     reason = " ".join(str(error).split())
     if reason.startswith("Version mismatch"):
         return InputError(
@@ -168,9 +168,15 @@ def unreachable(address: str, error: Exception) -> InputError:
             f"({reason}): install the same here and there, to the last digit"
         )
     if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
-        hint = "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the cluster's token"
+        hint = (
+            "check --address, and that RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH holds the "
+            "cluster's token"
+        )
     else:
-        hint = "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
+        hint = (
+            "check --address; a cluster with token authentication wants RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN_PATH=FILE"
+        )
     return InputError(
         f"cannot use the Ray cluster at {address!r} "
         f"({reason.partition('. ')[0] or type(error).__name__}): {hint}"

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment when it is imported."""
+"""Environment variables that Ray reads when it is imported."""
 
 import os
 import warnings
@@ -47,7 +47,11 @@ _OF_A_CLUSTER = (
 
 
 def prepare_environment(address: str | None = None) -> None:
-    """To be called before anybody imports Ray; ``address``: of the cluster, if there is one."""
+    """Set the environment for Ray; to be called before anybody imports it.
+
+    Args:
+        address: of the cluster, if there is one.
+    """
     if not address:
         _leave_clusters()
     os.environ.update(_ALWAYS | (_on_a_cluster() if address else _ON_ONE_MACHINE))
@@ -55,7 +59,7 @@ def prepare_environment(address: str | None = None) -> None:
 
 
 def _leave_clusters() -> None:
-    """Drop what would change a sweep on this machine alone, and say so."""
+    """Drop variables that would change a sweep on this machine alone, with a warning."""
     given = [name for name in _OF_A_CLUSTER if os.environ.pop(name, "")]
     if given:
         warnings.warn(
@@ -67,11 +71,11 @@ def _leave_clusters() -> None:
 
 
 def _on_a_cluster() -> dict[str, str]:
-    """How to prove to a cluster who we are. Never left to Ray, which takes up any token that lies
-    in the home folder.
+    """Set how the driver proves to a cluster who it is.
 
-    Driver and cluster have to agree: the workers of a cluster without tokens are refused by a
-    driver with one, and die.
+    It is never left to Ray, which takes up any token that lies in the home folder. Driver and
+    cluster have to agree: the workers of a cluster without tokens are refused by a driver with
+    one, and die.
     """
     if os.environ.get("RAY_AUTH_MODE"):
         return _FOR_A_CLUSTER

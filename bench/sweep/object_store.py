@@ -1,6 +1,4 @@
-"""Size of Ray's object store on this machine: what a sweep puts into it, and what the machine can
-spare.
-"""
+"""Size of Ray's object store: enough for a sweep, no more than the machine can spare."""
 
 import contextlib
 import os
@@ -13,7 +11,7 @@ import torch
 
 from bench.datasets import Dataset
 from bench.networks.backbones import build_network
-from bench.training.pretrain import PretrainJob
+from bench.planning.pretraining import PretrainJob
 
 #: For results on their way to the driver, and for Ray itself.
 SLACK = 256 << 20
@@ -27,7 +25,7 @@ MINIMUM, LARGEST_ON_DISK, LARGEST_ON_MACOS = 75 << 20, 10_000_000_000, 2 << 30
 
 
 def content_bytes(dataset: Dataset, jobs: Sequence[PretrainJob] = ()) -> int:
-    """Bytes of the data set's arrays and of the encoders of these pretrainings."""
+    """Return the bytes of the data set's arrays and of the encoders of these pretrainings."""
     images = [
         dataset.train_images,
         dataset.test_images,
@@ -53,11 +51,12 @@ def _encoder_bytes(backbone: str, channels: int) -> int:
 
 
 def store_bytes(content: int, memory: int, shared: int | None, platform: str = sys.platform) -> int:
-    """Bytes of a store for so much content, twice where there is room.
+    """Return the bytes of a store: twice its content, where there is room.
 
     Args:
-        memory: of the machine, or of the container.
-        shared: free in /dev/shm; None where there is none.
+        content: bytes that the sweep puts into it.
+        memory: bytes of the machine, or of the container.
+        shared: bytes free in /dev/shm; None where there is none.
     """
     wanted, limit = 2 * content + SLACK, int(SHARE * memory)
     if shared is not None and shared < wanted:
@@ -68,7 +67,7 @@ def store_bytes(content: int, memory: int, shared: int | None, platform: str = s
 
 
 def machine_memory() -> int:
-    """Bytes of memory of this machine, or of the container where that has fewer."""
+    """Return the bytes of memory of this machine, or of the container where that has fewer."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         # no container, or one without a limit ("max")
@@ -78,7 +77,7 @@ def machine_memory() -> int:
 
 
 def shared_memory() -> int | None:
-    """Free bytes of /dev/shm; None where there is none, as on macOS."""
+    """Return the free bytes of /dev/shm; None where there is none, as on macOS."""
     try:
         state = os.statvfs("/dev/shm")
     except OSError:

@@ -1,8 +1,8 @@
-"""All names of Ray that its documentation does not promise, each with what breaks here when it
-changes.
+"""Private names of Ray, each with what breaks here when it changes.
 
-Nothing else in this package uses such a name. ``tests/sweep/test_private.py`` holds each to the
-shape that is relied on, so a new Ray that changes one fails there, before pyproject.toml allows it.
+Nothing else in this package uses a name that Ray's documentation does not promise.
+``tests/sweep/test_private.py`` holds each to the shape that is relied on: a new Ray that changes
+one fails there, before pyproject.toml allows it.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ __all__ = ["TrialProgressCallback"]
 #: Ray's processes.
 SESSION_PREFIX = "lnl-ray-"
 
-# ----------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # the driver
 
 
@@ -67,12 +67,12 @@ def driving_here(session: str) -> Iterator[None]:
         storage._get_ray_train_session_dir = session_folder
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # the workers
 
 
 class _Unchanged(list):
-    """A list that Ray cannot extend."""
+    """List that Ray cannot extend."""
 
     def extend(self, _: object) -> None:
         """Leave out what Ray adds: the working directory, as the first place to look for a module."""
@@ -92,7 +92,7 @@ def job_config(path: Sequence[str]) -> JobConfig:
     return config
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # the clusters
 
 
@@ -147,7 +147,7 @@ def end_session(folder: str) -> None:
                     child.kill()
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # Tune's trials
 
 

@@ -1,4 +1,4 @@
-"""sweep.json: where a sweep's records come from."""
+"""Provenance of a sweep's records: its commands, versions and machine, in sweep.json."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "s
 
 
 def describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> dict[str, Any]:
-    """Content of sweep.json as a run begins, the history of earlier runs included."""
+    """Return the content of sweep.json as a run begins, with the history of earlier runs."""
     path = out / "sweep.json"
     try:
         before = json.loads(path.read_bytes()) if path.exists() else {}

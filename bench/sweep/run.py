@@ -1,6 +1,7 @@
-"""A sweep from start to end: what is missing, and what became of it."""
+"""Sweep from start to end: runs the trials without a record, and counts the results."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,22 +13,17 @@ from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.code import differing, to_text
-from bench.records.trials import (
-    COMPLETED,
-    LOST,
-    RETRIED,
-    check_specification,
-    finished_statuses,
-    lock,
-    results,
-)
+from bench.records.schema import COMPLETED, DIVERGED, LOST, RETRIED
+from bench.records.trials import check_specification, finished_statuses, results
+from bench.records.writer import lock
 from bench.sweep.driver import Driver
+from bench.sweep.environment import prepare_environment
 from bench.sweep.provenance import describe
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources
 
 if TYPE_CHECKING:
-    from bench.tuning.search import Tuning
+    from bench.tuning.plan import Tuning
 
 #: Number of trials that a sentence names.
 _NAMED = 5
@@ -35,7 +31,7 @@ _NAMED = 5
 
 @dataclass
 class SweepResult:
-    """How a sweep ended."""
+    """Result of a sweep."""
 
     statuses: dict[str, str]  # of every requested trial that is over
     missing: list[str]  # not begun or not over, and those that their machine ended
@@ -56,16 +52,16 @@ class SweepResult:
     @property
     def diverged(self) -> list[str]:
         """Trials whose result is that they diverged."""
-        return [trial_id for trial_id, status in self.statuses.items() if status == "diverged"]
+        return [trial_id for trial_id, status in self.statuses.items() if status == DIVERGED]
 
 
 def pending(specs: Sequence[TrialSpec], out: Path, retry_failed: bool = False) -> list[TrialSpec]:
-    """The trials that have no record yet."""
+    """Return the trials that have no record yet."""
     return _missing(specs, out, _on_record(out, retry_failed))
 
 
 def _on_record(out: Path, retry_failed: bool) -> frozenset[str]:
-    """Trials that are not to be run again."""
+    """Return the ids of trials that are not to be run again."""
     over = COMPLETED if retry_failed else COMPLETED + RETRIED
     return frozenset(trial for trial, status in finished_statuses(out).items() if status in over)
 
@@ -78,9 +74,7 @@ def _missing(specs: Sequence[TrialSpec], out: Path, on_record: frozenset[str]) -
 
 
 def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
-    """Return a sentence on the trials on record that other code than today's has made; empty where
-    there are none.
-    """
+    """Return a sentence on records that other code than today's has made, or nothing."""
     over = results(out)
     changed: dict[str, list[str]] = {}
     for spec in specs:
@@ -91,7 +85,8 @@ def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
     if not changed:
         return ""
     count, parts = len(changed), sorted({part for parts in changed.values() for part in parts})
-    names = f"{', '.join(list(changed)[:_NAMED])}{f' and {count - _NAMED} more' if count > _NAMED else ''}"
+    more = f" and {count - _NAMED} more" if count > _NAMED else ""
+    names = f"{', '.join(list(changed)[:_NAMED])}{more}"
     return (
         f"{count} trial{'s' * (count != 1)} on record {'was' if count == 1 else 'were'} made by "
         f"other code than today's ({', '.join(parts)}): {names}; to run "
@@ -116,8 +111,8 @@ def run_sweep(
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
-    Returns when every one of them is over: finished, diverged or failed. Interrupted, it leaves the
-    folder so that the same call goes on from there.
+    It returns when every one of them is over. Interrupted, it leaves the folder so that the same
+    call goes on from there.
     """
     start = time.perf_counter()
     with lock(out):
@@ -142,7 +137,7 @@ def run_sweep(
         with contextlib.closing(Trackers(track, out)) as driver.trackers:
             driver.trackers.catch_up()
             if todo or (tuning and not tuning.over):
-                driver.run()
+                _run(driver)
         statuses = finished_statuses(out)
         if tuning:
             specs = [*specs, *tuning.trials]
@@ -175,3 +170,30 @@ def run_sweep(
             }
             write_atomically(out / "sweep.json", to_json(facts, indent=1))
         return result
+
+
+def _run(driver: Driver) -> None:
+    """Have all of the driver's work done by Ray's workers."""
+    prepare_environment(driver.resources.address)
+    from bench.sweep import session, tuner  # Ray, in an environment that is ready for it
+
+    store, tuning = driver.store, driver.tuning
+    if driver.resources.storage:
+        store.check()
+    store.claim(driver.run_id)
+    store.tidy(finished_statuses(driver.out))
+    _ = driver.dataset.pixel_statistics  # once here, not once a trial
+    with session.ray_session(driver.resources, driver.dataset, driver.out, driver.jobs) as folder:
+        later = tuning.remaining() if tuning else (0, 0.0)
+        open_ended = tuning is not None and tuning.open_ended
+        pieces = sys.maxsize if open_ended else len(driver.work) + later[0]
+        driver.parallel = session.parallel_trials(driver.resources, session.nodes(), pieces)
+        driver.share_encoders()
+        driver.observer.later(*later)
+        driver.observer.begin(
+            [(work.key, work.cost) for work in driver.work.values()], driver.parallel
+        )
+        tuner.fit(driver, folder / "tune")
+    with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
+        store.tidy(finished_statuses(driver.out))  # of workers that were killed while they wrote
+        store.close()

@@ -1,4 +1,4 @@
-"""Ray itself: started or joined, silent, and gone at the end."""
+"""Session of Ray: started or joined, silent, and gone at the end."""
 
 import contextlib
 import json
@@ -19,6 +19,7 @@ from bench.common.files import to_json, write_atomically
 from bench.common.importing import worker_path
 from bench.datasets import Dataset
 from bench.errors import InputError, one_line
+from bench.planning.pretraining import PretrainJob
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (
@@ -29,11 +30,10 @@ from bench.sweep.private import (
     without_sigterm_handler,
 )
 from bench.sweep.work import Resources
-from bench.training.pretrain import PretrainJob
 
 
 def _parent() -> str:
-    """A short path: Ray's sockets live below it, and a socket's path may have 107 bytes."""
+    """Return a folder of a short path: a socket's path below it may have 107 bytes."""
     return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
 
 
@@ -41,8 +41,9 @@ def _parent() -> str:
 def ray_session(
     resources: Resources, dataset: Dataset, out: Path, jobs: Sequence[PretrainJob] = ()
 ) -> Iterator[Path]:
-    """Ray, silent; on one machine with every port on loopback, a sized object store, and nothing
-    left behind.
+    """Start or join Ray, silently, and leave nothing behind.
+
+    On one machine every port is on loopback, and the object store is sized to fit.
 
     Yields:
         A folder of the session's own.
@@ -70,7 +71,7 @@ def ray_session(
 
 
 def _start(resources: Resources, content: int, folder: str) -> str | None:
-    """Start Ray here, or join a cluster; returns the cluster's address."""
+    """Start Ray here, or join a cluster; return the cluster's address."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
         return connect(resources.address, quiet)
@@ -103,12 +104,12 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
 
 @contextlib.contextmanager
 def holding_back_sigterm() -> Iterator[None]:
-    """A SIGTERM that comes while Ray starts goes to the handler of before: at the end, or at once
-    if another thread takes it.
+    """Hold back a SIGTERM that comes while Ray starts, for the handler that was there before.
 
-    Ray puts handlers of its own in place, and the process would end with a status of theirs. The
-    one in Python is kept out; for the one in C++ the signal is blocked, which a library's threads
-    (of BLAS, say) cannot be told from here: a moment is left in which theirs may win.
+    The signal arrives at the end, or at once if another thread takes it. Ray puts handlers of its
+    own in place, and the process would end with a status of theirs. The one in Python is kept out.
+    For the one in C++ the signal is blocked, which a library's threads (of BLAS, say) do not know:
+    for a moment Ray's handler may still win.
     """
     # where nobody may set a handler, Ray included
     if threading.current_thread() is not threading.main_thread():
@@ -133,8 +134,9 @@ def holding_back_sigterm() -> Iterator[None]:
 
 
 def _remove_what_was_left(out: Path) -> None:
-    """What a killed driver could not tidy up. The lock says that no driver of this folder is alive,
-    but this may be a copy.
+    """Remove the session that a killed driver of this folder has left.
+
+    The lock says that no driver of this folder is alive, but the folder may be a copy.
     """
     path = out / ".ray-session"
     if not path.exists():
@@ -151,7 +153,7 @@ def _remove_what_was_left(out: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether there is another process of this number."""
+    """Return whether another process has this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -163,12 +165,20 @@ def _alive(pid: int) -> bool:
 
 
 def nodes() -> list[dict[str, float]]:
-    """Resources of every machine that Ray has now."""
+    """Return the resources of every machine that Ray has now."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], pieces: int) -> int:
-    """How many of so many ``pieces`` of work can go on at once, each on one machine."""
+    """Return the number of trials that go on at once, each on one machine.
+
+    Args:
+        nodes: resources of each machine.
+        pieces: number of pieces of work.
+
+    Raises:
+        InputError: where no trial fits on any machine.
+    """
     if resources.gpus_per_trial and max(node.get("GPU", 0) for node in nodes) < min(
         1, resources.gpus_per_trial
     ):
@@ -182,7 +192,7 @@ def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], 
 
 
 def _slots(resources: Resources, node: Mapping[str, float]) -> int:
-    """How many trials fit on one machine."""
+    """Return the number of trials that fit on one machine."""
     slots = int(node.get("CPU", 0) / resources.cpus_per_trial)
     if share := resources.gpus_per_trial:
         gpus = node.get("GPU", 0)  # a trial that takes a part of a GPU takes it from one

@@ -15,25 +15,29 @@ from ray.tune.search import Searcher
 from bench.errors import last_line, one_line
 from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.private import TrialProgressCallback, forget, kill
-from bench.sweep.worker import train
+from bench.sweep.worker import Duties, train
 
 UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
 
 
 def fit(driver: Driver, state: Path) -> None:
-    """Have Ray Tune hand out the driver's work until all of it is over; ``state``: a folder for
-    what Tune wants to write.
+    """Have Ray Tune hand out the driver's work until all of it is over.
+
+    Args:
+        state: folder for the files that Tune writes.
     """
     resources = driver.resources
     trainable = tune.with_resources(
         tune.with_parameters(
             train,
             dataset=driver.dataset,
-            store=driver.store.place,
-            run=driver.run_id,
-            checkpoint_seconds=driver.checkpoint_seconds,
-            keep=driver.keep,
-            timed=resources.trial_timeout is not None,
+            duties=Duties(
+                driver.store.place,
+                driver.run_id,
+                driver.checkpoint_seconds,
+                driver.keep,
+                timed=resources.trial_timeout is not None,
+            ),
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
@@ -65,11 +69,9 @@ def fit(driver: Driver, state: Path) -> None:
 
 
 class Queue(Searcher):
-    """Hands out what is to be done: trials that need an encoder once it is there, the others
-    meanwhile.
+    """Hands out the driver's work; Tune knows no searches.
 
-    Searches are not Tune's to know: there is one for each cell, and all of them feed this one
-    queue.
+    Each cell has a search of its own, and all of them feed this one queue.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -84,7 +86,7 @@ class Queue(Searcher):
         return {
             "key": work.key,
             "work": content,
-            "encoder": self.driver.encoders[work.needs] if work.needs else None,
+            "encoder": self.driver.encoders.references[work.needs] if work.needs else None,
         }
 
     def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
@@ -97,14 +99,14 @@ class Queue(Searcher):
         """Tune's state is disposable."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
-        """Likewise."""
+        """Tune's state is disposable."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Never called: a resumed sweep reads the records."""
 
 
 class Stopping(FIFOScheduler):
-    """Asks each trial's own search, which has a scheduler for its cell alone."""
+    """Asks each trial's own search, whose scheduler knows its cell alone."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
@@ -118,7 +120,7 @@ class Stopping(FIFOScheduler):
 
 
 class Recorder(TrialProgressCallback):
-    """Tells the driver what happens."""
+    """Tells the driver of events."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
@@ -166,18 +168,21 @@ class Recorder(TrialProgressCallback):
 
 
 def _last_error(trial: Any) -> Exception | None:
-    """The last error of a Tune trial; None where only the worker's machine has its class."""
+    """Return the last error of a Tune trial, or None: its class may be on another machine."""
     with contextlib.suppress(Exception):
         return trial.get_pickled_error()
     return None
 
 
 def _reason(error: Exception | None) -> str | None:
-    """Last line of the error, where it says more than that the worker died."""
+    """Return the last line of the error, if it says more than that the worker died."""
     if error is None or (isinstance(error, RayActorError) and not _out_of_memory(error)):
         return None
     if _out_of_memory(error):
-        return "out of memory (Ray ended the worker before its machine had none left): lower --max-concurrent"
+        return (
+            "out of memory (Ray ended the worker before its machine had none left): lower "
+            "--max-concurrent"
+        )
     return last_line(error)
 
 

@@ -1,60 +1,67 @@
-"""The pieces of work of a sweep; what it is told of resources, and what it tells its observer."""
+"""Pieces of work of a sweep, the resources of each, and who is told of their progress."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec, relative_cost
-from bench.records.trials import TrialWriter
-from bench.training.pretrain import PretrainJob
+from bench.records.schema import Done
+from bench.records.writer import TrialWriter
+
+#: Cost of an epoch of pretraining, in epochs of cross-entropy.
+_PRETRAINING_COST = 3.0
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial gets, and where."""
+    """Resources of each trial, and the machines that have them."""
 
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
     max_concurrent: int | None = None
-    address: str | None = None
-    # of checkpoints: a folder or an address; by default a folder in the sweep's
-    storage: str | None = None
+    address: str | None = None  # of a Ray cluster
+    storage: str | None = None  # folder or address of checkpoints; by default in the sweep's folder
     trial_timeout: float | None = None  # seconds that a worker gets for a trial
 
 
-class Observer(Protocol):
-    """Is told what a sweep is doing; a progress display."""
+class Observer:
+    """Base class of displays that are told of a sweep's progress."""
 
     def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
-        """All pieces of work, as (key, rough cost)."""
+        """Take all pieces of work, as (key, rough cost), and how many go on at once."""
 
     def add(self, key: str, cost: float, spec: TrialSpec | None) -> None:
-        """A piece of work that tuning has decided on; a pretraining has no ``spec``."""
+        """Take a piece of work that tuning has decided on; a pretraining has no ``spec``."""
 
     def later(self, trials: int, cost: float) -> None:
-        """How many trials tuning will still decide on, as far as that is known, and their rough
-        cost.
-        """
+        """Take the number and rough cost of trials that tuning will still decide on."""
 
-    def start(self, key: str, label: str) -> None: ...
+    def start(self, key: str, label: str) -> None:
+        """Note that a worker has taken up this work."""
 
-    def advance(self, key: str, share: float, epoch: dict[str, Any] | None) -> None: ...
+    def advance(self, key: str, share: float, accuracy: float) -> None:
+        """Note the share of epochs done, and the noisy validation accuracy (NaN: unknown)."""
 
     def lost(self, key: str, label: str) -> None:
-        """Its worker died; it is tried again."""
+        """Note that its worker died; it is tried again."""
 
     def warn(self, key: str, label: str, text: str) -> None:
-        """Something went wrong that the trial survives."""
+        """Show a problem that the trial survives."""
 
-    def end(self, key: str, label: str, status: str, error: str | None) -> None: ...
+    def end(self, key: str, label: str, status: str, error: str | None) -> None:
+        """Note that this work is over."""
 
     def tick(self) -> None:
-        """Called several times a second, whatever happens."""
+        """Refresh the display; called several times a second."""
+
+
+class Silent(Observer):
+    """Observer that shows nothing."""
 
 
 @dataclass
 class Work:
-    """A trial or a pretraining, and what became of it."""
+    """A trial or a pretraining, and its state."""
 
     key: str
     label: str
@@ -67,27 +74,25 @@ class Work:
     deaths: int = 0  # of its workers
     over: bool = False
     status: str = ""  # of work that is over
+    done: Done | None = None  # of a trial that is over
     writer: TrialWriter | None = None
     began: float | None = None  # when its worker took it up, by the monotonic clock
     held: float | None = None  # since when it has a worker
-    died_after: float = 0.0  # seconds that it had those that died
+    died_after: float = 0.0  # seconds of workers that died
     seconds: float = 0.0
-    reports: set[int] = field(default_factory=set)
-    peak_memory: int | None = None  # in bytes, as its workers have said so far
-    stopping: bool = False  # a scheduler has said so
+    reports: set[int] = field(default_factory=set)  # numbers of messages that were received
+    peak_memory: int | None = None  # in bytes, by its workers' messages so far
+    stopping: bool = False  # by the decision of its search's scheduler
 
     @classmethod
     def of_job(cls, job: PretrainJob) -> "Work":
-        return cls(job.key, job.label, 3.0 * job.settings.epochs, job.settings.epochs, job=job)
+        """Return the work of a pretraining."""
+        epochs = job.settings.epochs
+        return cls(job.key, job.label, _PRETRAINING_COST * epochs, epochs, job=job)
 
     @classmethod
     def of_spec(cls, spec: TrialSpec, job: PretrainJob | None) -> "Work":
+        """Return the work of a trial, which waits for the encoder of ``job``."""
+        epochs = spec.recipe.epochs
         needs = job.key if job else None
-        return cls(
-            spec.id,
-            spec.label,
-            relative_cost(spec) * spec.recipe.epochs,
-            spec.recipe.epochs,
-            spec,
-            needs=needs,
-        )
+        return cls(spec.id, spec.label, relative_cost(spec) * epochs, epochs, spec, needs=needs)

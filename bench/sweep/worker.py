@@ -1,10 +1,9 @@
-"""What a worker's process does: one piece of work after another, each told to the driver as it
-goes.
-"""
+"""Worker of a sweep: does one piece of work after another and reports to the driver."""
 
 import os
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -14,94 +13,118 @@ from ray import tune
 from bench.common.importing import PLUGINS, own_package
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
-from bench.records.trials import LOST
-from bench.training.pretrain import Encoder, PretrainJob, load_encoder, save_encoder
-from bench.training.storage import Store
-from bench.training.trial import (
-    Checkpoint,
-    describe,
-    of_machine,
-    peak_memory,
-    run_pretraining,
-    run_trial,
+from bench.records.schema import FAILED, LOST, Epoch
+from bench.sweep.messages import (
+    Began,
+    EncoderTrained,
+    Ended,
+    Epochs,
+    Failed,
+    Message,
+    Pretrained,
+    Warned,
 )
+from bench.training.checkpoint import Checkpoint
+from bench.training.encoders import load_encoder, save_encoder
+from bench.training.failures import describe, of_machine
+from bench.training.memory import peak_memory
+from bench.training.pretrain import run_pretraining
+from bench.training.storage import Store
+from bench.training.trial import run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
     own_package(_package)
 
-REPORT_SECONDS = 0.5  # epochs shorter than this are reported together
+#: Epochs shorter than this many seconds are reported together.
+REPORT_SECONDS = 0.5
+
+Send = Callable[[Message], None]
 
 
-def train(
-    config: dict[str, Any],
-    dataset: Dataset,
-    store: str,
-    run: str,
-    checkpoint_seconds: float,
-    keep: Collection[str],
-    timed: bool,
-) -> None:
-    """Do one piece of work, as a Tune worker. ``run`` is that of the sweep, which owns the store of
-    checkpoints.
+@dataclass(frozen=True)
+class Duties:
+    """Settings that hold for all work of a sweep."""
+
+    store: str  # folder or address of checkpoints
+    run: str  # id of the sweep's run, which owns the store
+    checkpoint_seconds: float
+    keep: Collection[str]  # what to keep beside the records, as ``records.trials.kept`` names it
+    timed: bool  # whether there is a time limit for a trial
+
+
+def train(config: dict[str, Any], dataset: Dataset, duties: Duties) -> None:
+    """Do one piece of work, as a Tune worker.
+
+    Args:
+        config: references into the object store: "work", a pair of a specification as JSON and a
+            PretrainJob, one of them None; and "encoder", safetensors or None.
     """
-    number = 0
+    count = 0
 
-    def send(kind: str, content: dict[str, Any]) -> None:
-        nonlocal number
-        number += 1
-        # A tuple: Tune takes nested dictionaries apart, at every report.
-        tune.report({"message": ({"kind": kind, "number": number, **content},)})
+    def send(message: Message) -> None:
+        nonlocal count
+        count += 1
+        message.number = count
+        # A tuple: Tune takes nested structures apart, at every report.
+        tune.report({"message": (message,)})
 
     _leave_broken_device()
-    if timed:
-        send("began", {})
+    if duties.timed:
+        send(Began())
     values, job = ray.get(config["work"])
     if job is not None:
         _pretrain(job, dataset, send)
         return
     assert values is not None
-    blob = ray.get(config["encoder"]) if config["encoder"] else None
+    encoder = ray.get(config["encoder"]) if config["encoder"] else None
+    _train(values, encoder, dataset, duties, send)
+
+
+def _train(
+    values: dict[str, Any], content: bytes | None, dataset: Dataset, duties: Duties, send: Send
+) -> None:
+    """Run a trial, and send its record or the reason why there is none."""
     start = time.perf_counter()
     status = LOST  # until the trial itself begins, what goes wrong is this machine's
     try:
         spec = TrialSpec.from_json(values)
-        encoder = load_encoder(blob) if blob else None
-        status = "failed"
+        encoder = load_encoder(content) if content else None
+        status = FAILED
         report = _Reporter(send, spec.device)
-        place = Store(store)
+        store = Store(duties.store)
         outcome = run_trial(
             spec,
             dataset,
             encoder=encoder,
             report=report,
             checkpoint=Checkpoint(
-                place.file(spec.id),
-                checkpoint_seconds,
-                warn=lambda text: send("warning", {"text": text}),
-                allowed=lambda: place.owner() in (run, None),
+                store.file(spec.id),
+                duties.checkpoint_seconds,
+                warn=lambda text: send(Warned(text=text)),
+                allowed=lambda: store.owner() in (duties.run, None),
             ),
-            keep=keep,
+            keep=duties.keep,
         )
-        content = {
-            "facts": outcome.facts,
-            "samples": outcome.samples_bytes(),
-            "weights": outcome.weights_bytes(),
-        }
+        ended = Ended(
+            done=outcome.done(),
+            samples=outcome.samples_bytes(),
+            weights=outcome.weights_bytes(),
+        )
     except Exception as error:
         # a plugin or a file that this machine does not have: a row, not a dead worker
         text = str(error) if isinstance(error, InputError) else describe(error)
         status = LOST if of_machine(error) else status
-        send("failed", {"status": status, "error": text, "seconds": time.perf_counter() - start})
+        send(Failed(status=status, error=text, seconds=time.perf_counter() - start))
         return
     report.flush()
-    send("done", content)
+    send(ended)
 
 
 def _leave_broken_device() -> None:
-    """End this process if an earlier trial has broken its GPU context, as a failed assertion on the
-    device does.
+    """End this process if an earlier trial has broken its GPU context, as failed assertions do.
 
     All later trials of the process would fail with that trial's error. Ray gives this one to a new
     process.
@@ -113,42 +136,37 @@ def _leave_broken_device() -> None:
         os._exit(1)
 
 
-def _pretrain(
-    job: PretrainJob, dataset: Dataset, send: Callable[[str, dict[str, Any]], None]
-) -> None:
+def _pretrain(job: PretrainJob, dataset: Dataset, send: Send) -> None:
+    """Train an encoder, and send it or the reason why there is none."""
     start = last = time.perf_counter()
 
     def beat(epoch: int, loss: float) -> None:
         nonlocal last
         if time.perf_counter() - last >= REPORT_SECONDS:
             last = time.perf_counter()
-            send("beat", {"epoch": epoch})
+            send(Pretrained(epoch=epoch))
 
     try:
-        encoder: Encoder = run_pretraining(job, dataset, beat)
+        encoder = run_pretraining(job, dataset, beat)
     except Exception as error:
         # a collapse, or anything torch may raise: the trials that need it end like it
-        status = LOST if of_machine(error) else "failed"
-        send(
-            "failed",
-            {"status": status, "error": describe(error), "seconds": time.perf_counter() - start},
-        )
+        status = LOST if of_machine(error) else FAILED
+        seconds = time.perf_counter() - start
+        send(Failed(status=status, error=describe(error), seconds=seconds))
         return
-    send("encoder", {"encoder": save_encoder(encoder), "seconds": time.perf_counter() - start})
+    send(EncoderTrained(encoder=save_encoder(encoder), seconds=time.perf_counter() - start))
 
 
 class _Reporter:
-    """Sends epochs to the driver, several at once where they are short: each report waits for the
-    driver's answer.
-    """
+    """Sends epochs, several at once where they are short: each message waits for an answer."""
 
-    def __init__(self, send: Callable[[str, dict[str, Any]], None], device: str) -> None:
+    def __init__(self, send: Send, device: str) -> None:
         self.send = send
         self.device = device
-        self.waiting: list[dict[str, Any]] = []
+        self.waiting: list[Epoch] = []
         self.last = 0.0
 
-    def __call__(self, epochs: list[dict[str, Any]], restart: bool) -> None:
+    def __call__(self, epochs: list[Epoch], restart: bool) -> None:
         if restart:
             self.waiting.clear()
             self._send(epochs, True)
@@ -162,7 +180,7 @@ class _Reporter:
             self._send(self.waiting, False)
         self.waiting = []
 
-    def _send(self, epochs: list[dict[str, Any]], restart: bool) -> None:
-        peak = peak_memory(self.device)  # should there never be a result
-        self.send("epochs", {"epochs": epochs, "restart": restart, "peak_memory_bytes": peak})
+    def _send(self, epochs: list[Epoch], restart: bool) -> None:
+        memory = peak_memory(self.device)
+        self.send(Epochs(epochs=epochs, restart=restart, peak_memory_bytes=memory))
         self.last = time.perf_counter()

@@ -1,157 +1,194 @@
-"""Rules of evaluation: it leaves the method as it was, and an image's prediction depends on that
-image alone.
+"""Evaluation of a method after each epoch: predictions, and their figures in the record."""
 
-Images of the test set pass through ``predict``. A method that takes their statistics into its batch
-normalisation learns from them, and one that normalises by the batch is measured by the company of
-an image.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Images of a batch that is predicted twice, and of the part of it that is predicted alone.
-TRIED, PART = 64, 8
+from bench.method import Method
+from bench.planning.selection import clean_validation
+from bench.planning.spec import TrialSpec
+from bench.records.packing import pack_classes
+from bench.records.schema import Epoch
+from bench.task import Pixels
+from bench.training import scoring
+from bench.training.checks import (
+    BATCH,
+    PART,
+    check_alike,
+    check_probabilities,
+    shaped,
+    tensor_of,
+    untouched,
+)
+from bench.training.data import PROBE_SEED, TrialData
+from bench.training.outcome import Outcome
+from bench.training.pixels import on_device
+from bench.training.seeds import hidden_seed, shuffled
 
-#: Total variation between two predictions of an image that rounding may cause, by the trial's
-#: precision.
-TOLERANCE = {"fp32": 0.01, "bf16": 0.05}
 
-#: Difference from 1, of the sum of an image's probabilities, that rounding may cause.
-_SUM_TOLERANCE = 0.02
+class Evaluation:
+    """Predictions of one trial's method, replaced after each epoch."""
 
-#: Integers of a float's size: compared by bits, two numbers that are none are equal.
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    validation: np.ndarray  # (V, C) probabilities
+    test: np.ndarray  # (T, C) probabilities
 
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+    def __init__(self, spec: TrialSpec, data: TrialData, method: Method) -> None:
+        self.spec, self.data, self.method = spec, data, method
+        self.seed = hidden_seed("evaluation", spec.train_seed, data.dataset)
+        self.checked = False
 
+    @property
+    def finite(self) -> bool:
+        """Whether all predictions of test images are finite."""
+        return bool(np.isfinite(self.test).all())
 
-class EvaluationError(RuntimeError):
-    """A method that breaks a rule of evaluation."""
+    def evaluate(self, epoch: Epoch) -> None:
+        """Predict all images, and fill in the epoch's figures.
 
+        Raises:
+            EvaluationError: where the method breaks a rule of evaluation.
+        """
+        start = time.perf_counter()
+        with untouched(self.method):
+            self._measure(epoch)
+        # Checked again in the last epoch: a later stage may predict otherwise.
+        if not self.checked or epoch.epoch + 1 == self.spec.recipe.epochs:
+            self.checked = True
+            self._check_independence()
+        epoch.eval_seconds = time.perf_counter() - start
 
-@contextmanager
-def untouched(method: nn.Module) -> Iterator[None]:
-    """Context that has to leave every parameter and buffer of ``method`` as it is, and every module
-    in eval mode.
+    def _measure(self, epoch: Epoch) -> None:
+        labels = self.data.labels
+        self.validation = self.predict(self.data.validation)
+        predictions = {name: self.predict(pixels) for name, (pixels, _) in self.data.tests.items()}
+        self.test = predictions["test"]
+        accuracies = {
+            f"{name}_accuracy": float((values.argmax(1) == self.data.tests[name][1]).mean())
+            for name, values in predictions.items()
+        }
+        guesses = self.validation.argmax(1)
+        epoch.noisy_val_accuracy = float((guesses == labels.noisy[labels.validation]).mean())
+        epoch.clean_val_accuracy = clean_validation(guesses, labels.validation_truth)
+        epoch.test_accuracy = accuracies.pop("test_accuracy")
+        epoch.others = accuracies
+        if self.finite:
+            self._score(epoch)
+        epoch.val_predictions = pack_classes(guesses)
 
-    Sparse tensors are not compared. On a GPU this waits for the device once.
-
-    Raises:
-        EvaluationError: at the end, where something has changed.
-    """
-    before = {name: value.clone() for name, value in _state(method).items()}
-    yield
-    after = _state(method)
-    changed = sorted(before.keys() ^ after.keys()) or _differing(before, after)
-    if changed:
-        others = len({_part(name) for name in changed}) - 1
-        more = f" (and of {others} more)" if others > 0 else ""
-        raise EvaluationError(
-            f"evaluation changed {_described(changed[0])}{more}: predict in eval mode, and write "
-            "to no parameter or buffer in predict, clean_probability, soft_targets and "
-            "transition_matrix"
+    def _score(self, epoch: Epoch) -> None:
+        """Fill in calibration, and scores against the true training labels that are known."""
+        data, test_labels = self.data, self.data.dataset.test_labels
+        epoch.calibration_error = scoring.calibration_error(self.test, test_labels)
+        epoch.worst_class_accuracy = scoring.worst_class_accuracy(self.test.argmax(1), test_labels)
+        if not len(data.known):
+            return
+        noisy, clean = data.labels.noisy, data.labels.truth
+        probes, known = data.labels.train[data.probes], data.labels.train[data.known]
+        guesses = self.predict(data.pixels, data.numbers[data.probes]).argmax(1)
+        epoch.memorised_clean, epoch.memorised_wrong, epoch.recovered_wrong = scoring.memorisation(
+            guesses, noisy[probes], clean[probes]
         )
-    if training := [
-        name or "the method" for name, module in method.named_modules() if module.training
-    ]:
-        raise EvaluationError(
-            f"predict leaves {training[0]} in training mode: predict in eval mode"
+        per_sample = self.per_sample()
+        if (probability := per_sample.get("clean_probability")) is not None:
+            epoch.detection_auc, epoch.detection_precision, epoch.detection_recall = (
+                scoring.detection(probability[data.known], noisy[known] != clean[known])
+            )
+        if (targets := per_sample.get("soft_targets")) is not None:
+            epoch.label_correction_accuracy = scoring.correction(targets[data.known], clean[known])
+
+    @torch.inference_mode()
+    def _check_independence(self) -> None:
+        """Check on a few images that the prediction of one does not depend on the others."""
+        self.method.eval()
+        count = min(BATCH, len(self.data.validation))
+        images = self.data.validation(on_device(np.arange(count), self.spec.device))
+        part = images[: min(PART, (count + 1) // 2)]
+        with self.method.task.autocast():
+            together, alone = (self.method.predict(batch).float() for batch in (images, part))
+        check_alike(together, alone, self.spec.precision)
+
+    def predict(self, pixels: Pixels, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return class probabilities (len(positions), C), of all images by default."""
+        probabilities = self.apply("predict", self.method.predict, pixels, positions)
+        check_probabilities(probabilities, self.data.dataset.num_classes)
+        return probabilities
+
+    def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
+        """Return features (len(positions), D) of the first network that predicts."""
+        network = self.method.predictors()[0]
+        return self.apply("forward_features", network.forward_features, pixels, positions)
+
+    @torch.inference_mode()
+    def apply(
+        self,
+        name: str,
+        function: Callable[[Tensor], Tensor],
+        pixels: Pixels,
+        positions: np.ndarray | None,
+    ) -> np.ndarray:
+        """Apply a method's function to images, batch by batch in a random order.
+
+        The order of a data set that is sorted by class would tell the classes.
+        """
+        self.method.eval()
+        positions = np.arange(len(pixels)) if positions is None else positions
+        order = shuffled(len(positions), self.seed)
+        indices = on_device(positions[order], self.spec.device).split(pixels.evaluation_batch)
+        batches = pixels.stream(indices)
+        with self.method.task.autocast():
+            values = torch.cat([tensor_of(name, function(pixels.view(raw))) for raw in batches])
+        return shaped(name, values, (len(order), *values.shape[1:]))[np.argsort(order)]
+
+    def per_sample(self) -> dict[str, np.ndarray]:
+        """Return the method's figures of each training sample, by hook, in the data set's order."""
+        count = len(self.data.numbers)
+        hooks = {
+            "clean_probability": (self.method.clean_probability(), (count,)),
+            "soft_targets": (
+                self.method.soft_targets(),
+                (count, self.data.dataset.num_classes),
+            ),
+        }
+        return {
+            # Indexing copies: the arrays share no memory with the method.
+            hook: shaped(hook, tensor_of(hook, values), shape)[self.data.numbers]
+            for hook, (values, shape) in hooks.items()
+            if values is not None
+        }
+
+    def keep_results(self, outcome: Outcome, keep: Collection[str]) -> None:
+        """Fill in final scores and per-sample results; with ``keep`` also "features", "models"."""
+        data, labels, classes = self.data, self.data.labels, self.data.dataset.num_classes
+        pixels, test_labels = data.tests["test"]
+        rng = np.random.default_rng(PROBE_SEED)
+        chosen = np.sort(rng.permutation(len(test_labels))[: scoring.PROBES])
+        outcome.feature_silhouette, outcome.feature_knn_accuracy = scoring.separation(
+            self.features(pixels, chosen), test_labels[chosen]
         )
-
-
-def check_alike(whole: Tensor, part: Tensor, precision: str) -> None:
-    """Compare predictions (B, C) of a batch with those (P, C) of its first images alone.
-
-    Raises:
-        EvaluationError: where they differ by more than rounding.
-    """
-    gap = float((whole[: len(part)] - part).abs().sum(1).mean()) / 2
-    if gap > TOLERANCE[precision]:
-        raise EvaluationError(
-            "predict gives images other probabilities in another batch (they differ by "
-            f"{gap:.2f}): predict each image by itself, without random numbers, in eval mode"
-        )
-
-
-def tensor_of(hook: str, values: object) -> Tensor:
-    """Return what a method's hook gives in single precision.
-
-    Raises:
-        EvaluationError: where it is no tensor.
-    """
-    if not isinstance(values, Tensor):
-        raise EvaluationError(f"{hook} gives {type(values).__name__}: give a tensor")
-    return values.float()
-
-
-def shaped(hook: str, values: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what a method's hook gives as an array, where it has this shape.
-
-    Raises:
-        EvaluationError: where it has another one.
-    """
-    if values.shape != shape:
-        raise EvaluationError(
-            f"{hook} gives a tensor of shape {tuple(values.shape)}: give one of shape {shape}"
-        )
-    return values.detach().cpu().numpy()
-
-
-def check_probabilities(values: np.ndarray, classes: int) -> None:
-    """Check that predictions are probabilities (B, C); those that are not finite are left to the
-    trial.
-
-    Raises:
-        EvaluationError: where they are not.
-    """
-    if values.shape[1:] != (classes,):
-        raise EvaluationError(
-            f"predict gives a tensor of shape {values.shape}: give one of shape "
-            f"{(len(values), classes)}"
-        )
-    if not np.isfinite(values).all():
-        return
-    apart = float(np.abs(values.sum(1) - 1).max(initial=0))
-    if apart > _SUM_TOLERANCE or values.min(initial=0) < -_SUM_TOLERANCE:
-        raise EvaluationError(
-            "predict gives numbers that are no class probabilities: end it with softmax(1)"
-        )
-
-
-def _state(method: nn.Module) -> dict[str, Tensor]:
-    named = (*method.named_parameters(), *method.named_buffers())
-    return {name: value.detach() for name, value in named if value.layout == torch.strided}
-
-
-def _differing(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
-    reshaped = [name for name in before if _form(before[name]) != _form(after[name])]
-    if reshaped or not before:
-        return reshaped
-    with torch.no_grad():
-        flags = [(_bits(before[name]) != _bits(after[name])).any() for name in before]
-        together = torch.stack([flag.to(flags[0].device) for flag in flags]).tolist()
-    return [name for name, differs in zip(before, together, strict=True) if differs]
-
-
-def _form(value: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
-    return value.shape, value.dtype, value.device
-
-
-def _bits(value: Tensor) -> Tensor:
-    if value.is_complex():
-        value = torch.view_as_real(value)
-    return value.view(_BITS[value.element_size()]) if value.is_floating_point() else value
-
-
-def _part(name: str) -> str:
-    """The module whose statistics these are, or the tensor itself."""
-    module, _, last = name.rpartition(".")
-    return module if last in _STATISTICS else name
-
-
-def _described(name: str) -> str:
-    return f"running statistics of {_part(name)}" if _part(name) != name else name
+        outcome.reliability = scoring.reliability(self.test, test_labels)
+        if (transition := self.method.transition_matrix()) is not None:
+            matrix = shaped("transition_matrix", transition.double(), (classes, classes))
+            outcome.estimated_transition_matrix = matrix.round(6).tolist()
+        outcome.samples = {
+            "noisy_labels": labels.noisy,
+            "train_positions": labels.train,
+            "validation_positions": labels.validation,
+            "validation_probabilities": self.validation.astype(np.float16),
+            "test_probabilities": self.test.astype(np.float16),
+            **self.per_sample(),
+        }
+        if data.dataset.train_names is not None:
+            outcome.samples["names"] = data.dataset.train_names
+        if "features" in keep:
+            features = self.features(data.pixels, data.numbers[data.probes])
+            probes = labels.train[data.probes]
+            outcome.samples |= {
+                "feature_positions": probes,
+                "features": features.astype(np.float16),
+                "feature_truth": labels.truth[probes],
+            }
+        if "models" in keep:
+            outcome.weights = nn.ModuleList(self.method.networks).state_dict()

@@ -1,8 +1,7 @@
-"""Steps on a GPU as one launch: the second step of an epoch is recorded as a CUDA graph, and the
-others replay it.
+"""CUDA graphs of training steps: an epoch records its second step, and replays it for the others.
 
-A step of ResNet-18 on 128 images is over before Python has launched its kernels. Other trials
-beside it fill the gaps as well, and for every method, which is why graphs are asked for:
+A GPU finishes a step of ResNet-18 on 128 images before Python has launched its kernels. Several
+trials on a GPU fill the gaps as well, and for every method: graphs are therefore an option,
 ``--graphs``. They are part of a trial's specification, since they change the order of its sums.
 """
 
@@ -27,9 +26,7 @@ def steps_of(
     device: str,
     graphs: bool,
 ) -> Step:
-    """Return what takes an epoch's steps: ``method.update``, or with ``graphs``, where that is
-    possible, a graph of it.
-    """
+    """Return ``method.update`` as a function of the batch, as a CUDA graph where that works."""
     # Adam counts its steps on the host.
     if graphs and device == "cuda" and method.static_step and type(optimizer) is torch.optim.SGD:
         return GraphedSteps(method, optimizer, networks)
@@ -37,20 +34,20 @@ def steps_of(
 
 
 class GraphedSteps:
-    """An epoch's steps; a graph is no longer right in the next one, whose learning rate differs.
+    """Steps of one epoch; the next one needs a new graph for its learning rate.
 
-    The first step is an ordinary one, since libraries set themselves up in it. So is that of a
-    batch of another size.
+    The first step is an ordinary one, because libraries initialise themselves in it. A batch of
+    another size takes an ordinary step as well.
     """
 
     def __init__(
         self, method: Method, optimizer: torch.optim.Optimizer, networks: Sequence[Network]
     ) -> None:
-        """``networks``: those that count what passes through them, which a replay would leave out."""
+        """Prepare an epoch; a replay adds the passes that ``networks`` would have counted."""
         self.method, self.optimizer, self.networks = method, optimizer, networks
         self.stream = torch.cuda.Stream()
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.batch: Batch | None = None  # what the graph reads
+        self.batch: Batch | None = None  # input of the graph
 
     def __call__(self, batch: Any) -> Tensor:
         if self.batch is None or not isinstance(batch, Batch) or len(batch.y) != len(self.batch.y):
@@ -68,14 +65,13 @@ class GraphedSteps:
         return self.loss.clone()
 
     def ordinary(self, batch: Any) -> Tensor:
-        # Not on the default stream: what the first step leaves behind would tie the graph to that
-        # one.
+        # Buffers that the first step allocates on the default stream would tie the graph to it.
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             loss = self.method.update(batch, self.optimizer)
         torch.cuda.current_stream().wait_stream(self.stream)
         if self.batch is None and isinstance(batch, Batch):
-            # Each in its own layout, which decides on kernels.
+            # Clones keep the layout of each tensor, which decides on kernels.
             self.batch = replace(
                 batch,
                 views=tuple(view.clone() for view in batch.views),
@@ -97,5 +93,5 @@ class GraphedSteps:
 
 
 def tensors(batch: Batch) -> list[Tensor]:
-    """All that a batch consists of."""
+    """Return all tensors of a batch."""
     return [*batch.views, batch.y, batch.index]

@@ -1,12 +1,10 @@
-"""A process runs many trials, one after another: what one of them leaves in global state, the next
-must not find.
-"""
+"""Isolation of trials that share a process: none finds global state that another has left."""
 
 import gc
 import os
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ def _deterministic(on: bool) -> None:
 
 def _default_device() -> torch.device | None:
     device = torch.get_default_device()
-    # set to the CPU, it would slow down every call of torch
+    # Set to the CPU, it would slow down every call of torch.
     return None if device.type == "cpu" else device
 
 
@@ -37,8 +35,7 @@ def _set_environment(variables: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-#: How a setting of the process is read, how it is set, and what a trial finds: torch's own
-#: defaults.
+#: Settings of a process: reader, writer, and the value at the start of a trial, torch's default.
 _SETTINGS: Any = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (_default_device, torch.set_default_device, None),
@@ -60,49 +57,54 @@ _SETTINGS: Any = (
     (np.random.get_state, np.random.set_state, np.random.RandomState(0).get_state()),
 )
 
-
-#: What a trial finds as it is, and leaves so.
+#: Settings that a trial starts with unchanged, and that are restored after it.
 _SURROUNDINGS: Any = ((os.environ.copy, _set_environment), (os.getcwd, os.chdir))
 
 
-class as_new:
-    """Context in which the process's settings are as after its start; what was there before comes
-    back at the end.
+@contextmanager
+def as_new(device: str) -> Iterator[None]:
+    """Context with the settings of a fresh process; the earlier ones are restored at the end.
 
-    Memory on the device is given back then: another trial of the same GPU may be waiting for it.
+    Memory of the GPU is returned then: another trial may be waiting for it.
     """
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-
-    def __enter__(self) -> None:
-        self.before: list[Any] = [read() for read, _, _ in _SETTINGS]
-        self.around: list[Any] = [read() for read, _ in _SURROUNDINGS]
-        for _, change, value in _SETTINGS:
-            change(value)
-        torch.set_flush_denormal(False)  # nobody can ask what it was
-
-    def __exit__(self, *_: object) -> None:
-        for (_, restore, _), value in zip(_SETTINGS, self.before, strict=True):
+    before = [(restore, read()) for read, restore, _ in _SETTINGS]
+    before += [(restore, read()) for read, restore in _SURROUNDINGS]
+    for _, change, value in _SETTINGS:
+        change(value)
+    torch.set_flush_denormal(False)  # torch cannot say what it was
+    try:
+        yield
+    finally:
+        for restore, value in before:
             restore(value)
-        for (_, put_back), value in zip(_SURROUNDINGS, self.around, strict=True):
-            put_back(value)
-        give_back_memory(self.device)
+        give_back_memory(device)
+
+
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Context in which torch, NumPy, SciPy and scikit-learn compute with this many threads."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def give_back_memory(device: str) -> None:
-    """Return to a GPU what nothing holds any longer, for its other trials."""
+    """Return cached memory of a GPU to its other trials."""
     if device == "cuda":
         gc.collect()  # an error's traceback may hold tensors in a cycle
-        # of a device that an assertion has failed on, nothing can be had any more
+        # A device on which an assertion has failed answers nothing any more.
         with suppress(RuntimeError):
             torch.cuda.empty_cache()
 
 
 def seed_globals(*key: int) -> None:
-    """Seed the generators that code outside of a Task may draw from: torch's, NumPy's and Python's
-    own.
-    """
+    """Seed the generators of torch, NumPy and Python that code outside of a Task may draw from."""
     seed = stream_seed(*key)
     torch.manual_seed(seed)
     random.seed(seed)

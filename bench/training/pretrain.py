@@ -1,16 +1,11 @@
-"""Self-supervised encoders: SimSiam (Chen & He, 2021, arXiv 2011.10566), trained once and shared
-between trials.
+"""SimSiam pretraining (Chen & He, 2021, arXiv 2011.10566) of encoders that trials share.
 
-An encoder sees every image that is not for testing, training and validation alike, and no label. It
-therefore depends on images, backbone, augmentation and seed alone, not on noise, split or method:
-trials that differ only in those share one.
+An encoder sees all images of training and validation and no label. It depends on images, backbone,
+augmentation and seed, but not on noise, split or method: trials that differ only in those share it.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -18,129 +13,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
-from bench.common.identity import noise_identity
+from bench.datasets import Dataset
 from bench.networks.backbones import Network
-from bench.noise import OPENSET
-from bench.planning.code_hash import harness_hash
-from bench.planning.spec import SCHEMA, TrialSpec
-from bench.recipe import SimSiam
+from bench.planning.labels import draw_replacements
+from bench.planning.pretraining import PretrainJob
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
+from bench.training.encoders import Encoder
+from bench.training.isolation import as_new, use_threads
+from bench.training.pixels import pixels_for, replaced
+from bench.training.seeds import hidden_seed
 
-#: Projections whose spread is below this share of a uniform distribution's are collapsed (healthy
-#: ones reach about 0.97).
+#: Collapse threshold of the projections' spread: healthy ones reach about 0.97.
 COLLAPSED = 0.2
 
+#: Training images whose neighbours are looked up.
+PROBES = 2000
 
-@dataclass(frozen=True)
-class PretrainJob:
-    """An encoder to be trained; ``key`` names it in the cache."""
-
-    settings: SimSiam
-    data_hash: str
-    backbone: str
-    augmentation: str
-    seed: int
-    device: str
-    precision: str
-    threads: int
-    # kind, rate, seed and sampling of noise that changes images
-    openset: tuple[str, float, int, str] | None = None
-
-    @property
-    def key(self) -> str:
-        """Content hash."""
-        return hashlib.sha256(
-            json.dumps([SCHEMA, asdict(self)], sort_keys=True).encode()
-        ).hexdigest()[:12]
-
-    @property
-    def label(self) -> str:
-        """One line for people."""
-        return f"SimSiam, {self.settings.epochs} epochs · seed {self.seed}"
+#: Receiver of an epoch and its mean loss.
+Beat = Callable[[int, float], None]
 
 
-@dataclass
-class Encoder:
-    """A pretrained encoder and what is known about it; plain arrays, so that it travels and is
-    stored without pickle.
-    """
-
-    weights: dict[str, np.ndarray]
-    probes: np.ndarray  # (Q,) int64: training images whose neighbours were looked up
-    neighbours_before: np.ndarray  # (Q, K) int64: by the features of the random start
-    neighbours_after: np.ndarray  # (Q, K) int64: by the trained features
-    spread: float  # of the projections: 1 is healthy, 0 collapsed
-    train_seconds: float
-    loss: float
-
-    def knn_accuracy(self, labels: np.ndarray, num_classes: int) -> tuple[float, float]:
-        """Accuracy of a vote among each probe's neighbours, before and after pretraining, for any
-        labels (N,).
-        """
-        before, after = (
-            np.stack(
-                [np.bincount(labels[row], minlength=num_classes).argmax() for row in neighbours]
-            )
-            for neighbours in (self.neighbours_before, self.neighbours_after)
-        )
-        truth = labels[self.probes]
-        return float((before == truth).mean()), float((after == truth).mean())
-
-    def frozen(self, task: Task) -> "FrozenEncoder":
-        """The encoder as a function, where and how the task computes."""
-        net = task.build_network()
-        net.body.load_state_dict(
-            {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
-        )
-        return FrozenEncoder(net.eval().requires_grad_(False), task)
-
-
-class FrozenEncoder:
-    """Features (B, D) of normalised images, without gradients; not a module, so that no method's
-    state holds it.
-    """
-
-    def __init__(self, network: Network, task: Task) -> None:
-        self.network = network  # its passes are counted
-        self.task = task
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        with self.task.autocast():
-            return self.network.forward_features(x).float()
+def no_beat(epoch: int, loss: float) -> None:
+    """Ignore a finished epoch."""
 
 
 class CollapseError(RuntimeError):
-    """The representation collapsed to a point: nothing can be learnt from it."""
-
-
-def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
-    """The encoder that a trial needs."""
-    return PretrainJob(
-        settings=settings,
-        data_hash=spec.data_hash,
-        backbone=spec.recipe.backbone,
-        augmentation=spec.recipe.augmentation,
-        seed=spec.train_seed,
-        device=spec.device,
-        precision=spec.precision,
-        threads=spec.threads,
-        openset=(
-            (
-                noise_identity(spec.noise_kind, None),
-                spec.noise_rate,
-                spec.noise_seed,
-                spec.noise_sampling,
-            )
-            if spec.noise_kind.startswith(OPENSET) and spec.noise_rate
-            else None
-        ),
-    )
+    """A collapse of the representation to a point, from which nothing can be learnt."""
 
 
 class _Learner(nn.Module):
-    """Encoder, projector and predictor. The projector is 2048 wide for ResNets and as wide as small
-    networks' features.
+    """Encoder, projector and predictor.
+
+    The projector is 2048 wide for ResNets, and as wide as the features of smaller networks.
     """
 
     def __init__(self, network: Network, layers: int) -> None:
@@ -165,8 +69,9 @@ class _Learner(nn.Module):
         )
 
     def loss(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Symmetrised negative cosine similarity with stop-gradient, and the projections of the
-        first view.
+        """Return the loss, a scalar, and the projections (B, D) of the first view.
+
+        The loss is the symmetrised negative cosine similarity with stop-gradient.
         """
         z1, z2 = (self.projector(self.network.forward_features(view)) for view in (first, second))
         similarity = (
@@ -177,89 +82,107 @@ class _Learner(nn.Module):
 
 
 def spread(projections: Tensor) -> float:
-    """Standard deviation of the normalised projections (B, D) times the root of D: about 1 when
-    healthy, 0 collapsed.
+    """Return the deviation of normalised projections (B, D) times the root of D.
+
+    It is about 1 when they are healthy, and 0 when they have collapsed.
     """
-    return float(
-        F.normalize(projections.float(), dim=1).std(0).mean() * projections.shape[1] ** 0.5
-    )
+    deviation = F.normalize(projections.float(), dim=1).std(0).mean()
+    return float(deviation * projections.shape[1] ** 0.5)
+
+
+def run_pretraining(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) -> Encoder:
+    """Train an encoder as a trial is trained: with settings and threads of its own."""
+    with as_new(job.device), use_threads(job.threads):
+        return train_encoder(job, dataset, beat)
+
+
+def train_encoder(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) -> Encoder:
+    """Train an encoder on the images of a data set, with the donors of open-set noise."""
+    replacements = draw_replacements(dataset, *job.openset) if job.openset else None
+    pixels = pixels_for(dataset, job, replaced(dataset, replacements))
+    return pretrain(job, pixels, beat, hidden_seed("pretraining", job.seed, dataset))
 
 
 def pretrain(
-    job: PretrainJob,
-    pixels: Pixels,
-    beat: Callable[[int, float], None] = lambda epoch, loss: None,
-    seed: int | None = None,
+    job: PretrainJob, pixels: Pixels, beat: Beat = no_beat, seed: int | None = None
 ) -> Encoder:
     """Train an encoder on all of ``pixels``. A pure function of its arguments.
 
     Args:
-        beat: called as ``beat(epoch, loss)`` after each epoch.
-        seed: of everything random; the job's own without it.
+        beat: called after each epoch.
+        seed: of everything random; the job's own by default.
 
     Raises:
         CollapseError: when the projections have collapsed.
     """
     start = time.perf_counter()
-    device = pixels.device
     seed = job.seed if seed is None else seed
-    task = Task(
-        pixels,
-        torch.zeros(len(pixels), dtype=torch.int64, device=device),
-        num_classes=2,
-        epochs=job.settings.epochs,
-        batch_size=min(job.settings.batch_size, len(pixels)),
-        backbone=job.backbone,
-        augmentation=job.augmentation,
-        device=device,
-        precision=job.precision,
-    )
+    task = _task(job, pixels)
     torch.manual_seed(stream_seed(seed, PRETRAINING))
     learner = task.place(_Learner(task.build_network(), job.settings.projector_layers))
-    # a stream that the noise does not use
+    # A stream that the noise does not use.
     rng = np.random.default_rng(stream_seed(PRETRAINING, len(pixels)))
-    probes = np.sort(rng.permutation(len(pixels))[:2000])
+    probes = np.sort(rng.permutation(len(pixels))[:PROBES])
     before = _neighbours(learner.network, task, probes)
-    base_rate = job.settings.learning_rate * task.batch_size / 256
     optimizer = torch.optim.SGD(
         learner.parameters(),
-        base_rate,
+        job.settings.learning_rate * task.batch_size / 256,
         momentum=job.settings.momentum,
         weight_decay=job.settings.weight_decay,
-        fused=device.type == "cuda" or None,
+        fused=pixels.device.type == "cuda" or None,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.settings.epochs)
-    views = (task.strong_augment,) * 2
-    width, mean_loss = 0.0, float("nan")
+    width, loss = 0.0, float("nan")
     for epoch in range(job.settings.epochs):
         task.seed(seed, epoch, PRETRAINING)
-        losses = []
-        for batch in task.loader(augmentations=views):
-            optimizer.zero_grad(set_to_none=True)
-            with task.autocast():
-                loss, projections = learner.loss(*batch.views)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
+        width, loss = _train_epoch(learner, task, optimizer)
         schedule.step()
-        width, mean_loss = spread(projections), torch.stack(losses).mean().item()
-        if not width > COLLAPSED or not np.isfinite(mean_loss):
+        if not width > COLLAPSED or not np.isfinite(loss):
             raise CollapseError(
                 f"SimSiam collapsed in epoch {epoch}: spread of the projections {width:.2f}, loss "
-                f"{mean_loss:.3f}"
+                f"{loss:.3f}"
             )
-        beat(epoch, mean_loss)
+        beat(epoch, loss)
     after = _neighbours(learner.network, task, probes)
     weights = {
         name: value.detach().cpu().contiguous().numpy()
         for name, value in learner.network.body.state_dict().items()
     }
-    return Encoder(weights, probes, before, after, width, time.perf_counter() - start, mean_loss)
+    return Encoder(weights, probes, before, after, width, time.perf_counter() - start, loss)
+
+
+def _task(job: PretrainJob, pixels: Pixels) -> Task:
+    return Task(
+        pixels,
+        torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device),
+        num_classes=2,
+        epochs=job.settings.epochs,
+        batch_size=min(job.settings.batch_size, len(pixels)),
+        backbone=job.backbone,
+        augmentation=job.augmentation,
+        device=pixels.device,
+        precision=job.precision,
+    )
+
+
+def _train_epoch(
+    learner: _Learner, task: Task, optimizer: torch.optim.Optimizer
+) -> tuple[float, float]:
+    """Return the spread of the last projections and the mean loss."""
+    losses = []
+    for batch in task.loader(augmentations=(task.strong_augment,) * 2):
+        optimizer.zero_grad(set_to_none=True)
+        with task.autocast():
+            loss, projections = learner.loss(*batch.views)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return spread(projections), torch.stack(losses).mean().item()
 
 
 @torch.no_grad()
 def _neighbours(net: Network, task: Task, probes: np.ndarray, k: int = 10) -> np.ndarray:
-    """The k nearest other images of each probe, by cosine of the features: (Q, k)."""
+    """Return the k nearest other images of each probe by cosine of the features, (Q, k)."""
     was_training = net.training
     net.eval()
     features = []
@@ -269,53 +192,7 @@ def _neighbours(net: Network, task: Task, probes: np.ndarray, k: int = 10) -> np
     net.train(was_training)
     bank = torch.cat(features)
     rows = torch.from_numpy(probes).to(bank.device)
-    found = ops.nearest_neighbours(bank[rows], min(k + 1, len(bank)), bank)
-    # An image is its own nearest neighbour, unless it has a twin: drop it wherever it stands.
-    order = (found == rows[:, None]).to(torch.int8).sort(dim=1, stable=True).indices
-    return found.gather(1, order)[:, :-1].cpu().numpy()
-
-
-def save_encoder(encoder: Encoder) -> bytes:
-    """The encoder as one safetensors blob."""
-    from safetensors.numpy import save
-
-    arrays = {f"weights.{name}": array for name, array in encoder.weights.items()}
-    arrays |= {
-        name: getattr(encoder, name) for name in ("probes", "neighbours_before", "neighbours_after")
-    }
-    facts = {name: repr(getattr(encoder, name)) for name in ("spread", "train_seconds", "loss")}
-    facts["code"] = harness_hash()
-    return save(
-        {name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=facts
-    )
-
-
-def load_encoder(blob: bytes) -> Encoder:
-    """The encoder that ``save_encoder`` wrote."""
-    from safetensors.numpy import load
-
-    arrays, facts = load(blob), _facts(blob)
-    weights = {
-        name.removeprefix("weights."): array
-        for name, array in arrays.items()
-        if name.startswith("weights.")
-    }
-    return Encoder(
-        weights,
-        arrays["probes"],
-        arrays["neighbours_before"],
-        arrays["neighbours_after"],
-        float(facts["spread"]),
-        float(facts["train_seconds"]),
-        float(facts["loss"]),
-    )
-
-
-def by_this_code(blob: bytes) -> bool:
-    """Return whether today's code has trained the encoder that ``save_encoder`` wrote."""
-    return _facts(blob).get("code") == harness_hash()
-
-
-def _facts(blob: bytes) -> dict[str, str]:
-    length = int.from_bytes(blob[:8], "little")
-    return json.loads(blob[8 : 8 + length])["__metadata__"]
+    neighbours = ops.nearest_neighbours(bank[rows], min(k + 1, len(bank)), bank)
+    # An image is its own nearest neighbour, unless it has a twin: drop it wherever it is.
+    order = (neighbours == rows[:, None]).to(torch.int8).sort(dim=1, stable=True).indices
+    return neighbours.gather(1, order)[:, :-1].cpu().numpy()

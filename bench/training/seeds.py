@@ -1,9 +1,8 @@
-"""Seeds of what is random in a trial besides noise and split, from which neither of those can be
-told.
+"""Seeds of training, which do not reveal the noise.
 
-The noise is drawn from a small number, by default the one that training is given too. A method sees
-the seeds of its own generators. Were they that number, or could they be traced back to it by trying
-small ones, it could draw the noise again.
+The noise is drawn from a small number, by default the seed of training as well. A method sees the
+seeds of its own generators. If small numbers led to them, it could try each and draw the noise
+again.
 """
 
 import hashlib
@@ -14,16 +13,14 @@ from bench.datasets import Dataset
 
 
 def hidden_seed(purpose: str, seed: int, dataset: Dataset) -> int:
-    """128-bit seed of the random streams that serve ``purpose``: a hash of ``seed``, keyed with
-    labels that no method sees.
+    """Return a 128-bit hash of ``seed``, keyed with the true labels and those of the test set.
 
-    The key is made of the true labels and of those of the test images, so that whoever does not
-    know these cannot try seeds one after another. Equal specifications and data give equal seeds,
-    on any machine.
+    A method does not know the key, and so cannot try one seed after another. Equal specifications
+    and data give equal seeds, on any machine.
 
     Args:
         purpose: at most 16 letters; different purposes get unrelated seeds.
-        seed: of the specification.
+        seed: a seed of the specification.
     """
     labels = hashlib.blake2b()
     for array in (dataset.train_labels, dataset.test_labels):
@@ -35,5 +32,5 @@ def hidden_seed(purpose: str, seed: int, dataset: Dataset) -> int:
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
-    """A random order of ``count`` things."""
+    """Return a random permutation of ``count`` indices."""
     return np.random.default_rng(seed).permutation(count)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from bench.common.files import write_atomically
 from bench.errors import InputError
-from bench.records.trials import COMPLETED
+from bench.records.schema import COMPLETED
 
 if TYPE_CHECKING:
     import pyarrow.fs

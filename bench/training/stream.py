@@ -1,6 +1,4 @@
-"""Images that are too many for memory: decoded by worker processes, a few batches ahead, and
-augmented on the device.
-"""
+"""Images that do not fit into memory: worker processes decode them, the device augments them."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +14,7 @@ from bench.errors import InputError, Unavailable
 from bench.networks import augment
 from bench.task import Pixels
 
-#: Seconds to wait for a disk or network that does not answer, before a file is read again.
+#: Seconds to wait before reading a file again, when a disk or network does not answer.
 PAUSES = (1.0, 10.0)
 
 
@@ -28,40 +26,35 @@ class _Files(TorchDataset):
         return len(self.files)
 
     def __getitem__(self, position: int) -> Tensor | str:
-        """One image; or what is wrong with its file, since an error raised here would reach the
-        trial as a traceback.
-        """
+        """Return an image, or the text of an error, which would reach the trial as a traceback."""
         pauses = iter(PAUSES)
         while True:
             try:
                 return torch.from_numpy(self.files.decode(position))
             except InputError as error:
-                pause = (
-                    next(pauses, None) if isinstance(error, BrokenImage) and error.passing else None
-                )
+                passing = isinstance(error, BrokenImage) and error.passing
+                pause = next(pauses, None) if passing else None
                 if pause is None:
                     return str(error)
             time.sleep(pause)
 
 
 def _collate(images: list[Tensor | str]) -> Tensor | str:
-    return next((image for image in images if isinstance(image, str)), None) or default_collate(
-        images
-    )
+    error = next((image for image in images if isinstance(image, str)), None)
+    return error or default_collate(images)
 
 
 class StreamedPixels(Pixels):
-    """``Pixels`` over files. Workers do what has no chance in it, so that their number changes no
-    result.
+    """``Pixels`` over files.
 
-    A decoded image is larger than what a network sees: training cuts a window at a random place out
-    of it, evaluation the one in the middle.
+    Nothing that workers do is random, so that their number changes no result. A decoded image is
+    larger than a network's input: training cuts out a random window, evaluation the middle one.
     """
 
     def __init__(
         self, files: ImageFiles, mean: Tensor, std: Tensor, device: torch.device, workers: int
     ) -> None:
-        """``workers``: processes that decode; with 0, the trial's own does."""
+        """Read ``files`` with this many ``workers``; with none, in the trial's own process."""
         self.files = _Files(files)
         self.device = device
         self.channels, self.side = files.shape[1], files.side

@@ -1,4 +1,4 @@
-"""Ray Tune's domains, in which search spaces are written, as Optuna understands them."""
+"""Ray Tune's domains, in which search spaces are written, as Optuna's distributions."""
 
 import math
 import warnings
@@ -15,7 +15,7 @@ _KINDS = "use choice, uniform, loguniform, randint, or their relatives"
 
 
 def distribution(key: str, domain: Any) -> "BaseDistribution":
-    """Optuna's distribution of a hyper-parameter for a Ray Tune domain.
+    """Return Optuna's distribution of a hyper-parameter for a Ray Tune domain.
 
     Raises:
         InputError: where it is no domain, or one that Optuna has nothing like.

@@ -1,6 +1,4 @@
-"""Rehearsal of a search space: many configurations from all its ends and branches, to see which of
-them can be used.
-"""
+"""Rehearsal of a search space: tries configurations from all its ends and branches."""
 
 import contextlib
 import math
@@ -90,8 +88,9 @@ def _differs_again(
     drawn: Mapping[str, Scalar],
     drawn_from: Mapping[str, "BaseDistribution"],
 ) -> str | None:
-    """Return the first key that the same values give another range, or None: a search is continued
-    from its values.
+    """Return the first key whose range differs when the same values are drawn again, or None.
+
+    A search is continued from its values.
     """
     asked: dict[str, BaseDistribution] = {}
 
@@ -107,8 +106,9 @@ def _differs_again(
 
 
 def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
-    """A function that takes the first configuration's values, and raises InputError where one is
-    not in the space.
+    """Return a function that draws the first configuration's values.
+
+    It raises InputError where one lies outside the space.
     """
 
     def take(key: str, drawn_from: "BaseDistribution") -> Any:
@@ -128,9 +128,7 @@ def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
 
 
 class _Drawer:
-    """Draws values as no sampler would: ends and choices that were seen least, and anything
-    between.
-    """
+    """Sampler of ends and choices that were drawn least, and of values between."""
 
     def __init__(self) -> None:
         self._random = random.Random(0)
@@ -169,7 +167,7 @@ class _Drawer:
 
 
 def _probes(drawn_from: "BaseDistribution") -> list[Any]:
-    """Values each of which some configuration has to be able to have."""
+    """Return the values each of which some configuration has to accept."""
     own: Any = drawn_from
     if hasattr(own, "choices"):
         return list(own.choices)
@@ -178,7 +176,7 @@ def _probes(drawn_from: "BaseDistribution") -> list[Any]:
 
 
 def _at(own: Any, share: float) -> Any:
-    """The value of a range at a share of its length, on its own scale and steps."""
+    """Return the value of a range at a share of its length, on its own scale and steps."""
     if own.log:
         value = math.exp(math.log(own.low) + share * (math.log(own.high) - math.log(own.low)))
     else:

@@ -41,11 +41,10 @@ GROUP = "bench.search_spaces"
 
 
 def load_space(part: str) -> Callable[[Draw], None]:
-    """The search space of one part of a method, as a function of ``draw``, of which any failure
-    names the file.
+    """Return the search space of one part of a method, as a function of ``draw``.
 
     Raises:
-        InputError: where there is none, or none that can be used.
+        InputError: where there is none, or none that can be used; it names the file.
     """
     module = plugins.import_file(_module_name(part))
     place = plugins.file_of(module)
@@ -66,7 +65,7 @@ def load_space(part: str) -> Callable[[Draw], None]:
 
 
 def space_file(part: str) -> str:
-    """The file of the search space of one part of a method, for people."""
+    """Return the file of the search space of one part of a method, for people."""
     return plugins.file_of(plugins.import_file(_module_name(part)))
 
 
@@ -89,7 +88,7 @@ def _module_name(part: str) -> str:
 
 
 def _function(module: ModuleType) -> Callable[[Draw], Any]:
-    """Return what the file defines, as a function of ``draw``."""
+    """Return the space that the file defines, as a function of ``draw``."""
     function, domains = getattr(module, "space", None), getattr(module, "SPACE", None)
     if function is not None and domains is not None:
         raise InputError("it defines both SPACE and space(draw): keep one")
@@ -115,14 +114,13 @@ def _draw_each(domains: Mapping[str, Any], draw: Draw) -> None:
 
 
 def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """One configuration: hyper-parameters drawn for all parts of the method, namespaced by part,
-    without the ``fixed`` ones.
+    """Return a configuration of a method, "part.name" -> value, without ``fixed`` settings.
 
     Args:
         trial: an Optuna trial; a ``FixedTrial`` goes through the space with given values.
 
     Raises:
-        InputError: where the search space fails. ``check_space`` finds what can be found before.
+        InputError: where the search space fails. ``check_space`` finds most faults before.
     """
     return _go_through(_spaces(method), partial(suggest, trial), fixed)
 
@@ -137,9 +135,7 @@ def _go_through(
     fixed: Mapping[str, Scalar],
     check: Callable[[str, Any], None] = lambda key, domain: None,
 ) -> dict[str, Scalar]:
-    """As ``draw``; ``check`` is given each name, "part.name", that a space asks for, and its
-    domain.
-    """
+    """Draw as ``draw`` does, and show ``check`` each name, "part.name", and its domain."""
     drawn: dict[str, Scalar] = {}
 
     def of(part: str) -> Draw:
@@ -165,9 +161,7 @@ def _go_through(
 
 
 def _check_value(key: str, value: Any) -> None:
-    """Raise InputError unless this is a value of the declared type, which may be a whole number for
-    any number.
-    """
+    """Check that a value is of the declared type; a whole number may stand for any number."""
     part, _, name = key.partition(".")
     hint = hyper_parameter_types(part)[name]
     try:

@@ -1,5 +1,6 @@
-"""Ray Tune's schedulers, each for the trials of one search alone: at another noise rate they would
-stop the wrong ones.
+"""Early stopping of poor configurations, by Ray Tune's schedulers.
+
+Each search has a scheduler of its own: at another noise rate it would stop the wrong trials.
 """
 
 import math
@@ -9,17 +10,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class _Trial:
-    """All that Tune's schedulers want to know of a trial."""
+    """Trial as Tune's schedulers want it."""
 
     trial_id: str
 
 
 class Stopper:
-    """Says which trials of a search are not worth going on with."""
+    """Scheduler of one search: decides which trials to stop early."""
 
     def __init__(self, scheduler: str, grace: int, epochs: int) -> None:
-        """``scheduler``: asha, median or none; ``grace``: epochs before which none is judged;
-        ``epochs``: of a whole trial.
+        """Make the scheduler.
+
+        Args:
+            scheduler: asha, median or none.
+            grace: number of epochs before which no trial is judged.
+            epochs: number of epochs of a whole trial.
         """
         self._tune: Any = None
         if scheduler == "none" or epochs < 2:
@@ -40,7 +45,7 @@ class Stopper:
             self._tune = MedianStoppingRule(**about)
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
-        """Whether a trial that has reached ``value`` after so many epochs is to be stopped."""
+        """Return whether to stop a trial that has reached ``value`` after ``epochs``."""
         if self._tune is None:
             return False
         self._tune.on_trial_add(None, _Trial(trial_id))
@@ -50,7 +55,7 @@ class Stopper:
         )
 
     def remember(self, trial_id: str, epochs: int, value: float) -> None:
-        """The same of a trial that is over, without asking: its end is history."""
+        """Take a value of a trial that is over, without a decision."""
         if self._tune is not None:
             self._tune.on_trial_add(None, _Trial(trial_id))
             self._tune.on_trial_complete(None, _Trial(trial_id), {"epochs": epochs, "value": value})

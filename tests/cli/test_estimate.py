@@ -5,12 +5,15 @@ import time
 import numpy as np
 import pytest
 import torch
+from fabricate import lines
 
 from bench.cli import estimate
 from bench.cli.estimate import EpochImages, epoch_seconds, step_seconds
 from bench.datasets import UNKNOWN, Dataset, load_dataset
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.training.trial import Labels, Outcome, Run
+from bench.training.evaluation import Evaluation
+from bench.training.outcome import Outcome
 from bench.training.trial import run_trial as train
 
 
@@ -23,16 +26,18 @@ def spec_of(data: Dataset, method: str = "ce", **plan) -> TrialSpec:
 def evaluated(spec: TrialSpec, data: Dataset, monkeypatch) -> tuple[int, int]:
     """Images that an epoch of a trial really trains on, and those that it predicts."""
     predicted: list[int] = []
-    original = Run.predict
+    original = Evaluation.predict
 
-    def predict(run, pixels, positions=None):
+    def predict(evaluation, pixels, positions=None):
         predicted.append(len(pixels if positions is None else positions))
-        return original(run, pixels, positions)
+        return original(evaluation, pixels, positions)
 
-    monkeypatch.setattr(Run, "predict", predict)
+    monkeypatch.setattr(Evaluation, "predict", predict)
     records: list[dict] = []
-    outcome: Outcome = train(spec, data, report=lambda epochs, restart: records.extend(epochs))
-    assert outcome.facts["status"] == "finished"
+    outcome: Outcome = train(
+        spec, data, report=lambda epochs, restart: records.extend(lines(epochs))
+    )
+    assert outcome.status == "finished"
     return records[0]["samples_trained"], sum(predicted) // len(records)
 
 

@@ -16,7 +16,7 @@ import pytest
 from fabricate import write_trial
 from PIL import Image
 
-from bench.cli import data, report, run, study
+from bench.cli import data, report, run, study, trial
 from bench.cli import noise as noise
 from bench.cli.commands import execute
 from bench.common.files import to_json
@@ -29,8 +29,7 @@ from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
 from bench.report.markdown import to_markdown
 from bench.report.page import embedded
-from bench.sweep import trackers
-from bench.training import trial
+from bench.sweep import tracker_clients
 
 NAMES = [
     *("[/red]", "[cat]", "[bold", ":cat:", "$x_1$", "a|b", "<b>x</b>", "</script>", "=1+1", "@x"),
@@ -207,7 +206,11 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
         ),
         *(
             (entry, name)
-            for entry in (study.main, report.main, lambda arguments: execute(trial.main, arguments))
+            for entry in (
+                study.main,
+                report.main,
+                lambda arguments: execute(trial.trial, arguments),
+            )
         ),
         *([(speed, name)] if name else []),  # all is measured where nothing is named
     ]
@@ -444,10 +447,10 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
 
 def test_trackers_get_names_that_they_take(tmp_path):
     for name in NAMES:
-        file = trackers._file_name(name, 100)
+        file = tracker_clients._file_name(name, 100)
         (tmp_path / f"{file}-0123456789ab").mkdir(exist_ok=True)
         assert len(file.encode()) <= 100 and not set(file) & set('/\\#?%:"<>|\n\x1b')
-    assert trackers._file_name("猫" * 50, 100) == "猫" * 33
+    assert tracker_clients._file_name("猫" * 50, 100) == "猫" * 33
 
 
 # -------------------------------------------------------------------------------------------------------

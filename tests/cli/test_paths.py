@@ -12,12 +12,12 @@ from bench.cli.paths import NameOrFile, Place, UserPath, expanded
 PATHS = ("DIR", "FILE", "PLACE", "SPEC", "KIND")
 
 COMMANDS = {
-    "bench.run": "run",
-    "bench.data": "data",
-    "bench.report": "report",
-    "bench.study": "study",
-    "bench.training.trial": "main",
-    "bench.noise": "noise",
+    "bench.cli.run": "run",
+    "bench.cli.data": "data",
+    "bench.cli.report": "report",
+    "bench.cli.study": "study",
+    "bench.cli.trial": "trial",
+    "bench.cli.noise": "noise",
     "bench.speed.__main__": "speed",
 }
 
@@ -67,14 +67,16 @@ def test_all_commands_are_covered():
     names = {name.split()[0] for name in parameters()}
     assert names == set(COMMANDS)
     assert {
-        "bench.run  out",
-        "bench.run  storage",
-        "bench.run  data_dir",
-        "bench.run  noise_kind",
+        "bench.cli.run  out",
+        "bench.cli.run  storage",
+        "bench.cli.run  data_dir",
+        "bench.cli.run  noise_kind",
     } <= set(parameters())
-    assert {"bench.report  folders", "bench.report  compare", "bench.noise import file"} <= set(
-        parameters()
-    )
+    assert {
+        "bench.cli.report  folders",
+        "bench.cli.report  compare",
+        "bench.cli.noise import file",
+    } <= set(parameters())
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from bench.cli.commands import check_platform
 from bench.errors import InputError
 
 ARGUMENTS = {
-    "bench.run": ["--methods", "ce", "--dry-run"],
-    "bench.data": ["list"],
-    "bench.report": ["."],
-    "bench.study": [],
-    "bench.training.trial": ["spec.json"],
-    "bench.noise": ["show"],
+    "bench.cli.run": ["--methods", "ce", "--dry-run"],
+    "bench.cli.data": ["list"],
+    "bench.cli.report": ["."],
+    "bench.cli.study": [],
+    "bench.cli.trial": ["spec.json"],
+    "bench.cli.noise": ["show"],
     "bench.speed.__main__": ["data"],
 }
 
@@ -27,13 +27,8 @@ def test_a_platform_without_what_is_needed_is_one_sentence(monkeypatch, capsys, 
     monkeypatch.setitem(sys.modules, missing, None)
     command = importlib.import_module(module)
     monkeypatch.setattr(sys, "argv", ["bench", *ARGUMENTS[module]])
-    main = (
-        command.main
-        if module != "bench.training.trial"
-        else lambda arguments: command.execute(command.main, arguments)
-    )
     with pytest.raises(SystemExit) as end:
-        main(ARGUMENTS[module])
+        command.main(ARGUMENTS[module])
     assert end.value.code == 2
     text = capsys.readouterr().err
     assert (

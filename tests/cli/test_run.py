@@ -359,7 +359,7 @@ def test_one_trial_without_ray(tmp_path, capsys):
     path.write_text(json.dumps(record_of(spec)))
     code = (
         "import sys; sys.modules['ray'] = None\n"
-        f"from bench.training.trial import main\nmain(['{path}', '--out', '{tmp_path / 'sweep'}'])"
+        f"from bench.cli.trial import main\nmain(['{path}', '--out', '{tmp_path / 'sweep'}'])"
     )
     text = in_fresh_process(code)
     assert [json.loads(line)["epoch"] for line in text.splitlines()] == [0, 1]
@@ -386,9 +386,9 @@ WRONG_SPECS = {
 
 @pytest.mark.parametrize("field", WRONG_SPECS)
 def test_a_wrong_specification_is_one_sentence(field, tmp_path, capsys):
+    from bench.cli.trial import trial as trial_main
     from bench.datasets import load_dataset
     from bench.planning.spec import Plan, expand_hparams, record_of
-    from bench.training.trial import main as trial_main
 
     value, message = WRONG_SPECS[field]
     data = load_dataset("digits", subset=200)

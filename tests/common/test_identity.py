@@ -28,8 +28,9 @@ from bench.datasets import ImageFiles, load_dataset
 from bench.errors import InputError
 from bench.planning import registry
 from bench.planning import spec as spec_module
+from bench.planning.pretraining import job_for
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
-from bench.recipe import Recipe
+from bench.recipe import Recipe, SimSiam
 from bench.records.trials import finished_statuses, read_begun, read_trials, without_weights
 from bench.report.board import board_of
 from bench.report.cells import arrange_cells, cell_facts
@@ -41,8 +42,7 @@ from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
 from bench.sweep.run import pending
-from bench.training.pretrain import SimSiam, job_for
-from bench.tuning.search import _key_of
+from bench.tuning.plan import _key_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -377,7 +377,7 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
         "finished"
     ]
     assert [
-        done["status"]
+        done.status
         for _, content, done in read_begun(tmp_path)
         if content["spec"]["method"] == "ce"
     ] == ["finished"]

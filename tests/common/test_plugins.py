@@ -18,7 +18,7 @@ from bench.datasets import Dataset, Source, find_source, open_dataset, sources
 from bench.errors import InputError, first_line, last_line, one_line
 from bench.planning import registry
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.training.trial import check_trials
+from bench.planning.trial_checks import check_trials
 from bench.tuning.rehearsal import rehearse
 from bench.tuning.spaces import check_space
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fabricate import lines
 from PIL import Image
 
 from bench.cli.commands import execute
@@ -508,9 +509,11 @@ def test_what_does_not_fit_into_memory_is_streamed_and_trains_the_same_for_any_n
     curves = []
     for threads in (1, 3):
         outcome = run_trial(
-            replace(spec, threads=threads), dataset, report=lambda epochs, _: curves.extend(epochs)
+            replace(spec, threads=threads),
+            dataset,
+            report=lambda epochs, _: curves.extend(lines(epochs)),
         )
-        assert outcome.facts["status"] == "finished", outcome.facts
+        assert outcome.status == "finished", outcome
     assert [e["val_predictions"] for e in curves[:2]] == [e["val_predictions"] for e in curves[2:]]
     assert curves[1]["train_loss"] == pytest.approx(curves[3]["train_loss"], rel=1e-4)
 

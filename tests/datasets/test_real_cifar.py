@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fabricate import lines
 from PIL import Image
 
 from bench.datasets import FOUND, load_dataset
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, expand_hparams
-from bench.training.trial import Labels, run_trial
+from bench.training.trial import run_trial
 
 ARCHIVE = os.environ.get("LNL_BENCH_CIFAR10_JPEG", "")
 TRAIN, TEST = 4000, 1000
@@ -86,12 +88,11 @@ def test_arrays_and_folders_give_the_same_trial(real, method, monkeypatch):
             )
         )
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, _, epochs=epochs: epochs.extend(new))
-        assert outcome.facts["status"] == "finished", outcome.facts
-        assert (
-            outcome.facts["noise"]["realised_rate"] is None
-            and outcome.facts["noise"]["transition_matrix"] is None
+        outcome = run_trial(
+            spec, data, report=lambda new, _, epochs=epochs: epochs.extend(lines(new))
         )
+        assert outcome.status == "finished", outcome
+        assert outcome.noise.realised_rate is None and outcome.noise.transition_matrix is None
         curves.append([(e["train_loss"], e["test_accuracy"], e["val_predictions"]) for e in epochs])
     assert outcomes[0] == outcomes[1]
     assert curves[0] == curves[1]

@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from fabricate import timeless
+from fabricate import lines, timeless
 
 import methods
 import search_spaces
@@ -20,17 +20,14 @@ from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.method import Wrapper
 from bench.planning import registry
-from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.planning.labels import Labels
+from bench.planning.pretraining import pretrain_job
+from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for
 from bench.task import stream_seed
-from bench.training.trial import (
-    Checkpoint,
-    Labels,
-    method_for,
-    pixels_for,
-    pretrain_job,
-    run_pretraining,
-    run_trial,
-)
+from bench.training.checkpoint import Checkpoint
+from bench.training.pixels import pixels_for
+from bench.training.pretrain import run_pretraining
+from bench.training.trial import run_trial
 from bench.tuning.spaces import draw
 
 NAMES = registry.method_names()
@@ -92,19 +89,15 @@ def encoders(data):
     return get
 
 
-def test_the_median_file_has_under_100_lines():
-    files = [
-        path for path in Path(methods.__path__[0]).glob("*.py") if not path.stem.startswith("_")
-    ]
-    assert np.median([len(path.read_text().splitlines()) for path in files]) < 100
-
-
 def undisturbed(spec: TrialSpec, data: Dataset, encoders):
     records: list[dict] = []
     outcome = run_trial(
-        spec, data, encoder=encoders(spec), report=lambda epochs, restart: records.extend(epochs)
+        spec,
+        data,
+        encoder=encoders(spec),
+        report=lambda epochs, restart: records.extend(lines(epochs)),
     )
-    assert outcome.facts["status"] == "finished", outcome.facts.get("traceback")
+    assert outcome.status == "finished", outcome.traceback
     return records, outcome
 
 
@@ -129,7 +122,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
         pass
 
     def kill_in_the_last_epoch(epochs, restart):
-        if epochs and epochs[-1]["epoch"] == 2:
+        if epochs and epochs[-1].epoch == 2:
             raise Killed
 
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
@@ -144,7 +137,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
         if restart:
             starts.append(len(epochs))
             resumed.clear()
-        resumed.extend(epochs)
+        resumed.extend(lines(epochs))
 
     # Random states left behind by whatever ran before must not matter.
     torch.manual_seed(99)
@@ -152,7 +145,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
     again = run_trial(spec, data, encoder=encoders(spec), report=collect, checkpoint=checkpoint)
     assert starts == [2], "it did not go on from the checkpoint"
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
-    assert timeless(again.facts) == timeless(outcome.facts)
+    assert timeless(again.to_json()) == timeless(outcome.to_json())
     assert again.samples.keys() == outcome.samples.keys()
     for key, value in outcome.samples.items():
         np.testing.assert_array_equal(again.samples[key], value, err_msg=key)
@@ -438,8 +431,8 @@ def test_a_wrapper_that_adds_a_loss_refuses_a_base_that_takes_its_own_steps(tmp_
 def test_a_privilege_that_is_not_declared_cannot_be_read(data):
     spec = spec_of("co_teaching", data)
     told = spec_of("co_teaching", data, settings={"co_teaching.forget_rate": ["oracle"]})
-    assert run_trial(spec, data).facts["privileges"] == []
-    assert run_trial(told, data).facts["privileges"] == ["noise_rate"]
+    assert run_trial(spec, data).privileges == []
+    assert run_trial(told, data).privileges == ["noise_rate"]
     method = method_for(spec)
     from bench.task import Oracle
 

@@ -17,10 +17,12 @@ import torch
 from bench.datasets import load_dataset
 from bench.method import Method
 from bench.planning import registry
+from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, expand_hparams
 from bench.recipe import Recipe
-from bench.training import trial
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training import loop
+from bench.training.pretrain import run_pretraining
+from bench.training.trial import run_trial
 from methods import selc, unicon
 
 EPOCHS = 8
@@ -220,7 +222,7 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
     encoder = run_pretraining(job, data) if job else None
 
     built: list[Method] = []
-    build, select = trial.method_for, unicon.uniform_selection
+    build, select = loop.method_for, unicon.uniform_selection
     selections: list[tuple[float, int]] = []
 
     def seen(distance, y, share, num_classes):
@@ -228,14 +230,14 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
         selections.append((share, int(chosen.sum())))
         return chosen
 
-    monkeypatch.setattr(trial, "method_for", lambda spec: built.append(build(spec)) or built[-1])
+    monkeypatch.setattr(loop, "method_for", lambda spec: built.append(build(spec)) or built[-1])
     monkeypatch.setattr(unicon, "uniform_selection", seen)
     found: list[tuple[Counts, Counts]] = []
 
     def report(epochs, restart):
         for epoch in epochs:
             [method] = [m for m in built if hasattr(m, "task")]
-            assert method.epoch == epoch["epoch"]
+            assert method.epoch == epoch.epoch
             host = name.rpartition("+")[2]
             if host == "unicon":
                 paper = unicon_(method, selections)
@@ -244,11 +246,11 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
                 paper = rmd(method, PAPER.get(host, plain))
             else:
                 paper = PAPER.get(name, plain)(method)
-            found.append(((epoch["samples_trained"], epoch["samples_inferred"]), paper))
+            found.append(((epoch.samples_trained, epoch.samples_inferred), paper))
 
     outcome = run_trial(spec, data, encoder=encoder, report=report)
-    assert outcome.facts["status"] == "finished", outcome.facts
-    assert outcome.facts["train_images"] == 288 and len(found) == EPOCHS
+    assert outcome.status == "finished", outcome
+    assert outcome.train_images == 288 and len(found) == EPOCHS
     return found
 
 

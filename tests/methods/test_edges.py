@@ -5,6 +5,7 @@ being there.
 import numpy as np
 import pytest
 import torch
+from fabricate import lines
 from test_conformance import BASES, NAMES
 from test_scoring import FITTING
 
@@ -80,11 +81,9 @@ def survives(
         [0],
     )
     records: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
-    assert outcome.facts["status"] == "finished", outcome.facts.get(
-        "traceback", outcome.facts["error"]
-    )
-    assert outcome.facts["train_images"] == TRAINING
+    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
+    assert outcome.status == "finished", outcome.get("traceback", outcome.error)
+    assert outcome.train_images == TRAINING
     assert len(records) == 3
     for record in records:
         figures = [value for value in record.values() if isinstance(value, int | float)]

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fabricate import timeless
+from fabricate import lines, timeless
 from test_conformance import spec_of
 from test_methods import Flat, Given, enter, given_batch, one_hot, setup, softmax
 from torch import Tensor
@@ -22,7 +22,8 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
-from bench.training.trial import Checkpoint, run_trial
+from bench.training.checkpoint import Checkpoint
+from bench.training.trial import run_trial
 from methods import forward, selc
 
 LOGITS = [[2.1, -0.4, -3.3], [0.2, 0.9, -0.5], [-6.2, 5.1, 1.4], [3.8, -1.7, 0.6], [-0.3, 0.8, 0.1]]
@@ -799,20 +800,23 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(epochs))
+    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
 
     class Killed(BaseException):
         pass
 
     def kill(epochs, restart):
-        if epochs and epochs[-1]["epoch"] == 2:
+        if epochs and epochs[-1].epoch == 2:
             raise Killed
 
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0)
     with pytest.raises(Killed):
         run_trial(spec, data, report=kill, checkpoint=checkpoint)
     again = run_trial(
-        spec, data, report=lambda epochs, restart: resumed.extend(epochs), checkpoint=checkpoint
+        spec,
+        data,
+        report=lambda epochs, restart: resumed.extend(lines(epochs)),
+        checkpoint=checkpoint,
     )
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
     targets = again.samples["soft_targets"]

@@ -13,14 +13,13 @@ from torch.nn import functional as F
 from bench import ops
 from bench.errors import InputError
 from bench.method import Method
+from bench.planning.pretraining import PretrainJob
 from bench.planning.registry import build
-from bench.recipe import Recipe
+from bench.recipe import Recipe, SimSiam
 from bench.task import Batch, Pixels, Task, stream_seed
 from bench.training.pretrain import (
     COLLAPSED,
     CollapseError,
-    PretrainJob,
-    SimSiam,
     _Learner,
     _neighbours,
     pretrain,

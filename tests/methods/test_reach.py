@@ -8,21 +8,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fabricate import timeless
+from fabricate import lines, timeless
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench import noise
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
 from bench.method import Method
 from bench.noise import generator
 from bench.noise.flips import symmetric
+from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.task import SharedPixels, stream_seed
-from bench.training import trial
-from bench.training.evaluation import EvaluationError, check_alike, untouched
+from bench.training import data as trial_data
+from bench.training import evaluation, pixels
+from bench.training.checkpoint import Checkpoint
+from bench.training.checks import EvaluationError, check_alike, untouched
+from bench.training.outcome import Outcome, stopped_outcome
+from bench.training.pixels import pixels_for
 from bench.training.seeds import hidden_seed, shuffled
-from bench.training.trial import Labels, Outcome, pixels_for, run_trial, stopped_facts
+from bench.training.trial import run_trial
 
 RATE, SEED, CLASSES = 0.5, 3, 10
 
@@ -57,16 +64,18 @@ def run(data, spec, monkeypatch):
         method: type[Method], data: Dataset = data, spec: TrialSpec = spec
     ) -> tuple[list[dict], Outcome, Method]:
         made: list[Method] = []
-        monkeypatch.setattr(trial, "build", lambda name, hparams: made.append(method()) or made[-1])
+        monkeypatch.setattr(
+            "bench.planning.spec.build", lambda name, hparams: made.append(method()) or made[-1]
+        )
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, restart: epochs.extend(new))
+        outcome = run_trial(spec, data, report=lambda new, restart: epochs.extend(lines(new)))
         return epochs, outcome, made[0]
 
     return run
 
 
 def finished(result) -> tuple[list[dict], Outcome, Method]:
-    assert result[1].facts["status"] == "finished", result[1].facts
+    assert result[1].status == "finished", result[1]
     return result
 
 
@@ -78,7 +87,8 @@ def finished(result) -> tuple[list[dict], Outcome, Method]:
 def test_redrawn_noise_does_not_fit_the_samples(hidden, data, spec, run, monkeypatch):
     """Whoever tries small seeds gets the noise, but not which of it is whose."""
     if not hidden:
-        monkeypatch.setattr(trial, "shuffled", lambda count, seed: np.arange(count))
+        for module in (trial_data, evaluation):
+            monkeypatch.setattr(module, "shuffled", lambda count, seed: np.arange(count))
     labels = Labels.of(spec, data)
     rates: list[float] = []
 
@@ -144,7 +154,7 @@ def test_a_hidden_seed_depends_on_everything_and_on_nothing_else(data):
 def test_noise_and_split_are_drawn_as_they_always_were(data, spec):
     """So that new trials are paired with older ones: what commit 6141edd draws."""
     labels = Labels.of(spec, data)
-    assert labels.facts(spec, data)["noise"]["label_hash"] == "8800959489cb88bf"
+    assert noise.label_hash(labels.noisy) == "8800959489cb88bf"
     assert labels.validation[:5].tolist() == [1, 4, 20, 26, 35]
 
 
@@ -161,7 +171,8 @@ def votes(y: Tensor, width: int = 10) -> Tensor:
 @pytest.mark.parametrize("hidden", [True, False])
 def test_numbers_say_nothing_of_classes_in_a_sorted_set(hidden, run, monkeypatch):
     if not hidden:
-        monkeypatch.setattr(trial, "shuffled", lambda count, seed: np.arange(count))
+        for module in (trial_data, evaluation):
+            monkeypatch.setattr(module, "shuffled", lambda count, seed: np.arange(count))
 
     class Votes(Plain):
         def soft_targets(self):
@@ -225,7 +236,7 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
     """
     warnings: list[str] = []
     kept: list[int] = []
-    checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
+    checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
     expected = run_trial(spec, data, checkpoint=checkpoint)
     state = checkpoint.load(spec)
     assert [epoch["epoch"] for epoch in state["records"]] == [0]
@@ -243,7 +254,7 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
         assert len(warnings) == (not starts) and all(
             "its samples have other numbers or labels" in text for text in warnings
         )
-        assert timeless(again.facts) == timeless(expected.facts)
+        assert timeless(again.to_json()) == timeless(expected.to_json())
         kept.clear()
         warnings.clear()
 
@@ -252,11 +263,11 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
     """The noise of a plugin that was changed between a crash and the next run."""
     warnings: list[str] = []
     starts: list[int] = []
-    checkpoint = trial.Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
+    checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
     run_trial(spec, data, checkpoint=checkpoint)
-    corrupt = trial.noise.corrupt
+    corrupt = noise.corrupt
     monkeypatch.setattr(
-        trial.noise,
+        noise,
         "corrupt",
         lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how),
     )
@@ -300,18 +311,18 @@ def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
 def test_hooks_give_tensors_of_their_shape_or_a_sentence(hook, given, expected, run):
     outcome = run(type("Shapes", (Plain,), {hook: lambda self: torch.ones(given)}))[1]
     assert (
-        outcome.facts["error"]
+        outcome.error
         == f"EvaluationError: {hook} gives a tensor of shape {given}: give one of shape {expected}"
     )
 
 
 def test_hooks_give_tensors(run):
     given = run(type("Array", (Plain,), {"clean_probability": lambda self: np.ones(270)}))[1]
-    assert given.facts["error"] == "EvaluationError: clean_probability gives ndarray: give a tensor"
+    assert given.error == "EvaluationError: clean_probability gives ndarray: give a tensor"
     given = run(
         type("Array", (Plain,), {"predict": lambda self, x: Plain.predict(self, x).numpy()})
     )[1]
-    assert given.facts["error"] == "EvaluationError: predict gives ndarray: give a tensor"
+    assert given.error == "EvaluationError: predict gives ndarray: give a tensor"
 
 
 def _relabelling(self):
@@ -331,7 +342,7 @@ def test_labels_are_not_written_into(change, run):
     """What a method makes of them would be lost when a trial goes on from its checkpoint."""
     epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
     assert epochs == []
-    assert outcome.facts["error"].startswith(
+    assert outcome.error.startswith(
         "RuntimeError: training changed task.noisy_labels: write into a buffer"
     )
 
@@ -376,7 +387,7 @@ def test_predictions_are_probabilities(change, message, run):
     outcome = run(
         type("Odd", (Plain,), {"predict": lambda self, x: change(Plain.predict(self, x))})
     )[1]
-    assert outcome.facts["error"] == f"EvaluationError: {message}"
+    assert outcome.error == f"EvaluationError: {message}"
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -409,13 +420,10 @@ def test_what_is_granted_is_what_is_on_record(data, spec, run):
         answers = [["noise_rate"], frozenset()]
 
     outcome = run(Later)[1]
-    assert outcome.facts["privileges"] == []
-    assert (
-        outcome.facts["status"] == "failed"
-        and "task.oracle.noise_rate is privileged" in outcome.facts["error"]
-    )
+    assert outcome.privileges == []
+    assert outcome.status == "failed" and "task.oracle.noise_rate is privileged" in outcome.error
     epochs, outcome, _ = finished(run(Earlier))
-    assert outcome.facts["privileges"] == ["noise_rate"]
+    assert outcome.privileges == ["noise_rate"]
     assert epochs[0]["privileges"] == ["noise_rate"] and "privileges" not in epochs[1]
 
 
@@ -426,10 +434,10 @@ def test_a_trial_that_is_stopped_has_on_record_what_it_was_granted(
     first, expected, data, spec, run, monkeypatch
 ):
     monkeypatch.setattr(Fickle, "answers", [{"noise_kind"}])
-    monkeypatch.setattr(trial, "build", lambda name, hparams: Fickle())
-    epoch = {"epoch": 0} if first is None else {"epoch": 0, "privileges": first}
-    assert stopped_facts(spec, data, [epoch])["privileges"] == expected
-    assert stopped_facts(spec, data, [])["privileges"] == ["noise_kind"]
+    monkeypatch.setattr("bench.planning.spec.build", lambda name, hparams: Fickle())
+    epoch = Epoch(epoch=0) if first is None else Epoch(epoch=0, privileges=first)
+    assert stopped_outcome(spec, data, [epoch]).privileges == expected
+    assert stopped_outcome(spec, data, []).privileges == ["noise_kind"]
 
 
 def test_a_set_that_grows_later_grants_nothing(run):
@@ -441,10 +449,7 @@ def test_a_set_that_grows_later_grants_nothing(run):
             super().setup(task)
 
     outcome = run(Grows)[1]
-    assert (
-        outcome.facts["privileges"] == ["noise_kind"]
-        and "noise_rate is privileged" in outcome.facts["error"]
-    )
+    assert outcome.privileges == ["noise_kind"] and "noise_rate is privileged" in outcome.error
 
 
 def test_a_privilege_that_there_is_none_of(run):
@@ -573,9 +578,7 @@ def _learning(self, x):
 )
 def test_predict_learns_nothing_and_draws_nothing(predict, message, run):
     epochs, outcome, _ = run(_predicting(predict))
-    assert outcome.facts["status"] == "failed" and outcome.facts["error"].startswith(
-        f"EvaluationError: {message}"
-    )
+    assert outcome.status == "failed" and outcome.error.startswith(f"EvaluationError: {message}")
     assert epochs == [], "before anything is on record"
 
 
@@ -587,7 +590,7 @@ def test_predictions_that_come_to_depend_on_the_batch_fail_too(run):
 
     epochs, outcome, _ = run(_predicting(later))
     assert len(epochs) == 1
-    assert outcome.facts["error"].startswith(
+    assert outcome.error.startswith(
         "EvaluationError: predict gives images other probabilities in another batch"
     )
 
@@ -595,10 +598,7 @@ def test_predictions_that_come_to_depend_on_the_batch_fail_too(run):
 def test_a_few_validation_images_show_it_as_well(spec, run):
     # 6 images, fewer than are predicted alone elsewhere
     few = dataclasses.replace(spec, validation_share=0.02)
-    assert (
-        "other probabilities in another batch"
-        in run(_predicting(_balanced), spec=few)[1].facts["error"]
-    )
+    assert "other probabilities in another batch" in run(_predicting(_balanced), spec=few)[1].error
 
 
 def test_other_hooks_of_evaluation_learn_nothing_either(run):
@@ -613,7 +613,7 @@ def test_other_hooks_of_evaluation_learn_nothing_either(run):
             return torch.eye(CLASSES)
 
     for method in (Writes, LearnsAtTheEnd):
-        assert "evaluation changed seen" in run(method)[1].facts["error"]
+        assert "evaluation changed seen" in run(method)[1].error
 
 
 def test_random_numbers_that_predict_draws_do_not_reach_training(run):
@@ -712,7 +712,7 @@ def test_memory_that_is_shared_cannot_be_written_to(data, spec, run):
             super().setup(task)
             task._pixels._memory[0] = 0
 
-    assert "read-only" in run(Vandals, data=locked(data))[1].facts["error"]
+    assert "read-only" in run(Vandals, data=locked(data))[1].error
 
 
 def test_shared_memory_gives_what_memory_of_ones_own_gives(data, run):
@@ -726,7 +726,7 @@ def test_shared_memory_gives_what_memory_of_ones_own_gives(data, run):
 
 
 def test_images_are_copied_or_shared(data, spec, monkeypatch):
-    monkeypatch.setattr(trial, "COPIED", 7)
+    monkeypatch.setattr(pixels, "COPY_BATCH", 7)
     positions = shuffled(300, 0)[:40]
     own, shared = (pixels_for(each, spec, positions=positions) for each in (data, locked(data)))
     everything = torch.arange(40)

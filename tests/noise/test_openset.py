@@ -7,13 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fabricate import lines
 
 from bench.datasets import OUTSIDE, Dataset, ImageFiles, with_donors
 from bench.errors import InputError
 from bench.noise import fingerprint, prepare
+from bench.planning.labels import Labels
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.training.trial import Labels, openset, pretrain_job, replaced, run_trial
+from bench.training.outcome import Outcome
+from bench.training.pixels import replaced
+from bench.training.trial import run_trial
 
 KIND = "openset:mnist"
 
@@ -38,23 +43,26 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
     assert (labels.noisy == data.train_labels).all()
     outside = np.flatnonzero(labels.truth == OUTSIDE)
     assert len(outside) == 15
-    images = replaced(data, openset(data, KIND, 0.25, spec.noise_seed, "exact"))
+    images = replaced(data, labels.replacements)
     changed = np.flatnonzero((images != data.train_images).any((1, 2, 3)))
     assert changed.tolist() == outside.tolist()
     assert len({int(images[position, 0, 0, 0]) for position in outside}) == 15, "a donor each"
     assert (images[outside] == images[outside][:, :, :1, :1]).all(), "they are the donors' images"
-    facts = labels.facts(spec, data)["noise"]
-    assert facts["openset_images"] == 15 and facts["realised_rate"] == 0.25
+    outcome = Outcome.of(spec)
+    outcome.describe(spec, data, labels)
+    assert outcome.noise.openset_images == 15 and outcome.noise.realised_rate == 0.25
     np.testing.assert_array_equal(
-        facts["transition_matrix"], np.eye(4), "of images that are of the classes"
+        outcome.noise.transition_matrix, np.eye(4), "of images that are of the classes"
     )
 
 
 def test_a_trial_with_open_set_noise(data):
     epochs: list[dict] = []
-    outcome = run_trial(spec_of(data, KIND, 0.25), data, report=lambda new, _: epochs.extend(new))
-    assert outcome.facts["status"] == "finished", outcome.facts
-    assert outcome.facts["noise"]["openset_images"] == 15
+    outcome = run_trial(
+        spec_of(data, KIND, 0.25), data, report=lambda new, _: epochs.extend(lines(new))
+    )
+    assert outcome.status == "finished", outcome
+    assert outcome.noise.openset_images == 15
     assert 0 <= epochs[-1]["memorised_wrong"] <= 1
     plain = run_trial(spec_of(data, "symmetric", 0.0), data)
     assert (plain.samples["test_probabilities"] != outcome.samples["test_probabilities"]).any()
@@ -106,7 +114,7 @@ def test_the_classifier_of_pmd_noise_travels_with_the_data(digits):
     import pickle
 
     part = digits.subset(200)
-    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).__dict__, (
+    assert "posterior" in pickle.loads(pickle.dumps(prepare(part, "pmd-1"))).derived, (
         "fitted once, not once a trial"
     )
 
@@ -119,7 +127,7 @@ def test_labels_from_a_file_are_those_of_the_plan(tmp_path, tiny_dataset):
     spec = spec_of(tiny_dataset, kind, None)
     assert spec.noise_hash == fingerprint(kind) and spec.noise_rate is None
     outcome = run_trial(spec, tiny_dataset)
-    assert outcome.facts["noise"]["realised_rate"] == pytest.approx(1 / 3)
+    assert outcome.noise.realised_rate == pytest.approx(1 / 3)
     path.write_text(json.dumps(tiny_dataset.train_labels.tolist()))
     assert spec_of(tiny_dataset, kind, None).id != spec.id
     with pytest.raises(
@@ -133,4 +141,4 @@ def test_methods_that_read_the_noise_rate_are_told_the_realised_one(data):
     plan = Plan(noise_kind=KIND, overrides=(("epochs", 2), ("batch_size", 16)))
     configurations = expand_hparams(["co_teaching"], {}, {"co_teaching.forget_rate": ["oracle"]})
     [spec] = plan.specs(data, configurations, [0.25], [0])
-    assert run_trial(spec, data).facts["privileges"] == ["noise_rate"]
+    assert run_trial(spec, data).privileges == ["noise_rate"]

@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
-from bench.report.selection import DEFAULT_RULE, Choice, best_configuration, rule_names, rule_order
 
-from bench.report import selection
+from bench.planning import selection
+from bench.planning.selection import (
+    DEFAULT_RULE,
+    Choice,
+    best_configuration,
+    rule_names,
+    rule_order,
+)
 
 
 def curve(*values: float) -> np.ndarray:

@@ -31,7 +31,7 @@ from bench.planning.spec import Plan, TrialSpec, expand_hparams, relative_cost
 from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe, paper_recipe
 from methods.rmd import RMD
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # recipes
 
 
@@ -320,7 +320,7 @@ def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(
     assert message in str(error.value)
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # names of methods
 
 
@@ -391,7 +391,7 @@ def test_build_nests_the_parts_and_gives_each_its_own_settings():
     assert method.parts() == [method.base, method]
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # hyper-parameters
 
 
@@ -522,7 +522,7 @@ def test_hyper_parameters_that_do_not_fit_are_refused_with_the_fix(name, setting
     assert message in str(error.value)
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # expansion
 
 
@@ -614,7 +614,7 @@ def test_an_axis_without_values_needs_no_method():
     assert expand_hparams(["ce"], {"k": [], "temperature": []}, {}) == [("ce", {})]
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # specs
 
 
@@ -843,7 +843,7 @@ def test_impossible_plans_are_refused_with_the_fix(digits, plan, message):
     assert message in str(error.value)
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # scaling of phases
 
 
@@ -888,7 +888,7 @@ def test_a_warm_up_is_at_least_a_fifth_of_a_short_run():
     assert [at(epochs).warmup(0) for epochs in (5, 300)] == [0, 0], "but for a method that has none"
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # wrappers
 
 

@@ -61,8 +61,8 @@ def records_read(monkeypatch) -> list[str]:
         names.append(Path(path).parent.name)
         return lines(path)
 
-    lines = records._lines
-    monkeypatch.setattr(records, "_lines", spy)
+    lines = records.lines
+    monkeypatch.setattr(records, "lines", spy)
     return names
 
 

@@ -7,24 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fabricate import RecordWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.common.files import to_json, write_atomically
 from bench.common.version import git_commit
 from bench.errors import InputError
-from bench.records import trials as records
-from bench.records.trials import (
-    Trial,
-    TrialWriter,
-    finished_statuses,
-    pack_classes,
-    read_begun,
-    read_epochs,
-    read_trials,
-    trial_id,
-    unpack_classes,
-)
+from bench.records import schema, writer
+from bench.records.epochs import read_epochs
+from bench.records.packing import pack_classes, unpack_classes
+from bench.records.trials import Trial, finished_statuses, read_begun, read_trials, trial_id
 
 SPEC = {"spec": {"method": "ce", "noise_rate": 0.5, "recipe": {"milestones": [0.5]}}, "config": {}}
 OTHER = {"spec": {"method": "gce"}, "config": {}}
@@ -35,7 +28,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # writing
 
 
@@ -55,7 +48,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch, step):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, step, full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
     monkeypatch.undo()
@@ -72,7 +65,7 @@ def test_the_new_file_is_whole_before_it_takes_the_name(tmp_path, monkeypatch):
         assert Path(source).parent == Path(target).parent, "renaming is atomic only within a folder"
         replace(source, target)
 
-    monkeypatch.setattr(records.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     write_atomically(tmp_path / "x", b"new")
     assert seen == [b"new"]
 
@@ -106,30 +99,34 @@ def test_packed_classes_come_back(classes):
     assert unpacked.tolist() == classes
 
 
+def as_json(epochs):
+    return [epoch.to_json() for epoch in epochs]
+
+
 def test_packed_classes_are_compact():
     classes = np.random.default_rng(0).integers(0, 10, 5000)
     assert len(pack_classes(classes)) < 5000
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # writer
 
 
 def test_a_trials_folder(tmp_path):
-    writer = TrialWriter(tmp_path, ID, SPEC)
-    assert writer.folder == tmp_path / "trials" / ID
-    assert json.loads((writer.folder / "spec.json").read_bytes()) == SPEC
-    writer.restart()
-    writer.append([{"epoch": 0, "loss": 2.0}])
-    writer.append([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": 1.0}])
+    record = RecordWriter(tmp_path, ID, SPEC)
+    assert record.folder == tmp_path / "trials" / ID
+    assert json.loads((record.folder / "spec.json").read_bytes()) == SPEC
+    record.restart()
+    record.append([{"epoch": 0, "loss": 2.0}])
+    record.append([{"epoch": 1, "loss": float("nan")}, {"epoch": 2, "loss": 1.0}])
     assert finished_statuses(tmp_path) == {}
     assert list(read_trials(tmp_path)) == []
-    writer.finish({"status": "finished", "rate": float("inf")}, samples=b"s", weights=b"w")
+    record.finish({"status": "finished", "train_seconds": float("inf")}, samples=b"s", weights=b"w")
     [trial] = list(read_trials(tmp_path))
     # a folder may grow over many commits
-    done = {"git_commit": git_commit(), "status": "finished", "rate": None}
+    done = {"git_commit": git_commit(), "status": "finished", "train_seconds": None}
     assert (trial.id, trial.spec, trial.done) == (ID, SPEC, done)
-    assert trial.epochs == [
+    assert as_json(trial.epochs) == [
         {"epoch": 0, "loss": 2.0},
         {"epoch": 1, "loss": None},
         {"epoch": 2, "loss": 1.0},
@@ -137,7 +134,7 @@ def test_a_trials_folder(tmp_path):
     assert trial.succeeded
     np.testing.assert_array_equal(trial.curve("loss"), [2.0, np.nan, 1.0])
     np.testing.assert_array_equal(trial.curve("absent"), [np.nan] * 3)
-    assert files(writer.folder) == {
+    assert files(record.folder) == {
         "spec.json",
         "epochs.jsonl",
         "done.json",
@@ -158,18 +155,18 @@ def test_a_trials_folder(tmp_path):
     ],
 )
 def test_every_status_is_a_row(tmp_path, status, succeeded):
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": status})
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": status})
     assert finished_statuses(tmp_path) == {ID: status}
     [trial] = list(read_trials(tmp_path))
     assert trial.succeeded == succeeded
-    assert trial.epochs == []
-    assert status in (*records.COMPLETED, *records.RETRIED, records.LOST)
+    assert as_json(trial.epochs) == []
+    assert status in (*schema.COMPLETED, *schema.RETRIED, schema.LOST)
 
 
 def test_done_is_written_last(tmp_path, monkeypatch):
     order = []
-    monkeypatch.setattr(records, "write_atomically", lambda path, content: order.append(path.name))
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=b"s", weights=b"w")
+    monkeypatch.setattr(writer, "write_atomically", lambda path, content: order.append(path.name))
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=b"s", weights=b"w")
     assert order[0] == "spec.json"
     assert order[-1] == "done.json"
     assert set(order) == {"spec.json", "samples.npz", "model.safetensors", "done.json"}
@@ -180,15 +177,15 @@ def test_samples_come_back(tmp_path):
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, clean_probability=np.array([0.25, 1.0]))
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=buffer.getvalue())
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=buffer.getvalue())
     [trial] = list(read_trials(tmp_path))
     assert trial.samples()["clean_probability"].tolist() == [0.25, 1.0]
 
 
 def test_the_same_specification_is_taken_up_again(tmp_path):
-    TrialWriter(tmp_path, ID, SPEC)
+    RecordWriter(tmp_path, ID, SPEC)
     written = (tmp_path / f"trials/{ID}/spec.json").stat().st_mtime_ns
-    TrialWriter(
+    RecordWriter(
         tmp_path,
         ID,
         {
@@ -200,16 +197,16 @@ def test_the_same_specification_is_taken_up_again(tmp_path):
 
 
 def test_another_specification_is_refused_and_left_alone(tmp_path):
-    TrialWriter(tmp_path, ID, SPEC)
+    RecordWriter(tmp_path, ID, SPEC)
     with pytest.raises(
         InputError, match="is not the specification its folder is named after: move the folder away"
     ):
-        TrialWriter(tmp_path, ID, SPEC | {"spec": SPEC["spec"] | {"noise_rate": 0.45}})
+        RecordWriter(tmp_path, ID, SPEC | {"spec": SPEC["spec"] | {"noise_rate": 0.45}})
     assert json.loads((tmp_path / f"trials/{ID}/spec.json").read_bytes()) == SPEC
 
 
 def test_a_damaged_specification_of_a_finished_trial_is_an_error_that_names_the_file(tmp_path):
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
     path = tmp_path / f"trials/{ID}/spec.json"
     path.write_bytes(path.read_bytes()[:-10])
     for use in (read_trials, read_begun):
@@ -221,13 +218,13 @@ def test_a_damaged_specification_of_a_finished_trial_is_an_error_that_names_the_
 
 @pytest.mark.parametrize("content", [b"", b'{"spec": {"meth'])
 def test_a_damaged_specification_of_an_unfinished_trial_is_written_again(tmp_path, content):
-    path = TrialWriter(tmp_path, ID, SPEC).folder / "spec.json"
+    path = RecordWriter(tmp_path, ID, SPEC).folder / "spec.json"
     path.write_bytes(content)
     assert list(read_begun(tmp_path)) == []
     with pytest.warns(UserWarning, match=r"spec\.json is damaged; it is written again"):
-        TrialWriter(tmp_path, ID, SPEC, draw=2)
+        RecordWriter(tmp_path, ID, SPEC, draw=2)
     assert json.loads(path.read_bytes()) == SPEC | {"draw": 2}
-    TrialWriter(tmp_path, ID, SPEC)  # which draw it was is no part of what it is
+    RecordWriter(tmp_path, ID, SPEC)  # which draw it was is no part of what it is
 
 
 @pytest.mark.parametrize(
@@ -239,11 +236,11 @@ def test_a_damaged_specification_of_an_unfinished_trial_is_written_again(tmp_pat
 def test_a_result_whose_epochs_are_not_all_there_counts_as_not_over(
     tmp_path, status, over, content
 ):
-    writer = TrialWriter(tmp_path, ID, SPEC)
-    writer.append({"epoch": epoch} for epoch in range(3))
-    writer.finish({"status": status, "epochs": 3})
+    record = RecordWriter(tmp_path, ID, SPEC)
+    record.append({"epoch": epoch} for epoch in range(3))
+    record.finish({"status": status, "epochs": 3})
     assert finished_statuses(tmp_path) == {ID: status}
-    path = writer.folder / "epochs.jsonl"
+    path = record.folder / "epochs.jsonl"
     path.write_bytes(content) if content is not None else path.unlink()
     with (
         contextlib.nullcontext()
@@ -261,26 +258,26 @@ def test_a_file_system_without_locks_is_one_clear_sentence(tmp_path, monkeypatch
     monkeypatch.setattr("fcntl.flock", refuse)
     with (
         pytest.raises(InputError, match=r"has no locks .*: choose an --out on another one"),
-        records.lock(tmp_path),
+        writer.lock(tmp_path),
     ):
         pass
 
 
 def test_restart_cuts_the_record_and_takes_back_that_it_was_over(tmp_path):
-    writer = TrialWriter(tmp_path, ID, SPEC)
-    writer.append({"epoch": epoch} for epoch in range(5))
-    writer.finish({"status": "failed"})
-    writer.restart([{"epoch": 0}, {"epoch": 1}])
+    record = RecordWriter(tmp_path, ID, SPEC)
+    record.append({"epoch": epoch} for epoch in range(5))
+    record.finish({"status": "failed"})
+    record.restart([{"epoch": 0}, {"epoch": 1}])
     assert finished_statuses(tmp_path) == {}
-    assert not (writer.folder / "done.json").exists()
-    assert list(read_epochs(writer.folder / "epochs.jsonl")) == [{"epoch": 0}, {"epoch": 1}]
-    writer.append([{"epoch": 2}])
-    assert [line["epoch"] for line in read_epochs(writer.folder / "epochs.jsonl")] == [0, 1, 2]
-    writer.restart()
-    assert (writer.folder / "epochs.jsonl").read_bytes() == b""
+    assert not (record.folder / "done.json").exists()
+    assert as_json(read_epochs(record.folder / "epochs.jsonl")) == [{"epoch": 0}, {"epoch": 1}]
+    record.append([{"epoch": 2}])
+    assert [line.epoch for line in read_epochs(record.folder / "epochs.jsonl")] == [0, 1, 2]
+    record.restart()
+    assert (record.folder / "epochs.jsonl").read_bytes() == b""
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # reading
 
 LINES = [{"epoch": epoch, "val_predictions": "abc", "test_accuracy": 0.5} for epoch in range(3)]
@@ -292,7 +289,7 @@ def test_a_torn_last_line_is_dropped_with_a_warning(tmp_path, keep):
     whole = b"".join(map(to_json, LINES[:2]))
     path.write_bytes(whole + to_json(LINES[2])[:keep])
     with pytest.warns(UserWarning, match=r"dropped a torn last line of .*epochs\.jsonl"):
-        assert list(read_epochs(path)) == LINES[:2]
+        assert as_json(read_epochs(path)) == LINES[:2]
 
 
 @pytest.mark.parametrize("tail", [b"\0\0\0\0", b"\xff\xfe\n", b'{"epoch": "\xc3'])
@@ -300,7 +297,7 @@ def test_a_last_line_of_bytes_that_are_no_text_is_torn_too(tmp_path, tail):
     path = tmp_path / "epochs.jsonl"
     path.write_bytes(b"".join(map(to_json, LINES)) + tail)
     with pytest.warns(UserWarning, match="torn last line"):
-        assert list(read_epochs(path)) == LINES
+        assert as_json(read_epochs(path)) == LINES
 
 
 def test_a_last_line_without_its_line_break_is_whole(tmp_path):
@@ -308,7 +305,7 @@ def test_a_last_line_without_its_line_break_is_whole(tmp_path):
     path.write_bytes(b"".join(map(to_json, LINES)).rstrip())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert list(read_epochs(path)) == LINES
+        assert as_json(read_epochs(path)) == LINES
 
 
 @pytest.mark.parametrize("damage", [b'{"epoch": 1, "va', b"", b"\0\0\0"])
@@ -316,24 +313,24 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, damage
     path = tmp_path / "epochs.jsonl"
     path.write_bytes(to_json(LINES[0]) + damage + b"\n" + to_json(LINES[2]))
     with pytest.raises(InputError) as error:
-        list(read_epochs(path))
+        as_json(read_epochs(path))
     assert (
         str(error.value) == f"line 2 of {str(path)!r} is damaged: delete its folder and run again"
     )
 
 
 def test_no_epochs_are_no_error(tmp_path):
-    assert list(read_epochs(tmp_path / "epochs.jsonl")) == []
+    assert as_json(read_epochs(tmp_path / "epochs.jsonl")) == []
     (tmp_path / "epochs.jsonl").touch()
-    assert list(read_epochs(tmp_path / "epochs.jsonl")) == []
+    assert as_json(read_epochs(tmp_path / "epochs.jsonl")) == []
 
 
 @pytest.mark.parametrize(
     "content", [b"", b'{"status": "fini', b"[1]", b"{}", b"\xff\xff", b"null", b'{"status": "odd"}']
 )
 def test_a_torn_done_file_counts_as_not_over(tmp_path, content):
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
-    TrialWriter(tmp_path, OTHER_ID, OTHER).finish({"status": "diverged"})
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
+    RecordWriter(tmp_path, OTHER_ID, OTHER).finish({"status": "diverged"})
     (tmp_path / f"trials/{ID}/done.json").write_bytes(content)
     with pytest.warns(
         UserWarning,
@@ -356,10 +353,10 @@ def test_a_torn_done_file_counts_as_not_over(tmp_path, content):
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, harm):
-    writer = TrialWriter(tmp_path, ID, SPEC)
-    writer.restart()
-    writer.finish({"status": "finished"})
-    path = (writer.folder / name).resolve()
+    record = RecordWriter(tmp_path, ID, SPEC)
+    record.restart()
+    record.finish({"status": "finished"})
+    path = (record.folder / name).resolve()
     path.rename(tmp_path / "away")
     path.mkdir() if harm == "folder" else path.symlink_to(path.name)
     for use in (
@@ -375,12 +372,13 @@ def test_what_cannot_be_read_is_named(tmp_path, name, harm):
 
 
 def test_a_record_without_the_right_to_read_it_is_named(tmp_path, monkeypatch):
-    TrialWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
 
     def refuse(path: str) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr("bench.records.trials._content", refuse)
+    for module in ("trials", "epochs"):
+        monkeypatch.setattr(f"bench.records.{module}.content_of", refuse)
     for use in (
         finished_statuses,
         lambda sweep: read_epochs(sweep / "trials" / ID / "epochs.jsonl"),
@@ -394,7 +392,7 @@ def test_a_record_without_the_right_to_read_it_is_named(tmp_path, monkeypatch):
 def test_trials_come_in_a_stable_order(tmp_path):
     specs = [{"method": name} for name in ("elr", "ce", "gce")]
     for spec in specs:
-        TrialWriter(tmp_path, trial_id(spec), {"spec": spec, "config": {}}).finish(
+        RecordWriter(tmp_path, trial_id(spec), {"spec": spec, "config": {}}).finish(
             {"status": "finished"}
         )
     assert [trial.id for trial in read_trials(tmp_path)] == sorted(map(trial_id, specs))
@@ -402,7 +400,7 @@ def test_trials_come_in_a_stable_order(tmp_path):
 
 @pytest.mark.parametrize("change", ["rename", "edit", "empty", "list"])
 def test_a_folder_that_is_not_named_after_its_specification_is_refused(tmp_path, change):
-    folder = TrialWriter(tmp_path, ID, SPEC).folder
+    folder = RecordWriter(tmp_path, ID, SPEC).folder
     (folder / "done.json").write_bytes(b'{"status": "finished"}')
     if change == "rename":
         folder.rename(folder.with_name("copy"))
@@ -432,5 +430,5 @@ def test_a_folder_without_trials_is_an_error(tmp_path):
 def test_epochs_of_a_trial_are_read_when_asked_for(tmp_path):
     trial = Trial(tmp_path, SPEC, {"status": "finished"})
     (tmp_path / "epochs.jsonl").write_bytes(b"".join(map(to_json, LINES)))
-    assert trial.epochs == LINES
+    assert as_json(trial.epochs) == LINES
     assert trial.curve("test_accuracy").tolist() == [0.5] * 3

@@ -1,4 +1,4 @@
-"""How long a large report takes, and its page to open: measured and printed, as machines differ.
+"""Time of a large report, and of its page to open: measured and printed, as machines differ.
 
 The records are as large as real ones of the digits: every figure of an epoch, and what the network
 makes of the validation images. The report is the one of --no-plots.
@@ -15,7 +15,7 @@ import pytest
 from fabricate import CLASSES, write_trial
 from test_page import browser  # noqa: F401
 
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.writer import write_report
 
 METHODS, RATES, EPOCHS = 20, (0.1, 0.2, 0.4, 0.6, 0.8), 100
@@ -41,7 +41,7 @@ FIGURES += ["detection_precision", "detection_recall", "label_correction_accurac
 
 
 def write_sweep(sweep: Path, seeds: int) -> int:
-    """A hundred trials a seed; returns how many there are."""
+    """Write a hundred trials a seed; return how many there are."""
     rng = np.random.default_rng(0)
     truth = rng.integers(CLASSES, size=VALIDATION)
     other = rng.integers(CLASSES, size=VALIDATION)

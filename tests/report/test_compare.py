@@ -17,7 +17,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.errors import InputError
 from bench.records.merge import TOLERANCE
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.board import board_of
 from bench.report.compare import compare
 from bench.report.rows import load_rows
@@ -118,11 +118,11 @@ def test_pairs_of_other_labels_are_counted(tmp_path):
         write_trial(
             tmp_path / name, "ce", done={"noise": {"label_hash": name, "realised_rate": 0.5}}
         )
-    found = compare([tmp_path / "a"], [tmp_path / "b"])
-    assert row_of(found.table, "ce")["other_labels"] == 1
+    comparison = compare([tmp_path / "a"], [tmp_path / "b"])
+    assert row_of(comparison.table, "ce")["other_labels"] == 1
     assert any(
         "other noisy labels, though seed and noise are the same: 1." in note
-        for note in found.sections()[0].notes
+        for note in comparison.sections()[0].notes
     )
 
 
@@ -198,28 +198,28 @@ def machines(folders: dict[Path, str]) -> None:
     ],
 )
 def test_duplicates_that_disagree_are_named(tmp_path, systems, device, apart, conflict):
-    one, two = tmp_path / "one", tmp_path / "two"
+    first, second = tmp_path / "one", tmp_path / "two"
     ids = [
         write_trial(folder, "elr", test=[0.1, accuracy], spec={"device": device}).name
-        for folder, accuracy in ((one, 0.5), (two, 0.5 + apart))
+        for folder, accuracy in ((first, 0.5), (second, 0.5 + apart))
     ]
-    machines(dict(zip((one, two), systems, strict=True)))
+    machines(dict(zip((first, second), systems, strict=True)))
     assert ids[0] == ids[1]
-    with warnings.catch_warnings(record=True) as found:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rows = load_rows([one, two])
-        compared = compare([one, two], [two])
+        rows = load_rows([first, second])
+        compared = compare([first, second], [second])
     assert rows.query("rule == 'last'")["test_accuracy"].tolist() == [0.5], (
         "the folder given first counts"
     )
     note = sections(board_of(rows))[0].notes[-1]
     assert note.startswith("Trials of one specification have different results") == conflict
     assert ("Trials of one specification" in compared.sections()[0].notes[-1]) == conflict
-    texts = [str(warning.message) for warning in found]
+    texts = [str(warning.message) for warning in caught]
     assert (
         bool(texts) == conflict
         and (note in texts) == conflict
-        and all(ids[0] in text and str(one) in text and str(two) in text for text in texts)
+        and all(ids[0] in text and str(first) in text and str(second) in text for text in texts)
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of what becomes of targets and features, from records with known figures."""
+"""Targets and features of final networks, from records with known figures."""
 
 from pathlib import Path
 

@@ -38,8 +38,6 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
 
 
 def committed(path: Path) -> str:
-    """A table's text, without the list of figures that ends a leaderboard; nothing where there is
-    no such file.
-    """
+    """Return a table's text without the list of figures; empty where there is no such file."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text.partition("\n## Figures\n")[0].rstrip()

@@ -10,21 +10,19 @@ from fabricate import write_trial
 from scipy import stats
 
 from bench.report import statistics
+from bench.report.agreement import _spearman, agreement, kendall_tau, regrets
 from bench.report.analysis import analysis_sections
 from bench.report.board import board_of, read_board
 from bench.report.choice import chosen_rows, configurations
 from bench.report.leaderboard import leaderboard
 from bench.report.rows import load_rows
 from bench.report.statistics import (
-    agreement,
     average_ranks,
     bootstrap,
     cell_statistics,
     holm,
-    kendall_tau,
     paired_differences,
     pareto_front,
-    regrets,
     seeds_needed,
     tiers,
     variance_split,
@@ -51,8 +49,8 @@ def write_seeds(sweep: Path, method: str, accuracies, **fields) -> None:
 
 def test_holm_by_hand():
     # Sorted .005 .01 .03 .04, times 4 3 2 1: .02 .03 .06 .04, and never below one before it.
-    found = holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005]))
-    assert found == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
+    adjusted = holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005]))
+    assert adjusted == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
     assert holm(np.array([0.9, 0.8])) == pytest.approx([1, 1])
 
 
@@ -76,9 +74,9 @@ def test_power_is_that_of_statsmodels():
     assert told.sum() > 50 and np.isfinite(statistics._power(effects, counts)).all()
     assert statistics._power(effects, counts)[told] == pytest.approx(expected[told], abs=1e-9)
     pairs = [rng.normal(0.4, 0.5, 5) for _ in range(5)]
-    for own, needed in zip(pairs, seeds_needed(pairs), strict=True):
+    for values, needed in zip(pairs, seeds_needed(pairs), strict=True):
         exact = float(
-            TTestPower().solve_power(abs(own.mean()) / own.std(ddof=1), alpha=0.05, power=0.8)
+            TTestPower().solve_power(abs(values.mean()) / values.std(ddof=1), alpha=0.05, power=0.8)
         )
         assert needed == max(2, np.ceil(exact)) or (needed == np.inf and exact > 1000)
 
@@ -91,14 +89,14 @@ def test_cliques_are_the_pairs_that_nemenyis_test_leaves_equal(tmp_path):
     rng = np.random.default_rng(0)
     # of six methods in five cells
     accuracies = 0.5 + 0.03 * np.arange(6) + 0.04 * rng.random((5, 6)).round(3)
-    for cell, own in enumerate(accuracies):
-        for place, accuracy in enumerate(own):
+    for cell, means in enumerate(accuracies):
+        for place, accuracy in enumerate(means):
             write_trial(tmp_path, f"m{place}", test=[accuracy], rate=0.1 * (cell + 1))
-    found = average_ranks(leaderboard(load_rows([tmp_path])))
-    order = [int(method[1:]) for method in found.ranks.index]
+    ranks = average_ranks(leaderboard(load_rows([tmp_path])))
+    order = [int(method[1:]) for method in ranks.ranks.index]
     p_values = posthoc_nemenyi_friedman(-accuracies[:, order]).to_numpy()
     joined = {
-        pair for first, last in found.cliques() for pair in combinations(range(first, last + 1), 2)
+        pair for first, last in ranks.cliques() for pair in combinations(range(first, last + 1), 2)
     }
     expected = {pair for pair in combinations(range(6), 2) if p_values[pair] > 0.05}
     assert joined == expected and 0 < len(expected) < 15
@@ -107,13 +105,14 @@ def test_cliques_are_the_pairs_that_nemenyis_test_leaves_equal(tmp_path):
 def test_differences_of_many_lengths_at_once_are_those_of_scipy():
     rng = np.random.default_rng(0)
     pairs = [rng.normal(size=size) for size in (3, 5, 3, 1, 0)]
-    found = paired_differences(pairs)
-    for own, (mean, low, high, p_value, count) in zip(pairs[:3], found, strict=False):
-        test = stats.ttest_1samp(own, 0)
-        assert (mean, p_value, count) == pytest.approx((own.mean(), test.pvalue, len(own)))
+    results = paired_differences(pairs)
+    for differences, (mean, low, high, p_value, count) in zip(pairs[:3], results, strict=False):
+        test = stats.ttest_1samp(differences, 0)
+        expected = differences.mean(), test.pvalue, len(differences)
+        assert (mean, p_value, count) == pytest.approx(expected)
         assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)))
-    assert found[3] == pytest.approx([pairs[3][0], np.nan, np.nan, np.nan, 1], nan_ok=True)
-    assert found[4] == pytest.approx([np.nan] * 4 + [0], nan_ok=True)
+    assert results[3] == pytest.approx([pairs[3][0], np.nan, np.nan, np.nan, 1], nan_ok=True)
+    assert results[4] == pytest.approx([np.nan] * 4 + [0], nan_ok=True)
 
 
 def test_seeds_needed_are_those_of_the_textbook():
@@ -123,7 +122,7 @@ def test_seeds_needed_are_those_of_the_textbook():
         values = np.array([-1.0, 0.0, 1.0])  # of standard deviation 1
         return values + effect
 
-    found = seeds_needed(
+    counts = seeds_needed(
         [
             with_effect(0.5),
             with_effect(0.8),
@@ -132,7 +131,7 @@ def test_seeds_needed_are_those_of_the_textbook():
             np.array([1.0]),
         ]
     )
-    assert found == pytest.approx([34, 15, np.inf, np.nan, np.nan], nan_ok=True)
+    assert counts == pytest.approx([34, 15, np.inf, np.nan, np.nan], nan_ok=True)
 
 
 def test_bootstrap_interval_holds_the_mean_and_is_the_same_every_time():
@@ -165,8 +164,8 @@ def test_who_lacks_seeds_takes_nobodys_tier():
         np.array([nan, 0.3, nan, nan]),
         base - 0.3,
     )
-    found = tiers(np.stack([base, base - 0.1 + sure, short, single, level, base - 0.4 - sure]))
-    assert found == pytest.approx([1, 2, 2, nan, nan, 3], nan_ok=True)
+    numbers = tiers(np.stack([base, base - 0.1 + sure, short, single, level, base - 0.4 - sure]))
+    assert numbers == pytest.approx([1, 2, 2, nan, nan, 3], nan_ok=True)
     assert tiers(np.array([[0.9, nan], [0.5, 0.6], [0.4, 0.7]])) == pytest.approx(
         [1, nan, nan], nan_ok=True
     )
@@ -179,24 +178,24 @@ def test_statistics_of_a_cell(tmp_path):
     _, chosen, board, _ = tables(tmp_path)
     table = cell_statistics(chosen, board)
     assert set(table["rule"]) == {"noisy-val", "last"}
-    own = table[table["rule"] == "noisy-val"].set_index("method")
-    assert list(own.index) == ["elr", "gce", "ce"] and set(own["best"]) == {"elr"}
+    rows = table[table["rule"] == "noisy-val"].set_index("method")
+    assert list(rows.index) == ["elr", "gce", "ce"] and set(rows["best"]) == {"elr"}
     gce, ce = (
         stats.ttest_rel([0.3, 0.61, 0.89], other).pvalue
         for other in ([0.25, 0.56, 0.85], [0.2, 0.5, 0.8])
     )
-    assert own["p_value"].tolist() == pytest.approx([np.nan, gce, ce], nan_ok=True)
-    assert ce < gce and own["p_holm"].tolist() == pytest.approx(
+    assert rows["p_value"].tolist() == pytest.approx([np.nan, gce, ce], nan_ok=True)
+    assert ce < gce and rows["p_holm"].tolist() == pytest.approx(
         [np.nan, max(gce, 2 * ce), 2 * ce], nan_ok=True
     )
-    assert own.loc["ce", "diff_to_best"] == pytest.approx(-0.1)
-    assert own.loc["ce", "diff_low"] < -0.1 < own.loc["ce", "diff_high"] < 0
-    assert own["tier"].tolist() == [1, 2, 3]
-    assert (own.loc["elr", "next"], own.loc["elr", "diff_to_next"]) == (
+    assert rows.loc["ce", "diff_to_best"] == pytest.approx(-0.1)
+    assert rows.loc["ce", "diff_low"] < -0.1 < rows.loc["ce", "diff_high"] < 0
+    assert rows["tier"].tolist() == [1, 2, 3]
+    assert (rows.loc["elr", "next"], rows.loc["elr", "diff_to_next"]) == (
         "gce",
         pytest.approx(0.14 / 3),
     )
-    assert own.loc["elr", "t_low"] == pytest.approx(0.6 - own.loc["elr", "ci95"])
+    assert rows.loc["elr", "t_low"] == pytest.approx(0.6 - rows.loc["elr", "ci95"])
 
 
 def test_seeds_that_are_missing_are_left_out_pair_by_pair(tmp_path):
@@ -204,11 +203,11 @@ def test_seeds_that_are_missing_are_left_out_pair_by_pair(tmp_path):
     write_trial(tmp_path, "elr", test=[0.95], seed=3)
     write_trial(tmp_path, "gce", test=[0.7], seed=0, status="failed", done={"classes": None})
     _, chosen, board, _ = tables(tmp_path)
-    own = cell_statistics(chosen, board).query("rule == 'last'").set_index("method")
-    assert own["tier"].tolist() == pytest.approx([1, np.nan, np.nan], nan_ok=True) and own.loc[
+    rows = cell_statistics(chosen, board).query("rule == 'last'").set_index("method")
+    assert rows["tier"].tolist() == pytest.approx([1, np.nan, np.nan], nan_ok=True) and rows.loc[
         "ce", "diff_to_best"
     ] == pytest.approx(-0.05)
-    assert own["p_holm"].isna().all() and np.isnan(own.loc["elr", "seeds_to_separate"])
+    assert rows["p_holm"].isna().all() and np.isnan(rows.loc["elr", "seeds_to_separate"])
 
 
 def test_average_ranks_and_the_critical_difference(tmp_path):
@@ -218,22 +217,22 @@ def test_average_ranks_and_the_critical_difference(tmp_path):
             write_trial(tmp_path, method, test=[0.9 - 0.1 * place], rate=rate)
     write_trial(tmp_path, "sop", test=[0.99], rate=0.1)
     board = leaderboard(load_rows([tmp_path]))
-    found = average_ranks(board)
-    assert found.ranks.to_dict() == {method: place + 1 for place, method in enumerate(order)}
-    assert found.cells == 4 and found.left_out == ("sop",)
+    ranks = average_ranks(board)
+    assert ranks.ranks.to_dict() == {method: place + 1 for place, method in enumerate(order)}
+    assert ranks.cells == 4 and ranks.left_out == ("sop",)
     # Demšar (2006), table 5: q = 2.728 for five methods.
-    assert found.critical_difference == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 4)), rel=1e-3)
-    assert found.p_value == pytest.approx(
+    assert ranks.critical_difference == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 4)), rel=1e-3)
+    assert ranks.p_value == pytest.approx(
         stats.friedmanchisquare(*(np.full(4, -place) for place in range(5))).pvalue
     )
-    assert found.cliques() == [(0, 3), (1, 4)], "within 3.05 ranks"
+    assert ranks.cliques() == [(0, 3), (1, 4)], "within 3.05 ranks"
     assert average_ranks(board[board["noise_rate"] == 0.1]) is None, "one cell"
 
 
 def test_regret_is_what_the_oracle_has_more(tmp_path):
     write_trial(tmp_path, "ce", test=[0.3, 0.9, 0.5], noisy_val=[0.7, 0.2, 0.3])
-    found = regrets(leaderboard(load_rows([tmp_path]))).set_index("rule")["regret"]
-    assert found.to_dict() == pytest.approx({"noisy-val": 0.6, "last": 0.4})
+    regret = regrets(leaderboard(load_rows([tmp_path]))).set_index("rule")["regret"]
+    assert regret.to_dict() == pytest.approx({"noisy-val": 0.6, "last": 0.4})
 
 
 def test_tau_between_rules_by_hand(tmp_path):
@@ -274,9 +273,9 @@ def test_configurations_that_disagree_are_flagged_too(tmp_path):
 
 def test_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, 5, (4, 12)).astype(float), rng.normal(size=(4, 12))
-    expected = [stats.spearmanr(a, b).statistic for a, b in zip(one, other, strict=True)]
-    assert statistics._spearman(one, other) == pytest.approx(expected)
+    ties, normal = rng.integers(0, 5, (4, 12)).astype(float), rng.normal(size=(4, 12))
+    expected = [stats.spearmanr(a, b).statistic for a, b in zip(ties, normal, strict=True)]
+    assert _spearman(ties, normal) == pytest.approx(expected)
 
 
 def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
@@ -288,12 +287,12 @@ def test_variance_is_split_only_where_draws_varied_apart(tmp_path):
             spec = {"noise_seed": noise, "split_seed": 0, "train_seed": train}
             write_trial(tmp_path, "elr", test=[0.5 + 0.2 * noise + 0.02 * train], spec=spec)
     rows, _, _, _ = tables(tmp_path)
-    found = variance_split(rows).set_index("draw")
-    assert set(found.index) == {"noise", "training"}
-    assert found.loc["noise", ["sd", "groups", "trials"]].tolist() == pytest.approx(
+    spread = variance_split(rows).set_index("draw")
+    assert set(spread.index) == {"noise", "training"}
+    assert spread.loc["noise", ["sd", "groups", "trials"]].tolist() == pytest.approx(
         [0.2 / np.sqrt(2), 2, 4]
     )
-    assert found.loc["training", "sd"] == pytest.approx(0.02 / np.sqrt(2))
+    assert spread.loc["training", "sd"] == pytest.approx(0.02 / np.sqrt(2))
 
 
 @pytest.mark.parametrize(
@@ -329,14 +328,14 @@ def test_budgets_and_front_are_told_in_multiples_of_the_reference(tmp_path):
     assert not any("seeds" in table.caption for table in section.tables), (
         "one seed says nothing of them"
     )
-    found = {
+    texts = {
         table.caption: [[entry.text for entry in row] for row in table.rows]
         for table in section.tables
     }
-    assert found["The most accurate within a budget"] == [
+    assert texts["The most accurate within a budget"] == [
         ["1 × ce", "elr 60.0"],
         ["3 × ce", "elr 60.0"],
         ["10 × ce", "divide_mix 70.0"],
     ]
-    [[_, front]] = found["Pareto front: nothing cheaper is as accurate"]
+    [[_, front]] = texts["Pareto front: nothing cheaper is as accurate"]
     assert front == "ce 50.0 (1.0×) → elr 60.0 (1.1×) → divide_mix 70.0 (4.5×)"

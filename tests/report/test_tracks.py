@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fabricate import write_trial
 
-from bench.records.trials import pack_classes
+from bench.records.packing import pack_classes
 from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
 from bench.report.plots.settings import transfer_losses
@@ -24,7 +24,7 @@ def elr(sweep, weight: float = 3.0, test=(0.5,), **fields):
 
 
 def tried(sweep, weight: float, value: float, stage: str = "tuned noisy-val none", **fields):
-    """A search's trial; its test accuracy would spoil any mean that it got into."""
+    """Write a search's trial, with a test accuracy that would spoil any mean."""
     return elr(
         sweep,
         weight,
@@ -81,7 +81,7 @@ def test_files_and_tables_say_what_was_searched(tmp_path):
         ("elr.weight=9", False),
     }
     [section] = report.sections
-    searches = next(found for found in section.tables if found.columns[0] == "Search")
+    searches = next(table for table in section.tables if table.columns[0] == "Search")
     [line] = [[entry.text for entry in row] for row in searches.rows]
     assert line == [
         "elr (tuned)",
@@ -148,9 +148,7 @@ def test_budget_and_privileged_searches_are_rows_of_their_own_and_say_so(tmp_pat
 
 
 def unranked_sweep(sweep):
-    """What was tuned on test labels is the best and the cheapest, and so is what was told a wrong
-    noise rate.
-    """
+    """Write a sweep whose best and cheapest rows are tuned on test labels, or told a wrong rate."""
     for seed in (0, 1, 2):
         for number, method in enumerate(("ce", "gce", "sce")):
             write_trial(
@@ -213,8 +211,8 @@ def test_lines_of_tuned_rows_say_which_they_are(tmp_path):
     write_report([tmp_path], tmp_path, plots=False)
     for name in ("leaderboard.csv", "statistics.csv", "rules.csv"):
         table = pd.read_csv(tmp_path / name, keep_default_na=False)
-        own = table[(table["method"] == "elr") & (table["rule"] == "noisy-val")]
-        assert sorted(zip(own["track"], own["search"], own["config"], strict=True)) == [
+        rows = table[(table["method"] == "elr") & (table["rule"] == "noisy-val")]
+        assert sorted(zip(rows["track"], rows["search"], rows["config"], strict=True)) == [
             ("default", "", ""),
             ("tuned", "tuned", "elr.weight=1"),
         ], name
@@ -239,9 +237,8 @@ def test_unequal_searches_are_noted(tmp_path):
 
 
 def test_a_clean_goal_is_replayed_from_the_records(tmp_path):
-    """By noisy labels the first epoch and the second configuration win; by clean ones it is the
-    other way round.
-    """
+    # By noisy labels the first epoch and the second configuration win; by clean ones it is the
+    # other way round.
     write_trial(tmp_path, "ce", test=[0.4])
     truth = np.array([0, 1, 2, -1])
     for weight, predicted in ((3.0, [0, 1, 2, 2]), (1.0, [0, 0, 0, 0])):
@@ -279,8 +276,8 @@ def test_transfer_is_a_row_for_each_rate_it_was_tuned_at_and_a_matrix(tmp_path):
     rows = load_rows([transfer_sweep(tmp_path)])
     board = leaderboard(rows)
     used = board[(board["rule"] == "noisy-val") & (board["track"] == "transfer")]
-    found = {(row["method"], row["noise_rate"]): row["mean"] for _, row in used.iterrows()}
-    assert found == pytest.approx(
+    means = {(row["method"], row["noise_rate"]): row["mean"] for _, row in used.iterrows()}
+    assert means == pytest.approx(
         {
             ("elr (tuned at 20 %)", 0.2): 0.805,
             ("elr (tuned at 20 %)", 0.5): 0.505,
@@ -347,9 +344,7 @@ FORGET, ORACLE = {"co_teaching.forget_rate": "estimate"}, {"co_teaching.forget_r
 def co_teaching(
     sweep, oracle: bool, test: float, method: str = "co_teaching", seed: int = 0, **fields
 ):
-    """Of the two variants the one that reads the noise rate has the lower accuracy on noisy
-    validation labels.
-    """
+    """Write a trial of a variant: the one that reads the noise rate has less noisy accuracy."""
     fields |= {"config": ORACLE, "done": {"privileges": ["noise_rate"]}} if oracle else {}
     return write_trial(
         sweep,
@@ -394,8 +389,8 @@ def test_what_reads_the_truth_is_a_row_beside_what_estimates_it(tmp_path):
     )
     assert "co_teaching (oracle)" in (tmp_path / "index.html").read_text()
     table = pd.read_csv(tmp_path / "leaderboard.csv", keep_default_na=False)
-    own = table[(table["method"] == "co_teaching") & (table["rule"] == "noisy-val")]
-    assert sorted(zip(own["privileges"], own["config"], strict=True)) == [
+    rows = table[(table["method"] == "co_teaching") & (table["rule"] == "noisy-val")]
+    assert sorted(zip(rows["privileges"], rows["config"], strict=True)) == [
         ("", ""),
         ("noise_rate", "co_teaching.forget_rate=oracle"),
     ]
@@ -446,7 +441,7 @@ def test_a_label_is_the_same_whatever_else_there_is(tmp_path):
 
 @pytest.mark.parametrize("fixed", ["", "co_teaching.forget_rate=oracle"])
 def test_a_pick_that_reads_the_truth_says_so(tmp_path, fixed):
-    """Not "(tuned, oracle)", which is what was tuned on test labels."""
+    # "(tuned, oracle)" would be a search that was tuned on test labels.
     label = f"(tuned, {fixed or 'privileged'})"
     both_variants(tmp_path)
     for method, test in (("co_teaching", 0.7), ("rmd+co_teaching", 0.72)):

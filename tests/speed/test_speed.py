@@ -25,7 +25,7 @@ from bench.speed.data import FORMATS, difference
 from bench.speed.measure import Different, Settings, Work, compare, summary
 from bench.speed.networks import CASES, Case, require_same_step
 from bench.speed.sessions import Session, dataset_for, specification
-from bench.training import trial
+from bench.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parents[2]
 TINY = CASES["cpu"][0]
@@ -727,16 +727,14 @@ def test_the_timed_trial_leaves_its_record(monkeypatch):
     def noting(spec, dataset, out, **options):
         outcome = run_recorded(spec, dataset, out, **options)
         assert (out / "trials" / spec.id / "done.json").exists()
-        runs.append(outcome.facts["epochs"])
+        runs.append(outcome.epochs)
         return outcome
 
     run_recorded = overhead.run_recorded
     monkeypatch.setattr(overhead, "run_recorded", noting)
     monkeypatch.setattr(overhead, "EPOCHS", 3)
     monkeypatch.setattr(overhead, "KINDS", {"record": 30.0, "record, checkpoints": 0.0})
-    monkeypatch.setattr(
-        trial.Checkpoint, "save", lambda self, state: saved.append(self.every_seconds)
-    )
+    monkeypatch.setattr(Checkpoint, "save", lambda self, state: saved.append(self.every_seconds))
     monkeypatch.setattr(overhead, "under_ray", lambda settings: "the row of a sweep")
     *rows, last = rows_of("sweep", Settings(images=90, repeats=2))
     assert last == "the row of a sweep"

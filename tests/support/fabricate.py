@@ -2,12 +2,16 @@
 compute by hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.common.files import to_json, write_atomically
 from bench.common.identity import plain_id, trial_id
-from bench.records.trials import TrialWriter
+from bench.common.version import git_commit
+from bench.records.schema import Done, Epoch
+from bench.records.writer import TrialWriter
 
 RECIPE = {
     "backbone": "tiny_cnn",
@@ -25,6 +29,38 @@ RECIPE = {
     "minimum": 0.0,
 }
 CLASSES = 10
+
+
+def lines(epochs: Iterable[Epoch]) -> list[dict[str, Any]]:
+    """Return epochs as the dictionaries of their lines."""
+    return [epoch.to_json() for epoch in epochs]
+
+
+@dataclass(frozen=True)
+class RawEpoch:
+    """Line of a record, of any keys and values."""
+
+    values: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.values
+
+
+class RecordWriter(TrialWriter):
+    """TrialWriter of dictionaries, whatever they hold."""
+
+    def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
+        super().restart(map(RawEpoch, epochs))
+
+    def append(self, epochs: Iterable[dict[str, Any]]) -> None:
+        super().append(map(RawEpoch, epochs))
+
+    def finish(
+        self, done: dict[str, Any], samples: bytes | None = None, weights: bytes | None = None
+    ) -> None:
+        super().finish(Done(status="finished"), samples, weights)
+        content = {"git_commit": git_commit()} | done
+        write_atomically(self.folder / "done.json", to_json(content, indent=1))
 
 
 def write_trial(
@@ -103,7 +139,7 @@ def write_trial(
         **(done or {}),
     }
     name = plain_id(fields) if earlier else trial_id(fields)
-    writer = TrialWriter(sweep, name, {"spec": fields, "config": config})
+    writer = RecordWriter(sweep, name, {"spec": fields, "config": config})
     writer.restart()
     curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
     figures = zip(*curves.values(), strict=True)

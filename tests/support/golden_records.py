@@ -16,11 +16,14 @@ import numpy as np
 import scipy
 import sklearn
 import torch
+from fabricate import lines
 
 from bench.datasets import Dataset, load_dataset
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, expand_hparams
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training.pretrain import run_pretraining
+from bench.training.trial import run_trial
 
 FILE = Path(__file__).parent / "golden_records.json"
 SUBSET, EPOCHS, NOISE = 200, 3, 0.4
@@ -69,8 +72,10 @@ def record(name: str, data: Dataset) -> dict[str, Any]:
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
     epochs: list[dict[str, Any]] = []
-    outcome = run_trial(spec, data, encoder=encoder, report=lambda new, _: epochs.extend(new))
-    assert outcome.facts["status"] == "finished", outcome.facts
+    outcome = run_trial(
+        spec, data, encoder=encoder, report=lambda new, _: epochs.extend(lines(new))
+    )
+    assert outcome.status == "finished", outcome
     samples = [outcome.samples[key] for key in ("test_probabilities", "validation_probabilities")]
     figures = [{key: epoch.get(key) for key in FIGURES} for epoch in epochs]
     content = json.dumps(figures, sort_keys=True).encode() + b"".join(

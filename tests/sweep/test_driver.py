@@ -13,22 +13,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import ray
+from msgspec.structs import replace
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from bench import noise
 from bench.common.files import to_json
 from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
+from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.sweep import session, worker
 from bench.sweep.driver import Driver
+from bench.sweep.messages import EncoderTrained, Epochs, Failed, Message
 from bench.sweep.run import pending
 from bench.sweep.tuner import _last_error, _out_of_memory, _reason
 from bench.sweep.work import Resources, Work
-from bench.training.pretrain import Encoder, PretrainJob, save_encoder
+from bench.training.encoders import Encoder, save_encoder
 from bench.training.storage import Store
-from bench.training.trial import pretrain_job
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +65,15 @@ def work_on(monkeypatch, tmp_path):
         data: Dataset,
         encoder: bytes | None = None,
         job: PretrainJob | None = None,
-    ) -> list[dict]:
-        messages: list[dict] = []
+    ) -> list[Message]:
+        messages: list[Message] = []
         monkeypatch.setattr(
             worker.tune, "report", lambda result: messages.append(result["message"][0])
         )
         worker.train(
             {"work": (values, job), "encoder": encoder},
             data,
-            str(tmp_path / "store"),
-            "run",
-            30.0,
-            (),
-            False,
+            worker.Duties(str(tmp_path / "store"), "run", 30.0, (), timed=False),
         )
         return messages
 
@@ -107,11 +105,11 @@ def test_whatever_a_machine_cannot_do_is_a_lost_row_that_says_so(
 ):
     spec = spec_of(data)
     [told] = work_on(*(cause(spec)[0], data, cause(spec)[1]))
-    assert told["kind"] == "failed" and message in told["error"] and "\n" not in told["error"]
+    assert isinstance(told, Failed) and message in told.error and "\n" not in told.error
     driver, work = driver_for(spec, data, tmp_path / "sweep")
     driver.received(work, told)
     done = record(driver.out, spec)
-    assert (done["status"], done["error"]) == ("lost", told["error"])
+    assert (done["status"], done["error"]) == ("lost", told.error)
     assert done["noise"]["nominal_rate"] == 0.4 and work.over
     assert pending([spec], driver.out) == [spec], "the next run of the command tries it again"
 
@@ -124,12 +122,12 @@ def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
     driver, work = driver_for(spec, data, tmp_path / "sweep")
     aside = path.rename(tmp_path / "aside.npy")
     [told] = work_on(spec.to_json(), data)
-    assert told["kind"] == "failed" and str(path) in told["error"]
+    assert isinstance(told, Failed) and str(path) in told.error
     aside.rename(path)
     driver.received(work, told)
     assert (record(driver.out, spec)["status"], record(driver.out, spec)["error"]) == (
         "lost",
-        told["error"],
+        told.error,
     )
 
 
@@ -203,13 +201,7 @@ def test_a_lost_trial_goes_on_from_its_checkpoint(data, tmp_path):
     for status, there in (("lost", True), ("failed", False)):
         kept.save({"id": spec.id})
         work.over = False
-        message = {
-            "kind": "failed",
-            "number": len(status),
-            "status": status,
-            "error": "gone",
-            "seconds": 1.0,
-        }
+        message = Failed(number=len(status), status=status, error="gone", seconds=1.0)
         driver.received(work, message)
         assert kept.path.exists() == there
 
@@ -249,15 +241,15 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
 def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work_on):
     """As a worker last said: of a trial that takes too long, and of one that a scheduler stops."""
     spec = spec_of(data)
-    told = [message for message in work_on(spec.to_json(), data) if message["kind"] == "epochs"]
-    assert told[-1]["peak_memory_bytes"] > 1e8, "PyTorch alone takes that"
+    told = [message for message in work_on(spec.to_json(), data) if isinstance(message, Epochs)]
+    assert told[-1].peak_memory_bytes > 1e8, "PyTorch alone takes that"
     driver, work = driver_for(spec, data, tmp_path / "slow", trial_timeout=50)
     driver.started(work, lambda: None)
     for message in told:
         driver.received(work, message)
     work.began = time.monotonic() - 60
     driver.tick()
-    most = max(message["peak_memory_bytes"] for message in told)
+    most = max(message.peak_memory_bytes for message in told)
     assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == (
         "timeout",
         most,
@@ -266,7 +258,7 @@ def test_the_peak_memory_of_what_has_no_result_is_on_record(data, tmp_path, work
     driver, work = driver_for(spec, data, tmp_path / "stopped")
     driver.started(work, lambda: None)
     work.stopping = True
-    driver.received(work, told[-1] | {"peak_memory_bytes": 7})
+    driver.received(work, replace(told[-1], peak_memory_bytes=7))
     assert (record(driver.out, spec)["status"], record(driver.out, spec)["peak_memory_bytes"]) == (
         "stopped",
         7,
@@ -280,13 +272,7 @@ def test_a_second_try_does_not_make_little_of_what_the_first_died_of(data, tmp_p
         driver.started(work, lambda: None)
         driver.received(
             work,
-            {
-                "kind": "epochs",
-                "number": number,
-                "epochs": [],
-                "restart": True,
-                "peak_memory_bytes": peak,
-            },
+            Epochs(number=number, epochs=[], restart=True, peak_memory_bytes=peak),
         )
         driver.lost(work)
     driver.died(work)
@@ -299,7 +285,7 @@ def test_nor_does_one_that_ends_well(data, tmp_path, work_on):
     driver.started(work, lambda: None)
     driver.received(
         work,
-        {"kind": "epochs", "number": 0, "epochs": [], "restart": True, "peak_memory_bytes": 10**15},
+        Epochs(epochs=[], restart=True, peak_memory_bytes=10**15),
     )
     driver.lost(work)
     driver.started(work, lambda: None)
@@ -374,9 +360,7 @@ def test_a_damaged_encoder_is_trained_again_and_a_whole_one_is_not(data, tmp_pat
     with pytest.warns(UserWarning, match=r"safetensors is damaged \(.*; it is trained again"):
         driver, work = driver_for(spec, data, tmp_path)
     assert not path.exists() and not driver.work[job.key].taken and driver.next().key == job.key
-    driver.received(
-        driver.work[job.key], {"kind": "encoder", "number": 1, "encoder": whole, "seconds": 7.0}
-    )
+    driver.received(driver.work[job.key], EncoderTrained(number=1, encoder=whole, seconds=7.0))
     assert path.read_bytes() == whole
     path.write_bytes(b"")  # damaged later
     driver._stop(work)

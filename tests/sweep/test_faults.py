@@ -25,10 +25,13 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.training.checkpoint import Checkpoint
+from bench.training.failures import describe
+from bench.training.outcome import Outcome
 from bench.training.storage import Store, StoredFile, own_place
-from bench.training.trial import Checkpoint, Outcome, describe, run_trial
+from bench.training.trial import run_trial
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # inside one process
 
 VANDAL = '''
@@ -144,7 +147,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.facts), {
+    return timeless(outcome.to_json()), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
@@ -160,11 +163,9 @@ def test_a_trial_does_not_depend_on_what_ran_before_it_in_its_process(digits, me
     ]
     for other in [*others, spec_of(data, "vandal")]:
         outcome = run_trial(other, data)
-        assert outcome.facts["error"] == (
-            "RuntimeError: and now this" if other.method == "vandal" else None
-        )
+        assert outcome.error == ("RuntimeError: and now this" if other.method == "vandal" else None)
     after = run_trial(spec, data)
-    assert after.facts["status"] == "finished", after.facts["error"]
+    assert after.status == "finished", after.error
     assert result(after) == alone
 
 
@@ -196,9 +197,7 @@ def test_the_settings_of_the_process_come_back(digits, methods):
         expected = np.random.RandomState(5).rand()
         before = (os.getcwd(), dict(os.environ), np.geterr())
         data = digits.subset(200)
-        assert (
-            run_trial(spec_of(data, "vandal"), data).facts["error"] == "RuntimeError: and now this"
-        )
+        assert run_trial(spec_of(data, "vandal"), data).error == "RuntimeError: and now this"
         assert torch.get_default_dtype() == torch.float64
         assert torch.is_grad_enabled() and not torch.are_deterministic_algorithms_enabled()
         assert torch.empty(1).device.type == "cpu"
@@ -212,11 +211,10 @@ def test_the_settings_of_the_process_come_back(digits, methods):
 def test_a_lack_of_memory_is_a_row_that_says_so(digits, methods, tmp_path):
     Path(f"{tmp_path}/log.trouble").write_text("memory -1")
     data = digits.subset(200)
-    facts = run_trial(spec_of(data, "steady"), data).facts
-    assert facts["status"] == "failed" and facts["error"].startswith(
-        "out of memory (RuntimeError: "
-    )
-    assert "--max-concurrent" in facts["error"] and "\n" not in facts["error"]
+    outcome = run_trial(spec_of(data, "steady"), data)
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("out of memory (RuntimeError: ")
+    assert "--max-concurrent" in outcome.error and "\n" not in outcome.error
     assert describe(MemoryError()).startswith("out of memory (MemoryError)")
     assert describe(torch.OutOfMemoryError("CUDA out of memory")).startswith(
         "out of memory (OutOfMemoryError: CUDA"
@@ -230,14 +228,14 @@ def test_memory_of_the_device_is_free_after_a_trial(digits, methods):
     data = digits.subset(200)
     for name, status in (("ce", "finished"), ("vandal", "failed"), ("divide_mix", "finished")):
         outcome = run_trial(spec_of(data, name, device="cuda"), data)
-        assert outcome.facts["status"] == status, outcome.facts["error"]
+        assert outcome.status == status, outcome.error
         # What remains belongs to the libraries: cuBLAS keeps a workspace.
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
         assert torch.cuda.memory_allocated() == 0 and torch.cuda.memory_reserved() == 0
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # checkpoints
 
 
@@ -251,7 +249,7 @@ def run_until(epoch: int, spec: TrialSpec, data: Dataset, checkpoint: Checkpoint
     """
 
     def report(epochs, restart):
-        if epochs and epochs[-1]["epoch"] == epoch and not restart:
+        if epochs and epochs[-1].epoch == epoch and not restart:
             raise Stop
 
     with pytest.raises(Stop):
@@ -263,7 +261,7 @@ def trained(spec: TrialSpec, data: Dataset, checkpoint: Checkpoint) -> tuple[Out
     epochs: list[int] = []
 
     def report(records, restart):
-        epochs.extend(record["epoch"] for record in records if not restart)
+        epochs.extend(record.epoch for record in records if not restart)
 
     return run_trial(spec, data, checkpoint=checkpoint, report=report), epochs
 
@@ -439,7 +437,7 @@ def test_a_store_that_does_not_answer_is_one_clear_sentence():
         Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1").check()
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # whole sweeps
 
 
@@ -810,7 +808,7 @@ def test_a_disk_that_is_full_for_checkpoints(undisturbed, sweep, tmp_path, table
         check_end(sweep, undisturbed)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # several machines
 
 NODES = """

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.spec import Plan, expand_hparams
+from bench.recipe import SimSiam
 from bench.sweep.object_store import (
     LARGEST_ON_DISK,
     LARGEST_ON_MACOS,
@@ -16,8 +18,8 @@ from bench.sweep.object_store import (
     shared_memory,
     store_bytes,
 )
-from bench.training.pretrain import PretrainJob, SimSiam, load_encoder, save_encoder
-from bench.training.trial import pretrain_job, run_pretraining
+from bench.training.encoders import load_encoder, save_encoder
+from bench.training.pretrain import run_pretraining
 
 GB = 1 << 30
 

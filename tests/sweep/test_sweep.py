@@ -136,8 +136,8 @@ def test_saved_models_load_without_pickle_and_predict_as_recorded(undisturbed):
 
     from bench.datasets import load_dataset
     from bench.networks.backbones import build_network
-    from bench.planning.spec import TrialSpec
-    from bench.training.trial import method_for, pixels_for
+    from bench.planning.spec import TrialSpec, method_for
+    from bench.training.pixels import pixels_for
 
     folder = next(
         f
@@ -299,15 +299,16 @@ def test_interrupted_sweep_says_how_to_go_on(tmp_path):
 
 
 def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
+    from fabricate import RecordWriter
+
     from bench.datasets import load_dataset
     from bench.errors import InputError
     from bench.planning.spec import Plan, expand_hparams, record_of
-    from bench.records.trials import TrialWriter
     from bench.sweep.run import pending
 
     data = load_dataset("digits", subset=200)
     [spec] = Plan(subset=200).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
-    writer = TrialWriter(tmp_path, spec.id, record_of(spec))
+    writer = RecordWriter(tmp_path, spec.id, record_of(spec))
     writer.finish({"status": "finished"})
     assert pending([spec], tmp_path) == []
     path = writer.folder / "spec.json"
@@ -390,7 +391,7 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
 
 def test_a_second_driver_is_kept_out(tmp_path):
     from bench.errors import InputError
-    from bench.records.trials import lock
+    from bench.records.writer import lock
 
     with (
         lock(tmp_path),

@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from fabricate import RecordWriter
 from test_sweep import ROOT, command, sweep, wait_for
 
 import bench.sweep.trackers
 from bench.datasets import load_dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
-from bench.records.trials import TrialWriter
+from bench.records.schema import Done, Epoch
 from bench.sweep.trackers import Trackers, check_trackers
 
 EPOCHS = [
@@ -37,8 +38,12 @@ def spec() -> TrialSpec:
     return Plan(subset=100).specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])[0]
 
 
+def epochs(records: list[dict]) -> list[Epoch]:
+    return [Epoch.from_json(record) for record in records]
+
+
 def record(out: Path, spec: TrialSpec) -> None:
-    writer = TrialWriter(out, spec.id, record_of(spec))
+    writer = RecordWriter(out, spec.id, record_of(spec))
     writer.restart(EPOCHS)
     writer.finish(DONE)
 
@@ -154,15 +159,15 @@ def only_run(name: str, out: Path, spec: TrialSpec) -> dict[str, list[tuple[int,
 def test_every_epoch_is_there_once_also_after_a_restart_from_a_checkpoint(tracker, spec, out):
     trackers = Trackers([tracker], out)
     trackers.restart(spec, [])
-    trackers.append(spec, EPOCHS[:2])
-    trackers.append(spec, EPOCHS[2:3])
+    trackers.append(spec, epochs(EPOCHS[:2]))
+    trackers.append(spec, epochs(EPOCHS[2:3]))
     trackers.close()  # interrupted: another command goes on from a checkpoint after the first epoch
     trackers = Trackers([tracker], out)
-    trackers.restart(spec, EPOCHS[:1])
-    trackers.append(spec, EPOCHS[1:3])
-    trackers.restart(spec, EPOCHS[:2])  # a worker was lost
-    trackers.append(spec, EPOCHS[2:])
-    trackers.finish(spec, DONE)
+    trackers.restart(spec, epochs(EPOCHS[:1]))
+    trackers.append(spec, epochs(EPOCHS[1:3]))
+    trackers.restart(spec, epochs(EPOCHS[:2]))  # a worker was lost
+    trackers.append(spec, epochs(EPOCHS[2:]))
+    trackers.finish(spec, Done(**DONE))
     trackers.close()
     scalars = only_run(tracker, out, spec)
     assert scalars["train_loss"] == [(1, 1.0), (2, 0.5), (3, 0.333333)], "undefined is left out"
@@ -188,8 +193,8 @@ def test_what_was_over_before_is_copied_from_the_records_once(tracker, spec, out
 def test_mlflow_knows_settings_and_status(spec, out):
     pytest.importorskip("mlflow", reason="MLflow is not installed")
     trackers = Trackers(["mlflow"], out)
-    trackers.restart(spec, EPOCHS)
-    trackers.finish(spec, {"status": "failed", "error": "RuntimeError: the method's own fault"})
+    trackers.restart(spec, epochs(EPOCHS))
+    trackers.finish(spec, Done(status="failed", error="RuntimeError: the method's own fault"))
     [run] = mlflow_runs(out)[1]
     assert run.info.status == "FAILED" and run.info.run_name == spec.label
     assert run.data.tags["status"] == "failed" and "own fault" in run.data.tags["error"]
@@ -205,8 +210,8 @@ def test_a_tracker_that_fails_is_switched_off_and_made_up_for_later(spec, out):
     trackers = Trackers(["tensorboard"], out)
     with pytest.warns(UserWarning, match="tensorboard is switched off") as caught:
         trackers.catch_up()
-        trackers.restart(spec, EPOCHS)
-        trackers.finish(spec, DONE)
+        trackers.restart(spec, epochs(EPOCHS))
+        trackers.finish(spec, Done(**DONE))
         trackers.close()
     assert len(caught) == 1, "said once"
     (out / "tensorboard").unlink()
@@ -235,7 +240,7 @@ class Recorder:
             if self.id in FAILING and step:
                 raise FAILING[self.id]
 
-        def end(self, succeeded, facts) -> None:
+        def end(self, succeeded, status, error) -> None:
             if self.id not in FAILING:
                 self.tracker.ended.append(self.id)
 
@@ -245,7 +250,7 @@ FAILING: dict[str, Exception] = {}
 
 @pytest.fixture
 def fake(monkeypatch) -> Iterator[str]:
-    monkeypatch.setitem(bench.sweep.trackers.TRACKERS, "fake", Recorder)
+    monkeypatch.setitem(bench.sweep.trackers.CLIENTS, "fake", Recorder)
     Recorder.package = "json"  # type: ignore[attr-defined]  # an installed one
     yield "fake"
     FAILING.clear()
@@ -266,11 +271,11 @@ def test_a_tracker_that_fails_on_one_trial_keeps_the_others(fake, error, tmp_pat
     ) as caught:
         for spec in (first, second, third):
             trackers.restart(spec, [])
-        for epochs in (EPOCHS[:2], EPOCHS[2:]):
+        for part in (epochs(EPOCHS[:2]), epochs(EPOCHS[2:])):
             for spec in (first, second, third):
-                trackers.append(spec, epochs)
+                trackers.append(spec, part)
         for spec in (first, second, third):
-            trackers.finish(spec, DONE)
+            trackers.finish(spec, Done(**DONE))
     assert len(caught) == 1 and type(error).__name__ in str(caught[0].message)
     assert trackers.open["fake"].ended == [first.id, third.id]
     logged = (tmp_path / "fake" / "logged.txt").read_text()
@@ -278,8 +283,8 @@ def test_a_tracker_that_fails_on_one_trial_keeps_the_others(fake, error, tmp_pat
         "the next command copies the other"
     )
     FAILING.clear()
-    trackers.restart(second, EPOCHS)
-    trackers.finish(second, DONE)
+    trackers.restart(second, epochs(EPOCHS))
+    trackers.finish(second, Done(**DONE))
     assert second.id in trackers.open["fake"].ended, "one that begins anew is tried anew"
 
 
@@ -290,8 +295,8 @@ def test_a_tracker_that_always_fails_is_not_tried_for_ever(fake, tmp_path):
     tracker = trackers.open["fake"]
     with pytest.warns(UserWarning) as caught:
         for spec in specs:
-            trackers.restart(spec, EPOCHS)
-            trackers.finish(spec, DONE)
+            trackers.restart(spec, epochs(EPOCHS))
+            trackers.finish(spec, Done(**DONE))
     assert len(caught) == 1 and len(tracker.tried) == 3 and not trackers.open
 
 
@@ -328,7 +333,7 @@ def test_a_record_that_cannot_be_copied_does_not_keep_others_from_it(fake, harm,
 
 
 def test_names_of_files_are_short_enough(fake):
-    name = bench.sweep.trackers._file_name("ä" * 300, 200)
+    name = bench.sweep.tracker_clients._file_name("ä" * 300, 200)
     assert len(name.encode()) <= 200 and set(name) == {"ä"}
 
 

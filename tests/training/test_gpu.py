@@ -8,12 +8,14 @@ import warnings
 
 import pytest
 import torch
+from fabricate import lines
 from test_golden_records import TOLERANCES
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.datasets import Dataset, load_dataset
 from bench.networks import augment
+from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.speed import together
@@ -22,7 +24,8 @@ from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.sessions import Session, dataset_for
 from bench.speed.sessions import specification as timed
-from bench.training.trial import pretrain_job, run_pretraining, run_trial
+from bench.training.pretrain import run_pretraining
+from bench.training.trial import run_trial
 
 METHODS = [name for name in method_names() if not name.startswith("_")]
 
@@ -62,8 +65,10 @@ def trial(
     job = pretrain_job(spec)
     encoder = run_pretraining(job, data) if job else None
     records: list[dict] = []
-    outcome = run_trial(spec, data, encoder=encoder, report=lambda new, _: records.extend(new))
-    assert outcome.facts["status"] == "finished", outcome.facts
+    outcome = run_trial(
+        spec, data, encoder=encoder, report=lambda new, _: records.extend(lines(new))
+    )
+    assert outcome.status == "finished", outcome
     return records
 
 
@@ -141,7 +146,7 @@ def test_a_failed_trial_gives_its_memory_back(data, monkeypatch):
         held = kept.pop()
         raise torch.OutOfMemoryError(f"{len(held)} are too many")
 
-    monkeypatch.setattr("bench.training.trial.Run.train", too_much)
+    monkeypatch.setattr("bench.training.loop.Run.train", too_much)
     with pytest.raises(AssertionError, match="out of memory"):
         trial("ce", data, "cuda")
     assert torch.cuda.memory_reserved() <= before + (2 << 20)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fabricate import lines
 
 from bench.datasets import load_dataset
 from bench.planning.registry import load_method, method_names
@@ -74,7 +75,7 @@ def recorded(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(graphs, "GraphedSteps", Steps)
     monkeypatch.setattr(
-        "bench.training.trial.steps_of",
+        "bench.training.loop.steps_of",
         lambda *arguments: steps_of(*arguments[:3], "cuda", arguments[4]),
     )
     return made
@@ -160,8 +161,8 @@ def test_graphs_change_no_record(name, precision, monkeypatch):
 
     def records(spec: TrialSpec) -> list[dict]:
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(new))
-        assert outcome.facts["status"] == "finished", outcome.facts
+        outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+        assert outcome.status == "finished", outcome
         return epochs
 
     plain = records(spec)

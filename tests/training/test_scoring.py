@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from fabricate import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
@@ -13,6 +14,7 @@ from bench import ops
 from bench.datasets import FOUND, from_arrays
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import present
 from bench.training import scoring
 from bench.training.trial import run_trial
 
@@ -21,17 +23,15 @@ def test_memorisation_by_hand():
     clean = np.array([0, 0, 1, 1, 2, 2])
     noisy = np.array([0, 0, 1, 2, 0, 1])  # the last three are wrong
     predicted = np.array([0, 1, 1, 2, 2, 0])
-    assert scoring.memorisation(predicted, noisy, clean) == {
-        "memorised_clean": pytest.approx(2 / 3),
-        "memorised_wrong": pytest.approx(1 / 3),
-        "recovered_wrong": pytest.approx(1 / 3),
-    }
+    memorised_clean, memorised_wrong, recovered_wrong = 2 / 3, 1 / 3, 1 / 3
+    assert scoring.memorisation(predicted, noisy, clean) == pytest.approx(
+        (memorised_clean, memorised_wrong, recovered_wrong)
+    )
 
 
 def test_without_wrong_labels_there_is_nothing_to_memorise():
     labels = np.array([0, 1])
-    found = scoring.memorisation(labels, labels, labels)
-    assert found == {"memorised_clean": 1.0, "memorised_wrong": None, "recovered_wrong": None}
+    assert scoring.memorisation(labels, labels, labels) == (1.0, None, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60))
@@ -39,20 +39,18 @@ def test_without_wrong_labels_there_is_nothing_to_memorise():
 def test_detection_is_scikit_learns(pairs):
     probability = np.array([value / 5 for value, _ in pairs])
     wrong = np.array([flag for _, flag in pairs])
-    found = scoring.detection(probability, wrong)
+    auc, precision, recall = scoring.detection(probability, wrong)
     if wrong.all() or not wrong.any():
-        assert found["detection_auc"] is None
+        assert auc is None
     else:
-        assert found["detection_auc"] == pytest.approx(roc_auc_score(wrong, -probability))
+        assert auc == pytest.approx(roc_auc_score(wrong, -probability))
     flagged = probability < 0.5
     if flagged.any():
-        assert found["detection_precision"] == pytest.approx(
-            precision_score(wrong, flagged, zero_division=0)
-        )
+        assert precision == pytest.approx(precision_score(wrong, flagged, zero_division=0))
     else:
-        assert found["detection_precision"] is None
+        assert precision is None
     if wrong.any():
-        assert found["detection_recall"] == pytest.approx(recall_score(wrong, flagged))
+        assert recall == pytest.approx(recall_score(wrong, flagged))
 
 
 def test_scores_that_are_no_numbers_have_no_auc():
@@ -61,9 +59,7 @@ def test_scores_that_are_no_numbers_have_no_auc():
 
 def test_label_correction_by_hand():
     targets = np.array([[0.6, 0.4], [0.1, 0.9], [0.5, 0.5]])
-    assert scoring.correction(targets, np.array([0, 0, 0])) == {
-        "label_correction_accuracy": pytest.approx(2 / 3)
-    }
+    assert scoring.correction(targets, np.array([0, 0, 0])) == pytest.approx(2 / 3)
 
 
 def test_calibration_error_by_hand():
@@ -98,24 +94,21 @@ def test_separation_of_two_heaps_and_of_none():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     heaps = rng.normal(size=(60, 3)) + 100 * labels[:, None]
-    found = scoring.separation(heaps, labels)
-    assert found["feature_silhouette"] > 0.95 and found["feature_knn_accuracy"] == 1
-    mixed = scoring.separation(rng.normal(size=(60, 3)), labels)
-    assert abs(mixed["feature_silhouette"]) < 0.1 and mixed["feature_knn_accuracy"] < 0.8
-    nothing = {"feature_silhouette": None, "feature_knn_accuracy": None}
-    assert scoring.separation(heaps, np.zeros(60, int)) == nothing
-    assert scoring.separation(np.full((60, 3), np.nan), labels) == nothing
-    assert scoring.separation(heaps[:3], labels[:3])["feature_knn_accuracy"] is not None, (
-        "fewer than ten neighbours"
-    )
+    silhouette, accuracy = scoring.separation(heaps, labels)
+    assert silhouette > 0.95 and accuracy == 1
+    silhouette, accuracy = scoring.separation(rng.normal(size=(60, 3)), labels)
+    assert abs(silhouette) < 0.1 and accuracy < 0.8
+    assert scoring.separation(heaps, np.zeros(60, int)) == (None, None)
+    assert scoring.separation(np.full((60, 3), np.nan), labels) == (None, None)
+    assert scoring.separation(heaps[:3], labels[:3])[1] is not None, "fewer than ten neighbours"
 
 
 def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[dict]:
     plan = Plan(noise_kind=kind, overrides=(("epochs", 3), ("batch_size", 16)))
     [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
     epochs: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(new))
-    assert outcome.facts["status"] == "finished", outcome.facts
+    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+    assert outcome.status == "finished", outcome
     return epochs
 
 
@@ -180,7 +173,7 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
 
     def report(epochs, restart):
         for epoch in epochs:
-            mixtures = epoch.get("mixtures", [])
+            mixtures = present(epoch.mixtures, [])
             assert set(mixtures) <= {
                 "two modes",
                 "one mode",
@@ -194,7 +187,7 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
             fits.clear()
             recorded.append(len(mixtures))
 
-    assert run_trial(spec, tiny_dataset, report=report).facts["status"] == "finished"
+    assert run_trial(spec, tiny_dataset, report=report).status == "finished"
     assert sum(recorded) > 0, "it fits none"
     assert name == "selc" or recorded[0] == 0, "warm-up"
     assert name != "divide_mix" or recorded[1:] == [2, 2], "one a network"
@@ -205,8 +198,8 @@ def test_the_record_of_the_final_network(tiny_dataset):
     [spec] = plan.specs(tiny_dataset, expand_hparams(["forward"], {}, {}), [0.4], [0])
     outcome = run_trial(spec, tiny_dataset, keep={"features"})
     reliability, estimate = (
-        outcome.facts["reliability"],
-        np.array(outcome.facts["estimated_transition_matrix"]),
+        outcome.reliability,
+        np.array(outcome.estimated_transition_matrix),
     )
     assert sum(reliability["count"]) == 20 and len(reliability["accuracy"]) == scoring.BINS
     assert estimate.shape == (4, 4)

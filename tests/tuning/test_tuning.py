@@ -12,19 +12,26 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
+from fabricate import lines
 from ray import tune
 from rich.console import Console
 
-import bench.tuning.search
 import bench.tuning.spaces
+import bench.tuning.study
 from bench.cli.estimate import print_plan
 from bench.errors import InputError
+from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
-from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified, record_of
-from bench.records.trials import TrialWriter, pack_classes, trial_id
-from bench.training.scoring import clean_validation
-from bench.training.trial import Labels, method_for, run_trial, stopped_facts
-from bench.tuning.search import SEARCH_SEED, Search, Settings, plan_tuning
+from bench.planning.selection import clean_validation
+from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
+from bench.records.packing import pack_classes
+from bench.records.schema import Done, Epoch
+from bench.records.trials import trial_id
+from bench.records.writer import TrialWriter
+from bench.training.outcome import stopped_outcome
+from bench.training.trial import run_trial
+from bench.tuning.plan import SEARCH_SEED, plan_tuning
+from bench.tuning.search import Search, Settings
 from bench.tuning.spaces import draw, load_space
 
 EPOCHS = 8
@@ -53,14 +60,14 @@ def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings
     return plan_tuning(PLAN, data, configurations, set(given), rates, seeds, None, None, settings)
 
 
-def curve(*values: float, seconds: float = 1.0) -> list[dict]:
+def curve(*values: float, seconds: float = 1.0) -> list[Epoch]:
     return [
-        {
-            "epoch": epoch,
-            "noisy_val_accuracy": value,
-            "test_accuracy": 1 - value,
-            "train_seconds": seconds,
-        }
+        Epoch(
+            epoch=epoch,
+            noisy_val_accuracy=value,
+            test_accuracy=1 - value,
+            train_seconds=seconds,
+        )
         for epoch, value in enumerate(values)
     ]
 
@@ -68,7 +75,7 @@ def curve(*values: float, seconds: float = 1.0) -> list[dict]:
 def finish(
     tuning, spec: TrialSpec, value: float, status: str = "finished", seconds: float = 1.0
 ) -> None:
-    tuning.end(spec, status, curve(*[value] * EPOCHS, seconds=seconds), {})
+    tuning.end(spec, Done(status=status), curve(*[value] * EPOCHS, seconds=seconds))
 
 
 def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
@@ -80,7 +87,7 @@ def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
     return ran
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # spaces
 
 
@@ -162,7 +169,7 @@ def test_defaults_outside_the_space_are_refused(data, space):
         make(data, "elr")
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # drawing
 
 
@@ -261,7 +268,7 @@ def test_a_budget_ends_where_every_configuration_fails_at_once(data):
     tuning = make(data, "elr", configurations=None, seconds=1000.0)
     count = 0
     while spec := tuning.next():
-        tuning.end(spec, "failed", [], {"work_seconds": 0.01})
+        tuning.end(spec, Done(status="failed", work_seconds=0.01), [])
         count += 1
     assert count == 5
 
@@ -270,12 +277,12 @@ def test_pretraining_counts_once_in_a_budget(data):
     tuning = make(data, "rmd", configurations=None, seconds=30.0)
     count = 0
     while spec := tuning.next():
-        tuning.end(spec, "finished", curve(*[0.5] * 5), {"pretrain_seconds": 12.0})
+        tuning.end(spec, Done(status="finished", pretrain_seconds=12.0), curve(*[0.5] * 5))
         count += 1
     assert count == 4  # 12 + 4 x 5 = 32
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # picking
 
 
@@ -324,7 +331,7 @@ def test_ties_go_to_the_fewest_changes_in_whatever_order():
     assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # stopping
 
 
@@ -370,7 +377,7 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    facts = stopped_facts(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
+    facts = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0).to_json()
     assert (
         facts["status"],
         facts["epochs"],
@@ -381,7 +388,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
         facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
         and facts["privileges"] == []
     )
-    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).facts
+    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).to_json()
     missing = whole.keys() - facts.keys()
     assert missing == {
         "parameters",
@@ -393,7 +400,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     }
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # resuming
 
 
@@ -401,7 +408,7 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
     writer = TrialWriter(out, spec.id, record_of(spec))
     writer.restart(curve(*values))
     if status:
-        writer.finish({"status": status, "epochs": len(values)})
+        writer.finish(Done(status=status, epochs=len(values)))
 
 
 def planned(data, tuning, out) -> str:
@@ -470,7 +477,7 @@ def test_a_trial_that_its_machine_ended_ends_no_search_and_runs_again(data, tmp_
         finish(tuning, specs[-1], value, status)
         write(tmp_path, specs[-1], [value] * EPOCHS, status)
     assert tuning.next() is None and tuning.follow()[0].hparams == specs[2].hparams
-    states = [trial.state.name for trial in tuning.searches[0].optuna.trials]
+    states = [trial.state.name for trial in tuning.searches[0]._study._optuna.trials]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "FAIL"]
     again = make(data, "elr")
     again.resume(tmp_path, retry_failed=retry)
@@ -520,7 +527,7 @@ def test_a_search_learns_from_the_records(data, tmp_path):
     assert len(later) == 10 and weight(later) < weight(ran[:10])
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # goals
 
 
@@ -538,7 +545,7 @@ def test_goals_read_their_own_labels():
     truth = np.array([0, 1, 2, 0])
     epochs = curve(0.2, 0.7)
     for epoch, predicted in zip(epochs, ([0, 1, 2, 2], [0, 0, 0, 0]), strict=True):
-        epoch["val_predictions"] = pack_classes(np.array(predicted))
+        epoch.val_predictions = pack_classes(np.array(predicted))
     assert goal_values("noisy-val", epochs, None).tolist() == [0.2, 0.7]
     assert goal_values("oracle", epochs, None).tolist() == pytest.approx([0.8, 0.3])
     assert goal_values("clean-val:4", epochs, truth).tolist() == [0.75, 0.5]
@@ -550,13 +557,13 @@ def test_records_hold_what_a_clean_goal_needs(data):
     outcome = run_trial(
         replace(spec, recipe=spec.recipe.override({"epochs": 2})),
         data,
-        report=lambda found, restart: epochs.extend(found),
+        report=lambda new, restart: epochs.extend(map(Epoch.from_json, new)),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
-    assert outcome.facts["validation_truth"] == pack_classes(truth)
+    assert outcome.validation_truth == pack_classes(truth)
     everything = goal_values(f"clean-val:{len(truth)}", epochs, truth)
-    assert everything.tolist() == [epoch["clean_val_accuracy"] for epoch in epochs]
+    assert everything.tolist() == [epoch.clean_val_accuracy for epoch in epochs]
 
 
 def test_a_goal_that_cannot_be_is_refused(data):
@@ -573,7 +580,7 @@ def test_a_goal_that_cannot_be_is_refused(data):
         make(data, "elr", goal="clean-val:500")
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # a wrong noise rate
 
 
@@ -592,7 +599,9 @@ def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
     for spec in specs[1:]:
         short = replace(spec, recipe=spec.recipe.override({"epochs": 3}))
         epochs = []
-        run_trial(short, data, report=lambda found, restart, epochs=epochs: epochs.extend(found))
+        run_trial(
+            short, data, report=lambda found, restart, epochs=epochs: epochs.extend(lines(found))
+        )
         rates.append(epochs[-1]["train_loss"])
     assert len(set(rates)) == 3, "it makes a difference"
 
@@ -643,14 +652,14 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
         if number == over:
             break  # killed in the middle of this one
         writer.append(curve(*[score(spec)] * EPOCHS))
-        writer.finish({"status": "finished", "epochs": EPOCHS})
+        writer.finish(Done(status="finished", epochs=EPOCHS))
         finish(first, spec, score(spec))
     again = make(data, "elr", configurations=13)
     again.resume(tmp_path)
     assert drain(again, score) == undisturbed[over:]
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # foreign records
 
 
@@ -698,14 +707,14 @@ def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, 
 
 def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
     tuning = make(data, "elr", "gce")
-    original = bench.tuning.search.draw
+    original = bench.tuning.study.draw
 
     def fail(method, trial, fixed):
         if method == "elr":
             raise InputError("search_spaces/elr.py: space(draw) raised KeyError: mend it")
         return original(method, trial, fixed)
 
-    monkeypatch.setattr(bench.tuning.search, "draw", fail)
+    monkeypatch.setattr(bench.tuning.study, "draw", fail)
     with pytest.warns(
         UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"
     ):

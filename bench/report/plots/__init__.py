@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.common.files import write_atomically
 from bench.planning.selection import DEFAULT_RULE
+from bench.report.agreement import regrets
 from bench.report.leaderboard import methods_in_order
 from bench.report.plots.final import (
     FEATURES_CAPTION,
@@ -53,7 +54,7 @@ from bench.report.plots.training import (
     curves_figure,
     learning_figure,
 )
-from bench.report.statistics import average_ranks, regrets
+from bench.report.statistics import average_ranks
 from bench.report.wording import group_title, rate_title
 
 #: Longest part of a figure's name; it has at most four.

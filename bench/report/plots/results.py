@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE, ORACLE
+from bench.report.agreement import kendall_tau, rankable
 from bench.report.leaderboard import methods_in_order
 from bench.report.plots.style import (
     BARS,
@@ -35,7 +36,7 @@ from bench.report.plots.style import (
     name_points,
     rate_label,
 )
-from bench.report.statistics import AverageRanks, kendall_tau, pareto_front, rankable
+from bench.report.statistics import AverageRanks, pareto_front
 from bench.report.wording import rate_title
 
 ACCURACY_CAPTION = f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal distances."

@@ -1,0 +1,169 @@
+"""Schema of what a sweep leaves on disk: each JSON key and each status is written here, once.
+
+A field without a value is ``UNSET`` and absent from its file; ``None`` is null there, and stands
+for a figure that is undefined. The order of fields is the order of keys. Files of earlier versions
+lack younger fields, so nearly all may be absent when a file is read.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+#: Version of the format of records.
+SCHEMA = 1
+
+#: Statuses of a trial that is over.
+FINISHED = "finished"  # trained to the last epoch
+STOPPED = "stopped"  # ended early by the scheduler of a search
+DIVERGED = "diverged"  # the loss or the predictions were no longer finite
+FAILED = "failed"  # the method raised an error
+TIMEOUT = "timeout"  # it took longer than --trial-timeout
+#: Its machine ended it (a killed worker, a lost node, a full disk): the next run repeats it.
+LOST = "lost"
+
+#: Statuses with results to rank.
+SUCCEEDED = (FINISHED, STOPPED)
+#: Statuses that are results; ``RETRIED`` are those that ``--retry-failed`` runs again.
+COMPLETED = (*SUCCEEDED, DIVERGED)
+RETRIED = (FAILED, TIMEOUT)
+STATUSES = (*COMPLETED, *RETRIED, LOST)
+
+Figure = float | UnsetType | None
+Count = int | UnsetType | None
+
+
+class Epoch(msgspec.Struct, kw_only=True):
+    """Line of ``epochs.jsonl``. Accuracies are fractions; samples count passes of networks."""
+
+    schema: Count = UNSET  # of the first epoch
+    privileges: list[str] | UnsetType = UNSET  # of the first epoch
+    epoch: int
+    train_loss: Figure = UNSET
+    learning_rate: Figure = UNSET
+    samples_trained: Count = UNSET  # forward and backward
+    samples_inferred: Count = UNSET  # forward only
+    mixtures: list[str] | UnsetType = UNSET  # fits of mixture models, as text
+    train_seconds: Figure = UNSET
+    noisy_val_accuracy: Figure = UNSET
+    clean_val_accuracy: Figure = UNSET  # None where no true label is known
+    test_accuracy: Figure = UNSET
+    #: Figures with names of their own: the accuracy on each further test set, as NAME_accuracy.
+    others: dict[str, Any] = {}
+    calibration_error: Figure = UNSET
+    worst_class_accuracy: Figure = UNSET
+    memorised_clean: Figure = UNSET
+    memorised_wrong: Figure = UNSET
+    recovered_wrong: Figure = UNSET
+    detection_auc: Figure = UNSET
+    detection_precision: Figure = UNSET
+    detection_recall: Figure = UNSET
+    label_correction_accuracy: Figure = UNSET
+    val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_classes``
+    eval_seconds: Figure = UNSET
+
+    def figure(self, name: str) -> float:
+        """Return a figure by its key; NaN where it is undefined or absent."""
+        value = getattr(self, name) if name in self.__struct_fields__ else self.others.get(name)
+        return math.nan if value is None or value is UNSET else float(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys and values of the line."""
+        values: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name == "others":
+                values |= value
+            elif value is not UNSET:
+                values[name] = value
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Epoch":
+        """Return the epoch of a line.
+
+        Raises:
+            msgspec.ValidationError: where it is none.
+        """
+        known = {key: value for key, value in values.items() if key in cls.__struct_fields__}
+        others = {key: value for key, value in values.items() if key not in known}
+        return msgspec.convert(known | {"others": others}, cls)
+
+
+class Noise(msgspec.Struct, kw_only=True):
+    """Noise of a trial as it was drawn."""
+
+    nominal_rate: float | UnsetType | None = (
+        UNSET  # as asked for; None where the noise came with the data
+    )
+    realised_rate: Figure = UNSET  # None unless every true label is known
+    transition_matrix: list[list[float]] | UnsetType | None = UNSET  # (C, C), rows are true classes
+    label_hash: str | UnsetType | None = UNSET
+    known_labels: Count = UNSET
+    wrong_of_known: Count = UNSET
+    openset_images: Count = UNSET
+
+
+class Pretraining(msgspec.Struct, kw_only=True):
+    """Quality and cost of the pretrained encoder; accuracies are votes of nearest neighbours."""
+
+    knn_accuracy_noisy_before: Figure = UNSET
+    knn_accuracy_noisy: Figure = UNSET
+    knn_accuracy_clean_before: Figure = UNSET
+    knn_accuracy_clean: Figure = UNSET
+    spread: Figure = UNSET  # 1 is healthy, 0 collapsed
+    loss: Figure = UNSET
+    pretrain_seconds: Figure = UNSET
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """Content of ``done.json``: how a trial ended. Seconds are those of the device's machine."""
+
+    git_commit: str | UnsetType | None = UNSET
+    schema: Count = UNSET
+    status: str
+    error: str | None = None
+    code: Any = UNSET  # hashes of the code by part; see ``bench.records.code``
+    classes: Count = UNSET
+    noise: Noise | UnsetType = UNSET
+    train_images: Count = UNSET
+    validation_images: Count = UNSET
+    validation_truth: str | UnsetType | None = UNSET
+    test_images: Count = UNSET
+    tested_classes: Count = UNSET  # present where test images show fewer than all classes
+    noisy_test: bool | UnsetType = UNSET
+    privileges: list[str] | UnsetType = UNSET
+    pretraining: Pretraining | UnsetType = UNSET
+    train_seconds: Figure = UNSET
+    eval_seconds: Figure = UNSET
+    passes_trained: Figure = UNSET  # forward and backward, over the training images
+    passes_inferred: Figure = UNSET  # forward only
+    epochs: Count = UNSET
+    pretrain_seconds: Figure = UNSET
+    parameters: Count = UNSET
+    peak_memory_bytes: Count = UNSET
+    feature_silhouette: Figure = UNSET
+    feature_knn_accuracy: Figure = UNSET
+    reliability: dict[str, list[float | None]] | UnsetType = UNSET
+    estimated_transition_matrix: list[list[float]] | UnsetType = UNSET
+    traceback: str | UnsetType = UNSET
+    work_seconds: Figure = UNSET
+
+
+class Machine(msgspec.Struct, kw_only=True):
+    """Machine that a sweep's driver ran on."""
+
+    system: str | None = None
+    processor: str | None = None
+    cpus: int | None = None
+
+
+def to_builtins(facts: msgspec.Struct) -> dict[str, Any]:
+    """Return a struct as the dictionary that its file holds."""
+    return msgspec.to_builtins(facts)
+
+
+def present(value: Any, default: Any = None) -> Any:
+    """Return a field's value, or the default where it is absent."""
+    return default if value is UNSET else value

@@ -1,0 +1,53 @@
+"""Data of one trial: labels and pixels, with the training samples in a random order."""
+
+import hashlib
+
+import numpy as np
+
+from bench.datasets import UNKNOWN, Dataset
+from bench.planning.labels import Labels
+from bench.planning.spec import TrialSpec
+from bench.training import scoring
+from bench.training.pixels import pixels_for, replaced
+from bench.training.seeds import hidden_seed, shuffled
+
+#: Seed of the choice of training samples that are predicted after each epoch.
+PROBE_SEED = 3000
+
+
+class TrialData:
+    """Labels and pixels of one trial.
+
+    A method sees its training samples numbered at random, because the order of a data set often
+    follows the true classes. Records keep the order of the data set.
+    """
+
+    def __init__(self, spec: TrialSpec, dataset: Dataset, labels: Labels) -> None:
+        self.dataset, self.labels = dataset, labels
+        order = shuffled(len(labels.train), hidden_seed("positions", spec.train_seed, dataset))
+        self.positions = labels.train[order]  # (N,) in the data set, by the method's numbers
+        self.numbers = np.argsort(order)  # (N,) of the training samples, in the data set's order
+        self.noisy = labels.noisy[self.positions]  # (N,) by the method's numbers
+        images = replaced(dataset, labels.replacements)
+        self.pixels = pixels_for(dataset, spec, images, self.positions)
+        self.validation = pixels_for(dataset, spec, images, labels.validation)
+        self.tests = {
+            name: (pixels_for(dataset, spec, test_images), test_labels)
+            for name, (test_images, test_labels) in {
+                "test": (dataset.test_images, dataset.test_labels),
+                **dataset.extra_tests,
+            }.items()
+        }
+        # Training samples, in the data set's order, that scores can judge.
+        self.known = np.flatnonzero(labels.truth[labels.train] != UNKNOWN)
+        rng = np.random.default_rng(PROBE_SEED)
+        self.probes = np.sort(rng.permutation(self.known)[: scoring.PROBES])
+
+    @property
+    def numbering(self) -> str:
+        """Hash of the samples' numbers and of all labels.
+
+        A plugin's noise may have changed since a checkpoint: no other hash covers its code.
+        """
+        content = self.positions.tobytes() + self.labels.noisy.tobytes()
+        return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""Optuna's part in a search: suggestions, seeded so that a resumed search goes on as before."""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from bench.common.identity import identity
+from bench.planning.registry import Scalar
+from bench.planning.spec import TrialSpec
+from bench.tuning.spaces import draw
+
+#: Number of duplicate draws in a row after which a space counts as exhausted.
+PATIENCE = 100
+
+
+class Study:
+    """Optuna study of one search, made when the first suggestion is needed."""
+
+    def __init__(self, base: TrialSpec, fixed: Mapping[str, Scalar]) -> None:
+        """Take the search's first configuration, and the hyper-parameters that are not searched."""
+        self.base, self.fixed = base, fixed
+        self._optuna: Any = None
+
+    def open(self, over: Sequence[tuple[TrialSpec, float]]) -> None:
+        """Make the study, if there is none, and tell it of configurations that are over."""
+        import optuna
+
+        if self._optuna is None:
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
+            self._optuna = optuna.create_study(direction="maximize")
+            for spec, value in over:
+                self.tell(spec, value)
+
+    def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:
+        """Tell the study of a configuration that is over; NaN is a failure.
+
+        Without a study nothing happens: ``open`` tells it everything.
+
+        Args:
+            ask: Optuna's trial, if the configuration was drawn in this process.
+        """
+        if self._optuna is None:
+            return
+        import optuna
+
+        good = math.isfinite(value)
+        state = optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL
+        told = value if good else None
+        if ask is not None:
+            self._optuna.tell(ask, told, state)
+            return
+        again = optuna.trial.FixedTrial(spec.hparams)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                draw(self.base.method, again, self.fixed)
+            self._optuna.add_trial(
+                optuna.trial.create_trial(
+                    state=state, value=told, params=again.params, distributions=again.distributions
+                )
+            )
+        except ValueError:  # drawn from an earlier version of the space: it counts, no more
+            pass
+
+    def suggestions(self, drawn: int) -> Iterator[tuple[Any, Callable[[], dict[str, Scalar]]]]:
+        """Yield suggestions: the most promising one, then random ones, at most ``PATIENCE``.
+
+        Args:
+            drawn: number of configurations that the search has drawn before. It seeds the samplers,
+                so that a search that is resumed goes on as if nothing had happened.
+
+        Yields:
+            Optuna's trial, and a function that draws its hyper-parameters.
+        """
+        import optuna
+
+        text = json.dumps([identity(self.base.to_json()), drawn], sort_keys=True)
+        seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+        samplers: list[Any] = [optuna.samplers.TPESampler(seed=seed)]
+        samplers += [optuna.samplers.RandomSampler(seed=seed)] * (PATIENCE - 1)
+        for sampler in samplers:
+            self._optuna.sampler = sampler
+            ask = self._optuna.ask()
+            yield ask, partial(draw, self.base.method, ask, self.fixed)
+
+    def refuse(self, ask: Any) -> None:
+        """Tell the study that a suggestion is of no use: refused, or tried before."""
+        import optuna
+
+        self._optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
