@@ -73,7 +73,7 @@ def write_report(
     plots_dir = out_dir / "plots"
     earlier = _figures_of(out_dir / "leaderboard.md")
     if plots:
-        captions = write_plots(board.chosen, board.leaderboard, board.configurations, plots_dir)
+        captions = write_plots(board, plots_dir)
     else:
         captions = {
             name: caption
