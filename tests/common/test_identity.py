@@ -66,7 +66,7 @@ def spec_of(data, **changes) -> TrialSpec:
     return dataclasses.replace(spec, **changes)
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # ids
 
 
@@ -183,7 +183,7 @@ def test_the_default_folder_of_an_earlier_version_is_used_again(tmp_path, monkey
     assert default_folder([spec]) == folder
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # what is planned beside it
 
 METHODS = ["ce", "elr", "divide_mix", "co_teaching", "rmd+gce", "softmix", "pes"]
@@ -309,7 +309,7 @@ def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
     assert set(rows["method"]) == {"divide_mix", "elr", "elr (tuned)"}
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # earlier records
 
 
@@ -388,7 +388,7 @@ def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
         list(read_trials(tmp_path))
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # names
 
 
@@ -451,7 +451,7 @@ def test_files_of_labels_are_told_apart_by_content(tmp_path):
     }
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # younger fields
 
 
@@ -697,7 +697,7 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
     figures(board_of(rows))
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # nothing by chance
 
 PROGRAM = """
