@@ -12,9 +12,10 @@ The way of the data, top to bottom::
       images/           images in files: decoding, the survey of all files, the cache
       copies.py         exact copies, counted and named
     resizing.py         another size or other colours, for images in memory
+    receipts.py         content hashes of prepared sets, kept to notice a change
 
-Every path ends in the same value, ``Dataset`` (dataset.py). ``from_arrays`` (arrays.py) makes one
-from arrays and checks them.
+Every path ends in the same value, ``Dataset`` (dataset.py), with the account of a folder's files
+(file_account.py). ``from_arrays`` (arrays.py) makes one from arrays and checks them.
 """
 
 from bench.datasets.arrays import from_arrays

@@ -82,8 +82,8 @@ def _labelled_images(
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         fix = "" if images.dtype == np.uint8 else _TO_BYTES.get(images.dtype.kind, "")
         raise InputError(
-            f"the {part} images of {name} are {images.dtype} of shape {images.shape}: "
-            f"give uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W){fix}"
+            f"the {part} images of {name} are {images.dtype} of shape {images.shape}: give uint8 "
+            f"of shape (N, H, W), (N, H, W, C) or (N, C, H, W){fix}"
         )
     if not len(images):
         raise InputError(f"{name} has no {part} images: give at least one of each class")
@@ -108,8 +108,8 @@ def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray
             one_hot = ": labels.argmax(1), where each row marks a class"
             hint = ": labels[:, 0]" if labels.shape[1] == 1 else one_hot
         raise InputError(
-            f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} "
-            f"for {images} images: give one integer for each image{hint}"
+            f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} for "
+            f"{images} images: give one integer for each image{hint}"
         )
     if int(labels.max()) > np.iinfo(np.int64).max:
         raise InputError(f"{name} has {part} labels up to {labels.max()}: count classes from 0")

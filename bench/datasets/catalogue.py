@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 from bench.common import plugins
 from bench.datasets import npz
 from bench.datasets.dataset import Source
-from bench.datasets.folder import source as folder
+from bench.datasets.folder import loader as folder
 from bench.datasets.published import (
     animal10n,
     cifar,

@@ -33,10 +33,7 @@ class Part:
 
 
 def of_dataset(dataset: Dataset) -> tuple[str, ...]:
-    """Return sentences on the exact copies in a data set.
-
-    Images in files are compared when the files are read; without that, there are no sentences.
-    """
+    """Return sentences on exact copies; images in files were compared when they were read."""
     if dataset.copies is not None or isinstance(dataset.train_images, ImageFiles):
         return dataset.copies or ()
     tests = {
@@ -78,8 +75,8 @@ def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
         relabelled = sum(len(copies[group]) for group in copies if len(labels[group]) > 1)
         sentences.append(
             f"{_count(copies):,} of {len(train.images):,} training images are exact copies of each "
-            f"other (as {train.name(first, 'training')} = {train.name(second, 'training')})"
-            f"{_relabelled(relabelled)}{_blank(train, copies)}"
+            f"other (as {train.name(first, 'training')} = "
+            f"{train.name(second, 'training')}){_relabelled(relabelled)}{_blank(train, copies)}"
         )
     return tuple(sentences)
 

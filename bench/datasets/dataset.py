@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.common.text import printable, shortlist
-from bench.datasets.folder.file_account import Account
+from bench.datasets.file_account import Account
 from bench.datasets.images.files import ImageFiles
 from bench.errors import InputError
 

@@ -13,11 +13,7 @@ from bench.errors import InputError
 
 
 def load_checked(source: Source, folder: Path, image_size: int | None, name: str) -> Dataset:
-    """Call another package's ``Source.load``, and check its result.
-
-    Raises:
-        InputError: if it raises anything, or returns no data set that can be trained on.
-    """
+    """Call another package's ``Source.load``; any fault of it is an InputError that names it."""
     load = source.load
     place = f"the data set {name} ({getattr(load, '__module__', type(load).__module__)})"
     with plugins.blame(place, "Source.load"):

@@ -108,10 +108,7 @@ def _copies(
     surveys: dict[str, Survey],
     readable: dict[str, tuple[Images, Positions]],
 ) -> tuple[str, ...]:
-    """Return sentences on exact copies.
-
-    Images are compared by pixels if all parts are in memory, otherwise by the files' digests.
-    """
+    """Return sentences on exact copies, by pixels if all are in memory, else by files' digests."""
     in_memory = all(isinstance(images, np.ndarray) for images, _ in readable.values())
 
     def part(name: str, labels: np.ndarray) -> copies.Part:

@@ -84,15 +84,15 @@ def _read_only(dataset: Dataset) -> Iterator[None]:
                 array.flags.writeable = writeable
 
 
-def replaced_images(
-    spec: NoiseSpec, images: int, donors: int
-) -> tuple[np.ndarray, np.ndarray] | None:
+def replaced_images(dataset: Dataset, spec: NoiseSpec) -> tuple[np.ndarray, np.ndarray] | None:
     """Return positions (R,) of the images that open-set noise replaces, and indices of the donors.
 
-    None where the noise replaces no images. See ``flips.openset``.
+    None for other noise. Before ``prepare`` has loaded donors, only the positions are valid.
     """
     if not spec.replaces_images:
         return None
+    images = len(dataset.train_labels)
+    donors = images if dataset.donors is None else len(dataset.donors)
     return openset(images, donors, spec.rate or 0.0, generator(spec.seed), spec.sampling)
 
 

@@ -47,7 +47,6 @@ def rounding_note(dataset: Dataset, spec: NoiseSpec) -> str | None:
 
 
 def _realised(dataset: Dataset, spec: NoiseSpec) -> float:
-    images = len(dataset.train_labels)
-    if drawn := replaced_images(spec, images, donors=images):
-        return len(drawn[0]) / images
+    if drawn := replaced_images(dataset, spec):
+        return len(drawn[0]) / len(dataset.train_labels)
     return realised_rate(dataset.train_labels, corrupt(dataset, spec)) or 0.0

@@ -30,7 +30,7 @@ class NoiseSpec:
 
     @property
     def replaces_images(self) -> bool:
-        """Whether images are replaced and labels stay, as in open-set noise."""
+        """True if images are replaced and labels stay, as in open-set noise."""
         return self.kind.startswith(OPENSET) and bool(self.rate)
 
 

@@ -36,7 +36,7 @@ class Labels:
         rng = np.random.default_rng([spec.split_seed, 1])
         validation = np.sort(stratified_choice(noisy, size, rng))
         truth = dataset.train_labels
-        if replacements := draw_replacements(dataset, spec.noise_spec):
+        if replacements := noise.replaced_images(dataset, spec.noise_spec):
             truth = truth.copy()
             truth[replacements[0]] = OUTSIDE
         train = np.setdiff1d(np.arange(len(noisy)), validation)
@@ -46,11 +46,3 @@ class Labels:
     def validation_truth(self) -> np.ndarray:
         """True classes (V,) of the validation images, negative where they have none."""
         return self.truth[self.validation]
-
-
-def draw_replacements(dataset: Dataset, spec: noise.NoiseSpec) -> Replacements | None:
-    """Return the images that open-set noise replaces, and their donors; None for other noise."""
-    if not spec.replaces_images:
-        return None
-    assert dataset.donors is not None
-    return noise.replaced_images(spec, len(dataset.train_labels), len(dataset.donors))

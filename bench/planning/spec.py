@@ -104,11 +104,7 @@ class TrialSpec:
     def noise_spec(self) -> NoiseSpec:
         """Label noise as one value."""
         return NoiseSpec(
-            self.noise_kind,
-            self.noise_rate,
-            self.noise_seed,
-            self.noise_sampling,
-            self.noise_hash,
+            self.noise_kind, self.noise_rate, self.noise_seed, self.noise_sampling, self.noise_hash
         )
 
     @property

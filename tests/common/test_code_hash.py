@@ -31,7 +31,7 @@ ELSEWHERE = set(
     """
     bench common common.files common.identity common.importing common.plugins
     common.progress common.text common.version datasets datasets.arrays datasets.catalogue
-    datasets.copies datasets.folder datasets.images.cache_folder
+    datasets.copies datasets.file_account datasets.folder datasets.images.cache_folder
     datasets.images.decoded_cache datasets.images.survey datasets.integer_pickles
     datasets.loading datasets.npz datasets.plugin_checks datasets.published
     datasets.readable datasets.resizing errors networks noise noise.contents noise.files

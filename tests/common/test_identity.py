@@ -35,7 +35,6 @@ from bench.report.cells import arrange_cells, cell_facts
 from bench.report.choice import configurations
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.leaderboard import leaderboard
 from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
@@ -695,7 +694,7 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
         write_trial(tmp_path, "from_elsewhere", defaults={"m.a": 1, "m.b": value})
     write_trial(tmp_path, "ce")
     rows = load_rows([tmp_path])
-    figures(rows, leaderboard(rows), configurations(rows))
+    figures(board_of(rows))
 
 
 # ----------------------------------------------------------------------------------------------

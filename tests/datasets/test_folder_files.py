@@ -19,10 +19,10 @@ from bench.cli.commands import execute
 from bench.cli.data import data as data_command
 from bench.common.text import printable
 from bench.datasets import FOUND, UNKNOWN, in_memory, open_dataset
-from bench.datasets.folder import file_walk, source
+from bench.datasets.file_account import Account
+from bench.datasets.folder import file_walk, loader
 from bench.datasets.folder import names as class_names
 from bench.datasets.folder.contents import LIST, NO_CLASS, NO_USE, NOT_LISTED
-from bench.datasets.folder.file_account import Account
 from bench.datasets.folder.image_formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
 from bench.errors import InputError
 
@@ -542,7 +542,7 @@ def test_ordinary_folders_keep_their_split(tmp_path):
             True
         )
         np.testing.assert_array_equal(
-            source._held_out(Path("d"), labels, labels.max() + 1), expected
+            loader._held_out(Path("d"), labels, labels.max() + 1), expected
         )
     dataset = open_dataset(f"folder:{two_classes(tmp_path / 'd')}")
     assert dataset.untested is None and in_memory(dataset).content_hash == "caee5b4a9fceb6d8"

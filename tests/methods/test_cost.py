@@ -73,7 +73,7 @@ def forward(m: Method) -> Counts:
 
 
 def selc_(m: Method) -> Counts:
-    """One pass a batch; from warm-up to the turning point, all samples after each epoch too."""
+    """One pass a batch; from warm-up to its turn, the losses of all samples after each epoch."""
     turned = int(m.turned)
     watching = m.hp.turning_point == "estimate" and m.epoch + 1 >= m.warmup(m.hp.warmup_epochs)
     return everything(m), m.task.num_train * (watching and not 0 <= turned <= m.epoch)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bench import noise
 from bench.common import plugins, progress
-from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, from_arrays
+from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles
+from bench.datasets.arrays import from_arrays
 from bench.datasets.published.cifar import CIFAR100_SUPERCLASSES, superclass_flips, superclass_ids
 from bench.errors import InputError
 from bench.noise import (

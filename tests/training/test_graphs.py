@@ -1,6 +1,4 @@
-"""Steps recorded as a CUDA graph. Without a GPU, what stands for it runs the step again, on what
-the graph would read.
-"""
+"""CUDA graphs of training steps; without a GPU, a stand-in repeats the recorded step."""
 
 import copy
 from contextlib import contextmanager, nullcontext
@@ -26,16 +24,14 @@ STATIC = [name for name in method_names() if load_method(name).static_step] + ["
 
 
 def session(name: str) -> Session:
-    """Before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
+    """Return a session before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
     data = dataset_for(TINY, 300)
-    return Session(
-        specification(TINY, data, name, Settings(), {}, epochs=10, batch_size=32), data, 3
-    )
+    return Session(specification(TINY, data, name, Settings(), epochs=10, batch_size=32), data, 3)
 
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Makes GraphedSteps work without a GPU; the graphs that were recorded."""
+    """Recorded graphs, where a stand-in replaces the GPU."""
     made = []
 
     class Graph:
@@ -139,7 +135,7 @@ def test_graphs_are_taken_where_they_are_asked_for_and_possible(
 
 
 def test_random_partners_are_no_static_step():
-    """softmix in its mixup phase, between warm-up and correction, draws a partner for every sample."""
+    """In its mixup phase, softmix draws a partner for every sample."""
     data = dataset_for(TINY, 100)
     late = {"softmix.correction_start": 200}
     prepared = Session(specification(TINY, data, "softmix", Settings(), late, epochs=10), data, 4)

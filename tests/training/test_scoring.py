@@ -1,4 +1,4 @@
-"""Scores against numbers worked out by hand, and against scikit-learn's."""
+"""Scores, against numbers worked out by hand and those of scikit-learn."""
 
 import inspect
 import re

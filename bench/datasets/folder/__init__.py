@@ -2,13 +2,12 @@
 
 ::
 
-    source.py         the folder becomes a Dataset; classes, test images and sizes are settled
-    class_folders.py  images in a folder a class, perhaps below folders of splits
+    loader.py         the folder becomes a Dataset; classes, test images and sizes are settled
+    class_folders.py  images in class folders, perhaps below folders of splits
     listed_images.py  images that labels.csv lists
     labels_csv.py     reader of labels.csv
     names.py          names of classes and splits
     contents.py       images with labels, and the reasons for files that are passed over
     file_walk.py      every file below a folder, links followed once
-    file_account.py   account of all files: used, or passed over for a reason
     image_formats.py  recognition of image files
 """

@@ -1,4 +1,4 @@
-"""Images in a folder a class, perhaps below folders for training, validation and testing."""
+"""Images in class folders, perhaps below folders for training, validation and testing."""
 
 import os
 from collections import Counter, defaultdict
@@ -23,8 +23,7 @@ from bench.errors import InputError
 def read_class_folders(folder: Path) -> Contents:
     """Return the images in the class folders below ``folder``, in the order of their file names.
 
-    Raises:
-        InputError: if the names of the folders can be understood in two ways.
+    InputError is raised if the names of the folders can be understood in two ways.
     """
     files, folders = walk(str(folder))
     passed = PassedOver()
@@ -87,16 +86,15 @@ def _check_splits(
     if others := [top for top in _tops(images) if top not in splits]:
         raise InputError(
             f"{root} has folders named as splits ({named}) beside others with images "
-            f"({_shown(others)}): put all images below the splits, or, if these "
-            f"are classes, list the images in {LABELS} with the columns path,label"
+            f"({_shown(others)}): put all images below the splits, or, if these are classes, list "
+            f"the images in {LABELS} with the columns path,label"
         )
     deep = {name.split("/")[0] for name in images if name.count("/") > 1}
     if flat := [top for top in splits if top not in deep]:
         raise InputError(
             f"{root} has a folder named as a split that holds images but no class folders "
-            f"({_shown(flat)}): sort its images into a folder a class or move "
-            f"it away, or, if it is a class, list the images in {LABELS} with the columns "
-            "path,label"
+            f"({_shown(flat)}): sort its images into a folder a class or move it away, or, if it "
+            f"is a class, list the images in {LABELS} with the columns path,label"
         )
     for split, count in Counter(splits.values()).items():
         if count > 1:
@@ -121,10 +119,9 @@ def _refuse_names_like_splits(root: str, images: Sequence[str]) -> None:
     for tops in alike.values():
         if "train" in tops and len(tops) > 1:
             raise InputError(
-                f"{root} has folders named much like splits "
-                f"({_shown(tops.values())}): name them train, val and test, "
-                f"with class folders in them, or, if they are classes, list the images in {LABELS} "
-                "with the columns path,label"
+                f"{root} has folders named much like splits ({_shown(tops.values())}): name them "
+                "train, val and test, with class folders in them, or, if they are classes, list "
+                f"the images in {LABELS} with the columns path,label"
             )
 
 
@@ -137,8 +134,8 @@ def _refuse_folders_between(root: str, folder: Path, images: Sequence[str], dept
         [owner] = owners
         give = f", or give folder:{printable(str(folder / owner))}" if depth == 1 else ""
         raise InputError(
-            f"{root} has one class folder, {printable(owner)}, with folders in "
-            f"it ({_shown(inner)}): move these up by one level{give}"
+            f"{root} has one class folder, {printable(owner)}, with folders in it "
+            f"({_shown(inner)}): move these up by one level{give}"
         )
 
 
@@ -152,9 +149,8 @@ def _refuse_splits_below_classes(root: str, images: Sequence[str]) -> None:
     for top, parts in below.items():
         if "train" in parts and len(parts) > 1:
             raise InputError(
-                f"the splits of {root} lie within its classes (in "
-                f"{printable(top)}): put the classes below the folders of splits, as "
-                f"train/{printable(top)}"
+                f"the splits of {root} lie within its classes (in {printable(top)}): put the "
+                f"classes below the folders of splits, as train/{printable(top)}"
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.datasets.folder.file_account import Account
+from bench.datasets.file_account import Account
 from bench.datasets.folder.file_walk import File
 from bench.datasets.folder.image_formats import objection
 from bench.datasets.folder.labels_csv import LABELS

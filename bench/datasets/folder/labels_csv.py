@@ -37,8 +37,7 @@ class Row:
 def read_labels(path: Path) -> tuple[list[Row], list[str]]:
     """Return the rows of the file, and sentences about its unused parts.
 
-    Raises:
-        InputError: if a line is not clear; it names the line.
+    InputError names the line that is not clear.
     """
     columns, records = _table(path, _text(path))
     rows, missing = [], dict.fromkeys(("clean_label", "split"), 0)
@@ -108,10 +107,7 @@ def _text(path: Path) -> str:
 
 
 def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the columns' names, and each row's first line and fields.
-
-    The separator is a comma, a semicolon or a tab.
-    """
+    """Return the columns' names, and each row's first line and fields; find the separator."""
     needed = {"path", "label"}
     for separator in (",", ";", "\t"):
         try:

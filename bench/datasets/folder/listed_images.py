@@ -24,11 +24,7 @@ from bench.errors import InputError
 
 
 def read_listed_images(folder: Path, path: Path) -> Contents:
-    """Return the images that the file of labels lists, in its order.
-
-    Raises:
-        InputError: if the file cannot be read, or lists an image that is not there.
-    """
+    """Return the images that the file of labels at ``path`` lists, in its order."""
     if not path.is_file():
         raise InputError(f"{str(path)!r} is no file that can be read: mend or remove it")
     rows, notes = read_labels(path)
@@ -79,11 +75,7 @@ def _notes_on_splits(parts: set[str | None], names: Iterable[str]) -> list[str]:
 
 
 def _locate(folder: Path, path: Path, rows: Iterable[Row], files: Iterable[File]) -> dict[str, str]:
-    """Find the file of each row: its place -> its name from the folder, in the order of the rows.
-
-    Raises:
-        InputError: if one is not there, or is listed twice.
-    """
+    """Return the file of each row: its place -> its name from the folder, in the rows' order."""
     by_spelling = defaultdict(list)
     for file in files:
         by_spelling[same_spelling(file.name)].append(file.name)

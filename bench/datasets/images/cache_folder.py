@@ -53,11 +53,7 @@ def cache_folder() -> Path:
 
 
 def temporary_folder() -> Path:
-    """Return the user's own temporary folder for caches, the same at every call.
-
-    Raises:
-        InputError: if it cannot be made, or others could have put files there.
-    """
+    """Return the user's own temporary folder for caches; InputError if others can write to it."""
     place = None
     try:
         place = Path(tempfile.gettempdir()) / f"lnl-bench-{os.getuid()}"
@@ -88,8 +84,8 @@ def readable_folders() -> list[Path]:
 def unwritable(place: Path, error: OSError) -> InputError:
     """Return the error for a folder of caches that cannot be written."""
     return InputError(
-        f"cannot keep decoded images in {str(place)!r} ({error.strerror or error}): "
-        f"name another folder in the environment variable {VARIABLE}"
+        f"cannot keep decoded images in {str(place)!r} ({error.strerror or error}): name another "
+        f"folder in the environment variable {VARIABLE}"
     )
 
 

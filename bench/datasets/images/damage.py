@@ -33,11 +33,7 @@ class BrokenImage(InputError):
     """A file that is damaged, cut short, or no image."""
 
     def __init__(self, path: Path, reason: str, passing: bool = False) -> None:
-        """Make the error.
-
-        Args:
-            passing: the machine is the cause (permission, network): the file may be read later.
-        """
+        """Make the error; it is ``passing`` if the machine is the cause: permission, network."""
         super().__init__(
             f"{str(path)!r} is no image that can be read ({reason}): mend or remove it"
         )

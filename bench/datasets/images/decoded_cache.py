@@ -194,8 +194,8 @@ def _decode_into(images: np.ndarray, files: ImageFiles, known: Survey, position:
     except BrokenImage as error:
         if error.passing and position not in known.broken:  # a cache must not remember it
             raise InputError(
-                f"{str(error.path)!r} could be read before, but not now ({error.reason}): "
-                f"put it back, then run the same command again"
+                f"{str(error.path)!r} could be read before, but not now ({error.reason}): put it "
+                "back, then run the same command again"
             ) from error
         images[position] = 0
         return error.reason

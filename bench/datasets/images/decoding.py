@@ -68,10 +68,7 @@ def decode(
 def read(
     path: Path, content: bytes, channels: int = 3, extremes: Extremes = NO_EXTREMES
 ) -> "PillowImage":
-    """Return the image in its own size, in Pillow's mode RGB, or L for one channel.
-
-    Arguments and errors are those of ``decode``.
-    """
+    """Return the image in its own size, in Pillow's mode RGB, or L for one channel; see decode."""
     from torchvision.transforms.v2 import functional as F
 
     with pillow_errors(path, content):

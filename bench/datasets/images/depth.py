@@ -79,10 +79,7 @@ def scaled(path: Path, image: "PillowImage", extremes: Extremes) -> "PillowImage
 
 
 def read_values(path: Path, image: "PillowImage") -> tuple[np.ndarray, Extremes]:
-    """Return the pixels as int64 or float64 (H, W), and their extremes.
-
-    Missing pixels are NaN, or the lowest integer.
-    """
+    """Return pixels as int64 or float64 (H, W), missing ones NaN or the lowest; and extremes."""
     with pillow_errors(path):
         values = np.asarray(image)
         unsigned = read_tag(image, SAMPLE_FORMAT) == 1

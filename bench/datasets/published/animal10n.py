@@ -15,10 +15,7 @@ _CLASSES = (
 
 
 def load(data_dir: Path, side: int | None) -> Dataset:
-    """Return the images of the folders training and testing, named LABEL_NUMBER.jpg.
-
-    The test labels are right.
-    """
+    """Return the images LABEL_NUMBER.jpg of the folders training and testing."""
     root = web.find_root(data_dir, "training", *_FOLDERS)
     train, test = (_read_part(root / part, side or 64) for part in ("training", "testing"))
     return web.dataset("animal10n", train, test, _CLASSES)

@@ -132,8 +132,8 @@ def _order(path: Path, num_classes: int, count: int) -> np.ndarray:
 
 
 _CITATION = (
-    "Wei, Zhu, Cheng, Liu, Niu & Liu (2022), Learning with noisy labels revisited, ICLR, "
-    "arXiv 2110.12088"
+    "Wei, Zhu, Cheng, Liu, Niu & Liu (2022), Learning with noisy labels revisited, ICLR, arXiv "
+    "2110.12088"
 )
 
 

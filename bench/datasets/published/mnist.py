@@ -48,10 +48,7 @@ _CHECKSUMS = {
 def _idx_set(
     name: str, torchvision_name: str, classes: tuple[str, ...], flips: dict[int, int] | None
 ) -> Loader:
-    """Return the loader of a set in MNIST's format.
-
-    It reads a plain folder of four idx files, or torchvision's folder, which it completes.
-    """
+    """Return the loader of a set in four idx files: in a plain folder, or in torchvision's."""
 
     def load(data_dir: Path, side: int | None) -> Dataset:
         folder = data_dir if _idx_files(data_dir) else data_dir / torchvision_name / "raw"

@@ -8,13 +8,7 @@ from bench.errors import InputError
 
 
 def download(source: Callable, data_dir: Path) -> list:
-    """Return the training and the test set of a torchvision class.
-
-    They are downloaded if torchvision's checksums do not find them in ``data_dir``.
-
-    Raises:
-        InputError: if they are not whole and cannot be downloaded.
-    """
+    """Return the training and the test set of a torchvision class, downloaded where missing."""
     try:
         return [source(data_dir, train=train, download=True) for train in (True, False)]
     except (urllib.error.URLError, ConnectionError, RuntimeError, EOFError, OSError) as error:

@@ -27,8 +27,8 @@ def find_root(data_dir: Path, marker: str, *folders: str) -> Path:
         if (folder / marker).exists():
             return folder
     raise InputError(
-        f"{str(data_dir)!r} holds no {marker}, nor does {' or '.join(folders)} within it: "
-        f"name the folder of the set with --data-dir"
+        f"{str(data_dir)!r} holds no {marker}, nor does {' or '.join(folders)} within it: name the "
+        "folder of the set with --data-dir"
     )
 
 
@@ -85,10 +85,7 @@ def read_labels(path: Path, num_classes: int) -> dict[str, int]:
 
 
 def part(root: Path, names: Sequence[str], labels: Iterable[int], side: int, source: Path) -> Part:
-    """Return the images below ``root``, as the list ``source`` names them, with their labels.
-
-    InputError says so if the first, the last or one of a sample of them is missing.
-    """
+    """Return the images that the list ``source`` names, with labels; check that a sample exists."""
     if not names:
         raise InputError(f"{str(source)!r} names no image of this set: fetch it again")
     last = len(names) - 1

@@ -76,7 +76,7 @@ SOURCES = {
         citation="Li, Wang, Li, Agustsson & Van Gool (2017), WebVision database, arXiv 1708.02862",
         url="https://data.vision.ee.ethz.ch/cvl/webvision/dataset2017.html",
         access="its archives info, google_resized_256 and val_images_256, unpacked into "
-        "--data-dir; ILSVRC 2012's validation images in imagenet/val/WNID there, if "
-        "wanted (image-net.org, on registration)",
+        "--data-dir; ILSVRC 2012's validation images in imagenet/val/WNID there, if wanted "
+        "(image-net.org, on registration)",
     ),
 }

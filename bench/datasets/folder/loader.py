@@ -1,6 +1,6 @@
 """Data set in a folder of the user's own images: ``folder:DIR``.
 
-The images lie in a folder a class, perhaps below folders for training, validation and testing, or
+The images lie in class folders, perhaps below folders for training, validation and testing, or
 are listed in a file ``labels.csv`` with the columns path, label and, where known, clean_label and
 split. Labels are noise as found, unless clean labels are given. Every file below the folder is
 accounted for.
@@ -106,8 +106,8 @@ def _held_out(folder: Path, labels: np.ndarray, classes: int) -> np.ndarray:
     """
     if len(labels) < 2 * classes:
         raise InputError(
-            f"{str(folder)!r} has {len(labels)} images of {classes} classes: too few to "
-            "test on a part"
+            f"{str(folder)!r} has {len(labels)} images of {classes} classes: too few to test on a "
+            "part"
         )
     in_test = np.zeros(len(labels), bool)
     size = max(1, round(TEST_SHARE * len(labels)))
