@@ -70,7 +70,7 @@ class Method(nn.Module):
         self.hp = hparams if hparams is not None else self.HParams()
         self.epoch = 0  # set by the harness, on every part of a composed method
 
-    # ------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------
     # read by the method
 
     @property
@@ -119,7 +119,7 @@ class Method(nn.Module):
         warmups = [self.warmup(count) for count in counts if not isinstance(count, str)]
         return max(warmups, default=0)
 
-    # --------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------
     # overridden by the method
 
     def setup(self, task: "Task") -> None:
@@ -208,7 +208,7 @@ class Method(nn.Module):
         """
         return None
 
-    # ---------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------
     # called by the harness
 
     def parts(self) -> list["Method"]:

@@ -126,7 +126,7 @@ class TrialSpec:
 
     @property
     def is_search(self) -> bool:
-        """Whether it only serves to pick a configuration, and is no row of a leaderboard."""
+        """True for a trial of a search, which is no row of a leaderboard."""
         return self.stage.startswith(SEARCH)
 
     def to_json(self) -> dict[str, Any]:

@@ -45,12 +45,12 @@ class Trial:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it has results to rank."""
+        """True where it has results to rank."""
         return self.done["status"] in SUCCEEDED
 
     @property
     def lost(self) -> bool:
-        """Whether its machine ended it, which says nothing of the method."""
+        """True where its machine ended it, which says nothing of the method."""
         return self.done["status"] == LOST
 
     @cached_property

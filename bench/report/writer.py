@@ -73,7 +73,7 @@ def write_report(
     plots_dir = out_dir / "plots"
     earlier = _figures_of(out_dir / "leaderboard.md")
     if plots:
-        captions = write_plots(board.chosen, board.leaderboard, board.configurations, plots_dir)
+        captions = write_plots(board, plots_dir)
     else:
         captions = {
             name: caption
@@ -82,16 +82,7 @@ def write_report(
         }
     about_figures = EARLIER_FIGURES if captions and not plots else ""
     figures = [(f"plots/{name}.png", caption) for name, caption in captions.items()]
-    page = write_page(
-        board.rows,
-        board.chosen,
-        board.leaderboard,
-        tables,
-        board.statistics,
-        published_section(board.published),
-        metric,
-        board.flagged,
-    )
+    page = write_page(board, tables, published_section(board.published))
     contents = {
         **csv_files(board),
         "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),

@@ -1,7 +1,6 @@
-"""How fast this package is, against the same computation in the style of authors' codes.
+"""Speed of this package against the same computation in the style of authors' codes.
 
-python -m bench.speed data --json speed.json
-
-Both sides run in turn, in one process or in processes that it starts, with as many threads; before
-the clock starts, they are checked to compute the same thing.
+``measure`` times two sides in turn. Each part is a module that first checks that both sides
+compute the same thing: ``data``, ``networks``, ``pieces``, ``together``, ``epochs`` (with
+``authors``), ``overhead`` and ``methods``. ``sessions`` repeats one epoch of a trial.
 """

@@ -1,13 +1,10 @@
-"""The command: how fast this package is.
-
-python -m bench.speed epoch --threads 2 --json speed.json
-"""
+"""The command ``python -m bench.speed``."""
 
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,18 +30,27 @@ from bench.speed.together import together
 from bench.training.isolation import give_back_memory
 from bench.training.memory import keep_freed_memory
 
-#: What can be measured, by name; what takes minutes comes last.
-PARTS: dict[str, Callable[[Settings], list[Row]]] = {
-    "data": data,
-    "step": step,
-    "eval": evaluation,
-    "neighbours": neighbours,
-    "mixture": mixture,
-    "together": together,
-    "epoch": epoch,
-    "sweep": sweep,
-    "methods": methods,
+#: Parts by name, with the other side's name; those of minutes come last.
+PARTS: dict[str, tuple[Callable[[Settings], Iterable[Row]], str]] = {
+    "data": (data, "authors' style"),
+    "step": (step, "authors' style; of bf16 on a CPU: ours in float32"),
+    "eval": (evaluation, "authors' style"),
+    "neighbours": (neighbours, "authors' style"),
+    "mixture": (mixture, "authors' style"),
+    "together": (together, "the same trials in turn"),
+    "epoch": (epoch, "authors' style; of bf16: ours in float32"),
+    "sweep": (sweep, "the same trials without records and Ray"),
+    "methods": (methods, f"its passes through the network; ! if ours takes over {BOUND:.0%}"),
 }
+
+#: Headings of the table, which ``cells`` fills.
+COLUMNS = (
+    *("", "network", "s", "s of theirs", "images/s", "ratio", "min..max", "of theirs"),
+    "of the ceiling",
+)
+
+AT_LEAST_ONE = click.IntRange(min=1)
+DEVICE = click.Choice(["cpu", "cuda"])
 
 
 @click.command(cls=Command)
@@ -56,54 +62,30 @@ PARTS: dict[str, Callable[[Settings], list[Row]]] = {
     "--images",
     type=click.IntRange(min=200),
     metavar="N",
-    help="Images in a pass, 200 at least.  [default: as many as suit the part]",
+    show_default="as many as suit the part",
+    help="Images in a pass, 200 at least.",
 )
+@click.option("--repeats", default=5, type=AT_LEAST_ONE, metavar="R", help="Passes of each kind.")
 @click.option(
-    "--repeats",
-    default=5,
-    show_default=True,
-    type=click.IntRange(min=1),
-    metavar="R",
-    help="Passes of each kind.",
+    "--threads", default=1, type=AT_LEAST_ONE, metavar="T", help="Threads of either side."
 )
-@click.option(
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    metavar="T",
-    help="Threads of either.",
-)
-@click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    type=click.Choice(["cpu", "cuda"]),
-    help="Where both compute.",
-)
+@click.option("--device", default="cpu", type=DEVICE, help="Place where both sides compute.")
 @click.option(
     "--methods",
     "names",
+    default="",
     metavar="NAME,...",
-    help="Of these alone, in epoch and methods.  [default: all]",
+    show_default="all",
+    help="Methods that epoch and methods measure.",
 )
-def speed(
-    part: str,
-    file: Path | None,
-    images: int | None,
-    repeats: int,
-    threads: int,
-    device: str,
-    names: str | None,
-) -> None:
+def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) -> None:
     """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all)
     against authors' style.
 
-    A ratio above 1 says how many times faster this package is. In `together` it is compared with
-    the same trials one after another, in rows that end in "bf16" with itself in float32. `methods`
-    says what a method takes in proportion to its passes through the network by themselves, `sweep`
-    what records, checkpoints and Ray add to trials of some seconds (Ray in one sweep, however many
-    the repeats).
+    A ratio above 1 says how many times faster this package is. In `together` the other side is the
+    same trials one after another, in rows that end in "bf16" this package in float32, in `methods`
+    the method's passes through the network by themselves, in `sweep` the work of trials of some
+    seconds without records, checkpoints and Ray (one sweep, however many the repeats).
     """
     if part not in PARTS and part != "all":
         raise unknown("part", part, [*PARTS, "all"])
@@ -115,110 +97,93 @@ def speed(
         if not file.name:
             raise InputError("--json names no file: write for example --json speed.json")
         writable(file.parent, "--json")
-    chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
+    chosen = tuple(name.strip() for name in names.split(",") if name.strip())
     for name in chosen:
         split_name(name)
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    keep_freed_memory()  # as in a trial; the other side has it too
-    settings = Settings(images, repeats, threads, device, chosen)
-    rows: list[Row] = []
-    failed = False
-    with threadpool_limits(threads):  # scikit-learn's too
-        for name in PARTS if part == "all" else [part]:
-            try:
-                found = PARTS[name](settings)
-            except Nothing as error:
-                if part != "all":
-                    raise
-                echo(f"{name} is left out: {error}")
-                continue
-            except (Different, RuntimeError) as error:  # memory that is too short is one, too
-                if part != "all":
-                    raise
-                if not isinstance(error, Different):
-                    traceback.print_exception(error)
-                echo(f"{name} could not be measured: {error}", err=True)
-                failed = True
-                continue
-            finally:
-                give_back_memory(device)  # the next part may start processes that need it
-            show(name, found)
-            rows += found
-            if file:  # after each part: a later one may take too long
-                file.write_text(
-                    json.dumps([asdict(row) | origin(device) for row in rows], indent=2) + "\n"
-                )
+    settings = Settings(device=device, methods=chosen, **counts)
+    complete = measure(list(PARTS) if part == "all" else [part], settings, file)
     if part in ("step", "epoch", "all") and device == "cpu" and not bfloat16_units():
         echo(
             "step and epoch in bfloat16 are left out: this CPU has no units for it (AVX512-BF16 or "
             "AMX)"
         )
-    if failed:
+    if not complete:
         sys.exit(1)
 
 
-def origin(device: str) -> dict[str, Any]:
-    """Where a row was measured, and of which code."""
-    machine = (
-        torch.cuda.get_device_name()
-        if device == "cuda"
-        else f"{processor()}, {os.cpu_count()} cores"
-    )
+def measure(parts: Sequence[str], settings: Settings, file: Path | None) -> bool:
+    """Print and write the rows of these parts; return whether all of them could be measured.
+
+    Errors of a single part are raised.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(settings.threads)
+    keep_freed_memory()  # as in a trial; the other side gains, too
+    records: list[dict[str, object]] = []
+    complete = True
+    for name in parts:
+        try:
+            with threadpool_limits(settings.threads):  # of scikit-learn
+                rows = list(PARTS[name][0](settings))
+        except (Different, Nothing, RuntimeError) as error:  # a RuntimeError: out of memory
+            if len(parts) == 1:
+                raise
+            if isinstance(error, Nothing):
+                echo(f"{name} is left out: {error}")
+                continue
+            if not isinstance(error, Different):
+                traceback.print_exception(error)
+            echo(f"{name} could not be measured: {error}", err=True)
+            complete = False
+            continue
+        finally:
+            give_back_memory(settings.device)  # to processes that the next part may start
+        show(name, rows)
+        records += [asdict(row) | origin(settings.device) for row in rows]
+        if file:  # after each part, because a later one may take too long
+            file.write_text(json.dumps(records, indent=2) + "\n")
+    return complete
+
+
+def origin(device: str) -> dict[str, object]:
+    """Return the machine and the code of a row."""
+    cpu = f"{processor()}, {os.cpu_count()} cores"
+    machine = torch.cuda.get_device_name() if device == "cuda" else cpu
     return {"machine": machine, "torch": torch.__version__, "git_commit": git_commit()}
 
 
 def show(part: str, rows: Sequence[Row]) -> None:
-    """Print a part's table."""
+    """Print the table of a part."""
     from rich.table import Table
 
-    headings, caption = HEADINGS.get(part, (("ours/s", "theirs/s", "ratio"), "images a second"))
     title = f"{part}, threads: {rows[0].threads}, device: {rows[0].device}"
+    table = Table(*COLUMNS, title=title, caption=f"theirs: {PARTS[part][1]}")
     output = console()
-    table = Table(
-        "", "network", *headings, "min..max", "of the ceiling", title=title, caption=caption
-    )
     for row in rows:
-        share = f"{row.share:.0%} {row.ceiling}" if row.share is not None else "none"
-        texts = (row.name, row.network or "", *cells(part, row), share)
-        table.add_row(*(styled(output, text) for text in texts))
+        table.add_row(*(styled(output, text) for text in cells(row)))
     print_table(output, table)
 
 
-#: Columns of the parts that compare seconds of other things than images, and what is said below.
-HEADINGS = {
-    "methods": (
-        ("s", "s of its passes", "of its passes"),
-        f"seconds an epoch; ! where more than {BOUND} of its passes",
-    ),
-    "sweep": (
-        ("s with", "s without", "adds"),
-        "seconds a trial; no ceiling: records wait for a disk, workers for each other",
-    ),
-}
-
-
-def cells(part: str, row: Row) -> tuple[str, str, str, str]:
-    """Either side of a row, how they compare, and the range of that."""
-    if part not in HEADINGS:
-        low, high = row.spread
-        return (
-            f"{row.ours_images_per_s:,.0f}",
-            f"{row.theirs_images_per_s:,.0f}",
-            f"{row.ratio:.1f}",
-            f"{low:.1f}..{high:.1f}",
-        )
-    # what theirs takes is 1
-    times, least, most = (1 / ratio for ratio in (row.ratio, *reversed(row.spread)))
-    seconds = f"{row.ours_s:.3f}", f"{row.theirs_s:.3f}"
-    if part == "sweep":
-        return *seconds, f"{times - 1:+.2%}", f"{least - 1:+.2%}..{most - 1:+.2%}"
-    return *seconds, f"{times:.2f}{' !' * (times > BOUND)}", f"{least:.2f}..{most:.2f}"
+def cells(row: Row) -> tuple[str, ...]:
+    """Return the texts of a row's cells."""
+    low, high = row.spread
+    slow = " !" * (row.part == "methods" and 1 / row.ratio > BOUND)
+    return (
+        row.name,
+        row.network or "",
+        f"{row.ours_s:.3g}",
+        f"{row.theirs_s:.3g}",
+        f"{row.ours_images_per_s:,.0f}",
+        f"{row.ratio:.2f}",
+        f"{low:.2f}..{high:.2f}",
+        f"{1 / row.ratio:.1%}{slow}",
+        "none" if row.share is None else f"{row.share:.0%} {row.ceiling}",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    """Run the command and exit."""
     execute(speed, arguments)
 
 

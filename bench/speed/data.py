@@ -1,18 +1,16 @@
-"""The way from stored images to a batch that a network can take: tensors on the device against PIL
-and a DataLoader.
-"""
+"""Data path from stored images to batches: tensors on the device against PIL and a DataLoader."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 from torch.utils.data import DataLoader, Dataset
 
 from bench.networks import augment
-from bench.speed.measure import Different, Row, Settings, Work, compare
+from bench.speed.measure import Row, Settings, Work, compare, require_same
 from bench.task import Pixels
 
 BATCH = 128
@@ -20,9 +18,7 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Format:
-    """Images of one kind, and how a recipe augments them (the names of
-    ``bench.networks.augment.weak``).
-    """
+    """Shape of images, and their augmentation by its name in ``bench.networks.augment.weak``."""
 
     side: int
     channels: int
@@ -32,7 +28,6 @@ class Format:
 
     @property
     def name(self) -> str:
-        """As in the rows: ``crop_flip 32x32x3``."""
         return f"{self.augmentation} {self.side}x{self.side}x{self.channels}"
 
 
@@ -43,137 +38,113 @@ FORMATS = (
 
 
 class Pictures(Dataset):
-    """Images as authors' codes hold them: an array (N, H, W, C), of which each access makes a PIL
-    image.
+    """Array (N, H, W, C), of which each access makes a PIL image, as in authors' codes.
+
+    An item is ``views`` augmented views of an image, its label and its position.
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Any], Tensor]
+        self,
+        form: Format,
+        images: np.ndarray,
+        labels: np.ndarray,
+        views: int = 1,
+        positions: np.ndarray | None = None,
     ) -> None:
-        self.images = images
-        self.labels = labels
-        self.transform = transform
+        self.form, self.images, self.labels, self.views = form, images, labels, views
+        self.positions = np.arange(len(images)) if positions is None else positions
+        self.transform = pipeline(form)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.positions)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, item: int) -> tuple[Any, ...]:
         from PIL import Image
 
-        return self.transform(Image.fromarray(self.images[index].squeeze())), int(
-            self.labels[index]
-        )
+        index = int(self.positions[item])
+        image = Image.fromarray(self.images[index].squeeze())
+        views = (self.transform(image) for _ in range(self.views))
+        return *views, int(self.labels[index]), index
 
 
-def pipeline(form: Format) -> list[Any]:
-    """torchvision's transforms for what ``form`` says, in the order of authors' codes."""
+def pipeline(form: Format) -> Any:
+    """Return torchvision's transforms for ``form``, in the order of authors' codes."""
     from torchvision import transforms
 
-    crop = (
-        [transforms.RandomCrop(form.side, padding=form.side // 8)]
-        if "crop" in form.augmentation
-        else []
-    )
-    flip = [transforms.RandomHorizontalFlip()] if "flip" in form.augmentation else []
-    return [*crop, *flip, transforms.ToTensor(), transforms.Normalize(form.mean, form.std)]
+    steps: list[Any] = []
+    if "crop" in form.augmentation:
+        steps.append(transforms.RandomCrop(form.side, padding=form.side // 8))
+    if "flip" in form.augmentation:
+        steps.append(transforms.RandomHorizontalFlip())
+    normalize = transforms.Normalize(form.mean, form.std)
+    return transforms.Compose([*steps, transforms.ToTensor(), normalize])
+
+
+def loader_of(pictures: Pictures, settings: Settings, shuffle: bool, size: int) -> DataLoader:
+    """Return the DataLoader of authors' codes.
+
+    PIL computes on one thread, so that further threads become worker processes. They outlive a
+    pass, which is kinder than most authors' codes.
+    """
+    workers = settings.threads if settings.threads > 1 else 0
+    return DataLoader(pictures, size, shuffle, num_workers=workers, persistent_workers=workers > 0)
 
 
 def synthetic(form: Format, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random images (N, H, W, C) uint8 and labels (N,)."""
+    """Return random images (N, H, W, C) uint8 and labels (N,)."""
     rng = np.random.default_rng(0)
-    return rng.integers(
-        0, 256, (number, form.side, form.side, form.channels), dtype=np.uint8
-    ), rng.integers(0, 10, number)
+    shape = (number, form.side, form.side, form.channels)
+    return rng.integers(0, 256, shape, dtype=np.uint8), rng.integers(0, 10, number)
 
 
-def pixels_of(form: Format, images: np.ndarray, device: str = "cpu") -> Pixels:
-    """The same images as this package holds them."""
-    stored = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return Pixels(
-        stored.to(device),
-        torch.tensor(form.mean, device=device),
-        torch.tensor(form.std, device=device),
-    )
-
-
-def loader_of(
-    pictures: Pictures, settings: Settings, shuffle: bool, batch_size: int = BATCH
-) -> DataLoader:
-    """Authors' DataLoader. One thread needs no worker; more can only be worker processes, since PIL
-    computes in one.
-
-    They stay between the passes, which is kinder than most authors' codes.
-    """
-    workers = settings.threads if settings.threads > 1 else 0
-    return DataLoader(
-        pictures, batch_size, shuffle, num_workers=workers, persistent_workers=workers > 0
-    )
+def pixels_of(form: Format, images: np.ndarray, device: str) -> Pixels:
+    """Return the same images as this package holds them."""
+    stored = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+    mean, std = (torch.tensor(values, device=device) for values in (form.mean, form.std))
+    return Pixels(stored, mean, std)
 
 
 def difference(form: Format, number: int = 64, device: str = "cpu") -> float:
-    """The largest difference of a value between the two ways, ours on this device, given the same
-    crops and flips.
-    """
-    from torchvision import transforms
-
+    """Return the largest difference of a value between both sides for equal crops and flips."""
     images, labels = synthetic(form, number)
-    generator = Generator().manual_seed(0)  # wherever the images are
-    pixels = pixels_of(form, images, device)
-    ours = pixels(
-        torch.arange(number, device=device), augment.weak(form.augmentation, form.side), generator
-    ).cpu()
-    # The draws of random_crop and random_flip again, one for one.
+    augmentation = augment.weak(form.augmentation, form.side)
+    index, generator = torch.arange(number, device=device), Generator().manual_seed(0)
+    ours = pixels_of(form, images, device)(index, augmentation, generator).cpu()
+    # The draws of random_crop and random_flip again.
     replay = Generator().manual_seed(0)
-    places = torch.randint(0, 2 * (form.side // 8) + 1, (2, number), generator=replay).T.tolist()
+    offsets = torch.randint(0, 2 * (form.side // 8) + 1, (2, number), generator=replay).T.tolist()
     flips = (torch.rand(number, generator=replay) < 0.5).tolist()
-    steps = pipeline(form)
-    theirs = Pictures(images, labels, transforms.Compose(steps))
-    largest = torch.zeros(())
-    for index, ((top, left), flip) in enumerate(zip(places, flips, strict=True)):
-        steps[0].get_params = lambda *_, place=(top, left, form.side, form.side): place
-        if form.augmentation == "crop_flip":
-            steps[1].p = float(flip)
-        # which does not lose a NaN
-        largest = torch.maximum(largest, (theirs[index][0] - ours[index]).abs().max())
-    return largest.item()
+    theirs = Pictures(form, images, labels)
+    crop, flip, *_ = theirs.transform.transforms
+    errors = []
+    for image, (top, left) in enumerate(offsets):
+        crop.get_params = lambda *_, place=(top, left, form.side, form.side): place
+        flip.p = float(flips[image])  # without effect on a step that is no flip
+        errors.append((theirs[image][0] - ours[image]).abs().max())
+    return torch.stack(errors).max().item()  # NaN where one is
 
 
-def passes(form: Format, settings: Settings) -> Row:
-    """A pass over shuffled, augmented, normalised batches: tensors on the device against PIL and a
-    DataLoader.
-    """
-    from torchvision import transforms
+def data(settings: Settings) -> Iterator[Row]:
+    """Compare passes over shuffled, augmented, normalised batches."""
+    device, number = settings.device, settings.images or 10_000
+    for form in FORMATS:
+        bound = 1e-6 if device == "cpu" else 1e-5  # a GPU multiplies by the reciprocal
+        require_same(form.name, "the two ways", difference(form, device=device), bound)
+        images, labels = synthetic(form, number)
+        pixels, targets = pixels_of(form, images, device), torch.from_numpy(labels).to(device)
+        augmentation = augment.weak(form.augmentation, form.side)
+        generator = Generator(device).manual_seed(0)
+        loader = loader_of(Pictures(form, images, labels), settings, shuffle=True, size=BATCH)
 
-    # A GPU divides by multiplying with a reciprocal.
-    if not (error := difference(form, device=settings.device)) <= (
-        1e-6 if settings.device == "cpu" else 1e-5
-    ):
-        raise Different(form.name, f"the two ways differ by {error:g}")
-    number = settings.images or 10_000
-    images, labels = synthetic(form, number)
-    device = settings.device
-    pixels, targets = pixels_of(form, images, device), torch.from_numpy(labels).to(device)
-    augmentation, generator = (
-        augment.weak(form.augmentation, form.side),
-        Generator(device).manual_seed(0),
-    )
-    loader = loader_of(
-        Pictures(images, labels, transforms.Compose(pipeline(form))), settings, shuffle=True
-    )
+        def ours(pixels=pixels, targets=targets, draw=augmentation, generator=generator) -> None:
+            order = torch.randperm(len(targets), generator=generator, device=device)
+            for index in order.split(BATCH):
+                pixels(index, draw, generator), targets[index]
 
-    def ours() -> None:
-        for index in torch.randperm(len(targets), generator=generator, device=device).split(BATCH):
-            pixels(index, augmentation, generator), targets[index]
+        def theirs(loader=loader) -> None:
+            for x, y, _ in loader:
+                x.to(device), y.to(device)
 
-    def theirs() -> None:
-        for x, y in loader:
-            x.to(device), y.to(device)
-
-    # Every byte is read, every float that the network gets is written.
-    work = Work("copy", number * form.channels * form.side**2 * 5)
-    return compare("data", form.name, ours, theirs, settings, number, work=work)
-
-
-def data(settings: Settings) -> list[Row]:
-    """A pass over images of each format."""
-    return [passes(form, settings) for form in FORMATS]
+        # Every byte is read, every float for the network is written.
+        work = Work("copy", number * form.channels * form.side**2 * 5)
+        yield compare("data", form.name, ours, theirs, settings, number, work)

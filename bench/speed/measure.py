@@ -1,10 +1,12 @@
-"""Two ways of computing the same thing, timed in turn."""
+"""Timing of two sides in turn, beside a ceiling of the hardware."""
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -15,82 +17,72 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Settings:
-    """How much to measure, and where."""
+    """Extent and place of the measurements."""
 
-    images: int | None = None  # in a pass; by default as many as suit the part
+    images: int | None = None  # of a pass; None: the default of the part
     repeats: int = 5  # of each pass
     threads: int = 1  # of either side
     device: str = "cpu"
-    methods: tuple[str, ...] = ()  # of these alone; none: of all
+    methods: tuple[str, ...] = ()  # empty: all
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: seconds are medians over the repeats."""
+    """Result of one comparison. Seconds are medians over the repeats."""
 
     part: str
     name: str
-    network: str | None  # null where none takes part
-    ratio: float  # theirs / ours: above 1, ours is faster
+    network: str | None
+    ratio: float  # theirs / ours: above 1, this package is faster
     spread: tuple[float, float]  # smallest and largest ratio of a repeat
     ours_s: float
     theirs_s: float
     ours_images_per_s: float
     theirs_images_per_s: float
-    # of what the machine can do at most, as it was measured between the repeats
-    share: float | None
-    ceiling: str | None  # what that is: "matmul" or "copy"
+    share: float | None  # of the ceiling, which is measured between the repeats
+    ceiling: str | None
     threads: int
     device: str
 
 
-Kind = Literal["matmul", "copy"]
-
-
 class Work(NamedTuple):
-    """What a pass cannot do without: floating-point operations of matrix products, or bytes read
-    and written.
-    """
+    """Lower bound of a pass: operations of matrix products, or bytes read and written."""
 
-    ceiling: Kind
+    ceiling: Literal["matmul", "copy"]
     amount: float
     dtype: torch.dtype = torch.float32
-    # on a GPU, as convolutions of float32 are computed unless told otherwise; matrix products are
-    # not
-    tf32: bool = True
+    tf32: bool = True  # a GPU rounds float32 to TF32 in convolutions, not in matrix products
+
+
+class Nothing(InputError):
+    """Error of a part without anything to measure; ``all`` leaves such a part out."""
+
+
+class Different(InputError):
+    """Error of two sides that do not compute the same thing."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        hint = "this is a mistake in the package, or --images is too small"
+        super().__init__(f"{name}: {problem}, so that their times say nothing; {hint}")
+
+
+def require_same(name: str, quantity: str, error: float, bound: float) -> None:
+    """Raise Different unless ``error`` is within ``bound``."""
+    if not error <= bound:  # refuses NaN, too
+        raise Different(name, f"{quantity} differ by {error:.3g}")
 
 
 def seconds(run: Run) -> float:
-    """What one call takes, with whatever it has left to a GPU."""
+    """Return the seconds of one call, including the kernels that it leaves to a GPU."""
     start = time.perf_counter()
-    once(run)
-    return time.perf_counter() - start
-
-
-def once(run: Run) -> None:
-    """Call it, and wait for whatever it has left to a GPU."""
     run()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-
-
-def tuned(run: Run) -> Run:
-    """With cuDNN's fastest kernels for each size of batch, looked for in the first call, as
-    authors' codes have them.
-    """
-
-    def call() -> None:
-        before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
-        try:
-            run()
-        finally:
-            torch.backends.cudnn.benchmark = before
-
-    return call
+    return time.perf_counter() - start
 
 
 def repeated(run: Run, times: int) -> Run:
-    """So many calls in one."""
+    """Return a function that calls ``run`` several times."""
 
     def call() -> None:
         for _ in range(times):
@@ -99,67 +91,46 @@ def repeated(run: Run, times: int) -> Run:
     return call
 
 
-class Ceiling:
-    """Something of this kind which the machine does as fast as it can, timed beside what it is the
-    ceiling of.
-    """
-
-    def __init__(
-        self, kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True
-    ) -> None:
-        self.kind = kind
-        self.run, self.amount = ceiling(kind, device, dtype, tf32)
-        self.times: list[float] = []
-        once(self.run)
-
-    def measure(self) -> None:
-        """What it takes now, the best of three; to be called between the repeats."""
-        self.times.append(min(seconds(self.run) for _ in range(3)))
-
-    def over(self, row: Row, amount: float) -> Row:
-        """The row with the share of this ceiling that it reaches, if what is ours takes so many
-        operations or bytes.
-        """
-        return replace(
-            row,
-            share=amount / row.ours_s * statistics.median(self.times) / self.amount,
-            ceiling=self.kind,
-        )
+@contextmanager
+def flag(owner: Any, name: str, value: bool) -> Iterator[None]:
+    """Set a flag of a backend in this context, or in each call of the decorated function."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
-def ceiling(
-    kind: Kind, device: str, dtype: torch.dtype = torch.float32, tf32: bool = True
-) -> tuple[Run, float]:
-    """What reaches it, and the operations or bytes that this takes."""
-    if kind == "matmul":
+def tuned(run: Run) -> Run:
+    """Let cuDNN choose its fastest kernels by trial in the first call, as authors' codes do."""
+    return flag(torch.backends.cudnn, "benchmark", True)(run)
+
+
+def full_float32() -> Any:
+    """Return a context without TF32, whose rounding depends on the memory layout."""
+    return flag(torch.backends.cudnn, "allow_tf32", False)
+
+
+def ceiling(work: Work, device: str) -> tuple[Run, float]:
+    """Return a large matrix product or memory copy, and its operations or bytes."""
+    if work.ceiling == "matmul":
         side = 8192 if device == "cuda" else 1024
-        square = torch.rand(side, side, device=device, dtype=dtype)
-        product = torch.empty_like(square)
-
-        def multiply() -> None:
-            torch.mm(square, square, out=product)
-
-        return in_tf32(
-            multiply
-        ) if device == "cuda" and dtype == torch.float32 and tf32 else multiply, 2 * side**3
-    # more than any cache holds
-    source = torch.zeros(1 << 28 if device == "cuda" else 1 << 24, device=device)
-    target = torch.zeros_like(source)
-    return lambda: target.copy_(source), 2 * 4 * len(source)
+        square = torch.rand(side, side, device=device, dtype=work.dtype)
+        multiply: Run = partial(torch.mm, square, square, out=torch.empty_like(square))
+        if device == "cuda" and work.dtype == torch.float32 and work.tf32:
+            multiply = flag(torch.backends.cuda.matmul, "allow_tf32", True)(multiply)
+        return multiply, 2 * side**3
+    size = 1 << 28 if device == "cuda" else 1 << 24  # more than any cache holds
+    source, target = torch.zeros(size, device=device), torch.zeros(size, device=device)
+    return partial(target.copy_, source), 2 * 4 * size
 
 
-def in_tf32(run: Run) -> Run:
-    """The same with matrix products of float32 in TF32, on a GPU."""
-
-    def call() -> None:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
-            run()
-        finally:
-            torch.set_float32_matmul_precision(before)
-
-    return call
+def peak(work: Work, device: str) -> Callable[[], float]:
+    """Return a function that measures the ceiling in operations or bytes a second."""
+    run, amount = ceiling(work, device)
+    seconds(run)  # warm-up
+    return lambda: amount / min(seconds(run) for _ in range(3))
 
 
 def compare(
@@ -169,25 +140,22 @@ def compare(
     theirs: Run,
     settings: Settings,
     images: int,
+    work: Work,
     network: str | None = None,
-    work: Work | None = None,
 ) -> Row:
-    """Time both in turn, so that whatever slows the machine slows both, after a call of each that
-    is not counted.
+    """Time both sides in turn, so that whatever slows the machine slows both.
 
-    ``images`` are those of one call; ``work`` is what ours has to do at least, for its share of the
-    machine's ceiling.
+    The first call of each side is not counted. ``images`` is the number in one call; ``work`` is
+    the lower bound of one call of ours.
     """
-    top = Ceiling(work.ceiling, settings.device, work.dtype, work.tf32) if work else None
+    rate = peak(work, settings.device)
     for run in (ours, theirs):
-        once(run)
-    times = []
+        seconds(run)
+    times, rates = [], []
     for _ in range(settings.repeats):
         times.append((seconds(ours), seconds(theirs)))
-        if top:
-            top.measure()
-    row = summary(part, name, times, settings, images, network)
-    return top.over(row, work.amount) if top and work else row
+        rates.append(rate())
+    return with_share(summary(part, name, times, settings, images, network), work, rates)
 
 
 def summary(
@@ -198,35 +166,15 @@ def summary(
     images: int,
     network: str | None = None,
 ) -> Row:
-    """The row of these pairs of seconds, ours and theirs."""
-    ratios = [slow / fast for fast, slow in times]
+    """Return the row of these pairs of seconds, ours and theirs."""
+    ratios = [theirs / ours for ours, theirs in times]
     ours_s, theirs_s = (statistics.median(side) for side in zip(*times, strict=True))
-    return Row(
-        part,
-        name,
-        network,
-        theirs_s / ours_s,
-        (min(ratios), max(ratios)),
-        ours_s,
-        theirs_s,
-        images / ours_s,
-        images / theirs_s,
-        None,
-        None,
-        settings.threads,
-        settings.device,
-    )
+    sides = ours_s, theirs_s, images / ours_s, images / theirs_s
+    spread, place = (min(ratios), max(ratios)), (settings.threads, settings.device)
+    return Row(part, name, network, theirs_s / ours_s, spread, *sides, None, None, *place)
 
 
-class Nothing(InputError):
-    """There is nothing to measure with these settings: a part by itself cannot be asked for it,
-    ``all`` goes on without.
-    """
-
-
-class Different(InputError):
-    """The two ways do not compute the same thing, so that their times say nothing."""
-
-    def __init__(self, name: str, what: str) -> None:
-        hint = "this is a mistake in the package, or --images is too small"
-        super().__init__(f"{name}: {what}, so that their times say nothing; {hint}")
+def with_share(row: Row, work: Work, rates: Sequence[float]) -> Row:
+    """Add the share of the ceiling that ``work`` in ``ours_s`` reaches."""
+    share = work.amount / row.ours_s / statistics.median(rates)
+    return replace(row, share=share, ceiling=work.ceiling)

@@ -1,72 +1,67 @@
-"""Every method's epoch against the passes through the network that it consists of, at the price of
-such a pass in ``ce``.
+"""An epoch of every method against the passes through the network that it consists of.
 
-A pass that learns (forward, backward, the optimiser's step, and its part of the data path) costs
-what a sample costs in an epoch of ``ce``. One that does not costs what the network takes for
-batches of training size that are there already; in eval mode, what a pass over all samples as they
-are takes in batches for evaluation, which is cheaper. How many of each the epoch took has been
-counted. So "theirs" is the algorithm itself, and 1 / ratio the time in proportion to it.
+A backward pass costs what a sample costs in an epoch of ``ce``: forward and backward pass, the
+optimiser's step and its part of the data path. A forward pass costs what the network takes for
+batches of training size in memory; in eval mode, what it takes for evaluation batches. The epoch's
+record counts its passes. So "theirs" is the algorithm alone, and 1 / ratio the time of the method
+in proportion to it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import REFERENCE, method_names
-from bench.speed.measure import Ceiling, Row, Run, Settings, once, seconds, summary
+from bench.speed.measure import Row, Run, Settings, Work, peak, seconds, summary, with_share
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.isolation import give_back_memory
 from bench.training.pretrain import run_pretraining
 
-EPOCHS = 4  # the last is timed: by then, methods are in their main phase
-IMAGES = 1_024
-BATCH = 64
+EPOCHS = 4  # the last is timed, in the main phase of every method
+IMAGES, BATCH = {"cpu": 1_024, "cuda": 10_000}, {"cpu": 64, "cuda": 512}
 
-#: What a method may take at most, in proportion to its passes.
+#: Upper bound of a method's time in proportion to its passes.
 BOUND = 1.15
 
 
-def methods(settings: Settings) -> list[Row]:
-    """An epoch of every method on a network that is bound by computing."""
+def methods(settings: Settings) -> Iterator[Row]:
+    """Compare an epoch of every method, on a network that is bound by computing."""
     case = CASES[settings.device][-1]
-    number = settings.images or (10_000 if settings.device == "cuda" else IMAGES)
-    data = dataset_for(case, number)
-    batch = case.batch if settings.device == "cuda" else BATCH
+    data = dataset_for(case, settings.images or IMAGES[settings.device])
+    recipe: dict[str, Any] = {"epochs": EPOCHS, "batch_size": BATCH[settings.device]}
 
     def session(name: str) -> Session:
-        spec = specification(case, data, name, settings, {}, epochs=EPOCHS, batch_size=batch)
+        spec = specification(case, data, name, settings, **recipe)
         job = pretrain_job(spec)
         return Session(spec, data, EPOCHS - 1, run_pretraining(job, data) if job else None)
 
     baseline = session(REFERENCE)
-    forward = baseline.forward()
-    prices: tuple[Run, ...] = (baseline.again, forward, baseline.evaluate)
-    learning, seeing = (
-        operations(run) / baseline.images for run in (baseline.again, baseline.evaluate)
-    )
-    for run in prices:
-        once(run)
-    rows = []
+    images = baseline.images
+    passes: tuple[Run, ...] = (baseline.again, baseline.forward(), baseline.evaluate)
+    backward, forward = (operations(run) / images for run in (passes[0], passes[2]))
+    for run in passes:
+        seconds(run)  # warm-up
+    rate = peak(Work("matmul", 0), settings.device)
     for name in settings.methods or method_names():
         measured = session(name)
         record: dict[str, Any] = {}
-        times = []
-        top = Ceiling("matmul", settings.device)
+
+        def epoch(measured=measured, record=record) -> None:
+            record.update(measured.again())
+
+        times, rates = [], []
         for _ in range(settings.repeats):
-            top.measure()
-            learnt_s, seen_s, evaluated_s = (seconds(run) / baseline.images for run in prices)
-            took = seconds(lambda measured=measured, record=record: record.update(measured.again()))  # type: ignore[misc]
+            rates.append(rate())
+            prices = [seconds(run) / images for run in passes]
+            took = seconds(epoch)
             trained, inferred, evaluated = (
-                record[f"samples_{key}"] for key in ("trained", "inferred", "evaluated")
+                record[f"samples_{kind}"] for kind in ("trained", "inferred", "evaluated")
             )
-            times.append(
-                (
-                    took,
-                    trained * learnt_s + (inferred - evaluated) * seen_s + evaluated * evaluated_s,
-                )
-            )
+            counts = trained, inferred - evaluated, evaluated
+            times.append((took, sum(n * price for n, price in zip(counts, prices, strict=True))))
         row = summary("methods", name, times, settings, measured.images, case.name)
-        rows.append(top.over(row, trained * learning + inferred * seeing))
-        del measured
+        work = Work("matmul", trained * backward + inferred * forward)
+        yield with_share(row, work, rates)
+        del measured, epoch
         give_back_memory(settings.device)
-    return rows

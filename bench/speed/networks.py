@@ -1,14 +1,15 @@
-"""A training step and a pass of predictions, from batches that are there: channels-last against the
-usual layout.
+"""Training steps and predictions from batches in memory: channels-last against the usual layout.
 
-On a GPU also in bfloat16 and as a CUDA graph, each against the same float32 step. On a CPU that has
-units for it, our step in bfloat16 against our own in float32.
+On a GPU, steps in bfloat16 and as a CUDA graph are also compared with the usual step in float32.
+On a CPU with units for bfloat16, steps in it are compared with this package's own in float32.
 """
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +18,35 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.networks.backbones import Network, build_network
 from bench.networks.cpu import bfloat16_units
-from bench.speed.measure import Different, Row, Run, Settings, Work, compare, repeated, tuned
-from bench.task import EVALUATION_BATCH, evaluation_batch
+from bench.speed.measure import (
+    Row,
+    Run,
+    Settings,
+    Work,
+    compare,
+    full_float32,
+    repeated,
+    require_same,
+    tuned,
+)
+from bench.task import EVALUATION_BATCH, Batch, evaluation_batch
+from bench.training.graphs import GraphedSteps
 
 CLASSES = 10
 
-#: Differences of losses, gradients and probabilities that rounding explains.
+#: Difference of probabilities and weights that rounding explains.
 TOLERANCE = 1e-4
 
-#: The same of bfloat16's losses.
-COARSE = 0.05
+#: Bounds for the difference of losses, and for that of all gradients relative to their norm.
+#: Activations near 0 send gradients elsewhere after rounding: 0.9 % in float32 and 58 % in
+#: bfloat16 were measured for ResNet-34, so that bfloat16 only excludes gradients of 0.
+BOUNDS = {
+    torch.float64: (TOLERANCE, TOLERANCE),
+    torch.float32: (TOLERANCE, 0.05),
+    torch.bfloat16: (0.05, 0.99),
+}
 
-#: Of all gradients together in float32, in proportion to their length: 0.9 % were seen, in
-#: ResNet-34. In bfloat16 that differ by 58 % there, so that they are only held to be nearer to
-#: float32's than none would be.
-TURNED, TURNED_COARSE = 0.05, 1.0
-
-#: Images that are compared in float64, which takes more memory than what is timed.
+#: Samples of a check in float64, which takes more memory than the timed step.
 CHECKED = 16
 
 
@@ -46,15 +59,15 @@ class Case:
     side: int
     channels: int
     batch: int = 128
-    steps: int = 10  # in a call
+    steps: int = 10  # in one timed call
 
     def network(self, device: str) -> Network:
-        """The same weights at every call."""
+        """Return the network with the same weights at every call."""
         torch.manual_seed(0)
         return build_network(self.backbone, self.channels, CLASSES).to(device)
 
     def samples(self, number: int, device: str) -> tuple[Tensor, Tensor]:
-        """Images (number, C, H, W) and labels, the same at every call."""
+        """Return images (number, C, H, W) and labels (number,), the same at every call."""
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(number, self.channels, self.side, self.side, generator=generator)
         return x.to(device), torch.randint(0, CLASSES, (number,), generator=generator).to(device)
@@ -70,268 +83,179 @@ CASES = {
 }
 
 
+def cases(device: str) -> tuple[Case, ...]:
+    """Return the cases of parts that choose their own batch size: one per network."""
+    networks = {case.backbone: case for case in CASES[device]}.values()
+    if device == "cpu":
+        return tuple(networks)
+    return tuple(replace(case, name=case.backbone) for case in networks)
+
+
+def bfloat16_rows(device: str) -> bool:
+    """Return whether a CPU can gain from bfloat16."""
+    return device == "cpu" and bfloat16_units()
+
+
 def channels_last(tensor: Tensor) -> Tensor:
-    """The same values, the channels of a pixel side by side."""
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def gradients(loss: Tensor, net: nn.Module) -> list[Tensor]:
-    """Of every parameter, zeros where the loss does not depend on it."""
-    found = torch.autograd.grad(
-        loss, list(net.parameters()), allow_unused=True, materialize_grads=True
-    )
-    return [gradient.detach() for gradient in found]
-
-
-Gradients = tuple[Tensor, list[Tensor]]  # a loss, and of every parameter
-
-
-def assert_same(name: str, ours: Gradients, theirs: Gradients) -> None:
-    """Raise Different unless losses and gradients agree.
-
-    To be had from networks in float64: in float32, an activation that rounding puts on the other
-    side of 0 or in second place in a pool sends its gradient elsewhere, by a thousandth of the
-    whole and with either layout alike.
-    """
-    if not (error := (ours[0] - theirs[0]).abs().item()) <= TOLERANCE:  # nor may it be NaN
-        raise Different(name, f"the losses differ by {error:g}")
-    if not (error := furthest(ours[1], theirs[1])) <= TOLERANCE:
-        raise Different(name, f"the gradients differ by {error:g}")
-
-
-def furthest(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
-    """The largest difference of two values; NaN where one is."""
-    return (
-        torch.stack([(a - b).abs().max().double() for a, b in zip(ours, theirs, strict=True)])
-        .max()
-        .item()
-    )
-
-
-def assert_close(
-    name: str, ours: Gradients, theirs: Gradients, loss: float = TOLERANCE, gradient: float = TURNED
-) -> None:
-    """Raise Different unless losses and gradients in the precision that is timed agree: its kernels
-    are not float64's.
-
-    Losses may differ by ``loss``, all gradients together by less than a share ``gradient`` of their
-    length.
-    """
-    if not (error := (ours[0] - theirs[0]).abs().item()) <= loss:
-        raise Different(name, f"the losses differ by {error:g} in the precision that is timed")
-    ours_all, theirs_all = (
-        torch.cat([part.flatten().float() for part in side[1]]) for side in (ours, theirs)
-    )
-    if not (error := ((ours_all - theirs_all).norm() / theirs_all.norm()).item()) < gradient:
-        raise Different(name, f"the gradients differ by {error:.1%} in the precision that is timed")
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Without TF32, in which a GPU's convolutions round to ten bits of mantissa, in either layout
-    to other ones.
-    """
-    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 def operations(run: Run) -> float:
-    """Floating-point operations of matrix products and convolutions in a call."""
+    """Return the floating-point operations of matrix products and convolutions in a call."""
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()
 
 
+def gradients(loss: Tensor, net: nn.Module) -> Tensor:
+    """Return the gradients of all parameters (P,); zeros where the loss does not depend on one."""
+    parameters = list(net.parameters())
+    parts = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in parts])
+
+
+def require_same_step(
+    name: str,
+    ours: tuple[Tensor, nn.Module],
+    theirs: tuple[Tensor, nn.Module],
+    dtype: torch.dtype,
+) -> None:
+    """Raise Different unless losses, and their gradients in two networks, agree for ``dtype``."""
+    loss_bound, gradient_bound = BOUNDS[dtype]
+    precision = f"in {str(dtype).removeprefix('torch.')}"
+    error = (ours[0] - theirs[0]).abs().item()
+    require_same(name, f"{precision} the losses", error, loss_bound)
+    first, second = gradients(*ours), gradients(*theirs)
+    error = ((first - second).norm() / second.norm()).item()
+    require_same(name, f"{precision} the gradients, relative to their norm,", error, gradient_bound)
+
+
+def furthest(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
+    """Return the largest difference of two values; NaN where one is."""
+    pairs = zip(ours, theirs, strict=True)
+    return torch.stack([(a - b).abs().max().double() for a, b in pairs]).max().item()
+
+
 def training_step(
-    net: nn.Module, x: Tensor, y: Tensor, *, bf16: bool = False, fused: bool = False
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    bf16: bool = False,
+    fused: bool = False,
+    graphs: bool = False,
 ) -> Callable[[], Tensor]:
-    """A step of SGD on one batch, over and over; returns the loss."""
+    """Return a step of SGD on this batch, which returns the loss; a CUDA graph with ``graphs``."""
     optimizer = torch.optim.SGD(
         net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4, fused=fused or None
     )
+    batch = Batch((x,), y, torch.arange(len(y), device=y.device))
 
-    def step() -> Tensor:
+    def update(batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(net(x), y)
+            loss = F.cross_entropy(net(batch.x), batch.y)
         loss.backward()
         optimizer.step()
         return loss.detach()
 
-    return step
+    if graphs:
+        method: Any = SimpleNamespace(update=update)
+        return partial(GraphedSteps(method, optimizer, []), batch)
+    return partial(update, batch, optimizer)
 
 
-#: Steps before one is captured.
-WARM_UPS = 3
-
-
-def graphed(step: Callable[[], Tensor]) -> Run:
-    """The step as a CUDA graph: one launch in place of hundreds."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-
-    # the graph works in the step's memory, and does not hold it
-    def replay(kept: Run = step) -> None:
-        graph.replay()
-
-    return replay
+def our_step(
+    case: Case, device: str, bf16: bool = False, graphs: bool = False
+) -> Callable[[], Tensor]:
+    """Return a step as this package takes it, on a new network."""
+    x, y = case.samples(case.batch, device)
+    net = case.network(device).to(memory_format=torch.channels_last)
+    x = channels_last(x)
+    return training_step(net, x, y, fused=device == "cuda", bf16=bf16, graphs=graphs)
 
 
 def check_step(case: Case, device: str, *, bf16: bool) -> None:
-    """Raise Different unless a step's loss and gradients are those of the usual layout: in float64,
-    float32 and bfloat16.
-    """
+    """Raise Different unless a step agrees with the usual layout in every precision."""
     x, y = case.samples(case.batch, device)
 
-    def computed(
-        number: int, dtype: torch.dtype, *, last: bool = True, bf16: bool = False
-    ) -> Gradients:
+    def loss_of(
+        number: int, dtype: torch.dtype, *, last: bool, autocast: bool = False
+    ) -> tuple[Tensor, nn.Module]:
         net, images = case.network(device).to(dtype), x[:number].to(dtype)
         if last:
             net, images = net.to(memory_format=torch.channels_last), channels_last(images)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(net(images), y[:number])
-        return loss.detach(), gradients(loss, net)
+        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+            return F.cross_entropy(net(images), y[:number]), net
 
     name = f"step, {case.name}"
-    assert_same(
-        name, computed(CHECKED, torch.float64), computed(CHECKED, torch.float64, last=False)
-    )
+    ours, theirs = (loss_of(CHECKED, torch.float64, last=last) for last in (True, False))
+    require_same_step(name, ours, theirs, torch.float64)
     with full_float32():
-        theirs = computed(case.batch, torch.float32, last=False)
-        assert_close(name, computed(case.batch, torch.float32), theirs)
-    if bf16:
-        assert_close(
-            f"{name}, bf16",
-            computed(case.batch, torch.float32, bf16=True),
-            theirs,
-            COARSE,
-            TURNED_COARSE,
-        )
+        for dtype in (torch.float32, torch.bfloat16)[: 1 + bf16]:
+            half = dtype == torch.bfloat16
+            ours = loss_of(case.batch, torch.float32, last=True, autocast=half)
+            theirs = loss_of(case.batch, torch.float32, last=False)
+            require_same_step(name, ours, theirs, dtype)
 
 
 def check_graph(case: Case) -> None:
-    """Raise Different unless as many steps by a graph and one by one leave the same network, in
-    float64.
-    """
+    """Raise Different unless graphed and single steps leave the same network, in float64."""
     x, y = (part[:CHECKED] for part in case.samples(case.batch, "cuda"))
     nets = [case.network("cuda").double().to(memory_format=torch.channels_last) for _ in range(2)]
-    eager, static = (training_step(net, channels_last(x.double()), y, fused=True) for net in nets)
-    replay = graphed(static)
-    for _ in range(WARM_UPS):
-        eager()
-    for _ in range(2):
-        eager()
-        replay()
-    if not (error := furthest(*(net.state_dict().values() for net in nets))) <= TOLERANCE:
-        raise Different(f"step, {case.name}, graphed", f"the networks differ by {error:g}")
+    for net, graphs in zip(nets, (False, True), strict=True):
+        images = channels_last(x.double())
+        repeated(training_step(net, images, y, fused=True, graphs=graphs), 4)()
+    error = furthest(*(net.state_dict().values() for net in nets))
+    require_same(f"step, {case.name}, graphed", "the networks", error, TOLERANCE)
 
 
-def own_step(case: Case, device: str, bf16: bool) -> Callable[[], Tensor]:
-    """A step of this package's kind, on a network of its own."""
-    x, y = case.samples(case.batch, device)
-    net = case.network(device).to(memory_format=torch.channels_last)
-    return training_step(net, channels_last(x), y, fused=device == "cuda", bf16=bf16)
-
-
-def variants(case: Case, device: str) -> dict[str, Run]:
-    """Such steps, each with one more of the things that a GPU offers."""
-    if device == "cpu":
-        return {"step": own_step(case, device, bf16=False)}
-    return {
-        "step, channels-last": own_step(case, device, bf16=False),
-        "step, channels-last, bf16": own_step(case, device, bf16=True),
-        "step, channels-last, bf16, graphed": graphed(own_step(case, device, bf16=True)),
-    }
-
-
-def in_bfloat16(settings: Settings) -> bool:
-    """Whether ours in bfloat16 is compared with ours in float32: where it can be faster, on a CPU."""
-    return settings.device == "cpu" and bfloat16_units()
-
-
-def step(settings: Settings) -> list[Row]:
-    """Training steps on one batch. Authors' codes read the loss after each."""
-    rows = []
-    for case in CASES[settings.device]:
-        x, y = case.samples(case.batch, settings.device)
-        check_step(case, settings.device, bf16=settings.device == "cuda" or in_bfloat16(settings))
-        if settings.device == "cuda":
+def step(settings: Settings) -> Iterator[Row]:
+    """Compare training steps on one batch. Authors' codes read the loss after each."""
+    device = settings.device
+    for case in CASES[device]:
+        check_step(case, device, bf16=device == "cuda" or bfloat16_rows(device))
+        usual = training_step(case.network(device), *case.samples(case.batch, device))
+        theirs = tuned(lambda usual=usual: usual().item())  # type: ignore[misc]
+        amount = operations(theirs) * case.steps  # cuDNN keeps the kernels of this call
+        ours = our_step(case, device)
+        variants: dict[str, tuple[Run, Run]] = {"step": (ours, theirs)}
+        if device == "cuda":
             check_graph(case)
-        reference = training_step(case.network(settings.device), x, y)
-        work = operations(tuned(reference)) * case.steps  # cuDNN keeps what it chose at first
-        for name, run in variants(case, settings.device).items():
-            rows.append(
-                compare(
-                    "step",
-                    name,
-                    repeated(run, case.steps),
-                    tuned(repeated(lambda step=reference: step().item(), case.steps)),  # type: ignore[misc]
-                    settings,
-                    case.batch * case.steps,
-                    case.name,
-                    Work("matmul", work, torch.bfloat16 if "bf16" in name else torch.float32),
-                )
-            )
-        if in_bfloat16(settings):
-            rows.append(
-                compare(
-                    "step",
-                    "step, bf16",
-                    repeated(own_step(case, settings.device, bf16=True), case.steps),
-                    repeated(own_step(case, settings.device, bf16=False), case.steps),
-                    settings,
-                    case.batch * case.steps,
-                    case.name,
-                    Work("matmul", work, torch.bfloat16),
-                )
-            )
-    return rows
+            half, graph = (our_step(case, device, True, graphs) for graphs in (False, True))
+            variants = {
+                "step, channels-last": (ours, theirs),
+                "step, channels-last, bf16": (half, theirs),
+                "step, channels-last, bf16, graphed": (graph, theirs),
+            }
+        elif bfloat16_rows(device):
+            variants["step, bf16"] = our_step(case, device, bf16=True), ours
+        for name, (run, other) in variants.items():
+            work = Work("matmul", amount, torch.bfloat16 if "bf16" in name else torch.float32)
+            sides = repeated(run, case.steps), repeated(other, case.steps)
+            images = case.batch * case.steps
+            yield compare("step", name, *sides, settings, images, work, case.name)
 
 
-def cases(device: str) -> tuple[Case, ...]:
-    """The networks; those that on a GPU differ in their batch alone are one."""
-    found = CASES[device]
-    return (
-        found
-        if device == "cpu"
-        else tuple({case.backbone: replace(case, name=case.backbone) for case in found}.values())
-    )
-
-
-def evaluation(settings: Settings) -> list[Row]:
-    """Predictions for many images: large batches in inference mode against batches of training
-    size.
-    """
-    rows = []
+def evaluation(settings: Settings) -> Iterator[Row]:
+    """Compare predictions: large batches in inference mode against batches of training size."""
     for case in cases(settings.device):
         number = settings.images or 2 * EVALUATION_BATCH
         x, _ = case.samples(number, settings.device)
-        net = case.network(settings.device).eval()
-        other = copy.deepcopy(net).to(memory_format=torch.channels_last)
+        usual = case.network(settings.device).eval()
+        net = copy.deepcopy(usual).to(memory_format=torch.channels_last)
         batches = [channels_last(part) for part in x.split(evaluation_batch(case.side, x.device))]
 
         @torch.inference_mode()
-        def ours(net: nn.Module = other, batches: list[Tensor] = batches) -> Tensor:
+        def ours(net: nn.Module = net, batches: list[Tensor] = batches) -> Tensor:
             return torch.cat([net(part).softmax(1) for part in batches])
 
         @torch.no_grad()
-        def theirs(net: nn.Module = net, x: Tensor = x) -> Tensor:
+        def theirs(net: nn.Module = usual, x: Tensor = x) -> Tensor:
             return torch.cat([net(part).softmax(1) for part in x.split(128)])
 
         with full_float32():
-            if not (error := (ours() - theirs()).abs().max().item()) <= TOLERANCE:
-                raise Different(f"eval, {case.name}", f"the probabilities differ by {error:g}")
+            error = furthest([ours()], [theirs()])
+            require_same(f"eval, {case.name}", "the probabilities", error, TOLERANCE)
         work = Work("matmul", operations(tuned(theirs)))
-        rows.append(compare("eval", "pass", ours, tuned(theirs), settings, number, case.name, work))
-    return rows
+        yield compare("eval", "pass", ours, tuned(theirs), settings, number, work, case.name)

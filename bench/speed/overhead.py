@@ -1,9 +1,9 @@
-"""What is added to the work of short trials: by records and checkpoints, and by a sweep under Ray.
+"""Time that records, checkpoints and Ray add to the work of short trials.
 
-For records the calls themselves are timed, and "theirs" is the same trial without them: run twice,
-with records and without, a trial differs by several times as much from one time to the next as
-these take. For a sweep it is what its trials worked, as they say themselves; "ours" is the time
-that each took of the sweep's, Ray's start included.
+The calls for records are timed themselves, and "theirs" is the same trial without them: two runs
+of a trial differ by several times as much as these calls take. For a sweep, "theirs" is the work
+of its trials by their own records, and "ours" the time that each takes of the sweep, with Ray's
+start.
 """
 
 import importlib.util
@@ -31,14 +31,13 @@ from bench.training.checkpoint import Checkpoint
 from bench.training.loop import Run
 from bench.training.outcome import Outcome
 
-#: About what the digits have: so many such epochs are a trial of a few seconds.
+#: Size of a trial of a few seconds, about that of the digits.
 IMAGES, EPOCHS = 1_300, 25
 
-#: Seconds between the checkpoints of either kind of trial. No checkpoint falls into a trial of a
-#: few seconds as it is.
+#: Seconds between checkpoints. At the default of 30, such a trial writes none.
 KINDS = {"record": 30.0, "record, a checkpoint a second": 1.0}
 
-#: What a trial does for its record and its checkpoints alone; none of these calls another.
+#: Calls that a trial makes for its record and its checkpoints alone; none of them calls another.
 RECORDING: tuple[tuple[type, str], ...] = (
     *((TrialWriter, name) for name in ("__init__", "restart", "append", "finish")),
     *((Outcome, name) for name in ("samples_bytes", "weights_bytes")),
@@ -46,88 +45,40 @@ RECORDING: tuple[tuple[type, str], ...] = (
     *((Checkpoint, name) for name in ("save", "remove")),
 )
 
-#: A sweep of a minute or more, of trials of a few seconds.
-TRIALS, TRIAL_EPOCHS = 60, 20
-
-#: Seconds after which that sweep hangs.
-PATIENCE = 3600
-
-#: Where records are written: on the disk that sweeps write to, if it can be told.
-PLACE = Path("results")
+#: Size of a sweep of a minute or more, and the seconds until it counts as hanging.
+TRIALS, TRIAL_EPOCHS, PATIENCE = 60, 20, 3600
 
 
-def sweep(settings: Settings) -> list[Row]:
-    """The trial as ``bench.training.trial`` runs it, after one that is not counted; where Ray is,
-    also a sweep.
-    """
-    whole = [under_ray(settings)] if importlib.util.find_spec("ray") else []
+def sweep(settings: Settings) -> Iterator[Row]:
+    """Compare recorded trials with the same without records, and a sweep with its trials' work."""
+    sweep_row = under_ray(settings) if importlib.util.find_spec("ray") else None
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
-    spec = specification(case, data, REFERENCE, settings, {}, epochs=EPOCHS)
+    spec = specification(case, data, REFERENCE, settings, epochs=EPOCHS)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in KINDS}
     for repeat in range(1 + settings.repeats):
-        for name, every in KINDS.items():
-            with (
-                tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder,
-                redirect_stdout(io.StringIO()),
-                recording() as spent,
-            ):
-                took = seconds(
-                    partial(run_recorded, spec, data, Path(folder), checkpoint_seconds=every)
-                )
-            if repeat:
+        for name, interval in KINDS.items():
+            with results() as out, redirect_stdout(io.StringIO()), recording() as spent:
+                took = seconds(partial(run_recorded, spec, data, out, checkpoint_seconds=interval))
+            if repeat:  # the first is the warm-up
                 times[name].append((took, took - sum(spent)))
-    images = EPOCHS * len(data.train_labels)
-    return [
-        summary("sweep", name, pairs, settings, images, case.name) for name, pairs in times.items()
-    ] + whole
+    for name, pairs in times.items():
+        yield summary("sweep", name, pairs, settings, EPOCHS * len(data.train_labels), case.name)
+    if sweep_row:
+        yield sweep_row
 
 
-def under_ray(settings: Settings) -> Row:
-    """One sweep of digits as ``bench.run`` does it, a core a trial on a CPU: it is long enough to
-    be measured once.
-    """
-    with tempfile.TemporaryDirectory(dir=PLACE if PLACE.is_dir() else None) as folder:
-        command = [
-            *module_command("bench.run"),
-            "--methods",
-            REFERENCE,
-            "--noise",
-            "0.5",
-            "--seeds",
-            str(TRIALS),
-        ]
-        command += [
-            "--epochs",
-            str(TRIAL_EPOCHS),
-            "--device",
-            settings.device,
-            "--no-plots",
-            "--out",
-            f"{folder}/sweep",
-        ]
-        try:
-            subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
-        except subprocess.SubprocessError as error:
-            raise RuntimeError(f"{error} {error.stderr or ''}") from error  # type: ignore[attr-defined]
-        facts = json.loads(Path(folder, "sweep", "sweep.json").read_bytes())
-        lines = (
-            next(Path(folder, "sweep", "trials").glob("*/epochs.jsonl")).read_text().splitlines()
-        )
-    worked, took = (
-        facts["work_seconds"] / TRIALS,
-        facts["wall_seconds"] * facts["parallel_trials"] / TRIALS,
-    )
-    images = sum(json.loads(line)["samples_trained"] for line in lines)
-    name = f"{TRIALS} trials under Ray, {facts['parallel_trials']} at a time, a thread each"
-    return summary(
-        "sweep", name, [(took, worked)], replace(settings, threads=1), images, CASES["cpu"][0].name
-    )
+@contextmanager
+def results() -> Iterator[Path]:
+    """Create a temporary folder, on the disk of ``results`` where that exists."""
+    place = "results" if Path("results").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        yield Path(folder)
 
 
 @contextmanager
 def recording() -> Iterator[list[float]]:
-    """Seconds of each call of ``RECORDING`` within this context."""
+    """Collect the seconds of each call of ``RECORDING`` in this context."""
     spent: list[float] = []
 
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,3 +95,24 @@ def recording() -> Iterator[list[float]]:
         for owner, name in RECORDING:
             stack.enter_context(patch.object(owner, name, timed(getattr(owner, name))))
         yield spent
+
+
+def under_ray(settings: Settings) -> Row:
+    """Measure one sweep of the digits by ``bench.run``, which is long enough without repeats."""
+    with results() as folder:
+        out = folder / "sweep"
+        command = [*module_command("bench.run"), "--methods", REFERENCE, "--noise", "0.5"]
+        command += ["--seeds", str(TRIALS), "--epochs", str(TRIAL_EPOCHS)]
+        command += ["--device", settings.device, "--no-plots", "--out", str(out)]
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        except subprocess.SubprocessError as error:
+            raise RuntimeError(f"{error} {getattr(error, 'stderr', None) or ''}") from error
+        facts = json.loads((out / "sweep.json").read_bytes())
+        epochs = next(out.glob("trials/*/epochs.jsonl")).read_text().splitlines()
+    parallel = facts["parallel_trials"]
+    times = [(facts["wall_seconds"] * parallel / TRIALS, facts["work_seconds"] / TRIALS)]
+    images = sum(json.loads(line)["samples_trained"] for line in epochs)
+    name = f"{TRIALS} trials under Ray, {parallel} at a time, a thread each"
+    network = CASES["cpu"][0].name
+    return summary("sweep", name, times, replace(settings, threads=1), images, network)

@@ -1,6 +1,7 @@
-"""A trial that stands before one of its epochs, so that this epoch can be run again and again."""
+"""One epoch of a trial, repeated from the same state."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,19 +20,14 @@ NOISE = 0.4
 
 
 def dataset_for(case: Case, number: int) -> Dataset:
-    """``number`` training images after the split, of classes that can be learned: a pattern each,
-    under noise.
-    """
+    """Return a data set of learnable classes with ``number`` training images after the split."""
     rng = np.random.default_rng(0)
     shape = (case.channels, case.side, case.side)
     patterns = rng.normal(0, 60, (CLASSES, *shape))
 
     def images(labels: np.ndarray) -> np.ndarray:
-        return (
-            (128 + patterns[labels] + rng.normal(0, 20, (len(labels), *shape)))
-            .clip(0, 255)
-            .astype(np.uint8)
-        )
+        values = 128 + patterns[labels] + rng.normal(0, 20, (len(labels), *shape))
+        return values.clip(0, 255).astype(np.uint8)
 
     train, test = np.arange(round(number / 0.9)) % CLASSES, np.arange(100) % CLASSES
     return Dataset("patterns", images(train), train, images(test), test, tuple("abcdefghij"))
@@ -42,41 +38,37 @@ def specification(
     data: Dataset,
     name: str,
     settings: Settings,
-    changes: dict[str, Scalar],
+    hparams: Mapping[str, Scalar] | None = None,
     precision: str = "fp32",
     **recipe: Any,
 ) -> TrialSpec:
-    """The trial of a method with these hyper-parameters, on a recipe that differs from the data
-    set's by ``recipe``.
-    """
-    augmentation = "none" if case.side < 16 else "crop_flip"
-    recipe = {
+    """Return the trial of a method; ``recipe`` overrides fields of the data set's recipe."""
+    overrides = {
         "backbone": case.backbone,
-        "augmentation": augmentation,
+        "augmentation": "none" if case.side < 16 else "crop_flip",
         "learning_rate": 0.02,
-    } | recipe
+        **recipe,
+    }
     plan = Plan(
-        overrides=tuple(recipe.items()),
+        overrides=tuple(overrides.items()),
         threads=settings.threads,
         device=settings.device,
         precision=precision,
     )
-    configurations = expand_hparams(
-        [name], {}, {key: [str(value)] for key, value in changes.items()}
-    )
-    [spec] = plan.specs(data, configurations, [NOISE], [0])
+    changes = {key: [str(value)] for key, value in (hparams or {}).items()}
+    [spec] = plan.specs(data, expand_hparams([name], {}, changes), [NOISE], [0])
     return spec
 
 
 class Session:
-    """All earlier epochs are trained once; ``again`` goes back to where they ended."""
+    """A trial that stands before one of its epochs, with all earlier epochs trained."""
 
     def __init__(
         self, spec: TrialSpec, data: Dataset, epoch: int, encoder: Encoder | None = None
     ) -> None:
-        self.epoch = epoch
         self.run = loop.Run(spec, data, Outcome.of(spec), encoder=encoder)
-        self.method = self.run.method
+        self.method, self.epoch = self.run.method, epoch
+        self.images = len(self.run.data.labels.train)
         optimizer, stage = None, None
         for earlier in range(epoch + 1):
             self.run.enter(earlier)
@@ -86,60 +78,51 @@ class Session:
                 self.run.train(earlier, optimizer)
         assert optimizer is not None
         self.optimizer = optimizer
-        self._state = copy.deepcopy((self.method.state_dict(), optimizer.state_dict()))
-
-    @property
-    def images(self) -> int:
-        """Training images."""
-        return len(self.run.data.labels.train)
-
-    def start_from(self, other: "Session") -> None:
-        """The epoch of another session of the same method."""
-        self._state = other._state
+        self.state = copy.deepcopy((self.method.state_dict(), optimizer.state_dict()))
 
     def rewind(self) -> None:
-        """Back to the start of the epoch."""
-        method, optimizer = copy.deepcopy(self._state)
+        """Return to the start of the epoch."""
+        method, optimizer = copy.deepcopy(self.state)
         self.method.load_state_dict(method)
         self.optimizer.load_state_dict(optimizer)
         self.run.enter(self.epoch)
         self.method.train()
 
     def again(self) -> dict[str, Any]:
-        """Train the epoch; its record, and of the samples inferred those that networks in eval mode
+        """Train the epoch and return its record.
+
+        ``samples_evaluated`` is added: the part of ``samples_inferred`` that networks in eval mode
         saw.
         """
         self.rewind()
         evaluated = 0
 
-        def note(body: nn.Module, inputs: tuple[Tensor]) -> None:
+        def count(body: nn.Module, inputs: tuple[Tensor]) -> None:
             nonlocal evaluated
             if not (body.training or torch.is_grad_enabled()):
                 evaluated += len(inputs[0])
 
-        hooks = [net.body.register_forward_pre_hook(note) for net in self.run.counted]
+        hooks = [net.body.register_forward_pre_hook(count) for net in self.run.counted]
         record = self.run.train(self.epoch, self.optimizer)
         for hook in hooks:
             hook.remove()
         return record.to_json() | {"samples_evaluated": evaluated}
 
     def forward(self) -> Run:
-        """A pass of the first network in training mode over the epoch's batches, once they are
-        there, that learns nothing.
-        """
+        """Return a forward pass of the first network in training mode over batches in memory."""
         self.rewind()
         batches = list(self.method.task.loader())
 
-        def pass_over() -> None:
+        def forward() -> None:
             self.method.train()
             with torch.no_grad(), self.method.task.autocast():
                 for batch in batches:
                     self.method.networks[0](batch.x)
 
-        return pass_over
+        return forward
 
     def evaluate(self) -> None:
-        """A pass of the first network in eval mode over all training samples as they are."""
+        """Predict all training samples, not augmented, with the first network in eval mode."""
         self.method.eval()
         with torch.no_grad(), self.method.task.autocast():
             for batch in self.method.task.loader(train=False):

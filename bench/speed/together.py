@@ -1,125 +1,99 @@
-"""Trials side by side on one machine, each in a process of its own as under Ray, against the same
-trials in turn.
-"""
+"""Trials side by side, each in a process as under Ray, against the same trials in turn."""
 
 import multiprocessing
 import os
-import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing.synchronize import Barrier
-from threading import BrokenBarrierError
+from contextlib import ExitStack
 
 import torch
 
-from bench.speed.measure import Ceiling, Nothing, Row, Settings, once, repeated, seconds, summary
-from bench.speed.networks import CASES, Case, operations, own_step
+from bench.speed.measure import (
+    Nothing,
+    Row,
+    Run,
+    Settings,
+    Work,
+    peak,
+    repeated,
+    seconds,
+    summary,
+    with_share,
+)
+from bench.speed.networks import CASES, Case, operations, our_step
 from bench.training.isolation import give_back_memory
 from bench.training.memory import keep_freed_memory
 
-#: How many at a time.
+#: Numbers of trials side by side.
 COUNTS = (1, 2, 4)
 
-#: Seconds until a process that waits for the others takes them for dead.
-PATIENCE = 300.0
+#: Seconds of all steps and operations a second of the ceiling, for each repeat.
+Times = list[tuple[float, float]]
 
-_barrier: Barrier  # in each of the processes
+_steps: Run  # in each process
+_rate: Callable[[], float]
 
 
-def together(settings: Settings) -> list[Row]:
-    """Training steps of 1, 2 and 4 trials at a time; "theirs" is as many trials, one after another."""
-    rows = []
-    gpu = settings.device == "cuda"
-    counts = [
-        count
-        for count in COUNTS
-        if gpu or count == 1 or count * settings.threads <= (os.cpu_count() or 1)
-    ]
-    if len(counts) == 1:  # that trials must not share a core is known
-        cores = f"{2 * settings.threads} cores, and here are {os.cpu_count()}"
-        raise Nothing(f"two trials of --threads {settings.threads} need {cores}")
+def together(settings: Settings) -> Iterator[Row]:
+    """Compare training steps of 1, 2 and 4 trials at a time with as many trials in turn."""
+    gpu, cores = settings.device == "cuda", os.cpu_count() or 1
+    counts = [n for n in COUNTS if gpu or n == 1 or n * settings.threads <= cores]
+    if len(counts) == 1:  # trials that share a core are known to be slower
+        needed = f"{2 * settings.threads} cores, and here are {cores}"
+        raise Nothing(f"two trials of --threads {settings.threads} need {needed}")
     for case in CASES[settings.device]:
-        needed = operations(own_step(case, settings.device, bf16=gpu)) * case.steps
+        amount = operations(our_step(case, settings.device, bf16=gpu)) * case.steps
         give_back_memory(settings.device)
-        found = side_by_side(counts, case, settings)
+        measured = side_by_side(counts, case, settings)
         for count in counts:
-            times = [
-                (ours, count * alone)
-                for (ours, _), (alone, _) in zip(found[count], found[1], strict=True)
-            ]
+            pairs = zip(measured[count], measured[1], strict=True)
+            times = [(ours, count * alone) for (ours, _), (alone, _) in pairs]
             name = f"{count} trial{'s' * (count > 1)} at a time{', bf16' * gpu}"
-            row = summary(
-                "together", name, times, settings, count * case.steps * case.batch, case.name
-            )
-            # Processes share a CPU's cores at once, a GPU in turn: there each one's products have
-            # it to themselves.
-            peak = statistics.median(rate for _, rate in found[1 if gpu else count])
-            rows.append(replace(row, share=count * needed / row.ours_s / peak, ceiling="matmul"))
-    return rows
+            images = count * case.steps * case.batch
+            row = summary("together", name, times, settings, images, case.name)
+            # Processes share the cores of a CPU at once, but a GPU in turn: each of its products
+            # has all of it.
+            rates = [rate for _, rate in measured[1 if gpu else count]]
+            yield with_share(row, Work("matmul", count * amount), rates)
 
 
-def side_by_side(
-    counts: Sequence[int], case: Case, settings: Settings
-) -> dict[int, list[tuple[float, float]]]:
-    """For so many processes at a time, of each repeat: seconds until the last of them has taken its
-    steps; and how many operations of matrix products they do in a second, side by side as well.
+def side_by_side(counts: Sequence[int], case: Case, settings: Settings) -> dict[int, Times]:
+    """Return the times of each count of processes: the slowest steps, the sum of the rates.
 
-    All counts come in turn, among the same processes: those that are not needed wait.
+    All counts come in turn among the same processes, so that a change of the machine's speed
+    concerns all.
     """
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    most = max(counts)
-    # Each waits for all others in its only task, so that none takes two. One that dies ends them
-    # all.
-    with ProcessPoolExecutor(most, context, _join, (context.Barrier(most),)) as pool:
-        tasks = [pool.submit(_steps, position, counts, case, settings) for position in range(most)]
-        # the pool watches those processes that it had when it was given a task: now the last one as
-        # well
-        pool.submit(int)
-        if errors := [error for error in (task.exception() for task in tasks) if error]:
-            # what one met, not that others noticed
-            raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))
-        found = [task.result() for task in tasks]
-    return {
-        count: [
-            (max(took for took, _ in repeat), sum(rate for _, rate in repeat))
-            for repeat in zip(*(process[count] for process in found[:count]), strict=True)
-        ]
-        for count in counts
-    }
+    times: dict[int, Times] = {count: [] for count in counts}
+    with ExitStack() as stack:
+        workers = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in range(max(counts))]
+        _all(workers, _prepare, case, settings)
+        for _ in range(settings.repeats):
+            for count in counts:
+                slowest = max(_all(workers[:count], _time_steps))
+                times[count].append((slowest, sum(_all(workers[:count], _measure_rate))))
+    return times
 
 
-def _join(barrier: Barrier) -> None:
-    global _barrier
-    _barrier = barrier
+def _all(workers: Sequence[ProcessPoolExecutor], task: Callable, *arguments: object) -> list:
+    """Run a task in every worker at once and return all results."""
+    futures = [worker.submit(task, *arguments) for worker in workers]
+    return [future.result() for future in futures]
 
 
-def _steps(
-    position: int, counts: Sequence[int], case: Case, settings: Settings
-) -> dict[int, list[tuple[float, float]]]:
-    try:
-        return _timed(position, counts, case, settings)
-    except BaseException:
-        _barrier.abort()  # nobody has to wait for this one
-        raise
-
-
-def _timed(
-    position: int, counts: Sequence[int], case: Case, settings: Settings
-) -> dict[int, list[tuple[float, float]]]:
+def _prepare(case: Case, settings: Settings) -> None:
+    global _steps, _rate
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
     gpu = settings.device == "cuda"
-    run = repeated(own_step(case, settings.device, bf16=gpu), case.steps)
-    top = Ceiling("matmul", settings.device, torch.bfloat16 if gpu else torch.float32)
-    once(run)
-    found: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
-    for _ in range(settings.repeats):
-        for count in counts:
-            _barrier.wait(PATIENCE)
-            took = seconds(run) if position < count else 0.0
-            _barrier.wait(PATIENCE)
-            if position < count:
-                top.measure()
-                found[count].append((took, top.amount / top.times[-1]))
-    return found
+    _steps = repeated(our_step(case, settings.device, bf16=gpu), case.steps)
+    _rate = peak(Work("matmul", 0, torch.bfloat16 if gpu else torch.float32), settings.device)
+    seconds(_steps)  # warm-up
+
+
+def _time_steps() -> float:
+    return seconds(_steps)
+
+
+def _measure_rate() -> float:
+    return _rate()

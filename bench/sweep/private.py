@@ -75,7 +75,7 @@ class _Unchanged(list):
     """List that Ray cannot extend."""
 
     def extend(self, _: object) -> None:
-        """Leave out what Ray adds: the working directory, as the first place to look for a module."""
+        """Leave out the working directory, which Ray adds as the first place for modules."""
 
 
 def job_config(path: Sequence[str]) -> JobConfig:

@@ -42,7 +42,7 @@ class Evaluation:
 
     @property
     def finite(self) -> bool:
-        """Whether all predictions of test images are finite."""
+        """True where all predictions of test images are finite."""
         return bool(np.isfinite(self.test).all())
 
     def evaluate(self, epoch: Epoch) -> None:

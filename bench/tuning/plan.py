@@ -95,7 +95,7 @@ class Tuning:
 
     @property
     def open_ended(self) -> bool:
-        """Whether the number of trials to come is unknown."""
+        """True where the number of trials to come is unknown."""
         return any(search.kind.track == "budget" and search.wants_more for search in self.searches)
 
     def judge(self, spec: TrialSpec, epochs: Iterable[Epoch]) -> bool:
@@ -130,7 +130,7 @@ class Tuning:
 
     @property
     def over(self) -> bool:
-        """Whether every search has picked."""
+        """True where every search has picked."""
         return all(search.over for search in self.searches)
 
     @property

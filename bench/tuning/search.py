@@ -110,7 +110,7 @@ class Search:
 
     @property
     def wants_more(self) -> bool:
-        """Whether to draw another configuration."""
+        """True where another configuration is to be drawn."""
         if self.exhausted:
             return False
         if self.kind.track == "tuned":
@@ -130,7 +130,7 @@ class Search:
 
     @property
     def over(self) -> bool:
-        """Whether every configuration is over, and no other is wanted."""
+        """True where every configuration is over, and no other is wanted."""
         return not self.wants_more and len(self._in_state(_OVER)) == len(self.candidates)
 
     def resume(self, spec: TrialSpec, done: Done | None, epochs: Sequence[Epoch]) -> None:

@@ -208,7 +208,8 @@ def test_every_option_is_under_the_heading_of_its_part():
             assert param.name in part.__dataclass_fields__, param.name
 
 
-def test_help_has_headings_and_says_something_of_every_option(capsys):
+def test_help_has_headings_and_says_something_of_every_option(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     status, text, _ = call(capsys, "--help")
     assert status == 0 and max(map(len, text.splitlines())) <= 80
     headings = [line[:-1] for line in text.splitlines() if line and line[0] != " "][1:]

@@ -36,7 +36,6 @@ from bench.report.cells import arrange_cells, cell_facts
 from bench.report.choice import configurations
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.leaderboard import leaderboard
 from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
@@ -68,7 +67,7 @@ def spec_of(data, **changes) -> TrialSpec:
     return dataclasses.replace(spec, **changes)
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # ids
 
 
@@ -185,7 +184,7 @@ def test_the_default_folder_of_an_earlier_version_is_used_again(tmp_path, monkey
     assert default_folder([spec]) == folder
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # what is planned beside it
 
 METHODS = ["ce", "elr", "divide_mix", "co_teaching", "rmd+gce", "softmix", "pes"]
@@ -311,7 +310,7 @@ def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
     assert set(rows["method"]) == {"divide_mix", "elr", "elr (tuned)"}
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # earlier records
 
 
@@ -390,7 +389,7 @@ def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
         list(read_trials(tmp_path))
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # names
 
 
@@ -453,7 +452,7 @@ def test_files_of_labels_are_told_apart_by_content(tmp_path):
     }
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # younger fields
 
 
@@ -696,10 +695,10 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
         write_trial(tmp_path, "from_elsewhere", defaults={"m.a": 1, "m.b": value})
     write_trial(tmp_path, "ce")
     rows = load_rows([tmp_path])
-    figures(rows, leaderboard(rows), configurations(rows))
+    figures(board_of(rows))
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # nothing by chance
 
 PROGRAM = """

@@ -87,7 +87,7 @@ def sentence(call: Callable[[], object], *parts: str) -> str:
     return text
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # methods
 
 WRONG = {
@@ -567,7 +567,7 @@ def test_a_study_leaves_broken_methods_out(write, capsys):
     assert f"{name} is left out: methods/{name}.py cannot be imported" in capsys.readouterr().err
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # search spaces
 
 REFUSING = f"""{DATACLASS}        weight: float = 1.0
@@ -871,7 +871,7 @@ def test_a_sweep_with_a_wrong_search_space_does_not_begin(write, tmp_path, capsy
     assert errors == f"Error: search_spaces/{name}.py: {sentence}\n"
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # data sets
 
 IMAGES, LABELS = np.zeros((8, 1, 8, 8), np.uint8), np.arange(8) % 2
@@ -969,7 +969,7 @@ def test_data_sets_whose_names_clash_stop_only_those_who_ask_for_them(offer):
     assert "[broken: two data sets" in sources()["mine"].summary
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # errors
 
 

@@ -75,7 +75,7 @@ def agrees(method: Method, net: Given, loss: float, expected: list[list[float]])
     np.testing.assert_allclose(grad, expected, atol=1.1e-6)
 
 
-# ------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # label_smoothing, bootstrap
 
 
@@ -142,7 +142,7 @@ def test_bootstrap_with_beta_1_is_cross_entropy(make_task, kind):
     agrees(method, net, CROSS_ENTROPY.mean(), CE_GRADIENT)
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # sce, apl
 
 
@@ -287,7 +287,7 @@ def test_apl_by_hand(make_task):
         assert gradient(method, net, [0, 2])[0] == pytest.approx(1 / 3 + 9.21034 * 2 / 3, rel=1e-5)
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # forward, volminnet
 
 T = [[0.632, 0.275, 0.093], [0.1, 0.743, 0.157], [0.232, 0.003, 0.765]]
@@ -495,7 +495,7 @@ def test_volminnets_matrix_learns_without_weight_decay(make_task):
     assert matrix["lr"] == networks["lr"]
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # cores2
 
 #: `loss_cores` of UCSC-REAL/cores, commit cf0945e, with the noisy prior 0.2, 0.3, 0.5, by epoch:
@@ -591,7 +591,7 @@ def test_a_batch_of_which_cores2_keeps_nothing_trains_nothing(make_task):
     assert not grad.any()
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # sop
 
 U = [[-0.68], [-0.93], [-0.32], [-0.96], [-0.56]]
@@ -688,7 +688,7 @@ def test_sops_clean_probability_falls_with_u(make_task):
     assert method.clean_probability()[0] == 0
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # selc
 
 
@@ -842,7 +842,7 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     assert 0 < targets.min() < targets.max() < 1, "it corrected in the last epoch"
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # all of them
 
 #: Settings and epochs (of the method's own run) in which a method does something of its own.

@@ -52,7 +52,7 @@ def of_two(name, task, settings=None, epochs=200, logits=(FIRST, SECOND)):
     return setup(name, task, settings, epochs, [Given(values) for values in logits])
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # jocor
 
 
@@ -120,7 +120,7 @@ def test_only_the_oracle_rate_is_a_privilege(name, make_task):
         build(name, {f"{name}.forget_rate": 1.0})
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # co-teaching plus
 
 PLUS = "co_teaching_plus"
@@ -188,7 +188,7 @@ def test_the_easiest_among_some():
     assert not easiest(losses, among & False, 0.5).any()
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # elr plus
 
 #: A partner for each sample, and one lambda, in place of random ones.
@@ -314,7 +314,7 @@ def test_elr_plus_stays_finite_when_everything_is_certain(make_task):
     assert torch.isfinite(method.networks[0].logits.grad).all()
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # m correction
 
 
@@ -409,7 +409,7 @@ def test_m_correction_starts_after_its_mixup_phase(make_task):
     assert phases == [False, False, True, True]
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # co-learning
 
 
@@ -480,7 +480,7 @@ def test_adams_first_beta_falls_with_the_rate(make_task, paper_recipe, name, epo
     assert {group["betas"] for group in optimizer.param_groups} == {(beta, 0.999)}
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # pes
 
 
@@ -557,7 +557,7 @@ def test_pes_learns_from_the_labels_it_agrees_with_weighted_by_class(make_task, 
     assert method.confident.all(), "a single sample is no training set"
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # unicon
 
 
@@ -676,7 +676,7 @@ def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypa
     assert (method.clean_probability() > 0.5).all(), "it learns from every label"
 
 
-# --------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # prune
 
 GIVEN = torch.tensor([2, 2, 0, 2, 1, 1, 1, 0, 2, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 2])

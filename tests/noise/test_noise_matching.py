@@ -287,7 +287,7 @@ def test_arrays_of_ones_own_take_labels_of_training_and_then_of_test_images(tmp_
         labels_for(arrays.subset(4), tmp_path / "l.npy")
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # the commands
 
 
@@ -345,7 +345,7 @@ def test_the_list_of_a_set_without_names_is_read_back(capsys, tmp_path, digits):
     assert status == 0 and (labels_for(digits, tmp_path / "l.csv") == digits.train_labels).all()
 
 
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # rounded to nothing
 
 

@@ -315,7 +315,8 @@ def test_a_wrong_recipe_in_a_plugin_is_refused_in_a_sentence(
     digits, tmp_path, monkeypatch, name, paper, message
 ):
     (tmp_path / f"{name}.py").write_text(
-        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\nclass Mine(Method):\n    paper = {paper}\n'
+        f'"""Mine."""\nfrom bench.method import Method\nWHOLE = {WHOLE}\n'
+        f"class Mine(Method):\n    paper = {paper}\n"
         "    def loss(self, batch): ...\n"
     )
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])

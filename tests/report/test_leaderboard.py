@@ -1115,11 +1115,11 @@ def test_rows_over_other_seeds_say_how_many(tmp_path, seeds, shown):
 def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
     tmp_path, capsys, monkeypatch
 ):
-    def draw(rows, board, tried, folder):
+    def draw(board, folder):
         folder.mkdir(exist_ok=True)
         names = {
             f"{method}-curves": f"Curves of {method} [in_percent] & more"
-            for method in rows["method"].unique()
+            for method in board.rows["method"].unique()
         }
         for name, kind in product(names, ("png", "svg")):
             (folder / f"{name}.{kind}").write_text(name)

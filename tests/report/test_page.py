@@ -13,8 +13,9 @@ from fabricate import write_trial
 
 from bench.errors import InputError
 from bench.report.board import read_board
-from bench.report.metrics import ranked_by
-from bench.report.page import ASSETS, CURVES, embedded, pack, write_page
+from bench.report.metrics import ACCURACY, ranked_by
+from bench.report.page import ASSETS, embedded, write_page
+from bench.report.page_data import CURVES, pack
 from bench.report.published import published_section
 from bench.report.sections import sections
 from bench.report.tables import Entry, Section, Table
@@ -25,8 +26,9 @@ HOSTILE = (
 
 
 def write_sweep(sweep: Path) -> Path:
-    """Three methods at two rates of two kinds of noise; by the oracle elr is first, by noisy
-    validation gce is.
+    """Four methods at two rates of two kinds of noise.
+
+    By the oracle elr is first, by noisy validation gce is.
     """
     accuracies = {"ce": (0.3, 0.5), "elr": (0.9, 0.6), "gce": (0.7, 0.8), HOSTILE: (0.1, 0.2)}
     for kind in ("symmetric", "pairflip"):
@@ -58,15 +60,15 @@ def write_sweep(sweep: Path) -> Path:
     return sweep
 
 
-def page_of(sweep: Path, track: dict[str, str] | None = None, **shown) -> str:
+def page_of(
+    sweep: Path, track: dict[str, str] | None = None, metric=ACCURACY, published=None
+) -> str:
     """The page of a sweep; ``track`` by method."""
-    whole = read_board([sweep])
-    board = whole.leaderboard
-    board["track"] = [(track or {}).get(method, "") for method in board["method"]]
-    published = published_section(whole.published)
-    shown = {"published": published, "flagged": whole.flagged, **shown}
-    tables = whole.rows, whole.chosen, board, sections(whole), whole.statistics
-    return write_page(*tables, **shown).decode()
+    board = read_board([sweep], metric=metric)
+    table = board.leaderboard
+    table["track"] = [(track or {}).get(method, "") for method in table["method"]]
+    published = published or published_section(board.published)
+    return write_page(board, sections(board), published).decode()
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +138,7 @@ def test_the_page_holds_what_the_leaderboard_holds(page):
 
 
 def write_tiers(sweep: Path, best: float = 0.8) -> Path:
-    """On CIFAR-10, where numbers are published: the seeds tell gce from the others, and these from
-    each other not.
-    """
+    """On CIFAR-10, where numbers are published; the seeds tell gce from the other two alone."""
     for method, accuracy in {"ce": 0.5, "divide_mix": 0.502, "gce": best}.items():
         for seed, shift in enumerate((0.0, 0.01, 0.013)):
             shift *= {"ce": 1, "divide_mix": -1, "gce": -0.9}[method]
@@ -173,6 +173,29 @@ def test_the_page_holds_tiers_and_published_numbers(tmp_path):
         "divide_mix",
     }
     assert any("no records on clothing1m" in note for note in data["published"]["notes"])
+
+
+def test_the_page_holds_ranks_within_budgets_and_printed_ties(tmp_path):
+    """Elr costs 2.5 times ce at one rate and 4 times at the other; gce ties with ce as printed."""
+    for method, cost, accuracy in (("ce", 2.0, 0.5), ("gce", 2.1, 0.50001), ("elr", 5.0, 0.9)):
+        for rate in (0.2, 0.5):
+            done = {"train_seconds": cost + 3 * (method == "elr" and rate == 0.5)}
+            write_trial(tmp_path, method, test=[accuracy], rate=rate, done=done)
+    (tmp_path / "index.html").write_text(page_of(tmp_path))
+    data = data_of(tmp_path / "index.html")
+
+    def standings(board: str, metric: str = "test_accuracy") -> dict[str, list]:
+        lines = data["boards"][board]["lines"]
+        return {data["methods"][line["method"]]: line["standings"].get(metric) for line in lines}
+
+    anybody = {"elr": [1.0, 0, [1, 1]], "gce": [2.0, 0, [2, 2]], "ce": [3.0, 0, [2, 2]]}
+    assert standings("0 noisy-val all any") == anybody
+    at_most_3 = {"elr": [1.0, 1, [1, 0]], "gce": [1.5, 0, [2, 1]], "ce": [2.5, 0, [2, 1]]}
+    assert standings("0 noisy-val all 3") == at_most_3
+    assert standings("0 noisy-val all 1") == {"gce": [1.0, 0, [1, 1]], "ce": [2.0, 0, [1, 1]]}
+    cheapest = {"ce": [1.0, 0, [1, 1]], "gce": [2.0, 0, [2, 2]], "elr": [3.0, 0, [0, 0]]}
+    assert standings("0 noisy-val all any", "cost_seconds") == cheapest
+    assert set(standings("0 oracle all any").values()) == {None}, "which ranks nobody"
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "5"])
@@ -406,7 +429,8 @@ def test_print_shows_all_published_numbers_and_whole_curves(browser, tmp_path):
 @pytest.mark.browser
 def test_headings_stop_below_the_controls(tab):
     tab.locator("#board tbody tr", has_text="gce").locator("[data-trials]").first.click()
-    tops = "['trials-section', 'controls'].map((id) => document.getElementById(id).getBoundingClientRect())"
+    boxes = "(id) => document.getElementById(id).getBoundingClientRect()"
+    tops = f"['trials-section', 'controls'].map({boxes})"
     heading, controls = tab.evaluate(f"{tops}.map(({{ top, bottom }}) => [top, bottom])")
     assert heading[0] >= controls[1]
 

@@ -1,4 +1,4 @@
-"""Figures: that they show the right things, legibly, and come out the same every time."""
+"""Figures: content, legibility and equal files for equal records."""
 
 import warnings
 from itertools import product
@@ -11,13 +11,11 @@ import pytest
 from fabricate import write_trial
 from matplotlib.collections import PolyCollection
 
-from bench.report.choice import chosen_rows, configurations
-from bench.report.leaderboard import leaderboard
+from bench.report.board import read_board
 from bench.report.plots import figures, write_plots
 from bench.report.plots.final import pooled
 from bench.report.plots.settings import swept
 from bench.report.plots.style import COLUMN, CROWD, OWN, PAGE, looks, render
-from bench.report.rows import load_rows
 
 MANY = [
     "ce",
@@ -41,10 +39,8 @@ def no_warnings():
         yield
 
 
-def tables(sweep: Path):
-    rows = load_rows([sweep])
-    board = leaderboard(rows)
-    return chosen_rows(rows, board), board, configurations(rows)
+def figures_of(sweep: Path):
+    return figures(read_board([sweep]))
 
 
 def write_sweep(
@@ -71,7 +67,7 @@ def only(found: dict, ending: str):
 
 
 def test_accuracy_against_noise_rate(tmp_path):
-    made = figures(*tables(write_sweep(tmp_path)))
+    made = figures_of(write_sweep(tmp_path))
     [axes] = only(made, "-accuracy").axes
     assert (
         axes.get_xlabel() == "Symmetric noise rate (%)" and axes.get_ylabel() == "Test accuracy (%)"
@@ -82,7 +78,7 @@ def test_accuracy_against_noise_rate(tmp_path):
 
 
 def test_one_noise_rate_gives_a_row_a_method(tmp_path):
-    made = figures(*tables(write_sweep(tmp_path, rates=(0.5,))))
+    made = figures_of(write_sweep(tmp_path, rates=(0.5,)))
     [axes] = only(made, "-accuracy").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["ce", "softmix"]
     assert axes.get_xlabel() == "Test accuracy (%)" and axes.get_title() == "50 % symmetric noise"
@@ -92,7 +88,7 @@ CROWDED = [*MANY, *(f"method_{letter}" for letter in "abcdefghijklmno")]
 
 
 def test_of_many_methods_the_best_and_the_reference_stand_out(tmp_path):
-    made = figures(*tables(write_sweep(tmp_path, CROWDED, epochs=4)))
+    made = figures_of(write_sweep(tmp_path, CROWDED, epochs=4))
     best = {*CROWDED[-OWN:], "ce"}  # the later, the better
     for ending in ("-curves", "-cost"):
         entries = [text.get_text() for text in only(made, ending).legends[0].get_texts()]
@@ -120,7 +116,7 @@ def test_reliability_is_that_of_all_seeds_together(tmp_path):
     for seed in (0, 1):
         write_final(tmp_path, "ce", seed)
     write_trial(tmp_path, "elr", test=[0.5], rate=0.3)  # an older record
-    [axes] = only(figures(*tables(tmp_path)), "-reliability").axes
+    [axes] = only(figures_of(tmp_path), "-reliability").axes
     diagonal, ce = axes.lines
     assert ce.get_xydata().tolist() == [[40, 60], [90, 30]] and diagonal.get_xydata().tolist() == [
         [0, 0],
@@ -139,7 +135,7 @@ def test_reliability_is_that_of_all_seeds_together(tmp_path):
 
 def test_bins_of_few_images_are_left_out(tmp_path):
     write_final(tmp_path, "ce", 0)
-    [axes] = only(figures(*tables(tmp_path)), "-reliability").axes
+    [axes] = only(figures_of(tmp_path), "-reliability").axes
     assert axes.lines[1].get_xydata().tolist() == [[40, 60]]
 
 
@@ -150,7 +146,7 @@ def test_transition_matrices_beside_the_realised_one(tmp_path):
         estimate = [[0.5 + 0.2 * seed, 0.5 - 0.2 * seed], [0.1, 0.9]]
         write_final(tmp_path, "forward", seed, noise=noise, estimated_transition_matrix=estimate)
         write_final(tmp_path, "ce", seed, noise=noise)
-    figure = only(figures(*tables(tmp_path)), "-transitions")
+    figure = only(figures_of(tmp_path), "-transitions")
     realised, estimated = [axes for axes in figure.axes if axes.images][:2]
     np.testing.assert_allclose(realised.images[0].get_array(), true)
     np.testing.assert_allclose(estimated.images[0].get_array(), [[0.6, 0.4], [0.1, 0.9]])
@@ -179,7 +175,7 @@ def test_an_embedding_shows_true_and_noisy_labels(tmp_path):
             feature_truth=truth,
             noisy_labels=noisy,
         )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     above, below = only(made, "-embedding-30").axes
     assert above.get_title() == "ce" and [text.get_text() for text in above.texts] == ["0", "1"]
     crosses = [
@@ -195,7 +191,7 @@ def test_an_embedding_shows_true_and_noisy_labels(tmp_path):
 
 
 def test_curves_share_their_axis_and_show_every_seed(tmp_path):
-    made = figures(*tables(write_sweep(tmp_path, rates=(0.2, 0.5, 0.8), epochs=100)))
+    made = figures_of(write_sweep(tmp_path, rates=(0.2, 0.5, 0.8), epochs=100))
     panels = only(made, "-curves").axes
     assert [axes.get_title() for axes in panels] == [
         "20 % symmetric noise",
@@ -236,7 +232,7 @@ def test_learning_shows_what_became_of_wrong_labels(tmp_path):
             epochs=targets,
             done=separation,
         )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     above, below = only(made, "-learning").axes  # nobody has clean probabilities: no third row
     ends = {line.get_ydata()[-1] for line in above.lines if len(line.get_xdata()) == 2}
     assert {round(end, 6) for end in ends} == {50, 20}, "ce's is the mean of 40 and 60"
@@ -252,7 +248,7 @@ def test_the_marker_of_a_curve_is_what_the_table_says(tmp_path):
     # Each seed's choice is its own peak; the mean curve has none of their accuracy at any epoch.
     for seed, test in enumerate(([0.8, 0.2, 0.2, 0.2, 0.2], [0.2, 0.2, 0.2, 0.2, 0.6])):
         write_trial(tmp_path, "ce", test=test, seed=seed)
-    [axes] = only(figures(*tables(tmp_path)), "-curves").axes
+    [axes] = only(figures_of(tmp_path), "-curves").axes
     [marker] = [line for line in axes.lines if line.get_marker() != "None"]
     assert (marker.get_xdata()[0], marker.get_ydata()[0]) == pytest.approx((3, 70))
 
@@ -264,7 +260,7 @@ def test_grey_methods_that_matter_are_named_in_the_figure(tmp_path):
         write_trial(
             tmp_path, f"m{place:02d}", test=[0.1, 0.9 - 0.05 * place], done=done, epochs=memorised
         )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     [axes] = only(made, "-cost").axes
     assert [text.get_text() for text in axes.texts] == [
         f"m{place:02d}" for place in range(CROWD, OWN - 1, -1)
@@ -283,7 +279,7 @@ def test_an_interval_that_is_cut_has_an_arrowhead(tmp_path):
         for seed, accuracy in enumerate(accuracies):
             write_trial(tmp_path, method, test=[accuracy], seed=seed)
     figure, caption = next(
-        found for name, found in figures(*tables(tmp_path)).items() if name.endswith("-accuracy")
+        found for name, found in figures_of(tmp_path).items() if name.endswith("-accuracy")
     )
     [axes] = figure.axes
     heads = [
@@ -311,7 +307,7 @@ def test_a_panel_of_rows_has_three_ticks(tmp_path, around):
         (0.2, 0.5, 0.8), enumerate(f"m{place:02d}" for place in range(CROWD + 1))
     ):
         write_trial(tmp_path, method, test=[around + 0.0004 * place], rate=rate)
-    for axes in only(figures(*tables(tmp_path)), "-accuracy").axes:
+    for axes in only(figures_of(tmp_path), "-accuracy").axes:
         low, high = axes.get_xlim()
         assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 3
 
@@ -323,7 +319,7 @@ def test_points_of_features_that_hide_each_other_stand_apart(tmp_path):
             "feature_knn_accuracy": 0.9 if method == "gce" else 0.75,
         }
         write_trial(tmp_path, method, done=separation)
-    [axes] = only(figures(*tables(tmp_path)), "-features").axes
+    [axes] = only(figures_of(tmp_path), "-features").axes
     places = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() != "None")
     assert places[0] < 75 < places[1] and places[2] == pytest.approx(90)
     assert sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "None") == [
@@ -340,7 +336,7 @@ def test_of_many_methods_the_best_have_bands_and_reliability(tmp_path):
         write_trial(
             tmp_path, method, test=[0.3 + place / 50], seed=seed, done={"reliability": reliability}
         )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     assert len(only(made, "-curves").axes[0].collections) == 2, "of the reference and the best"
     assert len(only(made, "-reliability").axes[0].lines) == 1 + OWN + 1, (
         "the diagonal, the best and the reference"
@@ -350,16 +346,14 @@ def test_of_many_methods_the_best_have_bands_and_reliability(tmp_path):
 def test_dollars_in_a_name_are_dollars(tmp_path):
     for method in ("ce", "a$_$b"):
         write_trial(tmp_path, method)
-    found = only(figures(*tables(tmp_path)), "-cost")
+    found = only(figures_of(tmp_path), "-cost")
     assert b"a$_$b" in render(found, "svg")
 
 
 def test_learning_is_not_drawn_where_nobody_knows_the_truth_or_nothing_is_wrong(tmp_path):
     write_trial(tmp_path, "ce", rate=0.0, epochs={"calibration_error": [0.1]})
     write_trial(tmp_path, "ce", rate=0.5)
-    assert not [
-        name for name in figures(*tables(tmp_path)) if name.endswith(("-learning", "-features"))
-    ]
+    assert not [name for name in figures_of(tmp_path) if name.endswith(("-learning", "-features"))]
 
 
 def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
@@ -373,7 +367,7 @@ def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
             done={"train_seconds": 4.0, "pretrain_seconds": 16.0},
             recipe={"epochs": 20},
         )
-    panels = only(figures(*tables(tmp_path)), "-cost").axes
+    panels = only(figures_of(tmp_path), "-cost").axes
     assert panels[0].get_xscale() == "log" and panels[0].get_xlabel() == "Training time (s)"
     costs = [float(container.lines[0].get_xdata()[0]) for container in panels[0].containers]
     assert sorted(costs) == pytest.approx([2.0, 3.0, 20.0])
@@ -382,7 +376,7 @@ def test_cost_includes_pretraining_and_goes_logarithmic(tmp_path):
 def test_cost_shows_the_front(tmp_path):
     for method, accuracy, seconds in (("ce", 0.5, 2.0), ("elr", 0.6, 20.0), ("gce", 0.4, 10.0)):
         write_trial(tmp_path, method, test=[accuracy], done={"train_seconds": seconds})
-    [axes] = only(figures(*tables(tmp_path)), "-cost").axes
+    [axes] = only(figures_of(tmp_path), "-cost").axes
     [front] = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
     assert list(front.get_ydata()) == pytest.approx([50, 60, 60]) and list(
         front.get_xdata()[:2]
@@ -392,7 +386,7 @@ def test_cost_shows_the_front(tmp_path):
 def test_regret_by_rule_with_its_tau(tmp_path):
     for method, test in (("ce", [0.1, 0.2]), ("elr", [0.5, 0.9]), ("gce", [0.6, 0.8])):
         write_trial(tmp_path, method, test=test, noisy_val=[0.9, 0.1])
-    [axes] = only(figures(*tables(tmp_path)), "-rules").axes
+    [axes] = only(figures_of(tmp_path), "-rules").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["gce", "elr", "ce"]
     labels = [text.get_text() for text in axes.get_xticklabels()]
     assert (
@@ -411,7 +405,7 @@ def test_bars_join_methods_within_one_critical_difference(tmp_path):
     for place, method in enumerate(["elr", "gce", "sce", "mixup", "ce"]):
         for rate in (0.1, 0.2, 0.3, 0.4):
             write_trial(tmp_path, method, test=[0.9 - 0.1 * place], rate=rate)
-    [axes] = only(figures(*tables(tmp_path)), "all-ranks").axes
+    [axes] = only(figures_of(tmp_path), "all-ranks").axes
     bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 2]
     assert [(round(low), round(high)) for low, high in bars] == [(1, 4), (2, 5)]
     texts = {text.get_text(): text for text in axes.texts}
@@ -430,7 +424,7 @@ def test_a_diagram_that_separates_nothing_says_so(tmp_path):
     def caption(sweep, methods, rates):
         for (place, method), rate in product(enumerate(methods), rates):
             write_trial(sweep, method, test=[0.9 - 0.1 * place], rate=rate)
-        figure, caption = figures(*tables(sweep))["all-ranks"]
+        figure, caption = figures_of(sweep)["all-ranks"]
         figure.draw_without_rendering()
         for text in (axes := figure.axes[0]).texts:
             box = text.get_window_extent()
@@ -461,7 +455,7 @@ def test_methods_that_do_equally_well_do_not_hide_each_other(tmp_path, figure, m
         write_trial(
             tmp_path, method, test=curve.tolist(), seed=seed, rate=rate, done={"train_seconds": 2.0}
         )
-    made = only(figures(*tables(tmp_path)), figure)
+    made = only(figures_of(tmp_path), figure)
     made.draw_without_rendering()
     for axes in made.axes:
         markers = [line for line in axes.lines if line.get_marker() not in ("None", "_", "|")]
@@ -482,7 +476,7 @@ def test_methods_that_do_equally_well_do_not_hide_each_other(tmp_path, figure, m
 def test_what_lies_apart_stays_where_it_is(tmp_path):
     for number, method in enumerate(MANY[:3]):
         write_trial(tmp_path, method, test=[0.1, 0.3 * number + 0.2], done={"train_seconds": 2.0})
-    [axes] = only(figures(*tables(tmp_path)), "-cost").axes
+    [axes] = only(figures_of(tmp_path), "-cost").axes
     assert [container.lines[0].get_xdata()[0] for container in axes.containers] == pytest.approx(
         [2.0] * 3
     )
@@ -508,7 +502,7 @@ def sweep_of_two_axes(sweep: Path) -> Path:
 
 
 def test_heat_map_over_what_was_swept(tmp_path):
-    figure = only(figures(*tables(sweep_of_two_axes(tmp_path))), "-sweep-rmd_softmix-temperature-k")
+    figure = only(figures_of(sweep_of_two_axes(tmp_path)), "-sweep-rmd_softmix-temperature-k")
     first = figure.axes[0]
     assert (first.get_xlabel(), first.get_ylabel()) == ("Temperature", "k"), (
         "k of both parts is one axis"
@@ -539,7 +533,7 @@ def test_each_crossed_pair_has_a_map_with_the_others_at_their_best(tmp_path):
         # With hard, validation is better and test accuracy worse.
         fields = {"test": [0.5 - 0.2 * hard], "noisy_val": [0.1 + 0.2 * hard + number / 1000]}
         write_trial(tmp_path, "softmix", rate=0.2, config=config, recipe={"epochs": 20}, **fields)
-    made = {name: found for name, found in figures(*tables(tmp_path)).items() if "-sweep-" in name}
+    made = {name: found for name, found in figures_of(tmp_path).items() if "-sweep-" in name}
     names = {name.partition("-sweep-softmix-")[2] for name in made}
     assert names == {"k-temperature", "k-hard", "temperature-hard"}
     axes = only(made, "-k-temperature").axes[0]
@@ -564,7 +558,7 @@ def test_one_axis_is_a_line_of_cells(tmp_path):
             config={"softmix.k": k},
             recipe={"epochs": 20},
         )
-    [axes] = only(figures(*tables(tmp_path)), "-sweep-softmix-k").axes
+    [axes] = only(figures_of(tmp_path), "-sweep-softmix-k").axes
     assert [text.get_text() for text in axes.texts] == ["1.0", "2.0", "16.0"]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "16"], "by number"
 
@@ -588,7 +582,7 @@ def test_a_setting_that_was_varied_by_itself_has_a_line_and_no_map(tmp_path):
     ]:
         changed = {key: value for key, value in config.items() if value != defaults[key]}
         write_trial(tmp_path, "softmix", config=changed, defaults=defaults)
-    made = {name: found for name, found in figures(*tables(tmp_path)).items() if "-sweep-" in name}
+    made = {name: found for name, found in figures_of(tmp_path).items() if "-sweep-" in name}
     names = {name.partition("-sweep-softmix-")[2] for name in made}
     assert names == {"k-scope", "mixture", "hard"}
     axes = only(made, "-k-scope").axes[0]
@@ -611,7 +605,7 @@ def test_the_grid_that_fewer_combinations_have_is_shown_too(tmp_path):
         changed = {key: value for key, value in config.items() if value != defaults[key]}
         validation = 0.9 if config == {"rmd.k": 4, "rmd.temperature": 0.1} else number / 100
         write_trial(tmp_path, "rmd+ce", config=changed, defaults=defaults, noisy_val=[validation])
-    made = {name: found for name, found in figures(*tables(tmp_path)).items() if "-sweep-" in name}
+    made = {name: found for name, found in figures_of(tmp_path).items() if "-sweep-" in name}
     assert {name.partition("-sweep-rmd-")[2] for name in made} == {
         "weight-relation",
         "k-temperature",
@@ -627,7 +621,7 @@ def test_gains_are_of_wrapped_methods_over_themselves_alone(tmp_path):
     for method, accuracy in {"ce": 0.5, "elr": 0.6, "rmd+ce": 0.7, "rmd+elr": 0.75}.items():
         for seed in (0, 1):
             write_trial(tmp_path, method, test=[accuracy + 0.01 * seed], seed=seed)
-    [axes] = only(figures(*tables(tmp_path)), "-gains").axes
+    [axes] = only(figures_of(tmp_path), "-gains").axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["rmd+elr", "rmd"]
     heights = {
         round(bar.lines[0].get_xdata()[0], 6): bar.lines[0].get_ydata()[0]
@@ -637,8 +631,9 @@ def test_gains_are_of_wrapped_methods_over_themselves_alone(tmp_path):
 
 
 def test_no_sweep_no_heat_map(tmp_path):
-    rows, board, tried = tables(write_sweep(tmp_path))
-    assert not any("sweep" in name for name in figures(rows, board, tried))
+    board = read_board([write_sweep(tmp_path)])
+    assert not any("sweep" in name for name in figures(board))
+    tried = board.configurations
     assert swept(tried[tried["method"] == "softmix"]) == {}
 
 
@@ -661,9 +656,8 @@ def test_looks_are_distinct_even_in_grey(tmp_path):
     ],
 )
 def test_nothing_leaves_the_figure_and_nothing_is_too_small(tmp_path, methods, rates, seeds):
-    for figure, _ in figures(
-        *tables(write_sweep(tmp_path, methods, rates, seeds, epochs=10))
-    ).values():
+    sweep = write_sweep(tmp_path, methods, rates, seeds, epochs=10)
+    for figure, _ in figures_of(sweep).values():
         assert COLUMN <= figure.get_figwidth() <= PAGE
         figure.draw_without_rendering()
         for text in figure.findobj(mpl.text.Text):
@@ -689,7 +683,7 @@ def test_groups_that_do_not_compare_have_figures_of_their_own(tmp_path):
     write_trial(
         tmp_path, "ce", test=[0.5], rate=0.2, spec={"noise_kind": "pairflip"}, recipe={"epochs": 20}
     )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     names = sorted(name for name in made if name.endswith("-accuracy"))
     assert names == [
         "digits_pairflip-accuracy",
@@ -710,19 +704,19 @@ def test_failed_trials_have_no_curve_and_break_nothing(tmp_path):
         done={"train_seconds": None},
         recipe={"epochs": 20},
     )
-    made = figures(*tables(tmp_path))
+    made = figures_of(tmp_path)
     assert len(only(made, "-curves").legends[0].get_texts()) == 2
     assert len(only(made, "-accuracy").legends[0].get_texts()) == 3
     assert len(only(made, "-cost").legends[0].get_texts()) == 2
 
 
 def test_files_are_whole_and_the_same_every_time(tmp_path):
-    made = tables(write_sweep(tmp_path))
+    made = read_board([write_sweep(tmp_path)])
     settings = dict(mpl.rcParams)
-    captions = write_plots(*made, tmp_path / "a")
+    captions = write_plots(made, tmp_path / "a")
     # a user's own settings change nothing
     with mpl.rc_context({"font.size": 20, "axes.grid": True, "lines.linewidth": 9}):
-        write_plots(*made, tmp_path / "b")
+        write_plots(made, tmp_path / "b")
     assert dict(mpl.rcParams) == settings, "no global state is left behind"
     assert len(captions) == 4 and all(captions.values())
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
@@ -740,6 +734,6 @@ def test_files_are_whole_and_the_same_every_time(tmp_path):
 
 
 def test_png_has_the_resolution_of_print(tmp_path):
-    figure = only(figures(*tables(write_sweep(tmp_path))), "-accuracy")
+    figure = only(figures_of(write_sweep(tmp_path)), "-accuracy")
     width = int.from_bytes(render(figure, "png")[16:20], "big")
     assert width == pytest.approx(COLUMN * 200, abs=1)

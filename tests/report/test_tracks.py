@@ -8,6 +8,7 @@ import pytest
 from fabricate import write_trial
 
 from bench.records.packing import pack_classes
+from bench.report.board import read_board
 from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
 from bench.report.plots.settings import transfer_losses
@@ -318,12 +319,12 @@ def misspecified_sweep(sweep):
 
 
 def test_a_wrong_noise_rate_is_a_row_of_its_own_and_a_figure(tmp_path):
-    rows = load_rows([misspecified_sweep(tmp_path)])
-    board = leaderboard(rows)
+    whole = read_board([misspecified_sweep(tmp_path)])
+    board = whole.leaderboard
     means = board[board["rule"] == "noisy-val"].set_index("method")["mean"].to_dict()
     told = {"co_teaching (told ×0.5)": 0.5, "co_teaching (told ×1.5)": 0.6}
     assert means == {"ce": 0.4, "co_teaching (oracle)": 0.7, **told}
-    made = figures(rows, board, board)
+    made = figures(whole)
     [axes] = made["digits_symmetric-misspecified"][0].axes
     [line] = [container.lines[0] for container in axes.containers]
     assert line.get_xdata().tolist() == [

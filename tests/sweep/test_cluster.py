@@ -171,9 +171,11 @@ def test_a_trial_is_on_one_machine():
 
 
 SLURM_TOOLS = {
-    "srun": 'echo "srun $*" >> calls; stat -c %a "$RAY_AUTH_TOKEN_PATH" >> calls; wc -c < "$RAY_AUTH_TOKEN_PATH" >> calls\n'
+    "srun": 'echo "srun $*" >> calls; stat -c %a "$RAY_AUTH_TOKEN_PATH" >> calls; '
+    'wc -c < "$RAY_AUTH_TOKEN_PATH" >> calls\n'
     "touch running; while [ ! -e stop ]; do sleep 0.05; done",
-    "scontrol": 'echo "scontrol $*" >> calls; if [ "$1" = show ]; then printf "node1\\nnode2\\n"; else touch stop; fi',
+    "scontrol": 'echo "scontrol $*" >> calls; if [ "$1" = show ]; then '
+    'printf "node1\\nnode2\\n"; else touch stop; fi',
 }
 
 

@@ -1,7 +1,8 @@
 """What can go wrong with a sweep, made to go wrong. After each fault the same command ends with the
 same records.
 
-python -m pytest -m slow tests/sweep/test_faults.py prints a table: trials lost and epochs repeated, for each fault.
+python -m pytest -m slow tests/sweep/test_faults.py prints a table: for each fault, trials lost and
+epochs repeated.
 """
 
 import contextlib
@@ -83,7 +84,7 @@ class Drawing(Method):
 '''
 
 STEADY = '''
-"""Cross-entropy in no hurry; says which epochs it trained, and does on request what a broken method might."""
+"""Cross-entropy in no hurry; says which epochs it trained, and breaks on request."""
 import os
 import time
 from pathlib import Path
@@ -175,7 +176,9 @@ def run_in_a_fresh_process(spec: TrialSpec) -> tuple:
     code = (
         "import json, pickle, sys; from test_faults import *; from bench.datasets import "
         "load_dataset;spec = "
-        "TrialSpec.from_json(json.loads(sys.stdin.read()));sys.stdout.buffer.write(pickle.dumps(result(run_trial(spec, load_dataset('digits').subset(200)))))"
+        "TrialSpec.from_json(json.loads(sys.stdin.read()));"
+        "data = load_dataset('digits').subset(200);"
+        "sys.stdout.buffer.write(pickle.dumps(result(run_trial(spec, data))))"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *sys.path])
     done = subprocess.run(
@@ -818,7 +821,8 @@ NODES = """
 import sys
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False,
-    "object_store_memory": 200 << 20, **({"ray_client_server_port": int(sys.argv[1])} if sys.argv[1:] else {})})
+    "object_store_memory": 200 << 20,
+    **({"ray_client_server_port": int(sys.argv[1])} if sys.argv[1:] else {})})
 other = cluster.add_node(num_cpus=1, object_store_memory=200 << 20)
 print(cluster.address, flush=True)
 for line in sys.stdin:

@@ -39,7 +39,8 @@ def test_the_installed_ray_is_one_that_is_allowed():
 
 def test_private_names_are_used_in_one_module_alone():
     wanted = re.compile(
-        r"\bray\.(?:\w+\.)*_\w+|from ray\S*\._|_default_placement_group_factory|temporary_state|progress_reporter"
+        r"\bray\.(?:\w+\.)*_\w+|from ray\S*\._|_default_placement_group_factory|temporary_state"
+        r"|progress_reporter"
     )
     users = {
         path.name for path in (ROOT / "bench").rglob("*.py") if wanted.search(path.read_text())
@@ -105,7 +106,10 @@ def test_what_is_left_of_a_killed_drivers_session_is_ended(tmp_path):
     """The processes whose command lines name the session's folder, with their children, and no
     others.
     """
-    sleep = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('ready', flush=True); time.sleep(60)"
+    sleep = (
+        "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
     folder = tmp_path / "lnl-ray-x"
     started = [
         subprocess.Popen([sys.executable, "-c", sleep, argument], stdout=subprocess.PIPE)

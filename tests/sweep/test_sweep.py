@@ -1,4 +1,4 @@
-"""Sweeps over real Ray, as a user starts them: in a process of their own, killed and started again."""
+"""Sweeps over real Ray, as a user starts them: in a process of their own, killed, resumed."""
 
 import ast
 import contextlib
@@ -265,7 +265,7 @@ def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
 
 
 def test_nothing_but_the_sweep_imports_ray():
-    """Not even where it is imported late: a trial, a report and a leaderboard have to do without."""
+    """Late imports count too: a trial, a report and a leaderboard have to do without."""
     importing = set()
     for path in (ROOT / "bench").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -427,7 +427,8 @@ class Looking(Method):
                 span, rights, _, device, inode, *path = line.split()
                 low, high = (int(end, 16) for end in span.split("-"))
                 if low <= address < high:
-                    (Path(os.environ["LOOKING_OUT"]) / str(os.getpid())).write_text(f"{device} {inode} {rights} {path}")
+                    place = Path(os.environ["LOOKING_OUT"]) / str(os.getpid())
+                    place.write_text(f"{device} {inode} {rights} {path}")
             time.sleep(0.1)  # so that the trials are there at the same time
         return torch.nn.functional.cross_entropy(self.networks[0](batch.x), batch.y)
 '''

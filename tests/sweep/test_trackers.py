@@ -346,7 +346,10 @@ def test_mistakes_are_named(monkeypatch):
 
 
 def test_trackers_are_not_imported_before_they_are_asked_for():
-    code = "import sys, bench.sweep.trackers; sys.exit(bool({'mlflow', 'wandb', 'tensorboardX', 'tensorboard'} & set(sys.modules)))"
+    code = (
+        "import sys, bench.sweep.trackers; "
+        "sys.exit(bool({'mlflow', 'wandb', 'tensorboardX', 'tensorboard'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -153,7 +153,7 @@ def session(name: str, device: str, number: int, batch_size: int) -> Session:
     case = Case("tiny", "tiny_cnn", 8, 3)  # what changes colours is at work, too
     images = dataset_for(case, number)
     spec: TrialSpec = timed(
-        case, images, name, Settings(device=device), {}, epochs=5, batch_size=batch_size
+        case, images, name, Settings(device=device), epochs=5, batch_size=batch_size
     )
     job = pretrain_job(spec)
     return Session(spec, images, 3, run_pretraining(job, images) if job else None)
@@ -317,7 +317,7 @@ def test_trials_are_measured_side_by_side(monkeypatch):
     monkeypatch.setattr(
         together, "CASES", {"cuda": (Case("resnet18, batch 128", "resnet18", 32, 3),)}
     )
-    rows = together.together(Settings(repeats=1, device="cuda"))
+    rows = list(together.together(Settings(repeats=1, device="cuda")))
     assert [row.name for row in rows] == [
         f"{n} at a time, bf16" for n in ("1 trial", "2 trials", "4 trials")
     ]

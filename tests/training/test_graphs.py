@@ -26,9 +26,7 @@ STATIC = [name for name in method_names() if load_method(name).static_step] + ["
 def session(name: str) -> Session:
     """Return a session before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
     data = dataset_for(TINY, 300)
-    return Session(
-        specification(TINY, data, name, Settings(), {}, epochs=10, batch_size=32), data, 3
-    )
+    return Session(specification(TINY, data, name, Settings(), epochs=10, batch_size=32), data, 3)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
     return ran
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # spaces
 
 
@@ -170,7 +170,7 @@ def test_defaults_outside_the_space_are_refused(data, space):
         make(data, "elr")
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # drawing
 
 
@@ -283,7 +283,7 @@ def test_pretraining_counts_once_in_a_budget(data):
     assert count == 4  # 12 + 4 x 5 = 32
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # picking
 
 
@@ -332,7 +332,7 @@ def test_ties_go_to_the_fewest_changes_in_whatever_order():
     assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # stopping
 
 
@@ -395,7 +395,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     }
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # resuming
 
 
@@ -514,7 +514,7 @@ def test_a_search_learns_from_the_records(data, tmp_path):
     assert len(later) == 10 and weight(later) < weight(ran[:10])
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # goals
 
 
@@ -567,7 +567,7 @@ def test_a_goal_that_cannot_be_is_refused(data):
         make(data, "elr", goal="clean-val:500")
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # a wrong noise rate
 
 
@@ -599,7 +599,7 @@ def test_misspecification_that_nobody_notices_is_an_error(data):
     plain = PLAN.specs(data, expand_hparams(["ce", "co_teaching"], {}, {}), [0.4], [0])
     with pytest.raises(
         InputError,
-        match=r"none of ce, co_teaching reads the noise rate.*--set co_teaching\.forget_rate=oracle",
+        match=r"none of ce, co_teaching reads the noise rate.*co_teaching\.forget_rate=oracle",
     ):
         misspecified(plain, [0.5])
     told = expand_hparams(["co_teaching"], {}, {"co_teaching.forget_rate": ["oracle"]})
@@ -648,7 +648,7 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
     assert drain(again, score) == undisturbed[over:]
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 # foreign records
 
 

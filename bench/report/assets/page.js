@@ -58,67 +58,46 @@
     select.replaceChildren(...pairs.map(([v, text]) => option(v, text)));
     select.value = value;
   };
-  const metric = () => metrics.find((one) => one.name === state.metric);
-  const ranks = () => rules.find((one) => one.name === state.rule).ranks;
-  const scale = () => metric().scale;
+  const metric = () => metrics.find(({ name }) => name === state.metric);
+  const ranks = () => rules.find(({ name }) => name === state.rule).ranks;
 
   /* A budget is in multiples of the reference's cost, and so only where that is known. */
-  const priced = new Set(rows.filter((row) => row.budget !== null).map((row) => row.group));
-  const budget = () => (priced.has(state.group) ? state.budget : ANY);
-  const within = (row) => budget() === ANY || (row.budget !== null && row.budget <= budget());
+  const budget = () => (groups[state.group].priced ? state.budget : ANY);
   const budgetName = (times) => `${times}× ${data.reference}`;
 
   /* ---- the leaderboard ---- */
+  const NOBODY = { lines: [], tiers: "" };
+  const standings = () => data.boards[[state.group, state.rule, state.track, budget()].join(" ")] ?? NOBODY;
+
+  /* Lines of the leaderboard that is chosen, with their cells, ranks and places by the metric that is chosen. */
   function current() {
-    const group = groups[state.group];
-    const found = new Map();
-    for (const row of rows) {
-      if (row.group !== state.group || row.rule !== state.rule || (state.track !== ALL && row.track !== state.track) || !within(row)) continue;
-      if (!found.has(row.method)) found.set(row.method, { method: row.method, cells: group.rates.map(() => null), failures: 0, seeds: 0, privileges: "" });
-      const own = found.get(row.method);
-      const value = row.values[state.metric];
-      own.cells[row.rate] = { row, mean: value ? value[0] : null, ci: value ? value[1] : null };
-      own.failures += row.failures;
-      own.seeds += row.seeds;
-      own.privileges = own.privileges || row.privileges;
-    }
-    const list = [...found.values()];
-    const sign = metric().more ? -1 : 1;
-    group.rates.forEach((_, rate) => {
-      const known = list.map((own) => own.cells[rate]).filter((cell) => cell && cell.mean !== null && cell.row.competes);
-      const shown = (cell) => (scale() * cell.mean).toFixed(1);
-      const best = [...new Set([...known].sort((a, b) => sign * (a.mean - b.mean)).map(shown))];
-      for (const cell of known) {
-        cell.rank = 1 + known.filter((other) => sign * (other.mean - cell.mean) < 0).length;
-        cell.place = best.indexOf(shown(cell));
-      }
+    return standings().lines.map((line) => {
+      const [rank = null, missing = line.cells.length, places = []] = line.standings[state.metric] ?? [];
+      const cells = line.cells.map((number, rate) => {
+        if (number === null) return null;
+        const row = rows[number];
+        const [mean, text, ci] = row.values[state.metric] ?? [null, null, null];
+        return { row, mean, text, ci, place: places[rate] };
+      });
+      return { ...line, cells, rank, missing };
     });
-    const average = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
-    for (const own of list) {
-      const known = own.cells.filter((cell) => cell && cell.rank);
-      own.missing = own.cells.length - known.length;
-      own.rank = ranks() ? average(known.map((cell) => cell.rank)) : null;
-      own.cost = average(own.cells.filter((cell) => cell && cell.row.cost !== null).map((cell) => cell.row.cost));
-    }
-    return list;
   }
 
   const accuracy = (cell) => {
     if (!cell) return NONE;
     const mark = state.metric === "test_accuracy" ? `<sup>${cell.row.mark}</sup>` : "";
     if (cell.mean === null) return NONE + mark;
-    const text = (scale() * cell.mean).toFixed(1);
-    const mean = !ranks() ? text : cell.place === 0 ? `<b>${text}</b>` : cell.place === 1 ? `<u>${text}</u>` : text;
+    const mean = cell.place === 1 ? `<b>${cell.text}</b>` : cell.place === 2 ? `<u>${cell.text}</u>` : cell.text;
     const tier = tiered() && cell.row.tier ? `<span class="tier">${circled(cell.row.tier)}</span>` : "";
-    return mean + (cell.ci === null ? "" : ` <small>± ${(scale() * cell.ci).toFixed(1)}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + mark + tier;
+    return mean + (cell.ci === null ? "" : ` <small>± ${cell.ci}</small>`) + (cell.row.unequal && metric().failed ? ` <small>n=${cell.row.seeds}</small>` : "") + mark + tier;
   };
   /* Tiers are told from the best of all, not of a budget. */
   const tiered = () => state.metric === "test_accuracy" && budget() === ANY;
   const circled = (n) => (n <= 20 ? String.fromCharCode(0x245f + n) : `(${n})`);
-  const sortable = (display, value, plain) => (own, type) => (type === "display" ? display(own) : type === "filter" ? plain(own) : value(own));
+  const sortable = (display, value, plain) => (item, type) => (type === "display" ? display(item) : type === "filter" ? plain(item) : value(item));
   const number = (name, get, digits, extra = {}) => ({
     title: name, className: "number", orderSequence: ["asc", "desc"],
-    render: sortable((own) => (get(own) === null ? NONE : get(own).toFixed(digits)), (own) => get(own) ?? Infinity, () => ""),
+    render: sortable((item) => (get(item) === null ? NONE : get(item).toFixed(digits)), (item) => get(item) ?? Infinity, () => ""),
     ...extra,
   });
 
@@ -149,22 +128,22 @@
       {
         title: "Method", className: "first",
         render: sortable(
-          (own) => `<label><input type="checkbox" data-method="${own.method}" aria-label="draw the curve of ${escaped(methods[own.method])}"><span class="swatch" data-swatch="${own.method}"></span><span data-name="${own.method}"></span></label>`,
-          (own) => methods[own.method], (own) => methods[own.method]),
+          (line) => `<label><input type="checkbox" data-method="${line.method}" aria-label="draw the curve of ${escaped(methods[line.method])}"><span class="swatch" data-swatch="${line.method}"></span><span data-name="${line.method}"></span></label>`,
+          (line) => methods[line.method], (line) => methods[line.method]),
       },
       ...group.rates.map((title, rate) => ({
         title: title + (group.doubtful[rate] ? " ‡" : ""), className: "number", orderSequence: descending,
         render: sortable(
-          (own) => (own.cells[rate] ? `<button type="button" class="plain" data-trials="${own.method},${rate}" title="${escaped(cellTitle(own, rate))}">${accuracy(own.cells[rate])}</button>` : NONE),
-          (own) => own.cells[rate]?.mean ?? worst, () => ""),
+          (line) => (line.cells[rate] ? `<button type="button" class="plain" data-trials="${line.method},${rate}" title="${escaped(cellTitle(line, rate))}">${accuracy(line.cells[rate])}</button>` : NONE),
+          (line) => line.cells[rate]?.mean ?? worst, () => ""),
       })),
-      ...(ranks() ? [number("Average rank", (own) => own.rank, 1, {
-        render: sortable((own) => (own.rank === null ? NONE : own.rank.toFixed(1)), (own) => (own.rank === null ? Infinity : 1000 * own.missing + own.rank), () => ""),
+      ...(ranks() ? [number("Average rank", (line) => line.rank, 1, {
+        render: sortable((line) => (line.rank === null ? NONE : line.rank.toFixed(1)), (line) => (line.rank === null ? Infinity : 1000 * line.missing + line.rank), () => ""),
       })] : []),
-      ...(list.some((own) => own.cost !== null) ? [number(`Cost (×${data.reference})`, (own) => own.cost, 1)] : []),
-      ...(list.some((own) => own.failures) ? [number("Failures", (own) => own.failures, 0, { orderSequence: ["desc", "asc"],
-        render: sortable((own) => `${own.failures}/${own.seeds}`, (own) => own.failures, () => "") })] : []),
-      ...(list.some((own) => own.privileges) ? [{ title: "Privileges", render: sortable((own) => escaped(own.privileges || NONE), (own) => own.privileges, (own) => own.privileges) }] : []),
+      ...(list.some((line) => line.cost !== null) ? [number(`Cost (×${data.reference})`, (line) => line.cost, 1)] : []),
+      ...(list.some((line) => line.failures) ? [number("Failures", (line) => line.failures, 0, { orderSequence: ["desc", "asc"],
+        render: sortable((line) => `${line.failures}/${line.seeds}`, (line) => line.failures, () => "") })] : []),
+      ...(list.some((line) => line.privileges) ? [{ title: "Privileges", render: sortable((line) => escaped(line.privileges || NONE), (line) => line.privileges, (line) => line.privileges) }] : []),
     ];
     const first = ranks() ? 1 + group.rates.length : 0;
     board?.destroy();
@@ -172,39 +151,25 @@
     board.search($("filter").value).draw();
     board.on("draw", paint);
     paint();
-    const interval = list.some((own) => own.cells.some((cell) => cell && cell.ci !== null));
+    const interval = list.some((line) => line.cells.some((cell) => cell && cell.ci !== null));
     $("title").textContent = group.title;
     $("setup").textContent = `${metric().label} by rule ${state.rule}${budget() === ANY ? "" : `, up to ${budgetName(budget())}`}. ${group.setup}`;
-    const { note } = rules.find((one) => one.name === state.rule);
+    const { note } = rules.find(({ name }) => name === state.rule);
     $("warning").hidden = !note;
     $("warning").textContent = note;
     $("legend").textContent = [
       interval ? "Mean ± half-width of its 95 % interval over seeds." : "One seed.", ranks() ? "Best bold, second underlined, as printed." : "",
       budget() === ANY ? "" : `Ranked among what costs up to ${budgetName(budget())}: seconds of a trial, pretraining included, up to ${data.slack} times what is named. ${NONE}: above it, or of unknown cost.`,
-      !tiered() || !ranks() || !interval ? "" : aboutTiers(list.flatMap((own) => own.cells).filter(Boolean).map((cell) => cell.row)),
-      list.some((own) => own.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
+      tiered() && interval ? standings().tiers : "",
+      list.some((line) => line.cells.some((cell) => cell?.row.unequal)) ? "n: trials, where the rows of a column do not have the same seeds: such means are not paired." : "",
       metric().failed ? "Failed trials count at chance." : "Over trials that did not fail.",
     ].filter(Boolean).join(" ") + " ";
     $("notes").replaceChildren(...group.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
 
-  function aboutTiers(own) {
-    const tested = own.filter((row) => row.below !== null);
-    const below = tested.filter((row) => row.below).length;
-    const several = new Set(own.filter((row) => row.tier).map((row) => row.rate));
-    if (several.size) {
-      const without = own.some((row) => several.has(row.rate) && !row.tier);
-      return "①, ②, …: tiers of methods that the seeds cannot tell apart (paired, with Holm's correction)."
-        + (without ? " Without a tier: methods that share fewer than two seeds with its best, or differ from it by the same at each." : "");
-    }
-    if (!tested.length) return "No tiers: no method shares two seeds with the best, or all differ from it by the same at each.";
-    if (!below) return "No tiers: with Holm's correction the seeds tell no method from the best.";
-    return `No tiers, though with Holm's correction the seeds tell ${below} of ${tested.length} from the best: each has a method below it that they do not.`;
-  }
-
-  const cellTitle = (own, rate) => {
-    const { row } = own.cells[rate];
-    return `${methods[own.method]}, ${groups[state.group].rates[rate]}: ${row.seeds} seeds, ${row.failures} failed; ${configs[row.config]}`;
+  const cellTitle = (line, rate) => {
+    const { row } = line.cells[rate];
+    return `${methods[line.method]}, ${groups[state.group].rates[rate]}: ${row.seeds} seeds, ${row.failures} failed; ${configs[row.config]}`;
   };
 
   function paint() {
@@ -239,19 +204,19 @@
       return null;
     }
     host.replaceChildren();
-    const longest = Math.max(...values.map((one) => one.length));
+    const longest = Math.max(...values.map((curve) => curve.length));
     const x = Array.from({ length: longest }, (_, i) => i + 1);
-    const padded = values.map((one) => x.map((_, i) => one[i] ?? null));
+    const padded = values.map((curve) => x.map((_, i) => curve[i] ?? null));
     const show = (_, v) => (v == null ? NONE : v.toFixed(1));
     const plot = new uPlot({
       width: widthOf(host), height: 330, scales: { x: { time: false }, y: { range: (_, low, high) => [Math.max(0, low - 2), Math.min(100.5, high + 2)] } },
       axes: axes(label), focus: { alpha: 0.25 }, cursor: { focus: { prox: 24 }, y: false }, legend: { live: true, markers: { width: 0 } },
-      series: [{ label: "Epoch" }, ...series.map((one) => ({ ...one, width: 1.75, points: { show: longest === 1 }, value: show }))],
+      series: [{ label: "Epoch" }, ...series.map((entry) => ({ ...entry, width: 1.75, points: { show: longest === 1 }, value: show }))],
     }, [x, ...padded], host);
     const lines = [...plot.root.querySelectorAll(".u-series")].slice(1); /* the first is the epoch's */
-    series.forEach((one, n) => {
-      lines[n].querySelector(".u-marker").replaceChildren(sample(one.stroke, one.dash));
-      lines[n].querySelector(".u-label").replaceChildren(...breakable(one.label));
+    series.forEach(({ label, stroke, dash }, n) => {
+      lines[n].querySelector(".u-marker").replaceChildren(sample(stroke, dash));
+      lines[n].querySelector(".u-label").replaceChildren(...breakable(label));
     });
     return plot;
   }
@@ -263,20 +228,20 @@
     const all = ready[state.curve] ?? (await unpack(state.curve)); /* no waiting before paper */
     if (mine !== turn) return;
     const series = [], values = [];
-    for (const own of current()) {
-      const cell = own.cells[state.rate];
-      if (!state.shown.has(own.method) || !cell) continue;
-      const key = [state.group, state.rate, own.method, cell.row.config].join();
+    for (const line of current()) {
+      const cell = line.cells[state.rate];
+      if (!state.shown.has(line.method) || !cell) continue;
+      const key = [state.group, state.rate, line.method, cell.row.config].join();
       const each = (byConfiguration.get(key) ?? []).filter((t) => ["finished", "stopped"].includes(trials.status[t])).map((t) => curveOf(all, t));
       if (!each.length) continue;
-      const length = Math.min(...each.map((one) => one.length));
+      const length = Math.min(...each.map((curve) => curve.length));
       const mean = Array.from({ length }, (_, i) => {
-        const known = each.map((one) => one[i]).filter((v) => v !== null);
+        const known = each.map((curve) => curve[i]).filter((v) => v !== null);
         return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
       });
       if (mean.every((v) => v === null)) continue;
-      const { color, dash } = look(own.method);
-      series.push({ label: methods[own.method], stroke: color, dash });
+      const { color, dash } = look(line.method);
+      series.push({ label: methods[line.method], stroke: color, dash });
       values.push(mean);
     }
     $("curves-title").textContent = `While training, at ${groups[state.group].rates[state.rate]}`;
@@ -285,7 +250,7 @@
 
   /* ---- trials ---- */
   function showTrials() {
-    const wanted = trials.id.map((_, t) => t).filter((t) => trials.group[t] === state.group
+    const listed = trials.id.map((_, t) => t).filter((t) => trials.group[t] === state.group
       && (!state.only || (trials.method[t] === state.only[0] && trials.rate[t] === state.only[1])));
     const group = groups[state.group];
     const acc = trials.accuracy[state.rule], epoch = trials.epoch[state.rule];
@@ -302,7 +267,7 @@
       number("Seconds", (t) => trials.seconds[t], 1),
     ];
     list?.destroy();
-    list = table($("trials"), columns, wanted, { paging: true, pageLength: 25, language: { info: "_START_ to _END_ of _TOTAL_ trials", infoEmpty: "no trials", infoFiltered: "(of _MAX_)", zeroRecords: "No trial matches." }, deferRender: true, lengthChange: false, order: [[6, "desc"]],
+    list = table($("trials"), columns, listed, { paging: true, pageLength: 25, language: { info: "_START_ to _END_ of _TOTAL_ trials", infoEmpty: "no trials", infoFiltered: "(of _MAX_)", zeroRecords: "No trial matches." }, deferRender: true, lengthChange: false, order: [[6, "desc"]],
       layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" } }, "Trials");
     list.search($("trial-filter").value).draw();
     $("all-trials").hidden = !state.only;
@@ -339,10 +304,10 @@
     if (!$("trial").open) $("trial").showModal();
     const series = [], values = [];
     names.forEach((name, n) => {
-      const own = curveOf(all[n], t);
-      if (own.every((v) => v === null)) return;
+      const curve = curveOf(all[n], t);
+      if (curve.every((v) => v === null)) return;
       series.push({ label: data.curves[name], stroke: n ? COLORS[n - 1] : css("--ink"), dash: DASHES[n % DASHES.length] });
-      values.push(own);
+      values.push(curve);
     });
     trialChart = draw($("trial-chart"), trialChart, series, values, "%");
     if (!series.length) $("trial-chart").innerHTML = '<p class="empty">No epoch was recorded.</p>';
@@ -406,14 +371,14 @@
   }
 
   function pickFirst() {
-    const list = current().filter((own) => own.rank !== null).sort((a, b) => a.missing - b.missing || a.rank - b.rank);
-    const reference = list.filter((own) => methods[own.method] === data.reference);
+    const list = current().filter((line) => line.rank !== null).sort((a, b) => a.missing - b.missing || a.rank - b.rank);
+    const reference = list.filter((line) => methods[line.method] === data.reference);
     state.shown.clear();
-    for (const own of new Set([...list.slice(0, 4), ...reference])) tick(own.method);
+    for (const line of new Set([...list.slice(0, 4), ...reference])) tick(line.method);
   }
 
   function everything() {
-    $("budget").parentElement.hidden = !priced.has(state.group);
+    $("budget").parentElement.hidden = !groups[state.group].priced;
     fill($("rate"), groups[state.group].rates.map((title, rate) => [rate, title]), state.rate);
     showBoard();
     showCurves();
@@ -435,12 +400,12 @@
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);
   fill($("curve"), Object.entries(data.curves), state.curve);
   $("curves").hidden = !state.curve;
-  const tracks = [...new Set(rows.map((row) => row.track))];
+  const { tracks } = data;
   fill($("track"), [[ALL, ALL], ...tracks.map((track) => [track, track || "default"])], ALL);
   $("track").parentElement.hidden = tracks.length < 2;
   $("track").addEventListener("change", () => { state.track = $("track").value; showBoard(); showCurves(); });
   fill($("budget"), [[ANY, ANY], ...data.budgets.map((times) => [times, budgetName(times)])], ANY);
-  $("budget").addEventListener("change", () => { state.budget = $("budget").value === ANY ? ANY : +$("budget").value; showBoard(); showCurves(); });
+  $("budget").addEventListener("change", () => { state.budget = $("budget").value; showBoard(); showCurves(); });
   $("rule").addEventListener("change", () => { state.rule = $("rule").value; everything(); });
   $("metric").addEventListener("change", () => { state.metric = $("metric").value; showBoard(); });
   $("curve").addEventListener("change", () => { state.curve = $("curve").value; showCurves(); });
@@ -469,7 +434,7 @@
   });
   $("board").addEventListener("pointerover", (event) => {
     const box = event.target.closest("tr")?.querySelector("[data-method]");
-    const place = box && chart ? chart.series.findIndex((one) => one.label === methods[+box.dataset.method]) : -1;
+    const place = box && chart ? chart.series.findIndex(({ label }) => label === methods[+box.dataset.method]) : -1;
     chart?.setSeries(place > 0 ? place : null, { focus: true });
   });
   $("trials").addEventListener("click", (event) => {

@@ -1,6 +1,4 @@
-"""What the final network is like: how sure it is, what it takes the noise for, and how its features
-lie.
-"""
+"""Figures of the final network: calibration, transition matrices, and features."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -18,14 +16,13 @@ from matplotlib.ticker import MaxNLocator
 from bench.planning.registry import REFERENCE
 from bench.records.trials import read_samples
 from bench.report.columns import SEEDS
+from bench.report.plots.placement import apart, lead
 from bench.report.plots.style import (
     COLUMN,
     PAGE,
     Look,
     Panels,
-    apart,
     entries_of,
-    lead,
     legend,
     methods_of,
     noise_title,
@@ -73,7 +70,7 @@ _CLASSES = (
 
 
 def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """Accuracy by confidence, a panel for each noise rate; None where no record says it.
+    """Draw accuracy by confidence, a panel per noise rate; None without records of it.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -82,7 +79,7 @@ def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figur
     known = trials[trials["reliability"].notna()]
     if known.empty:
         return None
-    # grey lines would cover these
+    # Grey lines would cover those of methods with a colour.
     methods = [method for method in methods_of(known, drawn) if drawn[method].own]
     if not methods:
         return None
@@ -105,14 +102,11 @@ def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figur
 
 
 def pooled(
-    found: Iterable[Mapping[str, Sequence[Any]]],
+    reliability: Iterable[Mapping[str, Sequence[Any]]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean confidence and accuracy (B,) in the bins of several trials together; NaN in empty
-    bins.
-    """
-    tables = [
-        np.array([own["count"], own["confidence"], own["accuracy"]], dtype=float) for own in found
-    ]
+    """Return count, mean confidence and accuracy (B,) of several trials; NaN in empty bins."""
+    names = ("count", "confidence", "accuracy")
+    tables = [np.array([bins[name] for name in names], dtype=float) for bins in reliability]
     count = sum((table[0] for table in tables), np.zeros(1))
     with np.errstate(invalid="ignore"):
         confidence, accuracy = (
@@ -126,8 +120,9 @@ _REALISED = "realised"
 
 
 def transitions_figure(trials: pd.DataFrame) -> Figure | None:
-    """The realised transition matrix and all estimates of it, a line for each noise rate; None
-    where nobody estimates one.
+    """Draw the realised transition matrix and all estimates of it, a line per noise rate.
+
+    Returns None where no method estimates one.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -144,7 +139,7 @@ def transitions_figure(trials: pd.DataFrame) -> Figure | None:
     side = (width - 0.9) / len(columns)
     figure = Figure(figsize=(width, 0.4 + (side + 0.34) * len(rates)), layout="constrained")
     grid = figure.subplots(len(rates), len(columns), squeeze=False)
-    norm = PowerNorm(0.5, 0, 1)  # small shares are what differs
+    norm = PowerNorm(0.5, 0, 1)  # matrices differ in small shares
     for (i, rate), (j, column) in product(enumerate(rates), enumerate(columns)):
         axes, here = grid[i, j], known[known["noise_rate"] == rate]
         own = here if column == _REALISED else here[here["method"] == column]
@@ -182,8 +177,9 @@ def _matrices(trials: pd.DataFrame, name: str) -> np.ndarray:
 def embedding_figures(
     trials: pd.DataFrame, order: Sequence[str]
 ) -> dict[float, tuple[Figure, str]]:
-    """For each noise rate a t-SNE of the features of the best methods and the reference, where
-    records hold features.
+    """Draw a t-SNE of the features of the best methods and the reference, per noise rate.
+
+    Noise rates without recorded features have no figure.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -192,34 +188,35 @@ def embedding_figures(
     Returns:
         Figure and caption by noise rate.
     """
-    found = {}
+    result = {}
     order = sorted(order, key=lambda method: method == REFERENCE, reverse=True)
     for rate, at_rate in trials.groupby("noise_rate"):
         first = (
             at_rate.sort_values(SEEDS, kind="stable").drop_duplicates("method").set_index("method")
         )
-        kept: dict[str, dict[str, np.ndarray]] = {}
+        embedded: dict[str, dict[str, np.ndarray]] = {}
         for method in (method for method in order if method in first.index):
             samples = read_samples(first.at[method, "folder"], _NEEDED)
-            if samples and len(kept) < _EMBEDDED:
-                kept[method] = samples
-        if kept:
-            count = max(len(own["features"][:_SAMPLES]) for own in kept.values())
-            caption = EMBEDDING_CAPTION.format(count, first.loc[list(kept), "train_seed"].iloc[0])
-            found[float(rate)] = _embedding(kept, noise_title(float(rate), trials)), caption  # type: ignore[arg-type]
-    return found
+            if samples and len(embedded) < _EMBEDDED:
+                embedded[method] = samples
+        if embedded:
+            count = max(len(samples["features"][:_SAMPLES]) for samples in embedded.values())
+            seed = first.loc[list(embedded), "train_seed"].iloc[0]
+            figure = _embedding(embedded, noise_title(float(rate), trials))  # type: ignore[arg-type]
+            result[float(rate)] = figure, EMBEDDING_CAPTION.format(count, seed)  # type: ignore[arg-type]
+    return result
 
 
 _NEEDED = ("features", "feature_positions", "feature_truth", "noisy_labels")
 
 
-def _embedding(kept: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
+def _embedding(embedded: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
     side = (PAGE - 0.3) / _EMBEDDED
-    width = max(COLUMN, 0.3 + side * len(kept))
-    side = (width - 0.3) / len(kept)
+    width = max(COLUMN, 0.3 + side * len(embedded))
+    side = (width - 0.3) / len(embedded)
     figure = Figure(figsize=(width, 0.45 + 2 * side), layout="constrained")
-    grid = figure.subplots(2, len(kept), squeeze=False)
-    for column, (method, samples) in zip(grid.T, kept.items(), strict=True):
+    grid = figure.subplots(2, len(embedded), squeeze=False)
+    for column, (method, samples) in zip(grid.T, embedded.items(), strict=True):
         places = embed(samples["features"][:_SAMPLES].astype(np.float32))
         truth = samples["feature_truth"][:_SAMPLES]
         noisy = samples["noisy_labels"][samples["feature_positions"][:_SAMPLES]]
@@ -242,13 +239,18 @@ def _scatter(axes: Axes, places: np.ndarray, labels: np.ndarray, truth: np.ndarr
     )
     for label in sorted({*labels}):
         color = "0.8" if label < 0 else colors[classes.index(label)]
-        for own, marker in (
+        for selected, marker in (
             ((labels == label) & (labels == truth), "."),
             ((labels == label) & (labels != truth), "x"),
         ):
             size, width = (7, 0.0) if marker == "." else (6, 0.6)
             axes.scatter(
-                places[own, 0], places[own, 1], s=size, color=color, marker=marker, linewidths=width
+                places[selected, 0],
+                places[selected, 1],
+                s=size,
+                color=color,
+                marker=marker,
+                linewidths=width,
             )
     for label in classes if few else []:
         if (truth == label).any():
@@ -268,7 +270,7 @@ def _scatter(axes: Axes, places: np.ndarray, labels: np.ndarray, truth: np.ndarr
 
 
 def embed(features: np.ndarray) -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton, 2008) of features (N, D) -> (N, 2); the same every time."""
+    """Return the t-SNE (van der Maaten & Hinton, 2008) of features, (N, D) to (N, 2)."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -279,8 +281,9 @@ def embed(features: np.ndarray) -> np.ndarray:
 
 
 def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """Separation of the classes in feature space, a panel for each noise rate; None where no record
-    says it.
+    """Draw the separation of classes in feature space, a panel per noise rate.
+
+    Returns None without records of it.
     """
     known = trials[trials["feature_silhouette"].notna() & trials["feature_knn_accuracy"].notna()]
     if known.empty:

@@ -1,6 +1,6 @@
-"""How accurate methods are, at what cost, by which rule, and what wrapping adds."""
+"""Figures of accuracy, cost, average ranks, selection rules, and gains by wrapping."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE, ORACLE
 from bench.report.agreement import kendall_tau, rankable
 from bench.report.leaderboard import methods_in_order
+from bench.report.plots.placement import apart, lead, name_points
 from bench.report.plots.style import (
     BARS,
     COLUMN,
@@ -25,21 +26,21 @@ from bench.report.plots.style import (
     SIDE_BY_SIDE,
     Look,
     Panels,
-    apart,
     entries_of,
     interval_of,
-    lead,
     legend,
     legend_height,
     limit_accuracy,
     methods_of,
-    name_points,
     rate_label,
 )
 from bench.report.statistics import AverageRanks, pareto_front
 from bench.report.wording import rate_title
 
-ACCURACY_CAPTION = f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal distances."
+ACCURACY_CAPTION = (
+    f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal "
+    "distances."
+)
 ROWS_CAPTION = (
     f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an "
     "interval, which knows no bounds, goes on beyond 0 or 100 %."
@@ -68,8 +69,9 @@ GAINS_CAPTION = (
 
 
 def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    """Accuracy against noise rate, a line a method; of one rate only, or of many methods, a row a
-    method.
+    """Draw accuracy against noise rate: a line per method.
+
+    For one rate, or for many methods, draw a row per method.
 
     Args:
         ranked: one group's rows of the leaderboard, under one rule.
@@ -79,12 +81,12 @@ def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         return _accuracy_rows(ranked, drawn)
     methods = methods_of(ranked, drawn)
     rates = sorted(set(ranked["noise_rate"]))
-    # Side by side, so that markers and intervals do not hide each other.
+    # Methods stand side by side, so that markers and intervals do not hide each other.
     group = SIDE_BY_SIDE * len(methods)
     width = COLUMN if 1.5 * group * len(rates) < COLUMN - MARGIN else PAGE
     room = (width - MARGIN) / 1.1 - group  # in inches, from the first rate to the last one
     places = room * (np.array(rates) - rates[0]) / (rates[-1] - rates[0])
-    # not to scale, where a point could seem to belong to the next rate
+    # Distances are equal where a point could seem to belong to the next rate.
     if np.diff(places).min() < 1.5 * group:
         places = np.linspace(0, room, len(rates))
     step = min(SIDE_BY_SIDE, 0.7 * np.diff(places).min() / len(methods))
@@ -109,7 +111,7 @@ def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
 
 
 def accuracy_caption(ranked: pd.DataFrame) -> str:
-    """Of the figure that ``accuracy_figure`` makes of the same rows."""
+    """Return the caption of ``accuracy_figure`` for the same rows."""
     return ROWS_CAPTION if _in_rows(ranked) else ACCURACY_CAPTION
 
 
@@ -149,7 +151,7 @@ def _accuracy_rows(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
 
 
 def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    """Accuracy against cost, a panel for each noise rate; arguments as in ``accuracy_figure``."""
+    """Draw accuracy against cost, a panel per noise rate; arguments as in ``accuracy_figure``."""
     known = ranked[ranked["cost_seconds"].notna() & ranked["mean"].notna()]
     methods = methods_of(known, drawn)
     panels = Panels(known, 1.9, entries_of(methods, drawn), share="x")
@@ -214,10 +216,10 @@ def _limit_cost(axes: Axes, low: float, high: float) -> None:
 
 
 def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
-    """Critical-difference diagram, as in Demšar (2006): below an axis of ranks, bars join those
-    within one difference.
+    """Draw a critical-difference diagram, as in Demšar (2006).
 
-    Along the axes' x are ranks, along y inches.
+    Bars below an axis of ranks join methods within one difference. The axes' x are ranks, their y
+    inches.
     """
     methods, values, cliques = list(ranks.ranks.index), ranks.ranks.to_numpy(), ranks.cliques()
     names = [f"{method} ({value:.1f})" for method, value in zip(methods, values, strict=True)]
@@ -236,29 +238,8 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
     axes.set_xlim(1 - left * unit, 1 - left * unit + width * unit)
     axes.set_ylim(figure.get_figheight(), 0)
 
-    axes.plot([1, len(methods)], [axis, axis], color="black", linewidth=0.8)
-    labelled = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(1, len(methods))
-    labelled = [1, *(tick for tick in labelled if 1 < tick <= len(methods))]
-    for tick in range(1, len(methods) + 1):
-        length = 0.06 if tick in labelled else 0.03
-        axes.plot([tick, tick], [axis, axis - length], color="black", linewidth=0.6)
-        if tick in labelled:
-            axes.text(tick, axis - 0.08, str(tick), ha="center", va="bottom", fontsize=7.5)
-    axes.text(1 - 0.1 * unit, axis, "Average rank", ha="right", va="center")
-
-    ruler, end = 0.24, 1 + ranks.critical_difference
-    axes.plot([1, end], [ruler, ruler], color="black", linewidth=0.8)
-    for place in (1, end):
-        axes.plot([place, place], [ruler - 0.04, ruler + 0.04], color="black", linewidth=0.8)
-    axes.text(
-        (1 + end) / 2,
-        ruler - 0.04,
-        f"CD = {ranks.critical_difference:.1f}",
-        ha="center",
-        va="bottom",
-        fontsize=7.5,
-    )
-
+    _rank_axis(axes, len(methods), axis, unit)
+    _difference_ruler(axes, ranks.critical_difference)
     for number, (first, last) in enumerate(cliques):
         y = axis + 0.08 + level * number
         ends = [values[first] - 0.03 * unit, values[last] + 0.03 * unit]
@@ -280,8 +261,30 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
     return figure
 
 
+def _rank_axis(axes: Axes, count: int, height: float, unit: float) -> None:
+    """Draw the axis of ``count`` ranks, of which ``unit`` are an inch long."""
+    axes.plot([1, count], [height, height], color="black", linewidth=0.8)
+    labelled = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(1, count)
+    labelled = [1, *(tick for tick in labelled if 1 < tick <= count)]
+    for tick in range(1, count + 1):
+        length = 0.06 if tick in labelled else 0.03
+        axes.plot([tick, tick], [height, height - length], color="black", linewidth=0.6)
+        if tick in labelled:
+            axes.text(tick, height - 0.08, str(tick), ha="center", va="bottom", fontsize=7.5)
+    axes.text(1 - 0.1 * unit, height, "Average rank", ha="right", va="center")
+
+
+def _difference_ruler(axes: Axes, difference: float) -> None:
+    height, end = 0.24, 1 + difference
+    axes.plot([1, end], [height, height], color="black", linewidth=0.8)
+    for place in (1, end):
+        axes.plot([place, place], [height - 0.04, height + 0.04], color="black", linewidth=0.8)
+    middle, text = (1 + end) / 2, f"CD = {difference:.1f}"
+    axes.text(middle, height - 0.04, text, ha="center", va="bottom", fontsize=7.5)
+
+
 def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figure:
-    """Heat map of regrets: a row a method, a panel for each noise rate, a column for each rule.
+    """Draw regrets as heat maps: a panel per noise rate, a row per method, a column per rule.
 
     Args:
         lost: one group's rows from ``statistics.regrets``.
@@ -299,33 +302,12 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
         axes.set_visible(False)
     span = max(1.0, 100 * lost["regret"].max())
     for number, (axes, rate) in enumerate(zip(grid.flat, rates, strict=False)):
-        own = lost[lost["noise_rate"] == rate]
-        table = own.pivot(index="method", columns="rule", values="regret").reindex(
-            index=methods, columns=rules
-        )
-        values = 100 * table.to_numpy(dtype=float)
-        means = cells[own["cell"].iloc[0]].pivot(index="method", columns="rule", values="mean")
-        means = means.reindex(columns=[*rules, ORACLE])
-        axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=0, vmax=span)
-        for (i, j), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                color = "white" if value > 0.55 * span else "black"
-                axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
-        taus = [kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy()) for rule in rules]
-        # "clean-val:all" is wider than a column
-        names = [rule.replace(":", "\n") for rule in rules]
-        labels = [
-            name if np.isnan(tau) else f"{name}\nτ {tau:.2f}"
-            for name, tau in zip(names, taus, strict=True)
-        ]
-        axes.set_xticks(range(len(rules)), labels)
+        at_rate = lost[lost["noise_rate"] == rate]
+        _rules_panel(axes, at_rate, cells[at_rate["cell"].iloc[0]], methods, rules, span)
+        axes.set_title(rate_title(rate))
         axes.set_yticks(
             range(len(methods)), methods if number % across == 0 else [""] * len(methods)
         )
-        axes.set_title(rate_title(rate))
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
     if len(methods) > 10:  # the numbers of a short figure need no scale
         colors = ScalarMappable(Normalize(0, span), "cividis_r")
         bar = figure.colorbar(
@@ -336,9 +318,44 @@ def rules_figure(lost: pd.DataFrame, cells: Mapping[str, pd.DataFrame]) -> Figur
     return figure
 
 
+def _rules_panel(
+    axes: Axes,
+    lost: pd.DataFrame,
+    cell: pd.DataFrame,
+    methods: Sequence[str],
+    rules: Sequence[str],
+    span: float,
+) -> None:
+    """Draw the regrets of one cell, and below each rule its agreement with the oracle.
+
+    Args:
+        lost: regrets of the cell.
+        cell: rows of the leaderboard, by all rules.
+        span: regret of the darkest colour, in points.
+    """
+    table = lost.pivot(index="method", columns="rule", values="regret")
+    values = 100 * table.reindex(index=methods, columns=rules).to_numpy(dtype=float)
+    axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=0, vmax=span)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "white" if value > 0.55 * span else "black"
+            axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, color=color)
+    means = cell.pivot(index="method", columns="rule", values="mean")
+    means = means.reindex(columns=[*rules, ORACLE])
+    labels = []
+    for rule in rules:
+        tau = kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy())
+        name = rule.replace(":", "\n")  # "clean-val:all" is wider than a column
+        labels.append(name if np.isnan(tau) else f"{name}\nτ {tau:.2f}")
+    axes.set_xticks(range(len(rules)), labels)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
 def gains_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """Difference of each wrapped method to the method alone, a panel a noise rate; None where all
-    wrap the reference.
+    """Draw the gain of each wrapped method over the method alone, a panel per noise rate.
+
+    Returns None where all methods wrap the reference: these gains are in the leaderboard.
     """
     known = ranked[ranked["gain"].notna()]
     if set(known["wraps"]) <= {REFERENCE}:

@@ -1,6 +1,4 @@
-"""What settings do: those that a sweep varied, those that a search picked elsewhere, and a wrong
-noise rate.
-"""
+"""Figures of settings: varied in a sweep, tuned at another noise rate, or a wrong noise rate."""
 
 import json
 from itertools import combinations, product
@@ -51,18 +49,17 @@ _CELLS, _FRAME, _FRAMED = "test accuracy (%)", "best noisy validation accuracy",
 
 
 def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, str]]:
-    """A heat map for each two settings that were crossed, and a line of cells for each that was
-    varied only by itself.
+    """Draw a heat map for each pair of crossed settings, and a line for each that varied alone.
 
-    Crossed are two settings of which four combinations of two values each were run with all else
-    equal. Where that is so at several values of the others, those are taken with the most
-    combinations, of equals those of the best score. Settings that always change together are one.
+    Two settings are crossed where four combinations of two values each were run with all else
+    equal. If several values of the other settings allow that, those with most combinations are
+    drawn, and among equals those of the best score. Settings that always change together are one.
 
     Args:
         configs: one method's rows of the configurations of one group, under one rule.
 
     Returns:
-        Figure, and what its caption adds, by the settings' names, the one with more values first.
+        Figure and addition to its caption, by the settings' names, the one with more values first.
     """
     axes_of_sweep = swept(configs)
     table = configs.assign(
@@ -71,46 +68,45 @@ def sweep_figures(configs: pd.DataFrame) -> dict[tuple[str, ...], tuple[Figure, 
             for key in axes_of_sweep.values()
         }
     )
-    # the longer one across
+    # The setting with more values is drawn across.
     names = sorted(axes_of_sweep, key=lambda name: (-table[axes_of_sweep[name]].nunique(), name))
-    found: dict[tuple[str, ...], tuple[Figure, str]] = {}
+    result: dict[tuple[str, ...], tuple[Figure, str]] = {}
     for shown in [*combinations(names, 2), *((name,) for name in names)]:
-        if len(shown) == 1 and any(shown[0] in pair for pair in found):
+        if len(shown) == 1 and any(shown[0] in pair for pair in result):
             continue
         others = {name: key for name, key in axes_of_sweep.items() if name not in shown}
         where = _where(table, [axes_of_sweep[name] for name in shown], list(others.values()))
         if where is not None:
             fixed = ", ".join(f"{name} {_text(where[key].iloc[0])}" for name, key in others.items())
             figure = _sweep_figure(where, {name: axes_of_sweep[name] for name in shown})
-            found[shown] = (
-                figure,
-                f" The other settings that were varied: {fixed}." if fixed else "",
-            )
-    return found
+            caption = f" The other settings that were varied: {fixed}." if fixed else ""
+            result[shown] = figure, caption
+    return result
 
 
 def _scalar(value: Any) -> Any:
-    """A setting as it is, or as a text where it is a list, such as those of a version to come."""
+    """Return a setting, as a text where it is a list, such as those of later versions."""
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _where(table: pd.DataFrame, shown: list[str], others: list[str]) -> pd.DataFrame | None:
-    """The rows in which the ``others`` are equal and those ``shown`` were crossed, or, if it is
-    one, varied.
+    """Return rows with equal ``others`` in which the settings ``shown`` were crossed.
+
+    A single setting has to vary instead.
     """
     rests = [json.dumps([json.loads(text).get(key) for key in others]) for text in table["hparams"]]
     best: tuple[tuple[int, float], pd.DataFrame] | None = None
-    for _, own in table.groupby(rests, sort=False):
-        run = own.drop_duplicates(shown).assign(run=1)
+    for _, rows in table.groupby(rests, sort=False):
+        run = rows.drop_duplicates(shown).assign(run=1)
         if len(shown) == 1:
             enough = len(run) > 1
         else:
             ran = run.pivot(index=shown[0], columns=shown[1], values="run").fillna(0).to_numpy()
             common = ran @ ran.T  # columns that two lines share
             enough = bool((common[~np.eye(len(common), dtype=bool)] > 1).any())
-        merit = len(run), float(own["score"].max())
+        merit = len(run), float(rows["score"].max())
         if enough and (best is None or merit > best[0]):
-            best = merit, own
+            best = merit, rows
     return best and best[1]
 
 
@@ -161,18 +157,16 @@ def _as_marker(text: str) -> MarkerPath:
 
 
 def swept(configs: pd.DataFrame) -> dict[str, str]:
-    """Settings that differ between configurations: label of the axis -> one of the settings that it
-    stands for.
-    """
+    """Return the settings that differ between configurations, by the label of their axis."""
     settings = [json.loads(text) for text in dict.fromkeys(configs["hparams"])]
-    found: dict[tuple[str, ...], list[str]] = {}
-    # of several versions, perhaps
+    by_values: dict[tuple[str, ...], list[str]] = {}
+    # Configurations of several versions may have different settings.
     for key in dict.fromkeys(key for setting in settings for key in setting):
         values = tuple(json.dumps(setting.get(key)) for setting in settings)
         if len(set(values)) > 1:
-            found.setdefault(values, []).append(key)
+            by_values.setdefault(values, []).append(key)
     labels = {}
-    for keys in found.values():
+    for keys in by_values.values():
         short = {key.rpartition(".")[2] for key in keys}
         label = short.pop() if len(short) == 1 else " = ".join(keys)
         labels[keys[0] if label in labels else label] = keys[0]
@@ -182,7 +176,7 @@ def swept(configs: pd.DataFrame) -> dict[str, str]:
 def _map(
     at_rate: pd.DataFrame, rows: tuple[str | None, list[Any]], columns: tuple[str, list[Any]]
 ) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Accuracies in percent (rows, columns); position of the chosen one, if it is there."""
+    """Return accuracies in percent (rows, columns), and the position of the chosen one."""
     (y, lines), (x, across) = rows, columns
     values = np.full((len(lines), len(across)), np.nan)
     chosen = None
@@ -197,9 +191,7 @@ def _map(
 def _heat_map(
     axes: Axes, values: np.ndarray, chosen: tuple[int, int] | None, span: float
 ) -> AxesImage:
-    """Colours say how far a cell is from the panel's best, on a scale of ``span`` points that all
-    panels share.
-    """
+    """Draw cells in colours of their distance to the panel's best, up to ``span`` points."""
     below = values - np.nanmax(values)
     image = axes.imshow(below, cmap="cividis", aspect="auto", vmin=-span, vmax=0)
     for spine in axes.spines.values():
@@ -220,8 +212,7 @@ def _heat_map(
 
 
 def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Differences in test accuracy, in points, of what was tuned at a rate (rows) where it was used
-    (columns).
+    """Return losses of test accuracy, in points: tuned at a rate (rows), used at another (columns).
 
     Args:
         rows: one group's rows of trials, under one rule.
@@ -229,18 +220,18 @@ def transfer_losses(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     Returns:
         A table for each method and search that transfers.
     """
-    found = {}
-    for (method, search), own in rows[rows["track"] == "transfer"].groupby(["name", "search"]):
+    losses = {}
+    for (method, search), trials in rows[rows["track"] == "transfer"].groupby(["name", "search"]):
         seeds = ["noise_rate", "noise_seed", "split_seed", "train_seed"]
-        there = own.loc[own["tuned_at"] == own["noise_rate"], [*seeds, "test_accuracy"]]
-        pairs = own.merge(there, on=seeds, suffixes=("", "_tuned_there"))
+        there = trials.loc[trials["tuned_at"] == trials["noise_rate"], [*seeds, "test_accuracy"]]
+        pairs = trials.merge(there, on=seeds, suffixes=("", "_tuned_there"))
         pairs["loss"] = 100 * (pairs["test_accuracy"] - pairs["test_accuracy_tuned_there"])
-        found[str(method), str(search)] = pairs.pivot_table("loss", "tuned_at", "noise_rate")
-    return found
+        losses[str(method), str(search)] = pairs.pivot_table("loss", "tuned_at", "noise_rate")
+    return losses
 
 
 def transfer_figure(losses: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    """A matrix of ``transfer_losses``; ``table`` says of which noise."""
+    """Draw a matrix of ``transfer_losses``; ``table`` holds the kind of noise."""
     size = len(losses)
     figure = Figure(figsize=(COLUMN, 0.9 + 0.3 * size), layout="constrained")
     axes = figure.subplots()
@@ -265,7 +256,7 @@ def transfer_figure(losses: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def misspecified_figure(board: pd.DataFrame) -> Figure:
-    """Accuracy against the factor on the noise rate that methods are told, a panel for each rate.
+    """Draw accuracy against the factor on the told noise rate, a panel per true rate.
 
     Args:
         board: one group's rows of the leaderboard, under one rule.
@@ -280,11 +271,10 @@ def misspecified_figure(board: pd.DataFrame) -> Figure:
     step = 0.1 * np.diff(factors).min() if len(factors) > 1 else 0.0
     for axes, at_rate in panels.each():
         for number, (method, look) in enumerate(drawn.items()):
-            own = at_rate[at_rate["name"] == method].sort_values("told")
-            x = own["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
-            axes.errorbar(
-                x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **look.artist(), **BARS
-            )
+            rows = at_rate[at_rate["name"] == method].sort_values("told")
+            x = rows["told"] + (number - (len(drawn) - 1) / 2) * step  # side by side
+            interval = interval_of(rows["ci95"])
+            axes.errorbar(x, 100 * rows["mean"], yerr=interval, **look.artist(), **BARS)
         axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
         axes.grid(axis="y")
     for axes, _ in panels.each():

@@ -1,6 +1,6 @@
-"""What happens while methods train."""
+"""Figures over epochs: test accuracy, and learning from wrong labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -10,19 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.planning.registry import REFERENCE
+from bench.report.plots.placement import apart, lead, name_points
 from bench.report.plots.style import (
     COLUMN,
     PAGE,
     Look,
     Panels,
-    apart,
     entries_of,
     epoch_axis,
-    lead,
     legend,
     legend_height,
     methods_of,
-    name_points,
     noise_title,
 )
 
@@ -45,7 +43,7 @@ LEARNING_CAPTION = (
 
 
 def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    """Test accuracy over epochs, a panel for each noise rate.
+    """Draw test accuracy over epochs, a panel per noise rate.
 
     Args:
         trials: one group's rows of trials that did not fail, under one rule.
@@ -57,13 +55,12 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         markers: dict[str, tuple[float, float]] = {}
         means: dict[str, np.ndarray] = {}
         best = at_rate.groupby("method")["test_accuracy"].mean().idxmax()
-        # the reference on top: others hug it where they gain nothing
+        # The reference is drawn last, on top of methods that gain nothing.
         for method in reversed(methods):
-            own = at_rate[at_rate["method"] == method]
-            if len(own):
-                place, means[method] = _curve(
-                    axes, own, drawn[method], band=method in (REFERENCE, best)
-                )
+            rows = at_rate[at_rate["method"] == method]
+            if len(rows):
+                band = method in (REFERENCE, best)
+                place, means[method] = _curve(axes, rows, drawn[method], band=band)
                 markers |= {method: place} if drawn[method].own else {}
         axes.grid(axis="y")
         selected.append((axes, markers, means))
@@ -83,15 +80,15 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
 
 
 def _curve(
-    axes: Axes, own: pd.DataFrame, look: Look, band: bool
+    axes: Axes, trials: pd.DataFrame, look: Look, band: bool
 ) -> tuple[tuple[float, float], np.ndarray]:
-    """Draw one method's mean, and the range over seeds as a ``band``.
+    """Draw the mean of a method's trials, and the range over seeds as a ``band``.
 
     Returns:
-        The median selected epoch with the accuracy there that tables hold, and the mean (E,).
+        The median selected epoch with the mean accuracy of the tables, and the mean curve (E,).
     """
-    curves = list(own["test_curve"])
-    # Trials that a scheduler stopped are shorter: beyond the shortest, a mean would jump where a
+    curves = list(trials["test_curve"])
+    # Trials that a scheduler stopped are shorter. A mean beyond the shortest would jump where a
     # trial drops out.
     length = min(map(len, curves))
     accuracy = 100 * np.stack([curve[:length] for curve in curves])
@@ -103,10 +100,10 @@ def _curve(
     axes.plot(
         epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6
     )
-    return (1 + own["epoch"].median(), 100 * own["test_accuracy"].mean()), mean
+    return (1 + trials["epoch"].median(), 100 * trials["test_accuracy"].mean()), mean
 
 
-#: A grey line is named that ends so far beyond all others that have a look: share of the axis.
+#: Distance beyond all coloured lines, as a share of the axis, from which a grey line is named.
 _OUTLYING = 0.04
 
 
@@ -116,23 +113,22 @@ def _name_outliers(
     drawn: Mapping[str, Look],
     panel: tuple[float, float],
 ) -> None:
-    """Name the grey line that ends lowest, and that which ends highest, where they leave all that
-    have a look behind.
+    """Name the lowest and the highest grey line where they end beyond all coloured ones.
 
     Args:
-        means: each method's line, (E,) from epoch 1.
+        means: lines of methods, (E,) from epoch 1.
         panel: as in ``name_points``.
     """
     ends = {method: mean[-1] for method, mean in means.items() if np.isfinite(mean[-1])}
-    own = [end for method, end in ends.items() if drawn[method].own]
+    coloured = [end for method, end in ends.items() if drawn[method].own]
     grey = sorted(
         (method for method in ends if not drawn[method].own), key=lambda method: ends[method]
     )
-    if not (own and grey):
+    if not (coloured and grey):
         return
     beyond = _OUTLYING * abs(np.subtract(*axes.get_ylim()))
-    names = [method for method in grey[:1] if ends[method] < min(own) - beyond]
-    names += [method for method in grey[-1:] if ends[method] > max(own) + beyond]
+    names = [method for method in grey[:1] if ends[method] < min(coloured) - beyond]
+    names += [method for method in grey[-1:] if ends[method] > max(coloured) + beyond]
     if names:
         lines = np.concatenate(
             [np.column_stack([np.arange(1, len(mean) + 1), mean]) for mean in means.values()]
@@ -150,10 +146,9 @@ _LEARNING = {
 
 
 def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure | None:
-    """What networks and targets make of wrong labels over epochs: a column for each noise rate, a
-    line for each figure.
+    """Draw figures of learning from wrong labels: a column per noise rate, a line per figure.
 
-    None where no record says anything of it: no truth, or no noise.
+    Returns None without true labels, or without noise.
     """
     kinds = [
         key
@@ -176,26 +171,10 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
     height = 0.35 + 1.2 * len(kinds) + legend_height(entries_of(methods, drawn), width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(kinds), len(rates), squeeze=False, sharex=True, sharey="row")
-    found: list[tuple[Axes, dict[str, np.ndarray]]] = []
+    panels: list[tuple[Axes, dict[str, np.ndarray]]] = []
     for (i, key), (j, rate) in product(enumerate(kinds), enumerate(rates)):
         axes, here = grid[i, j], trials[trials["noise_rate"] == rate]
-        means: dict[str, np.ndarray] = {}
-        for method in reversed(methods):
-            curves = list(here.loc[here["method"] == method, f"{key}_curve"])
-            if curves and any(np.isfinite(curve).any() for curve in curves):
-                mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
-                look = drawn[method]
-                epochs = np.arange(1, len(mean) + 1)
-                means[method] = mean
-                axes.plot(
-                    epochs,
-                    mean,
-                    color=look.color,
-                    linestyle=look.line,
-                    linewidth=1.0 if look.own else 0.6,
-                )
-                if look.own:
-                    axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **look.artist())
+        means = _learning_lines(axes, here, f"{key}_curve", methods, drawn)
         if key == "label_correction_accuracy":
             axes.axhline(
                 100 * (1 - here["realised_noise_rate"].mean()),
@@ -207,15 +186,37 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         epoch_axis(axes, longest)
         axes.margins(y=0.2)  # for a name below the lowest line
-        found.append((axes, means))
+        panels.append((axes, means))
         if i == 0:
             axes.set_title(noise_title(rate, trials))
         if i == len(kinds) - 1:
             axes.set_xlabel("Epoch")
         if j == 0:
             axes.set_ylabel(_LEARNING[key])
-    for axes, means in found:  # limits are those of the row
+    for axes, means in panels:  # limits are those of the row
         _name_outliers(axes, means, drawn, (width / len(rates) - 0.4, 1))
     figure.align_ylabels(grid[:, 0])
     legend(figure, methods, drawn, width)
     return figure
+
+
+def _learning_lines(
+    axes: Axes,
+    trials: pd.DataFrame,
+    column: str,
+    methods: Sequence[str],
+    drawn: Mapping[str, Look],
+) -> dict[str, np.ndarray]:
+    """Draw the mean curve of each method that has one, and return these curves in percent."""
+    means = {}
+    for method in reversed(methods):
+        curves = list(trials.loc[trials["method"] == method, column])
+        if not any(np.isfinite(curve).any() for curve in curves):
+            continue
+        mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
+        means[method], look = mean, drawn[method]
+        epochs, width = np.arange(1, len(mean) + 1), 1.0 if look.own else 0.6
+        axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=width)
+        if look.own:
+            axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **look.artist())
+    return means

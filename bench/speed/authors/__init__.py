@@ -1,3 +1,1 @@
-"""Epochs as authors' codes run them: a file for each method that has one, with the method's name
-and a ``Reference`` in it.
-"""
+"""Epochs of authors' codes: one file a method, with its name and a class ``Authors``."""

@@ -1,10 +1,9 @@
 """Cross-entropy."""
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.speed.reference import Reference, cast
+from bench.speed.reference import Loss, Reference, cast
 
 
 class Authors(Reference):
@@ -17,13 +16,9 @@ class Authors(Reference):
             logits = self.networks[0](x)
             self.descend(F.cross_entropy(logits, y), logits, y)
 
-    def compare_with(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, nn.Module, nn.Module]:
+    def first_losses(self, dtype: torch.dtype) -> tuple[Loss, Loss]:
         method = self.session.method
-        [mine], [other] = method.networks, self.networks
+        [ours], [theirs] = method.networks, self.networks
         batch = cast(next(iter(method.batches())), dtype)
-        return (
-            method.loss(batch),
-            F.cross_entropy(other(batch.x.contiguous()), batch.y),
-            mine,
-            other,
-        )
+        loss = F.cross_entropy(theirs(batch.x.contiguous()), batch.y)
+        return (method.loss(batch), ours), (loss, theirs)
