@@ -16,6 +16,9 @@ from bench.errors import InputError, first_line, unknown
 
 _TRUE_OR_FALSE = ("true", "false", "yes", "no", "on", "off")
 
+#: Parameters that only list names, and are no part of a sweep.
+_LISTS = ("list_what", "list_format")
+
 #: Keys of a sweep.json, which no file of options has.
 _RECORD = ("schema", "runs")
 
@@ -119,7 +122,7 @@ def _words(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     params = {
         param.opts[0].removeprefix("--"): param
         for param in ctx.command.get_params(ctx)
-        if isinstance(param, click.Option) and param.expose_value and param.name != "list_what"
+        if isinstance(param, click.Option) and param.expose_value and param.name not in _LISTS
     }
     words: dict[str, Any] = {}
     for key, value in options.items():
