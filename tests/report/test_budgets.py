@@ -91,7 +91,7 @@ def test_a_report_of_ten_thousand_trials(tmp_path):
 
 
 @pytest.mark.browser
-def test_a_page_of_five_thousand_trials(browser, tmp_path):  # noqa: F811
+def test_a_page_of_five_thousand_trials(browser, tmp_path):
     trials = write_sweep(tmp_path / "sweep", seeds=50)
     write_report([tmp_path / "sweep"], tmp_path, plots=False)
     tab = browser.new_page()
