@@ -5,44 +5,44 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A wrong name, value or file. The message is one sentence that names the fix; commands exit
-    with status 2.
+    """A wrong name, value or file: the message is one sentence that names the fix.
+
+    Commands exit with status 2.
     """
 
 
 class Unavailable(InputError):
-    """Data, a file or a plugin that this machine lacks: no fault of the method's."""
+    """Data, a file or a plugin that this machine lacks: the method is not at fault."""
 
 
 def one_line(error: BaseException) -> str:
-    """Type and text of an error in one line; the type alone where there is no text, or none to be
-    had.
-    """
+    """Return type and text of an error in one line; the type alone where it has no text."""
     text = " ".join(_text(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def last_line(error: BaseException) -> str:
-    """Last line of an error's text, where a traceback says what was raised; the type where there is
-    no text.
+    """Return the last line of an error's text, or its type.
+
+    A traceback that was kept as text names the original error there.
     """
     return _text(error).split("\n")[-1] or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's text; the type where there is no text."""
+    """Return the first line of an error's text, or its type."""
     return _text(error).split("\n")[0] or type(error).__name__
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error).strip()
-    except Exception:  # somebody's own class of errors
+    except Exception:  # an error class of a plugin or library may fail to print
         return ""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not among the ``known`` ones, with suggestions."""
+    """Return the error for a name that is not among the ``known`` ones, with suggestions."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     choices = f"choose from {', '.join(known)}" if known else "there are none"

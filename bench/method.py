@@ -1,11 +1,11 @@
-"""The plugin interface: what a method for learning with noisy labels is.
+"""The plugin interface: base classes of a method for learning with noisy labels.
 
 A method is one class in one file; the file's name is the method's name. Override the lowest hook
 that suffices: most methods need ``loss`` alone. CONTRIBUTING.md walks through an example.
 """
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,41 +25,40 @@ if TYPE_CHECKING:
 class Method(nn.Module):
     """A way of training classifiers on noisy labels.
 
-    Everything that must survive a restart is a parameter or a buffer: ``state_dict`` is the whole
-    of a method's state.
+    Everything that must survive a restart is a parameter or a buffer: ``state_dict`` holds all of
+    a method's state.
     """
 
     num_networks: ClassVar[int] = 1
-    #: Length of the authors' run. Hyper-parameters that count epochs are in its units (see
-    #: ``phase`` and ``warmup``).
+    #: Length of the authors' run, in epochs. Hyper-parameters that count epochs are for a run of
+    #: this length; ``phase``, ``interval`` and ``warmup`` scale them.
     reference_epochs: ClassVar[int] = 300
-    #: The sweep's axes: name on the command line -> hyper-parameter.
+    #: Axes of a sweep: name on the command line -> hyper-parameter.
     axes: ClassVar[Mapping[str, str]] = {}
-    #: The authors' recipe, for ``--recipe paper``: all fields, but for ``backbone`` and
-    #: ``augmentation`` where theirs are none of ours. Without any, the data set's recipe is taken.
-    #: A wrapper states none: its base's counts.
+    #: The authors' recipe, for ``--recipe paper``: all fields, except ``backbone`` and
+    #: ``augmentation`` where this project has no equal. An empty recipe stands for the data set's.
+    #: A wrapper leaves it empty: its base's counts.
     paper: ClassVar[Mapping[str, Any]] = {}
-    #: Hyper-parameters that count the epochs before the method does more than warm up (see
-    #: ``grace``).
+    #: Hyper-parameters that count epochs of warm-up (see ``grace``).
     begins: ClassVar[Sequence[str]] = ()
     #: Passes of an average sample through the networks in an epoch of the main phase, with
-    #: gradients and without: the algorithm on paper, the mean where two phases share the run, and
-    #: at half the labels clean where it depends on them. The harness counts the real ones; these
-    #: are for estimates, and for readers.
+    #: gradients and without. It is the mean where two phases share the run, and for half the labels
+    #: clean where it depends on them. The harness counts the real passes; these are for estimates,
+    #: and for readers.
     passes: ClassVar[tuple[float, float]] = (1, 0)
-    #: Whether the steps of an epoch are tensor code alone, so that a GPU can replay one of them for
-    #: every batch: on batches as ``task.loader()`` gives them, without random numbers, decisions by
-    #: Python on what differs between steps, or tensors of the method's that are replaced instead of
-    #: written into. It may be set in ``epoch_start``.
+    #: True where the steps of an epoch are tensor code alone, so that a GPU can replay one of them
+    #: for every batch. Such a step takes batches as ``task.loader()`` gives them, draws no random
+    #: numbers, decides nothing in Python that differs between steps, and writes into the method's
+    #: tensors instead of replacing them. ``epoch_start`` may set this too.
     static_step: bool = False
 
-    #: What a hyper-parameter reads of the truth when it is set to "oracle": {"forget_rate":
-    #: ["noise_rate"]}.
+    #: Privileges that a hyper-parameter reads when it is set to "oracle", such as
+    #: {"forget_rate": ["noise_rate"]}.
     oracles: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @dataclass(frozen=True)
     class HParams:
-        """Types and defaults, with the paper's symbol beside each. ``__post_init__`` checks values."""
+        """Types and defaults, with the paper's symbols; ``__post_init__`` checks values."""
 
     hp: Any
     task: "Task"
@@ -72,37 +71,39 @@ class Method(nn.Module):
         self.epoch = 0  # set by the harness, on every part of a composed method
 
     # ------------------------------------------------------------------------------------------
-    # what a method reads
+    # read by the method
 
     @property
     def privileges(self) -> frozenset[str]:
-        """Facts that it reads beyond images and noisy labels, such as {"noise_rate"}; by default
-        what ``oracles`` says.
+        """Facts that it reads beyond images and noisy labels, such as {"noise_rate"}.
 
-        A trial asks once, before ``setup``: the answer is granted and goes on record.
+        By default they follow from ``oracles``. A trial reads this once, before ``setup``: these
+        facts are granted, and go on record.
         """
-        asked = [
-            facts for name, facts in self.oracles.items() if getattr(self.hp, name) == "oracle"
-        ]
-        return frozenset(fact for facts in asked for fact in facts)
+        oracles = self.oracles.items()
+        return frozenset(
+            fact for name, facts in oracles if getattr(self.hp, name) == "oracle" for fact in facts
+        )
 
     def pretraining(self) -> "SimSiam | None":
-        """The self-supervised encoder it needs before training, if any; given by
-        ``task.encoder()``.
+        """Return the settings of the self-supervised encoder that it needs, or None.
+
+        The encoder is trained before the method, which has it from ``task.encoder()``.
         """
         return None
 
     def phase(self, epochs: float) -> int:
-        """An epoch count of the authors' run, scaled to the length of this one."""
+        """Scale an epoch count of the authors' run to the length of this one."""
         return round(epochs * self.recipe.epochs / self.reference_epochs)
 
     def interval(self, epochs: float) -> int:
-        """A scaled distance between two events: at least 1."""
+        """Scale a distance between two events: at least 1 epoch."""
         return max(1, self.phase(epochs))
 
     def warmup(self, epochs: float) -> int:
-        """A scaled warm-up: at least a fifth of a run shorter than 50 epochs, where a tenth would
-        teach nothing.
+        """Scale a warm-up: at least a fifth of a run shorter than 50 epochs.
+
+        Less would teach nothing there.
         """
         if epochs == 0:
             return 0
@@ -110,51 +111,50 @@ class Method(nn.Module):
         return max(self.phase(epochs), floor)
 
     def grace(self) -> int:
-        """Epochs of warm-up, in which nobody can tell a good configuration: tuning stops no trial
-        before they are over.
+        """Return the number of epochs of warm-up, before which tuning stops no trial.
+
+        Until then a good configuration cannot be told from a bad one.
         """
         counts = [getattr(self.hp, name) for name in self.begins]
-        return max(
-            (self.warmup(count) for count in counts if not isinstance(count, str)), default=0
-        )
+        warmups = [self.warmup(count) for count in counts if not isinstance(count, str)]
+        return max(warmups, default=0)
 
     # --------------------------------------------------------------------------------------------
-    # what it overrides
+    # overridden by the method
 
     def setup(self, task: "Task") -> None:
         """Create networks and buffers. The harness has set ``self.task`` and seeded torch."""
         nets = [task.build_network() for _ in range(self.num_networks)]
-        self.networks = nn.ModuleList(nets)  # type: ignore[assignment]  # what it is to a reader of the interface
+        self.networks = nn.ModuleList(nets)  # type: ignore[assignment]  # declared as a sequence
 
     @property
     def stage(self) -> Hashable:
-        """A change from one epoch to the next means a fresh optimiser over ``param_groups()``."""
+        """Phase of the run: a change means a fresh optimiser over ``param_groups()``."""
         return 0
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """What the optimiser trains."""
+        """Return the parameters that the optimiser trains, in groups as torch's optimisers take."""
         return [{"params": [parameter for net in self.networks for parameter in net.parameters()]}]
 
     def epoch_start(self) -> None:
-        """Once before an epoch's batches: fit a mixture, refresh features. Runs in train mode, with
-        gradients on.
-        """
+        """Prepare an epoch: fit a mixture, refresh features. Train mode and gradients are on."""
 
     def batches(self) -> Iterator[Any]:
-        """An epoch's batches; may yield anything its own ``loss`` understands."""
+        """Yield an epoch's batches: anything that ``loss`` understands."""
         return self.task.loader()
 
     def students(self, batch: Any) -> Iterable[Network]:
-        """The networks that a step on ``batch`` trains."""
+        """Return the networks that a step on ``batch`` trains."""
         return self.networks
 
     def loss(self, batch: Any) -> Tensor:
-        """A scalar to minimise."""
+        """Return a scalar to minimise."""
         raise NotImplementedError
 
     def update(self, batch: Any, optimizer: torch.optim.Optimizer) -> Tensor:
-        """One step. Returns the loss, detached. A method that overrides this cannot be wrapped by
-        one that adds a loss.
+        """Take one step and return the loss, detached.
+
+        A method that overrides this cannot be wrapped by one that adds a loss.
         """
         optimizer.zero_grad(set_to_none=True)
         with self.task.autocast():
@@ -164,78 +164,74 @@ class Method(nn.Module):
         return loss.detach()
 
     def epoch_end(self) -> None:
-        """Once after an epoch's batches."""
+        """Finish an epoch, after its batches."""
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The recipe's optimiser."""
+        """Return the recipe's optimiser."""
         recipe = self.recipe
-        # One kernel for all parameters: on a GPU a launch each is a good part of a small network's
-        # step.
-        fused = self.task.device.type == "cuda" or None
         rate, decay = recipe.learning_rate, recipe.weight_decay
+        # One kernel serves all parameters: on a GPU, a launch for each takes a good part of a small
+        # network's step.
+        fused = self.task.device.type == "cuda" or None
         if recipe.optimizer == "adam":
             return torch.optim.Adam(groups, rate, weight_decay=decay, fused=fused)
-        return torch.optim.SGD(
-            groups, rate, momentum=recipe.momentum, weight_decay=decay, fused=fused
-        )
+        return torch.optim.SGD(groups, rate, recipe.momentum, weight_decay=decay, fused=fused)
 
     def schedule(self, progress: float) -> float:
-        """Learning-rate factor at ``progress`` in [0, 1); a pure function."""
+        """Return the learning-rate factor at ``progress`` in [0, 1); a pure function."""
         return self.recipe.rate_factor(progress)
 
     def predictors(self) -> Sequence[Network]:
-        """The networks that predict at present; the features of the first are those that are
-        scored.
-        """
+        """Return the networks that predict at present; the features of the first are scored."""
         return self.networks
 
     def predict(self, x: Tensor) -> Tensor:
-        """Class probabilities (B, C) of normalised images: the mean over the networks that predict.
+        """Return class probabilities (B, C) of normalised images, the mean over ``predictors``.
 
-        An image's do not depend on the others, and predicting changes no parameter or buffer: else
-        the trial fails.
+        Those of an image do not depend on the rest of the batch, and predicting changes no
+        parameter or buffer: otherwise the trial fails.
         """
         return torch.stack([net(x).float().softmax(1) for net in self.predictors()]).mean(0)
 
     def clean_probability(self) -> Tensor | None:
-        """Estimated probability (N,) that each training label is right, or None."""
+        """Return the estimated probability (N,) that each training label is right, or None."""
         return None
 
     def soft_targets(self) -> Tensor | None:
-        """Corrected targets (N, C) of the training samples, or None."""
+        """Return the corrected targets (N, C) of the training samples, or None."""
         return None
 
     def transition_matrix(self) -> Tensor | None:
-        """Estimated probability (C, C) that a sample of the row's class is labelled as the
-        column's, or None.
+        """Return estimated probabilities (C, C), or None.
+
+        Row i holds the probability of each label for samples of class i.
         """
         return None
 
     # ---------------------------------------------------------------------------------------------
-    # for the harness
+    # called by the harness
 
     def parts(self) -> list["Method"]:
-        """Host first, then the wrappers from the inside out."""
+        """Return the host first, then the wrappers from the inside out."""
         return [self]
 
 
 class Wrapper(Method):
-    """A method that adds to another one, its ``base``; delegates what it does not override.
+    """A method that adds to another one, its ``base``, and delegates every other hook to it.
 
-    It draws its own batch beside the base's, never looks into the base's, and adds its term only to
-    ``base.students(batch)``. The harness sets up the base before it.
+    It draws a second batch beside the base's, never looks into the base's, and adds its term only
+    to ``base.students(batch)``. The harness sets up the base before it.
     """
 
     passes = (0, 0)  # on top of the base's
 
     def __init__(self, hparams: Any, base: Method) -> None:
         super().__init__(hparams)
-        if type(self).loss is not Wrapper.loss and any(
-            takes_own_steps(type(part)) for part in base.parts()
-        ):
+        adds_loss = type(self).loss is not Wrapper.loss
+        if adds_loss and any(takes_own_steps(type(part)) for part in base.parts()):
             raise InputError(
-                f"{_name(self)} adds a loss to every step, but {_name(base)} takes its own steps: "
-                "choose another base"
+                f"{_name(type(self))} adds a loss to every step, but {_name(type(base))} takes its "
+                "own steps: choose another base"
             )
         self.base = base
 
@@ -243,10 +239,10 @@ class Wrapper(Method):
         return [*self.base.parts(), self]
 
     def setup(self, task: "Task") -> None:
-        """Create what is the wrapper's own; the base has been set up already."""
+        """Create the wrapper's networks and buffers; the base has been set up already."""
 
     @property
-    def networks(self) -> Sequence[Network]:  # type: ignore[override]  # the base's, not a module of its own
+    def networks(self) -> Sequence[Network]:  # type: ignore[override]
         return self.base.networks
 
     @property
@@ -299,9 +295,34 @@ class Wrapper(Method):
 
 
 def takes_own_steps(method: type[Method]) -> bool:
-    """Whether the method steps its optimiser itself, so that no wrapper can add a loss."""
+    """Tell whether a method steps its optimiser itself, so that no wrapper can add a loss."""
     return method.update not in (Method.update, Wrapper.update)
 
 
-def _name(method: Method) -> str:
-    return type(method).__module__.rpartition(".")[2]
+def check_positive(hparams: object, *names: str) -> None:
+    """Raise InputError unless these hyper-parameters are above 0; words such as "oracle" pass."""
+    _check(hparams, names, lambda value: value > 0, "give a number above 0")
+
+
+def check_nonnegative(hparams: object, *names: str) -> None:
+    """Raise InputError unless these hyper-parameters are 0 or above; words pass."""
+    _check(hparams, names, lambda value: value >= 0, "give a number from 0")
+
+
+def check_at_least(hparams: object, least: int, *names: str) -> None:
+    """Raise InputError unless these hyper-parameters are at least ``least``; words pass."""
+    _check(hparams, names, lambda value: value >= least, f"give at least {least}")
+
+
+def _check(
+    hparams: object, names: Iterable[str], valid: Callable[[float], bool], advice: str
+) -> None:
+    for name in names:
+        value = getattr(hparams, name)
+        if not isinstance(value, str) and not valid(value):
+            raise InputError(f"{_name(type(hparams))}.{name} is {value:g}: {advice}")
+
+
+def _name(plugin: type) -> str:
+    """Name of a method, from a class in its file."""
+    return plugin.__module__.rpartition(".")[2]

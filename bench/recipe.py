@@ -1,4 +1,4 @@
-"""Recipes: everything about training that is not a method's own."""
+"""Recipes: network, augmentation, optimiser and schedule of a trial, and pretraining settings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,10 @@ from typing import Any
 
 from bench.errors import InputError
 
-#: Fields that every paper's recipe states. The network and the augmentation are the data set's
-#: where it states none.
+#: Fields that every paper's recipe states. Network and augmentation may come from the data set.
 _STATED = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule")
 
-#: Fields that an optimiser or a schedule reads besides; a paper's recipe states those of its own.
+#: Further fields that an optimiser or a schedule reads; a paper's recipe with it states them too.
 _PARAMETERS = {
     "sgd": ("momentum",),
     "step": ("milestones", "gamma"),
@@ -30,30 +29,24 @@ class Recipe:
 
     backbone: str
     epochs: int
-    # "crop" pads by an eighth of the side; "crop_flip" mirrors half the images too
-    augmentation: str = "none"
+    augmentation: str = "none"  # "crop" pads by an eighth of the side; "flip" mirrors half
     batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "cosine"
-    # "step": shares of the run at which the rate falls; "linear": where it starts to
+    # Shares of the run: for "step" where the rate falls, for "linear" where it starts to fall.
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1  # "step": factor at each milestone
     period: float = 1.0  # "restarts": length of one cosine cycle, as a share of the run
     minimum: float = 0.0  # "restarts": floor of the factor
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("augmentation", AUGMENTATIONS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}: choose from {', '.join(allowed)}"
-                )
+        choices = {"augmentation": AUGMENTATIONS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise InputError(f"{name} is {value!r}: choose from {', '.join(allowed)}")
         if self.epochs < 1:
             raise InputError(f"the number of epochs is {self.epochs}: give at least 1")
         if self.batch_size < 2:
@@ -80,7 +73,7 @@ class Recipe:
             raise InputError(f"period is {self.period:g}: give a share of the run above 0")
 
     def rate_factor(self, progress: float) -> float:
-        """Learning-rate factor at ``progress`` in [0, 1), the share of the run that is over."""
+        """Return the learning-rate factor at ``progress`` in [0, 1), a share of the run."""
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))
         if self.schedule == "step":
@@ -89,13 +82,13 @@ class Recipe:
             [start] = self.milestones
             return 1.0 if progress < start else (1 - progress) / (1 - start)
         if self.schedule == "restarts":
-            # rounded: 50/300 over 10/300 falls a hair short of 5
+            # The phase is rounded: 50/300 over 10/300 falls a hair short of 5.
             phase = round(progress / self.period, 9) % 1
             return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * phase))
         return 1.0
 
     def override(self, changes: Mapping[str, Any]) -> "Recipe":
-        """This recipe with some fields replaced."""
+        """Return this recipe with some fields replaced."""
         return replace(self, **changes)
 
 
@@ -116,7 +109,7 @@ _DEFAULTS = {
     # Without augmentation on purpose: with crops, cross-entropy does not memorise digits at all,
     # and there would be nothing for a method to repair.
     "digits": Recipe("tiny_cnn", epochs=25, learning_rate=0.02),
-    # a mirrored digit or character is another one, or none
+    # A mirrored digit or character is another one, or none.
     "mnist": _SMALL.override({"augmentation": "crop"}),
     "kmnist": _SMALL.override({"augmentation": "crop"}),
     "fashion_mnist": _SMALL,
@@ -132,16 +125,17 @@ _DEFAULTS = {
 }
 
 
-#: Training images of the smallest set that takes a learning rate of 0.05, as the named ones of
-#: 50,000 and more do.
+#: Number of training images from which a data set without a recipe takes a learning rate of 0.05,
+#: as the named ones of 50,000 and more do.
 _MANY = 20_000
 
 
 def default_recipe(dataset: str, side: int, images: int = 0) -> Recipe:
-    """The data set's recipe; images of one's own get one by their side in pixels and the number of
-    those for training.
+    """Return a data set's recipe.
+
+    A user's images get one by their side in pixels and the number of training images.
     """
-    # red_mini_imagenet_40 is a red_mini_imagenet
+    # The second name is for red_mini_imagenet_40 and its like.
     for name in (dataset, dataset.rpartition("_")[0]):
         if name in _DEFAULTS:
             return _DEFAULTS[name]
@@ -161,23 +155,23 @@ RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
 
 
 def paper_recipe(method: str, paper: Mapping[str, Any], dataset: Recipe) -> Recipe:
-    """The recipe that a method's authors trained with; the data set's, where the method states none
-    at all.
+    """Return the recipe that a method's authors trained with, or else the data set's.
 
-    Nothing but the network and the augmentation is taken from the data set, whose other fields go
-    with its own optimiser.
+    A paper's recipe takes network and augmentation from the data set if it has none. The data set's
+    other fields belong together with its optimiser.
+
+    Args:
+        method: name of the method, for the message.
+        paper: the method's ``paper``, whose names ``method_checks`` has checked.
+        dataset: the data set's recipe.
 
     Raises:
-        InputError: where fields are missing; ``method_checks`` has seen that each is one of a
-            recipe.
+        InputError: where fields are missing.
     """
     if not paper:
         return dataset
-    needed = [
-        *_STATED,
-        *_PARAMETERS.get(paper.get("optimizer", ""), ()),
-        *_PARAMETERS.get(paper.get("schedule", ""), ()),
-    ]
+    parameters = [_PARAMETERS.get(paper.get(field, ""), ()) for field in ("optimizer", "schedule")]
+    needed = (*_STATED, *parameters[0], *parameters[1])
     if missing := [name for name in needed if name not in paper]:
         raise InputError(
             f"{method} states a part of its paper's recipe, but not {', '.join(missing)}: state "
@@ -188,7 +182,7 @@ def paper_recipe(method: str, paper: Mapping[str, Any], dataset: Recipe) -> Reci
 
 @dataclass(frozen=True)
 class SimSiam:
-    """What determines an encoder besides the images: settings of the pretraining."""
+    """Settings of the SimSiam pretraining, which determine an encoder together with the images."""
 
     epochs: int  # at the method's reference length; scaled like every phase
     learning_rate: float = 0.03  # for a batch of 256; scaled linearly

@@ -1,12 +1,12 @@
-"""Active-passive loss (Ma et al., ICML 2020, arXiv 2006.13554): a normalised loss, robust but slow
-to fit, and a second robust loss that helps it along.
+"""Active-passive loss (Ma et al., ICML 2020, arXiv 2006.13554): adds a robust passive loss to a
+normalised active one, which is robust but fits slowly by itself.
 
-[source] Formulas and defaults of the authors' code (GitHub HanxunH/Active-Passive-Losses, commit
-04bce53): alpha * active + beta * passive. Active, "nce": cross-entropy divided by its sum over all
-classes as labels; "nfl": the same of the focal loss, whose factor (1 - p)^gamma is a constant to
-the gradient. Passive, "rce": reverse cross-entropy with A = ln 1e-4; "mae": 1 - p_y. They train an
-eight-layer network on CIFAR-10, which is not among ours, and clip the gradient's norm at 5, for
-which there is no hook.
+[source] Formulas and defaults are those of the authors' code (GitHub HanxunH/Active-Passive-Losses,
+commit 04bce53): alpha * active + beta * passive. Active losses are "nce", cross-entropy divided by
+its sum over all classes as labels, and "nfl", the focal loss normalised in the same way, whose
+factor (1 - p)^gamma is a constant to the gradient. Passive losses are "rce", reverse cross-entropy
+with A = ln 1e-4, and "mae", 1 - p_y. The authors train an eight-layer network on CIFAR-10, which is
+not among this project's, and clip the gradient's norm at 5, for which there is no hook.
 """
 
 import math
@@ -16,8 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_nonnegative
 from bench.task import Batch
 
 
@@ -39,7 +38,7 @@ class APL(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """The authors' for CIFAR-10; for CIFAR-100 they have alpha 10 and beta 0.1."""
+        """Defaults of the authors for CIFAR-10; for CIFAR-100 they have alpha 10 and beta 0.1."""
 
         active: Literal["nce", "nfl"] = "nce"
         passive: Literal["rce", "mae"] = "rce"
@@ -48,19 +47,17 @@ class APL(Method):
         gamma: float = 0.5  # of "nfl" alone
 
         def __post_init__(self) -> None:
-            for name in ("alpha", "beta", "gamma"):
-                if getattr(self, name) < 0:
-                    raise InputError(f"apl.{name} is {getattr(self, name):g}: give a number from 0")
+            check_nonnegative(self, "alpha", "beta", "gamma")
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
-        losses = -log_p  # (B, C): as if each class were the label
+        losses = -log_p  # (B, C): column k is the loss if k were the label
         if self.hp.active == "nfl":
             losses = (-torch.expm1(log_p.detach())) ** self.hp.gamma * losses
-        own = batch.y[:, None]
-        active = losses.gather(1, own) / losses.sum(1, keepdim=True)
-        passive = -log_p.gather(1, own).expm1()  # 1 - p_y
+        y = batch.y[:, None]
+        active = losses.gather(1, y) / losses.sum(1, keepdim=True)
+        passive = -log_p.gather(1, y).expm1()  # 1 - p_y
         if self.hp.passive == "rce":
             passive = -math.log(1e-4) * passive
         return (self.hp.alpha * active + self.hp.beta * passive).mean()

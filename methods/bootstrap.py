@@ -1,9 +1,9 @@
-"""Bootstrapping (Reed et al., ICLR workshop 2015, arXiv 1412.6596): targets that are partly what
-the network itself predicts.
+"""Bootstrapping (Reed et al., ICLR workshop 2015, arXiv 1412.6596): trains towards a mean of
+the label and the network's own prediction.
 
 [source] ``hard`` takes the predicted class, ``soft`` the predicted distribution, through which the
 gradient flows too: it is cross-entropy plus a penalty on the entropy. [inferred] ``hard`` is the
-default; there is no warm-up; the ``paper`` recipe is ce's, since theirs, for other data, is not
+default. There is no warm-up. The ``paper`` recipe is ce's, since theirs, for other data, is not
 known.
 """
 
@@ -29,13 +29,13 @@ class Bootstrap(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the paper, whose code is not known; a port: GitHub
-        giorgiop/loss-correction, commit 15a79de.
+        """[source] Defaults of the paper, whose code is not known.
+
+        A port is GitHub giorgiop/loss-correction, commit 15a79de.
         """
 
         kind: Literal["hard", "soft"] = "hard"
-        # the label's weight; none is the paper's: 0.8 for hard, 0.95 for soft
-        beta: float | None = None
+        beta: float | None = None  # weight of the label; None is the paper's, 0.8 or 0.95 by kind
 
         def __post_init__(self) -> None:
             if self.beta is not None and not 0 <= self.beta <= 1:
@@ -52,15 +52,16 @@ class Bootstrap(Method):
         logits = net(batch.x).float()
         beta = {"hard": 0.8, "soft": 0.95}[self.hp.kind] if self.hp.beta is None else self.hp.beta
         if self.hp.kind == "hard":
-            guess = logits.argmax(1)
-            own, predicted = F.cross_entropy(logits, guess), F.one_hot(guess, logits.shape[1])
+            predicted_class = logits.argmax(1)
+            z = F.one_hot(predicted_class, logits.shape[1])
+            self_loss = F.cross_entropy(logits, predicted_class)
         else:
-            predicted = logits.softmax(1)
-            own = ops.soft_cross_entropy(logits, predicted)
-        given = F.one_hot(batch.y, logits.shape[1])
-        self.targets[batch.index] = beta * given + (1 - beta) * predicted.detach()
-        return beta * F.cross_entropy(logits, batch.y) + (1 - beta) * own
+            z = logits.softmax(1)
+            self_loss = ops.soft_cross_entropy(logits, z)
+        label = F.one_hot(batch.y, logits.shape[1])
+        self.targets[batch.index] = beta * label + (1 - beta) * z.detach()
+        return beta * F.cross_entropy(logits, batch.y) + (1 - beta) * self_loss
 
     def soft_targets(self) -> Tensor:
-        """The targets that it last learnt from."""
+        """Return each sample's most recent training target."""
         return self.targets

@@ -1,6 +1,6 @@
-"""Cross-entropy on the noisy labels: what every other method has to beat.
+"""Cross-entropy on the noisy labels: the baseline, which does nothing about noise.
 
-[inferred] It has no authors: the ``paper`` recipe is what the field trains it with on CIFAR.
+[inferred] It has no authors: the ``paper`` recipe is the field's usual one on CIFAR.
 """
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from bench.task import Batch
 
 
 class CrossEntropy(Method):
-    """Trains on the labels as they are."""
+    """Cross-entropy with the labels as given."""
 
     reference_epochs = 120
     static_step = True

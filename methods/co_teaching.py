@@ -1,17 +1,17 @@
 """Co-teaching (Han et al., NeurIPS 2018, arXiv 1804.06872): each of two networks learns from the
-samples its peer finds easy.
+samples that have a small loss in the other.
 
 [source] Written from the authors' code (GitHub bhanML/Co-teaching, commit 7c7fbe2). In the
 ``paper`` recipe, when the rate starts to fall (after 80 of 200 epochs; 100 for CIFAR-100), Adam's
-first beta goes from 0.9 to 0.1. Their loss divides the mean over the kept samples by their number
-once more, which Adam does not feel; here it is the mean. Not taken over: their CNN of nine layers,
-the last batch left out. Their first trained epoch is the second of a ramp that ends an epoch
-sooner; [inferred] here the first forgets nothing, since the networks know nothing yet.
+first beta goes from 0.9 to 0.1. Their loss divides the mean over the selected samples by their
+number once more, which Adam does not feel; here it is the mean. Not taken over: their CNN of nine
+layers, the last batch left out. Their first trained epoch is the second of a ramp that ends an
+epoch sooner; [inferred] here the first forgets nothing, since the networks know nothing yet.
 
 The authors forget as many samples as there are wrong labels: ``forget_rate="oracle"``, a privilege.
-[inferred] The default estimates that share on the noisy data alone: after each epoch of the ramp,
-the weight of the high-loss component of a two-component mixture on both networks' mean loss; it is
-kept from then on, since later the networks memorise.
+[inferred] The default estimates that share on the noisy data alone: after each epoch of the ramp it
+is the weight of the high-loss component of a two-component mixture on both networks' mean loss. The
+last estimate stays, since the networks memorise after the ramp.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_at_least
 from bench.task import Batch, Task
 
 
@@ -34,8 +34,7 @@ class CoTeaching(Method):
     reference_epochs = 200
     begins = ["ramp_epochs"]
     oracles = {"forget_rate": ["noise_rate"]}
-    # what a network selects by is what it learns from; in the ramp the estimate takes all losses,
-    # of both
+    # The same pass selects samples and trains. The estimate's passes, in the ramp, do not count.
     passes = (2, 0)
     paper = {
         "epochs": 200,
@@ -54,59 +53,62 @@ class CoTeaching(Method):
 
         forget_rate: Literal["estimate", "oracle"] | float = "estimate"  # tau
         ramp_epochs: int = 10  # T_k
-        # c; the ramp leads to tau^c, and after it the rate is tau, as in the authors' code
+        # c: the ramp leads to tau^c, and after it the rate is tau, as in the authors' code.
         exponent: float = 1.0
 
         def __post_init__(self) -> None:
-            if not isinstance(self.forget_rate, str) and not 0 <= self.forget_rate < 1:
-                raise InputError(
-                    f"co_teaching.forget_rate is {self.forget_rate:g}: give a rate from 0 up to 1"
-                )
-            if self.ramp_epochs < 1:
-                raise InputError(f"co_teaching.ramp_epochs is {self.ramp_epochs}: give at least 1")
+            check_forgetting("co_teaching", self.forget_rate)
+            check_at_least(self, 1, "ramp_epochs")
 
     forget_rate: Tensor
     selected: Tensor
-    steps: torch.optim.Optimizer | None = None  # the optimiser of the moment
+    adam: torch.optim.Optimizer | None = None  # the current optimiser, if the recipe's is Adam
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        given = {"estimate": 0.0, "oracle": task.oracle.noise_rate if self.privileges else None}
-        rate = given.get(self.hp.forget_rate, self.hp.forget_rate)
-        self.register_buffer(
-            "forget_rate", torch.tensor(rate, device=task.device, dtype=torch.float32)
-        )
+        rate = self.hp.forget_rate
+        if rate == "oracle":
+            rate = task.oracle.noise_rate
+        rate = torch.tensor(0.0 if rate == "estimate" else rate, dtype=torch.float32)
+        self.register_buffer("forget_rate", rate.to(task.device))
         self.register_buffer("selected", torch.ones(task.num_train, device=task.device))
 
     def epoch_start(self) -> None:
         self.ramp = self.warmup(self.hp.ramp_epochs)
         if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
             losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
-            self.forget_rate.copy_(
-                1 - ops.clean_probability(losses, seen=self.task.mixtures).mean()
-            )
-        rate = self.forget_rate.item()  # once an epoch
-        ramping = (
-            self.epoch / self.ramp * rate**self.hp.exponent if self.epoch < self.ramp else rate
-        )
-        self.keep_share = 1 - ramping
-        ops.lower_first_beta(self.steps, self.recipe, self.epoch)
+            clean = ops.clean_probability(losses, shapes=self.task.mixtures)
+            self.forget_rate.copy_(1 - clean.mean())
+        rate = self.forget_rate.item()  # read once an epoch, since a GPU has to be waited for
+        if self.epoch < self.ramp:
+            rate = self.epoch / self.ramp * rate**self.hp.exponent
+        self.keep_share = 1 - rate
+        ops.lower_first_beta(self.adam, self.recipe, self.epoch)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        self.steps = super().optimizer(groups)
-        return self.steps
+        self.adam = super().optimizer(groups)
+        return self.adam
 
     def loss(self, batch: Batch) -> Tensor:
-        # the share is rounded: 0.8 of 5 has to be 4
-        keep = max(1, int(self.keep_share * len(batch.y) + 1e-4))
+        keep = self.number_kept(batch)
         losses = [F.cross_entropy(net(batch.x), batch.y, reduction="none") for net in self.networks]
         easy = [loss.detach().topk(keep, largest=False).indices for loss in losses]
         half = torch.full((2 * keep,), 0.5, device=batch.y.device)
-        self.selected[batch.index] = torch.zeros(len(batch.y), device=half.device).index_add(
-            0, torch.cat(easy), half
-        )
+        nowhere = torch.zeros(len(batch.y), device=batch.y.device)
+        self.selected[batch.index] = nowhere.index_add(0, torch.cat(easy), half)
         return losses[0][easy[1]].mean() + losses[1][easy[0]].mean()
 
+    def number_kept(self, batch: Batch) -> int:
+        """Return the number of samples that a batch keeps: at least one."""
+        # The small number is for rounding: 0.8 of 5 has to be 4.
+        return max(1, int(self.keep_share * len(batch.y) + 1e-4))
+
     def clean_probability(self) -> Tensor:
-        """The share of the two networks that chose the sample when they last saw it."""
+        """Return the share of the two networks that selected the sample when they last saw it."""
         return self.selected
+
+
+def check_forgetting(method: str, rate: str | float) -> None:
+    """Raise InputError unless a forget rate is a word or a share below 1."""
+    if not isinstance(rate, str) and not 0 <= rate < 1:
+        raise InputError(f"{method}.forget_rate is {rate:g}: give a rate from 0 up to 1")

@@ -6,24 +6,23 @@ without labels.
 each network passes over the data by itself, with twice the batch size. Privileges of the authors,
 each of which "oracle" takes: they choose ``unlabelled_weight`` by noise rate and kind (the paper's
 table of settings), set ``loss_window`` to 5 at 90 % noise, and turn ``confidence_penalty`` on for
-asymmetric noise. [inferred] Rates between theirs go to the nearest. Warm-up is 30 epochs for
-CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that network
-takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not their
-logits.
+asymmetric noise. [inferred] A rate between theirs takes the settings of the nearest. Warm-up is 30
+epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that
+network takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not
+their logits.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench import ops
-from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_positive
 from bench.task import Batch, Network, Task
 
 
@@ -33,11 +32,11 @@ class Division(NamedTuple):
     student: int
     labelled: Batch  # two views
     unlabelled: Batch  # two views
-    ramp: float  # share of the unlabelled loss's weight that is reached
+    ramp: float  # share of the unlabelled loss's weight, from 0 to 1
 
 
 class PlainStep(NamedTuple):
-    """A batch for one of the two networks: in warm-up, and where nothing is divided."""
+    """A batch for one of the two networks, in warm-up and where nothing is divided."""
 
     student: int
     batch: Batch
@@ -54,9 +53,9 @@ class DivideMix(Method):
         "loss_window": ["noise_rate"],
         "confidence_penalty": ["noise_kind"],
     }
-    # At half the samples clean: either network learns from two views of these and of as many
-    # others; it predicts two views of the former, both predict those of the latter, and both go
-    # over all samples for the mixtures.
+    # For half the samples clean: each network learns from two views of these and of as many others.
+    # It predicts two views of the former, both predict two views of the latter, and both pass over
+    # all samples for the mixtures.
     passes = (4, 8)
     paper = {
         "backbone": "preact_resnet18",
@@ -86,9 +85,7 @@ class DivideMix(Method):
         confidence_penalty: Literal["oracle"] | bool = False
 
         def __post_init__(self) -> None:
-            for name in ("temperature", "mixup_alpha", "loss_window", "ramp_epochs"):
-                if not isinstance(value := getattr(self, name), str) and value <= 0:
-                    raise InputError(f"divide_mix.{name} is {value:g}: give a number above 0")
+            check_positive(self, "temperature", "mixup_alpha", "loss_window", "ramp_epochs")
 
     clean: Tensor
     history: Tensor
@@ -98,34 +95,26 @@ class DivideMix(Method):
         super().setup(task)
         self.unlabelled_weight, window, self.confidence_penalty = self.settings(task)
         self.register_buffer("clean", torch.ones(2, task.num_train, device=task.device))
-        self.register_buffer(
-            "history", torch.full((2, window, task.num_train), torch.nan, device=task.device)
-        )
+        history = torch.full((2, window, task.num_train), torch.nan, device=task.device)
+        self.register_buffer("history", history)  # losses of the last epochs, of both networks
         self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
 
     def settings(self, task: Task) -> tuple[float, int, bool]:
-        """lambda_u, the loss window, and whether confidence is penalised: as given, or as the
-        authors chose.
-        """
-        weight, window, penalty = (
-            self.hp.unlabelled_weight,
-            self.hp.loss_window,
-            self.hp.confidence_penalty,
-        )
-        if weight == "oracle":
-            by_rate = (
-                {0.2: 25.0, 0.5: 150.0}
-                if task.num_classes >= 100
-                else {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
-            )
-            weight = (
-                0.0
-                if ops.is_asymmetric(task)
-                else by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
-            )
+        """Return lambda_u, the loss window and the penalty: as given, or as the authors chose."""
+        hp = self.hp
+        weight, window, penalty = hp.unlabelled_weight, hp.loss_window, hp.confidence_penalty
+        if weight == "oracle" and ops.is_asymmetric(task):
+            weight = 0.0
+        elif weight == "oracle":
+            by_rate = {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
+            if task.num_classes >= 100:
+                by_rate = {0.2: 25.0, 0.5: 150.0}
+            weight = by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
         if window == "oracle":
             window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8, 0.9)) == 0.9 else 1
-        return weight, window, ops.is_asymmetric(task) if penalty == "oracle" else penalty
+        if penalty == "oracle":
+            penalty = ops.is_asymmetric(task)
+        return weight, window, penalty
 
     def epoch_start(self) -> None:
         self.first = self.warmup(self.hp.warmup_epochs)
@@ -134,9 +123,8 @@ class DivideMix(Method):
         for i, net in enumerate(self.networks):
             losses = ops.min_max(ops.per_sample_loss(self, net))
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
-            self.clean[i] = ops.clean_probability(
-                self.history[i].nanmean(0), scale=False, seen=self.task.mixtures
-            )
+            mean_loss = self.history[i].nanmean(0)
+            self.clean[i] = ops.clean_probability(mean_loss, scale=False, shapes=self.task.mixtures)
 
     def batches(self) -> Iterator[Division | PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)
@@ -145,7 +133,7 @@ class DivideMix(Method):
                 yield from self.plain_epoch(student)
                 continue
             self.networks[student].train()
-            self.networks[1 - student].eval()  # the authors' peer guesses in eval mode
+            self.networks[1 - student].eval()  # as in the authors' code, the peer guesses so
             clean = self.clean[1 - student] > self.hp.clean_threshold
             sides = [side.nonzero()[:, 0] for side in (clean, ~clean)]
             if min(map(len, sides)) < 2:
@@ -158,10 +146,8 @@ class DivideMix(Method):
                 yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
 
     def plain_epoch(self, student: int) -> Iterator[PlainStep]:
-        return (
-            PlainStep(student, batch)
-            for batch in self.task.loader(batch_size=2 * self.task.batch_size)
-        )
+        batches = self.task.loader(batch_size=2 * self.task.batch_size)
+        return (PlainStep(student, batch) for batch in batches)
 
     def students(self, batch: Division | PlainStep) -> Iterable[Network]:
         return [self.networks[batch.student]]
@@ -171,54 +157,43 @@ class DivideMix(Method):
         if isinstance(batch, PlainStep):
             return self.plain_loss(net(batch.batch.x), batch.batch.y)
         labelled, unlabelled = self.guess(batch)
-        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat(
-            [labelled, unlabelled]
-        )
+        self.targets[batch.labelled.index] = labelled
+        self.targets[batch.unlabelled.index] = unlabelled
         x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
         targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
-        lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
-        lam = max(lam, 1 - lam)
-        partner = torch.randperm(len(x), generator=self.task.generator, device=x.device)
-        logits = net(lam * x + (1 - lam) * x[partner]).float()
-        targets = lam * targets + (1 - lam) * targets[partner]
+        mix = ops.draw_mix(self.task, len(x), self.hp.mixup_alpha, larger=True)
+        logits, targets = net(mix(x)).float(), mix(targets)
 
-        boundary = 2 * len(labelled)
-        probabilities = logits.softmax(1)
-        mean = probabilities.mean(0).clamp_min(1e-8)
-        # KL of the uniform prior from the mean prediction
-        uniform_penalty = -(mean * self.task.num_classes).log().mean()
+        boundary, probabilities = 2 * len(labelled), logits.softmax(1)
+        labelled_loss = ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
         unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
         return (
-            ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
+            labelled_loss
             + batch.ramp * self.unlabelled_weight * unlabelled_loss
-            + uniform_penalty
+            + ops.uniform_divergence(probabilities)
         )
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, y)
         if self.confidence_penalty:
-            loss = loss + (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+            loss = loss + ops.confidence_penalty(logits)
         return loss
 
     @torch.no_grad()
     def guess(self, batch: Division) -> tuple[Tensor, Tensor]:
-        """Refined targets of the labelled samples, co-guessed ones of the rest."""
+        """Return refined targets of the labelled samples, co-guessed ones of the unlabelled."""
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
-
-        def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
-            return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
-
-        # The authors' order: the student is in train mode, and its batch norm follows what it sees
-        # last.
-        guessed = mean(batch.unlabelled.views, net, peer)
+        # The order is the authors': the student is in train mode, and its batch norm follows the
+        # last images most.
+        guessed = ops.mean_prediction([net, peer], batch.unlabelled.views)
+        predicted = ops.mean_prediction([net], batch.labelled.views)
         w = self.clean[1 - batch.student, batch.labelled.index][:, None]
-        given = F.one_hot(batch.labelled.y, self.task.num_classes)
-        refined = w * given + (1 - w) * mean(batch.labelled.views, net)
+        refined = w * F.one_hot(batch.labelled.y, self.task.num_classes) + (1 - w) * predicted
         return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:
         return self.clean.mean(0)
 
     def soft_targets(self) -> Tensor:
-        """The refined or guessed target that each sample last had, for either network."""
+        """Return each sample's most recent target, refined or guessed, for either network."""
         return self.targets

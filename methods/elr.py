@@ -1,10 +1,10 @@
-"""Early-learning regularisation (Liu et al., NeurIPS 2020, arXiv 2007.00151): holds on to what was
-predicted before memorisation sets in.
+"""Early-learning regularisation (Liu et al., NeurIPS 2020, arXiv 2007.00151): pulls predictions
+towards their running average, which remembers those made before memorisation sets in.
 
 [source] Written from the authors' code (GitHub shengliu66/ELR, commit 934af53). Defaults are theirs
 for CIFAR-10; they use momentum 0.9 and weight 7 for CIFAR-100, momentum 0.9 and weight 1 for
 asymmetric noise on CIFAR-10: "oracle" takes these by classes and kind of noise, a privilege. Their
-README has two rows of results. The ``paper`` recipe is the released configuration for CIFAR-10,
+README has two rows of results. The ``paper`` recipe is their configuration for CIFAR-10,
 behind the row "cosine annealing": 150 epochs, restarts every 10, down to 0.001. The other row, and
 their released configurations for CIFAR-100 and asymmetric noise, divide the rate by 100 after 40
 and 80 of 120 epochs (80 and 120 of 150 for CIFAR-100).
@@ -22,14 +22,12 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_nonnegative
 from bench.task import Batch, Task
 
 
 class ELR(Method):
-    """Cross-entropy plus weight * log(1 - <t, p>), with t the running average of each sample's
-    predictions.
-    """
+    """Cross-entropy plus lambda * log(1 - <t, p>), t being the running average of p."""
 
     reference_epochs = 150
     oracles = {"weight": ["noise_kind"], "momentum": ["noise_kind"]}
@@ -56,8 +54,7 @@ class ELR(Method):
         momentum: Literal["oracle"] | float = 0.7  # beta, eq. 9
 
         def __post_init__(self) -> None:
-            if not isinstance(self.weight, str) and self.weight < 0:
-                raise InputError(f"elr.weight is {self.weight:g}: give a number from 0")
+            check_nonnegative(self, "weight")
             if not isinstance(self.momentum, str) and not 0 <= self.momentum < 1:
                 raise InputError(
                     f"elr.momentum is {self.momentum:g}: give a number from 0 up to, but not "
@@ -68,39 +65,38 @@ class ELR(Method):
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.weight, self.momentum = chosen(self, task)
-        self.register_buffer(
-            "targets", torch.zeros(task.num_train, task.num_classes, device=task.device)
-        )
+        self.weight, self.momentum = weight_and_momentum(self, task)
+        targets = torch.zeros(task.num_train, task.num_classes, device=task.device)
+        self.register_buffer("targets", targets)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         logits = net(batch.x).float()
-        probabilities = logits.softmax(1).clamp(1e-4, 1 - 1e-4)
-        seen = F.normalize(probabilities.detach(), p=1, dim=1)
-        targets = self.momentum * self.targets[batch.index] + (1 - self.momentum) * seen
+        p = logits.softmax(1).clamp(1e-4, 1 - 1e-4)
+        predicted = F.normalize(p.detach(), p=1, dim=1)
+        targets = self.momentum * self.targets[batch.index] + (1 - self.momentum) * predicted
         self.targets[batch.index] = targets
-        agreement = (targets * probabilities).sum(1)
+        agreement = (targets * p).sum(1)
         return F.cross_entropy(logits, batch.y) + self.weight * (1 - agreement).log().mean()
 
     def clean_probability(self) -> Tensor:
         return self.soft_targets().gather(1, self.task.noisy_labels[:, None])[:, 0]
 
     def soft_targets(self) -> Tensor:
-        """The averages as distributions, since they start at 0."""
+        """Return the averages as distributions: they start at 0."""
         return ops.distributions(self.targets, self.task.noisy_labels)
 
 
-def chosen(method: Method, task: Task) -> list[float]:
-    """Weight and momentum: those given, or the authors', who have the same for ELR and ELR+."""
-    given = method.hp.weight, method.hp.momentum
-    if "oracle" not in given:
-        return list(given)
-    theirs = (
-        (7.0, 0.9)
-        if task.num_classes >= 100
-        else (1.0, 0.9)
-        if ops.is_asymmetric(task)
-        else (3.0, 0.7)
+def weight_and_momentum(method: Method, task: Task) -> tuple[float, float]:
+    """Return lambda and beta: as given, or the authors', who have the same for ELR and ELR+."""
+    weight, momentum = method.hp.weight, method.hp.momentum
+    if "oracle" not in (weight, momentum):
+        return weight, momentum
+    if task.num_classes >= 100:
+        authors = (7.0, 0.9)
+    else:
+        authors = (1.0, 0.9) if ops.is_asymmetric(task) else (3.0, 0.7)
+    return (
+        authors[0] if weight == "oracle" else weight,
+        authors[1] if momentum == "oracle" else momentum,
     )
-    return [own if value == "oracle" else value for value, own in zip(given, theirs, strict=True)]

@@ -1,5 +1,5 @@
-"""ELR+ (Liu et al., NeurIPS 2020, arXiv 2007.00151): early-learning regularisation with two
-networks, mixup, and targets that each takes from the weight average of the other.
+"""ELR+ (Liu et al., NeurIPS 2020, arXiv 2007.00151): early-learning regularisation with mixup
+and two networks, each of which takes its targets from the weight average of the other.
 
 [source] Defaults are the authors' for CIFAR-10 (GitHub shengliu66/ELR, commit 934af53); for
 CIFAR-100 they use momentum 0.9, weight 7, weight_ramp_epochs 102 (40,000 steps of 391 an epoch, of
@@ -7,7 +7,7 @@ CIFAR-100 they use momentum 0.9, weight 7, weight_ramp_epochs 102 (40,000 steps 
 and weight, as in ``elr``. Their ramps count steps; here they are shares of the run. As in their
 code, averages run over the parameters alone, predict in train mode, and are not used for
 evaluation, for which the two networks' logits are averaged. [inferred] An average starts as a copy
-of its network (theirs at weights of its own, which the low initial factor forgets in one step).
+of its network (theirs at other weights, which the low initial factor forgets in one step).
 ``clean_probability`` is the share at the given label of both networks' targets, with which
 ``refine_labels`` multiplies it.
 """
@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_nonnegative, check_positive
 from bench.task import Batch, Network, Task
-from methods.elr import ELR, chosen
+from methods.elr import ELR, weight_and_momentum
 
 
 class Step(NamedTuple):
@@ -38,14 +38,12 @@ class Step(NamedTuple):
 
 
 class ELRPlus(Method):
-    """Cross-entropy plus weight * log(1 - <t, p>) on mixed samples; t from the other network's
-    weight average.
-    """
+    """Cross-entropy plus lambda * log(1 - <t, p>) on mixed samples, t by the peer's average."""
 
     num_networks = 2
     reference_epochs = 200
     oracles = ELR.oracles
-    passes = (2, 2)  # two networks on mixed images, and the averages of both on the unmixed ones
+    passes = (2, 2)  # two networks on mixed images, the averages of both on unmixed ones
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 200,
@@ -62,9 +60,7 @@ class ELRPlus(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the authors' CIFAR-10 configuration (GitHub shengliu66/ELR, commit
-        934af53).
-        """
+        """[source] Defaults of the authors' CIFAR-10 configuration."""
 
         weight: Literal["oracle"] | float = 3.0  # lambda
         momentum: Literal["oracle"] | float = 0.7  # beta, of the targets
@@ -75,66 +71,53 @@ class ELRPlus(Method):
         refine_labels: bool = False
 
         def __post_init__(self) -> None:
-            for name in ("weight", "averaging_ramp_epochs", "weight_ramp_epochs"):
-                if not isinstance(value := getattr(self, name), str) and value < 0:
-                    raise InputError(f"elr_plus.{name} is {value:g}: give a number from 0")
+            check_nonnegative(self, "weight", "averaging_ramp_epochs", "weight_ramp_epochs")
             for name in ("momentum", "averaging"):
                 if not isinstance(value := getattr(self, name), str) and not 0 <= value < 1:
                     raise InputError(f"elr_plus.{name} is {value:g}: give a number from 0 up to 1")
-            if self.mixup_alpha <= 0:
-                raise InputError(
-                    f"elr_plus.mixup_alpha is {self.mixup_alpha:g}: give a number above 0"
-                )
+            check_positive(self, "mixup_alpha")
 
     targets: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.weight, self.momentum = chosen(self, task)
-        self.averages = nn.ModuleList(copy.deepcopy(net) for net in self.networks).requires_grad_(
-            False
-        )
-        self.register_buffer(
-            "targets", torch.zeros(2, task.num_train, task.num_classes, device=task.device)
-        )
+        self.weight, self.momentum = weight_and_momentum(self, task)
+        copies = nn.ModuleList(copy.deepcopy(net) for net in self.networks)
+        self.averages = copies.requires_grad_(False)
+        targets = torch.zeros(2, task.num_train, task.num_classes, device=task.device)
+        self.register_buffer("targets", targets)
 
     def batches(self) -> Iterator[Step]:
         steps = math.ceil(self.task.num_train / self.task.batch_size)
         for student in (0, 1):
             for step, batch in enumerate(self.task.loader(), start=1):
-                done = self.epoch + step / steps  # epochs of this run
-                yield Step(
-                    student, batch, self.weight * ramp(done, self.phase(self.hp.weight_ramp_epochs))
-                )
-                # Here the step has been taken: the next batch is asked for.
-                factor = self.hp.averaging * ramp(done, self.phase(self.hp.averaging_ramp_epochs))
-                self.average(student, factor)
+                progress = self.epoch + step / steps  # in epochs of this run
+                weight_ramp = ramp(progress, self.phase(self.hp.weight_ramp_epochs))
+                yield Step(student, batch, self.weight * weight_ramp)
+                # The step has been taken when the harness asks for the next batch.
+                averaging_ramp = ramp(progress, self.phase(self.hp.averaging_ramp_epochs))
+                self.average(student, self.hp.averaging * averaging_ramp)
 
     @torch.no_grad()
     def average(self, student: int, factor: float) -> None:
         """Move the weight average towards its network."""
-        pairs = zip(
-            self.averages[student].parameters(), self.networks[student].parameters(), strict=True
-        )
-        for average, own in pairs:
-            average.lerp_(own, 1 - factor)
+        modules = self.averages[student], self.networks[student]
+        for average, weight in zip(*(module.parameters() for module in modules), strict=True):
+            average.lerp_(weight, 1 - factor)
 
     def students(self, batch: Step) -> Iterable[Network]:
         return [self.networks[batch.student]]
 
     def loss(self, batch: Step) -> Tensor:
         student, (x, y, index) = batch.student, (batch.batch.x, batch.batch.y, batch.batch.index)
-        lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
-        lam = max(lam, 1 - lam)
-        partner = torch.randperm(len(y), generator=self.task.generator, device=y.device)
+        mix = ops.draw_mix(self.task, len(y), self.hp.mixup_alpha, larger=True)
         with torch.no_grad():
-            seen = self.averages[1 - student](x).float().softmax(1)
-        target = self.momentum * self.targets[student, index] + (1 - self.momentum) * seen
+            predicted = self.averages[1 - student](x).float().softmax(1)
+        target = self.momentum * self.targets[student, index] + (1 - self.momentum) * predicted
         self.targets[student, index] = target
 
-        logits = self.networks[student](lam * x + (1 - lam) * x[partner]).float()
-        labels = F.one_hot(y, self.task.num_classes).float()
-        labels, target = (lam * t + (1 - lam) * t[partner] for t in (labels, target))
+        logits = self.networks[student](mix(x)).float()
+        labels, target = mix(F.one_hot(y, self.task.num_classes).float()), mix(target)
         if self.hp.refine_labels:
             labels = F.normalize(labels * target, p=1, dim=1)
         agreement = (target * logits.softmax(1).clamp(1e-4, 1 - 1e-4)).sum(1)
@@ -147,10 +130,10 @@ class ELRPlus(Method):
         return self.soft_targets().gather(1, self.task.noisy_labels[:, None])[:, 0]
 
     def soft_targets(self) -> Tensor:
-        """The mean of both networks' averages as distributions, since they start at 0."""
+        """Return the mean of both networks' targets as distributions: they start at 0."""
         return ops.distributions(self.targets.mean(0), self.task.noisy_labels)
 
 
-def ramp(done: float, length: float) -> float:
-    """From exp(-5) to 1 over ``length``, along half a bell."""
-    return math.exp(-5 * (1 - min(1.0, done / length)) ** 2) if length else 1.0
+def ramp(progress: float, length: float) -> float:
+    """Rise from exp(-5) to 1 while progress goes from 0 to ``length``, along half a bell."""
+    return math.exp(-5 * (1 - min(1.0, progress / length)) ** 2) if length else 1.0

@@ -2,11 +2,11 @@
 with one network, then trains another whose predictions pass through it.
 
 [source] Authors' code: GitHub giorgiop/loss-correction, commit 15a79de. Both networks train for 120
-epochs; of the first they take the epoch with the lowest loss on a tenth of the samples, held out
-with their noisy labels. Row i of T is the prediction for the sample whose probability of class i is
-the largest below the 97th percentile (the largest of all for CIFAR-100). Their estimate zeroes, in
+epochs. The first one's epoch is that with the lowest loss on a tenth of the samples, held out with
+their noisy labels. Row i of T is the prediction for the sample whose probability of class i is the
+largest below the 97th percentile (the largest of all for CIFAR-100). Their estimate zeroes, in
 place, the probabilities above one class's percentile before it reads the next class's row; here all
-rows are read from the predictions as they are.
+rows are read from unchanged predictions.
 
 The ``paper`` recipe has the paper's weight decay; the gradient of that penalty in their Keras code
 is twice as large. [inferred] The two trainings share the run, half and half, each with the recipe's
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_at_least
 from bench.task import Batch, Task
 
 
@@ -32,7 +32,7 @@ class Forward(Method):
 
     reference_epochs = 240
     begins = ["warmup_epochs"]
-    # the mean of nine tenths and a pass over all samples at first, and of one pass then
+    # The mean over both trainings: nine tenths and a pass over all samples, then one pass.
     passes = (0.95, 0.5)
     paper = {
         "epochs": 240,
@@ -49,15 +49,14 @@ class Forward(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """The authors' for CIFAR-10."""
+        """Defaults of the authors for CIFAR-10."""
 
         warmup_epochs: int = 120  # of the first network
         percentile: float = 97.0  # 100 for CIFAR-100
         held_out: float = 0.1  # share of the samples that choose the first network's epoch
 
         def __post_init__(self) -> None:
-            if self.warmup_epochs < 1:
-                raise InputError(f"forward.warmup_epochs is {self.warmup_epochs}: give at least 1")
+            check_at_least(self, 1, "warmup_epochs")
             if not 0 < self.percentile <= 100:
                 raise InputError(
                     f"forward.percentile is {self.percentile:g}: give a number above 0 and at most "
@@ -70,22 +69,22 @@ class Forward(Method):
 
     transition: Tensor
     lowest: Tensor
-    chooses: Tensor
+    held_out: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.register_buffer("transition", torch.eye(task.num_classes, device=task.device))
         self.register_buffer("lowest", torch.tensor(torch.inf, device=task.device))
         order = torch.randperm(task.num_train, generator=task.generator, device=task.device)
-        self.register_buffer("chooses", order < max(1, round(self.hp.held_out * task.num_train)))
+        self.register_buffer("held_out", order < max(1, round(self.hp.held_out * task.num_train)))
 
     @property
     def stage(self) -> Hashable:
         return self.epoch >= self.warmup(self.hp.warmup_epochs)
 
     def schedule(self, progress: float) -> float:
-        epoch, first = round(progress * self.recipe.epochs), self.warmup(self.hp.warmup_epochs)
-        start, end = (0, first) if epoch < first else (first, self.recipe.epochs)
+        epoch, boundary = round(progress * self.recipe.epochs), self.warmup(self.hp.warmup_epochs)
+        start, end = (0, boundary) if epoch < boundary else (boundary, self.recipe.epochs)
         return self.recipe.rate_factor((epoch - start) / (end - start))
 
     def epoch_start(self) -> None:
@@ -94,9 +93,7 @@ class Forward(Method):
             net.load_state_dict(self.task.build_network().state_dict())
 
     def batches(self) -> Iterator[Batch]:
-        return (
-            self.task.loader() if self.stage else self.task.loader((~self.chooses).nonzero()[:, 0])
-        )
+        return self.task.loader(None if self.stage else (~self.held_out).nonzero()[:, 0])
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
@@ -109,7 +106,7 @@ class Forward(Method):
             return
         [net] = self.networks
         logits = ops.per_sample(self, net, lambda logits, y, index: logits)
-        loss = F.cross_entropy(logits[self.chooses], self.task.noisy_labels[self.chooses])
+        loss = F.cross_entropy(logits[self.held_out], self.task.noisy_labels[self.held_out])
         if loss < self.lowest:
             self.lowest.copy_(loss)
             self.transition.copy_(estimate_transition(logits.softmax(1), self.hp.percentile))
@@ -119,8 +116,9 @@ class Forward(Method):
 
 
 def estimate_transition(probabilities: Tensor, percentile: float) -> Tensor:
-    """T (C, C) from predictions (N, C): row i is that of the largest probability of class i below
-    its percentile.
+    """Estimate T (C, C) from predictions (N, C).
+
+    Row i is the prediction whose probability of class i is the largest below the percentile.
     """
     below = probabilities
     if percentile < 100:

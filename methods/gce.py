@@ -1,9 +1,10 @@
-"""Generalised cross-entropy (Zhang & Sabuncu, NeurIPS 2018, arXiv 1805.07836): between
-cross-entropy and mean absolute error.
+"""Generalised cross-entropy (Zhang & Sabuncu, NeurIPS 2018, arXiv 1805.07836): a loss
+between cross-entropy and mean absolute error.
 
-Plain form by default; ``truncated`` adds the paper's pruning: samples whose probability is at most
-``threshold`` get no gradient. [inferred] The authors alternate between pruning by whole epochs and
-training; here the current prediction prunes, after a warm-up (their first 40 of 120 epochs).
+The plain form is the default. ``truncated`` adds the paper's pruning: samples whose probability is
+at most ``threshold`` get no gradient. [inferred] The authors alternate between pruning by whole
+epochs and training; here the current prediction prunes, after a warm-up (their first 40 of 120
+epochs).
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,9 @@ class GCE(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the paper, whose code is not known; a port: GitHub
-        AlanChou/Truncated-Loss, commit fef5908.
+        """[source] Defaults of the paper, whose code is not known.
+
+        A port is GitHub AlanChou/Truncated-Loss, commit fef5908.
         """
 
         q: float = 0.7  # 0 is cross-entropy, 1 mean absolute error
@@ -51,15 +53,14 @@ class GCE(Method):
             if not 0 < self.q <= 1:
                 raise InputError(f"gce.q is {self.q:g}: give a number above 0 and at most 1")
             if not 0 < self.threshold < 1:
-                raise InputError(
-                    f"gce.threshold is {self.threshold:g}: give a number between 0 and 1"
-                )
+                advice = "give a number between 0 and 1"
+                raise InputError(f"gce.threshold is {self.threshold:g}: {advice}")
 
-    kept: Tensor
+    clean: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.register_buffer("kept", torch.ones(task.num_train, device=task.device))
+        self.register_buffer("clean", torch.ones(task.num_train, device=task.device))
 
     def grace(self) -> int:
         return self.warmup(self.hp.warmup_epochs) if self.hp.truncated else 0
@@ -67,12 +68,12 @@ class GCE(Method):
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = -F.cross_entropy(net(batch.x), batch.y, reduction="none")
-        # expm1 of the log-probability: p^q itself has an infinite gradient at p = 0.
+        # p^q is taken by expm1 of the logarithm: p^q itself has an infinite gradient at p = 0.
         loss = -torch.expm1(self.hp.q * log_p) / self.hp.q
         if self.hp.truncated and self.epoch >= self.warmup(self.hp.warmup_epochs):
-            self.kept[batch.index] = kept = (log_p.detach().exp() > self.hp.threshold).float()
-            loss = loss * kept
+            self.clean[batch.index] = clean = (log_p.detach().exp() > self.hp.threshold).float()
+            loss = loss * clean
         return loss.mean()
 
     def clean_probability(self) -> Tensor | None:
-        return self.kept if self.hp.truncated else None
+        return self.clean if self.hp.truncated else None

@@ -31,9 +31,8 @@ class LabelSmoothing(Method):
 
         def __post_init__(self) -> None:
             if not 0 <= self.smoothing < 1:
-                raise InputError(
-                    f"label_smoothing.smoothing is {self.smoothing:g}: give a share from 0 up to 1"
-                )
+                advice = "give a share from 0 up to 1"
+                raise InputError(f"label_smoothing.smoothing is {self.smoothing:g}: {advice}")
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

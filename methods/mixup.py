@@ -1,16 +1,13 @@
 """mixup (Zhang et al., ICLR 2018, arXiv 1710.09412): trains on convex combinations of pairs of
-samples and labels.
+images and of their labels.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bench import ops
-from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_positive
 from bench.task import Batch
 
 
@@ -34,21 +31,14 @@ class Mixup(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Default of Zhang et al. on CIFAR-10 (GitHub facebookresearch/mixup-cifar10,
-        commit eaff31a).
-        """
+        """[source] Default for CIFAR-10 (GitHub facebookresearch/mixup-cifar10, commit eaff31a)."""
 
         alpha: float = 1.0
 
         def __post_init__(self) -> None:
-            if self.alpha <= 0:
-                raise InputError(f"mixup.alpha is {self.alpha:g}: give a number above 0")
+            check_positive(self, "alpha")
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
-        lam = ops.beta_sample(self.hp.alpha, self.task.rng)
-        partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
-        logits = net(lam * batch.x + (1 - lam) * batch.x[partner])
-        return lam * F.cross_entropy(logits, batch.y) + (1 - lam) * F.cross_entropy(
-            logits, batch.y[partner]
-        )
+        mix = ops.draw_mix(self.task, len(batch.y), self.hp.alpha)
+        return mix.cross_entropy(net(mix(batch.x)), batch.y)

@@ -1,18 +1,18 @@
 """Progressive early stopping (PES; Bai et al., NeurIPS 2021, arXiv 2106.15853): later layers
 memorise noise first, so they are stopped, renewed and retrained on top of the frozen earlier ones;
-then the network learns from the labels it agrees with.
+then the network learns from the labels that agree with its predictions.
 
 From the authors' PES_cs.py (GitHub tmllab/2021_NeurIPS_PES, commit ec5290d), which trains without
-semi-supervision: T1 epochs of the whole network, T2 of a renewed last block and head, T3 of a
-renewed head, each by Adam; then, each epoch, weighted cross-entropy on the confident samples: those
-whose label is the mean prediction over two augmented views. T1 is 30 for CIFAR-100. In that code
-the optimiser of the last phase never hears of the renewed layers, which stay as they are, surely by
-a slip: here they learn on; ``freeze_renewed`` repeats it. [inferred] T2 and T3 count as epochs of
-the run and, since they teach layers from scratch, scale as warm-ups do; where fewer than two
-samples are confident, all are used. The last block is a ResNet's last stage, or the last
-convolution. The last phase's SGD is a new one (theirs is the first phase's, with its momentum). The
-authors' T3 is 1,755 steps: on a small data set it is few, Adam's 1e-4 leaves the new head near its
-start, and ``learning_rate`` has to rise.
+semi-supervision. It trains the whole network for T1 epochs, then a renewed last block and head for
+T2 and a renewed head for T3, both by Adam. After that, each epoch, it trains by weighted
+cross-entropy on the confident samples: those whose label is the mean prediction over two augmented
+views. T1 is 30 for CIFAR-100. In that code the optimiser of the last phase lacks the renewed
+layers, which therefore stay frozen, surely by a slip: here they learn on; ``freeze_renewed``
+repeats it. [inferred] T2 and T3 count as epochs of the run and, since they train layers from
+scratch, scale as warm-ups do. Where fewer than two samples are confident, all are used. The last
+block is a ResNet's last stage, or the last convolution. The last phase's SGD is a new one (theirs
+is the first phase's, with its momentum). The authors' T3 is 1,755 steps. On a small data set it is
+few, Adam's 1e-4 leaves the new head near its start, and ``learning_rate`` has to rise.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_at_least, check_positive
 from bench.task import Batch, Task
 
 
@@ -33,7 +32,7 @@ class PES(Method):
 
     reference_epochs = 200
     begins = ["whole_epochs"]
-    # the confident, here half of the samples; two views of all say which these are
+    # Half of the samples are taken as confident; two views of all tell which they are.
     passes = (0.5, 2)
     paper = {
         "backbone": "resnet18",
@@ -60,24 +59,19 @@ class PES(Method):
         freeze_renewed: bool = False
 
         def __post_init__(self) -> None:
-            for name, least in (("whole_epochs", 1), ("block_epochs", 0), ("head_epochs", 0)):
-                if getattr(self, name) < least:
-                    raise InputError(f"pes.{name} is {getattr(self, name)}: give at least {least}")
-            if self.learning_rate <= 0:
-                raise InputError(
-                    f"pes.learning_rate is {self.learning_rate:g}: give a number above 0"
-                )
+            check_at_least(self, 1, "whole_epochs")
+            check_at_least(self, 0, "block_epochs", "head_epochs")
+            check_positive(self, "learning_rate")
 
     confident: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.register_buffer(
-            "confident", torch.ones(task.num_train, dtype=torch.bool, device=task.device)
-        )
+        confident = torch.ones(task.num_train, dtype=torch.bool, device=task.device)
+        self.register_buffer("confident", confident)
 
     def starts(self) -> list[int]:
-        """First epochs of the phases after the first one."""
+        """Return the first epochs of all phases but the first."""
         starts = [0]
         for epochs in (self.hp.whole_epochs, self.hp.block_epochs, self.hp.head_epochs):
             starts.append(starts[-1] + self.warmup(epochs))
@@ -88,28 +82,27 @@ class PES(Method):
         return sum(self.epoch >= start for start in self.starts())
 
     def last_parts(self, count: int) -> nn.ModuleList:
-        """The head and the ``count`` blocks before it."""
+        """Return the head and the ``count`` blocks before it."""
         [net] = self.networks
         return nn.ModuleList(module for block in net.blocks()[-1 - count :] for module in block)
 
     def trained(self) -> list[nn.Parameter]:
-        everything = list(self.networks[0].parameters())
+        """Return the parameters that this phase trains."""
+        parameters = list(self.networks[0].parameters())
         if self.stage in (1, 2):
             return list(self.last_parts(2 - self.stage).parameters())
         if self.stage == 3 and self.hp.freeze_renewed:
             renewed = {id(parameter) for parameter in self.last_parts(1).parameters()}
-            return [parameter for parameter in everything if id(parameter) not in renewed]
-        return everything
+            return [parameter for parameter in parameters if id(parameter) not in renewed]
+        return parameters
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [{"params": self.trained()}]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return (
-            torch.optim.Adam(groups, self.hp.learning_rate)
-            if self.stage in (1, 2)
-            else super().optimizer(groups)
-        )
+        if self.stage in (1, 2):
+            return torch.optim.Adam(groups, self.hp.learning_rate)
+        return super().optimizer(groups)
 
     def schedule(self, progress: float) -> float:
         return 1.0 if self.stage in (1, 2) else super().schedule(progress)
@@ -118,33 +111,29 @@ class PES(Method):
         trained = {id(parameter) for parameter in self.trained()}
         for parameter in self.networks[0].parameters():
             parameter.requires_grad_(id(parameter) in trained)
-        stage = self.stage
+        stage, y = self.stage, self.task.noisy_labels
         if stage in (1, 2) and self.epoch == self.starts()[stage - 1]:
             renew(self.last_parts(2 - stage))
         self.weights = torch.ones(self.task.num_classes, device=self.task.device)
         if stage == 3:
-            agreed = self.predicted() == self.task.noisy_labels
-            self.confident = agreed if int(agreed.sum()) > 1 else torch.ones_like(agreed)
-            self.weights = class_weights(
-                self.task.noisy_labels[self.confident], self.task.num_classes
-            )
+            agrees = self.predicted() == y
+            self.confident = agrees if int(agrees.sum()) > 1 else torch.ones_like(agrees)
+            self.weights = class_weights(y[self.confident], self.task.num_classes)
 
     @torch.no_grad()
     def predicted(self) -> Tensor:
-        """Class (N,) of each training sample by the mean over two augmented views."""
+        """Return the class (N,) of each training sample by the mean over two augmented views."""
         [net] = self.networks
         net.eval()
-        found = []
-        for index in torch.arange(self.task.num_train, device=self.task.device).split(
-            self.task.evaluation_batch
-        ):
+        classes = []
+        numbers = torch.arange(self.task.num_train, device=self.task.device)
+        for index in numbers.split(self.task.evaluation_batch):
             views = self.task.batch(index, (self.task.augment,) * 2).views
             with self.task.autocast():
-                found.append(
-                    torch.stack([net(view).float().softmax(1) for view in views]).sum(0).argmax(1)
-                )
+                probabilities = torch.stack([net(view).float().softmax(1) for view in views])
+            classes.append(probabilities.sum(0).argmax(1))
         net.train()
-        return torch.cat(found)
+        return torch.cat(classes)
 
     def batches(self) -> Iterator[Batch]:
         return self.task.loader(self.confident.nonzero()[:, 0] if self.stage == 3 else None)
@@ -165,8 +154,6 @@ def renew(parts: nn.Module) -> None:
 
 
 def class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Mean class size over each class's size (C,), from labels (M,); 0 for a class that has
-    vanished.
-    """
+    """Mean class size over each class's size (C,), from labels (M,); 0 for an empty class."""
     sizes = labels.bincount(minlength=num_classes).float()
     return torch.where(sizes > 0, sizes.sum() / (sizes > 0).sum() / sizes.clamp_min(1), 0)

@@ -1,15 +1,14 @@
-"""Relation modelling and distillation (Che et al., 2024, arXiv 2405.19606): relations between
-samples, as an encoder trained without labels sees them, are distilled into the networks of any
-other method.
+"""Relation modelling and distillation (Che et al., 2024, arXiv 2405.19606): distils relations
+between samples, taken from an encoder trained without labels, into the networks of any method.
 
 [source] A SimSiam encoder, a graph of relations, an edge-matching and a node-matching loss added to
 the host's loss, a hyper-parameter K, plug-and-play. No code or tables are public. [inferred] All
-formulas: Pearson correlations and the Frobenius losses of embedding graph alignment (EGA: Ma et
-al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by the batch size, with which EGA's
-grow; by default (``"kl"``) each row of relations is a distribution at ``temperature``; ``"rkd"`` is
-relational knowledge distillation's distance (Park et al., 2019), which has no node term. ``k``
-keeps each row's k strongest relations of the teacher within the batch. Batches for the relations
-are drawn apart from the host's.
+formulas. They are Pearson correlations and the Frobenius losses of embedding graph alignment (EGA:
+Ma et al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by the batch size, with which
+EGA's grow. By default (``"kl"``) each row of relations is a distribution at ``temperature``.
+``"rkd"`` is relational knowledge distillation's distance (Park et al., 2019), which has no node
+term. ``k`` keeps each row's k strongest relations of the teacher within the batch. Batches for the
+relations are drawn apart from the host's.
 
 EGA's released default (GitHub yccm/EGA, commit 0963f8e) is 0.8 * L_node + 0.24 * L_edge in batches
 of 64, neither divided: a ``weight`` of 0.8 * 64 = 51.2 and an ``edge_weight`` of 0.24 / 0.8 = 0.3
@@ -27,48 +26,32 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import SimSiam, Wrapper
+from bench.method import SimSiam, Wrapper, check_at_least, check_positive
 from bench.task import Batch, Task
 
 
 class RMD(Wrapper):
     """L = L_host + weight * (node_weight * L_node + edge_weight * L_edge)."""
 
-    # its own batch, once for each network that the step trains, and the teacher on it
+    # A second batch, once for each network that the step trains, and once for the teacher.
     passes = (1, 1)
     axes = {"k": "k", "temperature": "temperature"}
 
     @dataclass(frozen=True)
     class HParams:
-        """[inferred], but for edge_weight, which is EGA's; weight was chosen by noisy validation
-        accuracy on digits.
-        """
+        """[inferred], except edge_weight, which is EGA's."""
 
         relation: Literal["kl", "ega", "rkd"] = "kl"
         temperature: float = 0.5  # of "kl" alone
-        # neighbours kept in each row of the graph; 0 keeps all; with "kl", 1 leaves nothing to
-        # compare
-        k: int = 0
-        weight: float = 30.0  # EGA's is 51.2
+        k: int = 0  # relations in each row of the graph; 0 is all; 1 leaves "kl" nothing to compare
+        weight: float = 30.0  # by noisy validation accuracy on digits; EGA's is 51.2
         node_weight: float = 1.0  # "rkd" has no nodes
         edge_weight: float = 0.3  # EGA's
-        # SimSiam's on CIFAR, for a run of 300; 0 takes a random encoder for a teacher
-        pretrain_epochs: int = 800
+        pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300; 0 is a random encoder
 
         def __post_init__(self) -> None:
-            if self.temperature <= 0:
-                raise InputError(f"rmd.temperature is {self.temperature:g}: give a number above 0")
-            for name, least in (
-                ("k", 0),
-                ("weight", 0),
-                ("node_weight", 0),
-                ("edge_weight", 0),
-                ("pretrain_epochs", 0),
-            ):
-                if getattr(self, name) < least:
-                    raise InputError(
-                        f"rmd.{name} is {getattr(self, name):g}: give at least {least}"
-                    )
+            check_positive(self, "temperature")
+            check_at_least(self, 0, "k", "weight", "node_weight", "edge_weight", "pretrain_epochs")
             if self.relation != "kl" and self.temperature != RMD.HParams.temperature:
                 raise InputError(
                     f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it "
@@ -76,9 +59,8 @@ class RMD(Wrapper):
                 )
 
     def pretraining(self) -> SimSiam:
-        return SimSiam(
-            epochs=self.interval(self.hp.pretrain_epochs) if self.hp.pretrain_epochs else 0
-        )
+        epochs = self.hp.pretrain_epochs
+        return SimSiam(epochs=self.interval(epochs) if epochs else 0)
 
     def setup(self, task: Task) -> None:
         self.encode = task.encoder()
@@ -98,29 +80,29 @@ class RMD(Wrapper):
         return self.base.students(batch[0])
 
     def loss(self, batch: tuple[Any, Batch]) -> Tensor:
-        hosts, own = batch
-        loss = self.base.loss(hosts)
-        teacher = self.encode(own.x)
-        students = {id(net) for net in self.base.students(hosts)}
+        host_batch, second = batch
+        loss = self.base.loss(host_batch)
+        teacher = self.encode(second.x)
+        students = {id(net) for net in self.base.students(host_batch)}
         for net, projection in zip(self.base.networks, self.projections, strict=True):
             if id(net) in students:
-                student = projection(net.forward_features(own.x)).float()
-                # bfloat16 would blur the relations
+                student = projection(net.forward_features(second.x)).float()
+                # In bfloat16 the relations would blur.
                 with torch.autocast(student.device.type, enabled=False):
                     loss = loss + self.hp.weight * self.relation_loss(teacher, student)
         return loss
 
     def relation_loss(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """L_node + edge_weight * L_edge of features (B, D)."""
-        between = correlation(teacher, teacher)
-        kept = strongest(between, self.hp.k)
+        """Return node_weight * L_node + edge_weight * L_edge of features (B, D)."""
+        relations = correlation(teacher, teacher)
+        mask = strongest(relations, self.hp.k)
         if self.hp.relation == "rkd":
-            return self.hp.edge_weight * distance_loss(teacher, student, kept)
+            return self.hp.edge_weight * distance_loss(teacher, student, mask)
         edge = correlation(student, student)
         if self.hp.relation == "ega":
-            edge_loss = ((between - edge) * kept).norm() / len(edge)
+            edge_loss = ((relations - edge) * mask).norm() / len(edge)
         else:
-            edge_loss = row_divergence(between, edge, kept, self.hp.temperature)
+            edge_loss = row_divergence(relations, edge, mask, self.hp.temperature)
         node = correlation(teacher, student) - torch.eye(len(edge), device=edge.device)
         return self.hp.node_weight * node.norm() / len(edge) + self.hp.edge_weight * edge_loss
 
@@ -132,7 +114,7 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def strongest(relations: Tensor, k: int) -> Tensor:
-    """Mask (B, B) of each row's k largest entries off the diagonal; of all of these where k is 0."""
+    """Mask (B, B) of each row's k largest entries off the diagonal; all of them if k is 0."""
     off_diagonal = ~torch.eye(len(relations), dtype=torch.bool, device=relations.device)
     if k == 0 or k >= len(relations) - 1:
         return off_diagonal
@@ -140,31 +122,27 @@ def strongest(relations: Tensor, k: int) -> Tensor:
     return torch.zeros_like(off_diagonal).scatter_(1, nearest, True)
 
 
-def row_divergence(teacher: Tensor, student: Tensor, kept: Tensor, temperature: float) -> Tensor:
-    """KL(teacher row || student row) of relations (B, B) as distributions over the kept entries,
-    mean over rows.
-    """
+def row_divergence(teacher: Tensor, student: Tensor, mask: Tensor, temperature: float) -> Tensor:
+    """Mean KL(teacher || student) over rows of relations (B, B), distributions over the mask."""
     teacher, student = (
-        (r / temperature).masked_fill(~kept, -torch.inf).log_softmax(1) for r in (teacher, student)
+        (r / temperature).masked_fill(~mask, -torch.inf).log_softmax(1) for r in (teacher, student)
     )
-    gap = torch.where(kept, teacher - student, 0)  # -inf minus -inf elsewhere
+    gap = torch.where(mask, teacher - student, 0)  # elsewhere it is -inf minus -inf
     return (teacher.exp() * gap).sum(1).mean()
 
 
-def distance_loss(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
-    """Smooth L1 between pairwise distances, each divided by its mean, over the kept pairs."""
+def distance_loss(teacher: Tensor, student: Tensor, mask: Tensor) -> Tensor:
+    """Smooth L1 between pairwise distances over a mask (B, B), each divided by their mean."""
     scaled = []
-    # the diagonal is rounding errors
+    # The diagonal holds rounding errors alone.
     others = ~torch.eye(len(teacher), dtype=torch.bool, device=teacher.device)
     for features in (teacher, student):
         squares = features.square().sum(1)
         # The clamp keeps the root's gradient finite where two samples coincide.
         distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min(1e-12).sqrt()
-        # Sums over masks: what is picked by one has a length that a GPU would have to be waited
-        # for.
+        # The mean is a sum over a mask: to pick entries by one would wait for a GPU.
         positive = others & (distances > 1e-6)
         mean = (distances * positive).sum() / positive.sum().clamp_min(1)
         scaled.append(distances / torch.where(positive.any(), mean, 1))
-    return (
-        F.smooth_l1_loss(scaled[0], scaled[1], reduction="none") * kept
-    ).sum() / kept.sum().clamp_min(1)
+    losses = F.smooth_l1_loss(scaled[0], scaled[1], reduction="none")
+    return (losses * mask).sum() / mask.sum().clamp_min(1)

@@ -1,10 +1,10 @@
-"""Symmetric cross-entropy (Wang et al., ICCV 2019, arXiv 1908.06112): cross-entropy in both
-directions, label and prediction changing places.
+"""Symmetric cross-entropy (Wang et al., ICCV 2019, arXiv 1908.06112): adds reverse
+cross-entropy, in which label and prediction change places, to cross-entropy.
 
 [source] alpha * CE + beta * RCE. In the reverse term log 0 has to be a number A: the authors' code
-clamps the one-hot label at 1e-4, so that A = ln 1e-4 = -9.21, while the paper's text has A = -4;
-the code is followed, since its alpha and beta go with it. RCE is then -A * (1 - p_y). The authors
-train an eight-layer network on CIFAR-10, which is not among ours.
+clamps the one-hot label at 1e-4, so that A = ln 1e-4 = -9.21, while the paper's text has A = -4.
+The code is followed, since its alpha and beta go with it. RCE is then -A * (1 - p_y). The authors
+train an eight-layer network on CIFAR-10, which is not among this project's.
 
 The ``paper`` recipe is that of the reproduction that the authors' README names (GitHub
 HanxunH/SCELoss-Reproduce, commit c81fb33), but for its Nesterov momentum and the decay of 0.01 on
@@ -44,8 +44,9 @@ class SCE(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] The paper's for CIFAR-10 (CIFAR-100: 6, 0.1); GitHub
-        YisenWang/symmetric_cross_entropy_for_noisy_labels.
+        """[source] Defaults of the paper for CIFAR-10; for CIFAR-100 alpha 6 and beta 0.1.
+
+        Their code is GitHub YisenWang/symmetric_cross_entropy_for_noisy_labels.
         """
 
         alpha: float = 0.1  # weight of cross-entropy

@@ -4,16 +4,16 @@ starts at the noisy label.
 
 [source] Written from the authors' code (GitHub MacLLL/SELC, commit 69bcf1e): cross-entropy, then in
 every iteration t <- 0.9 t + 0.1 p and loss -t log p. Their code has a table of turning points by
-noise, 20 to 40 of 200 epochs ("oracle", a privilege; rates between theirs go to the nearest), but
-not the estimate behind it. That is, after a third party's port that cites the paper
-(``estimate_es_m1``; the copy found names no repository or commit, and the paper's text was not at
-hand): train once before, fit a mixture of two to each epoch's losses, find where its means are
-furthest apart, and turn 10 epochs earlier.
+noise, 20 to 40 of 200 epochs ("oracle", a privilege; a rate between theirs takes the nearest), but
+not the estimate behind it. A third party's port that cites the paper has one (``estimate_es_m1``;
+the copy names no repository or commit, and the paper's text was not at hand): train once before,
+fit a mixture of two to each epoch's losses, find the epoch in which its means are furthest apart,
+and turn 10 epochs earlier.
 
-[inferred] ``turning_point="estimate"`` needs no run of its own: when the means have not moved
-further apart for ``patience`` epochs, training goes back to the weights of the epoch in which they
-were, and corrects from there on, with a fresh optimiser. The first ``warmup_epochs`` are not looked
-at. ``clean_probability`` is the target's share at the label.
+[inferred] ``turning_point="estimate"`` needs no separate run. When the means have not moved further
+apart for ``patience`` epochs, training goes back to the weights of the epoch in which they were
+furthest apart, and corrects from there on, with a fresh optimiser. The first ``warmup_epochs`` do
+not count. ``clean_probability`` is the target's share at the label.
 """
 
 import copy
@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_at_least
 from bench.task import Batch, Task
 
 
@@ -37,7 +37,7 @@ class SELC(Method):
     reference_epochs = 200
     begins = ["warmup_epochs", "turning_point"]
     oracles = {"turning_point": ["noise_rate", "noise_kind"]}
-    # once it has turned; before, the estimate takes the losses of all samples after each epoch
+    # After the turning point; before it, the estimate passes over all samples after each epoch.
     passes = (1, 0)
     paper = {
         "backbone": "resnet34",
@@ -55,10 +55,10 @@ class SELC(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """The authors', but for the estimate's own."""
+        """Defaults of the authors, except those of the estimate."""
 
         momentum: float = 0.9  # alpha
-        # T; theirs: CIFAR-10 30 or 40, CIFAR-100 20 to 40
+        # T: the authors have 30 or 40 for CIFAR-10, 20 to 40 for CIFAR-100.
         turning_point: Literal["estimate", "oracle"] | int = "estimate"
         warmup_epochs: int = 10
         patience: int = 10
@@ -66,9 +66,7 @@ class SELC(Method):
         def __post_init__(self) -> None:
             if not 0 <= self.momentum <= 1:
                 raise InputError(f"selc.momentum is {self.momentum:g}: give a number from 0 to 1")
-            for name in ("turning_point", "warmup_epochs", "patience"):
-                if not isinstance(value := getattr(self, name), str) and value < 1:
-                    raise InputError(f"selc.{name} is {value}: give at least 1")
+            check_at_least(self, 1, "turning_point", "warmup_epochs", "patience")
 
     targets: Tensor
     turned: Tensor
@@ -78,15 +76,14 @@ class SELC(Method):
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.register_buffer("targets", F.one_hot(task.noisy_labels, task.num_classes).float())
-        point = theirs(task) if self.hp.turning_point == "oracle" else self.hp.turning_point
-        fixed = -1 if point == "estimate" else self.warmup(point)
-        # first epoch that corrects; -1: not known
-        self.register_buffer("turned", torch.tensor(fixed, device=task.device))
-        if fixed < 0:
-            self.register_buffer("peak", torch.tensor(0, device=task.device))
-            self.register_buffer(
-                "furthest", torch.tensor(-1.0, dtype=torch.float64, device=task.device)
-            )
+        point = authors_point(task) if self.hp.turning_point == "oracle" else self.hp.turning_point
+        turned = -1 if point == "estimate" else self.warmup(point)
+        # The first epoch that corrects; -1 while it is not known.
+        self.register_buffer("turned", torch.tensor(turned, device=task.device))
+        if point == "estimate":
+            furthest = torch.tensor(-1.0, dtype=torch.float64, device=task.device)
+            self.register_buffer("furthest", furthest)  # distance of the means ...
+            self.register_buffer("peak", torch.tensor(0, device=task.device))  # ... in this epoch
             self.early = copy.deepcopy(self.networks[0])
 
     @property
@@ -101,8 +98,8 @@ class SELC(Method):
         logits = net(batch.x).float()
         if not self.correcting:
             return F.cross_entropy(logits, batch.y)
-        m, predicted = self.hp.momentum, logits.detach().softmax(1)
-        self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * predicted
+        m, p = self.hp.momentum, logits.detach().softmax(1)
+        self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * p
         return ops.soft_cross_entropy(logits, self.targets[batch.index])
 
     def epoch_end(self) -> None:
@@ -125,8 +122,8 @@ class SELC(Method):
         return self.targets
 
 
-def theirs(task: Task) -> int:
-    """The authors' turning point for CIFAR-10 or CIFAR-100, whichever has about as many classes."""
+def authors_point(task: Task) -> int:
+    """Return the authors' turning point for CIFAR-10 or CIFAR-100, by the number of classes."""
     many = task.num_classes >= 100
     if ops.is_asymmetric(task):
         return 20 if many else 40
@@ -134,14 +131,13 @@ def theirs(task: Task) -> int:
     return table[ops.nearest(ops.inclusive_rate(task), table)]
 
 
-def separation(losses: Tensor, seen: list[str] | None = None) -> Tensor:
-    """Distance of the two means of a mixture on losses (N,), scaled to [0, 1]; 0 where there is
-    nothing to fit.
+def separation(losses: Tensor, shapes: list[str] | None = None) -> Tensor:
+    """Distance of the two means of a mixture on losses (N,), scaled to [0, 1]; 0 without a fit.
 
-    ``seen`` is told what the fit came to, see ``ops.fit_mixture``.
+    ``shapes`` is ``ops.fit_mixture``'s.
     """
     scaled = ops.min_max(losses.double())
-    pair = ops.fit_mixture(scaled, seen=seen)
+    pair = ops.fit_mixture(scaled, shapes=shapes)
     if pair is None:
         return scaled.new_tensor(0.0)
     low = pair.low_posterior(scaled)

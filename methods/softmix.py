@@ -1,24 +1,22 @@
 """Synthetic samples with soft labels (Lu & He, 2024, arXiv 2406.16966; its first version is MixNN,
-IEEE BigData 2021).
+IEEE BigData 2021): mixes each sample with its nearest neighbours in feature space, weighted by the
+probability that their labels are right.
 
-Each sample is mixed with its nearest neighbours in feature space, weighted by how likely their
-labels are right; targets are soft and follow the predictions. Written from the authors' code
-(GitHub MacLLL/MixNN, commit 99e4b12), which counts epochs from 1: a phase that starts in its epoch
-60 starts here after 59.
+Targets are soft and follow the predictions. Written from the authors' code (GitHub MacLLL/MixNN,
+commit 99e4b12), which counts epochs from 1: a phase that starts in its epoch 60 starts here after
+59.
 
 [inferred] Warm-up shuffles and augments (the released loop takes the evaluation loader, surely by a
-slip). Any number of
-neighbours: weights and targets are averaged over the sample and its k neighbours; at k=1 that is
-    the authors' formula, in
-which they count the sample itself and write K=2. ``scope="dataset"`` follows the paper's words
-(neighbours in the whole training set, features refreshed each epoch), "batch" the code.
-``loss_window`` averages losses over epochs; the authors use 5 at a noise rate of 0.8, as "oracle"
-does, a privilege. ``clean_probability`` is the mixture's where the target still is the given label,
-and 0 where it has become another's. As in the authors' code, the unmixed images pass through the
-network in every step after the warm-up, also where nothing else needs it: the statistics of batch
-norm, with which losses are taken and predictions made, are then those of unmixed images too. In a
-run so short that the warm-up, a fifth of it at least, reaches the start of correction, there is no
-mixup phase.
+slip). Any number of neighbours is possible: weights and targets are averaged over the sample and
+its k neighbours. At k=1 that is the authors' formula, in which they count the sample itself and
+write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole training set,
+features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the
+authors use 5 at a noise rate of 0.8, as "oracle" does, a privilege. ``clean_probability`` is the
+mixture's while the target's class is the given label, and 0 once it is another. As in the authors'
+code, the unmixed images pass through the network in every step after the warm-up, even where no
+result of that pass is used: batch norm's statistics, which losses and predictions depend on, are
+then those of unmixed images too. In a run so short that the warm-up, a fifth of it at least,
+reaches the start of correction, there is no mixup phase.
 """
 
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_at_least
 from bench.task import Batch, Task
 
 
@@ -40,7 +38,7 @@ class SoftMix(Method):
     reference_epochs = 300
     begins = ["warmup_epochs", "correction_start"]
     oracles = {"loss_window": ["noise_rate"]}
-    # losses of all samples for the mixture, features of the batch for its neighbours
+    # Without gradients: losses of all samples for the mixture, features of the batch.
     passes = (1, 2)
     axes = {"k": "k"}
     paper = {
@@ -67,21 +65,13 @@ class SoftMix(Method):
         update_every: int = 10  # epochs between two target updates
         momentum: float = 0.9  # m
         mixup_alpha: float = 1.0
-        # the code's loss of probabilities, or what it may have meant
-        early_loss: Literal["mae", "ce"] = "mae"
+        early_loss: Literal["mae", "ce"] = "mae"  # the code's, or the one it may have meant
         mixture: Literal["gmm", "bmm"] = "gmm"
         loss_window: Literal["oracle"] | int = 1
         scope: Literal["batch", "dataset"] = "batch"
 
         def __post_init__(self) -> None:
-            for name, least in (
-                ("k", 1),
-                ("update_every", 1),
-                ("loss_window", 1),
-                ("warmup_epochs", 1),
-            ):
-                if not isinstance(value := getattr(self, name), str) and value < least:
-                    raise InputError(f"softmix.{name} is {value}: give at least {least}")
+            check_at_least(self, 1, "k", "update_every", "loss_window", "warmup_epochs")
             if self.mixup_alpha <= 0 or not 0 <= self.momentum <= 1:
                 raise InputError(
                     "softmix.mixup_alpha has to be above 0 and softmix.momentum from 0 to 1"
@@ -98,93 +88,85 @@ class SoftMix(Method):
         window = self.hp.loss_window
         if window == "oracle":
             window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8)) == 0.8 else 1
-        self.register_buffer(
-            "history", torch.full((window, task.num_train), torch.nan, device=task.device)
-        )
+        history = torch.full((window, task.num_train), torch.nan, device=task.device)
+        self.register_buffer("history", history)  # losses of the last epochs
 
     def epoch_start(self) -> None:
         [net] = self.networks
         self.first = self.warmup(self.hp.warmup_epochs - 1)
-        self.since_correction = self.epoch - max(
-            self.first, self.phase(self.hp.correction_start - 1)
-        )
-        self.static_step = self.epoch < self.first or (
-            self.since_correction > 0 and self.hp.scope == "batch"
-        )
+        start = max(self.first, self.phase(self.hp.correction_start - 1))
+        self.since_correction = self.epoch - start
+        in_batch = self.hp.scope == "batch"
+        self.static_step = self.epoch < self.first or (self.since_correction > 0 and in_batch)
         if self.epoch < self.first:
             return
-        hardened = self.targets.argmax(1)
-        losses = ops.per_sample(
-            self,
-            net,
-            lambda logits, y, index: F.cross_entropy(logits, hardened[index], reduction="none"),
-        )
-        self.history = torch.cat([self.history[1:], ops.min_max(losses)[None]])
+        classes = self.targets.argmax(1)
+
+        def score(logits: Tensor, y: Tensor, index: Tensor) -> Tensor:
+            return F.cross_entropy(logits, classes[index], reduction="none")
+
+        losses = ops.min_max(ops.per_sample(self, net, score))
+        self.history = torch.cat([self.history[1:], losses[None]])
         self.clean = ops.clean_probability(
-            self.history.nanmean(0), self.hp.mixture, scale=False, seen=self.task.mixtures
+            self.history.nanmean(0), self.hp.mixture, scale=False, shapes=self.task.mixtures
         )
-        if self.since_correction > 0 and self.hp.scope == "dataset":
+        if self.since_correction > 0 and not in_batch:
             self.neighbours = ops.nearest_neighbours(self.all_features(), self.hp.k)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         if self.epoch < self.first:
             return F.cross_entropy(net(batch.x), batch.y)
-        updating = (
-            self.since_correction >= 0
-            and self.since_correction % self.interval(self.hp.update_every) == 0
-        )
+        since, every = self.since_correction, self.interval(self.hp.update_every)
         with torch.no_grad():
             features = net.forward_features(batch.x)
-            if updating:
-                predicted = net.head(features).float().softmax(1)
-                m = self.hp.momentum
-                self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * predicted
-        if self.since_correction <= 0:
+            if since >= 0 and since % every == 0:
+                m, p = self.hp.momentum, net.head(features).float().softmax(1)
+                self.targets[batch.index] = m * self.targets[batch.index] + (1 - m) * p
+        if since <= 0:
             return self.random_mix_loss(batch)
         images = batch.x
-        own = torch.arange(len(images), device=images.device)[:, None]
+        samples = torch.arange(len(images), device=images.device)[:, None]
         if self.hp.scope == "batch":
             nearest = ops.nearest_neighbours(features.float(), self.hp.k)
-            partners = batch.index[nearest]
+            numbers = batch.index[nearest]
         else:
-            partners = self.neighbours[batch.index]
-            images = torch.cat([images, self.task.batch(partners.flatten()).x])
-            nearest = torch.arange(len(own), len(images), device=images.device).view_as(partners)
-        group = torch.cat([batch.index[:, None], partners], 1)
+            numbers = self.neighbours[batch.index]
+            images = torch.cat([images, self.task.batch(numbers.flatten()).x])
+            nearest = torch.arange(len(samples), len(images), device=images.device)
+            nearest = nearest.view_as(numbers)
+        group = torch.cat([batch.index[:, None], numbers], 1)
         mixed, targets = ops.mix_with_neighbours(
-            images, torch.cat([own, nearest], 1), self.clean[group], self.targets[group]
+            images, torch.cat([samples, nearest], 1), self.clean[group], self.targets[group]
         )
         return ops.soft_cross_entropy(net(mixed).float(), targets)
 
     def random_mix_loss(self, batch: Batch) -> Tensor:
-        """mixup with a random partner: of noisy labels at first, of soft targets in the epoch when
-        correction starts.
+        """Return the loss under mixup with random partners.
+
+        It mixes noisy labels at first, and soft targets in the epoch when correction starts.
         """
         [net] = self.networks
-        lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
-        partner = torch.randperm(len(batch.y), generator=self.task.generator, device=batch.y.device)
-        logits = net(lam * batch.x + (1 - lam) * batch.x[partner]).float()
+        mix = ops.draw_mix(self.task, len(batch.y), self.hp.mixup_alpha)
+        logits = net(mix(batch.x)).float()
         if self.since_correction == 0:
-            targets = self.targets[batch.index]
+            targets = mix(self.targets[batch.index])
         else:
-            targets = F.one_hot(batch.y, self.task.num_classes).float()
-        targets = lam * targets + (1 - lam) * targets[partner]
+            targets = mix(F.one_hot(batch.y, self.task.num_classes).float())
         if self.since_correction < 0 and self.hp.early_loss == "mae":
             return -(targets * logits.softmax(1)).sum(1).mean()
         return ops.soft_cross_entropy(logits, targets)
 
     @torch.no_grad()
     def all_features(self) -> Tensor:
-        """Penultimate features (N, D) of the training set, in eval mode."""
+        """Return penultimate features (N, D) of the training set, in eval mode."""
         [net] = self.networks
         net.eval()
+        batches = self.task.loader(train=False)
         with self.task.autocast():
-            features = torch.cat(
-                [net.forward_features(batch.x).float() for batch in self.task.loader(train=False)]
-            )
+            features = [net.forward_features(batch.x).float() for batch in batches]
         net.train()
-        return features
+        return torch.cat(features)
 
     def clean_probability(self) -> Tensor:
         return self.clean * (self.targets.argmax(1) == self.task.noisy_labels)

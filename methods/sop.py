@@ -2,11 +2,11 @@
 noise of each sample as u^2 - v^2, which gradient descent from near 0 keeps sparse.
 
 [source] Written from the authors' code (GitHub shengliu66/SOP, commit 4d991ce): one u a sample, one
-v a sample and class; cross-entropy of the prediction plus the noise trains the network and u, a
+v a sample and class. Cross-entropy of the prediction plus the noise trains the network and u. A
 squared error of the predicted class plus the noise trains u and v. Both descend by SGD without
-momentum, weight decay or schedule. Without the consistency and balance terms of SOP+. For
+momentum, weight decay or schedule. The consistency and balance terms of SOP+ are left out. For
 asymmetric noise the authors set ``rate_v`` to 100; on CIFAR-100 ``rate_u`` to 1, or 0.1 if
-asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes theirs.
+asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes these rates.
 [inferred] ``clean_probability`` is 1 - u^2; the weight decay is a port's (GitHub
 KlemenVovk/noisy-labels), since the code released for CIFAR-100, 1e-3, is that of SOP+.
 """
@@ -20,10 +20,11 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method
+from bench.method import Method, check_positive
 from bench.task import Batch, Task
 
-FLOOR = 1e-4  # of probabilities
+#: Smallest probability, which has a finite logarithm.
+FLOOR = 1e-4
 
 
 class SOP(Method):
@@ -47,38 +48,31 @@ class SOP(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """The paper's for CIFAR-10 with symmetric noise (table A.1)."""
+        """Defaults of the paper for CIFAR-10 with symmetric noise (table A.1)."""
 
         rate_u: Literal["oracle"] | float = 10.0  # alpha_u, learning rate
         rate_v: Literal["oracle"] | float = 10.0  # alpha_v
         init_std: float = 1e-8
 
         def __post_init__(self) -> None:
-            for name in ("rate_u", "rate_v", "init_std"):
-                if not isinstance(value := getattr(self, name), str) and value <= 0:
-                    raise InputError(f"sop.{name} is {value:g}: give a number above 0")
+            check_positive(self, "rate_u", "rate_v", "init_std")
 
     def setup(self, task: Task) -> None:
         super().setup(task)
-        self.u = nn.Parameter(self.hp.init_std * torch.randn(task.num_train, 1, device=task.device))
-        self.v = nn.Parameter(
-            self.hp.init_std * torch.randn(task.num_train, task.num_classes, device=task.device)
-        )
+        u = torch.randn(task.num_train, 1, device=task.device)
+        v = torch.randn(task.num_train, task.num_classes, device=task.device)
+        self.u, self.v = (nn.Parameter(self.hp.init_std * part) for part in (u, v))
 
     def param_groups(self) -> list[dict[str, Any]]:
-        asymmetric = bool(self.privileges) and ops.is_asymmetric(self.task)
-        theirs = (
-            10.0 if self.task.num_classes < 100 else 0.1 if asymmetric else 1.0,
-            100.0 if asymmetric else 10.0,
-        )
-        pairs = zip((self.u, self.v), (self.hp.rate_u, self.hp.rate_v), theirs, strict=True)
-        noise = [
-            {"params": [part], "lr": own if rate == "oracle" else rate} for part, rate, own in pairs
-        ]
-        return [
-            *super().param_groups(),
-            *(group | {"momentum": 0.0, "weight_decay": 0.0} for group in noise),
-        ]
+        rate_u, rate_v = self.hp.rate_u, self.hp.rate_v
+        if rate_u == "oracle":
+            asymmetric_rate = 0.1 if ops.is_asymmetric(self.task) else 1.0
+            rate_u = 10.0 if self.task.num_classes < 100 else asymmetric_rate
+        if rate_v == "oracle":
+            rate_v = 100.0 if ops.is_asymmetric(self.task) else 10.0
+        plain = {"momentum": 0.0, "weight_decay": 0.0}
+        noise = [{"params": [self.u], "lr": rate_u}, {"params": [self.v], "lr": rate_v}]
+        return [*super().param_groups(), *(group | plain for group in noise)]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.recipe.optimizer != "sgd":
@@ -90,8 +84,8 @@ class SOP(Method):
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         u, v = self.u[batch.index], self.v[batch.index]
+        # The harness applies the network's schedule to every group: here its factor is undone.
         factor = self.schedule(self.epoch / self.recipe.epochs)
-        # the schedule is the network's: the harness applies it to every group, so undo it here
         for rows in (u, v):
             rows.register_hook(lambda gradient: gradient / factor)
         y = F.one_hot(batch.y, self.task.num_classes).float()
@@ -107,8 +101,5 @@ class SOP(Method):
 
     def soft_targets(self) -> Tensor:
         y = F.one_hot(self.task.noisy_labels, self.task.num_classes).float()
-        return F.normalize(
-            (y - self.u.detach() ** 2 * y + self.v.detach() ** 2 * (1 - y)).clamp_min(FLOOR),
-            p=1,
-            dim=1,
-        )
+        corrected = y - self.u.detach() ** 2 * y + self.v.detach() ** 2 * (1 - y)
+        return F.normalize(corrected.clamp_min(FLOOR), p=1, dim=1)

@@ -1,17 +1,17 @@
-"""UNICON (Karim et al., CVPR 2022, arXiv 2203.14542): from each class equally many samples are
-taken as clean, by the divergence of the predictions from the labels; the rest is learned without
-labels, semi-supervised and by contrast.
+"""UNICON (Karim et al., CVPR 2022, arXiv 2203.14542): takes equally many samples of each class
+as clean, by the divergence of predictions from labels, and learns from the rest without labels:
+semi-supervised and by contrast.
 
 From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc49). Warm-up is 30
 epochs for CIFAR-100. The authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a
-privilege. Divergences use natural logarithms as there and so stay below ln 2: with the default
-``high_divergence`` their rule for very noisy sets, whose line would fail, never acts. Not repeated,
-as slips: sample 0 fills the places of classes that have too few samples; the divergences for the
-second network come from the first in train mode. Not taken over: their loaders leave out a last
-batch that is not full, which on a small data set is a good part of an epoch. [inferred] Warm-up
-batches are the recipe's, not double; where fewer than two samples are clean, or all but one, that
-network takes a plain epoch. The networks' probabilities are averaged for predictions, not their
-logits.
+privilege. Divergences use natural logarithms, as in that code, and so stay below ln 2: with the
+default ``high_divergence`` their rule for very noisy sets, whose line would fail, never acts. Not
+repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences
+for the second network come from the first in train mode. Not taken over: their loaders leave out a
+last batch that is not full, which on a small data set is a good part of an epoch. [inferred]
+Warm-up batches are the recipe's, not double. Where fewer than two samples are clean, or all but
+one, that network takes a plain epoch. The networks' probabilities are averaged for predictions, not
+their logits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,34 +24,28 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
-from bench.errors import InputError
-from bench.method import Method
-from bench.ops import auto_augment_cifar10
+from bench.method import Method, check_positive
 from bench.task import Batch, Network, Task
 
 
 class Division(NamedTuple):
-    """A labelled and an unlabelled batch for one of the two networks; or, without the latter, a
-    plain batch.
-    """
+    """A labelled and an unlabelled batch for one of the two networks, or a plain batch alone."""
 
     student: int
     labelled: Batch  # two weak and two strong views
     unlabelled: Batch | None = None
-    ramp: float = 0.0  # share of the unlabelled loss's weight that is reached
+    ramp: float = 0.0  # share of the unlabelled loss's weight, from 0 to 1
 
 
 class Unicon(Method):
-    """Uniform selection, MixMatch on strong views, contrast between the strong views of the
-    unlabelled.
-    """
+    """Uniform selection, MixMatch on strong views, contrast of the unlabelled strong views."""
 
     num_networks = 2
     reference_epochs = 350
     begins = ["warmup_epochs"]
     oracles = {"confidence_penalty": ["noise_kind"]}
-    # at half the samples clean: as divide_mix, with two views more to train on and two more passes
-    # over all
+    # For half the samples clean: as divide_mix, with two more views to train on and two more passes
+    # over all samples.
     passes = (6, 10)
     paper = {
         "backbone": "preact_resnet18",
@@ -62,7 +56,7 @@ class Unicon(Method):
         "learning_rate": 0.02,
         "momentum": 0.9,
         "weight_decay": 5e-4,
-        # a single cycle over the run: theirs ends after 280 epochs and rises again
+        # A single cycle over the run: theirs ends after 280 epochs and rises again.
         "schedule": "restarts",
         "period": 1.0,
         "minimum": 0.01,
@@ -84,17 +78,8 @@ class Unicon(Method):
         confidence_penalty: Literal["oracle"] | bool = False
 
         def __post_init__(self) -> None:
-            for name in (
-                "temperature",
-                "contrast_temperature",
-                "mixup_alpha",
-                "ramp_epochs",
-                "filtering",
-            ):
-                if getattr(self, name) <= 0:
-                    raise InputError(
-                        f"unicon.{name} is {getattr(self, name):g}: give a number above 0"
-                    )
+            check_positive(self, "temperature", "contrast_temperature", "mixup_alpha")
+            check_positive(self, "ramp_epochs", "filtering")
 
     clean: Tensor
     targets: Tensor
@@ -113,48 +98,50 @@ class Unicon(Method):
         return [*super().param_groups(), {"params": list(self.projections.parameters())}]
 
     def strong(self, images: Tensor, generator: Generator) -> Tensor:
-        """The recipe's augmentation and AutoAugment's."""
-        return auto_augment_cifar10(self.task.augment(images, generator), generator)
+        """Augment by the recipe, then by AutoAugment."""
+        return ops.auto_augment_cifar10(self.task.augment(images, generator), generator)
 
     def batches(self) -> Iterator[Batch | Division]:
-        first = self.warmup(self.hp.warmup_epochs)
-        if self.epoch < first:
+        warmup = self.warmup(self.hp.warmup_epochs)
+        if self.epoch < warmup:
             yield from self.task.loader()
             return
         ramp, size = self.interval(self.hp.ramp_epochs), self.task.batch_size
         views = (self.task.augment, self.task.augment, self.strong, self.strong)
+        loader = partial(self.task.loader, augmentations=views)
         trusted: list[Tensor] = []
         for student in (0, 1):
             distance = self.divergences()
-            cutoff = distance.mean()
-            if cutoff > self.hp.high_divergence:
-                cutoff = cutoff - (cutoff - distance.min()) / self.hp.filtering
-            share = float((distance < cutoff).float().mean())
-            chosen = uniform_selection(
-                distance, self.task.noisy_labels, share, self.task.num_classes
-            )
+            share = self.clean_share(distance)
+            y, num_classes = self.task.noisy_labels, self.task.num_classes
+            clean = uniform_selection(distance, y, share, num_classes)
             self.weight = torch.where(distance < 0.5, 1, 1 - distance)  # w, of the given labels
             self.networks[student].train()
             self.networks[1 - student].eval()
-            sides = [side.nonzero()[:, 0] for side in (chosen, ~chosen)]
+            sides = [side.nonzero()[:, 0] for side in (clean, ~clean)]
             divides = min(map(len, sides)) > 1
-            trusted.append(trust(distance, chosen if divides else torch.ones_like(chosen)))
+            trusted.append(trust(distance, clean if divides else torch.ones_like(clean)))
             self.clean = torch.stack(trusted).mean(0)
             if not divides:
                 yield from (Division(student, batch) for batch in self.task.loader())
                 continue
             steps = len(sides[0]) // size + 1
-            loader = partial(self.task.loader, augmentations=views)
-            unlabelled = ops.forever(
-                partial(loader, sides[1], batch_size=max(2, int(size / (2 * share))))
-            )
+            others = partial(loader, sides[1], batch_size=max(2, int(size / (2 * share))))
+            unlabelled = ops.forever(others)
             for step, labelled in enumerate(loader(sides[0])):
-                progress = self.epoch - first + step / steps
+                progress = self.epoch - warmup + step / steps
                 yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
+
+    def clean_share(self, distance: Tensor) -> float:
+        """Return the share of samples whose divergence (N,) is below the cutoff."""
+        cutoff = distance.mean()
+        if cutoff > self.hp.high_divergence:
+            cutoff = cutoff - (cutoff - distance.min()) / self.hp.filtering
+        return float((distance < cutoff).float().mean())
 
     @torch.no_grad()
     def divergences(self) -> Tensor:
-        """Divergence (N,) of the networks' mean prediction from each label."""
+        """Return the divergence (N,) of the networks' mean prediction from each label."""
         probabilities = [
             ops.per_sample(self, net, lambda logits, y, index: logits.softmax(1))
             for net in self.networks
@@ -166,71 +153,62 @@ class Unicon(Method):
 
     def loss(self, batch: Batch | Division) -> Tensor:
         if isinstance(batch, Batch):
-            return sum(
-                (self.plain_loss(net(batch.x), batch.y) for net in self.networks), torch.zeros(())
-            )
+            losses = (self.plain_loss(net(batch.x), batch.y) for net in self.networks)
+            return sum(losses, torch.zeros(()))
         net = self.networks[batch.student]
         if batch.unlabelled is None:
             return self.plain_loss(net(batch.labelled.x), batch.labelled.y)
         labelled, unlabelled = self.guess(batch, batch.unlabelled)
-        self.targets[torch.cat([batch.labelled.index, batch.unlabelled.index])] = torch.cat(
-            [labelled, unlabelled]
-        )
+        self.targets[batch.labelled.index] = labelled
+        self.targets[batch.unlabelled.index] = unlabelled
         strong = batch.unlabelled.views[2:]
         first, second = (self.projections[batch.student](net.forward_features(x)) for x in strong)
         contrast = ops.nt_xent(first, second, self.hp.contrast_temperature)
         x = torch.cat([*batch.labelled.views[2:], *strong])
         targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
-        lam = ops.beta_sample(self.hp.mixup_alpha, self.task.rng)
-        lam = max(lam, 1 - lam)
-        partner = torch.randperm(len(x), generator=self.task.generator, device=x.device)
-        logits = net(lam * x + (1 - lam) * x[partner]).float()
-        targets = lam * targets + (1 - lam) * targets[partner]
+        mix = ops.draw_mix(self.task, len(x), self.hp.mixup_alpha, larger=True)
+        logits, targets = net(mix(x)).float(), mix(targets)
 
         boundary, probabilities = 2 * len(labelled), logits.softmax(1)
-        mean = probabilities.mean(0).clamp_min(1e-8)
+        labelled_loss = ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
+        unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
         return (
-            ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
-            + batch.ramp
-            * self.hp.unlabelled_weight
-            * F.mse_loss(probabilities[boundary:], targets[boundary:])
+            labelled_loss
+            + batch.ramp * self.hp.unlabelled_weight * unlabelled_loss
             + self.hp.contrast_weight * contrast
-            # KL of the uniform prior from the mean prediction
-            - (mean * self.task.num_classes).log().mean()
+            + ops.uniform_divergence(probabilities)
         )
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, y)
         if self.confidence_penalty:
-            loss = loss + (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+            loss = loss + ops.confidence_penalty(logits)
         return loss
 
     @torch.no_grad()
     def guess(self, batch: Division, unlabelled: Batch) -> tuple[Tensor, Tensor]:
-        """Refined targets of the labelled samples, co-guessed ones of the rest, from their weak
-        views.
+        """Return refined targets of the labelled samples, co-guessed ones of the unlabelled.
+
+        Both come from the weak views.
         """
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
-
-        def mean(views: tuple[Tensor, ...], *nets: Any) -> Tensor:
-            return torch.stack([n(view).float().softmax(1) for n in nets for view in views]).mean(0)
-
-        # The authors' order: the student is in train mode, and its batch norm follows what it sees
-        # last.
-        guessed = mean(unlabelled.views[:2], net, peer)
+        # The order is the authors': the student is in train mode, and its batch norm follows the
+        # last images most.
+        guessed = ops.mean_prediction([net, peer], unlabelled.views[:2])
+        predicted = ops.mean_prediction([net], batch.labelled.views[:2])
         w = self.weight[batch.labelled.index][:, None]
-        given = F.one_hot(batch.labelled.y, self.task.num_classes)
-        refined = w * given + (1 - w) * mean(batch.labelled.views[:2], net)
+        refined = w * F.one_hot(batch.labelled.y, self.task.num_classes) + (1 - w) * predicted
         return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:
-        """[inferred] Above 3/4 where both networks were given the label, below 1/4 where neither
-        was; see ``trust``.
+        """Return the mean of ``trust`` for both networks.
+
+        [inferred] It is above 3/4 where both learned from the label, below 1/4 where neither did.
         """
         return self.clean
 
     def soft_targets(self) -> Tensor:
-        """The refined or guessed target that each sample last had, for either network."""
+        """Return each sample's most recent target, refined or guessed, for either network."""
         return self.targets
 
 
@@ -242,21 +220,23 @@ def jensen_shannon(probabilities: Tensor, y: Tensor) -> Tensor:
     return ((parts[0] + parts[1]) / 2).clamp(0, 1)
 
 
-def trust(distance: Tensor, chosen: Tensor) -> Tensor:
-    """From divergences (N,), whose order it keeps on either side: the chosen above 3/4, up to 1,
-    the others up to 1/4.
+def trust(distance: Tensor, clean: Tensor) -> Tensor:
+    """Probability (N,) that each label is right, the higher the smaller its divergence (N,).
+
+    It lies between 3/4 and 1 for samples taken as clean (N,) and between 0 and 1/4 for the others.
     """
-    return (3 * chosen + 1 - distance) / 4
+    return (3 * clean + 1 - distance) / 4
 
 
 def uniform_selection(distance: Tensor, y: Tensor, share: float, num_classes: int) -> Tensor:
-    """Mask (N,) of the samples nearest to their labels: of each class as many, if it can, as make
-    up ``share`` together.
+    """Mask (N,) of the samples with the smallest divergences (N,), equally many of each class.
+
+    Together they make up a share of all samples, if every class has enough.
     """
     order = distance.argsort(stable=True)
-    order = order[y[order].argsort(stable=True)]  # by class, the nearest first
+    order = order[y[order].argsort(stable=True)]  # by class, the smallest divergence first
     sizes = y.bincount(minlength=num_classes)
-    place = torch.arange(len(y), device=y.device) - (sizes.cumsum(0) - sizes)[y[order]]
-    chosen = torch.zeros_like(y, dtype=torch.bool)
-    chosen[order] = place < int(share * len(y) / num_classes)
-    return chosen
+    rank = torch.arange(len(y), device=y.device) - (sizes.cumsum(0) - sizes)[y[order]]
+    clean = torch.zeros_like(y, dtype=torch.bool)
+    clean[order] = rank < int(share * len(y) / num_classes)
+    return clean

@@ -1,3 +1,4 @@
-"""One file per method, with the ranges that tuning draws from: SPACE, or space(draw) where one
-range depends on another.
+"""One file per method, with the ranges that tuning draws from.
+
+A file has a dictionary SPACE, or a function space(draw) where a range depends on another draw.
 """

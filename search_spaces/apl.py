@@ -1,4 +1,4 @@
-"""Around the authors' settings for CIFAR-10 (1 and 1) and CIFAR-100 (10 and 0.1)."""
+"""Ranges around the authors' settings for CIFAR-10 (1 and 1) and CIFAR-100 (10 and 0.1)."""
 
 from ray import tune
 

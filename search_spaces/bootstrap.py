@@ -1,4 +1,4 @@
-"""Beta around the paper's two values; none is the paper's own for the kind."""
+"""Values of beta around the paper's two; None is the paper's value for the kind."""
 
 from ray import tune
 

@@ -1,4 +1,4 @@
-"""Cross-entropy has no hyper-parameters of its own."""
+"""An empty space: cross-entropy has no hyper-parameters."""
 
 from ray.tune.search.sample import Domain
 

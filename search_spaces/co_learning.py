@@ -1,4 +1,4 @@
-"""Around the authors' settings for CIFAR-10; the Student kernel is that for CIFAR-100."""
+"""Ranges around the authors' settings for CIFAR-10; they use the Student kernel for CIFAR-100."""
 
 from ray import tune
 

@@ -1,4 +1,4 @@
-"""The estimate or a fixed forget rate: the true one is a privilege, not a choice of tuning."""
+"""The estimate or a fixed forget rate: the true rate is a privilege, which tuning may not use."""
 
 from ray import tune
 

@@ -1,4 +1,4 @@
-"""Co-teaching's ranges, and when disagreement starts to count."""
+"""Co-teaching's ranges, and the epoch from which disagreement counts."""
 
 from ray import tune
 

@@ -1,4 +1,4 @@
-"""Around the authors' beta and phases."""
+"""Ranges around the authors' beta and phases."""
 
 from ray import tune
 

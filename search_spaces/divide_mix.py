@@ -1,4 +1,7 @@
-"""The authors choose lambda_u among 0, 25, 50 and 150 by the noise; here validation does."""
+"""Ranges around the authors' settings.
+
+They choose lambda_u among 0, 25, 50 and 150 by the noise; here validation chooses.
+"""
 
 from ray import tune
 

@@ -1,4 +1,4 @@
-"""Around the authors' settings for CIFAR-10 and CIFAR-100."""
+"""Ranges around the authors' settings for CIFAR-10 and CIFAR-100."""
 
 from ray import tune
 

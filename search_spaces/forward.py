@@ -1,4 +1,4 @@
-"""The paper has two percentiles; the share of the run that goes to the estimate is ours to vary."""
+"""Percentiles around the paper's two, and [inferred] ranges of the estimate's share of the run."""
 
 from ray import tune
 

@@ -1,5 +1,6 @@
-"""The paper tries q from 0.1 to 1 in figure 2; threshold and warm-up matter where the loss is
-truncated.
+"""Ranges around figure 2 of the paper, which tries q from 0.1 to 1.
+
+Threshold and warm-up matter only where the loss is truncated.
 """
 
 from ray import tune

@@ -1,4 +1,4 @@
-"""Wide: noisy labels may bear far more than the usual 0.1."""
+"""A wide range: noisy labels may need far more smoothing than the usual 0.1."""
 
 from ray import tune
 

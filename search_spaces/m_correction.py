@@ -1,4 +1,4 @@
-"""Around the authors' settings; hard and soft bootstrapping are their M-DYR-H and M-DYR-S."""
+"""Ranges around the authors' settings; hard and soft are their M-DYR-H and M-DYR-S."""
 
 from ray import tune
 

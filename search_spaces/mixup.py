@@ -1,4 +1,4 @@
-"""Around alpha 1; the paper tries 0.1 to 32 and finds CIFAR flat near 1."""
+"""A range around alpha 1; the paper tries 0.1 to 32 and finds CIFAR flat near 1."""
 
 from ray import tune
 

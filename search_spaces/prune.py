@@ -1,4 +1,4 @@
-"""The rules of confident learning, and how the epochs are shared out."""
+"""Rules of confident learning, and the division of the epochs."""
 
 from ray import tune
 

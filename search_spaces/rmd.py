@@ -1,5 +1,6 @@
-"""The paper's values are unknown: wide ranges. EGA, which does not divide its losses by the batch,
-is at weight 128.
+"""Wide ranges, since the paper's values are unknown.
+
+EGA, which does not divide its losses by the batch size, corresponds to a weight of 128.
 """
 
 from ray import tune

@@ -1,5 +1,6 @@
-"""Around the authors' settings for CIFAR-10 and CIFAR-100. The clamp is left alone: it only scales
-beta.
+"""Ranges around the authors' settings for CIFAR-10 and CIFAR-100.
+
+The clamp keeps its default: it only scales beta.
 """
 
 from ray import tune

@@ -1,4 +1,4 @@
-"""The estimate, or one of the turning points around the authors' 20 to 40 of 200 epochs."""
+"""The estimate, or a turning point around the authors' 20 to 40 of 200 epochs."""
 
 from ray import tune
 

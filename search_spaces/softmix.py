@@ -1,4 +1,4 @@
-"""Around the authors' settings; k counts the neighbours besides the sample."""
+"""Ranges around the authors' settings; k counts the neighbours besides the sample."""
 
 from ray import tune
 

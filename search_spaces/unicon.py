@@ -1,4 +1,4 @@
-"""Around the authors' settings for CIFAR-10."""
+"""Ranges around the authors' settings for CIFAR-10."""
 
 from ray import tune
 

@@ -1,4 +1,7 @@
-"""Around the authors' lambda; init from nearly uniform rows of ten classes to nearly the identity."""
+"""Ranges around the authors' lambda, and of init.
+
+Rows of ten classes start between nearly uniform and nearly the identity.
+"""
 
 from ray import tune
 

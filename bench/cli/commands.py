@@ -1,4 +1,4 @@
-"""How every command of this package behaves towards its user."""
+"""Behaviour that all commands share: help under headings, refusals, signals and exit statuses."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -21,9 +21,35 @@ from bench.common import progress
 from bench.common.importing import put_working_directory_last
 from bench.errors import InputError, unknown
 
+#: Headings of options in ``--help``, in their order.
+HEADINGS = ("Data", "Noise", "Methods", "Training", "Tuning", "Resources", "Output", "General")
 
-class Once(click.Command):
-    """A command that refuses an option given twice, of which click would silently take the last."""
+_CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+
+#: Widest column of option names in ``--help``.
+_NAME_COLUMNS = 30
+
+
+class Option(click.Option):
+    """An option that ``--help`` shows under a heading."""
+
+    def __init__(self, *args: Any, heading: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the environment's value, which a file given with --config goes before."""
+        return None if self.name in (ctx.default_map or {}) else super().resolve_envvar_value(ctx)
+
+
+class Command(click.Command):
+    """A command with its options under headings, which refuses an option that is given twice.
+
+    Click alone would silently take the last.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings | {"context_settings": _CONTEXT})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -35,12 +61,34 @@ class Once(click.Command):
                 raise click.UsageError(f"{param.opts[-1]} is given twice: give it once{commas}")
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings, all in columns of the same widths."""
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:  # not of an argument, which the usage names
+                sections[getattr(param, "heading", HEADINGS[-1])].append(record)
+        widths = {
+            heading: min(max(len(name) for name, _ in records), _NAME_COLUMNS)
+            for heading, records in sections.items()
+            if records
+        }
+        for heading, width in widths.items():
+            with formatter.section(heading):
+                spacing = 2 + max(widths.values()) - width
+                formatter.write_dl(sections[heading], _NAME_COLUMNS, spacing)
+
 
 class Commands(click.Group):
-    """A group of commands, which names them where none of them is given."""
+    """A group of commands, whose names it lists where none of them is given."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings | {"context_settings": _CONTEXT})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse no words at all, for which click shows its help as if it were an error."""
+        """Refuse a call without words, for which click shows its help as if it were an error."""
         if not args:
             raise InputError(
                 f"there is nothing to do: give one of {', '.join(self.commands)}, or --help"
@@ -57,10 +105,11 @@ class Commands(click.Group):
 
 
 def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit.
+    """Run a command and exit with its status.
 
-    What a user can mend is one line on the error stream and status 2; an interrupt is 130, SIGTERM
-    143, a terminal that closes (SIGHUP) 129, a reader of the output that has ended 141.
+    An error that the user can mend is one line on the error stream and status 2. An interrupt is
+    130, SIGTERM 143, a terminal that closes (SIGHUP) 129, output that no process reads 141, and a
+    full disk 1.
     """
     put_working_directory_last()
     terminal.prepare()
@@ -71,10 +120,10 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     def terminate(number: int, _: object) -> NoReturn:
         nonlocal status
         status = 128 + number
-        # a closing terminal sends it twice: the second would end Ray's shutdown
+        # A closing terminal sends SIGHUP twice: the second one would end Ray's shutdown.
         if number == signal.SIGHUP:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # Not SystemExit: where Ray waits, that would end the process at once, with status 1.
+        # SystemExit would end the process at once, with status 1, where Ray waits.
         raise KeyboardInterrupt
 
     try:
@@ -88,31 +137,39 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         echo(f"Error: {_joined(message)}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
-            sys.stdout.flush()
-        # shut down in the middle of its start, it can crash the interpreter's own end
-        if "ray" in sys.modules:
-            os._exit(status)
-        sys.exit(status)
+        _end_interrupted(entry, status)
     except OSError as error:
-        if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # a display's last words
+        if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # the terminal is gone
             os._exit(status)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        full = f"the disk is full ({error.filename})" if error.filename else "the disk is full"
-        if not terminal.takes_output():
-            full = "the disk that the output goes to is full"
-            terminal.discard_output()
-        echo(f"Error: {full}: free some room, then run the same command again", err=True)
-        sys.exit(1)
+        _end_full(error)
+
+
+def _end_interrupted(entry: click.Command, status: int) -> NoReturn:
+    """End after an interrupt, with the command that goes on."""
+    again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+        sys.stdout.flush()
+    # Ray that is shut down during its start can crash the interpreter's own end.
+    if "ray" in sys.modules:
+        os._exit(status)
+    sys.exit(status)
+
+
+def _end_full(error: OSError) -> NoReturn:
+    """End where a disk, perhaps that of the output, is full."""
+    full = f"the disk is full ({error.filename})" if error.filename else "the disk is full"
+    if not terminal.takes_output():
+        full = "the disk that the output goes to is full"
+        terminal.discard_output()
+    echo(f"Error: {full}: free some room, then run the same command again", err=True)
+    sys.exit(1)
 
 
 def check_platform() -> None:
-    """Raise InputError where this package cannot run: it needs Ray, file locks and limits of a
-    POSIX system.
-    """
+    """Raise InputError on a system without what Ray, file locks and memory limits need."""
     modules = [name for name in ("fcntl", "resource") if not _importable(name)]
     if sys.platform not in ("linux", "darwin") or modules:
         raise InputError(
@@ -131,13 +188,14 @@ def _importable(name: str) -> bool:
 
 
 def _joined(message: object) -> str:
-    """The message on one line."""
     return " ".join(str(message).split())
 
 
 def writable(folder: Path, option: str = "--out") -> Path:
-    """The folder, made if need be; InputError, which says to choose another ``option``, where
-    nothing can be written there.
+    """Create the folder where it is missing, and return it.
+
+    Raises:
+        InputError: where nothing can be written there; it tells to choose another ``option``.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,58 +1,42 @@
-"""The command for data sets: what there is, getting it ready, and checking it.
-
-python -m bench.data list | show NAME | prepare NAME | check NAME | images NAME
-"""
+"""Command ``python -m bench.data``: list, show, prepare and check data sets, and list images."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.commands import Commands, Once, execute
-from bench.cli.paths import NameOrFile, Place
+from bench.cli import options
+from bench.cli.commands import Commands, execute
+from bench.cli.paths import NameOrFile
 from bench.cli.terminal import echo, write_utf8
 
 if TYPE_CHECKING:
-    from bench.datasets import Dataset, Source
-
-_SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+    from bench.datasets import Dataset
 
 _name = click.argument("name", type=NameOrFile(), metavar="NAME")
-_data_dir = click.option(
-    "--data-dir",
-    type=Place(),
-    default="data",
-    show_default=True,
-    metavar="DIR",
-    help="Where its files are, or are downloaded to.",
-)
-_image_size = click.option(
-    "--image-size",
-    type=int,
-    metavar="PIXELS",
-    help="Side that images are brought to  [default: as they are, or 64].",
-)
 
 
-@click.group(cls=Commands, context_settings=_SETTINGS)
+@click.group(cls=Commands)
 def data() -> None:
     """List, describe, prepare and check data sets."""
 
 
-@data.command("list", cls=Once)
+@data.command("list")
 def list_sets() -> None:
-    """All data sets, one a line."""
-    rows = [(name, source.size, source.access) for name, source in _known().items()]
+    """List all data sets: name, size and access, one a line."""
+    from bench.cli.listing import known_sources
+
+    rows = [(name, source.size, source.access) for name, source in known_sources().items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, size, access in rows:
         echo(f"{name:{widths[0]}}  {size:{widths[1]}}  {access}")
 
 
-@data.command(cls=Once)
+@data.command
 @_name
 def show(name: str) -> None:
-    """Size, classes, licence, citation, and where to get it."""
+    """Show size, classes, licence and citation of a data set, and where to get it."""
     from bench.datasets import find_source
 
     source, _ = find_source(name)
@@ -62,32 +46,33 @@ def show(name: str) -> None:
             echo(f"  {field:9} {value}")
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
-@_image_size
+@options.data_dir
+@options.image_size
 def prepare(name: str, data_dir: str, image_size: int | None) -> None:
-    """Download where that is allowed, and decode the images into the cache."""
-    from bench.datasets import cache, find_source, load_dataset
+    """Download a data set where that is allowed, and decode its images into the cache."""
+    from bench.datasets import ImageFiles, find_source, load_dataset
+    from bench.datasets.receipts import write_receipt
 
     source, _ = find_source(name)
     dataset = load_dataset(name, data_dir, image_size=image_size)
     _print_counts(dataset)
     _print_remarks(dataset)
-    cache.note(_receipt(name, dataset), dataset.content_hash)
-    echo(
-        f"{name} is "
-        f"ready{'' if source.downloads or not _in_files(dataset) else ', and is read from its files'}"
-    )
+    write_receipt(name, dataset)
+    in_files = isinstance(dataset.train_images, ImageFiles) and not source.downloads
+    echo(f"{name} is ready{', and is read from its files' * in_files}")
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
-@_image_size
+@options.data_dir
+@options.image_size
 def check(name: str, data_dir: str, image_size: int | None) -> None:
-    """Verify checksums and counts, read every image, and print the balance of the classes."""
-    from bench.datasets import cache, copies, open_dataset, read_images
+    """Verify checksums and counts, read every image, and print the size of each class."""
+    from bench.datasets import copies, open_dataset, read_images
+    from bench.datasets.readable import count_unreadable
+    from bench.datasets.receipts import read_receipt
 
     dataset, broken = read_images(open_dataset(name, data_dir, image_size))
     _print_counts(dataset)
@@ -99,85 +84,57 @@ def check(name: str, data_dir: str, image_size: int | None) -> None:
         echo(f"copies: {sentence}")
     for file, reason in broken.items():
         echo(f"broken: {file}: {reason}")
-    before = cache.noted(_receipt(name, dataset))
-    if before and before != dataset.content_hash:
+    before = read_receipt(name, dataset)
+    changed = bool(before) and before != dataset.content_hash
+    if changed:
         echo(f"changed: its content is not what it was when it was prepared (then {before})")
     if broken:
-        left_out = (
-            "1 image cannot be read and is"
-            if len(broken) == 1
-            else f"{len(broken):,} images cannot be read and are"
-        )
-        echo(
-            f"{left_out} left out of every trial: mend or remove "
-            f"{'it' if len(broken) == 1 else 'them'}"
-        )
-    verdict = "as it was when it was prepared" if before == dataset.content_hash else "whole"
-    if not broken and (not before or before == dataset.content_hash):
-        echo(f"{name} is {verdict}")
-    sys.exit(1 if broken or (before and before != dataset.content_hash) else 0)
+        images = "it" if len(broken) == 1 else "them"
+        echo(f"{count_unreadable(len(broken))} left out of every trial: mend or remove {images}")
+    elif not changed:
+        echo(f"{name} is {'as it was when it was prepared' if before else 'whole'}")
+    sys.exit(1 if broken or changed else 0)
 
 
-@data.command(cls=Once)
+@data.command
 @_name
-@_data_dir
+@options.data_dir
 def images(name: str, data_dir: str) -> None:
-    """List images in their order, as CSV that --noise-kind labels:FILE reads: path, class, part of
-    the set.
+    """List images in their order, as CSV: path, class, and part of the data set.
 
-    Of a set whose images have no names it lists the training images: index and number of the class.
+    --noise-kind labels:FILE reads such a file. Where images have no names, index and class number
+    of the training images are listed.
     """
-    from bench.datasets import UNKNOWN, ImageFiles, open_dataset
+    from bench.datasets import open_dataset
 
-    dataset = open_dataset(name, data_dir)
-    labels = dataset.train_labels
-    if (labels == UNKNOWN).any() and dataset.found:
-        labels = next(iter(dataset.found.values()))
-    if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
-        rows: list[tuple[str, ...]] = [
-            ("index", "label"),
-            *((str(index), str(label)) for index, label in enumerate(labels)),
-        ]
-    else:
-        parts = (
-            ("train", dataset.train_names, labels),
-            ("test", dataset.test_images.names, dataset.test_labels),
-        )
-        about = {
-            str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
-            for part, paths, numbers in parts
-            for path, label in zip(paths, numbers, strict=True)
-        }
-        ordered = about if dataset.all_names is None else map(str, dataset.all_names)
-        rows = [("path", "label", "split"), *(about[path] for path in ordered)]
     write_utf8()
-    for row in rows:
+    for row in _image_rows(open_dataset(name, data_dir)):
         echo(",".join(_field(text) for text in row))
 
 
-def _field(text: str) -> str:
-    """The text as CSV holds it."""
-    quoted = text.replace('"', '""')
-    return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
-
-
-def _known() -> "dict[str, Source]":
-    from bench.datasets import SCHEMES, sources
-
-    return sources() | {
-        f"{name}:{'FILE' if name == 'npz' else 'DIR'}": source for name, source in SCHEMES.items()
-    }
-
-
-def _receipt(name: str, dataset: "Dataset") -> str:
-    """What a note of the content is filed under."""
-    return f"{name} {dataset.side}"
-
-
-def _in_files(dataset: "Dataset") -> bool:
+def _image_rows(dataset: "Dataset") -> list[tuple[str, ...]]:
     from bench.datasets import ImageFiles
 
-    return isinstance(dataset.train_images, ImageFiles)
+    labels = dataset.train_labels if dataset.knows_truth else dataset.delivered_labels
+    if dataset.train_names is None or not isinstance(dataset.test_images, ImageFiles):
+        return [("index", "label"), *((str(i), str(label)) for i, label in enumerate(labels))]
+    parts = (
+        ("train", dataset.train_names, labels),
+        ("test", dataset.test_images.names, dataset.test_labels),
+    )
+    rows = {
+        str(path): (str(path), dataset.classes[label] if label >= 0 else "", part)
+        for part, paths, numbers in parts
+        for path, label in zip(paths, numbers, strict=True)
+    }
+    paths = rows if dataset.all_names is None else map(str, dataset.all_names)
+    return [("path", "label", "split"), *(rows[path] for path in paths)]
+
+
+def _field(text: str) -> str:
+    """Quote a text for CSV where it has to be."""
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
 
 
 def _print_counts(dataset: "Dataset") -> None:
@@ -200,7 +157,7 @@ def _print_remarks(dataset: "Dataset") -> None:
 
 
 def _print_balance(dataset: "Dataset") -> None:
-    """Images of each class by true label, by each set of labels found, and for testing."""
+    """Print the images of each class by true label, by each set of found labels, and for tests."""
     import numpy as np
     from rich.table import Table
 
@@ -228,9 +185,7 @@ def _print_balance(dataset: "Dataset") -> None:
             echo(f"{kind}: {wrong:.2%} of {known.sum():,} labels whose truth is known are wrong")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
-    execute(data, arguments)
+main = partial(execute, data)
 
 
 if __name__ == "__main__":

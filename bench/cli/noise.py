@@ -1,106 +1,102 @@
-"""The command: look at noise, write it for other people's code, and read theirs.
+"""Command ``python -m bench.noise``: show noise, export noisy labels, and check imported ones.
 
 python -m bench.noise show --dataset digits --kind asymmetric --rate 0.4
 """
 
 import shlex
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from bench.cli.commands import Commands, Once, execute
-from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.cli import options as shared
+from bench.cli.commands import Commands, execute
+from bench.cli.options import option
+from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.terminal import echo, padded, wide
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.errors import InputError
+from bench.noise import (
+    OPENSET,
+    SAMPLINGS,
+    NoiseSpec,
+    check_noise,
+    corrupt,
+    label_hash,
+    realised_rate,
+    rounding_note,
+    takes_rate,
+    transition_matrix,
+)
 from bench.noise.files import FORMATS, read_file, write_labels
 from bench.noise.matching import match
-from bench.noise.measures import label_hash, realised_rate, transition_matrix
-from bench.noise.registry import SAMPLINGS, check_noise, corrupt, takes_rate
-from bench.noise.rounding import rounding_note
 
-_SETTINGS: dict[str, Any] = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-
-_DATASET = (
-    click.option(
-        "--dataset",
-        type=NameOrFile(),
-        default="digits",
-        show_default=True,
-        metavar="NAME",
-        help="A data set's name, or npz:FILE.",
-    ),
-    click.option(
-        "--data-dir",
-        type=Place(),
-        default="data",
-        show_default=True,
-        metavar="DIR",
-        help="Where its files are.",
-    ),
-    click.option(
-        "--image-size", type=int, metavar="PIXELS", help="Side that images are brought to."
-    ),
-)
-_SUBSET = (
-    click.option("--subset", type=int, metavar="N", help="A stratified part of N training images."),
-)
+_DATASET = (shared.dataset, shared.data_dir, shared.image_size)
 _NOISE = (
-    click.option(
+    shared.subset,
+    option(
+        "Noise",
         "--kind",
         type=NameOrFile(),
         default="symmetric",
         show_default=True,
         metavar="KIND",
-        help="See bench.run --list noise.",
+        help="How labels are made wrong; python -m bench.run --list noise names all kinds.",
     ),
-    click.option("--rate", type=float, metavar="R", help="Noise rate, for kinds that take one."),
-    click.option(
+    option(
+        "Noise",
+        "--rate",
+        type=float,
+        metavar="R",
+        help="Noise rate, for kinds that take one: the share of labels that are made wrong.",
+    ),
+    option(
+        "Noise",
+        "--sampling",
+        default="exact",
+        show_default=True,
+        type=click.Choice(SAMPLINGS),
+        help="Corrupt an exact number of labels, or each label by its own random draw.",
+    ),
+    option(
+        "Noise",
         "--seed",
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
         metavar="S",
-        help="As --noise-seed.",
-    ),
-    click.option(
-        "--sampling",
-        default="exact",
-        show_default=True,
-        type=click.Choice(SAMPLINGS),
-        help="As --noise-sampling.",
+        help="Seed of the noise, as --noise-seed of bench.run.",
     ),
 )
 
 
-def _options(*groups: Sequence[Callable]) -> Callable:
+def _options(group: Sequence[Callable]) -> Callable:
+    """Return a decorator that declares all options of a group."""
+
     def decorate(command: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
+        for declare in reversed(group):
+            command = declare(command)
         return command
 
     return decorate
 
 
-@click.group(cls=Commands, name="noise", context_settings=_SETTINGS)
+@click.group(cls=Commands, name="noise")
 def noise() -> None:
-    """Look at label noise, write it for other people's code, and read theirs."""
+    """Show label noise, write it for other people's code, and read theirs."""
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
-    "--out",
+@noise.command
+@_options(_DATASET + _NOISE)
+@shared.out(
+    "transition-matrix.png",
     type=UserPath(dir_okay=False),
     default=Path("transition-matrix.png"),
-    show_default=True,
     metavar="FILE.png",
-    help="The plot; an SVG goes beside it.",
+    help="File of the figure, a PNG; an SVG is written beside it.",
 )
 def show(out: Path, **options: Any) -> None:
     """Print what a kind of noise does to a data set, and plot its transition matrix."""
@@ -111,74 +107,75 @@ def show(out: Path, **options: Any) -> None:
             f"the plot {str(out)!r} is a PNG: name it {out.with_suffix('.png').name!r}; an SVG "
             "goes beside it"
         )
-    dataset, noisy = _corrupted(**options)
-    _describe(dataset, noisy, options["rate"])
-    if options["kind"].startswith("openset:"):
+    spec, options = _noise_spec(**options)
+    dataset, noisy = _corrupted(spec, **options)
+    _describe(dataset, noisy, spec.rate)
+    if spec.kind.startswith(OPENSET):
         echo(
-            f"open-set noise leaves the labels as they are, and replaces {options['rate']:.2%} of "
-            "the images"
+            f"open-set noise leaves the labels as they are, and replaces {spec.rate:.2%} of the "
+            "images"
         )
     if (dataset.train_labels == UNKNOWN).all():
         echo("there is no transition matrix to plot")
         return
-    from bench.common.files import write_atomically
+    from bench.common.files import write_output
     from bench.report.plots import FORMATS as PLOTS
     from bench.report.plots import render
     from bench.report.plots.noise import matrix_figure
 
     matrix = transition_matrix(dataset.train_labels, noisy, dataset.num_classes)
-    figure = matrix_figure(
-        matrix, dataset.classes, _title(dataset, options["kind"], options["rate"])
-    )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for kind in PLOTS:
-            write_atomically(out.with_suffix(f".{kind}"), render(figure, kind))
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(out)!r} ({error.strerror}): choose another --out"
-        ) from error
+    figure = matrix_figure(matrix, dataset.classes, _title(dataset, spec))
+    for file_format in PLOTS:
+        write_output(out.with_suffix(f".{file_format}"), render(figure, file_format))
     echo(f"the transition matrix is in {out} and {out.with_suffix('.svg').name}")
 
 
-@noise.command(cls=Once, context_settings=_SETTINGS)
-@_options(_DATASET, _SUBSET, _NOISE)
-@click.option(
+@noise.command
+@_options(_DATASET + _NOISE)
+@option(
+    "Output",
     "--format",
     "file_format",
     default="npy",
     show_default=True,
     type=click.Choice([*FORMATS]),
-    help="Of the file.",
+    help="Format of the file.",
 )
-@click.option(
-    "--out", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="The file."
+@shared.out(
+    "",
+    type=UserPath(dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="File to write the labels to.",
 )
 def export(file_format: str, out: Path, **options: Any) -> None:
     """Write noisy labels to a file that other people's code reads."""
-    if options["kind"].startswith("openset:"):
+    spec, options = _noise_spec(**options)
+    if spec.kind.startswith(OPENSET):
         raise InputError(
             "open-set noise changes images and no labels: there is nothing to export, leave it to "
             "bench.run"
         )
-    _, noisy = _corrupted(**options)
+    _, noisy = _corrupted(spec, **options)
     write_labels(out, noisy, file_format)
     echo(f"{len(noisy):,} labels are in {out}; label hash {label_hash(noisy)}")
 
 
-@noise.command("import", cls=Once, context_settings=_SETTINGS)
+@noise.command("import")
 @click.argument("file", type=UserPath())
 @_options(_DATASET)
-@click.option("--key", metavar="NAME", help="Which labels of a .pt that holds several.")
-@click.option(
-    "--out",
+@option(
+    "Noise", "--key", metavar="NAME", help="Name of the labels in a .pt file that holds several."
+)
+@shared.out(
+    "",
     type=UserPath(dir_okay=False),
     metavar="FILE.npy",
-    help="Where to keep them; not at all without.",
+    help="File to save the checked labels to; without it they are only checked.",
 )
 def import_labels(file: Path, key: str | None, out: Path | None, **options: Any) -> None:
     """Check noisy labels from a file against a data set, and say how to use them."""
-    content = read_file(file, key)  # before the data set, which may take a while
+    content = read_file(file, key)  # first: loading the data set may take minutes
     dataset = _load(**options)
     labels = match(content, dataset)
     if out:
@@ -194,40 +191,35 @@ def import_labels(file: Path, key: str | None, out: Path | None, **options: Any)
     )
 
 
+def _noise_spec(
+    kind: str, rate: float | None, seed: int, sampling: str, **options: Any
+) -> tuple[NoiseSpec, dict[str, Any]]:
+    """Return the noise of the command line, and the other options."""
+    return NoiseSpec(kind, rate, seed, sampling), options
+
+
 def _load(
     dataset: str, data_dir: str, image_size: int | None, subset: int | None = None
 ) -> Dataset:
     return load_dataset(dataset, data_dir, subset, image_size)
 
 
-@contextmanager
-def _own_options() -> Iterator[None]:
-    """Context in which errors name the options of this command, which are shorter than those of
-    bench.run.
-    """
+def _corrupted(spec: NoiseSpec, **options: Any) -> tuple[Dataset, np.ndarray]:
+    """Return the data set and its noisy labels; errors name the options of this command."""
     try:
-        yield
-    except InputError as error:
-        raise InputError(
-            str(error).replace("--noise-kind", "--kind").replace("--noise", "--rate")
-        ) from error
-
-
-def _corrupted(
-    kind: str, rate: float | None, seed: int, sampling: str, **options: Any
-) -> tuple[Dataset, np.ndarray]:
-    with _own_options():
-        check_noise(kind, rate)  # a typing error should not wait for a download
+        check_noise(spec.kind, spec.rate)  # a typing error should not wait for a download
         dataset = _load(**options)
-        check_noise(kind, rate, dataset)
-    noisy = corrupt(dataset, kind, rate, seed, sampling)
-    if note := rounding_note(dataset, kind, rate, seed, sampling):
+        check_noise(spec.kind, spec.rate, dataset)
+    except InputError as error:
+        text = str(error).replace("--noise-kind", "--kind").replace("--noise", "--rate")
+        raise InputError(text) from error
+    if note := rounding_note(dataset, spec):
         warnings.warn(note.replace("--noise-sampling", "--sampling"), stacklevel=2)
-    return dataset, noisy
+    return dataset, corrupt(dataset, spec)
 
 
 def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> None:
-    """Rates, overall and by class, and the hash."""
+    """Print the rates, overall and by class, and the hash of the labels."""
     clean = dataset.train_labels
     realised = realised_rate(clean, noisy)
     echo(
@@ -253,7 +245,7 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
 
 
 def _becomes(row: np.ndarray, label: int, classes: tuple[str, ...]) -> str:
-    """The most frequent wrong labels of a class, at most four."""
+    """Return the most frequent wrong labels of a class, at most four."""
     wrong = [
         other for other in np.argsort(-row, kind="stable") if other != label and row[other] > 0
     ]
@@ -261,16 +253,15 @@ def _becomes(row: np.ndarray, label: int, classes: tuple[str, ...]) -> str:
     return ", ".join(f"{classes[other]} {100 * row[other]:.1f}" for other in wrong[:4]) + more
 
 
-def _title(dataset: Dataset, kind: str, rate: float | None) -> str:
-    name, _, argument = kind.partition(":")
-    asked = name if not argument else f"{name}:{Path(argument).name}"
-    return f"{dataset.name.partition(':')[0]}, {asked}" + (
-        f" {100 * rate:g} %" if rate is not None and takes_rate(kind) else ""
-    )
+def _title(dataset: Dataset, spec: NoiseSpec) -> str:
+    name, _, argument = spec.kind.partition(":")
+    kind = f"{name}:{Path(argument).name}" if argument else name
+    rate = "" if spec.rate is None or not takes_rate(spec.kind) else f" {100 * spec.rate:g} %"
+    return f"{dataset.name.partition(':')[0]}, {kind}{rate}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
+    """Run the command; an error of the user is one line, and exit status 2."""
     execute(noise, arguments)
 
 

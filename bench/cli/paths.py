@@ -1,5 +1,6 @@
-"""Types of options that hold a path: each understands ~, also where the shell leaves it, as in
---out=~/x.
+"""Types of options that hold a path, all of which understand ~.
+
+The shell leaves ~ as it is where it does not begin a word, as in ``--out=~/x``.
 """
 
 import os
@@ -10,7 +11,7 @@ import click
 
 
 def expanded(path: str) -> str:
-    """Put the home folder in place of a leading ~ or ~user.
+    """Replace a leading ~ or ~user by the home folder.
 
     Raises:
         ValueError: where there is no such user, or no home folder is known.
@@ -38,7 +39,7 @@ class UserPath(click.Path):
 
 
 class Place(click.ParamType):
-    """A folder, or the address of a store, as it is given otherwise."""
+    """A folder, or the address of a store, as text."""
 
     name = "place"
 

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live bar in a terminal, plain lines elsewhere."""
+"""Progress of a running sweep: a live bar in a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -12,17 +12,18 @@ from bench.planning.spec import TrialSpec
 from bench.records.schema import LOST, SUCCEEDED
 from bench.sweep.work import Observer
 
-# between two plain lines at first; later a twentieth of the time that has passed
+#: Seconds between two plain lines; later a twentieth of the time that has passed.
 PLAIN_SECONDS = 10.0
+
+#: Columns that the shortest bar, its percentage and the gaps take.
+_BAR_WIDTH = 14
 
 
 class Display(Observer):
-    """Trials done, running and failed, time left, and the best so far by noisy validation."""
+    """Shows trials done, running and failed, time left, and the best noisy validation so far."""
 
     def __init__(self, console: Console, rates: dict[str, str], methods: dict[str, str]) -> None:
-        """``rates`` and ``methods``: for each trial, what the best so far is shown under, and by
-        which name.
-        """
+        """Take the noise rate and the method's name of each trial, under which to show the best."""
         self.console = console
         self.rates, self.methods = dict(rates), dict(methods)
         self.trials = set(rates)
@@ -30,7 +31,7 @@ class Display(Observer):
         self.costs: dict[str, float] = {}
         self.shares: dict[str, float] = {}
         self.running: dict[str, str] = {}
-        self.done = self.failed = self.gone = 0
+        self.done = self.failed = self.lost_trials = 0
         self.best: dict[str, tuple[float, str]] = {}
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
@@ -63,15 +64,15 @@ class Display(Observer):
             self.task = self.bar.add_task("", total=self.total_cost, state="")
 
     def add(self, key: str, cost: float, spec: TrialSpec | None) -> None:
-        """One more piece of work, which tuning has decided on."""
+        """Add a piece of work that tuning has decided on."""
         self.costs[key] = cost
         if spec is not None:
             self.trials.add(key)
-            if not spec.is_search:  # its figures would be of other seeds
+            if not spec.is_search:  # a search's figures are of other seeds
                 self.rates[key], self.methods[key] = rate_of(spec), display(spec.method)
 
     def later(self, trials: int, cost: float) -> None:
-        """What tuning will decide on."""
+        """Count work that tuning has yet to decide on."""
         self.later_trials, self.later_cost = trials, cost
 
     def start(self, key: str, label: str) -> None:
@@ -81,14 +82,16 @@ class Display(Observer):
     def advance(self, key: str, share: float, accuracy: float) -> None:
         self.shares[key] = share
         if accuracy == accuracy and key in self.rates:  # not NaN
-            here = (accuracy, self.methods[key])
-            self.best[self.rates[key]] = max(self.best.get(self.rates[key], here), here)
+            rate, candidate = self.rates[key], (accuracy, self.methods[key])
+            self.best[rate] = max(self.best.get(rate, candidate), candidate)
         self._show()
 
     def lost(self, key: str, label: str) -> None:
         self.running.pop(key, None)
-        text = f"lost: {label}: its worker died (killed, or out of memory); it is tried again, from its last checkpoint"
-        self._line(text)
+        self._line(
+            f"lost: {label}: its worker died (killed, or out of memory); it is tried again, from "
+            "its last checkpoint"
+        )
 
     def warn(self, key: str, label: str, text: str) -> None:
         self._line(f"warning: {label}: {' '.join(text.split())}")
@@ -98,7 +101,7 @@ class Display(Observer):
         self.running.pop(key, None)
         if key in self.trials:
             self.done += status in SUCCEEDED
-            self.gone += status == LOST
+            self.lost_trials += status == LOST
             self.failed += status not in (*SUCCEEDED, LOST)
         if error:
             self._line(f"{status}: {label}: {' '.join(error.split())}")
@@ -110,34 +113,39 @@ class Display(Observer):
         self._show(last=over)
 
     def tick(self) -> None:
-        """Show that time passes, also where an epoch takes minutes."""
+        """Show that time passes, even where an epoch takes minutes."""
         self._show()
 
     @property
     def total_cost(self) -> float:
-        """Of all work, as far as it is known."""
+        """Rough cost of all work known so far."""
         return sum(self.costs.values()) + self.later_cost
 
-    def state(self) -> str:
-        """One line."""
+    def state(self, width: int | None = None) -> str:
+        """Return the counts, the time left and the best so far, as one line.
+
+        A line of limited width names the best of as many noise rates as fit.
+        """
         trials = sum(key in self.trials for key in self.costs) + self.later_trials
         parts = [
             f"{self.done}/{trials} done",
             f"{len(self.running)} running",
             f"{self.failed} failed",
         ]
-        parts += [f"{self.gone} lost"] * bool(self.gone)
+        parts += [f"{self.lost_trials} lost"] * bool(self.lost_trials)
         share = sum(self.costs[key] * share for key, share in self.shares.items()) / max(
             self.total_cost, 1e-9
         )
         if 0.02 < share < 1:
             left = (time.monotonic() - self.started) * (1 - share) / share
             parts.append(f"{duration(left)} left")
-        if self.best:
-            best = ", ".join(
-                f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())
-            )
-            parts.append(f"best on noisy validation {best}")
+        best = [f"{rate}: {name} {value:.0%}" for rate, (value, name) in sorted(self.best.items())]
+        lines = [f"best on noisy validation {', '.join(best)}"] if best else []
+        lines += [f"best {', '.join(best[:count])}" for count in range(len(best), 0, -1)]
+        for line in lines:
+            line = " · ".join([*parts, line])
+            if width is None or terminal.styled(self.console, line).cell_len <= width:
+                return line
         return " · ".join(parts)
 
     def _line(self, text: str) -> None:
@@ -146,7 +154,8 @@ class Display(Observer):
     def _show(self, last: bool = False) -> None:
         if self.bar:
             completed = sum(self.costs[key] * share for key, share in self.shares.items())
-            state = terminal.styled(self.console, self.state()).plain
+            state = self.state(self.console.width - _BAR_WIDTH)
+            state = terminal.styled(self.console, state).plain
             self.bar.update(self.task, completed=completed, total=self.total_cost, state=state)
             return
         now = time.monotonic()
@@ -156,12 +165,12 @@ class Display(Observer):
 
 
 def rate_of(spec: TrialSpec) -> str:
-    """What the best so far is shown under."""
+    """Return the noise rate of a trial for people, without the noise kind."""
     return spec.noise.removeprefix(f"{spec.noise_kind} ")
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "45 s", "12 min", "3 h 20 min"."""
+    """Return seconds for people: "45 s", "12 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

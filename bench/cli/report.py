@@ -1,61 +1,50 @@
-"""The command: tables and plots again, from the records alone.
+"""Command ``python -m bench.report``: tables and figures again, from the records alone."""
 
-python -m bench.report results/NAME
-python -m bench.report results/BEFORE --compare results/AFTER
-"""
-
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
-from bench.cli.commands import Once, execute, writable
+from bench.cli import options
+from bench.cli.commands import Command, execute, writable
+from bench.cli.options import option
 from bench.cli.paths import UserPath
 from bench.cli.terminal import console, echo
 from bench.errors import InputError
-from bench.planning.registry import REFERENCE
 from bench.report.metrics import RANKED
 
 
-@click.command(
-    cls=Once, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=Command)
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=UserPath())
-@click.option(
-    "--out",
-    type=UserPath(file_okay=False),
-    metavar="DIR",
-    help="Where to write; the first DIR without it.",
-)
-@click.option(
-    "--reference",
-    default=REFERENCE,
-    show_default=True,
-    metavar="NAME",
-    help="Method that all are compared with, or none.",
-)
-@click.option(
+@option(
+    "Data",
     "--compare",
     type=UserPath(),
     metavar="DIR",
-    help="Compare with this sweep instead: compare.md, .csv.",
+    help="Compare the sweeps with the sweep in this folder, in compare.md and compare.csv, and "
+    "write no leaderboard.",
 )
-@click.option(
+@options.reference
+@option(
+    "Methods",
     "--rank-by",
     default="test_accuracy",
     show_default=True,
     metavar="NAME",
-    help=f"What the leaderboard ranks by: {', '.join(RANKED)}.",
+    help=f"Metric that the leaderboard ranks by: {', '.join(RANKED)}.",
 )
-@click.option(
+@option(
+    "Methods",
     "--clean-val",
     default="all",
     show_default=True,
     metavar="N",
-    help="How many right labels of validation images the rule clean-val reads.",
+    help="Number of validation images whose true labels the rule clean-val reads.",
 )
-@click.option("--no-plots", is_flag=True, help="Leave out plots/, which take most of the time.")
+@options.out("the first DIR", type=UserPath(file_okay=False), help="Folder to write to.")
+@options.no_plots
+@options.details
 def report(
     folders: tuple[Path, ...],
     out: Path | None,
@@ -64,12 +53,12 @@ def report(
     rank_by: str,
     clean_val: str,
     no_plots: bool,
+    details: bool,
 ) -> None:
-    """Rebuild tables, plots and the page index.html from the records of one or more sweeps, which
-    count as one.
+    """Rebuild tables, figures and the page index.html from the records of sweeps.
 
-    leaderboard.csv, .md and .tex hold the leaderboard, configs.csv all configurations; analysis.md
-    what it rests on.
+    Several sweeps count as one. The leaderboard is in leaderboard.csv, .md and .tex, all
+    configurations are in configs.csv, and the statistics behind them in analysis.md.
     """
     if compare:
         _check_comparison()
@@ -81,11 +70,12 @@ def report(
         check_sweep(folder)
     out = writable(out) if out else writable(folders[0], "folder with --out")
     if compare:
-        found, files = write_comparison(folders, [compare], out, clean_val)
-        print_sections(console(), found)
+        sections, files = write_comparison(folders, [compare], out, clean_val)
+        print_sections(console(), sections)
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    print_report(console(), write_report(folders, out, reference, not no_plots, rank_by, clean_val))
+    leaderboard = write_report(folders, out, reference, not no_plots, rank_by, clean_val)
+    print_report(console(), leaderboard, details)
     echo(
         f"results are in {out}: index.html, leaderboard.md, "
         f"analysis.md{', plots/' * (not no_plots)}"
@@ -93,22 +83,17 @@ def report(
 
 
 def _check_comparison() -> None:
-    """Refuse what a comparison of two sweeps could only ignore."""
+    """Refuse options that a comparison of two sweeps would ignore."""
     given = click.get_current_context().get_parameter_source
-    for name, option in (
-        ("reference", "--reference"),
-        ("rank_by", "--rank-by"),
-        ("no_plots", "--no-plots"),
-    ):
+    for name in ("reference", "rank_by", "no_plots"):
         if given(name) is ParameterSource.COMMANDLINE:
             raise InputError(
-                f"{option} has no meaning with --compare, which only pairs two sweeps: leave it out"
+                f"--{name.replace('_', '-')} has no meaning with --compare, which only pairs two "
+                "sweeps: leave it out"
             )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
-    execute(report, arguments)
+main = partial(execute, report)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""Studies: several sweeps that answer one question, with one leaderboard.
-
-python -m bench.study sanity
-"""
+"""Command ``python -m bench.study``: several sweeps that answer one question together."""
 
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
-from bench.cli.commands import Once, execute
-from bench.cli.paths import UserPath
+from bench.cli import options
+from bench.cli.commands import Command, execute
 from bench.cli.terminal import echo
 from bench.common.importing import module_command
 from bench.errors import InputError, unknown
@@ -22,26 +20,29 @@ from bench.planning.registry import REFERENCE, load_method, method_names
 
 @dataclass(frozen=True)
 class Study:
-    """What is asked, and the sweeps that answer it."""
+    """A question, and the sweeps that answer it."""
 
     question: str
-    # arguments of python -m bench.run, without --out; for words in capitals see _named
+    # arguments of python -m bench.run, without --out; words in capitals: see _with_names
     sweeps: tuple[str, ...]
-    seeds: int | None = None  # unless what follows the -- says otherwise
-    # two things to compare: the folder of each, and its further arguments
+    seeds: int | None = None  # where the command line gives none
+    # two variants to compare, each as its folder and its further arguments
     sides: tuple[tuple[str, str], ...] = ()
 
 
 _ALL = "--methods METHODS"
 
-#: With what they estimate, or take as given, and with all that can be left to the truth.
+#: Privileged methods without their privileges, and with them.
 _VARIANTS = ("--methods PRIVILEGED", "--methods PRIVILEGED ORACLES")
 
-#: Without crops and flips: with them cross-entropy memorises 4 % of the wrong labels and leaves
-#: nothing to repair.
-_FASHION = "--dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5 --set recipe.augmentation=none --epochs 20"
+#: Fashion-MNIST without crops and flips, with which cross-entropy memorises 4 % of the wrong
+#: labels alone, so that nothing is left to repair.
+_FASHION = (
+    "--dataset fashion_mnist --image-size 14 --subset 4000 --noise 0.5 "
+    "--set recipe.augmentation=none --epochs 20"
+)
 
-#: Of each family one: a plain loss, targets that follow predictions, neighbours, mixtures,
+#: One method of each family: a plain loss, targets that follow predictions, neighbours, mixtures,
 #: relations to an encoder.
 _FAMILIES = "--methods ce,elr,softmix,divide_mix,rmd"
 
@@ -99,24 +100,20 @@ STUDIES = {
 }
 
 
-@click.command(
-    cls=Once,
-    name="study",
-    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
-)
+@click.command(cls=Command, name="study")
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--out", type=UserPath(), metavar="DIR", help="[default: results/study-NAME]")
+@options.out("results/study-NAME", help="Folder of the study's sweeps and tables.")
 def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
-    """Run a study, or list them. Like any sweep, the same command goes on where it was.
+    """Run a study, or list all studies. The same command again runs only what is missing.
 
-    One that compares two things makes a sweep of each, and in the study's folder compare.md. What
-    follows a -- goes to every sweep, as: python -m bench.study sanity -- --seeds 1 --device cuda
+    A study that compares two variants makes a sweep of each, and compares them in compare.md.
+    Options after -- go to every sweep, as in: python -m bench.study sanity -- --seeds 1
     """
     if name is None:
         width = max(map(len, STUDIES))
-        for key, found in STUDIES.items():
-            echo(f"{key:{width}}  {found.question}")
+        for key, listed in STUDIES.items():
+            echo(f"{key:{width}}  {listed.question}")
         return
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
@@ -124,17 +121,17 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     chosen = STUDIES[name]
     seeds = ["--seeds", str(chosen.seeds)] if chosen.seeds and "--seeds" not in more else []
     status = 0
-    for folder, options in chosen.sides or ((".", ""),):
+    for folder, further in chosen.sides or ((".", ""),):
         for arguments in chosen.sweeps:
             command = [
-                *shlex.split(f"{_named(arguments)} {options}"),
+                *shlex.split(f"{_with_names(arguments)} {further}"),
                 *seeds,
                 *more,
                 "--out",
                 str(out / folder),
             ]
             status = max(status, _run("bench.run", command))
-    # a --dry-run makes none
+    # A --dry-run makes no folders.
     if chosen.sides and all((out / folder).is_dir() for folder, _ in chosen.sides):
         first, second = (str(out / folder) for folder, _ in chosen.sides)
         status = max(status, _run("bench.report", [first, "--compare", second, "--out", str(out)]))
@@ -149,9 +146,11 @@ def _run(module: str, arguments: Sequence[str]) -> int:
     return status
 
 
-def _named(arguments: str) -> str:
-    """METHODS: all of them; HOSTS: those that can be wrapped, bare and wrapped; PRIVILEGED: those
-    that declare what they read of the truth, and ORACLES: their settings to do so.
+def _with_names(arguments: str) -> str:
+    """Replace words in capitals by names of methods and their settings.
+
+    METHODS are all methods, HOSTS those that can be wrapped, bare and wrapped, PRIVILEGED those
+    that can read the truth, and ORACLES the settings with which they do.
     """
     from bench.method import Wrapper, takes_own_steps
 
@@ -159,7 +158,7 @@ def _named(arguments: str) -> str:
     for method in method_names():
         try:
             classes[method] = load_method(method)
-        except InputError as error:  # a broken plugin stops no study
+        except InputError as error:  # a broken method file stops no study
             echo(f"warning: {method} is left out: {error}", err=True)
     bases = [method for method, cls in classes.items() if not issubclass(cls, Wrapper)]
     wrappers = [method for method in classes if method not in bases]
@@ -180,9 +179,7 @@ def _named(arguments: str) -> str:
     return " ".join(words.get(word, word) for word in arguments.split(" "))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: what a user can mend is one line on the error stream and exit status 2."""
-    execute(study, arguments)
+main = partial(execute, study)
 
 
 if __name__ == "__main__":

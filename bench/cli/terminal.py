@@ -1,6 +1,4 @@
-"""All that commands print: a line a call, taken as it is, whatever characters a name holds and a
-terminal lacks.
-"""
+"""Output of all commands: text as it is, whatever characters a stream lacks, a line a call."""
 
 import codecs
 import contextlib
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 #: Codec error handler for a stream that lacks a character.
 _HANDLER = "lnl-bench"
 
-#: What stands for a character of our own tables where a stream lacks it.
+#: Substitutes for characters of our own tables where a stream lacks them.
 _SUBSTITUTES = {
     **{
         "×": "x",
@@ -45,19 +43,19 @@ _SUBSTITUTES = {
 def _substitute(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    escaped = (
-        _SUBSTITUTES.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking
+    text = "".join(
+        _SUBSTITUTES.get(character) or character.encode("ascii", "backslashreplace").decode()
+        for character in error.object[error.start : error.end]
     )
-    return "".join(escaped), error.end
+    return text, error.end
 
 
 codecs.register_error(_HANDLER, _substitute)
 
 
 def prepare() -> None:
-    """Make the standard streams take any text. One that is closed loses what is written to it."""
-    # A file that is opened later would get the number of a closed stream, and all that libraries
+    """Make the standard streams take any text; text for a closed stream is lost."""
+    # A file opened later would get the number of a closed stream, and with it all that libraries
     # print.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -71,9 +69,7 @@ def prepare() -> None:
 
 
 def write_utf8() -> None:
-    """Write UTF-8 to a standard output that is a file or a pipe, whatever the locale: what follows
-    is to be read again.
-    """
+    """Write UTF-8 to a file or a pipe whatever the locale, for output that programs read."""
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8")
 
@@ -81,7 +77,7 @@ def write_utf8() -> None:
 def echo(text: str = "", err: bool = False) -> None:
     """Print one line to the standard output, or to the error stream."""
     stream = sys.stderr if err else sys.stdout
-    # Where errors cannot be written there is no place to say so: the exit status has to do.
+    # An error that cannot be written is told by the exit status alone.
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         try:
             stream.write(f"{_readable(text, stream.encoding)}\n")
@@ -92,15 +88,13 @@ def echo(text: str = "", err: bool = False) -> None:
 
 
 def _end_unread() -> NoReturn:
-    """End as a program whose output nobody reads any more: click and rich would end with 1, the
-    status of a failure.
-    """
+    """End with the status of a broken pipe; click and rich would end with 1, that of failures."""
     discard_output()
     sys.exit(128 + signal.SIGPIPE)
 
 
 def takes_output() -> bool:
-    """Return whether the standard output takes a line; Python has forgotten what it refused before."""
+    """Return whether the standard output takes a line."""
     try:
         sys.stdout.write("\n")
         sys.stdout.flush()
@@ -110,16 +104,12 @@ def takes_output() -> bool:
 
 
 def discard_output() -> None:
-    """Throw away what the standard output has not taken, which Python would try to write again as
-    it ends.
-    """
+    """Discard text that the standard output has not taken, or Python writes it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> "Console":
-    """Return rich's console for the standard output, for tables and what moves; it knows no markup
-    in text.
-    """
+    """Return a rich console for the standard output, which takes no text for markup."""
     from rich.console import Console
 
     class Output(Console):
@@ -130,7 +120,7 @@ def console() -> "Console":
 
 
 def track(items: Iterable[Any], description: str) -> Iterable[Any]:
-    """Show a progress bar on the error stream, where that is a terminal."""
+    """Iterate with a progress bar on the error stream, where that is a terminal."""
     from rich.console import Console
     from rich.progress import track as rich_track
 
@@ -141,23 +131,19 @@ def track(items: Iterable[Any], description: str) -> Iterable[Any]:
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:
-    """Print one line above what moves. A terminal's own wrapping leaves it whole; ``wrap`` breaks
-    it between words.
-    """
+    """Print one line above a progress bar; ``wrap`` breaks it between words in a terminal."""
     console.print(styled(console, text, style), soft_wrap=not (wrap and console.is_terminal))
 
 
 def styled(console: "Console", text: str, style: str = "") -> "Text":
-    """Return what stands for the text in a table of the console."""
+    """Return the text as the console can show it, for a table."""
     from rich.text import Text
 
     return Text(_readable(text, console.encoding), style)
 
 
 def print_table(console: "Console", table: "Table") -> None:
-    """Print a table with all its columns, however wide: a name or figure that is cut short would be
-    a wrong one.
-    """
+    """Print a table as wide as its content; a figure that is cut short would be a wrong one."""
     from rich.measure import Measurement
 
     width = console.width
@@ -170,20 +156,18 @@ def print_table(console: "Console", table: "Table") -> None:
 
 
 def padded(text: str, width: int) -> str:
-    """Return the text as it is shown, filled with spaces to ``width`` places; a CJK character takes
-    two.
-    """
+    """Return the text as it is shown, filled with spaces to ``width`` columns of a terminal."""
     return _readable(text, sys.stdout.encoding) + " " * (width - wide(text))
 
 
 def wide(text: str) -> int:
-    """Return the number of places that the text takes in a terminal."""
+    """Return the number of columns that the text takes in a terminal; a CJK character takes two."""
     from rich.cells import cell_len
 
     return cell_len(_readable(text, sys.stdout.encoding))
 
 
 def _readable(text: str, encoding: str | None) -> str:
-    """Return the text as a stream of this encoding can show it."""
+    """Return the text as a stream of this encoding shows it."""
     encoding = encoding or "utf-8"
     return printable(text).encode(encoding, _HANDLER).decode(encoding)

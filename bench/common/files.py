@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from bench.common.text import encodable
+from bench.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a reader, or a crash, sees either the old file or the
-    whole new one.
-    """
+    """Write a file so that a reader, or a crash, leaves either the old or the whole new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -25,16 +24,31 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that a user named with ``--out``, in a folder that is made if absent.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(path)!r} ({error.strerror}): choose another --out"
+        ) from error
+
+
 def to_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: what is undefined is null, never NaN, and text is what UTF-8 can hold."""
-    return json.dumps(_defined(value), indent=indent, allow_nan=False).encode() + b"\n"
+    """Return strict JSON with a line end: NaN and infinities are null, all text is valid UTF-8."""
+    return json.dumps(_strict(value), indent=indent, allow_nan=False).encode() + b"\n"
 
 
-def _defined(value: Any) -> Any:
+def _strict(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_defined(key): _defined(item) for key, item in value.items()}
+        return {_strict(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
+        return [_strict(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return encodable(value) if isinstance(value, str) else value

@@ -1,8 +1,11 @@
 """Identity of a trial: the part of its specification that its result depends on.
 
-A path says where data were found, not what they are: in the identity it is replaced by the hash of
-the content, which the specification holds too. The changes that the command line made to a method's
-own recipe are left out, since the recipe itself is there.
+A path says where data were found, not what they are: the identity has the scheme alone, since the
+specification also holds the hash of the content. It leaves out the changes that the command line
+made to a method's recipe, since the specification holds the recipe itself.
+
+The rules are shared: planning gives ids, records and reports compare them, and the plugin interface
+offers ``added`` to methods. None of these rooms may import all the others, hence this place.
 """
 
 import dataclasses
@@ -12,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from bench.common.text import encodable
+from bench.common.files import to_json
 
 #: Name before the colon of open-set noise, whose argument is a data set.
 _OPENSET = "openset"
@@ -24,12 +27,15 @@ _NEUTRAL = "neutral"
 _SORTED = json.JSONEncoder(sort_keys=True)
 
 
-def added(default: Any, *, neutral: Any) -> Any:
-    """Declare a field that is younger than records which people already have.
+# ----------------------------------------------------------------------------------------------
+# fields that are younger than some records
 
-    Trials in which the field has the value ``neutral`` keep the identity that they had before there
-    was such a field: it is left out of their specification, and a specification without it is read
-    as having that value.
+
+def added(default: Any, *, neutral: Any) -> Any:
+    """Declare a dataclass field that is younger than records which users already have.
+
+    A trial whose field is ``neutral`` keeps the identity it had before the field existed: the
+    field is left out of its specification, and a specification without it has that value.
 
     Args:
         default: the value of new trials.
@@ -48,33 +54,38 @@ def neutral_values(owner: type) -> dict[str, Any]:
 
 
 def without_neutral(values: Mapping[str, Any], neutral: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values without those that say no more than their absence."""
+    """Return the values without those that equal their neutral value."""
     return {
         key: value for key, value in values.items() if key not in neutral or neutral[key] != value
     }
 
 
+# ----------------------------------------------------------------------------------------------
+# identities and ids
+
+
 def identity(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a specification with content in place of paths; the same object where it names no
-    path.
-    """
+    """Return a specification with content instead of paths; the same object where it has none."""
+    protocol = spec.get("protocol")
+    if isinstance(protocol, str) and protocol.startswith(f"{PAPER}, "):
+        protocol = PAPER
     replaced = {
         "dataset": data_identity(spec.get("dataset")),
         "noise_kind": noise_identity(spec.get("noise_kind"), spec.get("noise_hash")),
-        "protocol": _protocol_identity(spec.get("protocol")),
+        "protocol": protocol,
     }
     changed = {key: value for key, value in replaced.items() if value != spec.get(key)}
     return {**spec, **changed} if changed else spec
 
 
 def data_identity(dataset: Any) -> Any:
-    """Return a data set's name, or only the scheme of SCHEME:PATH: ``data_hash`` says the rest."""
+    """Return a data set's name; the scheme alone of SCHEME:PATH, as ``data_hash`` has the rest."""
     scheme, colon, _ = dataset.partition(":") if isinstance(dataset, str) else (dataset, "", "")
     return scheme + colon if colon else dataset
 
 
 def noise_identity(kind: Any, noise_hash: Any) -> Any:
-    """Return a kind of noise without the path of its file: ``noise_hash`` says what is in it."""
+    """Return a kind of noise without the path of its file, as ``noise_hash`` has its content."""
     if not isinstance(kind, str):
         return kind
     name, colon, argument = kind.partition(":")
@@ -83,35 +94,21 @@ def noise_identity(kind: Any, noise_hash: Any) -> Any:
     return name + colon if colon and noise_hash is not None else kind
 
 
-def _protocol_identity(protocol: Any) -> Any:
-    return PAPER if isinstance(protocol, str) and protocol.startswith(f"{PAPER}, ") else protocol
-
-
 def trial_id(spec: Mapping[str, Any]) -> str:
-    """Return the trial's id, a hash of its identity: the name of its folder."""
+    """Return the id of a trial, a hash of its identity: the name of its folder."""
     return plain_id(identity(spec))
 
 
 def plain_id(spec: Any) -> str:
-    """Return the id by the rule of earlier versions: a hash of the specification as it is, paths
-    included.
-    """
+    """Return the id by the rule of earlier versions: a hash of a specification, paths included."""
     text = _SORTED.encode(spec)
-    if "\\ud" in text:  # perhaps of a path that is no UTF-8: as ``records.to_json`` writes it
-        text = _SORTED.encode(_encodable(spec))
+    if "\\ud" in text:  # perhaps of a path that is no UTF-8: hash it as records write it
+        text = _SORTED.encode(json.loads(to_json(spec)))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _encodable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encodable(item) for item in value]
-    return encodable(value) if isinstance(value, str) else value
-
-
 def short_name(name: str) -> str:
-    """Return SCHEME:PATH with the last part of the path alone, for people; any other name as it is."""
+    """Return SCHEME:PATH with the last part of the path alone, for people; other names as is."""
     scheme, colon, path = name.partition(":")
     if not colon:
         return name

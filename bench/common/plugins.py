@@ -1,6 +1,4 @@
-"""Code of other people: found by its entry points, and imported and called so that a fault in it is
-one sentence.
-"""
+"""Code of other packages: entry points, and imports and calls whose errors are one sentence."""
 
 import contextlib
 import importlib
@@ -19,29 +17,33 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def blame(place: str, doing: str) -> Iterator[None]:
-    """Context in which any exception of a plugin, SystemExit too, becomes one sentence; an
-    interrupt passes.
+def blame(place: str, call: str) -> Iterator[None]:
+    """Context in which any exception of a plugin, SystemExit too, becomes one sentence.
+
+    KeyboardInterrupt passes.
 
     Args:
         place: the plugin's file or entry point, with which the sentence begins.
-        doing: what raises, such as "space(draw)".
+        call: the call that runs in it, such as "space(draw)".
     """
     try:
         yield
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except InputError as error:
-        if str(error).startswith(f"{place}: "):  # said already, by a call within this one
+        if str(error).startswith(f"{place}: "):  # a context within this one has added it
             raise
         raise InputError(f"{place}: {error}") from error
     except BaseException as error:
-        raise InputError(f"{place}: {doing} raised {one_line(error)}: mend it") from error
+        raise InputError(f"{place}: {call} raised {one_line(error)}: mend it") from error
+
+
+# ----------------------------------------------------------------------------------------------
+# modules
 
 
 def import_file(module_name: str) -> ModuleType:
-    """Import a plugin's module. What it prints goes to the error stream: a command's output is its
-    own.
+    """Import a plugin's module; what it prints goes to the error stream, not to the output.
 
     Raises:
         InputError: where it cannot be imported.
@@ -51,22 +53,21 @@ def import_file(module_name: str) -> ModuleType:
         with contextlib.redirect_stdout(sys.stderr):
             spec = importlib.util.find_spec(module_name)  # imports the packages around it
             if spec is not None and spec.origin:
-                place = shown(spec.origin)
+                place = display_path(spec.origin)
             return importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
-    except BaseException as error:  # anything that somebody's file may do
-        where = (
-            f" in {error.filename!r}" if isinstance(error, SyntaxError) and error.filename else ""
-        )
+    except BaseException as error:  # a plugin's file may raise anything
+        file = error.filename if isinstance(error, SyntaxError) else None
+        where = f" in {file!r}" if file else ""
         raise InputError(
-            f"{place} cannot be imported: {one_line(error)}{where}: {_mending(module_name, error)}"
+            f"{place} cannot be imported: {one_line(error)}{where}: {_advice(module_name, error)}"
         ) from error
 
 
-def _mending(module_name: str, error: BaseException) -> str:
+def _advice(module_name: str, error: BaseException) -> str:
     """Return the advice about a module that cannot be imported."""
     package, _, name = module_name.rpartition(".")
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
@@ -77,19 +78,13 @@ def _mending(module_name: str, error: BaseException) -> str:
 
 
 def find_file(module_name: str) -> str:
-    """Path of a module's source, without running it.
+    """Return the path of a module's source, without running it.
 
     Raises:
         InputError: where there is none.
     """
-    try:
+    with _importing(module_name):
         spec = importlib.util.find_spec(module_name)  # imports the packages around it
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # anything that their files may do
-        raise InputError(
-            f"{module_name} cannot be imported: {one_line(error)}: mend its file"
-        ) from error
     if spec is None or not spec.origin:
         raise InputError(
             f"{module_name} cannot be imported: there is no such file: install it, or mend its "
@@ -98,22 +93,39 @@ def find_file(module_name: str) -> str:
     return spec.origin
 
 
-def shown(path: str | Path) -> str:
-    """A file's path for people: relative to the working folder where it lies below that."""
+@contextlib.contextmanager
+def _importing(place: str) -> Iterator[None]:
+    """Context in which an exception says that ``place`` cannot be imported."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's file may raise anything
+        raise InputError(f"{place} cannot be imported: {one_line(error)}: mend its file") from error
+
+
+def display_path(path: str | Path) -> str:
+    """Return the path of a file for people: relative if it lies below the working directory."""
     try:
         return str(Path(path).relative_to(os.getcwd()))
-    except (ValueError, OSError):  # OSError: the working folder was removed
+    except (ValueError, OSError):  # OSError: the working directory was removed
         return str(path)
 
 
 def file_of(module: ModuleType) -> str:
-    """The file of a plugin's module, for people."""
-    return shown(module.__file__ or module.__name__)
+    """Return the file of a plugin's module, for people."""
+    return display_path(module.__file__ or module.__name__)
 
 
-def offered(group: str) -> dict[str, list[EntryPoint]]:
-    """Entry points of the group by name. Several installed packages may offer the same name: see
-    ``only``.
+# ----------------------------------------------------------------------------------------------
+# entry points
+
+
+def points_by_name(group: str) -> dict[str, list[EntryPoint]]:
+    """Return the entry points of a group by name.
+
+    Several packages may offer the same name; ``single_point`` refuses such a name when it is used.
     """
     points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
@@ -123,49 +135,39 @@ def offered(group: str) -> dict[str, list[EntryPoint]]:
     return points
 
 
-def only(points: Sequence[EntryPoint], what: str, taken: bool) -> EntryPoint:
-    """The entry point of a name.
+def single_point(points: Sequence[EntryPoint], items: str, taken: bool) -> EntryPoint:
+    """Return the only entry point of a name.
 
     Args:
         points: all of that name, at least one.
-        what: what they name, in the plural.
+        items: the things that entry points of the group name, in the plural.
         taken: whether this package has that name itself.
 
     Raises:
-        InputError: where another one has the name too. Names that nobody asks for hide nothing.
+        InputError: where something else has the name too.
     """
     first, *others = points
-    if taken:
-        raise InputError(
-            f"two {what} are called {first.name!r}, one here and one in {first.value}: rename "
-            "either"
+    if taken or others:
+        places = (
+            f"one here and one in {first.value}"
+            if taken
+            else f"one in {first.value} and one in {others[0].value}"
         )
-    if others:
-        raise InputError(
-            f"two {what} are called {first.name!r}, one in {first.value} and one in "
-            f"{others[0].value}: rename either"
-        )
+        raise InputError(f"two {items} are called {first.name!r}, {places}: rename either")
     return first
 
 
-def load(point: EntryPoint, kind: type[T], what: str) -> T:
-    """What the entry point names.
+def load(point: EntryPoint, kind: type[T], item: str) -> T:
+    """Return the object that an entry point names.
 
     Raises:
         InputError: where it cannot be imported, or is no ``kind``.
     """
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            value = point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # anything that somebody's file may do
-        raise InputError(
-            f"{point.value} cannot be imported: {one_line(error)}: mend its file"
-        ) from error
+    with _importing(point.value):
+        value = point.load()
     if not isinstance(value, kind):
         raise InputError(
-            f"the entry point {point.name!r} names {point.value}, which is no {what}: name a "
+            f"the entry point {point.name!r} names {point.value}, which is no {item}: name a "
             f"{kind.__name__}"
         )
     return value

@@ -1,19 +1,17 @@
-"""Which code this is."""
+"""Version and git commit of the code."""
 
 from functools import cache
 from pathlib import Path
 
 __version__ = "0.1.0"
 
-#: Written by setup.py into what is installed; a checkout has none, and asks git.
+#: File with the commit, which setup.py writes into an installed package; a checkout has none.
 COMMIT_FILE = "commit.txt"
 
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the code, with a mark where files were changed since; None where nobody knows
-    it.
-    """
+    """Return the commit of the code, marked -dirty after changes; None where it is not known."""
     folder = Path(__file__).resolve().parents[1]
     if (built := folder / COMMIT_FILE).is_file():
         return built.read_text().strip() or None
@@ -21,24 +19,16 @@ def git_commit() -> str | None:
 
 
 def checkout_commit(root: Path) -> str | None:
-    """The commit of a checkout, marked -dirty where its files differ; None outside of one, and
-    without git.
-    """
+    """Return the commit of a checkout, marked -dirty after changes; None without one, or git."""
+    # Not above: ``bench`` imports this module before its search path is in order.
     import subprocess
 
     if not (root / ".git").exists():
         return None
-    command = [
-        "git",
-        "-C",
-        str(root),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    describe = "describe --always --dirty --abbrev=40 --exclude=*".split()
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(root), *describe], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,115 +1,150 @@
-"""Arrays of one's own in a NumPy archive: ``npz:FILE``."""
+"""Data sets from arrays in memory, with every image and label checked."""
 
-import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from bench.datasets.base import FOUND, UNKNOWN, Dataset, Source, from_arrays
+from bench.common.text import shortlist
+from bench.datasets.dataset import UNKNOWN, Dataset
 from bench.errors import InputError
 
-NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+#: Fix for images of another type, by NumPy's kind of type.
+_TO_BYTES = {
+    "f": ", such as (images * 255).round().astype('uint8') for values from 0 to 1",
+    "u": ", such as (images >> 8).astype('uint8') for values of 16 bits",
+    "i": ", such as images.astype('uint8') for values from 0 to 255",
+    "b": ", such as images * np.uint8(255)",
+}
+
+#: Fix for labels of another type, by NumPy's kind of type.
+_TO_INTEGERS = {
+    "f": ": labels.astype(int), if none is missing or a fraction",
+    "b": ": labels.astype(int)",
+    "U": ": classes, labels = np.unique(labels, return_inverse=True)",
+    "S": ": classes, labels = np.unique(labels, return_inverse=True)",
+}
 
 
-def load(path: Path, side: int | None = None) -> Dataset:
-    """Arrays ``train_images``, ``train_labels``, ``test_images``, ``test_labels``, and optionally
-    ``classes``.
+def from_arrays(
+    name: str,
+    train_images: ArrayLike,
+    train_labels: ArrayLike,
+    test_images: ArrayLike,
+    test_labels: ArrayLike,
+    classes: tuple[str, ...] | None = None,
+    flips: Mapping[int, int] | None = None,
+    found: Mapping[str, ArrayLike] | None = None,
+) -> Dataset:
+    """Return a data set of uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels.
 
-    ``train_labels`` are the true ones. Noisy labels that came with the images are further arrays
-    named ``noisy_labels`` or ``noisy_labels_NAME``; with them, true labels may be missing, or -1
-    where unknown. Classes are counted from 0 without gaps, unless ``classes`` names all of them.
+    Images of other types are refused, not scaled: only their owner knows the values of black and
+    white. Without ``classes``, every class from 0 to the highest label has training images; named
+    classes may have none, and ``Dataset.remarks`` says so.
+
+    Args:
+        found: noisy labels of the training images, name -> (N,); with them, true labels may be
+            UNKNOWN (-1).
+
+    Raises:
+        InputError: if images, labels and classes do not fit together.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}: give npz: the path of a NumPy archive")
-    try:
-        if not zipfile.is_zipfile(path):
-            single = path.read_bytes()[:6] == b"\x93NUMPY"
-            raise ValueError(
-                "it is a single array" if single else "it is no archive, or is cut short"
+    train, truth = _labelled_images(name, "training", train_images, train_labels)
+    test, test_truth = _labelled_images(name, "test", test_images, test_labels)
+    if train.shape[1:] != test.shape[1:]:
+        raise InputError(
+            f"training and test images of {name} differ in shape: make them the same size"
+        )
+    noisy = {
+        key: _labels(name, f"noisy ({key})", np.asarray(labels), len(train))
+        for key, labels in (found or {}).items()
+    }
+    known = truth[truth != UNKNOWN] if noisy else truth
+    parts = {"training": known, "test": test_truth}
+    parts |= {f"noisy ({key})": labels for key, labels in noisy.items()}
+    names = _classes(name, parts, classes)
+    training = [known] if len(known) == len(train) else [known, *noisy.values()]
+    absent = sorted(set(range(len(names))) - set(np.concatenate(training).tolist()))
+    if absent and classes is None:
+        listed = shortlist(names[label] for label in absent)
+        raise InputError(
+            f"no training image of {name} is of the class {listed}, which has labels elsewhere: "
+            "give it training images, count classes from 0 without gaps, or name all of them"
+        )
+    return Dataset(name, train, truth, test, test_truth, names, flips, noisy)
+
+
+def _labelled_images(
+    name: str, part: str, images: ArrayLike, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as uint8 (N, C, H, W) and labels as int64 (N,)."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        fix = "" if images.dtype == np.uint8 else _TO_BYTES.get(images.dtype.kind, "")
+        raise InputError(
+            f"the {part} images of {name} are {images.dtype} of shape {images.shape}: give uint8 "
+            f"of shape (N, H, W), (N, H, W, C) or (N, C, H, W){fix}"
+        )
+    if not len(images):
+        raise InputError(f"{name} has no {part} images: give at least one of each class")
+    shape = images.shape
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[1] not in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    if images.shape[1] not in (1, 3) or min(images.shape[2:]) < 4:
+        raise InputError(
+            f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a side"
+        )
+    checked = _labels(name, part, np.asarray(labels), len(images))
+    return np.ascontiguousarray(images), checked
+
+
+def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray:
+    """Return labels as int64 (N,); InputError unless there is one integer for each image."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != images or not images:
+        hint = _TO_INTEGERS.get(labels.dtype.kind, "")
+        if labels.ndim == 2 and len(labels) == images:
+            one_hot = ": labels.argmax(1), where each row marks a class"
+            hint = ": labels[:, 0]" if labels.shape[1] == 1 else one_hot
+        raise InputError(
+            f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} for "
+            f"{images} images: give one integer for each image{hint}"
+        )
+    if int(labels.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{name} has {part} labels up to {labels.max()}: count classes from 0")
+    return labels.astype(np.int64)
+
+
+def _classes(
+    name: str, parts: Mapping[str, np.ndarray], classes: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Return the names of the classes, by default numbers; check them against all labels."""
+    parts = {part: labels for part, labels in parts.items() if len(labels)}
+    lowest = min(parts, key=lambda part: parts[part].min())
+    highest = max(parts, key=lambda part: parts[part].max())
+    first, last = int(parts[lowest].min()), int(parts[highest].max())
+    if classes is None and first >= 0:
+        labels = np.unique(np.concatenate(list(parts.values()))).tolist()
+        if len(labels) <= last:
+            gap = next(number for number, label in enumerate([*labels, -1]) if number != label)
+            raise InputError(
+                f"{name} has labels up to {last}, but only {len(labels)} different ones: count "
+                f"classes from 0 without gaps, or name all of them (no image has the label {gap})"
             )
-        with np.load(path, allow_pickle=False) as archive:
-            noisy = [key for key in archive.files if key.startswith("noisy_labels")]
-            unused = sorted(set(archive.files) - {*NAMES, "classes", *noisy})
-            arrays = {key: _array(path, archive, key) for key in archive.files if key not in unused}
-    except InputError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        MemoryError,
-        SyntaxError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        classes = tuple(map(str, range(last + 1)))
+    number = 0 if classes is None else len(classes)
+    if first < 0 or last >= number or number < 2:
         raise InputError(
-            f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez"
-        ) from error
-    found = {_kind(key): arrays[key] for key in noisy}
-    if len(found) < len(noisy):
-        raise InputError(
-            f"{str(path)!r} has two arrays for one kind of noise ({', '.join(noisy)}): rename one "
-            "of them"
+            f"{name} has labels from {first} to {last} for {number or last + 1} classes (see its "
+            f"{lowest if first < 0 else highest} labels): count classes from 0, at least two"
         )
-    if found and "train_images" in arrays and "train_labels" not in arrays:
-        arrays["train_labels"] = np.full(arrays["train_images"].shape[:1], UNKNOWN)
-    if missing := [name for name in NAMES if name not in arrays]:
-        others = f" (it has {', '.join(unused)})" if unused else ""
+    assert classes is not None
+    if not all(title.strip() for title in classes):
+        raise InputError(f"{name} has a class without a name: give each class one")
+    if len(set(classes)) < number:
+        twice = next(title for title in classes if classes.count(title) > 1)
         raise InputError(
-            f"{str(path)!r} lacks {', '.join(missing)}{others}: save these arrays in it with "
-            "numpy.savez"
+            f"{name} names the class {twice!r} twice: give each class a name of its own"
         )
-    classes = _names(arrays["classes"]) if "classes" in arrays else None
-    train_images, train_labels, test_images, test_labels = (arrays[name] for name in NAMES)
-    dataset = from_arrays(
-        f"npz:{path}", train_images, train_labels, test_images, test_labels, classes, found=found
-    )
-    if unused:
-        warnings.warn(
-            f"arrays of {str(path)!r} are not used ({', '.join(unused)}): names that count are "
-            f"{', '.join(NAMES)}, classes, noisy_labels and noisy_labels_NAME",
-            stacklevel=2,
-        )
-    return replace(dataset, train_then_test=True)
-
-
-def _array(path: Path, archive: Mapping[str, np.ndarray], key: str) -> np.ndarray:
-    """One array of the archive, unless it holds Python objects: reading these could run any
-    program.
-    """
-    try:
-        return archive[key]
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise
-        kind = "int" if "label" in key else "str" if key == "classes" else "uint8"
-        raise InputError(
-            f"the array {key} of {str(path)!r} holds Python objects, as pandas makes them: save "
-            f"{key}.astype({kind!r})"
-        ) from error
-
-
-def _names(classes: np.ndarray) -> tuple[str, ...]:
-    """Names of the classes as text, whether they were saved as text, bytes or numbers."""
-    return tuple(
-        name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-        for name in classes.ravel().tolist()
-    )
-
-
-def _kind(key: str) -> str:
-    """Kind of noise: ``noisy_labels`` are "found", ``noisy_labels_worst`` are "human-worst"."""
-    name = key.removeprefix("noisy_labels").lstrip("_")
-    return f"human-{name}" if name else FOUND
-
-
-SOURCE = Source(
-    "arrays of one's own: train_images, train_labels, test_images, test_labels",
-    load,
-    size="any",
-    access="written with numpy.savez; noisy_labels beside them are noise as found",
-)
+    return classes

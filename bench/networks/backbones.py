@@ -11,9 +11,9 @@ from bench.errors import unknown
 
 
 class Network(nn.Module):
-    """A classifier whose penultimate features can be had.
+    """A classifier with access to its penultimate features.
 
-    It counts the samples that pass through it, with and without gradients: a method's cost in
+    It counts the samples that pass through it, with and without gradients, for a method's cost in
     passes.
     """
 
@@ -26,7 +26,7 @@ class Network(nn.Module):
         self.samples_inferred = 0
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Penultimate features (B, num_features) of normalised images (B, C, H, W)."""
+        """Return penultimate features (B, num_features) of normalised images (B, C, H, W)."""
         if torch.is_grad_enabled():
             self.samples_trained += len(x)
         else:
@@ -34,14 +34,14 @@ class Network(nn.Module):
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, num_classes)."""
+        """Return logits (B, num_classes) of normalised images (B, C, H, W)."""
         return self.head(self.forward_features(x))
 
     def blocks(self) -> list[list[nn.Module]]:
-        """The parts that have parameters, from the input to the head: stages of a ResNet,
-        convolutions.
+        """Return the parts that have parameters, from the input to the head.
 
-        A normalisation layer belongs to the part before it.
+        They are stages of a ResNet, or convolutions. A normalisation layer belongs to the part
+        before it.
         """
         parts: list[list[nn.Module]] = []
         for module in self.body.children():
@@ -53,15 +53,9 @@ class Network(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, *pool: nn.Module) -> list[nn.Module]:
-    """Maxima are taken before the ReLU, which then has fewer values to look at: the result is the
-    same.
-    """
-    return [
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        *pool,
-        nn.ReLU(inplace=True),
-    ]
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    # Maxima are taken before the ReLU, which then has fewer values to pass: the result is the same.
+    return [conv, nn.BatchNorm2d(outputs), *pool, nn.ReLU(inplace=True)]
 
 
 def _tiny_cnn(channels: int) -> tuple[nn.Module, int]:
@@ -88,8 +82,9 @@ def _torchvision_resnet(name: str, cifar_stem: bool) -> Callable[[int], tuple[nn
         from torchvision.models import get_model
 
         net = get_model(name, weights=None)
-        # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
-        if cifar_stem:
+        if (
+            cifar_stem
+        ):  # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
         elif channels != 3:
@@ -122,23 +117,19 @@ def _preact_resnet18(channels: int) -> tuple[nn.Module, int]:
     layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, padding=1, bias=False)]
     inputs = 64
     for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers.append(
-            nn.Sequential(_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1))
-        )
+        first, second = _PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)
+        layers.append(nn.Sequential(first, second))
         inputs = outputs
-    return nn.Sequential(
-        *layers, nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    ), 512
+    layers += [nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers), 512
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that can be asked for by name: ``build(channels)`` gives its body and the number of
-    features.
-    """
+    """A kind of network."""
 
     summary: str
-    build: Callable[[int], tuple[nn.Module, int]]
+    build: Callable[[int], tuple[nn.Module, int]]  # channels -> body and number of its features
 
 
 BACKBONES = {
@@ -160,7 +151,7 @@ def check_backbone(name: str) -> None:
 
 
 def build_network(name: str, channels: int, num_classes: int) -> Network:
-    """A freshly initialised network; draws from torch's global generator."""
+    """Return a freshly initialised network; torch's global generator draws its weights."""
     check_backbone(name)
     body, num_features = BACKBONES[name].build(channels)
     return Network(body, num_features, num_classes)

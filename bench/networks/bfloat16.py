@@ -1,9 +1,8 @@
-"""bfloat16 on CPUs that have no units for it: the same roundings, with the sums that such units
-keep in float32.
+"""Layers for CPUs without bfloat16 units: the same roundings, and sums in float32 as in such units.
 
-There PyTorch's own convolution in bfloat16 takes ten times as long as the one in float32, and a
-linear layer up to ninety. These take as long as in float32, so that what the precision does to
-accuracy can be seen on any machine.
+On these CPUs, PyTorch's convolution in bfloat16 takes ten times as long as in float32, and a linear
+layer up to ninety times. The layers here take as long as in float32, so that the effect of the
+precision on accuracy can be seen on any machine.
 """
 
 import torch
@@ -11,32 +10,29 @@ from torch import Tensor, nn
 
 
 class RoundedConv2d(nn.Conv2d):
-    """A convolution that, under autocast to bfloat16, rounds operands, result and all gradients,
-    and sums in float32.
+    """A convolution that, under autocast to bfloat16, rounds as bfloat16 units do.
+
+    Operands, result and all gradients are rounded; sums are in float32.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not _to_bfloat16(input):
             return super()._conv_forward(input, weight, bias)
         with torch.autocast(input.device.type, enabled=False):
-            return (
-                super()
-                ._conv_forward(_rounded(input), _rounded(weight), _rounded_bias(bias))
-                .bfloat16()
-            )
+            operands = _rounded(input), _rounded(weight), _rounded_bias(bias)
+            return super()._conv_forward(*operands).bfloat16()
 
 
 class RoundedLinear(nn.Linear):
-    """A linear layer of the same kind."""
+    """A linear layer that, under autocast to bfloat16, rounds as bfloat16 units do."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """The features (..., out) of (..., in)."""
+        """Return features (..., out) of features (..., in)."""
         if not _to_bfloat16(input):
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
-            return nn.functional.linear(
-                _rounded(input), _rounded(self.weight), _rounded_bias(self.bias)
-            ).bfloat16()
+            operands = _rounded(input), _rounded(self.weight), _rounded_bias(self.bias)
+            return nn.functional.linear(*operands).bfloat16()
 
 
 _ROUNDED: dict[type[nn.Module], type[nn.Module]] = {
@@ -59,9 +55,10 @@ def _rounded_bias(bias: Tensor | None) -> Tensor | None:
 
 
 def round_layers(module: nn.Module) -> None:
-    """Make all plain convolutions and linear layers below ``module`` such ones; their weights stay
-    what they are.
+    """Turn all plain convolutions and linear layers of a module into rounding ones, in place.
+
+    Their weights stay unchanged.
     """
-    for own in module.modules():
-        if type(own) in _ROUNDED:
-            own.__class__ = _ROUNDED[type(own)]
+    for layer in module.modules():
+        if type(layer) in _ROUNDED:
+            layer.__class__ = _ROUNDED[type(layer)]

@@ -1,4 +1,4 @@
-"""What the processor is, and what it can do."""
+"""Name and bfloat16 units of the processor."""
 
 import platform
 import sys
@@ -7,17 +7,17 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 
-#: Units that multiply bfloat16, by the names that Linux gives them: AVX512-BF16 and AMX.
+#: Names on Linux of the units that multiply bfloat16: AVX512-BF16 and AMX.
 BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 
 @cache
 def bfloat16_units() -> bool:
-    """Whether bfloat16 is faster than float32 here; without such units it is emulated
-    (``bench.networks.bfloat16``).
+    """Tell whether the processor multiplies bfloat16, and so is faster in it than in float32.
 
-    The system's list, not torch's: its own functions for this are private, and differ between
-    versions. Where there is none (not on Linux), there are no such units either, as far as we know.
+    Without such units bfloat16 is emulated (``bench.networks.bfloat16``). The list of units is the
+    system's: torch's functions for this are private, and differ between versions. Systems other
+    than Linux have no such list, and count as machines without such units.
     """
     try:
         lines = CPUINFO.read_text().splitlines()
@@ -27,7 +27,7 @@ def bfloat16_units() -> bool:
 
 
 def processor() -> str:
-    """Its name."""
+    """Return the name of the processor."""
     if sys.platform == "linux":
         for line in CPUINFO.read_text().splitlines():
             if line.startswith("model name"):

@@ -1,6 +1,4 @@
-"""Labels of a file brought to the training images of a data set: by their order, or by the images'
-paths.
-"""
+"""Labels of a file brought to the training images of a data set, by order or by path."""
 
 import posixpath
 import re
@@ -13,7 +11,7 @@ import numpy as np
 
 from bench.common.text import printable, same_spelling
 from bench.datasets import Dataset
-from bench.datasets.labels import MISSING
+from bench.datasets.folder.labels_csv import MISSING
 from bench.errors import InputError, unknown
 from bench.noise.files import NamedLabels, OrderedLabels, read_file
 
@@ -21,54 +19,52 @@ from bench.noise.files import NamedLabels, OrderedLabels, read_file
 _Row = tuple[int, str, str]
 
 
-def labels_for(dataset: Dataset, path: Path | str, key: str | None = None) -> np.ndarray:
+def labels_for(dataset: Dataset, path: Path | str) -> np.ndarray:
     """Return the labels (N,) int64 that a file has for the training images of the data set.
 
     Raises:
         InputError: where the file cannot be read, or is about other images or classes.
     """
-    return match(read_file(path, key), dataset)
+    return match(read_file(path), dataset)
 
 
 def match(content: OrderedLabels | NamedLabels, dataset: Dataset) -> np.ndarray:
     """Return the labels (N,) int64 of the training images of the data set, out of those of a file.
 
-    Labels in order are those of the training images, or of all images: in the order of a folder or
-    its labels.csv, and of arrays the training images first. Labels by path are class names, or else
-    numbers from 0; their paths are those of ``Dataset.train_names``, or these with one and the same
-    folder before them, with slashes of either kind.
+    Labels in order are those of the training images, or of all images: a folder's in the order of
+    its names or its labels.csv, those of arrays with the training images first. Labels by path are
+    class names, or else numbers from 0. Their paths are those of ``Dataset.train_names``, possibly
+    all below one more folder, with slashes of either kind.
     """
     if isinstance(content, NamedLabels):
         return _by_path(content, dataset)
     labels = _by_order(content, dataset)
-    _check_range(content, dataset.num_classes, dataset.name)
+    _check_range(content, dataset)
     return labels
 
 
 def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
-    """Raise InputError unless these, which a kind of noise made, can be labels of the data set's
-    training images.
-    """
+    """Raise InputError unless the labels, made by a kind of noise, fit the training images."""
     if len(labels) != len(dataset.train_labels):
         raise InputError(
             f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training "
             f"images of {dataset.name}: it has to make one for each"
         )
-    _check_range(OrderedLabels(kind, labels), dataset.num_classes, dataset.name)
+    _check_range(OrderedLabels(kind, labels), dataset)
 
 
-def _check_range(content: OrderedLabels, classes: int, name: str) -> None:
-    labels = content.labels
+def _check_range(content: OrderedLabels, dataset: Dataset) -> None:
+    labels, classes = content.labels, dataset.num_classes
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise InputError(
-            f"the labels in {content.source} go from {labels.min()} to {labels.max()}, but {name} "
-            f"has {classes} classes: count them from 0 (the first that is none of them is "
-            f"{labels[wrong[0]]}, {content.where(wrong[0])})"
+            f"the labels in {content.source} go from {labels.min()} to {labels.max()}, but "
+            f"{dataset.name} has {classes} classes: count them from 0 (the first that is none of "
+            f"them is {labels[wrong[0]]}, {content.where(wrong[0])})"
         )
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # by order
 
 
@@ -81,21 +77,20 @@ def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
     if places is not None and len(labels) == total:
         _warn_of_another_order(content, dataset, dataset.all_names, places)
         return labels[places]
-    if dataset.subset_of == len(labels):
-        raise InputError(
-            f"there are {len(labels)} labels in {content.source} for {images} training images of "
-            f"{dataset.name}: they are for all of its training images, leave out --subset"
-        )
-    both = "" if places is None else f", or {total}, for all images with the test images"
-    raise InputError(
+    counts = (
         f"there are {len(labels)} labels in {content.source} for {images} training images of "
-        f"{dataset.name}: give one for each{both}; {_listing(dataset)} lists them in order"
+        f"{dataset.name}"
     )
+    if dataset.subset_of == len(labels):
+        raise InputError(f"{counts}: they are for all of its training images, leave out --subset")
+    both = "" if places is None else f", or {total}, for all images with the test images"
+    raise InputError(f"{counts}: give one for each{both}; {_listing(dataset)} lists them in order")
 
 
 def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
-    """Place of each training image among all images of the set, (N,), where that is known, and the
-    number of all.
+    """Return the place of each training image among all images, (N,), and the number of all.
+
+    The places are None where the order of all images is not known.
     """
     if dataset.all_names is not None and dataset.train_names is not None:
         place = {str(name): number for number, name in enumerate(dataset.all_names)}
@@ -109,31 +104,24 @@ def _places(dataset: Dataset) -> tuple[np.ndarray | None, int]:
 def _warn_of_another_order(
     content: OrderedLabels, dataset: Dataset, names: np.ndarray | None, places: np.ndarray
 ) -> None:
-    """Warn where the labels fit the images far better class folder by class folder, as other tools
-    list them.
+    """Warn where the labels fit far better in the order of class folders, as other tools list them.
 
-    They do where at most a quarter as many of them differ from the labels that the images came
-    with.
+    They do if at most a quarter as many of them differ from the labels that came with the images.
 
     Args:
-        names: names of the images (M,) that the labels are taken to be of, in the order of the set;
-            None where there are none.
+        names: names (M,) of the labelled images, in the order of the set; None without names.
         places: place of each training image among them, (N,).
     """
     if names is None:
         return
-    given = (
-        dataset.train_labels
-        if dataset.knows_truth or not dataset.found
-        else next(iter(dataset.found.values()))
-    )
+    given = dataset.train_labels
+    if dataset.found and not dataset.knows_truth:
+        given = next(iter(dataset.found.values()))
+    order = sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))
     rank = np.empty(len(names), dtype=np.int64)
-    rank[sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))] = np.arange(
-        len(names)
-    )
-    by_name, by_folder = (
-        float((content.labels[at[places]] != given).mean()) for at in (np.arange(len(names)), rank)
-    )
+    rank[order] = np.arange(len(names))
+    by_name = float((content.labels[places] != given).mean())
+    by_folder = float((content.labels[rank[places]] != given).mean())
     if by_folder <= by_name / 4 and by_name > 0:
         warnings.warn(
             f"{100 * by_name:.0f} % of the labels in {content.source} differ from those of "
@@ -148,7 +136,7 @@ def _listing(dataset: Dataset) -> str:
     return f"python -m bench.data images {shlex.quote(dataset.name)}"
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # by path
 
 
@@ -159,14 +147,16 @@ def _by_path(content: NamedLabels, dataset: Dataset) -> np.ndarray:
             f"{content.source} names images by their paths, but those of {dataset.name} have none: "
             f"give a label a line in order; {_listing(dataset)} lists them"
         )
-    everything = names if dataset.all_names is None else dataset.all_names
-    rows, strangers = _found(content, everything)
+    rows, strangers = _rows_by_name(
+        content, names if dataset.all_names is None else dataset.all_names
+    )
     training = [rows.get(str(name)) for name in names]
     lacking = [str(name) for name, row in zip(names, training, strict=True) if row is None]
     others = ""
     if strangers:
         line, path, _ = strangers[0]
-        others = f"{_count(strangers, 'line')} of it name no image of {dataset.name}, such as line {line} ({path!r})"
+        lines = f"{len(strangers)} line{'s' * (len(strangers) != 1)}"
+        others = f"{lines} of it name no image of {dataset.name}, such as line {line} ({path!r})"
     if lacking:
         raise InputError(
             f"{content.source} has no label for {len(lacking)} of {len(names)} training images of "
@@ -180,62 +170,57 @@ def _by_path(content: NamedLabels, dataset: Dataset) -> np.ndarray:
     return _class_numbers(content.source, [row for row in training if row is not None], dataset)
 
 
-def _found(content: NamedLabels, names: Iterable[str]) -> tuple[dict[str, _Row], list[_Row]]:
-    """The row of each image that the file names, and the rows that name none of the images."""
-    known = _Spellings(map(str, names))
-    found: dict[str, _Row] = {}
+def _rows_by_name(content: NamedLabels, names: Iterable[str]) -> tuple[dict[str, _Row], list[_Row]]:
+    """Return the row of each image that the file names, and the rows that name no image."""
+    rows: dict[str, _Row] = {}
     strangers = []
-    paths = known.resolve([path for _, path, _ in content.rows])
+    paths = _Spellings(map(str, names)).resolve([path for _, path, _ in content.rows])
     for row, name in zip(content.rows, paths, strict=True):
         if name is None:
             strangers.append(row)
-        elif name in found:
+        elif name in rows:
             raise InputError(
-                f"lines {found[name][0]} and {row[0]} of {content.source} name the same image "
+                f"lines {rows[name][0]} and {row[0]} of {content.source} name the same image "
                 f"{name!r}: give each one line"
             )
         else:
-            found[name] = row
-    return found, strangers
+            rows[name] = row
+    return rows, strangers
 
 
 class _Spellings:
-    """Finds names of images by what a file may call them."""
+    """Lookup of image names by the spellings that a file may have."""
 
     def __init__(self, names: Iterable[str]) -> None:
         exact = {name: name for name in names}
         self._tables = [exact, _unique(exact, printable), _unique(exact, same_spelling)]
 
     def resolve(self, paths: Sequence[str]) -> list[str | None]:
-        """Return the name of the image that each path means; None where it means none.
+        """Return the name of the image of each path; None where there is none.
 
-        Absolute paths lie in one folder. So do relative ones, where not one of them is the name of
-        an image.
+        Absolute paths are taken to lie in one folder. So are relative ones, if none of them is the
+        name of an image.
         """
-        found = [self._find(path) for path in paths]
+        names = [self._look_up(path) for path in paths]
         absolute = [_is_absolute(path) for path in paths]
         for kind in (True, False):
             alike = [number for number, is_absolute in enumerate(absolute) if is_absolute == kind]
-            if kind or not any(found[number] is not None for number in alike):
-                for number, name in zip(
-                    alike, self._below_one_folder([paths[number] for number in alike]), strict=True
-                ):
-                    found[number] = found[number] or name
-        return found
+            if kind or not any(names[number] is not None for number in alike):
+                below = self._below_one_folder([paths[number] for number in alike])
+                for number, name in zip(alike, below, strict=True):
+                    names[number] = names[number] or name
+        return names
 
-    def _find(self, path: str) -> str | None:
+    def _look_up(self, path: str) -> str | None:
         for spelling in (path, path.strip(), _plain(path)):
-            for table, key in zip(
-                self._tables, (spelling, spelling, same_spelling(spelling)), strict=True
-            ):
+            keys = (spelling, spelling, same_spelling(spelling))
+            for table, key in zip(self._tables, keys, strict=True):
                 if key in table:
                     return table[key]
         return None
 
     def _below_one_folder(self, paths: Sequence[str]) -> list[str | None]:
-        """The names of the images, by what follows the folder below which most of the paths are
-        images.
-        """
+        """Return the names below the folder that makes most of the paths names of images."""
         plain = [_plain(path) for path in paths]
         samples = {plain[0], plain[len(plain) // 2], plain[-1]} if plain else set()
         folders = {
@@ -243,17 +228,17 @@ class _Spellings:
         }
         best: list[str | None] = [None] * len(plain)
         for folder in sorted(folders, key=lambda folder: (len(folder), folder)):
-            found = [
-                self._find(path[len(folder) :]) if path.startswith(folder) else None
+            names = [
+                self._look_up(path[len(folder) :]) if path.startswith(folder) else None
                 for path in plain
             ]
-            if found.count(None) < best.count(None):
-                best = found
+            if names.count(None) < best.count(None):
+                best = names
         return best
 
 
 def _unique(names: Iterable[str], spell: Callable[[str], str]) -> dict[str, str]:
-    """Names by their spelling, without those that two have."""
+    """Return names by their spelling, without spellings that two names share."""
     table: dict[str, str] = {}
     twice = set()
     for name in names:
@@ -264,7 +249,7 @@ def _unique(names: Iterable[str], spell: Callable[[str], str]) -> dict[str, str]
 
 
 def _plain(path: str) -> str:
-    """The path without detours, with slashes."""
+    """Return the path without detours, with slashes."""
     return posixpath.normpath(path.strip().replace("\\", "/"))
 
 
@@ -273,14 +258,14 @@ def _is_absolute(path: str) -> bool:
 
 
 def _class_numbers(source: str, rows: Sequence[_Row], dataset: Dataset) -> np.ndarray:
-    """Numbers (N,) of the classes in these rows, which are all names, or all numbers."""
+    """Return the classes (N,) of these rows, whose labels are all names, or all numbers."""
     names: dict[str, int] = {}
     for number, name in enumerate(dataset.classes):
         for spelling in (name, name.strip(), same_spelling(name), printable(name)):
             names.setdefault(spelling, number)
-    no_names = [row for row in rows if _named(row[2], names) is None]
+    no_names = [row for row in rows if _class_of(row[2], names) is None]
     if not no_names:
-        return np.array([_named(label, names) for _, _, label in rows], dtype=np.int64)
+        return np.array([_class_of(label, names) for _, _, label in rows], dtype=np.int64)
     no_numbers = [row for row in rows if not _is_number(row[2], dataset.num_classes)]
     if not no_numbers:
         return np.array([int(label) for _, _, label in rows], dtype=np.int64)
@@ -301,13 +286,9 @@ def _class_numbers(source: str, rows: Sequence[_Row], dataset: Dataset) -> np.nd
     )
 
 
-def _named(label: str, names: Mapping[str, int]) -> int | None:
+def _class_of(label: str, names: Mapping[str, int]) -> int | None:
     return names.get(label, names.get(same_spelling(label)))
 
 
 def _is_number(label: str, classes: int) -> bool:
     return re.fullmatch("[0-9]{1,9}", label) is not None and int(label) < classes
-
-
-def _count(items: Sequence[object], what: str) -> str:
-    return f"{len(items)} {what}{'s' * (len(items) != 1)}"

@@ -1,4 +1,4 @@
-"""What noise turned out to be."""
+"""Measures of noisy labels: transition matrix, rate and content hash."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def transition_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) -> np.ndarray:
-    """Realised transition matrix (C, C): row = clean class, column = noisy class; an absent class
-    keeps its label.
+    """Return the realised transition matrix (C, C): row = clean class, column = noisy class.
 
-    Samples whose clean label is unknown, or none of the classes, do not count.
+    A class without samples keeps its label. Samples whose clean label is unknown, or none of the
+    classes, do not count.
     """
     counts = np.zeros((num_classes, num_classes))
     known = clean >= 0
@@ -20,11 +20,11 @@ def transition_matrix(clean: np.ndarray, noisy: np.ndarray, num_classes: int) ->
 
 
 def realised_rate(clean: np.ndarray, noisy: np.ndarray) -> float | None:
-    """Share of wrong labels among those whose truth is known; None where it is of none."""
+    """Return the share of wrong labels among those with a known clean label; None without any."""
     known = clean >= 0
     return float((noisy != clean)[known].mean()) if known.any() else None
 
 
 def label_hash(labels: np.ndarray) -> str:
-    """Short content hash of labels: equal hashes mean that two trials saw the same labels."""
+    """Return a short content hash: equal hashes mean that two trials saw the same labels."""
     return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()[:16]

@@ -1,63 +1,52 @@
-"""Noise that is not what its name says: rounded to nothing, or far from the rate that was asked
-for.
-"""
+"""Warning about noise that rounding, or a coin flip per label, moves far from its rate."""
 
 from bench.datasets import Dataset
-from bench.noise.flips import openset
+from bench.noise.corruption import corrupt, replaced_images
 from bench.noise.measures import realised_rate
-from bench.noise.registry import OPENSET, comes_with_data, corrupt, find_kind, generator
+from bench.noise.registry import comes_with_data, find_kind
+from bench.noise.spec import OPENSET, NoiseSpec
 
-#: Part of the meant share by which the realised one may differ. Beyond it the noise is nearer to
-#: none, or to twice as much.
+#: Largest relative difference between the realised and the intended share of wrong labels.
 TOLERANCE = 0.5
 
 
-def rounding_note(
-    dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str
-) -> str | None:
-    """Say that noise changes no label, or far fewer or more than it should; None where it does what
-    it is asked for.
+def rounding_note(dataset: Dataset, spec: NoiseSpec) -> str | None:
+    """Return a sentence if the noise changes no label, or far fewer or more than intended.
 
-    Exact counts are rounded, which on few images, or at low rates, may leave nothing.
+    Exact counts are rounded: on few images, or at low rates, the result may be 0.
     """
-    if kind == "clean" or rate == 0 or not dataset.knows_truth:
+    if spec.kind == "clean" or spec.rate == 0 or not dataset.knows_truth:
         return None
-    realised = _realised(dataset, kind, rate, seed, sampling)
-    images = f"{len(dataset.train_labels):,} training images of {dataset.name} in {dataset.num_classes} classes"
-    meant = _meant(dataset, kind, rate)
-    if meant is None:  # noise of files, people and other packages
+    realised = _realised(dataset, spec)
+    images = (
+        f"{len(dataset.train_labels):,} training images of {dataset.name} in "
+        f"{dataset.num_classes} classes"
+    )
+    kind, argument = (None, "") if comes_with_data(spec.kind) else find_kind(spec.kind)
+    if kind is None or kind.meant is None:  # no intended share is known
         return (
             None
             if realised
-            else f"{kind} noise makes no label wrong: all labels of the {images} are the true ones"
+            else f"{spec.kind} noise makes no label wrong: all labels of the {images} are the true "
+            "ones"
         )
-    if abs(realised - meant) <= TOLERANCE * meant:
+    intended = kind.meant(dataset, spec.rate or 0.0, argument)
+    if abs(realised - intended) <= TOLERANCE * intended:
         return None
-    counts = (
-        "counts are rounded class by class"
-        if find_kind(kind)[0].by_class
-        else "the count is rounded"
-    )
-    why = counts if sampling == "exact" else "each label has its own coin flip"
-    other = "" if sampling == "independent" else ", or --noise-sampling independent"
-    what = "images are replaced" if kind.startswith(OPENSET) else "labels are wrong"
-    at_rate = "" if rate is None else f" at the rate {rate:g}"
+    why, other = "each label has its own coin flip", ""
+    if spec.sampling == "exact":
+        why = "counts are rounded class by class" if kind.by_class else "the count is rounded"
+        other = ", or --noise-sampling independent"
+    what = "images are replaced" if spec.kind.startswith(OPENSET) else "labels are wrong"
+    at_rate = "" if spec.rate is None else f" at the rate {spec.rate:g}"
     return (
-        f"{kind} noise{at_rate} means that {100 * meant:.3g} % of the {what}, but on the {images} "
-        f"it is {100 * realised:.3g} %, since {why}: take a higher rate, more images{other}"
+        f"{spec.kind} noise{at_rate} means that {100 * intended:.3g} % of the {what}, but on the "
+        f"{images} it is {100 * realised:.3g} %, since {why}: take a higher rate, more "
+        f"images{other}"
     )
 
 
-def _realised(dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str) -> float:
-    images = len(dataset.train_labels)
-    if kind.startswith(OPENSET):
-        positions, _ = openset(images, images, rate or 0.0, generator(seed), sampling)
-        return len(positions) / images
-    return realised_rate(dataset.train_labels, corrupt(dataset, kind, rate, seed, sampling)) or 0.0
-
-
-def _meant(dataset: Dataset, kind: str, rate: float | None) -> float | None:
-    if comes_with_data(kind):
-        return None
-    noise, argument = find_kind(kind)
-    return noise.meant(dataset, rate or 0.0, argument) if noise.meant else None
+def _realised(dataset: Dataset, spec: NoiseSpec) -> float:
+    if drawn := replaced_images(dataset, spec):
+        return len(drawn[0]) / len(dataset.train_labels)
+    return realised_rate(dataset.train_labels, corrupt(dataset, spec)) or 0.0

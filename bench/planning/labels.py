@@ -31,13 +31,12 @@ class Labels:
 
         The split is stratified on the noisy labels: in practice the clean ones are unknown.
         """
-        drawing = (spec.noise_kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
-        noisy = noise.corrupt(dataset, *drawing)
+        noisy = noise.corrupt(dataset, spec.noise_spec)
         size = max(1, round(spec.validation_share * len(noisy)))
         rng = np.random.default_rng([spec.split_seed, 1])
         validation = np.sort(stratified_choice(noisy, size, rng))
         truth = dataset.train_labels
-        if replacements := draw_replacements(dataset, *drawing):
+        if replacements := noise.replaced_images(dataset, spec.noise_spec):
             truth = truth.copy()
             truth[replacements[0]] = OUTSIDE
         train = np.setdiff1d(np.arange(len(noisy)), validation)
@@ -47,14 +46,3 @@ class Labels:
     def validation_truth(self) -> np.ndarray:
         """True classes (V,) of the validation images, negative where they have none."""
         return self.truth[self.validation]
-
-
-def draw_replacements(
-    dataset: Dataset, kind: str, rate: float | None, seed: int, sampling: str
-) -> Replacements | None:
-    """Return the images that open-set noise replaces, and their donors; None for other noise."""
-    if not kind.startswith(noise.OPENSET) or not rate:
-        return None
-    assert dataset.donors is not None
-    images, donors = len(dataset.train_labels), len(dataset.donors)
-    return noise.openset(images, donors, rate, noise.generator(seed), sampling)

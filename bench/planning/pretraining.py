@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 from bench.common.identity import noise_identity
 from bench.errors import InputError
-from bench.noise import OPENSET
 from bench.planning.spec import SCHEMA, TrialSpec, method_for
 from bench.recipe import SimSiam
 
@@ -24,7 +23,7 @@ class PretrainJob:
     precision: str
     threads: int
     # kind, rate, seed and sampling of noise that changes images
-    openset: tuple[str, float, int, str] | None = None
+    openset: tuple[str, float | None, int, str] | None = None
 
     @property
     def key(self) -> str:
@@ -55,7 +54,7 @@ def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
 def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
     """Return the encoder of these settings for a trial's images."""
     openset = None
-    if spec.noise_kind.startswith(OPENSET) and spec.noise_rate:
+    if spec.noise_spec.replaces_images:
         kind = noise_identity(spec.noise_kind, None)
         openset = (kind, spec.noise_rate, spec.noise_seed, spec.noise_sampling)
     return PretrainJob(

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 from bench.common import plugins
-from bench.common.importing import own_package
+from bench.common.importing import import_bundled
 from bench.errors import InputError, one_line, unknown
 
 if typing.TYPE_CHECKING:
@@ -35,7 +35,7 @@ _RESERVED = ("none", "recipe")
 
 def _packaged() -> dict[str, list[EntryPoint]]:
     """Return methods of installed packages: entry points of the group ``bench.methods``."""
-    return plugins.offered("bench.methods")
+    return plugins.points_by_name("bench.methods")
 
 
 def method_names() -> list[str]:
@@ -43,7 +43,7 @@ def method_names() -> list[str]:
 
     They are the files of ``methods/``, and the entry points of installed packages.
     """
-    modules = pkgutil.iter_modules(own_package("methods").__path__)
+    modules = pkgutil.iter_modules(import_bundled("methods").__path__)
     files = {module.name for module in modules if not module.name.startswith("_")}
     return sorted(files | set(_packaged()))
 
@@ -51,12 +51,14 @@ def method_names() -> list[str]:
 def _module_name(name: str) -> str:
     if name not in method_names():
         raise unknown("method", name, method_names())
-    own = importlib.util.find_spec(f"methods.{name}")
+    file = importlib.util.find_spec(f"methods.{name}")
     points = _packaged().get(name, [])
     if points:
-        point = plugins.only(points, "methods", own is not None)
+        point = plugins.single_point(points, "methods", file is not None)
     where = (
-        plugins.shown(own.origin or name) if own else f"the entry point {name!r} ({point.value})"
+        plugins.display_path(file.origin or name)
+        if file
+        else f"the entry point {name!r} ({point.value})"
     )
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         fitting = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
@@ -71,7 +73,7 @@ def _module_name(name: str) -> str:
         raise InputError(
             f"{where} has a name that means something else on the command line: rename it"
         )
-    if own:
+    if file:
         return f"methods.{name}"
     try:
         return point.module
@@ -168,7 +170,7 @@ def _source(name: str) -> str:
         ast.parse(source)
     except (SyntaxError, ValueError, OSError, RecursionError) as error:
         raise InputError(
-            f"{plugins.shown(path)} cannot be read: {one_line(error)}: mend it"
+            f"{plugins.display_path(path)} cannot be read: {one_line(error)}: mend it"
         ) from error
     return source
 

@@ -15,7 +15,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
 from bench.networks.backbones import check_backbone
-from bench.noise import SAMPLINGS, check_noise, check_rate, fingerprint, takes_rate
+from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
     Scalar,
     build,
@@ -99,6 +99,13 @@ class TrialSpec:
     def id(self) -> str:
         """Name of the trial's folder."""
         return trial_id(self.to_json())
+
+    @property
+    def noise_spec(self) -> NoiseSpec:
+        """Label noise as one value."""
+        return NoiseSpec(
+            self.noise_kind, self.noise_rate, self.noise_seed, self.noise_sampling, self.noise_hash
+        )
 
     @property
     def noise(self) -> str:
@@ -262,7 +269,7 @@ def expand_hparams(
             raise unknown("part among the requested methods", part, parts)
     configurations = {}
     for name in names:
-        own: list[list[dict[str, str]]] = []
+        choices: list[list[dict[str, str]]] = []
         for axis, values in axes.items():
             keys = [
                 f"{p}.{load_method(p).axes[axis]}"
@@ -272,11 +279,11 @@ def expand_hparams(
             if keys and values:
                 if both := sorted(settings.keys() & set(keys)):
                     raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
-                own.append([dict.fromkeys(keys, value) for value in values])
+                choices.append([dict.fromkeys(keys, value) for value in values])
         for key, values in settings.items():
             if key.partition(".")[0] in split_name(name):
-                own.append([{key: value} for value in values])
-        for choice in itertools.product(*own):
+                choices.append([{key: value} for value in values])
+        for choice in itertools.product(*choices):
             hparams = resolve(
                 name, {key: value for assignment in choice for key, value in assignment.items()}
             )
@@ -293,7 +300,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
     Raises:
         InputError: where no method reads the rate, or one would be told a rate of 1 or more.
     """
-    found = []
+    trials = []
     for spec in specs:
         reads = reads_rate(spec.method, spec.hparams)
         for factor in factors if reads else [1.0]:
@@ -303,7 +310,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
                     f"{display(spec.method)} a rate of {spec.noise_rate * factor:g}: give smaller "
                     "factors"
                 )
-            found.append(replace(spec, told=float(factor)))
+            trials.append(replace(spec, told=float(factor)))
     if not any(reads_rate(spec.method, spec.hparams) for spec in specs):
         names = list(dict.fromkeys(spec.method for spec in specs))
         settings = [key for name in method_names() for key in _rate_settings(name)]
@@ -312,7 +319,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
             "rate: add a method that does, as "
             f"{' or '.join(f'--set {key}=oracle' for key in settings) or 'none here can'}"
         )
-    return found
+    return trials
 
 
 def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
@@ -322,13 +329,13 @@ def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
 
 def _rate_settings(method: str) -> list[str]:
     """Return the hyper-parameters whose value "oracle" makes the method read the noise rate."""
-    found = []
+    settings = []
     with contextlib.suppress(InputError):  # a broken method has none to offer
         for key in resolve(method, {}):
             with contextlib.suppress(InputError):  # no name, or not this one
                 if reads_rate(method, {key: "oracle"}):
-                    found.append(key)
-    return found
+                    settings.append(key)
+    return settings
 
 
 @dataclass(frozen=True)
@@ -427,10 +434,10 @@ class Plan:
 
     def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """Return the recipe of a configuration, which is checked on the way, without overrides."""
-        asked = {fact for part in build(name, hparams).parts() for fact in part.privileges}
-        if asked and not data.knows_truth:
+        privileges = {fact for part in build(name, hparams).parts() for fact in part.privileges}
+        if privileges and not data.knows_truth:
             raise InputError(
-                f"{display(name)} reads {', '.join(sorted(asked))}, which nobody knows of "
+                f"{display(name)} reads {', '.join(sorted(privileges))}, which nobody knows of "
                 f"{data.name}: use other settings"
             )
         recipe = default_recipe(data.name, data.side, len(data.train_labels))

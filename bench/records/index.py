@@ -44,13 +44,13 @@ class Entry(NamedTuple):
 def stamp(folder: str) -> Stamp:
     """Return what changes with a trial's files; empty where one is missing."""
     try:
-        found = [os.stat(f"{folder}/{name}") for name in _FILES]
+        files = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
         return ()
     return tuple(
         value
-        for one in found
-        for value in (one.st_size, one.st_ino, one.st_mtime_ns, one.st_ctime_ns)
+        for file in files
+        for value in (file.st_size, file.st_ino, file.st_mtime_ns, file.st_ctime_ns)
     )
 
 
@@ -95,8 +95,8 @@ class Index:
             "epochs": np.array([entry.curves.shape[1] for entry in entries]),
             "curves": np.concatenate([entry.curves for entry in entries], axis=1),
         }
-        about = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
-        columns["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        header = [SCHEMA, self._figures, [entry.name for entry in entries], _checksum(columns)]
+        columns["about"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, **columns)
         return buffer.getvalue()
@@ -120,16 +120,16 @@ class Index:
         entries = []
         for place, name in enumerate(names):
             first, second, third = ends[2 * place : 2 * place + 3]
-            own = curves[:, epochs[place] : epochs[place + 1]]
+            curve = curves[:, epochs[place] : epochs[place + 1]]
             entries.append(
-                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], own)
+                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], curve)
             )
         return entries
 
 
 def _checksum(columns: dict[str, np.ndarray]) -> str:
-    found = hashlib.blake2b()
+    digest = hashlib.blake2b()
     for name, column in sorted(columns.items()):
-        found.update(f"{name} {column.dtype} {column.shape} ".encode())
-        found.update(np.ascontiguousarray(column).data)
-    return found.hexdigest()
+        digest.update(f"{name} {column.dtype} {column.shape} ".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()

@@ -67,19 +67,19 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
     ]
 
 
-def conflict_of(one: Trial, other: Trial) -> str | None:
+def conflict_of(first: Trial, second: Trial) -> str | None:
     """Return the conflict between two results of one specification, or None."""
     # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials
     # they would fill the memory.
-    a, b = (replace(trial).curve("test_accuracy") for trial in (one, other))
+    a, b = (replace(trial).curve("test_accuracy") for trial in (first, second))
     if np.array_equal(a, b, equal_nan=True):
         return None
-    folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (one, other))
-    where = f"{one.id} ({one.spec['spec']['method']}) in {folders}"
+    folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (first, second))
+    where = f"{first.id} ({first.spec['spec']['method']}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
-    parts = differing(to_text(trial.done.get("code")) for trial in (one, other))
-    if not parts and _machine(one) == _machine(other) and one.spec["spec"]["device"] == "cpu":
+    parts = differing(to_text(trial.done.get("code")) for trial in (first, second))
+    if not parts and _machine(first) == _machine(second) and first.spec["spec"]["device"] == "cpu":
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)

@@ -76,7 +76,8 @@ def _table(board: Board, group: pd.DataFrame, labels: list[str]) -> str:
     alignment = "".join("l" if heads[at] in ("Method", "Privileges") else "r" for at in shown)
     first = group.iloc[0]
     name = f"{first['dataset']} {first['noise_kind']}".lower()
-    labels.append(label := re.sub(r"[^a-z0-9]+", "-", name).strip("-"))
+    label = re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+    labels.append(label)
     label += f"-{labels.count(label)}" * (labels.count(label) > 1)
     title = f"{escaped(board.metric.label)}, {escaped(group_title(group))}"
     return "\n".join(

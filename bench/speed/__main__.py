@@ -12,7 +12,7 @@ from typing import Any
 import click
 import torch
 
-from bench.cli.commands import Once, execute, writable
+from bench.cli.commands import Command, execute, writable
 from bench.cli.paths import UserPath
 from bench.cli.terminal import console, echo, print_table, styled
 from bench.common.version import git_commit
@@ -53,14 +53,7 @@ AT_LEAST_ONE = click.IntRange(min=1)
 DEVICE = click.Choice(["cpu", "cuda"])
 
 
-@click.command(
-    cls=Once,
-    context_settings={
-        "max_content_width": 100,
-        "help_option_names": ["-h", "--help"],
-        "show_default": True,
-    },
-)
+@click.command(cls=Command)
 @click.argument("part", default="all")
 @click.option(
     "--json", "file", type=UserPath(dir_okay=False), metavar="FILE", help="Write the rows here too."
@@ -72,11 +65,29 @@ DEVICE = click.Choice(["cpu", "cuda"])
     show_default="as many as suit the part",
     help="Images in a pass, 200 at least.",
 )
-@click.option("--repeats", default=5, type=AT_LEAST_ONE, metavar="R", help="Passes of each kind.")
 @click.option(
-    "--threads", default=1, type=AT_LEAST_ONE, metavar="T", help="Threads of either side."
+    "--repeats",
+    default=5,
+    show_default=True,
+    type=AT_LEAST_ONE,
+    metavar="R",
+    help="Passes of each kind.",
 )
-@click.option("--device", default="cpu", type=DEVICE, help="Place where both sides compute.")
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=AT_LEAST_ONE,
+    metavar="T",
+    help="Threads of either side.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    type=DEVICE,
+    help="Place where both sides compute.",
+)
 @click.option(
     "--methods",
     "names",

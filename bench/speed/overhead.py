@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.cli.trial import run_recorded
+from bench.cli.recorded import run_recorded
 from bench.common.importing import module_command
 from bench.planning.registry import REFERENCE
 from bench.records.writer import TrialWriter

@@ -83,7 +83,7 @@ def normalised(losses: np.ndarray) -> np.ndarray:
 
 def two_means(losses: np.ndarray) -> np.ndarray:
     """Return this package's start of a mixture: the samples (N,) of the lower cluster."""
-    return ops._two_means(torch.from_numpy(losses)).numpy()
+    return ops.two_means(torch.from_numpy(losses)).numpy()
 
 
 def gaussian_by_sklearn(losses: np.ndarray, same_start: bool = False) -> np.ndarray:

@@ -1,18 +1,22 @@
-"""A sweep: many trials over Ray Tune. The only part of this package that imports Ray.
+"""Sweeps: many trials over Ray Tune, through any failure. The only room that imports Ray.
 
-Ray Tune hands out the work; everything that has to last is in our own records, which the driver
-writes from what trials report. Tune's state is thrown away: after any crash the same command reads
-the records, runs what is missing, and goes on from each trial's own checkpoint.
+Ray Tune hands out the work. Everything that has to last is in our own records, which the driver
+writes from the workers' messages. Tune's state is thrown away: after any crash the same command
+reads the records, runs what is missing, and goes on from each trial's own checkpoint.
 
-    run          a sweep from start to end: what is missing, and what became of it
-    driver       what is handed out, and what is written down of what comes back
-    work         the pieces of work, and what a sweep is told of resources and tells its observer
-    tuner        Ray Tune, and the driver's hooks in it
-    worker       what a worker's process does
-    session      Ray itself: started, joined, counted, ended
-    address      clusters that are there already
-    environment  what Ray has to be told before it is imported
-    private      names of Ray that its documentation does not promise
-    provenance   sweep.json: where the records come from
-    domains, stopping   what tuning borrows of Ray Tune: ranges, schedulers
+    run             sweep from start to end
+    driver          assigns work to workers, and writes their results to disk
+    work            pieces of work, their resources, and who is told of their progress
+    encoders        pretrained encoders, on disk and shared with workers
+    messages        messages of a worker to the driver, told apart by type
+    worker          does one piece of work after another, and reports
+    tuner           Ray Tune, and the driver's hooks in it
+    session         Ray, started or joined, silent, and gone at the end
+    address         joining of an existing cluster
+    object_store    size of Ray's object store
+    environment     environment variables that Ray reads
+    private         private names of Ray, each with what breaks when it changes
+    provenance      sweep.json
+    trackers        copies of the records for --track
+    tracker_clients clients of TensorBoard, MLflow and Weights & Biases
 """

@@ -65,17 +65,17 @@ def find_cluster() -> str:
     """
     if (given := os.environ.get("RAY_ADDRESS", "")) not in ("", "auto"):
         return given
-    found = running()
-    if len(found.clusters) == 1:
-        return next(iter(found.clusters))
-    if found.latest in found.clusters:
-        return str(found.latest)
-    if found.clusters:
+    clusters = running()
+    if len(clusters.clusters) == 1:
+        return next(iter(clusters.clusters))
+    if clusters.latest in clusters.clusters:
+        return str(clusters.latest)
+    if clusters.clusters:
         raise InputError(
             "--address auto finds several Ray clusters on this machine: give one of "
-            f"{', '.join(sorted(found.clusters))}"
+            f"{', '.join(sorted(clusters.clusters))}"
         )
-    private = " but the private Ray of another sweep" if found.sweeps else ""
+    private = " but the private Ray of another sweep" if clusters.sweeps else ""
     raise InputError(
         f"--address auto finds no Ray cluster on this machine{private}: start one with ray start "
         "--head, give --address host:port, or leave out --address to run on this machine alone"
@@ -149,13 +149,13 @@ def _tls() -> bool:
 def _silent_libraries() -> Iterator[None]:
     """Drop what Ray's C++ code writes to the error stream: a line a second while it is refused."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 

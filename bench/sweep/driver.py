@@ -29,7 +29,7 @@ from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Resources, Silent, Work
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import failed_outcome, stopped_outcome
-from bench.training.storage import Store, own_place
+from bench.training.storage import Store, sweep_place
 
 if TYPE_CHECKING:
     from bench.tuning.plan import Tuning
@@ -60,7 +60,7 @@ class Driver:
         # A trial that runs out of time has to have something to go on from.
         self.checkpoint_seconds = min(checkpoint_seconds, (resources.trial_timeout or math.inf) / 4)
         self.run_id = uuid.uuid4().hex
-        place = own_place(resources.storage, out) if resources.storage else out / "checkpoints"
+        place = sweep_place(resources.storage, out) if resources.storage else out / "checkpoints"
         self.store = Store(place)
         self.encoders = Encoders(out / "encoders")
         self.parallel = 1

@@ -58,12 +58,12 @@ def store_bytes(content: int, memory: int, shared: int | None, platform: str = s
         memory: bytes of the machine, or of the container.
         shared: bytes free in /dev/shm; None where there is none.
     """
-    wanted, limit = 2 * content + SLACK, int(SHARE * memory)
-    if shared is not None and shared < wanted:
+    size, limit = 2 * content + SLACK, int(SHARE * memory)
+    if shared is not None and shared < size:
         limit = min(limit, shared if shared >= content + SLACK else max(shared, LARGEST_ON_DISK))
     if platform == "darwin":
         limit = min(limit, LARGEST_ON_MACOS)
-    return max(MINIMUM, min(wanted, limit))
+    return max(MINIMUM, min(size, limit))
 
 
 def machine_memory() -> int:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +17,14 @@ from bench.planning.spec import SCHEMA, TrialSpec
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
 
 
-def describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> dict[str, Any]:
-    """Return the content of sweep.json as a run begins, with the history of earlier runs."""
+def describe(
+    specs: Sequence[TrialSpec], command: Sequence[str], out: Path, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of sweep.json as a run begins, with the history of earlier runs.
+
+    Args:
+        options: of this run, by name, as ``--config`` reads them back.
+    """
     path = out / "sweep.json"
     try:
         before = json.loads(path.read_bytes()) if path.exists() else {}
@@ -31,6 +37,7 @@ def describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> d
         **before,
         "schema": SCHEMA,
         "command": list(command),
+        "options": {**options},
         "versions": {"lnl-bench": __version__, "python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
@@ -42,6 +49,10 @@ def describe(specs: Sequence[TrialSpec], command: Sequence[str], out: Path) -> d
         "trials": sorted({*before.get("trials", []), *(spec.id for spec in specs)}),
         "runs": [
             *before.get("runs", []),
-            {"command": list(command), "started": datetime.now(UTC).isoformat(timespec="seconds")},
+            {
+                "command": list(command),
+                "options": {**options},
+                "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
         ],
     }

@@ -3,10 +3,10 @@
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.common.files import to_json, write_atomically
 from bench.datasets import Dataset
@@ -101,6 +101,7 @@ def run_sweep(
     out: Path,
     *,
     command: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
     resources: Resources | None = None,
     observer: Observer | None = None,
     keep: Collection[str] = (),
@@ -132,7 +133,7 @@ def run_sweep(
             tuning,
             on_record,
         )
-        facts = describe(specs, command, out)
+        facts = describe(specs, command, out, options or {})
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
         with contextlib.closing(Trackers(track, out)) as driver.trackers:
             driver.trackers.catch_up()

@@ -10,7 +10,7 @@ import ray
 import torch
 from ray import tune
 
-from bench.common.importing import PLUGINS, own_package
+from bench.common.importing import PLUGINS, import_bundled
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.pretraining import PretrainJob
@@ -36,7 +36,7 @@ from bench.training.trial import run_trial
 
 # What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
 for _package in PLUGINS:
-    own_package(_package)
+    import_bundled(_package)
 
 #: Epochs shorter than this many seconds are reported together.
 REPORT_SECONDS = 0.5

@@ -31,12 +31,10 @@ class TrialData:
         images = replaced(dataset, labels.replacements)
         self.pixels = pixels_for(dataset, spec, images, self.positions)
         self.validation = pixels_for(dataset, spec, images, labels.validation)
+        tests = {"test": (dataset.test_images, dataset.test_labels), **dataset.extra_tests}
         self.tests = {
-            name: (pixels_for(dataset, spec, test_images), test_labels)
-            for name, (test_images, test_labels) in {
-                "test": (dataset.test_images, dataset.test_labels),
-                **dataset.extra_tests,
-            }.items()
+            name: (pixels_for(dataset, spec, images), classes)
+            for name, (images, classes) in tests.items()
         }
         # Training samples, in the data set's order, that scores can judge.
         self.known = np.flatnonzero(labels.truth[labels.train] != UNKNOWN)

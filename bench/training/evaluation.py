@@ -144,13 +144,10 @@ class Evaluation:
 
     def per_sample(self) -> dict[str, np.ndarray]:
         """Return the method's figures of each training sample, by hook, in the data set's order."""
-        count = len(self.data.numbers)
+        count, classes = len(self.data.numbers), self.data.dataset.num_classes
         hooks = {
             "clean_probability": (self.method.clean_probability(), (count,)),
-            "soft_targets": (
-                self.method.soft_targets(),
-                (count, self.data.dataset.num_classes),
-            ),
+            "soft_targets": (self.method.soft_targets(), (count, classes)),
         }
         return {
             # Indexing copies: the arrays share no memory with the method.
@@ -164,9 +161,9 @@ class Evaluation:
         data, labels, classes = self.data, self.data.labels, self.data.dataset.num_classes
         pixels, test_labels = data.tests["test"]
         rng = np.random.default_rng(PROBE_SEED)
-        chosen = np.sort(rng.permutation(len(test_labels))[: scoring.PROBES])
+        sample = np.sort(rng.permutation(len(test_labels))[: scoring.PROBES])
         outcome.feature_silhouette, outcome.feature_knn_accuracy = scoring.separation(
-            self.features(pixels, chosen), test_labels[chosen]
+            self.features(pixels, sample), test_labels[sample]
         )
         outcome.reliability = scoring.reliability(self.test, test_labels)
         if (transition := self.method.transition_matrix()) is not None:

@@ -35,16 +35,16 @@ GLOBAL = 2000
 
 
 class Report(Protocol):
-    """Receiver of the records of epochs.
+    """Receiver of the records of new epochs.
 
-    With ``restart`` it gets all epochs that a checkpoint held, and earlier ones are void.
+    With ``restart`` it gets all epochs that a checkpoint held, and earlier records are void.
     """
 
     def __call__(self, epochs: list[Epoch], restart: bool, /) -> None: ...
 
 
 def no_report(epochs: list[Epoch], restart: bool, /) -> None:
-    """Discard the epochs' records."""
+    """Discard the records."""
 
 
 class Run:
@@ -75,15 +75,15 @@ class Run:
         self.evaluation = Evaluation(spec, self.data, self.method)
 
     def _setup(self, encoder: Encoder | None) -> None:
-        # Asked once, so that the record names what was granted.
+        """Train the encoder where the method needs one, and set up each part of the method."""
+        data = self.data
+        # Asked once, so that the record names the privileges that were granted.
         privileges = [check_privileges(part.privileges) for part in self.method.parts()]
         self.outcome.privileges = sorted(frozenset().union(*privileges))
         features = None
         if job := pretrain_job(self.spec):
-            encoder = encoder or train_encoder(job, self.data.dataset)
-            self.outcome.pretraining = encoder.facts(
-                self.data.labels, self.data.dataset.num_classes
-            )
+            encoder = encoder or train_encoder(job, data.dataset)
+            self.outcome.pretraining = encoder.facts(data.labels, data.dataset.num_classes)
             features = encoder.frozen(self._task(None, frozenset()))
             self.counted.append(features.network)
         for stream, (part, granted) in enumerate(zip(self.method.parts(), privileges, strict=True)):

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +13,7 @@ from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.spec import TrialSpec, method_for
 from bench.records.packing import pack_classes
-from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present, to_builtins
+from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present
 
 
 class Outcome(Done, kw_only=True):
@@ -69,12 +68,8 @@ class Outcome(Done, kw_only=True):
         self.passes_inferred = total("samples_inferred") / images
 
     def done(self) -> Done:
-        """Return the facts alone."""
+        """Return the facts alone, for done.json."""
         return Done(**{name: getattr(self, name) for name in Done.__struct_fields__})
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of done.json."""
-        return to_builtins(self.done())
 
     def samples_bytes(self) -> bytes | None:
         """Return the per-sample results as a compressed NumPy archive."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bench import ops
 from bench.datasets import Dataset
 from bench.networks.backbones import Network
-from bench.planning.labels import draw_replacements
+from bench.noise import NoiseSpec, replaced_images
 from bench.planning.pretraining import PretrainJob
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
 from bench.training.encoders import Encoder
@@ -98,7 +98,7 @@ def run_pretraining(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) ->
 
 def train_encoder(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) -> Encoder:
     """Train an encoder on the images of a data set, with the donors of open-set noise."""
-    replacements = draw_replacements(dataset, *job.openset) if job.openset else None
+    replacements = replaced_images(dataset, NoiseSpec(*job.openset)) if job.openset else None
     pixels = pixels_for(dataset, job, replaced(dataset, replacements))
     return pretrain(job, pixels, beat, hidden_seed("pretraining", job.seed, dataset))
 

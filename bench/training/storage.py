@@ -1,6 +1,4 @@
-"""Where checkpoints lie: in a folder, or in a store that every machine of a cluster reaches, such
-as s3://bucket/path.
-"""
+"""Stores of checkpoints: a folder, or one that a whole cluster reaches, such as s3://bucket/path."""
 
 import hashlib
 import os
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in a store, with those methods of a ``Path`` that a checkpoint needs."""
+    """File in a store, with the methods of a ``Path`` that a checkpoint needs."""
 
     system: "pyarrow.fs.FileSystem"
     path: str
@@ -60,7 +58,7 @@ class StoredFile:
 def write_whole(
     file: Path | StoredFile, content: bytes, previous: Path | StoredFile | None = None
 ) -> None:
-    """Put ``content`` at ``file``, the whole of it or nothing; what was there goes to ``previous``."""
+    """Write ``content`` to ``file``, all or nothing; an older file moves to ``previous``."""
     fresh: Any = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         if isinstance(file, Path):
@@ -76,69 +74,65 @@ def write_whole(
         raise
 
 
-def own_place(storage: str, out: Path) -> str:
-    """On a store that several sweeps share, each has a folder of its own; what follows a ? is not
-    of the path.
-    """
+def sweep_place(storage: str, out: Path) -> str:
+    """Return a sweep's own folder in a store that several sweeps share."""
+    # The options of an address follow a question mark.
     path, mark, query = storage.partition("?") if "://" in storage else (storage, "", "")
-    # other sweeps may have the name, elsewhere
+    # The hash tells sweeps of the same name apart.
     folder = f"{out.name}-{hashlib.sha256(os.fsencode(out)).hexdigest()[:6]}"
     return f"{path.rstrip('/')}/{folder}{mark}{query}"
 
 
-#: File of a store that names the run of the sweep whose workers may write there.
+#: File that names the run of the sweep whose workers may write to the store.
 OWNER = ".owner"
 
 
 class Store:
-    """The checkpoints of one sweep."""
+    """Checkpoints of one sweep."""
 
     def __init__(self, place: str | Path) -> None:
-        """``place``: a folder, or an address that pyarrow or fsspec understands.
+        """Open a folder, or an address that pyarrow or fsspec understands.
 
         Raises:
             InputError: where there is no such kind of store.
         """
-        scheme, separator, rest = str(place).partition("://")
         self.place = str(place)  # for a worker to open
         self.folder: Path | None = None
-        if not separator and re.match(r"[a-z][a-z0-9]+:", str(place)):
+        scheme, separator, rest = self.place.partition("://")
+        if not separator and re.match(r"[a-z][a-z0-9]+:", self.place):
             raise InputError(
-                f"--storage {str(place)!r} is neither a folder nor an address: write for example "
+                f"--storage {self.place!r} is neither a folder nor an address: write for example "
                 "s3://bucket/path"
             )
         if not separator:
-            self.folder = Path(place).expanduser().resolve()
+            self.folder = Path(self.place).expanduser().resolve()
             self.place = str(self.folder)
         elif scheme == "file":
-            self.folder = Path(unquote(urlsplit(str(place)).path))
+            self.folder = Path(unquote(urlsplit(self.place).path))
         else:
-            self.system, self.root = _file_system(str(place), scheme, rest)
+            self.system, self.root = _file_system(self.place, scheme, rest)
 
     def file(self, key: str) -> Path | StoredFile:
-        """Where the trial ``key`` keeps its state."""
-        name = f"{key}.pt"
+        """Return the file of the trial ``key``."""
+        return self._at(f"{key}.pt")
+
+    def _at(self, name: str) -> Path | StoredFile:
         return self.folder / name if self.folder else StoredFile(self.system, f"{self.root}/{name}")
 
     def claim(self, run: str) -> None:
-        """Let only workers of ``run`` write: those of a killed driver may live on beside it."""
-        write_whole(self._owner_file, run.encode())
+        """Let only workers of ``run`` write: those of a killed driver may still be alive."""
+        write_whole(self._at(OWNER), run.encode())
 
     def owner(self) -> str | None:
-        """The run that has claimed the store last; None once it is over, or on a machine without
-        this folder.
+        """Return the latest run that claimed the store; None once it is over.
+
+        It is None as well on a machine that lacks the folder.
         """
-        file = self._owner_file
+        file = self._at(OWNER)
         return file.read_bytes().decode() if file.exists() else None
 
-    @property
-    def _owner_file(self) -> Path | StoredFile:
-        return (
-            self.folder / OWNER if self.folder else StoredFile(self.system, f"{self.root}/{OWNER}")
-        )
-
     def check(self) -> None:
-        """Raise InputError where nothing can be written."""
+        """Raise InputError unless the store can be written to."""
         probe = self.file(f".probe-{os.getpid()}")
         try:
             if not self.folder:
@@ -152,17 +146,14 @@ class Store:
             ) from error
 
     def tidy(self, statuses: Mapping[str, str]) -> None:
-        """Remove what a killed process could not: torn files, and the state of trials that are
-        over.
-        """
+        """Remove torn files, and states of completed trials, that a killed process left."""
         for file in self._files():
-            if file.name == OWNER:
-                continue
-            if file.name.startswith(".") or statuses.get(file.name.partition(".")[0]) in COMPLETED:
+            torn = file.name.startswith(".") and file.name != OWNER
+            if torn or statuses.get(file.name.partition(".")[0]) in COMPLETED:
                 file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder if it holds no state."""
+        """Remove the folder unless it holds the state of a trial."""
         if any(file.name != OWNER for file in self._files()):
             return
         if not self.folder:
@@ -176,11 +167,12 @@ class Store:
             return list(self.folder.glob("*"))
         import pyarrow.fs
 
-        found = self.system.get_file_info(pyarrow.fs.FileSelector(self.root, allow_not_found=True))
-        return [StoredFile(self.system, info.path) for info in found]
+        selector = pyarrow.fs.FileSelector(self.root, allow_not_found=True)
+        return [StoredFile(self.system, info.path) for info in self.system.get_file_info(selector)]
 
 
 def _file_system(place: str, scheme: str, rest: str) -> "tuple[pyarrow.fs.FileSystem, str]":
+    """Open an address with pyarrow, or with fsspec where pyarrow does not know its scheme."""
     import pyarrow
     import pyarrow.fs
 
@@ -188,7 +180,7 @@ def _file_system(place: str, scheme: str, rest: str) -> "tuple[pyarrow.fs.FileSy
         system, root = pyarrow.fs.FileSystem.from_uri(place)
         return system, root.rstrip("/")
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        if "nrecognized filesystem" not in str(error):  # it knows the kind, but not this address
+        if "nrecognized filesystem" not in str(error):  # a known scheme with a wrong address
             raise InputError(
                 f"--storage {place!r} is no address ({error}): write for example s3://bucket/path"
             ) from error

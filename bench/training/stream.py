@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from bench.datasets import ImageFiles
-from bench.datasets.files import BrokenImage
+from bench.datasets.images.damage import BrokenImage
 from bench.errors import InputError, Unavailable
 from bench.networks import augment
 from bench.task import Pixels

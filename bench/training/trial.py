@@ -82,12 +82,4 @@ def _check_files(spec: TrialSpec, dataset: Dataset) -> None:
             f"the data is not what the specification names (hash {dataset.content_hash}, not "
             f"{spec.data_hash}): check --data-dir and --subset"
         )
-    try:
-        noise_hash = noise.fingerprint(spec.noise_kind)
-    except InputError as error:  # a file that only another machine has
-        raise Unavailable(str(error)) from error
-    if noise_hash != spec.noise_hash:
-        raise Unavailable(
-            f"the file of {spec.noise_kind} is not the one the trial was planned with: put that "
-            "one back"
-        )
+    noise.check_files(spec.noise_spec)

@@ -51,13 +51,13 @@ def suggest(trial: Any, key: str, drawn_from: "BaseDistribution") -> Any:
     """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    own: Any = drawn_from
+    range_: Any = drawn_from
     try:
-        if isinstance(own, CategoricalDistribution):
-            return trial.suggest_categorical(key, own.choices)
-        if isinstance(own, IntDistribution):
-            return trial.suggest_int(key, own.low, own.high, log=own.log, step=own.step)
-        return trial.suggest_float(key, own.low, own.high, log=own.log, step=own.step)
+        if isinstance(range_, CategoricalDistribution):
+            return trial.suggest_categorical(key, range_.choices)
+        if isinstance(range_, IntDistribution):
+            return trial.suggest_int(key, range_.low, range_.high, log=range_.log, step=range_.step)
+        return trial.suggest_float(key, range_.low, range_.high, log=range_.log, step=range_.step)
     except ValueError as error:
         raise InputError(
             f"{key} cannot be drawn ({str(error).rstrip('.')}): mend its search space"

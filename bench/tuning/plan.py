@@ -189,10 +189,10 @@ def plan_tuning(
     _check(methods, rates, seeds, settings)
     searches = []
     for method, hparams in configurations:
-        kept = {key: hparams[key] for key in fixed if key in hparams}
-        if not check_space(method, hparams, kept):
+        given = {key: hparams[key] for key in fixed if key in hparams}
+        if not check_space(method, hparams, given):
             continue
-        texts = tuple(f"{key}={kept[key]}" for key in sorted(kept))
+        texts = tuple(f"{key}={given[key]}" for key in sorted(given))
         kind = SearchKind("tuned", settings.goal, settings.scheduler, texts)
         kinds = [kind] * (settings.configurations is not None)
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
@@ -200,7 +200,7 @@ def plan_tuning(
         # tunes on the leaderboard's.
         for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED], None, None):
             truth = _validation_truth(base, data, settings.goal)
-            searches += [Search(base, kind, kept, settings, truth) for kind in kinds]
+            searches += [Search(base, kind, given, settings, truth) for kind in kinds]
     if not searches:
         raise InputError(
             f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"

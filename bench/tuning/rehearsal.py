@@ -67,10 +67,10 @@ def rehearse(
     if all(refusals):
         return f"no configuration can be drawn: {refusals[0]}", ""
     for key in dict.fromkeys(key for drawn, _ in contexts for key in drawn):
-        own = [(drawn, drawn_from[key]) for drawn, drawn_from in contexts if key in drawn]
-        for place in range(max(len(_probes(drawn_from)) for _, drawn_from in own)):
+        uses = [(drawn, drawn_from[key]) for drawn, drawn_from in contexts if key in drawn]
+        for place in range(max(len(_probes(drawn_from)) for _, drawn_from in uses)):
             why = None
-            for drawn, drawn_from in own:
+            for drawn, drawn_from in uses:
                 value = _probes(drawn_from)[place]
                 if (why := refusal({**drawn, key: value})) is None:
                     break
@@ -132,8 +132,8 @@ class _Drawer:
 
     def __init__(self) -> None:
         self._random = random.Random(0)
-        self._seen: Counter[tuple[str, Any]] = Counter()
-        self._known: dict[str, BaseDistribution] = {}
+        self._drawn: Counter[tuple[str, Any]] = Counter()
+        self._first: dict[str, BaseDistribution] = {}
         self._number = 0
         self.drawn_from: dict[str, BaseDistribution] = {}  # of the present configuration
 
@@ -145,7 +145,7 @@ class _Drawer:
         from optuna.distributions import CategoricalDistribution, check_distribution_compatibility
 
         try:
-            check_distribution_compatibility(self._known.setdefault(key, drawn_from), drawn_from)
+            check_distribution_compatibility(self._first.setdefault(key, drawn_from), drawn_from)
         except ValueError as error:
             raise InputError(
                 f"{key} is not always drawn from the same choices or the same kind of range, which "
@@ -154,11 +154,11 @@ class _Drawer:
         self.drawn_from[key] = drawn_from
         if isinstance(drawn_from, CategoricalDistribution):
             places = range(len(drawn_from.choices))
-            least = min(self._seen[key, place] for place in places)
+            least = min(self._drawn[key, place] for place in places)
             place = self._random.choice(
-                [place for place in places if self._seen[key, place] == least]
+                [place for place in places if self._drawn[key, place] == least]
             )
-            self._seen[key, place] += 1
+            self._drawn[key, place] += 1
             return drawn_from.choices[place]
         # all of them at the same end: where they have to be in some order, one of these is accepted
         if self._number < 2:
@@ -168,29 +168,31 @@ class _Drawer:
 
 def _probes(drawn_from: "BaseDistribution") -> list[Any]:
     """Return the values each of which some configuration has to accept."""
-    own: Any = drawn_from
-    if hasattr(own, "choices"):
-        return list(own.choices)
-    whole = isinstance(own.low, int) and (own.high - own.low) // own.step < _FEW
-    return [own.low, own.high] if whole else [_at(own, INSIDE), _at(own, 1 - INSIDE)]
+    range_: Any = drawn_from
+    if hasattr(range_, "choices"):
+        return list(range_.choices)
+    whole = isinstance(range_.low, int) and (range_.high - range_.low) // range_.step < _FEW
+    return [range_.low, range_.high] if whole else [_at(range_, INSIDE), _at(range_, 1 - INSIDE)]
 
 
-def _at(own: Any, share: float) -> Any:
+def _at(range_: Any, share: float) -> Any:
     """Return the value of a range at a share of its length, on its own scale and steps."""
-    if own.log:
-        value = math.exp(math.log(own.low) + share * (math.log(own.high) - math.log(own.low)))
+    if range_.log:
+        value = math.exp(
+            math.log(range_.low) + share * (math.log(range_.high) - math.log(range_.low))
+        )
     else:
-        value = own.low + share * (own.high - own.low)
-    if own.step is not None and not own.log:
-        value = own.low + round((value - own.low) / own.step) * own.step
-    return max(own.low, min(own.high, round(value))) if isinstance(own.low, int) else value
+        value = range_.low + share * (range_.high - range_.low)
+    if range_.step is not None and not range_.log:
+        value = range_.low + round((value - range_.low) / range_.step) * range_.step
+    return max(range_.low, min(range_.high, round(value))) if isinstance(range_.low, int) else value
 
 
-def _described(own: Any) -> str:
-    if hasattr(own, "choices"):
-        return f"the choices are {', '.join(map(str, own.choices))}"
-    steps = f" in steps of {_text(own.step)}" if own.step not in (None, 1) else ""
-    return f"the range goes from {_text(own.low)} to {_text(own.high)}{steps}"
+def _described(range_: Any) -> str:
+    if hasattr(range_, "choices"):
+        return f"the choices are {', '.join(map(str, range_.choices))}"
+    steps = f" in steps of {_text(range_.step)}" if range_.step not in (None, 1) else ""
+    return f"the range goes from {_text(range_.low)} to {_text(range_.high)}{steps}"
 
 
 def _text(value: Scalar) -> str:

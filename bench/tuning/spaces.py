@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.common import plugins
-from bench.common.importing import own_package
+from bench.common.importing import import_bundled
 from bench.errors import InputError, unknown
 from bench.planning.registry import (
     Scalar,
@@ -70,9 +70,9 @@ def space_file(part: str) -> str:
 
 
 def _module_name(part: str) -> str:
-    own_package("search_spaces")
-    own = f"search_spaces.{part}"
-    names = [own] * (importlib.util.find_spec(own) is not None)
+    import_bundled("search_spaces")
+    packaged = f"search_spaces.{part}"
+    names = [packaged] * (importlib.util.find_spec(packaged) is not None)
     names += [point.module for point in entry_points(group=GROUP) if point.name == part]
     if not names:
         raise InputError(
@@ -170,10 +170,10 @@ def _check_value(key: str, value: Any) -> None:
     except InputError:
         pass
     text = f"{value:.4g}" if isinstance(value, float) else repr(value)
-    wanted = describe_type(hint)
-    whole = wanted == "a whole number" and isinstance(value, float)
+    described = describe_type(hint)
+    whole = described == "a whole number" and isinstance(value, float)
     fitting = "tune.randint" if whole else "tune.choice, of values of that type"
-    raise InputError(f"{key} draws {text}, but it is {wanted}: use {fitting}")
+    raise InputError(f"{key} draws {text}, but it is {described}: use {fitting}")
 
 
 def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
@@ -191,7 +191,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         InputError: where something is wrong, in one sentence with the name of the search space's
             file.
     """
-    spaces, asked = _spaces(method), set[str]()
+    spaces, names = _spaces(method), set[str]()
 
     def drawn(take: Take) -> dict[str, Scalar]:
         keys = set[str]()
@@ -216,7 +216,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
             return value
 
         values = _go_through(spaces, take_checked, fixed, check)
-        asked.update(keys)
+        names.update(keys)
         return values
 
     fault = rehearse(drawn, lambda values: resolve(method, {**hparams, **values}))
@@ -226,7 +226,7 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
         raise InputError(f"{', '.join(space_file(part) for part in parts)}: {what}")
     for part in spaces:
         if (types := hyper_parameter_types(part)) and not any(
-            key.partition(".")[0] == part for key in asked
+            key.partition(".")[0] == part for key in names
         ):
             raise InputError(
                 f"{space_file(part)}: it draws nothing: give ranges for {', '.join(types)}, or "

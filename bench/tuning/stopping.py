@@ -31,18 +31,18 @@ class Stopper:
             return
         from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
-        about: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "time_attr": "epochs",
             "metric": "value",
             "mode": "max",
             "grace_period": grace + 1,
         }
         if scheduler == "asha":
-            self._tune = ASHAScheduler(max_t=epochs, stop_last_trials=False, **about)
+            self._tune = ASHAScheduler(max_t=epochs, stop_last_trials=False, **settings)
         else:
             # else it would pause trials that it cannot judge yet
-            about["min_time_slice"] = math.inf
-            self._tune = MedianStoppingRule(**about)
+            settings["min_time_slice"] = math.inf
+            self._tune = MedianStoppingRule(**settings)
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Return whether to stop a trial that has reached ``value`` after ``epochs``."""

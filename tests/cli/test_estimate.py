@@ -1,19 +1,18 @@
-"""Estimates of a sweep's cost: what they count is what trials do."""
+"""Estimates of a sweep's cost, compared with the work of real trials."""
 
 import time
 
 import numpy as np
 import pytest
 import torch
-from fabricate import lines
 
 from bench.cli import estimate
 from bench.cli.estimate import EpochImages, epoch_seconds, step_seconds
 from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.evaluation import Evaluation
-from bench.training.outcome import Outcome
 from bench.training.trial import run_trial as train
 
 
@@ -33,12 +32,10 @@ def evaluated(spec: TrialSpec, data: Dataset, monkeypatch) -> tuple[int, int]:
         return original(evaluation, pixels, positions)
 
     monkeypatch.setattr(Evaluation, "predict", predict)
-    records: list[dict] = []
-    outcome: Outcome = train(
-        spec, data, report=lambda epochs, restart: records.extend(lines(epochs))
-    )
+    records: list[Epoch] = []
+    outcome = train(spec, data, report=lambda epochs, restart: records.extend(epochs))
     assert outcome.status == "finished"
-    return records[0]["samples_trained"], sum(predicted) // len(records)
+    return records[0].samples_trained, sum(predicted) // len(records)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-"""Odd names and texts given to every command: each works, or is refused in one sentence, and shows
-what it was given.
-"""
+"""Odd names and texts in every command: each works or is refused in one sentence."""
 
 import csv
 import json
@@ -16,15 +14,13 @@ import pytest
 from fabricate import write_trial
 from PIL import Image
 
-from bench.cli import data, report, run, study, trial
-from bench.cli import noise as noise
-from bench.cli.commands import execute
+from bench.cli import data, listing, noise, report, run, study, trial
 from bench.common.files import to_json
 from bench.common.identity import plain_id, trial_id
 from bench.common.text import encodable, printable
 from bench.datasets import load_dataset
-from bench.datasets.labels import class_name
-from bench.noise import NoiseKind, registry
+from bench.datasets.folder.names import class_name
+from bench.noise import NoiseKind, NoiseSpec, corrupt, kinds, registry
 from bench.records.trials import Trial, read_trials
 from bench.report.latex import escaped
 from bench.report.markdown import to_markdown
@@ -142,7 +138,7 @@ def test_folders_of_any_name(folders, capsys):
     assert status == 0 and len(list(csv.reader(text.splitlines()))) == 1 + 2 * len(FILES)
     dataset = load_dataset(name)
     kind = "labels:as [li]sted %s.csv"
-    assert (registry.corrupt(dataset, kind, None, 0) == dataset.found["found"]).all(), (
+    assert (corrupt(dataset, NoiseSpec(kind)) == dataset.found["found"]).all(), (
         "paths and classes are read back"
     )
     status, text, _ = call(capsys, noise.main, "import", kind.partition(":")[2], "--dataset", name)
@@ -204,14 +200,7 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
             (noise.main, "import", file)
             for file in (name, f"{name}.csv", f"{name}.npy", f"{name}.pt")
         ),
-        *(
-            (entry, name)
-            for entry in (
-                study.main,
-                report.main,
-                lambda arguments: execute(trial.trial, arguments),
-            )
-        ),
+        *((entry, name) for entry in (study.main, report.main, trial.main)),
         *([(speed, name)] if name else []),  # all is measured where nothing is named
     ]
     for entry, *arguments in commands:
@@ -239,7 +228,7 @@ def test_commands_are_named_where_none_is_given(arguments, message, capsys):
     assert call(capsys, data.main, *arguments) == (2, "", f"Error: {message}\n")
 
 
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # reports
 
 
@@ -378,7 +367,7 @@ def test_ids_of_plain_names_are_those_of_before():
     assert trial_id({"dataset": "folder:née 猫 😀"}) == "d9c072ab8a1b"
 
 
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # plugins
 
 
@@ -387,13 +376,13 @@ def test_what_plugins_say_of_themselves_is_shown(text, capsys, monkeypatch):
     points = {
         f"kind {text}": [
             SimpleNamespace(
-                load=lambda: NoiseKind(f"about {text}", registry._keep), value="a.b", name=text
+                load=lambda: NoiseKind(f"about {text}", kinds._keep), value="a.b", name=text
             )
         ],
         "broken": [SimpleNamespace(load=lambda: [][1], value=f"module {text}", name="broken")],
     }
     monkeypatch.setattr(registry, "_packaged", lambda: points)
-    monkeypatch.setattr(run, "_card", lambda method: f"card {text}")
+    monkeypatch.setattr(listing, "method_summary", lambda method: f"card {text}")
     status, shown, _ = call(capsys, run.main, "--list", "noise")
     assert status == 0
     assert (
@@ -412,7 +401,7 @@ def test_what_is_shown_of_a_sweep(text, capsys):
     display = Display(console(), {"a": f"labels:{text}"}, {"a": f"method {text}"})
     display.begin([("a", 1.0)], 1)
     display.start("a", text)
-    display.advance("a", 0.5, {"noisy_val_accuracy": 0.5})
+    display.advance("a", 0.5, 0.5)
     display.warn("a", text, f"warning {text}")
     display.lost("a", text)
     display.end("a", text, "failed", f"error {text}")
@@ -440,9 +429,30 @@ def test_a_live_bar_shows_names_as_they_are(text, monkeypatch):
     with Display(console, {"a": "0.5"}, {"a": text}) as display:
         display.begin([("a", 1.0)], 1)
         display.start("a", text)
-        display.advance("a", 0.5, {"noisy_val_accuracy": 0.5})
+        display.advance("a", 0.5, 0.5)
         display.bar.refresh()
     assert f"{printable(text)} 50%" in output.getvalue()
+
+
+def test_a_live_bar_cuts_no_figure_short():
+    import io
+
+    from rich.console import Console
+
+    from bench.cli.progress import Display
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    rates = {f"{number}": f"0.{number}" for number in range(1, 9)}
+    with Display(console, rates, dict.fromkeys(rates, "ce")) as display:
+        display.begin([(key, 1.0) for key in rates], 1)
+        for key in rates:
+            display.start(key, key)
+            display.advance(key, 0.5, 0.5)
+        display.bar.refresh()
+        assert display.state().count("ce 50%") == 8
+    text = console.file.getvalue()
+    assert text.count(": ce") == text.count(": ce 50%") > 0
+    assert "…" not in text and "0/8 done" in text
 
 
 def test_trackers_get_names_that_they_take(tmp_path):
@@ -453,7 +463,7 @@ def test_trackers_get_names_that_they_take(tmp_path):
     assert tracker_clients._file_name("猫" * 50, 100) == "猫" * 33
 
 
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # whole sweeps
 
 

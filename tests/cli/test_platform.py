@@ -1,4 +1,4 @@
-"""What a command says where this package cannot run."""
+"""Messages of all commands on a system where this package cannot run."""
 
 import importlib
 import subprocess
@@ -54,7 +54,8 @@ def test_these_platforms_are_ours(monkeypatch, platform):
 
 
 def test_every_command_can_be_imported_there():
-    """All of them in one process, as imports take seconds."""
-    modules = ", ".join(name for name in COMMANDS if name not in ("bench.speed.__main__",))
-    code = f"import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import {modules}, bench.networks.cpu, bench.training.memory"
+    """One process imports all of them, as imports take seconds."""
+    commands = [name for name in COMMANDS if name != "bench.speed.__main__"]
+    modules = ", ".join([*commands, "bench.networks.cpu", "bench.training.memory"])
+    code = f"import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import {modules}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

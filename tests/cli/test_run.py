@@ -1,4 +1,4 @@
-"""The command line: what it accepts, what it refuses and how, and what it says."""
+"""Command line of a sweep: accepted and refused options, messages, lists, exit statuses."""
 
 import json
 import os
@@ -257,7 +257,8 @@ BROKEN = {
         "nowhere_to_be_found",
     ),
     "an unknown privilege": (
-        '"""Broken."""\nfrom bench.method import Method\n\n\nclass Broken(Method):\n    privileges = {"test_labels"}\n',
+        '"""Broken."""\nfrom bench.method import Method\n\n\n'
+        'class Broken(Method):\n    privileges = {"test_labels"}\n',
         "declares the privileges ['test_labels']: there are noise_rate, noise_kind",
     ),
 }
@@ -337,11 +338,14 @@ def test_importing_is_light():
     )
 
 
-def test_help_needs_no_torch():
+@pytest.mark.parametrize("command", ["run", "data", "report", "study", "trial", "noise"])
+def test_help_needs_no_torch(command):
+    heavy = ["torch", "ray", "pandas", "matplotlib"]
+    heavy += ["numpy"] if command != "noise" else []
     code = (
-        "import sys\nfrom bench.cli.run import main\n"
+        f"import sys\nfrom bench.cli.{command} import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('torch', 'numpy', 'ray', 'pandas', 'matplotlib') if m in sys.modules])"
+        f"print([m for m in {heavy} if m in sys.modules])"
     )
     assert in_fresh_process(code).endswith("[]\n")
 

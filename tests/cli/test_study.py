@@ -1,4 +1,4 @@
-"""Studies: that each is made of commands that would run."""
+"""Studies: each consists of commands that would run."""
 
 import subprocess
 from pathlib import Path

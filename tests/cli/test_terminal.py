@@ -1,4 +1,4 @@
-"""Text on a terminal: names as they are, whatever characters they hold and a stream lacks."""
+"""Text on a terminal: names as they are, whatever characters a stream lacks."""
 
 import io
 import os

@@ -1,6 +1,4 @@
-"""What a trial is: its id, which folders hold it, which table it is in, and what its configuration
-is called.
-"""
+"""Identity of a trial: its id, its folders, its table, and the text of its configuration."""
 
 import dataclasses
 import json
@@ -14,7 +12,7 @@ import pandas as pd
 import pytest
 from fabricate import RECIPE, write_trial
 
-from bench.cli import run as run_module
+from bench.cli.plan import _folder_named, default_folder
 from bench.common.identity import (
     added,
     identity,
@@ -68,7 +66,7 @@ def spec_of(data, **changes) -> TrialSpec:
     return dataclasses.replace(spec, **changes)
 
 
-# ------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # ids
 
 
@@ -89,7 +87,7 @@ def test_a_named_data_set_keeps_the_id_that_it_had(digits):
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "same"),
     [
         (
             {"noise_kind": "labels:a.npy", "noise_hash": "f0"},
@@ -124,24 +122,24 @@ def test_a_named_data_set_keeps_the_id_that_it_had(digits):
         ({"protocol": "shared"}, {"protocol": "paper"}, False),
     ],
 )
-def test_content_counts_and_not_where_it_lies(one, other, same):
+def test_content_counts_and_not_where_it_lies(first, second, same):
     spec = {
         "dataset": "digits",
         "noise_kind": "symmetric",
         "noise_hash": None,
         "protocol": "shared",
     }
-    assert (trial_id(spec | one) == trial_id(spec | other)) == same
+    assert (trial_id(spec | first) == trial_id(spec | second)) == same
 
 
 def test_an_encoder_and_a_search_do_not_depend_on_the_spelling_either(digits):
     openset = {"noise_kind": "openset:folder:d", "dataset": "folder:a"}
-    one, other = (
+    first, second = (
         spec_of(digits, **openset),
         spec_of(digits, noise_kind="openset:folder:./d", dataset="folder:/b/a", stage=""),
     )
-    assert job_for(one, SimSiam(1)).key == job_for(other, SimSiam(1)).key
-    assert _key_of(one) == _key_of(other)
+    assert job_for(first, SimSiam(1)).key == job_for(second, SimSiam(1)).key
+    assert _key_of(first) == _key_of(second)
 
 
 def test_the_hash_of_images_in_files_does_not_depend_on_where_they_lie(tmp_path):
@@ -170,19 +168,19 @@ def test_a_data_set_is_one_by_every_spelling_of_its_path(tmp_path, monkeypatch):
         spec_of(load_dataset(f"npz:{path}")) for path in ("d.npz", "./d.npz", tmp_path / "d.npz")
     ]
     assert len({spec.id for spec in specs}) == 1
-    assert len({run_module._default_folder([spec]) for spec in specs}) == 1
+    assert len({default_folder([spec]) for spec in specs}) == 1
 
 
 def test_the_default_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     spec = spec_of(digits, dataset="folder:./d")
-    own = run_module._default_folder([spec])
-    earlier = Path("results") / run_module._default_name([spec], [plain_id(spec.to_json())])
-    assert own != earlier
+    folder = default_folder([spec])
+    earlier = _folder_named([spec], [plain_id(spec.to_json())])
+    assert folder != earlier
     earlier.mkdir(parents=True)
-    assert run_module._default_folder([spec]) == earlier
-    own.mkdir()
-    assert run_module._default_folder([spec]) == own
+    assert default_folder([spec]) == earlier
+    folder.mkdir()
+    assert default_folder([spec]) == folder
 
 
 # ----------------------------------------------------------------------------------------------
@@ -240,14 +238,14 @@ def test_shared_recipes_keep_the_ids_that_they_had(digits):
 
 
 def table_of(trials: list[dict]) -> dict[str, set[str]]:
-    """Ids by protocol of the table, of trials as {id, protocol, recipe}."""
+    """Return the ids of trials ({id, protocol, recipe}) by the protocol of their table."""
     facts = []
     for trial in trials:
         spec = {**_CELL, "protocol": trial["protocol"], "recipe": RECIPE | trial["recipe"]}
         facts.append(cell_facts(spec, 0.5) | {"id": trial["id"], "recipe": ""})
     tables: dict[str, set[str]] = {}
-    for own in arrange_cells(facts):
-        tables.setdefault(own["protocol"], set()).add(own["id"])
+    for cell in arrange_cells(facts):
+        tables.setdefault(cell["protocol"], set()).add(cell["id"])
     return tables
 
 
@@ -269,11 +267,11 @@ def trial(name: str, overrides: str = "", **recipe) -> dict:
 
 
 def test_a_table_of_papers_recipes_holds_what_one_command_runs():
-    own = [trial("elr", batch_size=128), trial("divide_mix", batch_size=64)]
+    trials = [trial("elr", batch_size=128), trial("divide_mix", batch_size=64)]
     changed = trial("divide_mix 128", "batch_size=128", batch_size=128)
-    assert table_of(own) == {"paper": {"elr", "divide_mix"}}
-    assert table_of([own[0], changed]) == {"paper, batch_size=128": {"elr", "divide_mix 128"}}
-    assert table_of([*own, changed]) == {
+    assert table_of(trials) == {"paper": {"elr", "divide_mix"}}
+    assert table_of([trials[0], changed]) == {"paper, batch_size=128": {"elr", "divide_mix 128"}}
+    assert table_of([*trials, changed]) == {
         "paper": {"elr", "divide_mix"},
         "paper, batch_size=128": {"elr", "divide_mix 128"},
     }
@@ -281,11 +279,11 @@ def test_a_table_of_papers_recipes_holds_what_one_command_runs():
 
 def test_methods_that_have_one_of_two_changes_as_their_own_are_in_one_table():
     both = {"batch_size": 128, "epochs": 50}
-    one = trial("a", "epochs=50", **both)  # its own batch size is 128
-    other = trial("b", "batch_size=128", **both)  # it trains for 50 epochs by itself
-    assert table_of([one, other]) == {"paper, batch_size=128, epochs=50": {"a", "b"}}
+    first = trial("a", "epochs=50", **both)  # its own batch size is 128
+    second = trial("b", "batch_size=128", **both)  # it trains for 50 epochs by itself
+    assert table_of([first, second]) == {"paper, batch_size=128, epochs=50": {"a", "b"}}
     third = trial("c", "batch_size=128, epochs=50", **both)
-    assert table_of([third, one, other]) == {"paper, batch_size=128, epochs=50": {"a", "b", "c"}}
+    assert table_of([third, first, second]) == {"paper, batch_size=128, epochs=50": {"a", "b", "c"}}
 
 
 def test_commands_with_different_changes_have_tables_of_their_own():
@@ -298,7 +296,7 @@ def test_commands_with_different_changes_have_tables_of_their_own():
 
 
 def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
-    """As planned alone: without the change that its own recipe has anyway."""
+    """An override that equals the method's own recipe is no change."""
     write_trial(tmp_path, "divide_mix", spec={"protocol": "paper, batch_size=128"})
     # as an earlier version planned it
     write_trial(tmp_path, "elr", spec={"protocol": "paper, batch_size=128"})
@@ -311,11 +309,11 @@ def test_a_tuned_row_is_in_the_table_of_its_default(tmp_path):
     assert set(rows["method"]) == {"divide_mix", "elr", "elr (tuned)"}
 
 
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # earlier records
 
 
-def found(name: str, **fields) -> dict:
+def found_noise(name: str, **fields) -> dict:
     return {
         "spec": {"dataset": name, "noise_kind": "found", "noise_rate": None, **fields},
         "rate": None,
@@ -347,8 +345,8 @@ def test_changed_defaults_do_not_hide_a_record(tmp_path, digits):
 
 def test_several_records_of_one_trial_count_once(tmp_path):
     for name, test in (("folder:d", [0.4]), ("folder:./d", [0.4]), ("folder:/x/d", [0.4])):
-        write_trial(tmp_path / "old", "ce", test=test, earlier=True, **found(name))
-    write_trial(tmp_path / "new", "ce", test=[0.4], **found("folder:~/d"))
+        write_trial(tmp_path / "old", "ce", test=test, earlier=True, **found_noise(name))
+    write_trial(tmp_path / "new", "ce", test=[0.4], **found_noise("folder:~/d"))
     assert len(list((tmp_path / "old" / "trials").iterdir())) == 3
     for folders in (
         [tmp_path / "old"],
@@ -367,10 +365,10 @@ def test_several_records_of_one_trial_count_once(tmp_path):
 )
 def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
     first, second = statuses
-    one = write_trial(tmp_path, "ce", status=first, earlier=True, **found("folder:d"))
-    two = write_trial(tmp_path, "ce", status=second, **found("folder:d"))
-    write_trial(tmp_path, "elr", **found("folder:d"))
-    assert one != two
+    earlier = write_trial(tmp_path, "ce", status=first, earlier=True, **found_noise("folder:d"))
+    later = write_trial(tmp_path, "ce", status=second, **found_noise("folder:d"))
+    write_trial(tmp_path, "elr", **found_noise("folder:d"))
+    assert earlier != later
     assert set(finished_statuses(tmp_path).values()) == {"finished"}
     assert load_rows([tmp_path]).query("method == 'ce' and rule == 'last'")["status"].tolist() == [
         "finished"
@@ -383,20 +381,20 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
 
 
 def test_a_folder_that_fits_neither_rule_is_refused(tmp_path):
-    folder = write_trial(tmp_path, "ce", earlier=True, **found("folder:d"))
+    folder = write_trial(tmp_path, "ce", earlier=True, **found_noise("folder:d"))
     text = (folder / "spec.json").read_text().replace('"folder:d"', '"folder:e"')
     (folder / "spec.json").write_text(text)
     with pytest.raises(InputError, match="is not the specification that its folder is named after"):
         list(read_trials(tmp_path))
 
 
-# ----------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # names
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_a_heading_does_not_depend_on_the_spelling(tmp_path, name):
-    write_trial(tmp_path, "ce", **found(name))
+    write_trial(tmp_path, "ce", **found_noise(name))
     assert sections_of(tmp_path) == ["folder:d, found noise, recipe shared"]
 
 
@@ -412,15 +410,15 @@ def test_names_for_people():
 
 def test_one_data_set_is_one_cell_with_one_heading(tmp_path):
     for seed, name in enumerate(["folder:.", "folder:/somewhere/else", "folder:../d/"]):
-        write_trial(tmp_path, "ce", seed=seed, **found(name))
+        write_trial(tmp_path, "ce", seed=seed, **found_noise(name))
     assert sections_of(tmp_path) == ["folder:d, found noise, recipe shared"]
     assert configurations(load_rows([tmp_path]))["seeds"].unique() == [3]
 
 
 def test_two_data_sets_of_one_name_are_told_apart(tmp_path):
-    write_trial(tmp_path, "ce", **found("folder:a/d", data_hash="aaaaaaaaaaaaaaaa"))
-    write_trial(tmp_path, "ce", **found("folder:b/d", data_hash="bbbbbbbbbbbbbbbb"))
-    write_trial(tmp_path, "ce", **found("npz:b/d", data_hash="cccccccccccccccc"))
+    write_trial(tmp_path, "ce", **found_noise("folder:a/d", data_hash="aaaaaaaaaaaaaaaa"))
+    write_trial(tmp_path, "ce", **found_noise("folder:b/d", data_hash="bbbbbbbbbbbbbbbb"))
+    write_trial(tmp_path, "ce", **found_noise("npz:b/d", data_hash="cccccccccccccccc"))
     assert sections_of(tmp_path) == [
         "folder:d (aaaaaaaa), found noise, recipe shared",
         "folder:d (bbbbbbbb), found noise, recipe shared",
@@ -429,7 +427,7 @@ def test_two_data_sets_of_one_name_are_told_apart(tmp_path):
     subsets = tmp_path / "subsets"
     # parts of one folder have hashes of their own
     for subset, content in ((None, "a" * 16), (100, "b" * 16)):
-        write_trial(subsets, "ce", **found("folder:d", data_hash=content, subset=subset))
+        write_trial(subsets, "ce", **found_noise("folder:d", data_hash=content, subset=subset))
     assert set(load_rows([subsets])["dataset"]) == {"folder:d"}
 
 
@@ -453,13 +451,13 @@ def test_files_of_labels_are_told_apart_by_content(tmp_path):
     }
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # younger fields
 
 
 @pytest.fixture
 def younger(monkeypatch):
-    """Gives gce a hyper-parameter, and the recipe a field, that earlier versions lack."""
+    """Give gce a hyper-parameter, and the recipe a field, that earlier versions lack."""
     gce = registry.load_method("gce")
 
     @dataclasses.dataclass(frozen=True)
@@ -623,7 +621,7 @@ def test_a_younger_hyper_parameter_is_neutral_where_a_record_lacks_it(tmp_path, 
 
 
 def test_a_record_from_before_a_hyper_parameter_is_not_called_todays_default(tmp_path):
-    """Of one whose neutral value its author did not declare."""
+    """The author of the field did not declare its neutral value."""
     today = registry.resolve("gce", {})
     for accuracy, lacking in ((0.3, set()), (0.5, {"gce.q"}), (0.4, {"gce.q", "gce.truncated"})):
         settings = {key: value for key, value in today.items() if key not in lacking}
@@ -638,10 +636,10 @@ def test_defaults_are_read_from_files_as_they_are_declared():
     from bench.report.labels import _declared, _written
 
     read = {name: _written(name) for name in registry.method_names()}
-    assert {name: own for name, own in read.items() if own} == {
-        n: _declared(n) for n, own in read.items() if own
+    assert {name: values for name, values in read.items() if values} == {
+        n: _declared(n) for n, values in read.items() if values
     }
-    assert sum(own is not None for own in read.values()) > 20, "without running their files"
+    assert sum(values is not None for values in read.values()) > 20, "without running their files"
 
 
 def test_two_sides_of_a_comparison_call_a_configuration_the_same(tmp_path):
@@ -699,7 +697,7 @@ def test_settings_that_some_records_lack_are_drawn(tmp_path):
     figures(board_of(rows))
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # nothing by chance
 
 PROGRAM = """
@@ -711,7 +709,8 @@ from bench.planning.spec import Plan, expand_hparams
 from bench.planning.code_hash import code_of
 sweep, out = map(Path, sys.argv[1:])
 data = load_dataset("digits")
-configurations = expand_hparams(["rmd+elr", "softmix", "co_teaching"], {"k": ["2", "4"]}, {"elr.weight": ["1", "2"]})
+methods = ["rmd+elr", "softmix", "co_teaching"]
+configurations = expand_hparams(methods, {"k": ["2", "4"]}, {"elr.weight": ["1", "2"]})
 for recipe in ("shared", "paper"):
     plan = Plan(recipe=recipe, overrides=(("batch_size", 128), ("epochs", 3), ("momentum", 0.9)))
     for spec in plan.specs(data, configurations, [0.2, 0.5], range(2)):
@@ -731,7 +730,7 @@ def test_nothing_depends_on_the_hash_seed_or_the_locale(tmp_path):
     sweep = tmp_path / "sweep"
     write_sweep(sweep)
     for name in ("folder:x/d", "folder:d"):
-        write_trial(sweep, "from_elsewhere", defaults={"m.a": len(name)}, **found(name))
+        write_trial(sweep, "from_elsewhere", defaults={"m.a": len(name)}, **found_noise(name))
     running = []
     for seed, locale in (("0", "C"), ("4242", "C.UTF-8")):
         command = [sys.executable, "-c", PROGRAM, str(sweep), str(tmp_path / seed)]

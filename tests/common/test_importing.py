@@ -1,4 +1,4 @@
-"""Which files are imported, whatever lies in the user's working directory."""
+"""Imports find the files of this package, whatever lies in the user's working directory."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ import bench
 from bench.common.importing import (
     PLUGINS,
     ROOT,
+    import_bundled,
     module_command,
-    own_package,
     put_working_directory_last,
     worker_path,
 )
@@ -22,9 +22,7 @@ from bench.errors import InputError
 
 
 def write(folder: Path, *files: str) -> Path:
-    """Files of somebody's own project, each of which breaks whatever imports it in place of
-    another.
-    """
+    """Write files of a user's project, each of which fails when it is imported."""
     for name in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,10 +35,10 @@ def write(folder: Path, *files: str) -> Path:
 @pytest.mark.parametrize("theirs", ["{}/__init__.py", "{}/gce.py", "{}.py"])
 @pytest.mark.parametrize("name", PLUGINS)
 def test_plugins_are_those_beside_the_package(tmp_path, monkeypatch, name, theirs):
-    ours = own_package(name)
+    ours = import_bundled(name)
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(write(tmp_path, theirs.format(name)))
-    package = own_package(name)
+    package = import_bundled(name)
     assert list(package.__path__) == list(ours.__path__) == [str(ROOT / name)]
     assert sys.modules[name] is package and package.__doc__ == ours.__doc__
 
@@ -52,13 +50,13 @@ def test_a_module_of_the_same_name_that_is_imported_already_is_named(tmp_path, m
 
     assert methods.__file__ == str(tmp_path / "methods" / "__init__.py")
     with pytest.raises(InputError, match="is imported already, from") as error:
-        own_package("methods")
+        import_bundled("methods")
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_package_that_is_not_there_is_named():
     with pytest.raises(InputError, match="install lnl-bench again"):
-        own_package("no_such_package")
+        import_bundled("no_such_package")
 
 
 def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -100,7 +98,7 @@ TUNED = ("--methods", "gce", "--tune", "2", "--epochs", "1", "--dry-run")
     ],
 )
 def test_a_project_around_the_user_shadows_nothing(tmp_path, files, arguments, said):
-    """The package is installed, or this test's interpreter would not find it in that folder."""
+    """The package is installed: otherwise the interpreter would not find it in that folder."""
     if run_in(tmp_path, "bench.data", "--help").returncode:
         pytest.skip("the package is not installed")
     write(tmp_path, *files)
@@ -147,7 +145,7 @@ class TestWorkerPath:
 
     @pytest.mark.parametrize("same_machine", [True, False])
     def test_a_checkout_comes_first(self, monkeypatch, same_machine):
-        """Else another copy, installed or in the working directory, would run in the workers."""
+        """Otherwise another copy, installed or in the working directory, would run in workers."""
         monkeypatch.setattr("bench.common.importing.ROOT", Path("/checkout"))
         path = worker_path(
             ["/project", self.LIBRARY, self.SITE, "/checkout"], same_machine=same_machine
@@ -183,7 +181,7 @@ def test_the_version_is_known_under_its_old_name():
 
 @pytest.mark.slow
 def test_workers_import_what_the_driver_does(tmp_path):
-    """In a folder with another copy of the package, and with plugins of the same name."""
+    """The folder holds another copy of the package, and plugins of the same name."""
     script = Path(sys.executable).parent / "lnl-bench"
     if not script.exists():
         pytest.skip("the package is not installed")

@@ -1,6 +1,4 @@
-"""What other people's files can get wrong: each mistake is one sentence with the file's name,
-before anything runs.
-"""
+"""Mistakes in code of other packages: each is one sentence with the file's name, before a sweep."""
 
 import importlib
 import itertools
@@ -47,9 +45,7 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture
 def write(tmp_path, monkeypatch) -> Callable[..., str]:
-    """Writes a method's file, and its search space if there is one; returns the method's name, new
-    for each.
-    """
+    """Write a method's file, and its search space if given; return the method's new name."""
     for package in (methods, search_spaces):
         folder = tmp_path / package.__name__
         folder.mkdir()
@@ -73,7 +69,7 @@ def write(tmp_path, monkeypatch) -> Callable[..., str]:
 def planned(
     name: str, digits: Dataset, settings: dict[str, list[str]] | None = None
 ) -> list[TrialSpec]:
-    """All that planning does with a method."""
+    """Plan a trial of a method, with all checks."""
     specs = Plan(recipe="paper").specs(
         digits, expand_hparams([name], {}, settings or {}), [0.5], [0]
     )
@@ -82,7 +78,7 @@ def planned(
 
 
 def sentence(call: Callable[[], object], *parts: str) -> str:
-    """The one sentence of the InputError, which has these parts."""
+    """Return the sentence of the InputError, which has these parts."""
     with pytest.raises(InputError) as error:
         call()
     text = str(error.value)
@@ -91,7 +87,7 @@ def sentence(call: Callable[[], object], *parts: str) -> str:
     return text
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # methods
 
 WRONG = {
@@ -331,9 +327,13 @@ RIGHT = {
     "all types": HPARAMS,
     "none": "",
     "1 for a number": f"{DATACLASS}        weight: float = 1\n",
-    "a constructor of its own": "    def __init__(self, hparams=None):\n        super().__init__(hparams)\n",
+    "a constructor of its own": (
+        "    def __init__(self, hparams=None):\n        super().__init__(hparams)\n"
+    ),
     "privileges in a set": "    privileges = {'noise_rate'}\n",
-    "an attribute of the class": f"{DATACLASS}        weight: float = 1.0\n        unit: ClassVar[str] = 'm'\n",
+    "an attribute of the class": (
+        f"{DATACLASS}        weight: float = 1.0\n        unit: ClassVar[str] = 'm'\n"
+    ),
     "types in texts": f"{DATACLASS}        n: 'int | None' = None\n",
     "its own steps": "    def update(self, batch, optimizer):\n        return self.loss(batch)\n",
 }
@@ -475,7 +475,7 @@ def test_a_folder_in_place_of_a_file(write, tmp_path, digits):
 
 
 class Point:
-    """An entry point, as importlib.metadata has them."""
+    """Entry point, as in importlib.metadata."""
 
     def __init__(self, name: str, value: str, content: object = None) -> None:
         self.name, self.value, self.content = name, value, content
@@ -492,7 +492,7 @@ class Point:
 
 @pytest.fixture
 def offer(monkeypatch) -> Callable[..., None]:
-    """Makes installed packages offer things by entry points."""
+    """Make installed packages offer objects by entry points."""
 
     def make(offered_group: str, *points: Point) -> None:
         monkeypatch.setattr(
@@ -559,15 +559,15 @@ def test_broken_files_are_listed_and_stop_no_other_sweep(write, capsys):
 
 
 def test_a_study_leaves_broken_methods_out(write, capsys):
-    from bench.cli.study import _named
+    from bench.cli.study import _with_names
 
     name = write("import nowhere_to_be_found\n")
-    chosen = _named("--methods METHODS")
+    chosen = _with_names("--methods METHODS")
     assert name not in chosen and "elr" in chosen
     assert f"{name} is left out: methods/{name}.py cannot be imported" in capsys.readouterr().err
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # search spaces
 
 REFUSING = f"""{DATACLASS}        weight: float = 1.0
@@ -599,27 +599,75 @@ SPACES: dict[str, tuple[str, ...]] = {
         'SPACE = {"n": tune.uniform(1, 5)}',
         ".n draws 1.004, but it is a whole number: use tune.randint",
     ),
-    "a logarithmic one": ('SPACE = {"n": tune.loguniform(1, 5)}', "but it is a whole number: use tune.randint"),
-    "halves for a whole number": ('SPACE = {"n": tune.quniform(1, 5, 0.5)}', "but it is a whole number: use tune.randint"),
-    "a range for true or false": ('SPACE = {"flag": tune.uniform(0, 1)}', "but it is true or false: use tune.choice"),
-    "a range for a name": ('SPACE = {"kind": tune.randint(0, 2)}', "but it is a or b: use tune.choice"),
-    "numbers for true or false": ('SPACE = {"flag": tune.choice([0, 1])}', ".flag draws 0, but it is true or false"),
-    "texts for numbers": ('SPACE = {"weight": tune.choice(["1.0", "2"])}', ".weight draws '1.0', but it is a number"),
-    "one choice of a wrong type": ('SPACE = {"n": tune.choice([3, 4, 4.5])}', ".n draws 4.5, but it is a whole number"),
-    "an unknown name": ('SPACE = {"kind": tune.choice(["a", "c"])}', ".kind draws 'c', but it is a or b"),
-    "none where there is none": ('SPACE = {"n": tune.choice([3, None])}', ".n draws None, but it is a whole number"),
-    "choices that are lists": ('SPACE = {"n": tune.choice([3, [1]])}', "has the choice [1], a list: give plain numbers"),
-    "choices of NumPy": ('import numpy as np\nSPACE = {"n": tune.choice(list(np.arange(5)))}', "give plain numbers"),
-    "choices that are domains": ('SPACE = {"n": tune.choice([3, tune.randint(1, 5)])}', "give plain numbers"),
+    "a logarithmic one": (
+        'SPACE = {"n": tune.loguniform(1, 5)}',
+        "but it is a whole number: use tune.randint",
+    ),
+    "halves for a whole number": (
+        'SPACE = {"n": tune.quniform(1, 5, 0.5)}',
+        "but it is a whole number: use tune.randint",
+    ),
+    "a range for true or false": (
+        'SPACE = {"flag": tune.uniform(0, 1)}',
+        "but it is true or false: use tune.choice",
+    ),
+    "a range for a name": (
+        'SPACE = {"kind": tune.randint(0, 2)}',
+        "but it is a or b: use tune.choice",
+    ),
+    "numbers for true or false": (
+        'SPACE = {"flag": tune.choice([0, 1])}',
+        ".flag draws 0, but it is true or false",
+    ),
+    "texts for numbers": (
+        'SPACE = {"weight": tune.choice(["1.0", "2"])}',
+        ".weight draws '1.0', but it is a number",
+    ),
+    "one choice of a wrong type": (
+        'SPACE = {"n": tune.choice([3, 4, 4.5])}',
+        ".n draws 4.5, but it is a whole number",
+    ),
+    "an unknown name": (
+        'SPACE = {"kind": tune.choice(["a", "c"])}',
+        ".kind draws 'c', but it is a or b",
+    ),
+    "none where there is none": (
+        'SPACE = {"n": tune.choice([3, None])}',
+        ".n draws None, but it is a whole number",
+    ),
+    "choices that are lists": (
+        'SPACE = {"n": tune.choice([3, [1]])}',
+        "has the choice [1], a list: give plain numbers",
+    ),
+    "choices of NumPy": (
+        'import numpy as np\nSPACE = {"n": tune.choice(list(np.arange(5)))}',
+        "give plain numbers",
+    ),
+    "choices that are domains": (
+        'SPACE = {"n": tune.choice([3, tune.randint(1, 5)])}',
+        "give plain numbers",
+    ),
     "no choices": ('SPACE = {"n": tune.choice([])}', "has no choices: give at least one"),
-    "sample_from": ('SPACE = {"n": tune.sample_from(lambda spec: 3)}', f"comes from tune.sample_from, {OPTUNA}: {DOMAIN}"),
-    "grid_search": ('SPACE = {"n": tune.grid_search([1, 3])}', "is a grid: write tune.choice([1, 3])"),
+    "sample_from": (
+        'SPACE = {"n": tune.sample_from(lambda spec: 3)}',
+        f"comes from tune.sample_from, {OPTUNA}: {DOMAIN}",
+    ),
+    "grid_search": (
+        'SPACE = {"n": tune.grid_search([1, 3])}',
+        "is a grid: write tune.choice([1, 3])",
+    ),
     "a constant": ('SPACE = {"n": 3}', "is the constant 3: leave it out and use --set"),
     "a list": ('SPACE = {"n": [1, 3]}', "is [1, 3]: write tune.choice([1, 3])"),
-    "a nested dictionary": ('SPACE = {"n": {"a": tune.randint(1, 5)}}', f"is a dictionary: {DOMAIN}"),
+    "a nested dictionary": (
+        'SPACE = {"n": {"a": tune.randint(1, 5)}}',
+        f"is a dictionary: {DOMAIN}",
+    ),
     "any object": ('SPACE = {"n": object()}', DOMAIN),
     "a function that is not called": ('SPACE = {"n": tune.randint}', f"is a function: {DOMAIN}"),
-    "a bell curve": ('SPACE = {"weight": tune.randn(1, 1)}', f"comes from tune.randn, {OPTUNA}: {DOMAIN}"),
+    "a bell curve": (
+        'SPACE = {"weight": tune.randn(1, 1)}',
+        f"comes from tune.randn, {OPTUNA}: {DOMAIN}",
+    ),
     "a range that chance decides": (
         'import random\ndef space(draw):\n    draw("weight", tune.uniform(0, 1 + random.random()))',
         ".weight is drawn in another way when the values before it are the same",
@@ -635,21 +683,39 @@ SPACES: dict[str, tuple[str, ...]] = {
     ),
     "ends the wrong way round": ('SPACE = {"weight": tune.uniform(5, 1)}', "is no range"),
     "an empty range": ('SPACE = {"n": tune.randint(3, 3)}', "is no range"),
-    "whole numbers from a half": ('SPACE = {"n": tune.randint(0.5, 5)}', "goes from 0.5 to 5 in whole numbers"),
-    "steps on a logarithmic scale": ('SPACE = {"weight": tune.qloguniform(0.1, 1.0, 0.1)}', "steps on a logarithmic scale"),
-    "an error at import": ('SPACE = {"weight": tune.loguniform(0, 1)}', "cannot be imported: ValueError"),
+    "whole numbers from a half": (
+        'SPACE = {"n": tune.randint(0.5, 5)}',
+        "goes from 0.5 to 5 in whole numbers",
+    ),
+    "steps on a logarithmic scale": (
+        'SPACE = {"weight": tune.qloguniform(0.1, 1.0, 0.1)}',
+        "steps on a logarithmic scale",
+    ),
+    "an error at import": (
+        'SPACE = {"weight": tune.loguniform(0, 1)}',
+        "cannot be imported: ValueError",
+    ),
     "an exit at import": ("exit()", "cannot be imported: SystemExit"),
     "a misspelt name": ('SPACE = {"wieght": tune.uniform(0.5, 2)}', ".wieght': did you mean "),
-    "a name that is no text": ('SPACE = {1: tune.randint(1, 5)}', "draw is given a name of the type int"),
+    "a name that is no text": (
+        "SPACE = {1: tune.randint(1, 5)}",
+        "draw is given a name of the type int",
+    ),
     "defaults outside a range": (
         'SPACE = {"weight": tune.uniform(2, 5)}',
         "weight is 1, and the range goes from 2 to 5): widen it",
     ),
-    "defaults that are no choice": ('SPACE = {"n": tune.choice([4, 5])}', "n is 3, and the choices are 4, 5): widen it"),
+    "defaults that are no choice": (
+        'SPACE = {"n": tune.choice([4, 5])}',
+        "n is 3, and the choices are 4, 5): widen it",
+    ),
     "nothing": ("SPACE = {}", "it draws nothing: give ranges for weight, n, flag, kind, limit"),
     "no space": ("SPACES = {}", "it defines neither SPACE nor space(draw)"),
     "a list of ranges": ("SPACE = [tune.randint(1, 5)]", "SPACE is a list: give a dictionary"),
-    "both": ('SPACE = {"n": tune.randint(1, 5)}\ndef space(draw): pass', "it defines both SPACE and space(draw)"),
+    "both": (
+        'SPACE = {"n": tune.randint(1, 5)}\ndef space(draw): pass',
+        "it defines both SPACE and space(draw)",
+    ),
     "KeyError": (
         'def space(draw):\n    draw("n", tune.randint(1, 5))\n    raise KeyError("oops")',
         "space(draw) raised KeyError: 'oops'",
@@ -659,29 +725,45 @@ SPACES: dict[str, tuple[str, ...]] = {
         'def space(draw):\n    assert draw("n", tune.randint(1, 5)) > 9',
         "space(draw) raised AssertionError: mend it",
     ),
-    "twice": ('def space(draw):\n    draw("n", tune.randint(1, 5))\n    draw("n", tune.randint(1, 5))', ".n is drawn twice"),
+    "twice": (
+        'def space(draw):\n    draw("n", tune.randint(1, 5))\n    draw("n", tune.randint(1, 5))',
+        ".n is drawn twice",
+    ),
     "never": ("def space(draw):\n    pass", "it draws nothing"),
-    "a dictionary in return": ('def space(draw):\n    return {"n": tune.randint(1, 5)}', "space(draw) returns a dict"),
-    "a generator": ('def space(draw):\n    yield draw("n", tune.randint(1, 5))', "space(draw) returns a generator"),
-    "a coroutine": ('async def space(draw):\n    draw("n", tune.randint(1, 5))', "space(draw) returns a coroutine"),
+    "a dictionary in return": (
+        'def space(draw):\n    return {"n": tune.randint(1, 5)}',
+        "space(draw) returns a dict",
+    ),
+    "a generator": (
+        'def space(draw):\n    yield draw("n", tune.randint(1, 5))',
+        "space(draw) returns a generator",
+    ),
+    "a coroutine": (
+        'async def space(draw):\n    draw("n", tune.randint(1, 5))',
+        "space(draw) returns a coroutine",
+    ),
     "no argument": ("def space():\n    pass", "write def space(draw)"),
     "two arguments": ("def space(trial, draw):\n    pass", "write def space(draw)"),
     "no function": ('space = {"n": tune.randint(1, 5)}', "write def space(draw)"),
     "no domain": ('def space(draw):\n    draw("n")', "raised TypeError: draw() missing 1 required"),
     "a misspelt name in a branch": (
-        'def space(draw):\n    if draw("kind", tune.choice(["a", "b"])) == "b":\n        draw("wieght", tune.uniform(0, 1))',
+        'def space(draw):\n    if draw("kind", tune.choice(["a", "b"])) == "b":\n'
+        '        draw("wieght", tune.uniform(0, 1))',
         ".wieght': did you mean",
     ),
     "an error for one of forty choices": (
-        'def space(draw):\n    if draw("n", tune.choice([3, *range(10, 50)])) == 30:\n        raise KeyError',
+        'def space(draw):\n    if draw("n", tune.choice([3, *range(10, 50)])) == 30:\n'
+        "        raise KeyError",
         "space(draw) raised KeyError",
     ),
     "an error at the end of a range": (
-        'def space(draw):\n    if draw("weight", tune.uniform(0, 2)) > 1.99:\n        raise KeyError("rare")',
+        'def space(draw):\n    if draw("weight", tune.uniform(0, 2)) > 1.99:\n'
+        '        raise KeyError("rare")',
         "space(draw) raised KeyError",
     ),
     "choices that change": (
-        'def space(draw):\n    a = draw("flag", tune.choice([False, True]))\n    draw("n", tune.choice([3, 4 + a]))',
+        'def space(draw):\n    a = draw("flag", tune.choice([False, True]))\n'
+        '    draw("n", tune.choice([3, 4 + a]))',
         "not always drawn from the same choices",
     ),
     "a kind of range that changes": (
@@ -694,9 +776,17 @@ SPACES: dict[str, tuple[str, ...]] = {
         ".weight as -1.8, which is refused (weight is -1.8: give at least 0)",
         REFUSING,
     ),
-    "an end that is refused": ('SPACE = {"n": tune.randint(0, 5)}', ".n as 0, which is refused", REFUSING),
-    "a choice that is refused": ('SPACE = {"kind": tune.choice(["a", "c"])}', ".kind as c, which is refused", REFUSING),
-}  # fmt: skip
+    "an end that is refused": (
+        'SPACE = {"n": tune.randint(0, 5)}',
+        ".n as 0, which is refused",
+        REFUSING,
+    ),
+    "a choice that is refused": (
+        'SPACE = {"kind": tune.choice(["a", "c"])}',
+        ".kind as c, which is refused",
+        REFUSING,
+    ),
+}
 
 
 @pytest.mark.parametrize("case", SPACES)
@@ -714,14 +804,16 @@ def test_a_wrong_search_space_is_named_before_anything_runs(case, write):
     ("space", "hparams"),
     [
         (
-            'SPACE = {"weight": tune.loguniform(0.5, 2), "n": tune.randint(1, 5), "flag": tune.choice([True, False]),\n'
+            'SPACE = {"weight": tune.loguniform(0.5, 2), "n": tune.randint(1, 5),\n'
+            '"flag": tune.choice([True, False]),\n'
             '"kind": tune.choice(["a", "b"]), "limit": tune.choice([None, 1])}',
             HPARAMS,
         ),
         ('SPACE = {"weight": tune.choice([1, 2, 3])}', HPARAMS),
         ('SPACE = {"weight": tune.randint(1, 4), "n": tune.quniform(1, 5, 1)}', HPARAMS),
         (
-            'import numpy as np\nSPACE = {"weight": tune.uniform(np.float32(0.5), 2), "n": tune.randint(np.int64(1), 5)}',
+            'import numpy as np\nSPACE = {"weight": tune.uniform(np.float32(0.5), 2),\n'
+            '"n": tune.randint(np.int64(1), 5)}',
             HPARAMS,
         ),
         ('SPACE = {"kind": tune.choice(["a", "d"]), "other": tune.uniform(0, 1)}', REFUSING),
@@ -775,13 +867,11 @@ def test_a_sweep_with_a_wrong_search_space_does_not_begin(write, tmp_path, capsy
     (tmp_path / "not-even-read.npz").touch()
     status, text, errors = call(capsys, *arguments)
     assert status == 2 and text == "" and not out.exists()
-    assert (
-        errors
-        == f"Error: search_spaces/{name}.py: {name}.n draws 1.004, but it is a whole number: use tune.randint\n"
-    )
+    sentence = f"{name}.n draws 1.004, but it is a whole number: use tune.randint"
+    assert errors == f"Error: search_spaces/{name}.py: {sentence}\n"
 
 
-# -----------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # data sets
 
 IMAGES, LABELS = np.zeros((8, 1, 8, 8), np.uint8), np.arange(8) % 2
@@ -817,25 +907,37 @@ def failing(error: BaseException) -> Callable:
         (Source("", lambda folder, side: (IMAGES, LABELS)), "Source.load returns a tuple"),
         (source_of(train_images=IMAGES / 255), "its training images are float64"),
         (source_of(test_images=IMAGES[:, 0]), "its test images are uint8 of shape (8, 8, 8)"),
-        (source_of(train_images=IMAGES.transpose(0, 2, 3, 1)), "its training images are uint8 of shape (8, 8, 8, 1)"),
+        (
+            source_of(train_images=IMAGES.transpose(0, 2, 3, 1)),
+            "its training images are uint8 of shape (8, 8, 8, 1)",
+        ),
         (source_of(train_images=IMAGES.tolist()), "its training images are a list"),
         (source_of(test_images=IMAGES[..., :6]), "make them the same size"),
         (source_of(test_images=IMAGES[:0], test_labels=LABELS[:0]), "it has no test images"),
-        (source_of(train_labels=LABELS + 1), "its training labels go from 1 to 2, but it has 2 classes"),
+        (
+            source_of(train_labels=LABELS + 1),
+            "its training labels go from 1 to 2, but it has 2 classes",
+        ),
         (source_of(test_labels=LABELS - 1), "its test labels go from -1 to 0"),
         (source_of(train_labels=LABELS - 1), "some of its training labels are unknown (-1)"),
         (source_of(train_labels=LABELS[:5]), "it has 5 training labels for 8 images"),
-        (source_of(train_labels=LABELS.astype(float)), "its training labels are float64 of shape (8,)"),
+        (
+            source_of(train_labels=LABELS.astype(float)),
+            "its training labels are float64 of shape (8,)",
+        ),
         (source_of(train_labels=LABELS.tolist()), "its training labels are a list"),
         (source_of(train_labels=LABELS[:, None]), "its training labels are int64 of shape (8, 1)"),
         (source_of(found={"found": LABELS + 1}), "its noisy (found) labels go from 1 to 2"),
-        (source_of(extra_tests={"more": (IMAGES, LABELS[:3])}), "it has 3 more test labels for 8 images"),
+        (
+            source_of(extra_tests={"more": (IMAGES, LABELS[:3])}),
+            "it has 3 more test labels for 8 images",
+        ),
         (source_of(classes=("a",)), "its classes are ('a',)"),
         (source_of(classes=["a", "b"]), "its classes are ['a', 'b']: give a tuple"),
         (source_of(flips={0: 2}), "its flips are {0: 2}"),
         (source_of(train_names=np.array(["x"])), "it has 1 train_names for 8 images"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_data_set_of_another_package_is_named(source, message, offer):
     offer("bench.datasets", Point("theirs", "theirs.data:SOURCE", source))
     sentence(lambda: open_dataset("theirs"), "the data set theirs", message)
@@ -867,7 +969,7 @@ def test_data_sets_whose_names_clash_stop_only_those_who_ask_for_them(offer):
     assert "[broken: two data sets" in sources()["mine"].summary
 
 
-# --------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # errors
 
 

@@ -1,3 +1,5 @@
+"""Small data sets: digits, MNIST and its like, CIFAR, subsets, and arrays of the user's own."""
+
 import gzip
 import hashlib
 import os
@@ -19,10 +21,11 @@ from bench.datasets import (
     open_dataset,
     stratified_choice,
 )
-from bench.datasets.small import CIFAR100_SUPERCLASSES, SOURCES, read_idx, superclass_flips
+from bench.datasets.catalogue import PUBLISHED
+from bench.datasets.published import mnist
+from bench.datasets.published.cifar import CIFAR100_SUPERCLASSES, superclass_flips
 from bench.errors import InputError
 
-# ------------------------------------------------------------------------------------------------------------
 # digits
 
 
@@ -91,7 +94,6 @@ def test_content_hash_sees_every_pixel_label_and_the_shape(tiny_dataset):
     assert len({d.content_hash for d in [tiny_dataset, *changed]}) == 6
 
 
-# ------------------------------------------------------------------------------------------------------------
 # subsets
 
 
@@ -150,7 +152,6 @@ def test_impossible_subsets_are_refused(digits, size):
         digits.subset(size)
 
 
-# -------------------------------------------------------------------------------------------------
 # Fashion-MNIST, idx
 
 IDX = {
@@ -177,8 +178,9 @@ def idx_arrays() -> dict[str, np.ndarray]:
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """LeCun's format: two zero bytes, type 8 (uint8), number of dimensions, sizes as big-endian
-    32-bit integers, data.
+    """Return the array in LeCun's format.
+
+    Two zero bytes, type 8 (uint8), number of dimensions, big-endian 32-bit sizes, data.
     """
     return (
         bytes((0, 0, 8, array.ndim))
@@ -198,7 +200,7 @@ def write_idx(folder: Path, zipped: bool) -> dict[str, Path]:
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Every download fails, and is counted."""
+    """Let every download fail, and count it."""
     calls = []
 
     def refuse(*args, **kwargs):
@@ -299,7 +301,7 @@ def test_idx_header_whose_size_overflows_is_refused(tmp_path):
     # 2^31 * 2^31 * 8 = 2^65
     path.write_bytes(bytes((0, 0, 8, 3)) + b"\x80\0\0\0\x80\0\0\0\0\0\0\x08")
     with pytest.raises(InputError, match="truncated"):
-        read_idx(path, 3)
+        mnist.read_idx(path, 3)
 
 
 def test_images_and_labels_that_do_not_match_are_refused(tmp_path):
@@ -334,32 +336,31 @@ def test_real_fashion_mnist_is_whole():
     np.testing.assert_allclose([mean[0], std[0]], [0.2860, 0.3530], atol=1e-4)
 
 
-# --------------------------------------------------------------------------------------------------------------
 # CIFAR
 
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 # Fine labels in the order of the data set's own ids, and the superclass of each: written out on
 # their own, not derived.
 CIFAR100_CLASSES = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
-caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
-forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
-mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
-possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
-sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-willow_tree wolf woman worm
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
+orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit
+raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel
+streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
+turtle wardrobe whale willow_tree wolf woman worm
 """.split()
 CIFAR100_COARSE = [
-    4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13, 15, 3, 15, 0, 11, 1, 10,
-    12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4, 2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16,
-    12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9, 13, 15, 13, 16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14, 13,
+    4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13, 15,
+    3, 15, 0, 11, 1, 10, 12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4,
+    2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16, 12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9, 13, 15, 13,
+    16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14, 13,
 ]  # fmt: skip
 
 
 def write_cifar(name: str, root: Path, monkeypatch) -> dict[str, np.ndarray]:
-    """Files of the real format with random images; torchvision is told their checksums in place of
-    the real ones.
-    """
+    """Write files of the real format with random images, and tell torchvision their checksums."""
     from torchvision import datasets
 
     source = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
@@ -484,7 +485,6 @@ def test_superclasses_are_those_of_the_coarse_labels():
         }
 
 
-# --------------------------------------------------------------------------------------------------------
 # own arrays
 
 
@@ -868,8 +868,6 @@ def test_sizes_of_images_have_bounds(side):
 
 
 def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
-    from bench.datasets import small
-
     paths = write_idx(tmp_path, False)
     arrays = {
         name: np.resize(array, (60_000 if "train" in name else 10_000, *array.shape[1:]))
@@ -878,7 +876,7 @@ def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
     sums = []
     for name, path in paths.items():
         path.write_bytes(idx_bytes(arrays[name]))
-    for name in small._IDX_NAMES:
+    for name in mnist._IDX_NAMES:
         sums.append(hashlib.sha256(idx_bytes(arrays[name])).hexdigest())
     with pytest.raises(
         InputError,
@@ -886,7 +884,7 @@ def test_files_of_another_set_are_noticed(tmp_path, monkeypatch):
     ):
         load_dataset("mnist", tmp_path)
     assert load_dataset("kmnist", tmp_path).num_classes == 10, "whose checksums nobody told us"
-    monkeypatch.setitem(small._CHECKSUMS, "fashion_mnist", tuple(sums))
+    monkeypatch.setitem(mnist._CHECKSUMS, "fashion_mnist", tuple(sums))
     for name in ("mnist", "kmnist"):
         with pytest.raises(InputError, match=f"is fashion_mnist's: fetch {name}'s again"):
             load_dataset(name, tmp_path)
@@ -959,5 +957,5 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
 def test_unknown_data_set_is_refused_with_a_suggestion():
     with pytest.raises(InputError, match="there is no data set 'cifar-10': did you mean cifar10"):
         check_dataset("cifar-10")
-    for name in (*SOURCES, "npz:whatever"):
+    for name in (*PUBLISHED, "npz:whatever"):
         check_dataset(name)

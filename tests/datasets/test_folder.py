@@ -1,6 +1,4 @@
-"""Folders of one's own images, the cache they are decoded into, and the command that looks after
-data sets.
-"""
+"""Folders of the user's own images, the cache of decoded images, and the command for data sets."""
 
 import json
 import multiprocessing
@@ -14,26 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import lines
 from PIL import Image
 
 from bench.cli.commands import execute
 from bench.cli.data import data as data_command
-from bench.datasets import FOUND, UNKNOWN, ImageFiles, cache, load_dataset
+from bench.datasets import FOUND, UNKNOWN, ImageFiles, load_dataset
+from bench.datasets.images import decoded_cache
 from bench.errors import InputError
+from bench.records.schema import Epoch
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
 
 
 def write_image(
     path: Path, value: int = 0, size: tuple[int, int] = (16, 16), mode: str = "RGB"
 ) -> Path:
-    """A noisy image whose mean depends on ``value``."""
+    """Write a noisy image whose mean depends on ``value``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = len(Image.new(mode, (1, 1)).getbands())
     rng = np.random.default_rng(value)
@@ -54,7 +48,6 @@ def load(root: Path, **settings):
     return load_dataset(f"folder:{root}", **settings)
 
 
-# ------------------------------------------------------------------------------------------------------------
 # layouts
 
 
@@ -100,7 +93,8 @@ def write_csv(root: Path, lines: list[str], images: int = 12) -> Path:
 def test_labels_csv_with_clean_labels_and_split(tmp_path):
     lines = ["path,label,clean_label,split"]
     lines += [
-        f"pictures/{n}.png,{'cat' if n % 2 else 'dog'},{'cat' if n % 3 else 'dog'},{'test' if n < 4 else 'train'}"
+        f"pictures/{n}.png,{'cat' if n % 2 else 'dog'},{'cat' if n % 3 else 'dog'},"
+        f"{'test' if n < 4 else 'train'}"
         for n in range(12)
     ]
     dataset = load(write_csv(tmp_path, lines))
@@ -177,14 +171,11 @@ def test_a_folder_that_is_not_there_and_one_without_images(tmp_path):
         load(tmp_path / "empty")
 
 
-# -------------------------------------------------------------------------------------------------
 # mixed and broken
 
 
 def test_two_hundred_images_of_all_kinds_and_a_broken_one(tmp_path, capsys):
-    """What people have: sizes, grey, transparency, palettes, 16 bits, and a file that was cut
-    short.
-    """
+    """Users mix sizes, grey, transparency, palettes and 16 bits, and have a file cut short."""
     modes = ["RGB", "L", "RGBA", "LA", "P", "1", "CMYK", "I;16"]
     for number in range(200):
         mode = modes[number % len(modes)] if number % 2 else "RGB"
@@ -251,7 +242,7 @@ def test_images_of_many_sizes_are_resized_and_cut_to_the_middle_as_torchvision_d
 
 
 def test_a_camera_s_rotation_is_undone(tmp_path):
-    from bench.datasets.files import decode
+    from bench.datasets.images.decoding import decode
 
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[0] = 255  # a white line at the top
@@ -261,7 +252,6 @@ def test_a_camera_s_rotation_is_undone(tmp_path):
     assert (decode(tmp_path / "x.png", 16)[:, -1] == 255).all()
 
 
-# --------------------------------------------------------------------------------------------------------------
 # cache
 
 
@@ -272,11 +262,15 @@ def files_of(root: Path, side: int = 16) -> ImageFiles:
 
 def test_the_cache_is_made_once_and_named_after_the_content(tmp_path, monkeypatch):
     files = files_of(class_folders(tmp_path / "one"))
-    first = cache.decoded(files)
-    monkeypatch.setattr(cache, "decode", lambda *args, **settings: pytest.fail("decoded again"))
-    np.testing.assert_array_equal(cache.decoded(files).images, first.images)
+    first = decoded_cache.decoded(files)
+    monkeypatch.setattr(
+        decoded_cache, "decode", lambda *args, **settings: pytest.fail("decoded again")
+    )
+    np.testing.assert_array_equal(decoded_cache.decoded(files).images, first.images)
     (tmp_path / "one").rename(tmp_path / "two")  # equal content elsewhere
-    np.testing.assert_array_equal(cache.decoded(files_of(tmp_path / "two")).images, first.images)
+    np.testing.assert_array_equal(
+        decoded_cache.decoded(files_of(tmp_path / "two")).images, first.images
+    )
     assert isinstance(first.images.base, np.memmap) and not first.images.flags.writeable
     assert type(first.images) is np.ndarray, (
         "a memory map from Ray's store would say that it can be written to"
@@ -285,10 +279,10 @@ def test_the_cache_is_made_once_and_named_after_the_content(tmp_path, monkeypatc
 
 def test_a_changed_file_and_another_size_are_decoded(tmp_path):
     root = class_folders(tmp_path / "images")
-    first = cache.decoded(files_of(root)).images.copy()
+    first = decoded_cache.decoded(files_of(root)).images.copy()
     write_image(root / "a" / "0000.png", 99)
-    assert (cache.decoded(files_of(root)).images != first).any()
-    assert cache.decoded(files_of(root, 8)).images.shape == (30, 3, 8, 8)
+    assert (decoded_cache.decoded(files_of(root)).images != first).any()
+    assert decoded_cache.decoded(files_of(root, 8)).images.shape == (30, 3, 8, 8)
 
 
 def caches(tmp_path: Path) -> list[Path]:
@@ -298,7 +292,7 @@ def caches(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("damage", ["flipped byte", "cut short", "no manifest", "torn manifest"])
 def test_a_damaged_cache_is_noticed_and_made_anew(tmp_path, damage):
     files = files_of(class_folders(tmp_path / "images"))
-    whole = cache.decoded(files).images.copy()
+    whole = decoded_cache.decoded(files).images.copy()
     [place] = caches(tmp_path)
     content = bytearray((place / "images.u8").read_bytes())
     if damage == "flipped byte":
@@ -312,7 +306,7 @@ def test_a_damaged_cache_is_noticed_and_made_anew(tmp_path, damage):
         (place / "manifest.json").write_bytes(b'{"sha')
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        again = cache.decoded(files).images
+        again = decoded_cache.decoded(files).images
     np.testing.assert_array_equal(again, whole)
     assert damage == "no manifest" or any(
         "are damaged" in str(w.message) and "made anew" in str(w.message) for w in caught
@@ -325,27 +319,27 @@ def test_a_damaged_memo_never_mixes_caches_up(tmp_path, content):
         files_of(class_folders(tmp_path / name, each=5 + n))
         for n, name in enumerate(("one", "two"))
     )
-    whole = [cache.decoded(files).images.copy() for files in (one, two)]
+    whole = [decoded_cache.decoded(files).images.copy() for files in (one, two)]
     for path in (tmp_path / "cache").glob("seen-*"):
         path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for files, images in zip((one, two), whole, strict=True):
-            np.testing.assert_array_equal(cache.decoded(files).images, images)
+            np.testing.assert_array_equal(decoded_cache.decoded(files).images, images)
 
 
 def test_a_broken_image_does_not_cost_the_memory_map(tmp_path):
     root = class_folders(tmp_path / "images")
-    whole = cache.decoded(files_of(root)).images.copy()
+    whole = decoded_cache.decoded(files_of(root)).images.copy()
     (root / "b" / "0001.png").write_bytes(b"no image")
     names = files_of(root).names.tolist()
-    found = cache.decoded(files_of(root))
+    found = decoded_cache.decoded(files_of(root))
     assert isinstance(found.images.base, np.memmap) and len(found.images) == 29
     missing = names.index("b/0001.png")
-    assert found.kept.tolist() == [position for position in range(30) if position != missing]
+    assert found.positions.tolist() == [position for position in range(30) if position != missing]
     np.testing.assert_array_equal(found.images, np.delete(whole, missing, axis=0))
     np.testing.assert_array_equal(
-        cache.decoded(files_of(root)).images, found.images, "from the cache"
+        decoded_cache.decoded(files_of(root)).images, found.images, "from the cache"
     )
     assert list(found.broken) == ["b/0001.png"]
 
@@ -380,7 +374,7 @@ def test_a_class_without_training_images_is_named(tmp_path):
 def test_a_thin_line_does_not_take_gigabytes(tmp_path):
     import tracemalloc
 
-    from bench.datasets.files import decode
+    from bench.datasets.images.decoding import decode
 
     Image.new("RGB", (60_000, 1), "red").save(tmp_path / "line.png")
     tracemalloc.start()
@@ -411,25 +405,25 @@ def test_settings_of_the_environment_are_checked(tmp_path, monkeypatch, capsys):
 
 def test_a_finished_cache_on_a_disk_that_cannot_be_written_is_used(tmp_path, monkeypatch):
     files = files_of(class_folders(tmp_path / "images"))
-    whole = cache.decoded(files).images.copy()
+    whole = decoded_cache.decoded(files).images.copy()
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cache, "_lock", refuse)
-    monkeypatch.setattr(cache, "write_atomically", refuse)
+    monkeypatch.setattr(decoded_cache, "_lock", refuse)
+    monkeypatch.setattr(decoded_cache, "write_atomically", refuse)
     for path in (tmp_path / "cache").glob("seen-*"):
         path.unlink()
-    np.testing.assert_array_equal(cache.decoded(files).images, whole)
+    np.testing.assert_array_equal(decoded_cache.decoded(files).images, whole)
 
 
 def test_an_interrupted_cache_goes_on_where_it_was(tmp_path, monkeypatch):
     files = files_of(class_folders(tmp_path / "images", each=20))
-    whole = cache.decoded(files).images.copy()
+    whole = decoded_cache.decoded(files).images.copy()
     for path in caches(tmp_path)[0].iterdir():
         path.unlink()
-    monkeypatch.setattr(cache, "CHUNK", 10)
-    decode, seen = cache.decode, []
+    monkeypatch.setattr(decoded_cache, "CHUNK", 10)
+    decode, seen = decoded_cache.decode, []
 
     def interrupted(path, side, **settings):
         seen.append(path)
@@ -437,20 +431,20 @@ def test_an_interrupted_cache_goes_on_where_it_was(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return decode(path, side, **settings)
 
-    monkeypatch.setattr(cache, "decode", interrupted)
+    monkeypatch.setattr(decoded_cache, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache.decoded(files)
+        decoded_cache.decoded(files)
     [place] = caches(tmp_path)
     assert not (place / "manifest.json").exists()
     done = json.loads((place / "progress.json").read_bytes())["done"]
     assert 10 <= done <= 30
     again = []
     monkeypatch.setattr(
-        cache,
+        decoded_cache,
         "decode",
         lambda path, *rest, **settings: again.append(path) or decode(path, *rest, **settings),
     )
-    np.testing.assert_array_equal(cache.decoded(files).images, whole)
+    np.testing.assert_array_equal(decoded_cache.decoded(files).images, whole)
     assert len(again) == 60 - done
     assert {path.name for path in place.iterdir()} == {"images.u8", "manifest.json", "lock"}
 
@@ -458,11 +452,11 @@ def test_an_interrupted_cache_goes_on_where_it_was(tmp_path, monkeypatch):
 def _decode_in_process(root: str, folder: str, queue) -> None:
     os.environ["LNL_BENCH_CACHE"] = folder
     made = []
-    decode = cache.decode
-    cache.decode = lambda path, *rest, **settings: (
+    decode = decoded_cache.decode
+    decoded_cache.decode = lambda path, *rest, **settings: (
         made.append(path) or decode(path, *rest, **settings)
     )
-    images = cache.decoded(files_of(Path(root))).images
+    images = decoded_cache.decoded(files_of(Path(root))).images
     queue.put((len(made), int(images.astype(np.int64).sum())))
 
 
@@ -511,7 +505,7 @@ def test_what_does_not_fit_into_memory_is_streamed_and_trains_the_same_for_any_n
         outcome = run_trial(
             replace(spec, threads=threads),
             dataset,
-            report=lambda epochs, _: curves.extend(lines(epochs)),
+            report=lambda epochs, _: curves.extend(map(Epoch.to_json, epochs)),
         )
         assert outcome.status == "finished", outcome
     assert [e["val_predictions"] for e in curves[:2]] == [e["val_predictions"] for e in curves[2:]]
@@ -540,7 +534,6 @@ def test_streamed_images_are_windows_of_the_decoded_ones(tmp_path):
     assert any(torch.allclose(view[0], w) or torch.allclose(view[0], w.flip(2)) for w in windows)
 
 
-# ------------------------------------------------------------------------------------------------------------
 # command
 
 
@@ -604,12 +597,9 @@ def test_images_in_memory_are_resized_as_torchvision_does(digits):
 
 
 def test_files_that_are_not_the_published_ones_are_refused(monkeypatch):
-    import bench.datasets
-    from bench.datasets import small
+    from bench.datasets.catalogue import PUBLISHED
 
-    monkeypatch.setitem(
-        bench.datasets._OWN, "digits", replace(small.SOURCES["digits"], content="0" * 16)
-    )
+    monkeypatch.setitem(PUBLISHED, "digits", replace(PUBLISHED["digits"], content="0" * 16))
     with pytest.raises(InputError, match="the files of digits are not the published ones"):
         load_dataset("digits")
 

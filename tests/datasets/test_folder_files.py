@@ -1,4 +1,4 @@
-"""Every file of a folder of one's own: used, or passed over for a reason that is said."""
+"""Account of every file in a user's folder: used, or passed over for a reason."""
 
 import io
 import os
@@ -18,20 +18,17 @@ from PIL import Image
 from bench.cli.commands import execute
 from bench.cli.data import data as data_command
 from bench.common.text import printable
-from bench.datasets import FOUND, UNKNOWN, folder, in_memory, open_dataset, walk
-from bench.datasets.account import Account
-from bench.datasets.folder import NO_CLASS, NO_USE, NOT_LISTED
-from bench.datasets.formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
+from bench.datasets import FOUND, UNKNOWN, in_memory, open_dataset
+from bench.datasets.file_account import Account
+from bench.datasets.folder import file_walk, loader
+from bench.datasets.folder import names as class_names
+from bench.datasets.folder.contents import LIST, NO_CLASS, NO_USE, NOT_LISTED
+from bench.datasets.folder.image_formats import NO_IMAGE, UNOPENABLE, UNSUPPORTED, objection
 from bench.errors import InputError
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
-
-
 def write(path: Path, value: int = 0, kind: str = "png", mode: str = "RGB") -> Path:
-    """An image of 16 x 16 equal pixels."""
+    """Write an image of 16 x 16 equal pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(image_bytes(kind, mode, value))
     return path
@@ -50,9 +47,7 @@ def two_classes(root: Path, images: int = 20, names: tuple[str, str] = ("a", "b"
 
 
 def passed_over(root: Path) -> dict[str, list[str]]:
-    """Reasons and names, after checking that they add up with the images used and an independent
-    count.
-    """
+    """Return reasons and names; check that they and the used images add up to all files."""
     dataset = open_dataset(f"folder:{root}")
     account = dataset.account
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels)
@@ -74,7 +69,7 @@ def check(capsys, root: Path) -> tuple[int, str]:
     return end.value.code or 0, captured.out + captured.err
 
 
-# ------------------------------------------------------------------------------------------ account
+# account
 
 
 def test_an_account_adds_up_and_a_file_is_passed_over_once():
@@ -122,8 +117,7 @@ def test_a_run_says_first_what_it_uses(tmp_path, capsys, monkeypatch):
     )
 
 
-# ------------------------------------------------------------------------- hidden, formats and
-# links
+# hidden, formats and links
 
 ASIDE = [
     ".ipynb_checkpoints/x.png",
@@ -152,8 +146,8 @@ def test_hidden_files_and_what_programs_leave_are_passed_over_at_every_depth(tmp
     for name in ASIDE:
         write(root / below / name)
     passed = passed_over(root)
-    assert set(passed) == {walk.HIDDEN, walk.ASIDE}
-    assert sorted(passed[walk.HIDDEN] + passed[walk.ASIDE]) == sorted(
+    assert set(passed) == {file_walk.HIDDEN, file_walk.ASIDE}
+    assert sorted(passed[file_walk.HIDDEN] + passed[file_walk.ASIDE]) == sorted(
         str(Path(below, name)) for name in ASIDE
     )
 
@@ -261,12 +255,12 @@ def test_links_are_followed_once_and_faulty_ones_are_named(tmp_path):
     assert len(names) == 25 and {"a/pool/more/00.png", "b/outside.png"} <= names
     account = dataset.account
     assert account.passed_over == {
-        walk.DEAD_LINK: ("a/dead.png",),
-        walk.CIRCULAR: ("a/root", "a/self.png", "a/up", "loop"),
-        walk.SEEN_FOLDER: ("a/sibling", "b/pool"),
-        walk.SEEN_FILE: ("a/image.png",),
-        walk.HIDDEN: ("a/.pool",),
-        walk.SPECIAL: ("a/null",),
+        file_walk.DEAD_LINK: ("a/dead.png",),
+        file_walk.CIRCULAR: ("a/root", "a/self.png", "a/up", "loop"),
+        file_walk.REPEATED_FOLDER: ("a/sibling", "b/pool"),
+        file_walk.REPEATED_FILE: ("a/image.png",),
+        file_walk.HIDDEN: ("a/.pool",),
+        file_walk.SPECIAL: ("a/null",),
     }
     assert account.used == 25 and account.files == 35
 
@@ -280,8 +274,8 @@ def test_a_link_to_a_hidden_folder_and_two_links_that_meet(tmp_path):
     dataset = open_dataset(f"folder:{root}")
     assert dataset.account.used == 20 and dataset.classes == ("a", "b")
     assert {reason: len(names) for reason, names in dataset.account.passed_over.items()} == {
-        walk.HIDDEN: 21,
-        walk.SEEN_FOLDER: 1,
+        file_walk.HIDDEN: 21,
+        file_walk.REPEATED_FOLDER: 1,
     }
 
 
@@ -291,7 +285,7 @@ def test_pipes_and_sockets_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.chdir(root / "b")  # addresses of sockets are short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
-        assert passed_over(root) == {walk.SPECIAL: ["a/pipe.png", "b/socket.png"]}
+        assert passed_over(root) == {file_walk.SPECIAL: ["a/pipe.png", "b/socket.png"]}
 
 
 def test_files_and_folders_that_cannot_be_opened(tmp_path, monkeypatch):
@@ -324,7 +318,7 @@ def test_very_deep_folders(tmp_path):
     assert used == 21
 
 
-# ------------------------------------------------------------------------------------------- splits
+# splits
 
 
 def split_folders(root: Path, *parts: str, classes: tuple[str, str] = ("cat", "dog")) -> Path:
@@ -500,7 +494,7 @@ def test_two_normal_forms_are_one_class_and_names_alike_are_said(tmp_path):
 def test_numbers_come_by_value_whatever_their_digits(names, classes):
     for seed in range(5):
         shuffled = random.Random(seed).sample(names, len(names))
-        assert folder._classes(shuffled) == classes
+        assert class_names.ordered_classes(shuffled) == classes
 
 
 @pytest.mark.parametrize(
@@ -516,11 +510,11 @@ def test_numbers_come_by_value_whatever_their_digits(names, classes):
     ],
 )
 def test_names_that_look_the_same_are_said(pair):
-    [sentence] = folder._alike(sorted([*pair, "other", "1.5", "2"]))
+    [sentence] = class_names.notes_on_similar(sorted([*pair, "other", "1.5", "2"]))
     assert all(repr(name) in sentence for name in pair)
 
 
-# ---------------------------------------------------------------------------------- held-out images
+# held-out images
 
 
 def test_every_class_of_two_images_or_more_is_tested(tmp_path, capsys):
@@ -539,9 +533,7 @@ def test_every_class_of_two_images_or_more_is_tested(tmp_path, capsys):
 
 
 def test_ordinary_folders_keep_their_split(tmp_path):
-    """A stratified fifth, as before the rule of one test image a class: hashes of earlier records
-    depend on it.
-    """
+    """Hashes of earlier records depend on this split: a stratified fifth."""
     from bench.datasets import stratified_choice
 
     for labels in (np.arange(30) % 3, np.arange(103) % 4, np.repeat([0, 1], [90, 13])):
@@ -549,12 +541,14 @@ def test_ordinary_folders_keep_their_split(tmp_path):
         expected[stratified_choice(labels, round(0.2 * len(labels)), np.random.default_rng(0))] = (
             True
         )
-        np.testing.assert_array_equal(folder._held_out(labels, labels.max() + 1), expected)
+        np.testing.assert_array_equal(
+            loader._held_out(Path("d"), labels, labels.max() + 1), expected
+        )
     dataset = open_dataset(f"folder:{two_classes(tmp_path / 'd')}")
     assert dataset.untested is None and in_memory(dataset).content_hash == "caee5b4a9fceb6d8"
 
 
-# --------------------------------------------------------------------------------------- labels.csv
+# labels.csv
 
 
 def listed(root: Path, text: str | bytes, images: int = 12) -> Path:
@@ -734,7 +728,7 @@ def test_both_differences_between_list_and_folder_are_counted(tmp_path):
     assert account.passed_over == {
         NOT_LISTED: ("p/09.png", "p/10.png", "p/11.png"),
         NO_IMAGE: ("notes.txt",),
-        folder.LIST: ("labels.csv",),
+        LIST: ("labels.csv",),
     }
     assert account.used == len(dataset.train_labels) + len(dataset.test_labels) == 11
     assert (
@@ -773,7 +767,7 @@ def test_a_list_without_splits_says_that_the_folders_of_splits_mean_nothing(tmp_
     )
     dataset = open_dataset(f"folder:{tmp_path}")
     assert "the folders' names (test, train) have no meaning" in dataset.account.notes[0]
-    assert dataset.account.passed_over == {folder.LIST: ("LABELS.CSV",)}
+    assert dataset.account.passed_over == {LIST: ("LABELS.CSV",)}
 
 
 @pytest.mark.parametrize("kind", ["folder", "dead link", "pipe"])
@@ -788,7 +782,7 @@ def test_a_list_that_is_no_file(tmp_path, kind):
     assert "labels.csv' is no file that can be read" in refused(root)
 
 
-# ------------------------------------------------------------------------------------------- orders
+# orders
 
 
 def test_names_that_are_no_text_are_read_sorted_and_hashed(tmp_path, capsys):
@@ -839,13 +833,11 @@ def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_
     assert len(results) == 1, results
 
 
-# --------------------------------------------------------------------------------------- generated
+# generated
 
 
 def outcome(tmp_path: Path, seed: int) -> str:
-    """What becomes of a random folder: ``whole``, or the sentence that refuses it; the account adds
-    up.
-    """
+    """Return ``whole`` or the sentence that refuses a random folder; check its account."""
     top = random_folder(tmp_path / str(seed), seed)
     files = files_below(top)
     try:

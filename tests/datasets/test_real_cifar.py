@@ -1,5 +1,4 @@
-"""Real CIFAR-10 with CIFAR-10N's labels, through arrays and through folders: the same labels, the
-same split, the same trial.
+"""Real CIFAR-10 with CIFAR-10N's labels gives the same trial through arrays and folders.
 
 Needs an archive of JPEG images in the canonical order (train_jpeg, train_offsets, train_labels,
 cifar10n_worst and so on), named in the environment variable LNL_BENCH_CIFAR10_JPEG.
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import lines
 from PIL import Image
 
 from bench.datasets import FOUND, load_dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.trial import run_trial
 
 ARCHIVE = os.environ.get("LNL_BENCH_CIFAR10_JPEG", "")
@@ -42,7 +41,7 @@ def pixels(blobs: list[bytes]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Path:
-    """The same images and ``worst`` labels as arrays and as class folders."""
+    """Folder of the same images and ``worst`` labels as arrays and as class folders."""
     root = tmp_path_factory.mktemp("cifar")
     with np.load(ARCHIVE) as archive:
         contents = {key: archive[key] for key in archive.files}
@@ -89,7 +88,7 @@ def test_arrays_and_folders_give_the_same_trial(real, method, monkeypatch):
         )
         epochs: list[dict] = []
         outcome = run_trial(
-            spec, data, report=lambda new, _, epochs=epochs: epochs.extend(lines(new))
+            spec, data, report=lambda new, _, epochs=epochs: epochs.extend(map(Epoch.to_json, new))
         )
         assert outcome.status == "finished", outcome
         assert outcome.noise.realised_rate is None and outcome.noise.transition_matrix is None

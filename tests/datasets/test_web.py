@@ -1,6 +1,4 @@
-"""Photographs from the web: small copies of each set in the layout in which it is published, and
-wrong ones.
-"""
+"""Photographs from the web: small copies of each set in its published layout, and wrong ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +7,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset, web
+from bench.datasets import UNKNOWN, Dataset, ImageFiles, check_dataset, load_dataset
+from bench.datasets.published import (
+    animal10n,
+    clothing1m,
+    food101n,
+    red_mini_imagenet,
+    webvision,
+)
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, default_noise
+from bench.noise import NoiseSpec, check_noise, corrupt, default_noise
+
+SOURCES = {
+    **animal10n.SOURCES,
+    **clothing1m.SOURCES,
+    **webvision.SOURCES,
+    **food101n.SOURCES,
+    **red_mini_imagenet.SOURCES,
+}
 
 
 @pytest.fixture(autouse=True)
 def streamed(monkeypatch, tmp_path):
-    """As for the real sets, which do not fit into memory."""
+    """Stream all sets, as the real ones, which do not fit into memory."""
     monkeypatch.setenv("LNL_BENCH_MEMORY_GB", "0")
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
 
@@ -40,7 +53,7 @@ def names(images: ImageFiles) -> list[str]:
 
 
 def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
-    """What holds of every set: noise as found and no other, images that can be read."""
+    """Check the rules of every set: noise as found and no other, readable images."""
     assert (
         dataset.found["found"].dtype
         == dataset.train_labels.dtype
@@ -52,7 +65,7 @@ def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     assert len(dataset.train_images) == len(dataset.train_labels) == len(noisy)
     assert default_noise(dataset) == "found"
     check_noise("found", None, dataset)
-    assert (corrupt(dataset, "found", None, 0) == dataset.found["found"]).all()
+    assert (corrupt(dataset, NoiseSpec("found")) == dataset.found["found"]).all()
     assert not dataset.knows_truth
     with pytest.raises(InputError, match="nobody knows the true labels"):
         check_noise("symmetric", 0.2, dataset)
@@ -70,7 +83,6 @@ def check_found(dataset: Dataset, noisy: list[int], side: int) -> None:
     assert len(dataset.subset(2).found["found"]) == 2
 
 
-# --------------------------------------------------------------------------------------------------------
 # Animal-10N
 
 ANIMALS = ["0_1201.jpg", "1_7.jpg", "1_9.jpg", "9_50000.jpg"]
@@ -150,12 +162,12 @@ def test_animal10n_needs_both_folders(animals):
     (animals / "training").rename(animals / "train")
     with pytest.raises(
         InputError,
-        match=r"holds no training, nor does animal10n .* name the folder of the set with --data-dir",
+        match=r"holds no training, nor does animal10n .* name the folder of the set with "
+        r"--data-dir",
     ):
         load_dataset("animal10n", animals)
 
 
-# ---------------------------------------------------------------------------------------------------------
 # Clothing1M
 
 NOISY = ["images/0/00/1001,2.jpg", "images/3/25/17,8.jpg", "images/9/99/5,5.jpg"]
@@ -243,7 +255,10 @@ def test_a_missing_or_damaged_list_is_named(clothing, name):
         ):
             load_dataset("clothing1m", clothing)
     path.unlink()
-    message = rf"{name}' cannot be read \(No such file or directory\): fetch it again|holds no {name}, nor does clothing1m"
+    message = (
+        rf"{name}' cannot be read \(No such file or directory\): fetch it again"
+        rf"|holds no {name}, nor does clothing1m"
+    )
     with pytest.raises(InputError, match=message):
         load_dataset("clothing1m", clothing)
 
@@ -304,12 +319,12 @@ def test_images_to_train_and_to_test_on_are_refused(clothing):
     edit(clothing / "clean_label_kv.txt", lambda lines: [*lines, f"{NOISY[1]} 1"])
     with pytest.raises(
         InputError,
-        match=r"clothing1m tests on 1 of the images that it trains on, such as 'images/3/25/17,8\.jpg'",
+        match=r"clothing1m tests on 1 of the images that it trains on, such as "
+        r"'images/3/25/17,8\.jpg'",
     ):
         load_dataset("clothing1m", clothing)
 
 
-# ----------------------------------------------------------------------------------------------------------
 # WebVision
 
 SYNSETS = [f"n{1440764 + number:08d} fish {number}, Piscis {number}" for number in range(1000)]
@@ -375,7 +390,10 @@ def test_webvision_is_tested_on_ilsvrc_too_where_that_is_there(webvision, inside
 
 def test_ilsvrc_images_that_are_not_sorted_are_refused(webvision):
     write_image(webvision / "imagenet" / "val" / "ILSVRC2012_val_00000001.JPEG")
-    message = r"imagenet/val/n01440764' holds no \.JPEG image: sort ILSVRC 2012's validation images into a folder for each"
+    message = (
+        r"imagenet/val/n01440764' holds no \.JPEG image: sort ILSVRC 2012's validation images into "
+        r"a folder for each"
+    )
     with pytest.raises(InputError, match=message):
         load_dataset("webvision", webvision)
 
@@ -421,7 +439,6 @@ def test_wrong_lists_of_webvision_are_refused(webvision, name, change, message):
         load_dataset("webvision", webvision)
 
 
-# ----------------------------------------------------------------------------------------------------------
 # Food-101N
 
 DISHES = ["apple_pie", "baklava", "waffles"]
@@ -536,7 +553,6 @@ def test_a_dish_that_food101n_does_not_know_is_refused(food):
         load_dataset("food101n", food)
 
 
-# --------------------------------------------------------------------------------------------------
 # red mini-ImageNet
 
 RED = {"n0170432300000009.jpg": 0, "5922767e5677aef4.jpg": 7, "00aa67e5677aef4.jpg": 99}
@@ -618,15 +634,14 @@ def test_wrong_lists_of_red_mini_imagenet_are_refused(tmp_path, change, message)
         load_dataset("red_mini_imagenet_40", tmp_path)
 
 
-# -----------------------------------------------------------------------------------------------------------
 # registry
 
 
 def test_sources_say_all_there_is_to_know():
     assert {"animal10n", "clothing1m", "webvision", "food101n", "red_mini_imagenet_80"} <= set(
-        web.SOURCES
+        SOURCES
     )
-    for name, source in web.SOURCES.items():
+    for name, source in SOURCES.items():
         check_dataset(name, 32)
         assert all(
             (
@@ -642,7 +657,7 @@ def test_sources_say_all_there_is_to_know():
         assert not source.downloads
 
 
-@pytest.mark.parametrize("name", web.SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_an_empty_folder_is_one_sentence(tmp_path, name):
     with pytest.raises(
         InputError, match=r"holds no .* within it: name the folder of the set with --data-dir"

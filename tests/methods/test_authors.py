@@ -1,8 +1,8 @@
-"""Whole steps of methods, optimiser included, against the authors' own code on the same inputs.
+"""Whole steps of methods, optimiser included, against the authors' code on the same inputs.
 
 The authors' code was run outside this repository, on the commits named below; none of it is here.
-Its data loaders, its random numbers and its networks were replaced by those of this file; the
-expected numbers are what it gave then.
+Its data loaders, its random numbers and its networks were replaced by those of this file. The
+expected numbers are its results.
 """
 
 import itertools
@@ -74,8 +74,9 @@ class TwoLayers(nn.Module):
 
 
 class Normed(TwoLayers):
-    """The same with batch norm, which has seen all samples once: every pass in train mode moves its
-    statistics.
+    """The same with batch norm, which every pass in train mode moves.
+
+    It has seen all samples once.
     """
 
     def __init__(self, phase: float = 0.0) -> None:
@@ -91,7 +92,7 @@ class Normed(TwoLayers):
 def give_draws(monkeypatch) -> None:
     """Put the lambdas and partners of the authors' runs in place of random ones."""
     mixing = itertools.cycle([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
 
 
@@ -100,11 +101,12 @@ def give_scores(monkeypatch) -> None:
 
     def scores(method: Method, net: nn.Module, score) -> torch.Tensor:
         net.eval()
-        found = score(net(IMAGES), LABELS, torch.arange(12)).detach()
+        result = score(net(IMAGES), LABELS, torch.arange(12)).detach()
         net.train()
-        return found
+        return result
 
-    monkeypatch.setattr(ops, "per_sample", scores)
+    for module in (ops, ops.passes):  # as methods call it, and as per_sample_loss does
+        monkeypatch.setattr(module, "per_sample", scores)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_divide_mix_trains_as_the_authors_do(divide_mix, monkeypatch):
     method = divide_mix()
     method.clean[1] = CLEAN
     mixing = iter([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
     steps = [
         Division(0, labelled, unlabelled, (epoch + step / 2) / 16)
@@ -151,8 +153,9 @@ def test_divide_mix_trains_as_the_authors_do(divide_mix, monkeypatch):
 
 
 def test_divide_mix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
-    """`train` as above: the student guesses in train mode, for the unlabelled samples first, the
-    peer in eval mode.
+    """`train` as above.
+
+    The student guesses in train mode, for the unlabelled samples first, the peer in eval mode.
     """
     method = setup("divide_mix", make_task(12, batch_size=3), networks=[Normed(), Normed(1.0)])
     method.recipe = Recipe("tiny_cnn", 300, learning_rate=0.02)
@@ -240,7 +243,7 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
     fitted = []
     original = ops.fit_gaussians
     monkeypatch.setattr(
-        ops, "fit_gaussians", lambda values: fitted.append(values) or original(values)
+        ops.mixtures, "fit_gaussians", lambda values: fitted.append(values) or original(values)
     )
     for epoch in range(7):
         losses = (
@@ -258,7 +261,7 @@ def test_divide_mix_fits_its_mixture_to_what_the_authors_do(divide_mix, monkeypa
 
 
 def test_elr_trains_as_the_authors_do(make_task, paper_recipe):
-    """`elr_loss` over three steps that share samples, with the optimiser of the same configuration."""
+    """`elr_loss` over three steps that share samples, with that configuration's optimiser."""
     method = setup("elr", make_task(12), networks=[flat(0.0)])
     method.recipe = paper_recipe("elr")
     method.test_optimizer = method.optimizer(method.param_groups())
@@ -277,9 +280,7 @@ def test_elr_trains_as_the_authors_do(make_task, paper_recipe):
 
 @pytest.mark.parametrize("name", ["elr", "softmix"])
 def test_the_rate_restarts_as_the_authors_does(name, paper_recipe):
-    """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in epochs 0, 1, 5, 9, 10,
-    11, 25.
-    """
+    """torch's CosineAnnealingWarmRestarts(T_0=10, eta_min=0.001) at 0.02, in seven epochs."""
     recipe = paper_recipe(name)
     rates = [
         recipe.learning_rate * recipe.rate_factor(epoch / recipe.epochs)
@@ -306,9 +307,7 @@ CO_TEACHING = {
 
 
 def test_co_teaching_trains_as_the_authors_do(make_task, paper_recipe):
-    """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, at a forget rate of
-    0.4.
-    """
+    """`loss_coteaching` with `adjust_learning_rate`, in five of 200 epochs, forget rate 0.4."""
     method = setup(
         "co_teaching", make_task(12), {"co_teaching.forget_rate": 0.4}, 200, [flat(0.0), flat(1.0)]
     )
@@ -404,17 +403,19 @@ SOFTMIX = {
 
 @pytest.mark.parametrize("window", SOFTMIX)
 def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, window):
-    """`train` and `eval_train_gmm` with `ANNLoss_K_2`, over the mixup phase, two target updates and
-    a dozen epochs among neighbours. Lambda and the partners are given; neighbours are exact in
-    place of their approximate index, and scikit-learn's mixture, whose random start would make
-    other runs of them, starts from the exact two-means split.
+    """`train` and `eval_train_gmm` with `ANNLoss_K_2`, from mixup to mixing with neighbours.
+
+    Two target updates and a dozen epochs among neighbours. Lambda and the partners are given.
+    Neighbours are exact in place of their approximate index. scikit-learn's mixture, whose random
+    start would make each run another, starts from the exact two-means split.
     """
     losses, targets, bias, weights = SOFTMIX[window]
     mixing = iter([0.3, 0.8, 0.55, 0.1, 0.9, 0.45] * 2)
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
     scores = lambda m, net, score: score(net(IMAGES), LABELS, torch.arange(12)).detach()  # noqa: E731
-    monkeypatch.setattr(ops, "per_sample", scores)
+    for module in (ops, ops.passes):  # as methods call it, and as per_sample_loss does
+        monkeypatch.setattr(module, "per_sample", scores)
     task = make_task(12)
     task.noisy_labels = LABELS
     method = setup("softmix", task, {"softmix.loss_window": window}, networks=[TwoLayers()])
@@ -424,17 +425,18 @@ def test_softmix_trains_as_the_authors_do(make_task, monkeypatch, paper_recipe, 
         enter(method, epoch - 1)
         if epoch in weights:
             np.testing.assert_allclose(method.clean, weights[epoch], atol=6e-4)
-        found = descend(
+        values = descend(
             method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
         )
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
+        assert values == pytest.approx(expected, rel=1e-5, abs=1e-6), epoch
     np.testing.assert_allclose(method.targets[[0, 4, 11]], targets, atol=2e-6)
     np.testing.assert_allclose(method.networks[0].head.bias.detach(), bias, atol=2e-6)
 
 
 def test_softmix_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
-    """`train` in epochs 57, 58 and 60: the unmixed images pass, too, where no target and no
-    neighbour needs them.
+    """`train` in epochs 57, 58 and 60.
+
+    The unmixed images pass even where no target and no neighbour needs them.
     """
     task = make_task(12)
     task.noisy_labels = LABELS
@@ -489,9 +491,10 @@ M_CORRECTION = {
 
 @pytest.mark.parametrize("bootstrap", M_CORRECTION)
 def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap):
-    """`train_mixUp_HardBootBeta` and `train_mixUp_SoftBootBeta` with `track_training_loss` before
-    each epoch, and the table of `BetaMixture1D`, whose lowest place in the second epoch is not what
-    its neighbour is: a density is infinite there.
+    """`train_mixUp_HardBootBeta` and `train_mixUp_SoftBootBeta`, and `BetaMixture1D`'s table.
+
+    `track_training_loss` runs before each epoch. The table's lowest place in the second epoch
+    differs from its neighbour, since a density is infinite there.
     """
     losses, table, mean, variance, bias, targets = M_CORRECTION[bootstrap]
     task = make_task(12, batch_size=6)
@@ -501,15 +504,15 @@ def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap
     method.test_optimizer = method.optimizer(method.param_groups())
     give_draws(monkeypatch)
     give_scores(monkeypatch)
-    found = []
+    values = []
     for epoch in (109, 110, 111):
         enter(method, epoch)
         if epoch == 110:
             np.testing.assert_allclose(method.model.table[[0, 1, 50]], table, atol=3e-5)
-        found += descend(
+        values += descend(
             method, [samples(3, 1, 10, 7, 0, 5, views=1), samples(2, 11, 4, 6, 9, 8, views=1)]
         )
-    assert found == pytest.approx(losses, rel=1e-5)
+    assert values == pytest.approx(losses, rel=1e-5)
     [net] = method.networks
     np.testing.assert_allclose(net.norm.running_mean, mean, atol=1e-5)
     np.testing.assert_allclose(net.norm.running_var, variance, rtol=3e-5)
@@ -521,9 +524,7 @@ def test_m_correction_trains_as_the_authors_do(make_task, monkeypatch, bootstrap
 
 
 def test_pes_weighs_classes_as_the_authors_do():
-    """`update_trainloader` on confident labels of which one class has none and another never
-    occurs.
-    """
+    """`update_trainloader` on confident labels; a class has none, another never occurs."""
     labels = torch.tensor([0, 0, 1, 3, 3, 3, 0, 3, 3])
     torch.testing.assert_close(class_weights(labels, 5), torch.tensor([1.0, 3.0, 0.0, 0.6, 0.0]))
 
@@ -582,15 +583,17 @@ PES = {
 
 
 def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper_recipe):
-    """`noisy_refine`, twice, and three epochs with `update_trainloader`, `splite_confident` and
-    `train`, whose optimiser has not stepped before; with their slip. Their loader drops the last
-    batch, here the last two of five confident samples.
+    """`noisy_refine`, twice, and three epochs of `update_trainloader` to `train`.
+
+    The optimiser of `train` has not stepped before; their slip is repeated. Their loader drops the
+    last batch, here the last two of five confident samples.
     """
     task = make_task(12)
     task.noisy_labels = LABELS
-    both = lambda index, augmentations: Batch(
-        (IMAGES[index], IMAGES[index].flip(3)), LABELS[index], index
-    )
+
+    def both(index, augmentations) -> Batch:
+        return Batch((IMAGES[index], IMAGES[index].flip(3)), LABELS[index], index)
+
     monkeypatch.setattr(task, "batch", both)
     method = setup("pes", task, {"pes.freeze_renewed": True}, 200, [Convolutions()])
     method.recipe = paper_recipe("pes")
@@ -650,28 +653,32 @@ def test_pes_refines_and_selects_as_the_authors_do(make_task, monkeypatch, paper
     ],
 )
 def test_unicon_selects_as_the_authors_do(make_task, monkeypatch, high, labels, chosen):
-    """The cutoff and the share of samples below it (`arg.tau` there is no name: run as `args.tau`),
-    then the ranking within each class. Not repeated: sample 0 in the places that remain in the last
-    three cases, and 29 in five places in the last.
+    """The cutoff, the share of samples below it, and the ranking within each class.
+
+    `arg.tau` is no name there: it ran as `args.tau`. Not repeated: sample 0 in the places that
+    remain in the last three cases, and 29 in five places in the last.
     """
     task = make_task(30, batch_size=3)
     task.noisy_labels = torch.tensor(labels)
     method = setup("unicon", task, {"unicon.high_divergence": high}, 350)
     distances = torch.sin(torch.arange(30) * 1.7) * 0.3 + 0.35
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
-    found = []
+    selections = []
     original = unicon.uniform_selection
     monkeypatch.setattr(
-        unicon, "uniform_selection", lambda *args: found.append(original(*args)) or found[-1]
+        unicon,
+        "uniform_selection",
+        lambda *args: selections.append(original(*args)) or selections[-1],
     )
     enter(method, 12)
     next(method.batches())
-    assert found[0].nonzero()[:, 0].tolist() == chosen
+    assert selections[0].nonzero()[:, 0].tolist() == chosen
 
 
 def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
-    """`Calculate_JSD`; `train` with `SemiLoss` and `SupConLoss`, two epochs of two steps; lambda
-    and partners are given.
+    """`Calculate_JSD`; `train` with `SemiLoss` and `SupConLoss`, two epochs of two steps.
+
+    Lambda and partners are given.
     """
     task = make_task(12, batch_size=3)
     task.noisy_labels = LABELS
@@ -695,7 +702,7 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
     enter(method, 12)
     next(method.batches())  # which says how far each label is trusted
     mixing = iter([0.3, 0.8, 0.55, 0.1])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
 
     def four(*index: int) -> Batch:
@@ -781,7 +788,7 @@ def co_learning(make_task, monkeypatch):
         method.recipe = recipe
         method.test_optimizer = method.optimizer(method.param_groups())
         mixing = iter([0.3, 0.8, 0.55, 0.1])
-        monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: next(mixing))
+        monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: next(mixing))
         monkeypatch.setattr(torch, "randperm", lambda count, **_: (torch.arange(count) + 2) % count)
         return method
 
@@ -797,8 +804,9 @@ PAIR = three(0, 5, 3, 8, 1, 10), three(7, 1, 5, 0, 11, 2)
 
 
 def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
-    """`train` in epochs 0 and 140, its structure loss made 0: mixup, NT-Xent, and Adam with their
-    rates and first betas.
+    """`train` in epochs 0 and 140, its structure loss made 0.
+
+    That leaves mixup, NT-Xent, and Adam with their rates and first betas.
     """
     method = co_learning({"co_learning.structure_weight": 0.0}, paper_recipe("co_learning"))
     losses = []
@@ -821,10 +829,11 @@ def test_co_learning_trains_as_the_authors_do(co_learning, paper_recipe):
 
 
 def test_co_learnings_structure_step_is_the_authors_to_first_order(co_learning):
-    """Whole steps by SGD at a rate of 0.01 in place of both Adams. The authors' classifier steps on
-    the structure loss first: the sum of their losses is ours before any step, while that step is
-    held back; later both differ to second order. Without the structure loss the first weight would
-    end at 0.8425397.
+    """Whole steps by SGD at a rate of 0.01 in place of both Adams.
+
+    The authors' classifier steps on the structure loss first: the sum of their losses is ours
+    before any step, while that step is held back; later both differ to second order. Without the
+    structure loss the first weight would end at 0.8425397.
     """
     method = co_learning(
         {}, Recipe("tiny_cnn", 200, learning_rate=0.01, momentum=0, weight_decay=0)
@@ -849,8 +858,9 @@ def test_co_learnings_structure_step_is_the_authors_to_first_order(co_learning):
 
 
 def test_rmds_distances_are_those_of_relational_knowledge_distillation():
-    """`RkdDistance`, whose mean is over the diagonal too, where nothing differs; its companion
-    `RKdAngle` is not used here.
+    """`RkdDistance`, whose mean is over the diagonal too, where nothing differs.
+
+    Its companion `RKdAngle` is not used here.
     """
     teacher, student = waves(6, 5), waves(6, 4, phase=1, size=2).requires_grad_()
     loss = distance_loss(teacher, student, ~torch.eye(6, dtype=torch.bool)) * 30 / 36
@@ -868,15 +878,16 @@ def test_rmds_distances_are_those_of_relational_knowledge_distillation():
 
 
 def test_mixup_mixes_as_the_authors_do(make_task, monkeypatch):
-    """`mixup_data` and `mixup_criterion` with their lambda and permutation on a linear network of
-    three inputs.
+    """`mixup_data` and `mixup_criterion` on a linear network of three inputs.
+
+    Their lambda and permutation are given.
     """
     task = make_task(6)
     images = torch.tensor([[[[0.1 * i + 0.01 * j * j for j in range(3)]]] for i in range(6)]).sin()
     net = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
     net[1].weight.data = torch.tensor([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7], [-0.2, 0.9, 0.4]])
     method = setup("mixup", task, networks=[net])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 0.6125638605120026)
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 0.6125638605120026)
     monkeypatch.setattr(torch, "randperm", lambda n, **_: torch.tensor([3, 0, 5, 1, 4, 2]))
     loss = method.loss(Batch((images,), torch.tensor([0, 1, 2, 2, 0, 1]), torch.arange(6)))
     loss.backward()

@@ -1,5 +1,6 @@
-"""What every method, and every wrapper on every base, has to hold. A new method is tested by being
-there.
+"""Conformance of every method, and of every wrapper on every base.
+
+A new method is found and tested without being named here.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 
 import methods
 import search_spaces
@@ -23,6 +24,7 @@ from bench.planning import registry
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for
+from bench.records.schema import Epoch, to_builtins
 from bench.task import stream_seed
 from bench.training.checkpoint import Checkpoint
 from bench.training.pixels import pixels_for
@@ -49,8 +51,9 @@ TELLING = {
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """Digits class by class, as folders of images come: positions in the set are as good as the
-    truth.
+    """Digits in the order of their classes, as folders of images come.
+
+    Positions in the set then tell the truth.
     """
     digits = load_dataset("digits", subset=160)
     training, test = (
@@ -95,7 +98,7 @@ def undisturbed(spec: TrialSpec, data: Dataset, encoders):
         spec,
         data,
         encoder=encoders(spec),
-        report=lambda epochs, restart: records.extend(lines(epochs)),
+        report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs)),
     )
     assert outcome.status == "finished", outcome.traceback
     return records, outcome
@@ -137,7 +140,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
         if restart:
             starts.append(len(epochs))
             resumed.clear()
-        resumed.extend(lines(epochs))
+        resumed.extend(map(Epoch.to_json, epochs))
 
     # Random states left behind by whatever ran before must not matter.
     torch.manual_seed(99)
@@ -145,7 +148,7 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
     again = run_trial(spec, data, encoder=encoders(spec), report=collect, checkpoint=checkpoint)
     assert starts == [2], "it did not go on from the checkpoint"
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
-    assert timeless(again.to_json()) == timeless(outcome.to_json())
+    assert timeless(to_builtins(again.done())) == timeless(to_builtins(outcome.done()))
     assert again.samples.keys() == outcome.samples.keys()
     for key, value in outcome.samples.items():
         np.testing.assert_array_equal(again.samples[key], value, err_msg=key)
@@ -189,30 +192,30 @@ def test_an_identity_wrapper_changes_nothing_to_the_bit(
 def test_a_wrapper_trains_the_host_on_the_batches_that_it_sees_alone(
     name, data, encoders, monkeypatch
 ):
-    seen: dict[str, list[torch.Tensor]] = {"ce": [], f"{name}+ce": []}
+    indices: dict[str, list[torch.Tensor]] = {"ce": [], f"{name}+ce": []}
     cls = registry.load_method("ce")
     original = cls.loss
-    for method in seen:
+    for method in indices:
         monkeypatch.setattr(
             cls,
             "loss",
-            lambda self, batch, m=method: seen[m].append(batch.index) or original(self, batch),
+            lambda self, batch, m=method: indices[m].append(batch.index) or original(self, batch),
         )
         undisturbed(spec_of(method, data, epochs=1), data, encoders)
-    alone, wrapped = seen.values()
+    alone, wrapped = indices.values()
     assert len(alone) == len(wrapped) > 0
     assert all(torch.equal(a, b) for a, b in zip(alone, wrapped, strict=True))
 
 
 def reachable(root) -> typing.Iterator[object]:
     """Everything that code holding ``root`` could get at without importing or reading files."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     stack = [root]
     while stack:
         item = stack.pop()
-        if id(item) in seen or isinstance(item, type) or type(item).__name__ == "module":
+        if id(item) in visited or isinstance(item, type) or type(item).__name__ == "module":
             continue
-        seen.add(id(item))
+        visited.add(id(item))
         yield item
         if isinstance(item, dict):
             stack += [*item.keys(), *item.values()]
@@ -243,34 +246,34 @@ def leaks(root, data: Dataset, labels: Labels) -> list[str]:
         "test images": [test],
     }
     held = [value for value in vars(data).values() if isinstance(value, np.ndarray)]
-    found = []
+    reached = []
     for item in reachable(root):
         if type(item) is int and item == SEED:
-            found.append("seed")
+            reached.append("seed")
         if isinstance(item, torch.Generator) and item.initial_seed() in TELLING:
-            found.append("seed of a generator")
+            reached.append("seed of a generator")
         if isinstance(item, float) and abs(item - RATE) < 1e-9:
-            found.append("noise rate")
+            reached.append("noise rate")
         if isinstance(item, str) and item == "symmetric":
-            found.append("noise kind")
+            reached.append("noise kind")
         if isinstance(item, torch.Tensor | np.ndarray):
             array = item.detach().cpu().numpy() if isinstance(item, torch.Tensor) else item
             if array.flags.writeable and any(np.may_share_memory(array, values) for values in held):
-                found.append("memory of the data set")
+                reached.append("memory of the data set")
             if array.shape == labels.train.shape and np.array_equal(np.sort(array), labels.train):
-                found.append("positions in the data set")
-            found += [
+                reached.append("positions in the data set")
+            reached += [
                 name
                 for name, values in secrets.items()
                 for value in values
                 if array.shape == value.shape
                 and np.array_equal(array.astype(np.float64), value.astype(np.float64))
             ]
-    return found
+    return reached
 
 
 def kept_test_images(root, data: Dataset, spec: TrialSpec) -> int:
-    """How many of the images that ``predict`` was given can be reached from ``root``."""
+    """Count the images given to ``predict`` that can be reached from ``root``."""
     test = pixels_for(data, spec, data.test_images)(
         torch.arange(len(data.test_labels))
     ).contiguous()
@@ -294,16 +297,16 @@ def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encode
     """Looked for from inside a running trial, in all that hangs on the method and its task."""
     spec = spec_of(name, data, epochs=1)
     labels = Labels.of(spec, data)
-    found: list[list[str]] = []
+    results: list[list[str]] = []
     method: list[torch.nn.Module] = []
     outermost = registry.load_method(name.split("+")[0])  # from a wrapper its base is in reach
     original = outermost.loss
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def spy(self, batch):
-        if not found:
+        if not results:
             method.append(self)
-            found.append(
+            results.append(
                 leaks(self, data, labels)
                 + leaks(self.task, data, labels)
                 + leaks(batch, data, labels)
@@ -315,7 +318,7 @@ def test_a_method_reaches_neither_the_truth_nor_the_test_data(name, data, encode
 
     monkeypatch.setattr(outermost, "loss", spy)
     undisturbed(spec, data, encoders)
-    assert found == [[]]
+    assert results == [[]]
     assert leaks(method[0], data, labels) == [], "after evaluation"
     assert kept_test_images(method[0], data, spec) == 0
     assert all(torch.equal(now, before) for now, before in given), (
@@ -362,9 +365,7 @@ def test_the_search_for_leaks_finds_what_is_hidden(data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_search_space_agrees_with_the_hyper_parameters(name):
-    """Every draw is a configuration of the declared types, every range is reached, and the defaults
-    lie inside.
-    """
+    """Draws have the declared types, ranges are reached, and defaults lie inside."""
     defaults = registry.resolve(name, {})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
@@ -403,8 +404,9 @@ def test_hyper_parameters_and_names_are_fit_for_a_command_line(name):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_papers_recipe_is_stated_whole_and_trained_with(name, data):
-    """Planned as in a sweep, which refuses a part of one; a method that states none has the data
-    set's.
+    """Planned as in a sweep, which refuses a part of a recipe.
+
+    A method that states none has the data set's.
     """
     stated = registry.load_method(name.split("+")[-1]).paper
     [spec] = Plan(recipe="paper").specs(data, expand_hparams([name], {}, {}), [0.2], [0])

@@ -1,9 +1,7 @@
-"""Cost: passes through the networks as the harness counts them, against each method's algorithm on
-paper, to the sample.
+"""Cost: passes through the networks as the harness counts them, against the algorithm on paper.
 
-On paper means here: from the sizes of the training set, of its batches and folds, and where a
-    method chooses samples, from the
-number that it says it chose.
+They agree to the sample. On paper means: from the sizes of the training set, of its batches and
+folds, and from the number of samples that a method says it selected.
 """
 
 from collections.abc import Callable
@@ -56,17 +54,16 @@ def plain(m: Method) -> Counts:
 
 
 def co_teaching(m: Method) -> Counts:
-    """Both networks on every batch; both over all samples before an epoch of the ramp, but the
-    first, to estimate the rate.
+    """Both networks on every batch, and on all samples to estimate the rate.
+
+    The estimate is made before each epoch of the ramp but the first.
     """
     estimating = m.hp.forget_rate == "estimate" and 1 <= m.epoch <= m.warmup(m.hp.ramp_epochs)
     return 2 * everything(m), 2 * m.task.num_train * estimating
 
 
 def forward(m: Method) -> Counts:
-    """First without the held-out tenth, and a pass over all samples after each epoch; then another
-    network on everything.
-    """
+    """First nine tenths and a pass over all samples after each epoch; then all samples."""
     samples, held_out = m.task.num_train, round(0.1 * m.task.num_train)
     return (
         (everything(m), 0)
@@ -76,24 +73,20 @@ def forward(m: Method) -> Counts:
 
 
 def selc_(m: Method) -> Counts:
-    """One pass a batch; until it has turned, once warm, the losses of all samples after the epoch."""
+    """One pass a batch; from warm-up to its turn, the losses of all samples after each epoch."""
     turned = int(m.turned)
     watching = m.hp.turning_point == "estimate" and m.epoch + 1 >= m.warmup(m.hp.warmup_epochs)
     return everything(m), m.task.num_train * (watching and not 0 <= turned <= m.epoch)
 
 
 def m_correction(m: Method) -> Counts:
-    """The losses of all samples for the mixture; of each batch the predictions, and the losses in
-    eval mode.
-    """
+    """All samples for the mixture; each batch for predictions, and for losses in eval mode."""
     correcting = m.epoch >= m.warmup(m.hp.correction_start)
     return everything(m), (m.task.num_train + 2 * everything(m)) * correcting
 
 
 def softmix(m: Method) -> Counts:
-    """The losses of all samples for the mixture; the unmixed images in every step after the
-    warm-up.
-    """
+    """All samples for the mixture; the unmixed images in every step after the warm-up."""
     first, start = m.warmup(m.hp.warmup_epochs - 1), m.phase(m.hp.correction_start - 1)
     if m.epoch < first:
         return plain(m)
@@ -103,36 +96,31 @@ def softmix(m: Method) -> Counts:
 
 
 def pes(m: Method) -> Counts:
-    """All samples, while layers are renewed too; at last the confident ones, chosen by two views of
-    every sample.
-    """
+    """All samples while layers are renewed; then the confident, found by two views of all."""
     if m.stage < 3:
         return plain(m)
     return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
 
 
 def prune(m: Method) -> Counts:
-    """A network for each fold, on all others; then every one of them over all samples, once; then
-    what is kept.
-    """
+    """Each fold's network on all others, then on all samples once; then the clean samples."""
     samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
     if m.epoch < EPOCHS // 2:
         sizes = [samples // folds + (fold < samples % folds) for fold in range(folds)]
-        return sum(sum(batches(samples - own, size)) for own in sizes), 0
-    return sum(batches(int(m.kept.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
+        return sum(sum(batches(samples - fold_size, size)) for fold_size in sizes), 0
+    return sum(batches(int(m.clean.sum()), size)), folds * samples * (m.epoch == EPOCHS // 2)
 
 
 def divided(labelled: list[int], unlabelled: int, peers: int = 2) -> tuple[int, int]:
-    """Two views of both batches are learnt from; of the labelled one's network predicts, of the
-    other both do.
+    """Two views of both batches train.
+
+    One network predicts the labelled batch, both predict the unlabelled.
     """
     return 2 * (sum(labelled) + unlabelled), 2 * sum(labelled) + 2 * peers * unlabelled
 
 
 def divide_mix(m: Method) -> Counts:
-    """Both networks over all samples; then a step for each batch of those that the peer's mixture
-    calls clean.
-    """
+    """Both networks over all samples, then a step for each batch of the peer's clean samples."""
     samples, size = m.task.num_train, m.task.batch_size
     warm_up = sum(batches(samples, 2 * size))
     if m.epoch < m.warmup(m.hp.warmup_epochs):
@@ -149,9 +137,11 @@ def divide_mix(m: Method) -> Counts:
 
 
 def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
-    """As DivideMix; before either network's turn both go over all samples, and of the unlabelled
-    two strong views more are contrasted, in batches of half the labelled ones' size over the share
-    below the cutoff.
+    """As DivideMix, with two more passes and views.
+
+    Before each network's turn both pass over all samples. Two more strong views of the unlabelled
+    samples are contrasted, in batches of half the labelled ones' size over the share below the
+    cutoff.
     """
     samples, size = m.task.num_train, m.task.batch_size
     if m.epoch < m.warmup(m.hp.warmup_epochs):
@@ -187,7 +177,7 @@ PAPER: dict[str, Callable[..., Counts]] = {
 
 
 def steps(m: Method) -> list[int]:
-    """How many networks each step trains, of methods that rmd is put upon here."""
+    """Number of networks that each step trains, of rmd's hosts here."""
     samples, size = m.task.num_train, m.task.batch_size
     if not hasattr(m, "clean"):
         return [m.num_networks] * len(batches(samples, size))
@@ -198,19 +188,20 @@ def steps(m: Method) -> list[int]:
 
 
 def rmd(m: Any, on_paper: Callable[[Method], Counts]) -> Counts:
-    """The host's, and a batch of its own for each of the host's steps: once for every network
-    trained, and for the teacher.
+    """The host's, and a second batch for each of its steps.
+
+    That batch passes once through every network trained, and through the teacher.
     """
     trained, inferred = on_paper(m.base)
     students = steps(m.base)
-    own = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
-    return trained + sum(n * count for n, count in zip(own, students, strict=True)), inferred + sum(
-        own
-    )
+    sizes = list(islice(cycle(batches(m.task.num_train, m.task.batch_size)), len(students)))
+    return trained + sum(
+        n * count for n, count in zip(sizes, students, strict=True)
+    ), inferred + sum(sizes)
 
 
 def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tuple[Counts, Counts]]:
-    """What the harness counted in each epoch, and what there is on paper."""
+    """Counts of the harness in each epoch, and those on paper."""
     plan = Plan(subset=320, overrides=(("epochs", EPOCHS), ("batch_size", BATCH)))
     [spec] = plan.specs(
         data,
@@ -225,14 +216,14 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
     build, select = loop.method_for, unicon.uniform_selection
     selections: list[tuple[float, int]] = []
 
-    def seen(distance, y, share, num_classes):
+    def selection(distance, y, share, num_classes):
         chosen = select(distance, y, share, num_classes)
         selections.append((share, int(chosen.sum())))
         return chosen
 
     monkeypatch.setattr(loop, "method_for", lambda spec: built.append(build(spec)) or built[-1])
-    monkeypatch.setattr(unicon, "uniform_selection", seen)
-    found: list[tuple[Counts, Counts]] = []
+    monkeypatch.setattr(unicon, "uniform_selection", selection)
+    counts: list[tuple[Counts, Counts]] = []
 
     def report(epochs, restart):
         for epoch in epochs:
@@ -246,12 +237,12 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
                 paper = rmd(method, PAPER.get(host, plain))
             else:
                 paper = PAPER.get(name, plain)(method)
-            found.append(((epoch.samples_trained, epoch.samples_inferred), paper))
+            counts.append(((epoch.samples_trained, epoch.samples_inferred), paper))
 
     outcome = run_trial(spec, data, encoder=encoder, report=report)
     assert outcome.status == "finished", outcome
-    assert outcome.train_images == 288 and len(found) == EPOCHS
-    return found
+    assert outcome.train_images == 288 and len(counts) == EPOCHS
+    return counts
 
 
 NO_PRETRAINING = {"rmd.pretrain_epochs": "0"}
@@ -285,9 +276,9 @@ def test_every_epochs_passes_are_those_of_the_algorithm(name, settings, data, mo
 def test_selc_spends_no_more_once_it_has_turned(data, monkeypatch):
     # at its furthest at once: it turns next
     monkeypatch.setattr(selc, "separation", lambda *_, **__: torch.tensor(0.5))
-    found = compare("selc", data, monkeypatch, {})
-    assert all(counted == paper for counted, paper in found)
-    assert [inferred for (_, inferred), _ in found] == [0, 288, 288, 0, 0, 0, 0, 0]
+    counts = compare("selc", data, monkeypatch, {})
+    assert all(counted == paper for counted, paper in counts)
+    assert [inferred for (_, inferred), _ in counts] == [0, 288, 288, 0, 0, 0, 0, 0]
 
 
 def main_phase(name: str, make_task) -> Method:
@@ -301,7 +292,7 @@ def main_phase(name: str, make_task) -> Method:
     if name == "divide_mix":
         method.clean = half.float().expand(2, -1)
     if name in ("pes", "prune"):
-        setattr(method, {"pes": "confident", "prune": "kept"}[name], half)
+        setattr(method, {"pes": "confident", "prune": "clean"}[name], half)
     if name == "selc":
         method.turned.fill_(EPOCHS // 2)
     return method
@@ -311,20 +302,20 @@ def main_phase(name: str, make_task) -> Method:
 def test_declared_passes_are_those_on_paper(name, make_task):
     """In the main phase at half the labels clean; of two phases of the same length, the mean."""
     method = main_phase(name, make_task)
-    found = (
+    passes = (
         unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
     )
     if name in ("forward", "prune"):
         method.epoch = 1
-        found = tuple(
-            (first + second) / 2 for first, second in zip(PAPER[name](method), found, strict=True)
+        passes = tuple(
+            (first + second) / 2 for first, second in zip(PAPER[name](method), passes, strict=True)
         )
-    assert tuple(count / 4000 for count in found) == pytest.approx(
+    assert tuple(count / 4000 for count in passes) == pytest.approx(
         registry.load_method(name).passes, abs=1e-9
     )
 
 
 def test_rmd_declares_its_own_batch_and_the_teachers_on_a_host_of_one_network(make_task):
     host = main_phase("ce", make_task)
-    own = rmd(SimpleNamespace(base=host, task=host.task), lambda _: (0, 0))
-    assert tuple(count / 4000 for count in own) == registry.load_method("rmd").passes
+    passes = rmd(SimpleNamespace(base=host, task=host.task), lambda _: (0, 0))
+    assert tuple(count / 4000 for count in passes) == registry.load_method("rmd").passes

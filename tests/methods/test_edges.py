@@ -1,17 +1,18 @@
-"""Whole trials of every method on data from which little can be learnt. A new method is tested by
-being there.
+"""Whole trials of every method on data from which little can be learned.
+
+A new method is found and tested without being named here.
 """
 
 import numpy as np
 import pytest
 import torch
-from fabricate import lines
 from test_conformance import BASES, NAMES
 from test_scoring import FITTING
 
 from bench.datasets import Dataset
 from bench.planning import registry
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.task import Task
 from bench.training.trial import run_trial
 
@@ -81,7 +82,9 @@ def survives(
         [0],
     )
     records: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
+    outcome = run_trial(
+        spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
+    )
     assert outcome.status == "finished", outcome.get("traceback", outcome.error)
     assert outcome.train_images == TRAINING
     assert len(records) == 3
@@ -109,9 +112,7 @@ def test_a_trial_survives(name, settings, data):
 
 @pytest.mark.parametrize(("name", "settings"), [*EVERYTHING, ("rmd+ce", {})])
 def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch):
-    """Logits in the thousands from the first step on: probabilities of exactly 0 and 1, right and
-    wrong.
-    """
+    """Logits in the thousands: probabilities of exactly 0 and 1, right and wrong."""
     built = Task.build_network
 
     def certain(self, num_outputs=None):

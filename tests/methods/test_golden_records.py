@@ -1,5 +1,6 @@
-"""What is meant to make things faster must not move a record: see golden_records.py, which writes
-what is expected.
+"""Golden records: a change for speed or order moves no number of a trial.
+
+golden_records.py writes the expected records.
 """
 
 import copy
@@ -32,13 +33,13 @@ def data():
     return golden_records.load()
 
 
-def assert_golden(name: str, found: dict) -> None:
+def assert_golden(name: str, record: dict) -> None:
     expected = EXPECTED["records"][name]
     if golden_records.machine() == EXPECTED["machine"]:
-        assert found["bits"] == expected["bits"], (
+        assert record["bits"] == expected["bits"], (
             f"{name} has moved: if that is meant, run python tests/support/golden_records.py"
         )
-    pairs = list(zip(found["epochs"], expected["epochs"], strict=True))
+    pairs = list(zip(record["epochs"], expected["epochs"], strict=True))
     for epoch, (new, old) in enumerate(pairs[:1] if name in SENSITIVE else pairs):
         for key, value in old.items():
             close = (

@@ -1,7 +1,7 @@
-"""Losses, targets, selection rules and transition matrices of the loss-based methods, against
-numbers made by hand and numbers that the authors' own code gives for the same inputs.
+"""Losses, targets, selection rules and transition matrices of the loss-based methods.
 
-The authors' code was run outside this repository, on the commits named below; none of it is here.
+They are compared with numbers made by hand and numbers that the authors' code gives for the same
+inputs. That code was run outside this repository, on the commits named below; none of it is here.
 Where a method differs from it on purpose, the test says so.
 """
 
@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 from test_conformance import spec_of
 from test_methods import Flat, Given, enter, given_batch, one_hot, setup, softmax
 from torch import Tensor
@@ -22,6 +22,7 @@ from bench.errors import InputError
 from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
+from bench.records.schema import Epoch
 from bench.training.checkpoint import Checkpoint
 from bench.training.trial import run_trial
 from methods import forward, selc
@@ -69,8 +70,8 @@ def gradient(method: Method, net: Given, y: list[int] = Y) -> tuple[float, Tenso
 
 
 def agrees(method: Method, net: Given, loss: float, expected: list[list[float]]) -> None:
-    found, grad = gradient(method, net)
-    assert found == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    value, grad = gradient(method, net)
+    assert value == pytest.approx(loss, rel=1e-5, abs=1e-6)
     np.testing.assert_allclose(grad, expected, atol=1.1e-6)
 
 
@@ -88,9 +89,10 @@ def test_label_smoothing(make_task, smoothing):
 
 
 def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
-    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df, which has 10
-    classes in mind, gives the label 1 - smoothing and every other class smoothing / 10; its loss
-    here is 1.736241.
+    """`lsr` of YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df.
+
+    It has 10 classes in mind: it gives the label 1 - smoothing and every other class
+    smoothing / 10; its loss here is 1.736241.
     """
     method, net = at("label_smoothing", make_task())
     theirs = 0.9 * CROSS_ENTROPY + 0.01 * (-LOG_P.sum(1) - CROSS_ENTROPY)
@@ -100,16 +102,18 @@ def test_smoothed_labels_sum_to_1_unlike_those_of_a_known_port(make_task):
 
 @pytest.mark.parametrize(("smoothing", "theirs"), [(0.1, 1.9388854), (0.6, 2.3222187)])
 def test_label_smoothing_gives_a_comparisons_numbers(make_task, smoothing, theirs):
-    """`loss_gls` with wa = 0 and wb = 1, plain smoothing, of UCSC-REAL/negative-label-smoothing,
-    commit 05078f6.
+    """`loss_gls` of UCSC-REAL/negative-label-smoothing, commit 05078f6.
+
+    With wa = 0 and wb = 1 it is plain smoothing.
     """
     method, net = at("label_smoothing", make_task(), {"smoothing": smoothing})
     assert gradient(method, net)[0] == pytest.approx(theirs, rel=1e-6)
 
 
 def test_bootstrap(make_task):
-    """Losses of `boot_hard` and `boot_soft` of the same port (the latter also in
-    giorgiop/loss-correction, 15a79de).
+    """`boot_hard` and `boot_soft` of the same port.
+
+    The latter is also in giorgiop/loss-correction, commit 15a79de.
     """
     hard, net = at("bootstrap", make_task())
     loss, grad = gradient(hard, net)
@@ -125,8 +129,10 @@ def test_bootstrap(make_task):
     loss, grad = gradient(soft, net)
     assert loss == pytest.approx(1.794565, rel=1e-5)
     entropy = -(P * LOG_P).sum(1, keepdims=True)
-    own = -P * (LOG_P + entropy)  # the gradient of the entropy: the target is no constant
-    np.testing.assert_allclose(grad, (0.95 * (P - GIVEN) + 0.05 * own) / 5, atol=1e-6)
+    entropy_gradient = -P * (
+        LOG_P + entropy
+    )  # the gradient of the entropy: the target is no constant
+    np.testing.assert_allclose(grad, (0.95 * (P - GIVEN) + 0.05 * entropy_gradient) / 5, atol=1e-6)
     np.testing.assert_allclose(soft.soft_targets()[:5], 0.95 * GIVEN + 0.05 * P, atol=1e-6)
 
 
@@ -136,7 +142,7 @@ def test_bootstrap_with_beta_1_is_cross_entropy(make_task, kind):
     agrees(method, net, CROSS_ENTROPY.mean(), CE_GRADIENT)
 
 
-# ------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # sce, apl
 
 
@@ -179,8 +185,9 @@ def test_sce_by_hand(make_task):
     ],
 )
 def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
-    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names; the
-    loss at 0.1 and 1 also from their own Keras code,
+    """`SCELoss` of HanxunH/SCELoss-Reproduce, commit c81fb33, which the authors' README names.
+
+    The loss at 0.1 and 1 is also that of their Keras code,
     YisenWang/symmetric_cross_entropy_for_noisy_labels, commit ec778df.
     """
     agrees(*at("sce", make_task(), {"alpha": alpha, "beta": beta}), loss, grad)
@@ -214,8 +221,9 @@ def test_sce_agrees_with_the_authors(make_task, alpha, beta, loss, grad):
     ],
 )
 def test_truncated_gce_agrees_with_a_port(make_task, epoch, loss, grad):
-    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, before and after `update_weight`;
-    without the constant that it subtracts for each sample that is kept.
+    """`TruncatedLoss` of AlanChou/Truncated-Loss, commit fef5908, around `update_weight`.
+
+    The constant that it subtracts for each clean sample is left out.
     """
     agrees(*at("gce", make_task(), {"truncated": True}, epoch=epoch), loss, grad)
 
@@ -279,7 +287,7 @@ def test_apl_by_hand(make_task):
         assert gradient(method, net, [0, 2])[0] == pytest.approx(1 / 3 + 9.21034 * 2 / 3, rel=1e-5)
 
 
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # forward, volminnet
 
 T = [[0.632, 0.275, 0.093], [0.1, 0.743, 0.157], [0.232, 0.003, 0.765]]
@@ -290,17 +298,18 @@ def corrected(p: np.ndarray, transition: np.ndarray, y: list[int]) -> float:
 
 
 def test_the_loss_behind_a_transition_matrix():
-    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too; they
-    clip p at 1e-7.
+    """`robust("forward", T)` of giorgiop/loss-correction, commit 15a79de, gives 1.0246328 too.
+
+    They clip p at 1e-7.
     """
-    found = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
-    assert found.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
-    assert found.item() == pytest.approx(1.0246328, rel=1e-5)
+    loss = ops.corrected_cross_entropy(torch.tensor(LOGITS), torch.tensor(T), torch.tensor(Y))
+    assert loss.item() == pytest.approx(corrected(P, np.array(T), Y), rel=1e-5)
+    assert loss.item() == pytest.approx(1.0246328, rel=1e-5)
     by_hand = np.array([[0.25, 0.75]]), np.array([[0.8, 0.2], [0.4, 0.6]])
-    found = ops.corrected_cross_entropy(
+    loss = ops.corrected_cross_entropy(
         torch.tensor([[0.0, math.log(3)]]), torch.tensor(by_hand[1]).float(), torch.tensor([0])
     )
-    assert found.item() == pytest.approx(-math.log(0.25 * 0.8 + 0.75 * 0.4), rel=1e-5)
+    assert loss.item() == pytest.approx(-math.log(0.25 * 0.8 + 0.75 * 0.4), rel=1e-5)
 
 
 def test_the_loss_behind_a_transition_matrix_is_finite_where_a_product_underflows():
@@ -354,13 +363,14 @@ ETA += [
 )
 def test_forward_estimates_the_matrix_as_the_authors_do(percentile, expected):
     """`NoiseEstimator` of giorgiop/loss-correction, commit 15a79de, with and without its filter."""
-    found = forward.estimate_transition(torch.tensor(ETA).softmax(1), percentile)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    transition = forward.estimate_transition(torch.tensor(ETA).softmax(1), percentile)
+    np.testing.assert_allclose(transition, expected, atol=1e-6)
 
 
 def test_forward_reads_every_row_from_the_predictions_as_they_are():
-    """The same estimator zeroes the top of class 0 before it comes to class 1, whose row it then
-    has as (0, 0.9, 0.1).
+    """The same estimator zeroes the top of class 0 before it comes to class 1.
+
+    It then has (0, 0.9, 0.1) for the row of class 1.
     """
     p = [
         [0.50, 0.45, 0.05],
@@ -370,25 +380,25 @@ def test_forward_reads_every_row_from_the_predictions_as_they_are():
         [0.15, 0.25, 0.60],
         [0.25, 0.05, 0.70],
     ]
-    found = forward.estimate_transition(torch.tensor(p), 97)
-    np.testing.assert_allclose(found, [p[2], p[0], p[4]])
+    transition = forward.estimate_transition(torch.tensor(p), 97)
+    np.testing.assert_allclose(transition, [p[2], p[0], p[4]])
 
 
 def test_forwards_percentile_counts_from_the_top():
-    """Of 101 samples, the 97th percentile is the 98th smallest; the sample below it is taken."""
+    """The 97th percentile of 101 samples is the 98th smallest; the sample below it is taken."""
     first = torch.arange(101) / 200
     p = torch.stack([first, 1 - first], 1)
-    found = forward.estimate_transition(p, 97)
-    np.testing.assert_allclose(found, [p[96], p[4]])
+    transition = forward.estimate_transition(p, 97)
+    np.testing.assert_allclose(transition, [p[96], p[4]])
 
 
 def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
     make_task, monkeypatch
 ):
     method = setup("forward", make_task(100), {"forward.held_out": 0.2})
-    assert method.chooses.sum() == 20
+    assert method.held_out.sum() == 20
     trained = torch.cat([batch.index for batch in method.batches()])
-    assert sorted(trained.tolist()) == (~method.chooses).nonzero()[:, 0].tolist(), (
+    assert sorted(trained.tolist()) == (~method.held_out).nonzero()[:, 0].tolist(), (
         "the held-out samples are not trained on"
     )
     y, generator = method.task.noisy_labels, torch.Generator().manual_seed(0)
@@ -396,7 +406,7 @@ def test_forward_keeps_the_matrix_of_the_epoch_with_the_lowest_held_out_loss(
     for epoch, sharpness in enumerate([1.0, 3.0, 0.2, 2.9]):
         logits = torch.randn(100, 3, generator=generator)
         # the sharper, the lower its loss
-        logits[method.chooses] = sharpness * torch.eye(3)[y[method.chooses]]
+        logits[method.held_out] = sharpness * torch.eye(3)[y[method.held_out]]
         answers[epoch] = logits
         monkeypatch.setattr(ops, "per_sample", lambda m, net, score: answers[m.epoch])
         enter(method, epoch)
@@ -437,8 +447,9 @@ W = [[-3.06, -4.04, -3.1], [-1.18, -3.46, -2.45], [0.11, -1.15, -0.21]]
 
 
 def test_volminnet_agrees_with_the_authors(make_task):
-    """`sig_t` and the loss of main.py of
-    xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points, commit 06e4167.
+    """`sig_t` and the loss of the authors' main.py, commit 06e4167.
+
+    xuefeng-li1/Provably-end-to-end-label-noise-learning-without-anchor-points
     """
     method, net = at("volminnet", make_task(), epochs=80)
     with torch.no_grad():
@@ -484,7 +495,7 @@ def test_volminnets_matrix_learns_without_weight_decay(make_task):
     assert matrix["lr"] == networks["lr"]
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # cores2
 
 #: `loss_cores` of UCSC-REAL/cores, commit cf0945e, with the noisy prior 0.2, 0.3, 0.5, by epoch:
@@ -532,9 +543,9 @@ CORES = {
 def test_cores2_agrees_with_the_authors(make_task, epoch):
     method, net = at("cores2", make_task(), epochs=100, epoch=epoch)
     method.prior.copy_(torch.tensor([0.2, 0.3, 0.5]))
-    loss, kept, grad = CORES[epoch]
+    loss, clean, grad = CORES[epoch]
     agrees(method, net, loss, grad)
-    assert method.kept[:5].tolist() == kept
+    assert method.clean[:5].tolist() == clean
     assert method.clean_probability()[5:].all()
 
 
@@ -553,10 +564,10 @@ def test_cores2s_ramp_and_learning_rate(make_task):
 def test_cores2s_sieve_starts_in_epoch_31(make_task):
     method, _ = at("cores2", make_task(), epochs=100, epoch=30)
     method.loss(given_batch(Y))
-    assert method.kept.all()
+    assert method.clean.all()
     method.epoch = 31
     method.loss(given_batch(Y))
-    assert method.kept.sum() == 13
+    assert method.clean.sum() == 13
 
 
 def test_cores2s_prior_counts_the_labels_of_what_is_kept(make_task):
@@ -564,10 +575,10 @@ def test_cores2s_prior_counts_the_labels_of_what_is_kept(make_task):
     counts = np.bincount(method.task.noisy_labels, minlength=3)
     np.testing.assert_allclose(method.prior, counts / 16, atol=1e-6)
     out = (method.task.noisy_labels == 1).nonzero()[:, 0][:2]
-    method.kept[out] = 0
+    method.clean[out] = 0
     method.epoch_end()
     np.testing.assert_allclose(method.prior, (counts - [0, 2, 0]) / 14, atol=1e-6)
-    method.kept.zero_()
+    method.clean.zero_()
     method.epoch_end()
     assert torch.isfinite(method.prior).all()
 
@@ -580,7 +591,7 @@ def test_a_batch_of_which_cores2_keeps_nothing_trains_nothing(make_task):
     assert not grad.any()
 
 
-# -----------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # sop
 
 U = [[-0.68], [-0.93], [-0.32], [-0.96], [-0.56]]
@@ -614,7 +625,7 @@ def test_sop_agrees_with_the_authors(make_task):
 
 @pytest.mark.parametrize("epoch", [0, 60, 110])
 def test_sops_noise_descends_as_the_authors_does_whatever_the_schedule(make_task, epoch):
-    """Three steps of SGD with rates 1 and 10 by the same commit, on predictions that do not change."""
+    """Three steps of SGD with rates 1 and 10 by the same commit, on constant predictions."""
     method, _ = sop(make_task(), {"rate_u": 1.0, "rate_v": 10.0}, epoch)
     optimizer = method.optimizer(method.param_groups())
     factor = method.schedule(epoch / 120)
@@ -677,13 +688,14 @@ def test_sops_clean_probability_falls_with_u(make_task):
     assert method.clean_probability()[0] == 0
 
 
-# ----------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # selc
 
 
 def test_selc_agrees_with_the_authors(make_task):
-    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10: the last epoch before,
-    then three iterations on logits that are moved on by a class each time.
+    """`SELCLoss` of MacLLL/SELC, commit 69bcf1e, with a turning point of 10.
+
+    The last epoch before it, then three iterations on logits that move on by a class each time.
     """
     method, net = at("selc", make_task(), {"turning_point": 10}, epochs=200, epoch=9)
     method.targets[:5] = torch.tensor(GIVEN).float()
@@ -693,8 +705,8 @@ def test_selc_agrees_with_the_authors(make_task):
     enter(method, 10)
     for step, loss in enumerate([1.7269121, 3.4803555, 2.3520546]):
         method.networks[0] = net = Given(np.roll(LOGITS, step, 1).tolist())
-        found, grad = gradient(method, net)
-        assert found == pytest.approx(loss, rel=1e-5)
+        value, grad = gradient(method, net)
+        assert value == pytest.approx(loss, rel=1e-5)
     last = [
         [-0.147186, -0.017041, 0.164227],
         [0.096098, 0.011042, -0.107141],
@@ -723,19 +735,21 @@ def test_the_distance_that_selc_watches():
     assert selc.separation(losses).item() == pytest.approx((9.5 - 0.1) / 10, abs=1e-3)
     assert selc.separation(3 * losses + 1).item() == pytest.approx((9.5 - 0.1) / 10, abs=1e-3)
     assert selc.separation(torch.full((9,), 2.0)).item() == 0
-    seen: list[str] = []
-    assert selc.separation(losses, seen) > 0
-    assert selc.separation(torch.full((9,), 2.0), seen) == 0
-    assert selc.separation(torch.tensor([1.0, torch.nan, 3.0]), seen) == 0
-    assert seen == ["two modes", "equal losses", "not finite"]
+    shapes: list[str] = []
+    assert selc.separation(losses, shapes) > 0
+    assert selc.separation(torch.full((9,), 2.0), shapes) == 0
+    assert selc.separation(torch.tensor([1.0, torch.nan, 3.0]), shapes) == 0
+    assert shapes == ["two modes", "equal losses", "not finite"]
 
 
 def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
-    """`estimate_es_m1` of the port in methods/selc.py: scikit-learn's GaussianMixture, seed 42, on
-    min-max scaled losses; its means are furthest apart in epoch 18, after which its patience of 12
-    ends, and it would turn after epoch 8. Here 40 % of the losses stay high for 18 epochs, then
-    fall at different rates. In the last third, where few are left high, EM of at most ten
-    iterations finds other means (0.45 and not 0.29 in epoch 60); no estimate rests on them.
+    """`estimate_es_m1` of the port in methods/selc.py.
+
+    It takes scikit-learn's GaussianMixture, seed 42, on min-max scaled losses. Its means are
+    furthest apart in epoch 18, after which its patience of 12 ends, and it would turn after epoch
+    8. Here 40 % of the losses stay high for 18 epochs, then fall at different rates. In the last
+    third, where few are left high, EM of at most ten iterations finds other means (0.45 and not
+    0.29 in epoch 60); no estimate rests on them.
     """
     i = torch.arange(60).double()
     spread = torch.sin(1.3 * i)
@@ -746,8 +760,8 @@ def test_selc_finds_the_turning_point_that_a_port_finds(make_task, monkeypatch):
         return torch.where(i % 5 < 2, wrong, clean)
 
     theirs = {10: 0.8997, 14: 0.9280, 17: 0.9391, 18: 0.9417, 19: 0.8981, 22: 0.7849, 27: 0.6416}
-    found = {epoch: selc.separation(losses(epoch)).item() for epoch in theirs}
-    assert found == pytest.approx(theirs, abs=5e-4)
+    distances = {epoch: selc.separation(losses(epoch)).item() for epoch in theirs}
+    assert distances == pytest.approx(theirs, abs=5e-4)
     method = setup("selc", make_task(), epochs=200)
     monkeypatch.setattr(ops, "per_sample_loss", lambda m, net: losses(m.epoch + 1))  # epochs from 0
     for epoch in range(30):
@@ -767,7 +781,7 @@ def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monke
         ops, "per_sample_loss", lambda m, net: watched.append(m.epoch) or torch.zeros(16)
     )
     monkeypatch.setattr(
-        selc, "separation", lambda losses, seen: torch.tensor(gaps.get(method.epoch, 0.05))
+        selc, "separation", lambda losses, shapes: torch.tensor(gaps.get(method.epoch, 0.05))
     )
     for epoch in range(40):
         enter(method, epoch)
@@ -786,7 +800,9 @@ def test_selc_goes_back_to_where_the_losses_were_furthest_apart(make_task, monke
 
 def test_selc_without_a_turning_point_is_cross_entropy_to_the_end(make_task, monkeypatch):
     method = setup("selc", make_task(), epochs=30)
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(float(method.epoch)))
+    monkeypatch.setattr(
+        selc, "separation", lambda losses, shapes: torch.tensor(float(method.epoch))
+    )
     for epoch in range(30):
         enter(method, epoch)
         method.epoch_end()
@@ -797,10 +813,12 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     data = load_dataset("digits", subset=160)
     spec = spec_of("selc", data)
     # turns after two epochs
-    monkeypatch.setattr(selc, "separation", lambda losses, seen: torch.tensor(0.5))
+    monkeypatch.setattr(selc, "separation", lambda losses, shapes: torch.tensor(0.5))
     records: list[dict] = []
     resumed: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda epochs, restart: records.extend(lines(epochs)))
+    outcome = run_trial(
+        spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
+    )
 
     class Killed(BaseException):
         pass
@@ -815,7 +833,7 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     again = run_trial(
         spec,
         data,
-        report=lambda epochs, restart: resumed.extend(lines(epochs)),
+        report=lambda epochs, restart: resumed.extend(map(Epoch.to_json, epochs)),
         checkpoint=checkpoint,
     )
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
@@ -824,7 +842,7 @@ def test_selc_resumes_to_the_bit_across_its_turning_point(monkeypatch, tmp_path)
     assert 0 < targets.min() < targets.max() < 1, "it corrected in the last epoch"
 
 
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # all of them
 
 #: Settings and epochs (of the method's own run) in which a method does something of its own.
@@ -851,9 +869,7 @@ CASES: list[tuple[str, dict, int]] = [
 def test_loss_and_gradient_are_finite_where_the_network_is_certain(
     make_task, name, settings, epoch, scale
 ):
-    """Right and wrong, up to probabilities that are exactly 0 and 1 in float32; each sample twice
-    in a row.
-    """
+    """Right and wrong, up to float32 probabilities of exactly 0 and 1; each sample twice."""
     sure = [[scale, -scale, 0.0]] * 3 + [[0.0, 0.0, 0.0], [scale, scale, -scale]]
     length = build(name, {}).reference_epochs
     method, net = at(name, make_task(), settings, epochs=length, epoch=epoch, logits=sure)

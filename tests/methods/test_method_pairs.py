@@ -1,8 +1,7 @@
-"""Methods of two networks and of several phases: formulas by hand, and numbers that the authors'
-code gives.
+"""Methods of two networks and of several phases, against formulas by hand and authors' numbers.
 
 The authors' functions were run outside this repository on FIRST, SECOND and LABELS (double
-precision); what they returned stands here, with the repository and the commit.
+precision). Their results stand here, with the repository and the commit.
 """
 
 from types import SimpleNamespace
@@ -53,7 +52,7 @@ def of_two(name, task, settings=None, epochs=200, logits=(FIRST, SECOND)):
     return setup(name, task, settings, epochs, [Given(values) for values in logits])
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # jocor
 
 
@@ -121,7 +120,7 @@ def test_only_the_oracle_rate_is_a_privilege(name, make_task):
         build(name, {f"{name}.forget_rate": 1.0})
 
 
-# ----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # co-teaching plus
 
 PLUS = "co_teaching_plus"
@@ -137,13 +136,11 @@ PLUS = "co_teaching_plus"
     ],
 )
 def test_co_teaching_plus_gives_the_authors_numbers_but_for_their_slips(make_task, rate, theirs):
-    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, the sum of both
-    losses.
+    """xingruiyu/coteaching_plus, commit a68ed61, loss.py: loss_coteaching_plus, both losses added.
 
-    Run with two slips undone: its softmax, after which cross-entropy takes probabilities for
-        logits, made an identity; and
-    its losses, which are divided by the number of samples twice, multiplied by it once. As released
-    it gives 0.3374, 0.5729, 0.8160 and 0.3374.
+    It ran with two slips undone: its softmax, after which cross-entropy takes probabilities for
+    logits, made an identity; and its losses, which are divided by the number of samples twice,
+    multiplied by it once. As released it gives 0.3374, 0.5729, 0.8160 and 0.3374.
     """
     method = of_two(PLUS, make_task(), {f"{PLUS}.forget_rate": rate})
     enter(method, 150)
@@ -191,7 +188,7 @@ def test_the_easiest_among_some():
     assert not easiest(losses, among & False, 0.5).any()
 
 
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # elr plus
 
 #: A partner for each sample, and one lambda, in place of random ones.
@@ -204,7 +201,9 @@ def columns_reversed(logits):
 
 @pytest.fixture
 def fixed_mixing(monkeypatch):
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 1 - LAM)  # the larger part counts
+    monkeypatch.setattr(
+        ops.mixing, "beta_sample", lambda alpha, rng: 1 - LAM
+    )  # the larger part counts
     monkeypatch.setattr(torch, "randperm", lambda n, **_: PARTNER[:n])
 
 
@@ -216,8 +215,9 @@ def fixed_mixing(monkeypatch):
     ],
 )
 def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixing, refine, theirs):
-    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss with beta 0.7, lambda
-    3, coef_step 0.
+    """shengliu66/ELR, commit 934af53, ELR_plus/model/loss.py: elr_plus_loss.
+
+    beta is 0.7, lambda 3, coef_step 0.
     """
     method = of_two("elr_plus", make_task(), {"elr_plus.refine_labels": refine})
     for student in (0, 1):
@@ -235,11 +235,11 @@ def test_elr_plus_gives_the_authors_numbers_over_two_steps(make_task, fixed_mixi
             method.targets[student, 7], [0.172452, 0.10198922, 0.23555875], atol=1e-6
         )
     assert not method.targets[:, 8:].any()
-    found, labels = method.soft_targets(), method.task.noisy_labels
+    averages, labels = method.soft_targets(), method.task.noisy_labels
     # of 1 - 0.7^2, the same for both networks
     expected = np.array([0.27228593, 0.10128546, 0.13642862]) / 0.51
-    np.testing.assert_allclose(found[0], expected, atol=2e-6)
-    assert torch.equal(found[8:], torch.eye(3)[labels[8:]]), "not seen yet"
+    np.testing.assert_allclose(averages[0], expected, atol=2e-6)
+    assert torch.equal(averages[8:], torch.eye(3)[labels[8:]]), "not seen yet"
     assert method.clean_probability()[0].item() == pytest.approx(expected[labels[0]], abs=2e-6)
     assert (method.clean_probability()[8:] == 1).all()
 
@@ -314,16 +314,17 @@ def test_elr_plus_stays_finite_when_everything_is_certain(make_task):
     assert torch.isfinite(method.networks[0].logits.grad).all()
 
 
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # m correction
 
 
 def test_m_corrections_loss_model_gives_the_authors_numbers():
-    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py: track_training_loss and
-    look_lookup on these losses.
+    """PaulAlbert31/LabelNoiseCorrection, commit 5e9a73e, utils.py.
+
+    track_training_loss and look_lookup on these losses.
     """
     losses = np.concatenate([0.01 * np.arange(1, 61) ** 1.2, 3 + 0.03 * np.arange(1, 41)])
-    found = LossModel(torch.tensor(losses)).noisy(
+    noisy = LossModel(torch.tensor(losses)).noisy(
         torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5]).double()
     )
     theirs = [
@@ -338,18 +339,19 @@ def test_m_corrections_loss_model_gives_the_authors_numbers():
         0.9999,
         0.9999,
     ]
-    np.testing.assert_allclose(found, theirs, atol=1e-6)
+    np.testing.assert_allclose(noisy, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("bootstrap", "theirs"), [("hard", 1.924273999840061), ("soft", 1.8046083402525273)]
 )
 def test_m_correction_gives_the_authors_numbers(make_task, monkeypatch, bootstrap, theirs):
-    """The same commit: the loss of train_mixUp_HardBootBeta, mixup_criterion_mixSoft, and
-    reg_loss_class, added up.
+    """The same commit: the loss of train_mixUp_HardBootBeta.
+
+    It is the sum of mixup_criterion_mixSoft and reg_loss_class.
     """
     noisy = torch.tensor([0.1, 0.9, 0.5, 0.0001, 0.9999, 0.3, 0.7, 0.2])
-    monkeypatch.setattr(ops, "beta_sample", lambda alpha, rng: 0.3)
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 0.3)
     monkeypatch.setattr(torch, "randperm", lambda n, **_: PARTNER[:n])
 
     class Two(torch.nn.Module):
@@ -390,24 +392,24 @@ def test_a_loss_model_of_nothing_to_tell_apart_calls_every_label_right(losses):
     ],
 )
 def test_a_loss_model_says_what_its_mixture_came_to(losses, state):
-    seen: list[str] = []
-    noisy = LossModel(losses, seen).noisy(losses)
-    assert seen == [state]
+    shapes: list[str] = []
+    noisy = LossModel(losses, shapes).noisy(losses)
+    assert shapes == [state]
     assert noisy.isfinite().all() and (state in ("two modes", "one mode") or (noisy <= 0.5).all())
 
 
 def test_m_correction_starts_after_its_mixup_phase(make_task):
     method = setup("m_correction", make_task())
-    seen = []
+    phases = []
     for epoch in (0, 104, 105, 299):
         enter(method, epoch)
-        seen.append(method.correcting)
+        phases.append(method.correcting)
         assert torch.isfinite(method.loss(method.task.batch(torch.arange(16))))
         assert method.networks[0].training
-    assert seen == [False, False, True, True]
+    assert phases == [False, False, True, True]
 
 
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # co-learning
 
 
@@ -415,16 +417,18 @@ def test_m_correction_starts_after_its_mixup_phase(make_task):
     ("kernel", "theirs"), [("gaussian", 0.42587939949160086), ("student", 0.30089213438386725)]
 )
 def test_co_learnings_structure_loss_gives_the_authors_numbers(kernel, theirs):
-    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py: loss_structrue, and
-    loss_structrue_t with v = 1.
+    """chengtan9907/Co-learning, commit 9d709ed, losses/loss_structrue.py.
+
+    loss_structrue, and loss_structrue_t with v = 1.
     """
-    found = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
-    assert found.item() == pytest.approx(theirs, rel=1e-9)
+    loss = structure_loss(torch.tensor(FIRST).double(), torch.tensor(SECOND).double(), kernel)
+    assert loss.item() == pytest.approx(theirs, rel=1e-9)
 
 
 def test_nt_xent_gives_the_authors_numbers():
-    """Co-learning, losses/loss_ntxent.py (T 0.5), and UNICON, Contrastive_loss.py (T 0.05, commit
-    616dc49).
+    """Co-learning's losses/loss_ntxent.py at T 0.5, and UNICON's Contrastive_loss.py at 0.05.
+
+    The latter is of commit 616dc49.
     """
     assert ops.nt_xent(torch.tensor(FIRST), torch.tensor(SECOND), 0.5).item() == pytest.approx(
         3.6406157491712516, rel=1e-6
@@ -476,7 +480,7 @@ def test_adams_first_beta_falls_with_the_rate(make_task, paper_recipe, name, epo
     assert {group["betas"] for group in optimizer.param_groups} == {(beta, 0.999)}
 
 
-# -----------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # pes
 
 
@@ -553,12 +557,12 @@ def test_pes_learns_from_the_labels_it_agrees_with_weighted_by_class(make_task, 
     assert method.confident.all(), "a single sample is no training set"
 
 
-# --------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # unicon
 
 
 def test_unicons_divergence_gives_the_authors_numbers():
-    """nazmul-karim170/UNICON-Noisy-Label, commit 616dc49, Train_cifar.py: Jensen_Shannon, to 1e-10."""
+    """nazmul-karim170/UNICON-Noisy-Label, commit 616dc49: Jensen_Shannon, to 1e-10."""
     theirs = [
         0.371928589,
         0.305865361,
@@ -569,8 +573,8 @@ def test_unicons_divergence_gives_the_authors_numbers():
         0.380638838,
         0.0790171781,
     ]
-    found = jensen_shannon(torch.tensor(P), torch.tensor(LABELS))
-    np.testing.assert_allclose(found, theirs, atol=1e-8)
+    divergence = jensen_shannon(torch.tensor(P), torch.tensor(LABELS))
+    np.testing.assert_allclose(divergence, theirs, atol=1e-8)
     certain = jensen_shannon(torch.eye(3), torch.tensor([0, 0, 2]))
     np.testing.assert_allclose(certain, [0, np.log(2), 0], atol=1e-6)
 
@@ -631,13 +635,14 @@ def test_unicons_batches_and_loss(make_task, monkeypatch):
 
 
 def test_unicons_clean_probability_is_its_selection(make_task, monkeypatch):
-    """Above a half is what it selects; on either side the order is that of the divergences; the
-    mean over both networks.
+    """Selected samples lie above a half; on either side the order is the divergences'.
+
+    It is the mean over both networks.
     """
     distance = torch.tensor([0.0, 0.69, 0.3, 0.31, 0.0, 0.5])
     chosen = torch.tensor([True, True, True, False, False, False])
-    found = trust(distance, chosen)
-    np.testing.assert_allclose(found, [1, 0.8275, 0.925, 0.1725, 0.25, 0.125], atol=1e-6)
+    trusted = trust(distance, chosen)
+    np.testing.assert_allclose(trusted, [1, 0.8275, 0.925, 0.1725, 0.25, 0.125], atol=1e-6)
 
     task = make_task(num=24, batch_size=4)
     method = setup(
@@ -671,7 +676,7 @@ def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypa
     assert (method.clean_probability() > 0.5).all(), "it learns from every label"
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # prune
 
 GIVEN = torch.tensor([2, 2, 0, 2, 1, 1, 1, 0, 2, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 2])
@@ -711,8 +716,9 @@ PREDICTED = torch.tensor(
     ],
 )
 def test_the_flagged_labels_are_cleanlabs(rule, theirs):
-    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers; whatever version is
-    installed should agree.
+    """cleanlab/cleanlab, commit 7506257: find_label_issues on these numbers.
+
+    Any installed version should agree.
     """
     assert label_issues(GIVEN, PREDICTED, rule).nonzero()[:, 0].tolist() == theirs
 
@@ -736,8 +742,10 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     enter(method, 0)
     assert method.stage == 0
     for student in range(3):
-        seen = torch.cat([step.batch.index for step in method.batches() if step.student == student])
-        assert sorted(seen.tolist()) == (method.fold != student).nonzero()[:, 0].tolist()
+        indices = torch.cat(
+            [step.batch.index for step in method.batches() if step.student == student]
+        )
+        assert sorted(indices.tolist()) == (method.fold != student).nonzero()[:, 0].tolist()
     sizes = method.fold.bincount()
     assert sizes.max() - sizes.min() <= 1
     x = task.batch(torch.arange(16)).x
@@ -751,17 +759,18 @@ def test_prune_cross_validates_then_trains_a_new_network_on_the_rest(make_task):
     enter(method, 5)
     assert method.stage == 1
     torch.testing.assert_close(
-        method.kept, ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate")
+        method.clean,
+        ~label_issues(task.noisy_labels, method.out_of_sample(), "prune_by_noise_rate"),
     )
     assert {id(p) for p in method.param_groups()[0]["params"]} == {
         id(p) for p in method.networks[3].parameters()
     }
     steps = list(method.batches())
     assert {step.student for step in steps} == {3}
-    assert sorted(steps[0].batch.index.tolist()) == method.kept.nonzero()[:, 0].tolist()
+    assert sorted(steps[0].batch.index.tolist()) == method.clean.nonzero()[:, 0].tolist()
     before, after = (
         task.noisy_labels.bincount(minlength=3),
-        task.noisy_labels[method.kept].bincount(minlength=3),
+        task.noisy_labels[method.clean].bincount(minlength=3),
     )
     torch.testing.assert_close(method.weights, before / after)
     torch.testing.assert_close(method.predict(x), method.networks[3](x).softmax(1))

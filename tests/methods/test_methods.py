@@ -1,4 +1,4 @@
-"""What each method computes, against its formula worked out anew with NumPy."""
+"""Losses and steps of each method, against its formula worked out anew with NumPy."""
 
 import copy
 import math
@@ -62,9 +62,7 @@ def setup(
     epochs: int = 300,
     networks: list[nn.Module] | None = None,
 ) -> Method:
-    """The method as the harness would set it up, with linear networks, or these, in place of the
-    recipe's.
-    """
+    """Set up a method as the harness does, with these or linear networks, not the recipe's."""
     method = build(name, settings or {})
     supply = iter(networks or [])
     task.build_network = lambda: next(supply) if networks else Flat(task.num_classes)
@@ -125,21 +123,19 @@ def draws(task: Task, alpha: float, count: int) -> tuple[float, np.ndarray]:
 
 
 def test_random_streams_of_different_keys_are_unrelated(make_task):
-    """Keys differ in length, too: (1,), (1, 0) and (1, 0, 0) are not one stream, as NumPy alone
-    would have it.
-    """
+    """Keys that differ in length differ too: for NumPy alone (1,), (1, 0) and (1, 0, 0) agree."""
     keys = [(1,), (1, 0), (1, 0, 0), (0, 1), (0, 1, 0), (0,), (0, 0), (0, 0, 0), (1, 2), (2, 1)]
     assert len({stream_seed(*key) for key in keys}) == len(keys)
     assert all(0 <= stream_seed(*key) < 2**63 for key in keys)
     task = make_task()
-    seen = set()
+    draws = set()
     for key in keys:
         task.seed(*key)
         first = task.rng.random(), torch.rand((), generator=task.generator).item()
         task.seed(*key)
         assert (task.rng.random(), torch.rand((), generator=task.generator).item()) == first
-        seen |= {*first, np.random.default_rng(key).random()}
-    assert len(seen) == 2 * len(keys) + 5, (
+        draws |= {*first, np.random.default_rng(key).random()}
+    assert len(draws) == 2 * len(keys) + 5, (
         "nor are they the streams of noise and split, which NumPy seeds directly"
     )
 
@@ -149,7 +145,7 @@ Y = [0, 2, 0, 1]
 P = softmax(np.array(LOGITS))
 
 
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # ce, gce
 
 
@@ -177,9 +173,9 @@ def test_gce_has_the_papers_gradient_and_a_finite_one_where_p_is_0(make_task):
     assert torch.isfinite(loss)
     p = softmax(np.array(logits))
     y = one_hot(np.array([1, 2, 0]))
-    own = (p * y).sum(1, keepdims=True)
+    p_label = (p * y).sum(1, keepdims=True)
     # p^q times cross-entropy's
-    np.testing.assert_allclose(net.logits.grad, own**0.7 * (p - y) / 3, atol=1e-6)
+    np.testing.assert_allclose(net.logits.grad, p_label**0.7 * (p - y) / 3, atol=1e-6)
 
 
 def test_truncated_gce_prunes_after_its_warm_up(make_task):
@@ -187,16 +183,16 @@ def test_truncated_gce_prunes_after_its_warm_up(make_task):
     method = setup("gce", make_task(), {"gce.truncated": True}, epochs=120, networks=[net])
     p = P[np.arange(4), Y]
     assert ((p > 0.5) == [True, False, False, False]).all()
-    for epoch, kept in ((39, [1, 1, 1, 1]), (40, [1, 0, 0, 0]), (119, [1, 0, 0, 0])):
+    for epoch, clean in ((39, [1, 1, 1, 1]), (40, [1, 0, 0, 0]), (119, [1, 0, 0, 0])):
         enter(method, epoch)
         net.logits.grad = None
         loss = method.loss(given_batch(Y))
         loss.backward()
-        assert loss.item() == pytest.approx((kept * (1 - p**0.7) / 0.7).mean(), rel=1e-5)
-        assert net.logits.grad.any(1).tolist() == [bool(k) for k in kept]
+        assert loss.item() == pytest.approx((clean * (1 - p**0.7) / 0.7).mean(), rel=1e-5)
+        assert net.logits.grad.any(1).tolist() == [bool(k) for k in clean]
 
 
-# -----------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # elr
 
 
@@ -222,9 +218,9 @@ def test_elr_over_two_steps_on_the_same_samples(make_task):
     np.testing.assert_allclose(method.targets[batch.index], targets, atol=1e-6)
     untouched = np.setdiff1d(np.arange(16), [5, 0, 9, 2])
     assert not method.targets[untouched].any()
-    found, labels = method.soft_targets(), method.task.noisy_labels
-    np.testing.assert_allclose(found[batch.index], targets / 0.51, atol=1e-6)  # of 1 - 0.7^2
-    assert torch.equal(found[untouched], F.one_hot(labels, 3).float()[untouched]), "not seen yet"
+    averages, labels = method.soft_targets(), method.task.noisy_labels
+    np.testing.assert_allclose(averages[batch.index], targets / 0.51, atol=1e-6)  # of 1 - 0.7^2
+    assert torch.equal(averages[untouched], F.one_hot(labels, 3).float()[untouched]), "not seen yet"
     clean = method.clean_probability()
     np.testing.assert_allclose(
         clean[batch.index], (targets / 0.51)[range(4), labels[batch.index]], atol=1e-6
@@ -259,7 +255,7 @@ def test_elr_stays_finite_when_the_network_is_certain(make_task):
     assert torch.isfinite(net.logits.grad).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # mixup
 
 
@@ -279,7 +275,7 @@ def test_mixup(make_task, alpha):
         assert (partner != np.arange(16)).any()
 
 
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # co-teaching
 
 #: Losses of class 0 for logits (0, a, -1000): log(1 + e^a).
@@ -362,7 +358,7 @@ def test_co_teaching_estimates_the_rate_during_the_ramp_and_keeps_it(make_task, 
     assert method.forget_rate.item() == pytest.approx(8 / 16, abs=1e-3)
 
 
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # divide_mix
 
 
@@ -384,15 +380,17 @@ def test_divide_mix_refines_and_guesses(make_task, student):
     batch = division(task, student)
     labelled, unlabelled = method.guess(batch)
     net, peer = method.networks[student], method.networks[1 - student]
-    own = [answer(net, x) for x in numbers(*batch.labelled.views)]
+    predictions = [answer(net, x) for x in numbers(*batch.labelled.views)]
     [w] = numbers(method.clean[1 - student, batch.labelled.index][:, None])  # the peer's division
-    refined = w * one_hot(batch.labelled.y.numpy()) + (1 - w) * (own[0] + own[1]) / 2
+    refined = (
+        w * one_hot(batch.labelled.y.numpy()) + (1 - w) * (predictions[0] + predictions[1]) / 2
+    )
     guessed = sum(answer(n, x) for n in (net, peer) for x in numbers(*batch.unlabelled.views)) / 4
-    for found, expected in ((labelled, refined), (unlabelled, guessed)):
+    for result, expected in ((labelled, refined), (unlabelled, guessed)):
         np.testing.assert_allclose(
-            found, expected**2 / (expected**2).sum(1, keepdims=True), atol=1e-5
+            result, expected**2 / (expected**2).sum(1, keepdims=True), atol=1e-5
         )
-        assert not found.requires_grad
+        assert not result.requires_grad
 
 
 @pytest.mark.parametrize("student", [0, 1])
@@ -491,16 +489,16 @@ def test_divide_mix_divides_after_its_warm_up(make_task, monkeypatch):
 
 def test_divide_mix_averages_losses_over_its_window(make_task, monkeypatch):
     method = setup("divide_mix", make_task(), {"divide_mix.loss_window": 3})
-    seen = []
+    losses = []
     generator = torch.Generator().manual_seed(0)
     monkeypatch.setattr(
         ops,
         "per_sample_loss",
-        lambda m, net: seen.append(torch.rand(16, generator=generator)) or seen[-1],
+        lambda m, net: losses.append(torch.rand(16, generator=generator)) or losses[-1],
     )
     for epoch in range(10, 15):
         enter(method, epoch)
-        recent = torch.stack([ops.min_max(values) for values in seen[0::2]][-3:]).mean(0).double()
+        recent = torch.stack([ops.min_max(values) for values in losses[0::2]][-3:]).mean(0).double()
         # the mean is not scaled once more
         expected = ops.fit_gaussians(recent).low_posterior(recent)
         torch.testing.assert_close(method.clean[0].double(), expected, atol=1e-5, rtol=0)
@@ -520,16 +518,18 @@ def test_divide_mixs_batches(make_task):
         modes = [net.training for net in method.networks]
         assert modes == [batch.student == 0, batch.student == 1], "the peer guesses in eval mode"
     for student, labelled, total in ((0, set(range(9)), 9), (1, set(range(4, 16)), 12)):
-        own = [step for step in steps if step.student == student]
+        divisions = [step for step in steps if step.student == student]
         # 9 samples are 4, 4 and a single one, which is left out.
-        assert sum(len(step.labelled.index) for step in own) == total - total % 4
-        assert set(torch.cat([step.labelled.index for step in own]).tolist()) <= labelled
-        assert not set(torch.cat([step.unlabelled.index for step in own]).tolist()) & labelled
-        assert all(len(step.labelled.views) == len(step.unlabelled.views) == 2 for step in own)
+        assert sum(len(step.labelled.index) for step in divisions) == total - total % 4
+        assert set(torch.cat([step.labelled.index for step in divisions]).tolist()) <= labelled
+        assert not set(torch.cat([step.unlabelled.index for step in divisions]).tolist()) & labelled
+        assert all(
+            len(step.labelled.views) == len(step.unlabelled.views) == 2 for step in divisions
+        )
         # Two epochs after the warm-up of ten; 16 epochs of ramp; the authors count len // batch
         # size + 1 steps.
-        assert [step.ramp for step in own] == pytest.approx(
-            [(2 + i / (total // 4 + 1)) / 16 for i in range(len(own))]
+        assert [step.ramp for step in divisions] == pytest.approx(
+            [(2 + i / (total // 4 + 1)) / 16 for i in range(len(divisions))]
         )
     method.epoch = 40
     assert {step.ramp for step in method.batches()} == {1.0}
@@ -558,7 +558,7 @@ def test_where_nothing_is_divided_that_network_alone_takes_a_plain_epoch(make_ta
     assert list(method.students(plain[0])) == [net]
 
 
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # softmix
 
 
@@ -570,7 +570,7 @@ def random_mixture(terms: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def mixed(images: Tensor, weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """What softmix makes of each row of images (B, terms, C, H, W)."""
+    """Mix each row of images (B, terms, C, H, W) as softmix does."""
     return ops.mix_with_neighbours(
         images.flatten(0, 1), torch.arange(weights.numel()).view_as(weights), weights, targets
     )
@@ -635,22 +635,27 @@ def test_mixing_is_as_exact_under_autocast():
     images, weights, targets = random_mixture(3)
     expected = mixed(images, weights, targets)
     with torch.autocast("cpu", torch.bfloat16):
-        found = mixed(images, weights, targets)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+        result = mixed(images, weights, targets)
+    for ours, theirs in zip(result, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
 def neighbour_loss(
-    method: Method, x: np.ndarray, bank: np.ndarray, own: np.ndarray, index: np.ndarray, k: int
+    method: Method,
+    x: np.ndarray,
+    bank: np.ndarray,
+    positions: np.ndarray,
+    index: np.ndarray,
+    k: int,
 ) -> float:
     """Mixing each of x with its k nearest others of the bank: positions ``own`` in the bank,
     ``index`` in the set.
     """
     flat, others = x.reshape(len(x), -1), bank.reshape(len(bank), -1)
     distances = ((flat[:, None] - others[None]) ** 2).sum(2)
-    distances[np.arange(len(x)), own] = np.inf
+    distances[np.arange(len(x)), positions] = np.inf
     # (B, 1 + k), positions in the bank
-    terms = np.concatenate([own[:, None], distances.argsort(1)[:, :k]], 1)
+    terms = np.concatenate([positions[:, None], distances.argsort(1)[:, :k]], 1)
     clean, targets = numbers(method.clean, method.targets)
     weights = clean[index[terms]]
     weights[:, 0] += 1e-10
@@ -687,8 +692,8 @@ def test_softmixs_phases_over_300_epochs(make_task):
         if epoch <= 9:
             expected = cross_entropy(p, labels)
         elif epoch <= 59:
-            own, others = ((mixed * t).sum(1).mean() for t in (labels, labels[partner]))
-            expected = -(lam * own + (1 - lam) * others)
+            labelled, others = ((mixed * t).sum(1).mean() for t in (labels, labels[partner]))
+            expected = -(lam * labelled + (1 - lam) * others)
         elif epoch == 60:
             [soft] = numbers(method.targets[batch.index])
             expected = cross_entropy(mixed, lam * soft + (1 - lam) * soft[partner])
@@ -770,24 +775,24 @@ def test_softmix_weighs_by_the_loss_on_the_hardened_targets(make_task):
     scaled = torch.from_numpy((losses - losses.min()) / (losses.max() - losses.min()))
     expected = ops.fit_gaussians(scaled).low_posterior(scaled)
     torch.testing.assert_close(method.clean.double(), expected, atol=1e-4, rtol=0)
-    kept = method.targets.argmax(1) == task.noisy_labels
-    assert torch.equal(method.clean_probability(), torch.where(kept, method.clean, 0)), (
+    agrees = method.targets.argmax(1) == task.noisy_labels
+    assert torch.equal(method.clean_probability(), torch.where(agrees, method.clean, 0)), (
         "a corrected label was wrong"
     )
 
 
 def test_softmix_averages_losses_over_its_window(make_task, monkeypatch):
     method = setup("softmix", make_task(), {"softmix.loss_window": 2, "softmix.mixture": "bmm"})
-    seen = []
+    losses = []
     generator = torch.Generator().manual_seed(0)
     monkeypatch.setattr(
         ops,
         "per_sample",
-        lambda m, net, score: seen.append(torch.rand(16, generator=generator)) or seen[-1],
+        lambda m, net, score: losses.append(torch.rand(16, generator=generator)) or losses[-1],
     )
     for epoch in range(9, 13):
         enter(method, epoch)
-        recent = torch.stack([ops.min_max(values) for values in seen[-2:]]).mean(0)
+        recent = torch.stack([ops.min_max(values) for values in losses[-2:]]).mean(0)
         # the mean is not scaled once more
         expected = ops.fit_betas(recent.double()).low_posterior(recent.double())
         torch.testing.assert_close(method.clean.double(), expected, atol=1e-5, rtol=0)
@@ -811,7 +816,7 @@ def test_softmix_reaches_every_phase_but_mixup_in_short_runs(make_task, epochs):
     assert [epoch for epoch in range(epochs) if changed[epoch]] == list(range(start, epochs, every))
 
 
-# -----------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # rmd
 
 
@@ -833,10 +838,10 @@ def kept_by_hand(relations: np.ndarray, k: int) -> np.ndarray:
 
 
 def divergence_by_hand(
-    teacher: np.ndarray, student: np.ndarray, kept: np.ndarray, temperature: float
+    teacher: np.ndarray, student: np.ndarray, masks: np.ndarray, temperature: float
 ) -> float:
     rows = []
-    for t, s, mask in zip(teacher, student, kept, strict=True):
+    for t, s, mask in zip(teacher, student, masks, strict=True):
         p, q = (
             np.exp(row[mask] / temperature) / np.exp(row[mask] / temperature).sum()
             for row in (t, s)
@@ -850,8 +855,8 @@ def distances_by_hand(x: np.ndarray) -> np.ndarray:
     return distances / distances[distances > 0].mean()
 
 
-def rkd_by_hand(teacher: np.ndarray, student: np.ndarray, kept: np.ndarray) -> float:
-    gap = np.abs(distances_by_hand(teacher) - distances_by_hand(student))[kept]
+def rkd_by_hand(teacher: np.ndarray, student: np.ndarray, mask: np.ndarray) -> float:
+    gap = np.abs(distances_by_hand(teacher) - distances_by_hand(student))[mask]
     return float(np.where(gap < 1, gap**2 / 2, gap - 0.5).mean())
 
 
@@ -886,15 +891,15 @@ def test_row_divergence_is_the_mean_kl_of_rows_without_their_diagonal(temperatur
         correlation(features(seed=1), features(seed=1)),
         correlation(features(seed=2), features(seed=2)),
     )
-    kept = strongest(teacher, k)
-    assert (kept.numpy() == kept_by_hand(*numbers(teacher), k)).all()
-    expected = divergence_by_hand(*numbers(teacher, student), kept.numpy(), temperature)
-    found = row_divergence(teacher, student, kept, temperature)
-    assert found.item() == pytest.approx(expected, abs=1e-6)
-    assert (found > 1e-3) == (k != 1), "a single relation is the whole distribution"
-    assert row_divergence(teacher, teacher, kept, temperature).item() == pytest.approx(0, abs=1e-6)
+    mask = strongest(teacher, k)
+    assert (mask.numpy() == kept_by_hand(*numbers(teacher), k)).all()
+    expected = divergence_by_hand(*numbers(teacher, student), mask.numpy(), temperature)
+    divergence = row_divergence(teacher, student, mask, temperature)
+    assert divergence.item() == pytest.approx(expected, abs=1e-6)
+    assert (divergence > 1e-3) == (k != 1), "a single relation is the whole distribution"
+    assert row_divergence(teacher, teacher, mask, temperature).item() == pytest.approx(0, abs=1e-6)
     shifted = teacher + torch.eye(7) * 5
-    assert row_divergence(shifted, student, kept, temperature).item() == pytest.approx(
+    assert row_divergence(shifted, student, mask, temperature).item() == pytest.approx(
         expected, abs=1e-6
     )
 
@@ -911,11 +916,11 @@ def test_row_divergence_has_a_finite_gradient():
 @pytest.mark.parametrize("k", [0, 2])
 def test_distance_loss_is_relational_knowledge_distillations(k, scale):
     teacher, student = features(16, 40, seed=1) * scale + scale, features(16, 9, seed=2) * scale
-    kept = strongest(correlation(teacher, teacher), k)
-    expected = rkd_by_hand(*numbers(teacher, student), kept.numpy())
+    mask = strongest(correlation(teacher, teacher), k)
+    expected = rkd_by_hand(*numbers(teacher, student), mask.numpy())
     assert expected > 0.01
-    assert distance_loss(teacher, student, kept).item() == pytest.approx(expected, rel=1e-3)
-    assert distance_loss(teacher, 7 * teacher, kept).item() == pytest.approx(0, abs=1e-6), (
+    assert distance_loss(teacher, student, mask).item() == pytest.approx(expected, rel=1e-3)
+    assert distance_loss(teacher, 7 * teacher, mask).item() == pytest.approx(0, abs=1e-6), (
         "the scale does not matter"
     )
 
@@ -946,15 +951,15 @@ def relation_by_hand(
     teacher: np.ndarray, student: np.ndarray, relation: str, k: int, temperature: float = 0.5
 ) -> float:
     between, edges = pearson(teacher, teacher), pearson(student, student)
-    kept = kept_by_hand(between, k)
+    mask = kept_by_hand(between, k)
     if relation == "rkd":
-        return 0.3 * rkd_by_hand(teacher, student, kept)
+        return 0.3 * rkd_by_hand(teacher, student, mask)
     size = len(teacher)
     node = np.linalg.norm(pearson(teacher, student) - np.eye(size)) / size
     if relation == "ega":
-        edge = np.linalg.norm(np.where(kept, between - edges, 0)) / size
+        edge = np.linalg.norm(np.where(mask, between - edges, 0)) / size
     else:
-        edge = divergence_by_hand(between, edges, kept, temperature)
+        edge = divergence_by_hand(between, edges, mask, temperature)
     return node + 0.3 * edge
 
 
@@ -963,8 +968,8 @@ def relation_by_hand(
 def test_rmds_relation_losses(make_task, relation, k):
     method = rmd(make_task(encoder=encode), {"rmd.relation": relation, "rmd.k": k})
     teacher, student = features(12, 5, seed=1), features(12, 5, seed=2)
-    found = method.relation_loss(teacher, student).item()
-    assert found == pytest.approx(
+    loss = method.relation_loss(teacher, student).item()
+    assert loss == pytest.approx(
         relation_by_hand(*numbers(teacher, student), relation, k), rel=1e-4
     )
 
@@ -993,19 +998,19 @@ def test_rmd_adds_its_term_to_each_network_that_learns(make_task, host):
     method = rmd(task, {"rmd.weight": 2.0}, host)
     enter(method, 12)
     hosts = division(task, 1) if host == "divide_mix" else whole_batch(task)
-    own = task.batch(torch.arange(10))
+    second = task.batch(torch.arange(10))
     state = task.rng.bit_generator.state, task.generator.get_state()
     alone = method.base.loss(hosts).item()
     task.rng.bit_generator.state = state[0]
     task.generator.set_state(state[1])
     expected = alone
-    teacher = numbers(encode(own.x))[0]
+    teacher = numbers(encode(second.x))[0]
     nets = list(zip(method.networks, method.projections, strict=True))
     for net, projection in nets[1:] if host == "divide_mix" else nets:
         weight, bias = numbers(projection.weight, projection.bias)
-        [x] = numbers(net.forward_features(own.x))
+        [x] = numbers(net.forward_features(second.x))
         expected += 2 * relation_by_hand(teacher, x @ weight.T + bias, "kl", 0)
-    loss = method.loss((hosts, own))
+    loss = method.loss((hosts, second))
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     loss.backward()
     learning = [projection.weight.grad is not None for projection in method.projections]
@@ -1037,7 +1042,7 @@ def test_rmd_pairs_every_batch_of_the_host_with_one_of_its_own(make_task):
     enter(method, 0)
     pairs = list(method.batches())
     assert [len(hosts.batch.index) for hosts, _ in pairs] == [10, 6, 10, 6]
-    assert all(isinstance(own, Batch) for _, own in pairs)
+    assert all(isinstance(second, Batch) for _, second in pairs)
 
 
 @pytest.mark.parametrize("relation", ["kl", "ega", "rkd"])
@@ -1047,10 +1052,10 @@ def test_rmds_relations_are_as_exact_under_autocast(make_task, relation):
     method.base.loss = lambda hosts: torch.zeros(())
     batch = task.batch(torch.arange(16))
     with torch.autocast("cpu", torch.bfloat16):
-        found = method.loss((batch, batch))
+        loss = method.loss((batch, batch))
         student = method.projections[0](method.networks[0].forward_features(batch.x)).float()
     expected = method.relation_loss(task.encoder()(batch.x), student)
-    assert found.item() == pytest.approx(method.hp.weight * expected.item(), rel=1e-5)
+    assert loss.item() == pytest.approx(method.hp.weight * expected.item(), rel=1e-5)
 
 
 def test_rmds_encoder_is_trained_in_proportion_to_the_run(make_task):
@@ -1060,7 +1065,7 @@ def test_rmds_encoder_is_trained_in_proportion_to_the_run(make_task):
         )
 
 
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # SimSiam
 
 
@@ -1112,7 +1117,7 @@ def test_no_gradient_of_simsiam_flows_through_the_targets(make_task):
     model = learner(make_task)
 
     class Constant(nn.Module):
-        """A predictor that ignores the projections: whatever gradient reaches them came through z."""
+        """A predictor without input: gradients reach the projections through z alone."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -1215,11 +1220,11 @@ def test_neighbours_of_a_probe_are_never_itself_twins_included(make_task):
     images[1:15] = images[0]  # more twins than neighbours
     task = make_task()
     task._pixels, task.noisy_labels = pixels(images), torch.zeros(20, dtype=torch.long)
-    found = _neighbours(Task.build_network(task), task, np.arange(20), k=5)
-    assert found.shape == (20, 5)
-    assert (found != np.arange(20)[:, None]).all()
-    assert all(len(set(row)) == 5 for row in found.tolist())
-    assert (found[:15] < 15).all()
+    neighbours = _neighbours(Task.build_network(task), task, np.arange(20), k=5)
+    assert neighbours.shape == (20, 5)
+    assert (neighbours != np.arange(20)[:, None]).all()
+    assert all(len(set(row)) == 5 for row in neighbours.tolist())
+    assert (neighbours[:15] < 15).all()
 
 
 def test_knn_accuracy_by_hand():

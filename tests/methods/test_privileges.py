@@ -1,5 +1,6 @@
-"""Settings that the authors choose by the true noise: "oracle" takes their choice, and the method
-says that it does.
+"""Settings that the authors choose by the true noise.
+
+"oracle" takes their choice, and the method then declares the privilege.
 """
 
 import pytest
@@ -72,8 +73,10 @@ def test_divide_mix_takes_the_authors_settings(make_task, rate, kind, classes, e
     ],
 )
 def test_elr_takes_the_authors_settings(make_task, name, kind, classes, weight, momentum):
-    """config_cifar10.json, config_cifar10_asym.json and, for both kinds (README),
-    config_cifar100.json: in ELR and ELR_plus of shengliu66/ELR, commit 934af53.
+    """Configurations in ELR and ELR_plus of shengliu66/ELR, commit 934af53.
+
+    They are config_cifar10.json, config_cifar10_asym.json and, for both kinds (README),
+    config_cifar100.json.
     """
     method = at(name, make_task, 0.4, kind, classes=classes)
     assert (method.weight, method.momentum) == (weight, momentum)
@@ -137,9 +140,9 @@ def test_what_was_selected_is_exported(make_task):
     enter(method, 20)
     batch = next(method.task.loader(torch.arange(8)))
     method.loss(batch)
-    found = method.clean_probability()
-    assert found[8:].eq(1).all(), "not seen yet"
-    assert found[:8].sum() == 4 and set(found[:8].tolist()) <= {0.0, 0.5, 1.0}
+    clean = method.clean_probability()
+    assert clean[8:].eq(1).all(), "not seen yet"
+    assert clean[:8].sum() == 4 and set(clean[:8].tolist()) <= {0.0, 0.5, 1.0}
 
 
 @pytest.mark.parametrize(("node", "edge"), [(0.0, 0.3), (1.0, 0.0), (2.0, 0.5)])

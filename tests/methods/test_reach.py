@@ -1,5 +1,6 @@
-"""Methods that reach for what they are not to know, by intent or carelessness: it does not help, or
-the trial fails.
+"""Methods that reach for what they may not know, by intent or carelessness.
+
+Either it does not help, or the trial fails.
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fabricate import lines, timeless
+from fabricate import timeless
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +21,7 @@ from bench.noise import generator
 from bench.noise.flips import symmetric
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import Epoch
+from bench.records.schema import Epoch, to_builtins
 from bench.task import SharedPixels, stream_seed
 from bench.training import data as trial_data
 from bench.training import evaluation, pixels
@@ -68,7 +69,9 @@ def run(data, spec, monkeypatch):
             "bench.planning.spec.build", lambda name, hparams: made.append(method()) or made[-1]
         )
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, restart: epochs.extend(lines(new)))
+        outcome = run_trial(
+            spec, data, report=lambda new, restart: epochs.extend(map(Epoch.to_json, new))
+        )
         return epochs, outcome, made[0]
 
     return run
@@ -79,7 +82,7 @@ def finished(result) -> tuple[list[dict], Outcome, Method]:
     return result
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # seeds
 
 
@@ -106,12 +109,12 @@ def test_redrawn_noise_does_not_fit_the_samples(hidden, data, spec, run, monkeyp
 
 
 def test_no_seed_that_a_method_sees_comes_from_a_small_number(run):
-    seen: set[int] = set()
+    seeds: set[int] = set()
 
     class Looks(Plain):
         def look(self):
             state = np.random.get_state()
-            seen.update(
+            seeds.update(
                 (self.task.generator.initial_seed(), torch.initial_seed(), int(state[1][0]))
             )
 
@@ -130,8 +133,8 @@ def test_no_seed_that_a_method_sees_comes_from_a_small_number(run):
         for tail in rest
         for key in ((seed, *tail), (seed,))
     } | set(range(1000))
-    assert len(seen) >= 6
-    assert not seen & (tried | {seed % 2**32 for seed in tried})
+    assert len(seeds) >= 6
+    assert not seeds & (tried | {seed % 2**32 for seed in tried})
 
 
 def test_a_hidden_seed_depends_on_everything_and_on_nothing_else(data):
@@ -158,7 +161,7 @@ def test_noise_and_split_are_drawn_as_they_always_were(data, spec):
     assert labels.validation[:5].tolist() == [1, 4, 20, 26, 35]
 
 
-# -----------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # positions
 
 
@@ -231,11 +234,12 @@ def test_the_order_is_that_of_the_seed_for_every_method(data, spec, run):
 def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
     data, spec, run, tmp_path, monkeypatch
 ):
-    """Those that were made before samples were numbered at random say nothing of it; labels count
-    as well.
+    """Checkpoints from before samples were numbered at random do not name the order.
+
+    Labels count as well.
     """
     warnings: list[str] = []
-    kept: list[int] = []
+    resumed: list[int] = []
     checkpoint = Checkpoint(tmp_path / "state.pt", every_seconds=0, warn=warnings.append)
     expected = run_trial(spec, data, checkpoint=checkpoint)
     state = checkpoint.load(spec)
@@ -247,15 +251,15 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
         again = run_trial(
             spec,
             data,
-            report=lambda new, restart: kept.append(len(new) * restart),
+            report=lambda new, restart: resumed.append(len(new) * restart),
             checkpoint=checkpoint,
         )
-        assert kept[0] == starts
+        assert resumed[0] == starts
         assert len(warnings) == (not starts) and all(
             "its samples have other numbers or labels" in text for text in warnings
         )
-        assert timeless(again.to_json()) == timeless(expected.to_json())
-        kept.clear()
+        assert timeless(to_builtins(again.done())) == timeless(to_builtins(expected.done()))
+        resumed.clear()
         warnings.clear()
 
 
@@ -269,7 +273,7 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
     monkeypatch.setattr(
         noise,
         "corrupt",
-        lambda dataset, kind, rate, seed, how: corrupt(dataset, kind, 0.1, seed, how),
+        lambda dataset, noise_spec: corrupt(dataset, dataclasses.replace(noise_spec, rate=0.1)),
     )
     run_trial(
         spec,
@@ -281,16 +285,16 @@ def test_a_checkpoint_of_other_labels_is_not_taken_up(data, spec, run, tmp_path,
 
 
 def test_images_to_evaluate_come_in_a_random_order(data, spec, run):
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
 
     class Hoards(Plain):
         def predict(self, x):
-            seen.append(x.clone())
+            batches.append(x.clone())
             return super().predict(x)
 
     finished(run(Hoards))
     test = pixels_for(data, spec, data.test_images)(torch.arange(360))
-    batch = next(x for x in seen if len(x) == 360)
+    batch = next(x for x in batches if len(x) == 360)
     assert not torch.equal(batch, test)
     torch.testing.assert_close(
         batch.flatten(1).sum(1).sort().values, test.flatten(1).sum(1).sort().values
@@ -339,7 +343,7 @@ def _dropping_labels(self):
 
 @pytest.mark.parametrize("change", [_relabelling, _replacing_labels, _dropping_labels])
 def test_labels_are_not_written_into(change, run):
-    """What a method makes of them would be lost when a trial goes on from its checkpoint."""
+    """Changes would be lost when a trial goes on from its checkpoint."""
     epochs, outcome, _ = run(type("Writes", (Plain,), {"epoch_end": change}))
     assert epochs == []
     assert outcome.error.startswith(
@@ -390,7 +394,7 @@ def test_predictions_are_probabilities(change, message, run):
     assert outcome.error == f"EvaluationError: {message}"
 
 
-# ----------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # privileges
 
 
@@ -463,7 +467,7 @@ def test_a_privilege_that_there_is_none_of(run):
         run(Wants)
 
 
-# ----------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # evaluation
 
 
@@ -626,8 +630,8 @@ def test_random_numbers_that_predict_draws_do_not_reach_training(run):
         )
         return _plain(self, x)
 
-    expected, found = (finished(run(method))[0] for method in (Counting, _predicting(drawing)))
-    assert timeless({"epochs": [timeless(epoch) for epoch in found]}) == {
+    expected, actual = (finished(run(method))[0] for method in (Counting, _predicting(drawing)))
+    assert timeless({"epochs": [timeless(epoch) for epoch in actual]}) == {
         "epochs": [timeless(epoch) for epoch in expected]
     }
 
@@ -666,7 +670,7 @@ def test_rounding_is_no_other_prediction():
         check_alike(whole, whole[:8] + 1e-2, "fp32")
 
 
-# --------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # memory
 
 
@@ -698,9 +702,7 @@ def test_nothing_written_reaches_the_harness(data, spec, run):
 
 
 def locked(data: Dataset) -> Dataset:
-    """The same data set in memory that is read-only, as it comes from Ray's object store or from a
-    decoded cache.
-    """
+    """The same data set in read-only memory, as from Ray's object store or a decoded cache."""
     images = data.train_images.copy()
     images.flags.writeable = False
     return dataclasses.replace(data, train_images=images)
@@ -716,24 +718,24 @@ def test_memory_that_is_shared_cannot_be_written_to(data, spec, run):
 
 
 def test_shared_memory_gives_what_memory_of_ones_own_gives(data, run):
-    shared, own = (finished(run(Plain, data=each)) for each in (locked(data), data))
+    shared, private = (finished(run(Plain, data=each)) for each in (locked(data), data))
     assert isinstance(shared[2].task._pixels, SharedPixels) and not isinstance(
-        own[2].task._pixels, SharedPixels
+        private[2].task._pixels, SharedPixels
     )
-    assert [timeless(epoch) for epoch in shared[0]] == [timeless(epoch) for epoch in own[0]]
-    for name, value in own[1].samples.items():
+    assert [timeless(epoch) for epoch in shared[0]] == [timeless(epoch) for epoch in private[0]]
+    for name, value in private[1].samples.items():
         np.testing.assert_array_equal(shared[1].samples[name], value)
 
 
 def test_images_are_copied_or_shared(data, spec, monkeypatch):
     monkeypatch.setattr(pixels, "COPY_BATCH", 7)
     positions = shuffled(300, 0)[:40]
-    own, shared = (pixels_for(each, spec, positions=positions) for each in (data, locked(data)))
+    private, shared = (pixels_for(each, spec, positions=positions) for each in (data, locked(data)))
     everything = torch.arange(40)
-    assert len(own) == len(shared) == 40
-    assert torch.equal(own.raw(everything), torch.from_numpy(data.train_images[positions]))
-    assert torch.equal(shared.raw(everything), own.raw(everything))
-    assert not np.may_share_memory(own.images.numpy(), data.train_images)
+    assert len(private) == len(shared) == 40
+    assert torch.equal(private.raw(everything), torch.from_numpy(data.train_images[positions]))
+    assert torch.equal(shared.raw(everything), private.raw(everything))
+    assert not np.may_share_memory(private.images.numpy(), data.train_images)
     assert [len(raw) for raw in shared.stream(everything.split(16))] == [16, 16, 8]
 
 
@@ -751,6 +753,6 @@ def test_results_are_no_view_of_a_methods_memory(run):
             return self.answer[: len(x)]
 
     _, outcome, method = finished(run(Keeps))
-    kept = SimpleNamespace(targets=method.targets.numpy(), answer=method.answer.numpy())
-    assert not np.may_share_memory(outcome.samples["soft_targets"], kept.targets)
-    assert not np.may_share_memory(outcome.samples["test_probabilities"], kept.answer)
+    buffers = SimpleNamespace(targets=method.targets.numpy(), answer=method.answer.numpy())
+    assert not np.may_share_memory(outcome.samples["soft_targets"], buffers.targets)
+    assert not np.may_share_memory(outcome.samples["test_probabilities"], buffers.answer)

@@ -1,50 +1,32 @@
-import math
+"""Augmentations: the same as torchvision's where it has them, and reproducible sample by sample."""
 
 import numpy as np
 import pytest
 import torch
+from batches import column, one_by_one, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision import transforms
 from torchvision.transforms.v2 import functional as tv
 
 from bench.networks import augment
 from bench.networks.augment import (
-    CIFAR10_POLICY,
-    OPERATIONS,
     adjust_brightness,
     adjust_contrast,
     adjust_hue,
     adjust_saturation,
-    adjust_sharpness,
-    auto_augment_cifar10,
-    auto_contrast,
     colour_jitter,
     cutout,
-    draw_auto_augment,
-    draw_rand_augment,
-    equalize,
     identity,
-    operate,
-    operate_in_groups,
-    operate_on_all,
-    posterize,
-    rand_augment,
     random_blur,
     random_crop,
     random_flip,
     random_grey,
     random_resized_crop,
-    rotate,
-    shear_x,
-    shear_y,
-    solarize,
     strong,
     to_grey,
-    translate_x,
-    translate_y,
     weak,
 )
+from bench.networks.auto_augment import auto_augment_cifar10
 from bench.task import Pixels
 
 SHAPES = [(1, 1, 8, 8), (5, 1, 8, 12), (4, 3, 9, 7), (1, 3, 16, 16), (6, 3, 8, 8)]
@@ -59,21 +41,14 @@ STEPS = {
     "weak crop": weak("crop", 8),
     "weak crop_flip": weak("crop_flip", 8),
     "strong": lambda images, generator: strong(images.shape[1], flips=True)(images, generator),
-    "rand_augment": rand_augment,
     "auto_augment_cifar10": auto_augment_cifar10,
 }
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def pictures(
     batch: int, channels: int = 3, height: int = 8, width: int = 10, seed: int = 0
 ) -> torch.Tensor:
-    """Random images, of which some pixels are grey, black, white or of one pure colour: the special
-    cases of HSV.
-    """
+    """Random images with HSV's special cases: grey, black, white and pure colours."""
     images = torch.rand(batch, channels, height, width, generator=seeded(seed))
     images[:, :, 0, 0], images[:, :, 0, 1], images[:, :, 0, 2] = 0, 1, 0.4
     if channels == 3:
@@ -84,19 +59,8 @@ def pictures(
     return images
 
 
-def column(values) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
-
-
-def one_by_one(function, images, values) -> torch.Tensor:
-    """torchvision's function with a parameter of its own for each image."""
-    return torch.stack(
-        [function(image, float(value)) for image, value in zip(images, values, strict=True)]
-    )
-
-
-# ------------------------------------------------------------------------------------------ the
-# same as torchvision's
+# ------------------------------------------------------------------------------------------
+# the same as torchvision's
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -129,9 +93,7 @@ def test_hue_is_torchvisions():
 
 
 def test_hue_by_hand():
-    """A third of the circle turns red into green, green into blue, blue into red, and leaves grey
-    alone.
-    """
+    """A third of the circle turns red into green into blue into red, and leaves grey alone."""
     colours = torch.tensor(
         [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0.5], [0.8, 0.2, 0.2]]
     ).view(5, 3, 1, 1)
@@ -164,9 +126,7 @@ def test_crop_is_torchvisions_pad_and_crop(channels, height, width, padding):
 
 
 def test_crop_reaches_every_place():
-    """One white pixel in the middle of 3x3, padding 1: it ends up in each of the nine places,
-    equally often.
-    """
+    """A white pixel amid 3x3, padding 1, ends up in each of the nine places equally often."""
     images = torch.zeros(9000, 1, 3, 3)
     images[:, :, 1, 1] = 1
     counts = random_crop(images, seeded(), 1).sum((0, 1))
@@ -254,302 +214,12 @@ def test_pixels_are_normalised_as_by_torchvision():
     torch.testing.assert_close(Pixels(images, mean, std)(index), expected, atol=1e-6, rtol=0)
 
 
-# -------------------------------------------------------------------------------------------
-# RandAugment, AutoAugment
-
-
-#: torchvision's functions under our names, of an image and a magnitude on the scale of OPERATIONS.
-TORCHVISIONS = {
-    "identity": lambda image, _: image,
-    "shear_x": lambda image, slope: tv.affine(
-        image, 0, [0, 0], 1, [math.degrees(math.atan(slope)), 0], center=[0, 0]
-    ),
-    "shear_y": lambda image, slope: tv.affine(
-        image, 0, [0, 0], 1, [0, math.degrees(math.atan(slope))], center=[0, 0]
-    ),
-    "translate_x": lambda image, share: tv.affine(
-        image, 0, [int(share * image.shape[2]), 0], 1, [0, 0]
-    ),
-    "translate_y": lambda image, share: tv.affine(
-        image, 0, [0, int(share * image.shape[1])], 1, [0, 0]
-    ),
-    "rotate": lambda image, degrees: tv.rotate(image, degrees),
-    "brightness": lambda image, change: tv.adjust_brightness(image, 1 + change),
-    "colour": lambda image, change: tv.adjust_saturation(image, 1 + change),
-    "contrast": lambda image, change: tv.adjust_contrast(image, 1 + change),
-    "sharpness": lambda image, change: tv.adjust_sharpness(image, 1 + change),
-    # On floats torchvision posterizes to other levels than on bytes, of which ours are.
-    "posterize": lambda image, bits: as_floats(tv.posterize(as_bytes(image), round(bits))),
-    "solarize": lambda image, threshold: tv.solarize(image, threshold - 1e-6),
-    "auto_contrast": lambda image, _: tv.autocontrast(image),
-    "equalize": lambda image, _: tv.equalize(image),
-    "invert": lambda image, _: tv.invert(image),
-}
-
-
-def as_bytes(images: torch.Tensor) -> torch.Tensor:
-    return tv.to_dtype(images, torch.uint8, scale=True)
-
-
-def as_floats(images: torch.Tensor) -> torch.Tensor:
-    return tv.to_dtype(images, torch.float32, scale=True)
-
-
-def photographs(batch: int, channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """Floats of 8-bit levels: waves and noise of every contrast; the first is black, in the second
-    half is one level.
-    """
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width] / width
-    phase, speed, gain = rng.uniform(0, 6, (3, batch, channels, 1, 1))
-    waves = np.sin(phase + speed * x + (6 - speed) * y) + 0.2 * rng.normal(
-        size=(batch, channels, height, width)
-    )
-    images = torch.tensor(128 + 20 * gain * waves).clamp(0, 255).to(torch.uint8)
-    images[0] = 0
-    images[1, :, : height // 2] = 200
-    return as_floats(images)
-
-
-MAGNITUDES = {
-    "shear_x": [-0.3, -0.1, 0.0, 0.02, 0.1, 0.29],
-    "shear_y": [-0.3, -0.1, 0.0, 0.02, 0.1, 0.29],
-    "translate_x": [-0.45, -0.15, 0.0, 0.01, 0.15, 0.45],
-    "translate_y": [-0.45, -0.15, 0.0, 0.01, 0.15, 0.45],
-    "rotate": [-30.0, -7.0, 0.0, 3.0, 10.0, 29.0],
-    "brightness": [-0.9, -0.3, 0.0, 0.1, 0.3, 0.9],
-    "colour": [-0.9, -0.3, 0.0, 0.1, 0.3, 0.9],
-    "contrast": [-0.9, -0.3, 0.0, 0.1, 0.3, 0.9],
-    "sharpness": [-0.9, -0.3, 0.0, 0.1, 0.3, 0.9],
-    "posterize": [8.0, 7.0, 6.6, 6.0, 5.0, 4.0],
-    "solarize": [1.0, 2 / 3, 0.5, 1 / 3, 0.1, 0.0],
-}
-
-
-@pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 32, 32), (3, 17, 24)])
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_are_torchvisions(name, channels, height, width):
-    magnitudes = MAGNITUDES.get(name, [0.0] * 6)
-    images = photographs(6, channels, height, width)
-    result = OPERATIONS[name].apply(images, column(magnitudes))
-    expected = one_by_one(TORCHVISIONS[name], images, magnitudes)
-    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
-    if name != "identity":
-        assert not torch.equal(result, images)
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_on_bytes_differ_by_their_rounding_alone(name):
-    """What authors' codes do, torchvision on bytes, which cuts off fractions of a level."""
-    magnitudes = MAGNITUDES.get(name, [0.0] * 6)
-    images = photographs(6, 3, 32, 32)
-    result = OPERATIONS[name].apply(images, column(magnitudes))
-    expected = as_floats(
-        one_by_one(BYTES.get(name, TORCHVISIONS[name]), as_bytes(images), magnitudes)
-    )
-    # Up to 1 from the result; up to 0.9 (the largest change) of what its partner in the blend was
-    # rounded by besides.
-    levels = {
-        "brightness": 1,
-        "auto_contrast": 1,
-        "colour": 1.9,
-        "contrast": 1.9,
-        "sharpness": 1.45,
-    }.get(name, 0)
-    torch.testing.assert_close(result, expected, atol=levels / 255 + 1e-4, rtol=0)
-
-
-BYTES = {
-    "posterize": lambda image, bits: tv.posterize(image, round(bits)),
-    "solarize": lambda image, threshold: tv.solarize(image, 255 * threshold - 1e-3),
-}
-
-
-def test_operations_by_hand():
-    image = torch.tensor([[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]]).view(1, 1, 2, 3)
-    half, third = column([0.5]), column([1 / 3 + 1e-3])
-
-    def values(result: torch.Tensor) -> list[list[float]]:
-        return [[round(value, 3) for value in row] for row in result[0, 0].tolist()]
-
-    assert values(translate_x(image, third)) == [[0, 0, 0.2], [0, 0.6, 0.8]]
-    assert values(translate_x(image, -third)) == [[0.2, 0.4, 0], [0.8, 1, 0]]
-    assert values(translate_y(image, half)) == [[0, 0, 0], [0, 0.2, 0.4]]
-    assert values(shear_x(image, half)) == [[0, 0.2, 0.4], [0.8, 1, 0]], (
-        "rows move by 1/4 and 3/4 of a pixel"
-    )
-    assert values(shear_y(image, half)) == [[0, 0.8, 1], [0.6, 0, 0]], (
-        "columns move by 1/4, 3/4 and 5/4"
-    )
-    square = torch.tensor([[0.1, 0.2], [0.3, 0.4]]).view(1, 1, 2, 2)
-    assert values(rotate(square, column([90.0]))) == [[0.2, 0.4], [0.1, 0.3]], "counter-clockwise"
-    assert values(solarize(image, column([0.6]))) == [[0, 0.2, 0.4], [0.4, 0.2, 0]]
-    assert values(posterize(image, column([1.0]))) == [[0, 0, 0], [0.502, 0.502, 0.502]], (
-        "0 and 128"
-    )
-    assert values(auto_contrast(image / 2 + 0.3)) == values(image)
-    point = torch.zeros(1, 1, 3, 3)
-    point[0, 0, 1, 1] = 0.5
-    assert values(adjust_sharpness(point, column([0.0]))) == [
-        [0, 0, 0],
-        [0, 0.192, 0],
-        [0, 0, 0],
-    ], "5/13 of a half"
-    assert adjust_sharpness(image, half) is image, "all edge"
-    # 510 pixels, 255 each of levels 0 and 100: step is 1, and level 100 becomes 255 darker pixels
-    # over 1.
-    two = torch.tensor([0.0, 100 / 255]).repeat(255).view(1, 1, 17, 30)
-    assert torch.equal(equalize(two), (two > 0).float())
-    assert torch.equal(equalize(image), image), "too few pixels"
-
-
-@pytest.mark.parametrize(("magnitude", "share"), [(0, 0), (10, 1 / 3), (30, 1)])
-def test_rand_augments_choices(magnitude, share):
-    """14 operations equally often, each step on its own, all at their magnitude, half of the signed
-    ones negative.
-    """
-    operation, magnitudes = draw_rand_augment(14000, seeded(), 2, magnitude)
-    assert operation.shape == magnitudes.shape == (2, 14000)
-    assert operation.unique().tolist() == list(range(14))
-    pairs = (14 * operation[0] + operation[1]).bincount(minlength=196)
-    assert (pairs - 14000 / 196).abs().max() < 5 * (14000 / 196) ** 0.5
-    expected = {
-        **dict.fromkeys(["shear_x", "shear_y"], 0.3 * share),
-        **dict.fromkeys(["translate_x", "translate_y"], 150 / 331 * share),
-        "rotate": 30 * share,
-        **dict.fromkeys(["brightness", "colour", "contrast", "sharpness"], 0.9 * share),
-    }
-    for number, name in enumerate(OPERATIONS):
-        values = magnitudes[operation == number]
-        if name in expected:
-            torch.testing.assert_close(
-                values.abs(), torch.full_like(values, expected[name]), atol=1e-5, rtol=0
-            )
-            assert share == 0 or 0.4 < (values > 0).float().mean() < 0.6
-        elif name != "invert":
-            constant = {"posterize": 8 - 4 * share, "solarize": 1 - share}.get(name, 0)
-            torch.testing.assert_close(values, torch.full_like(values, constant), atol=1e-5, rtol=0)
-
-
-def test_the_policy_is_torchvisions():
-    theirs = transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10).policies
-    names = {name.replace("_", ""): name for name in OPERATIONS} | {"color": "colour"}
-    assert tuple(
-        tuple((names[name.lower()], chance, level or 0) for name, chance, level in pair)
-        for pair in theirs
-    ) == (CIFAR10_POLICY)
-
-
-def test_auto_augments_choices():
-    """Each pair of the policy 1 time in 25, and each of its operations with its probability."""
-    operation, magnitudes = draw_auto_augment(200_000, seeded())
-    names = list(OPERATIONS)
-    expected = np.zeros((2, len(names)))
-    for pair in CIFAR10_POLICY:
-        for step, (name, probability, _) in enumerate(pair):
-            expected[step, names.index(name)] += probability / 25
-            expected[step, names.index("identity")] += (1 - probability) / 25
-    shares = np.stack([numbers.bincount(minlength=len(names)) for numbers in operation]) / 200_000
-    np.testing.assert_allclose(shares, expected, atol=5 * (0.25 / 200_000) ** 0.5)
-    rotations = magnitudes[0][operation[0] == names.index("rotate")]
-    torch.testing.assert_close(rotations.abs(), torch.full_like(rotations, 30 * 2 / 9))
-    assert 0.45 < (rotations > 0).float().mean() < 0.55
-    bits = magnitudes[1][operation[1] == names.index("posterize")]
-    torch.testing.assert_close(bits, torch.full_like(bits, 8 - 4 * 7 / 9))
-    # The second pair rotates and moves to one side, so that the two go together more often than by
-    # chance.
-    moved = operation[1] == names.index("translate_x")
-    both = (moved & (operation[0] == names.index("rotate"))).float().mean()
-    assert abs(both - 0.7 * 0.3 / 25) < 5 * (0.0084 / 200_000) ** 0.5
-
-
-@pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 32, 32), (3, 17, 24)])
-@pytest.mark.parametrize(
-    ("whole", "draw"),
-    [
-        (rand_augment, draw_rand_augment),
-        (
-            lambda images, generator: rand_augment(images, generator, 3, 25),
-            lambda *args: draw_rand_augment(*args, 3, 25),
-        ),
-        (auto_augment_cifar10, draw_auto_augment),
-    ],
-)
-def test_learned_augmentations_are_torchvisions_operations_in_a_row(
-    whole, draw, channels, height, width
-):
-    images = photographs(150, channels, height, width)
-    result = whole(images, seeded(11))
-    names = list(OPERATIONS)
-    for i, (numbers, magnitudes) in enumerate(
-        zip(*(part.T.tolist() for part in draw(150, seeded(11))), strict=True)
-    ):
-        expected = images[i]
-        for number, magnitude in zip(numbers, magnitudes, strict=True):
-            expected = TORCHVISIONS[names[number]](expected, magnitude)
-        # Where a value lies on a step of posterize, solarize or equalize, its last bit decides: a
-        # few pixels may differ.
-        differ = ((result[i] - expected).abs() > 1e-4).float().mean()
-        assert differ < 0.01, ([names[number] for number in numbers], magnitudes)
-
-
-@pytest.mark.parametrize("excess", [1e-7, 1e-5])
-def test_levels_end_at_0_and_255_whatever_rounding_left(excess):
-    images = photographs(6, 3, 32, 32)
-    wider = torch.where(images == 0, -excess, torch.where(images == 1, 1 + excess, images))
-    assert not torch.equal(wider, images)
-    assert torch.equal(equalize(wider)[2:], equalize(images)[2:])
-    assert torch.equal(posterize(wider, column([5.0] * 6)), posterize(images, column([5.0] * 6)))
-
-
-def test_samples_do_not_see_each_other():
-    """A sample comes out the same on its own as within a batch, wherever its operation's group puts
-    it.
-    """
-    images = photographs(40, 3, 16, 16)
-    operation, magnitude = draw_rand_augment(40, seeded(3))
-    whole = operate(images, operation, magnitude)
-    alone = [
-        operate(images[i : i + 1], operation[:, i : i + 1], magnitude[:, i : i + 1])
-        for i in range(40)
-    ]
-    torch.testing.assert_close(whole, torch.cat(alone), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("draw", [draw_rand_augment, draw_auto_augment])
-def test_in_groups_or_on_all_samples_operations_do_the_same(draw, channels):
-    images = photographs(200, channels, 17, 24)
-    for chosen, magnitude in zip(*draw(200, seeded(5)), strict=True):
-        values = magnitude.view(-1, 1, 1, 1)
-        grouped, masked = (
-            operate_in_groups(images, chosen, values),
-            operate_on_all(images, chosen, values),
-        )
-        torch.testing.assert_close(masked, grouped, atol=1e-6, rtol=0)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("draw", [draw_rand_augment, draw_auto_augment])
-def test_learned_augmentations_on_a_gpu(draw, channels):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    images = photographs(200, channels, 32, 32)
-    choices = draw(200, torch.Generator("cuda").manual_seed(0))
-    assert choices[0].is_cuda
-    result = operate(images.cuda(), *choices).cpu()
-    expected = operate(images, *(part.cpu() for part in choices))
-    assert ((result - expected).abs() > 1e-4).float().mean() < 1e-3
-
-
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # resized crop
 
 
 def bilinear(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """A box (top, left, height, width, in pixels) of an image (C, H, W), resized to the image's
-    size; written out in numpy.
+    """Resize a box (top, left, height, width, in pixels) to its image's size (C, H, W), in NumPy.
 
     The centre of output pixel i lies at top + (i + 1/2) * height / H - 1/2 in the input; beyond the
     edge, the edge goes on.
@@ -616,7 +286,7 @@ def test_resized_crop_of_everything_is_the_identity(shape):
     )
 
 
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # cutout
 
 

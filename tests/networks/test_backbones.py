@@ -1,3 +1,5 @@
+"""Networks by name: shapes, features, blocks and counts of samples."""
+
 import pytest
 import torch
 from torch import nn
@@ -106,7 +108,7 @@ def test_cifar_stem_does_not_shrink_the_image():
         shapes = []
         pool = next(module for module in body.modules() if isinstance(module, nn.AdaptiveAvgPool2d))
         pool.register_forward_hook(
-            lambda module, inputs, output, seen=shapes: seen.append(inputs[0].shape[-2:])
+            lambda module, inputs, output, sizes=shapes: sizes.append(inputs[0].shape[-2:])
         )
         with torch.no_grad():
             body.eval()(torch.zeros(1, 3, 32, 32))

@@ -1,4 +1,4 @@
-"""The layers for CPUs without bfloat16 units compute what PyTorch's own do."""
+"""Layers for CPUs without bfloat16 units compute the same as PyTorch's in bfloat16."""
 
 import pytest
 import torch
@@ -45,8 +45,8 @@ def test_result_and_gradients_are_exact_sums_of_rounded_numbers(name, bias):
     exact = torch.func.functional_call(
         layer.double(), dict(zip(names, rounded[1:], strict=True)), rounded[0]
     )
-    wanted = torch.autograd.grad(exact, rounded, upstream.double())
-    for mine, other in zip([ours, *gradients], [exact, *wanted], strict=True):
+    expected = torch.autograd.grad(exact, rounded, upstream.double())
+    for mine, other in zip([ours, *gradients], [exact, *expected], strict=True):
         torch.testing.assert_close(mine.float(), other.bfloat16().float(), rtol=2**-7, atol=1e-3)
     in_float32 = layer.float()(x)
     assert (ours - in_float32).abs().max() > 1e-3  # which it is not
@@ -61,8 +61,9 @@ def test_without_autocast_nothing_is_rounded():
 
 
 def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
-    """PyTorch up to some 2.11 gave those that were rounded in it to the next pass, where they got
-    no gradients.
+    """PyTorch up to about 2.11 kept rounded weights for the next pass.
+
+    They got no gradients there.
     """
     with make_task(precision="bf16").autocast():
         assert torch.is_autocast_enabled("cpu") and not torch.is_autocast_cache_enabled()
@@ -70,7 +71,7 @@ def test_a_pass_without_gradients_keeps_no_weights_for_the_next(make_task):
 
 def test_trials_use_it_where_the_cpu_has_no_units(monkeypatch, make_task):
     for fast, kinds in ((True, {nn.Conv2d, nn.Linear}), (False, {RoundedConv2d, RoundedLinear})):
-        monkeypatch.setattr(task, "bfloat16_units", lambda fast=fast: fast)
+        monkeypatch.setattr(task.task, "bfloat16_units", lambda fast=fast: fast)
         net = make_task(precision="bf16").build_network()
         assert {
             type(module) for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)

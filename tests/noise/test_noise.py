@@ -1,4 +1,4 @@
-"""Kinds of noise: what they do to labels, and what they refuse."""
+"""Kinds of noise: their effect on labels, and the errors of those that do not fit."""
 
 import hashlib
 import pickle
@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import noise
-from bench.common import plugins
+from bench.common import plugins, progress
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles
-from bench.datasets.base import from_arrays
-from bench.datasets.small import CIFAR100_SUPERCLASSES, superclass_flips, superclass_ids
+from bench.datasets.arrays import from_arrays
+from bench.datasets.published.cifar import CIFAR100_SUPERCLASSES, superclass_flips, superclass_ids
 from bench.errors import InputError
 from bench.noise import (
     KINDS,
     NoiseKind,
+    NoiseSpec,
     check_noise,
     classifier,
     corrupt,
     label_hash,
-    openset,
     pixels,
     registry,
     transition_matrix,
@@ -43,7 +43,7 @@ NOISY_KINDS = LABEL_KINDS + PIXEL_KINDS
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
+def cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LNL_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -52,9 +52,7 @@ def own_cache(tmp_path_factory):
 def data_of(
     labels: np.ndarray, classes: int = CLASSES, flips: dict[int, int] | None = FLIPS, seed: int = 0
 ) -> Dataset:
-    """A data set of these labels, with random images of 4x4 pixels, brighter in some places than
-    others by class.
-    """
+    """Return a data set of these labels, with random 4x4 images that are brighter by class."""
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 160, (len(labels), 1, 4, 4)) + 30 * (
@@ -71,7 +69,7 @@ def balanced(per_class: int) -> np.ndarray:
 
 
 def expected_matrix(kind: str, rate: float) -> np.ndarray:
-    """The transition matrix of each kind, from its definition."""
+    """Return the transition matrix of a kind, from its definition."""
     keep = (1 - rate) * np.eye(CLASSES)
     if kind == "symmetric":
         return keep + rate / (CLASSES - 1) * (1 - np.eye(CLASSES))
@@ -88,7 +86,7 @@ def expected_matrix(kind: str, rate: float) -> np.ndarray:
 
 
 def bound(share: np.ndarray | float, count: int) -> np.ndarray:
-    """Five standard deviations of a share of ``count`` independent draws."""
+    """Return five standard deviations of a share of ``count`` independent draws."""
     return 5 * np.sqrt(share * (1 - np.asarray(share)) / count) + 1e-12
 
 
@@ -98,7 +96,7 @@ def in_fresh_process(code: str) -> str:
     ).stdout
 
 
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # every kind
 
 
@@ -107,7 +105,10 @@ def test_every_kind_of_noise_is_tested_here():
 
 
 def test_importing_noise_imports_nothing_heavy():
-    code = "import sys, bench.noise; print(*{'torch', 'ray', 'torchvision', 'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, bench.noise; print(*{'torch', 'ray', 'torchvision', 'sklearn', 'pandas', "
+        "'scipy'} & set(sys.modules))"
+    )
     assert in_fresh_process(code).strip() == ""
 
 
@@ -116,7 +117,7 @@ def test_importing_noise_imports_nothing_heavy():
 @pytest.mark.parametrize("kind", LABEL_KINDS)
 def test_realised_transition_matrix_is_the_kinds_own(kind, rate, sampling):
     clean = balanced(4000)
-    noisy = corrupt(data_of(clean), kind, rate, 3, sampling)
+    noisy = corrupt(data_of(clean), NoiseSpec(kind, rate, 3, sampling))
     expected = expected_matrix(kind, rate)
     assert (
         np.abs(transition_matrix(clean, noisy, CLASSES) - expected) <= bound(expected, 4000)
@@ -133,7 +134,7 @@ def test_realised_transition_matrix_is_the_kinds_own(kind, rate, sampling):
 def test_exact_noise_makes_exactly_that_many_labels_wrong(kind, count, rate, wrong):
     data = data_of(np.arange(count) % CLASSES)
     for seed in range(3):
-        assert (corrupt(data, kind, rate, seed) != data.train_labels).sum() == wrong
+        assert (corrupt(data, NoiseSpec(kind, rate, seed)) != data.train_labels).sum() == wrong
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "pmd-1", "pmd-2", "pmd-3"])
@@ -141,7 +142,7 @@ def test_independent_sampling_flips_a_coin_for_each_label(kind):
     data = data_of(balanced(30))
     counts = np.array(
         [
-            (corrupt(data, kind, 0.3, seed, "independent") != data.train_labels).sum()
+            (corrupt(data, NoiseSpec(kind, 0.3, seed, "independent")) != data.train_labels).sum()
             for seed in range(40)
         ]
     )
@@ -155,7 +156,7 @@ def test_independent_sampling_flips_a_coin_for_each_label(kind):
 def test_rate_zero_changes_nothing_and_gives_a_copy(kind, sampling):
     data = data_of(balanced(10))
     for rate in (0, 0.0) if kind != "clean" else (0, 0.0, None):
-        noisy = corrupt(data, kind, rate, 0, sampling)
+        noisy = corrupt(data, NoiseSpec(kind, rate, 0, sampling))
         assert (noisy == data.train_labels).all()
         assert not np.shares_memory(noisy, data.train_labels)
 
@@ -166,19 +167,19 @@ def test_the_seed_alone_decides(kind, sampling):
     data = data_of(balanced(50))
     before = data.train_labels.copy()
     np.random.seed(1)  # the global generator must not matter
-    first = corrupt(data, kind, 0.4, 7, sampling)
+    first = corrupt(data, NoiseSpec(kind, 0.4, 7, sampling))
     np.random.seed(2)
     for other in NOISY_KINDS[::-1]:  # nor what was called in between
-        corrupt(data, other, 0.2, 1, sampling)
-    assert (corrupt(data, kind, 0.4, 7, sampling) == first).all()
-    assert (corrupt(data, kind, 0.4, 8, sampling) != first).any()
+        corrupt(data, NoiseSpec(other, 0.2, 1, sampling))
+    assert (corrupt(data, NoiseSpec(kind, 0.4, 7, sampling)) == first).all()
+    assert (corrupt(data, NoiseSpec(kind, 0.4, 8, sampling)) != first).any()
     assert (data.train_labels == before).all()
 
 
 def test_neighbouring_rates_are_told_apart():
     data = data_of(balanced(100))
     counts = [
-        (corrupt(data, "symmetric", rate, 0) != data.train_labels).sum()
+        (corrupt(data, NoiseSpec("symmetric", rate)) != data.train_labels).sum()
         for rate in (0.45, 0.5, 0.501)
     ]
     assert counts == [450, 500, 501]
@@ -194,7 +195,7 @@ def test_neighbouring_rates_are_told_apart():
 @settings(max_examples=150, deadline=None)
 def test_noise_of_any_labels_stays_within_the_classes(kind, sampling, labels, rate, seed):
     data = data_of(np.array(labels), 5, {0: 1, 1: 0, 4: 2})
-    noisy = corrupt(data, kind, rate, seed, sampling)
+    noisy = corrupt(data, NoiseSpec(kind, rate, seed, sampling))
     assert noisy.shape == data.train_labels.shape
     assert noisy.dtype == np.int64
     assert noisy.min() >= 0
@@ -205,17 +206,17 @@ def test_noise_of_any_labels_stays_within_the_classes(kind, sampling, labels, ra
         by_class = sum(round(rate * (data.train_labels == c).sum()) for c in affected)
         allowed = by_class if affected else round(rate * len(labels))
         assert wrong <= allowed if kind == "symmetric-inclusive" else wrong == allowed
-    again = corrupt(replace(data, flips={4: 2, 1: 0, 0: 1}), kind, rate, seed, sampling)
+    again = corrupt(replace(data, flips={4: 2, 1: 0, 0: 1}), NoiseSpec(kind, rate, seed, sampling))
     assert (again == noisy).all(), "the order of the mapping must not matter"
 
 
-# ---------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # of labels alone
 
 
 def test_pairflip_only_moves_to_the_next_class():
     data = data_of(balanced(100))
-    noisy = corrupt(data, "pairflip", 0.4, 0)
+    noisy = corrupt(data, NoiseSpec("pairflip", 0.4))
     wrong = noisy != data.train_labels
     assert wrong.sum() == 400
     assert (noisy[wrong] == (data.train_labels[wrong] + 1) % CLASSES).all()
@@ -226,13 +227,15 @@ def test_pairflip_only_moves_to_the_next_class():
 @settings(max_examples=40, deadline=None)
 def test_symmetric_never_keeps_the_class_of_a_chosen_sample(classes, rate, seed):
     data = data_of(np.arange(60) % classes, classes)
-    assert (corrupt(data, "symmetric", rate, seed) != data.train_labels).sum() == round(rate * 60)
+    assert (corrupt(data, NoiseSpec("symmetric", rate, seed)) != data.train_labels).sum() == round(
+        rate * 60
+    )
 
 
 def test_symmetric_inclusive_at_half_of_ten_classes_is_45_percent_wrong():
     data = data_of(balanced(5000))
     shares = [
-        (corrupt(data, "symmetric-inclusive", 0.5, seed) != data.train_labels).mean()
+        (corrupt(data, NoiseSpec("symmetric-inclusive", 0.5, seed)) != data.train_labels).mean()
         for seed in range(3)
     ]
     # 25,000 are drawn anew, of which a tenth keep their class: the deviation is sqrt(25,000 * .09)
@@ -244,7 +247,7 @@ def test_symmetric_inclusive_at_half_of_ten_classes_is_45_percent_wrong():
 def test_asymmetric_touches_only_the_listed_classes_with_the_exact_count_in_each():
     # 10 samples of class 0 ... 100 of class 9
     clean = np.repeat(np.arange(CLASSES), np.arange(10, 110, 10))
-    noisy = corrupt(data_of(clean), "asymmetric", 0.35, 5)
+    noisy = corrupt(data_of(clean), NoiseSpec("asymmetric", 0.35, 5))
     for label in range(CLASSES):
         became = noisy[clean == label]
         if label in FLIPS:
@@ -256,7 +259,9 @@ def test_asymmetric_touches_only_the_listed_classes_with_the_exact_count_in_each
 
 def test_asymmetric_swaps_pairs_without_undoing_itself():
     """3 <-> 5: labels that 3 turned into 5 are not turned back."""
-    noisy = corrupt(data_of(np.repeat([3, 5], 100), flips={3: 5, 5: 3}), "asymmetric", 0.9, 0)
+    noisy = corrupt(
+        data_of(np.repeat([3, 5], 100), flips={3: 5, 5: 3}), NoiseSpec("asymmetric", 0.9)
+    )
     assert (noisy[:100] == 5).sum() == 90
     assert (noisy[100:] == 3).sum() == 90
 
@@ -293,7 +298,7 @@ def test_a_matrix_in_exact_sampling_by_hand():
 def test_a_matrix_is_realised(sampling, tmp_path):
     np.save(tmp_path / "T.npy", MATRIX)
     clean = np.repeat([0, 1, 2], 3000)
-    noisy = corrupt(data_of(clean, 3), f"matrix:{tmp_path / 'T.npy'}", None, 0, sampling)
+    noisy = corrupt(data_of(clean, 3), NoiseSpec(f"matrix:{tmp_path / 'T.npy'}", None, 0, sampling))
     realised = transition_matrix(clean, noisy, 3)
     assert (
         np.abs(realised - MATRIX) <= (1 / 3000 if sampling == "exact" else bound(MATRIX, 3000))
@@ -315,7 +320,7 @@ def test_largest_remainder_keeps_the_sum_and_stays_within_one(shares, count):
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_openset_draws_positions_and_donors(sampling):
-    positions, donors = openset(1000, 5000, 0.3, noise.generator(0), sampling)
+    positions, donors = flip.openset(1000, 5000, 0.3, noise.generator(0), sampling)
     assert len(positions) == len(donors) == len(set(positions)) == len(set(donors)), (
         "no position and no donor twice"
     )
@@ -325,23 +330,26 @@ def test_openset_draws_positions_and_donors(sampling):
         else (abs(len(positions) - 300) < 5 * np.sqrt(210))
     )
     assert (np.diff(positions) > 0).all() and positions.max() < 1000 and donors.max() < 5000
-    again = openset(1000, 5000, 0.3, noise.generator(0), sampling)
+    again = flip.openset(1000, 5000, 0.3, noise.generator(0), sampling)
     assert (again[0] == positions).all() and (again[1] == donors).all()
 
 
 def test_openset_uses_few_donors_equally_often():
-    positions, donors = openset(100, 7, 0.3, noise.generator(1), "exact")
+    positions, donors = flip.openset(100, 7, 0.3, noise.generator(1), "exact")
     assert len(set(positions)) == 30
     assert sorted(np.bincount(donors, minlength=7)) == [4, 4, 4, 4, 4, 5, 5]
-    assert [part.tolist() for part in openset(100, 7, 0, noise.generator(1), "exact")] == [[], []]
+    assert [part.tolist() for part in flip.openset(100, 7, 0, noise.generator(1), "exact")] == [
+        [],
+        [],
+    ]
 
 
 def test_openset_leaves_labels_alone():
     data = data_of(balanced(5))
-    assert (corrupt(data, "openset:mnist", 0.4, 0) == data.train_labels).all()
+    assert (corrupt(data, NoiseSpec("openset:mnist", 0.4)) == data.train_labels).all()
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # of the image
 
 
@@ -349,11 +357,11 @@ def test_openset_leaves_labels_alone():
 @settings(max_examples=200, deadline=None)
 def test_scaled_weights_add_up_and_keep_their_proportions(weights, share):
     total = share * len(weights)
-    found = pixels.scaled(np.array(weights), total)
-    assert found.sum() == pytest.approx(total, abs=1e-9)
-    assert found.min() >= 0 and found.max() <= 1
-    below = found < 1
-    ratios = found[below] / np.array(weights)[below]
+    probabilities = pixels.scaled(np.array(weights), total)
+    assert probabilities.sum() == pytest.approx(total, abs=1e-9)
+    assert probabilities.min() >= 0 and probabilities.max() <= 1
+    below = probabilities < 1
+    ratios = probabilities[below] / np.array(weights)[below]
     assert np.ptp(ratios) <= 1e-9 * max(1, ratios.max()) if below.any() else True
     chosen = pixels.choose_weighted(np.array(weights), round(total), np.random.default_rng(0))
     assert len(chosen) == len(set(chosen)) == round(total)
@@ -409,17 +417,21 @@ def test_instance_noise_of_equal_images_of_a_class_goes_the_same_way_where_contr
 
 
 def test_instance_flip_rates_are_those_of_the_truncated_normal():
-    """Low rates rise by what is cut off: N(0.1, 0.1) on [0, 1] has mean 0.1 + 0.1 phi(1) / Phi(1) =
-    0.1288.
+    """Truncation raises low rates: N(0.1, 0.1) on [0, 1] has the mean 0.1288.
+
+    That is 0.1 + 0.1 phi(1) / Phi(1).
     """
     data = data_of(balanced(2000))
-    wrong = (corrupt(data, "instance", 0.1, 0, "independent") != data.train_labels).mean()
+    wrong = (
+        corrupt(data, NoiseSpec("instance", 0.1, 0, "independent")) != data.train_labels
+    ).mean()
     assert abs(wrong - 0.12876) < bound(0.12876, 20_000)
 
 
 def posteriors(margins: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of four classes: the label first, its successor second, each margin
-    apart.
+    """Return labels and probabilities of four classes, ``count`` samples for each margin.
+
+    The label has the highest probability, and the next class the second.
     """
     labels = np.arange(len(margins) * count) % 4
     probabilities = np.zeros((len(labels), 4))
@@ -475,23 +487,23 @@ def test_margin_diminishing_noise_flips_to_the_first_class_where_the_classifier_
 
 
 def test_the_posterior_is_out_of_fold_and_knows_the_digits(digits):
-    found = pixels.posterior_of(digits)
-    assert found.shape == (1437, 10)
-    assert found.sum(1) == pytest.approx(1)
-    assert (found.argmax(1) == digits.train_labels).mean() > 0.96
-    assert found.max(1).mean() == pytest.approx(
-        (found.argmax(1) == digits.train_labels).mean(), abs=0.05
+    probabilities = classifier.posterior_of(digits)
+    assert probabilities.shape == (1437, 10)
+    assert probabilities.sum(1) == pytest.approx(1)
+    assert (probabilities.argmax(1) == digits.train_labels).mean() > 0.96
+    assert probabilities.max(1).mean() == pytest.approx(
+        (probabilities.argmax(1) == digits.train_labels).mean(), abs=0.05
     ), "as sure as right"
     labels = digits.train_labels.copy()
     # a wrong label moves others' probabilities, but never pulls its own image along
     labels[0] = (labels[0] + 1) % 10
-    assert pixels.posterior(digits.train_images, labels, 10)[0].argmax() == digits.train_labels[0]
+    assert (
+        classifier.posterior(digits.train_images, labels, 10)[0].argmax() == digits.train_labels[0]
+    )
 
 
 def between_classes(count: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grey images of 28x28 of five blurred shapes, each with some of another class's; their
-    classes, that one, its share.
-    """
+    """Return images that mix two of five shapes, their labels, the other class and its share."""
     rng = np.random.default_rng(1)
     shapes = rng.random((5, 7, 7)).repeat(4, 1).repeat(4, 2)
     labels = np.arange(count) % 5
@@ -510,7 +522,7 @@ def test_images_between_two_classes_flip_most_and_to_the_other_one():
     data = from_arrays("between", images, labels, images[:20], labels[:20])
     near, far = share > 0.4, share < 0.1
     for kind in ("pmd-1", "pmd-2", "pmd-3"):
-        noisy = corrupt(data, kind, 0.2, 0)
+        noisy = corrupt(data, NoiseSpec(kind, 0.2))
         wrong = noisy != labels
         assert wrong[near].mean() > 2 * wrong[far].mean()
         assert (noisy[wrong & near] == other[wrong & near]).mean() > 0.9
@@ -518,10 +530,14 @@ def test_images_between_two_classes_flip_most_and_to_the_other_one():
 
 @pytest.mark.parametrize(("kind", "ratio"), [("pmd-1", 1.6), ("pmd-2", 3.0), ("pmd-3", 3.0)])
 def test_digits_flip_more_often_where_the_margin_is_small(digits, kind, ratio):
-    ordered = np.sort(pixels.posterior_of(digits), 1)
+    ordered = np.sort(classifier.posterior_of(digits), 1)
     order = np.argsort(ordered[:, -1] - ordered[:, -2])
     wrong = np.mean(
-        [(corrupt(digits, kind, 0.2, seed) != digits.train_labels)[order] for seed in range(20)], 0
+        [
+            (corrupt(digits, NoiseSpec(kind, 0.2, seed)) != digits.train_labels)[order]
+            for seed in range(20)
+        ],
+        0,
     )
     assert wrong[:144].mean() > ratio * wrong[-144:].mean()
 
@@ -533,68 +549,69 @@ def test_the_classifier_takes_images_of_any_size(shape):
     images = rng.integers(0, 60, (40, *shape), dtype=np.uint8)
     labels = np.arange(40) % 2
     images[labels == 1, ..., : shape[-1] // 2] += 150
-    found = pixels.posterior(images, labels, 2)
-    assert (found.argmax(1) == labels).mean() > 0.9
+    probabilities = classifier.posterior(images, labels, 2)
+    assert (probabilities.argmax(1) == labels).mean() > 0.9
 
 
 def test_images_without_any_contrast_tell_the_classifier_nothing():
-    found = pixels.posterior(np.full((20, 1, 8, 8), 7, dtype=np.uint8), np.arange(20) % 2, 2)
-    assert found == pytest.approx(0.5, abs=0.05)
+    probabilities = classifier.posterior(
+        np.full((20, 1, 8, 8), 7, dtype=np.uint8), np.arange(20) % 2, 2
+    )
+    assert probabilities == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_probabilities_of_many_images_are_kept(digits, tmp_path, monkeypatch, capsys):
     part = digits.subset(60)
     images, labels = part.train_images, part.train_labels
-    expected = pixels.posterior(images, labels, 10)
+    expected = classifier.posterior(images, labels, 10)
     assert not capsys.readouterr().err, "few images take no time worth a word"
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pixels, "MANY", 60)
+    monkeypatch.setattr(classifier, "MANY", 60)
+    monkeypatch.setattr(progress, "_announce", lambda text: print(text, file=sys.stderr))
     fitted = []
     original = classifier.out_of_fold
     monkeypatch.setattr(
         classifier, "out_of_fold", lambda *args: fitted.append(args) or original(*args)
     )
 
-    def found(labels=labels):
-        return pixels.posterior(images, labels, 10)
+    def refit(labels=labels):
+        return classifier.posterior(images, labels, 10)
 
-    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert np.array_equal(refit(), expected) and len(fitted) == 1
     assert "fitting its classifier on 60 images, once" in capsys.readouterr().err
-    assert np.array_equal(found(), expected) and len(fitted) == 1
+    assert np.array_equal(refit(), expected) and len(fitted) == 1
     assert not capsys.readouterr().err
-    found(np.roll(labels, 1))
+    refit(np.roll(labels, 1))
     assert len(fitted) == 2, "other labels, other probabilities"
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:-100])
-    assert np.array_equal(found(), expected) and len(fitted) == 3
+    assert np.array_equal(refit(), expected) and len(fitted) == 3
     monkeypatch.setenv("LNL_BENCH_CACHE", "/dev/null/cache")
     with pytest.raises(InputError, match="name another folder in LNL_BENCH_CACHE"):
-        found()
+        refit()
 
 
 def test_a_class_without_images_has_no_probability():
     data = data_of(np.array([0, 3] * 20))
-    found = pixels.posterior(data.train_images, data.train_labels, CLASSES)
-    assert found.shape == (40, 10) and found[:, [0, 3]].sum(1) == pytest.approx(1)
+    probabilities = classifier.posterior(data.train_images, data.train_labels, CLASSES)
+    assert probabilities.shape == (40, 10) and probabilities[:, [0, 3]].sum(1) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", PIXEL_KINDS)
 def test_noise_of_the_image_depends_on_the_image(kind, digits):
-    """Exact in count, twice the same, and with the images of a class in another order other samples
-    flip.
-    """
-    noisy = corrupt(digits, kind, 0.4, 0)
+    """The count is exact, a second draw equal, and other images of a class flip other samples."""
+    noisy = corrupt(digits, NoiseSpec(kind, 0.4))
     assert (noisy != digits.train_labels).sum() == 575
-    assert (corrupt(digits, kind, 0.4, 0) == noisy).all()
+    assert (corrupt(digits, NoiseSpec(kind, 0.4)) == noisy).all()
     order = np.arange(1437)
     for label in range(10):
         order[digits.train_labels == label] = np.roll(order[digits.train_labels == label], 1)
-    other = corrupt(replace(digits, train_images=digits.train_images[order]), kind, 0.4, 0)
+    other = corrupt(replace(digits, train_images=digits.train_images[order]), NoiseSpec(kind, 0.4))
     assert (other != noisy).mean() > 0.1
     assert (other != digits.train_labels).sum() == 575
 
 
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # facts about labels
 
 
@@ -655,17 +672,17 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("kind", "rate", "seed"), GOLDEN)
 def test_golden_noise_on_digits(digits, kind, rate, seed):
-    assert label_hash(corrupt(digits, kind, rate, seed)) == GOLDEN[kind, rate, seed]
+    assert label_hash(corrupt(digits, NoiseSpec(kind, rate, seed))) == GOLDEN[kind, rate, seed]
 
 
 def test_a_fresh_process_draws_the_same_noise(digits):
     code = (
         "from bench.datasets import load_dataset; from bench.noise import *; d = "
-        "load_dataset('digits');print(*[label_hash(corrupt(d, k, 0.4, 3, s)) for s in SAMPLINGS "
-        f"for k in {NOISY_KINDS}])"
+        "load_dataset('digits');print(*[label_hash(corrupt(d, NoiseSpec(k, 0.4, 3, s))) "
+        f"for s in SAMPLINGS for k in {NOISY_KINDS}])"
     )
     here = [
-        label_hash(corrupt(digits, kind, 0.4, 3, sampling))
+        label_hash(corrupt(digits, NoiseSpec(kind, 0.4, 3, sampling)))
         for sampling in SAMPLINGS
         for kind in NOISY_KINDS
     ]
@@ -685,7 +702,7 @@ def test_noise_and_other_streams_of_a_seed_are_apart():
     )
 
 
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # what is refused
 
 DATA = data_of(balanced(2))
@@ -819,7 +836,7 @@ def test_noisy_labels_that_come_with_the_data():
     noisy = (DATA.train_labels + 1) % 10
     data = replace(DATA, found={FOUND: noisy})
     check_noise(FOUND, None, data)
-    assert (corrupt(data, FOUND, None, 0) == noisy).all()
+    assert (corrupt(data, NoiseSpec(FOUND)) == noisy).all()
     assert noise.default_noise(data) == FOUND and noise.default_noise(DATA) == "symmetric"
 
 
@@ -833,12 +850,12 @@ def test_the_other_kinds_take_none(kind):
     assert not noise.takes_rate(kind)
 
 
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # other packages'
 
 
 class Point:
-    """An entry point, as importlib.metadata has them."""
+    """Entry point, as in importlib.metadata."""
 
     value = "theirs.noise:KIND"
 
@@ -853,7 +870,7 @@ class Point:
 
 @pytest.fixture
 def offer(monkeypatch):
-    """Makes an installed package offer a kind of noise."""
+    """Make an installed package offer a kind of noise."""
 
     def make(name: str, kind: object) -> None:
         monkeypatch.setattr(
@@ -874,7 +891,7 @@ def test_a_kind_of_another_package(offer):
     offer("collapse", THEIRS)
     check_noise("collapse", 0.5, DATA)
     assert noise.listing()["collapse"] == "all to class 0"
-    assert (corrupt(DATA, "collapse", 0.5, 0) == 0).all()
+    assert (corrupt(DATA, NoiseSpec("collapse", 0.5)) == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -919,7 +936,7 @@ def test_labels_out_of_range_of_another_packages_kind_are_refused(offer):
     with pytest.raises(
         InputError, match="the labels in beyond go from 1 to 10, but mydata has 10 classes"
     ):
-        corrupt(DATA, "beyond", 0.5, 0)
+        corrupt(DATA, NoiseSpec("beyond", 0.5))
 
 
 def _odd(change: Callable[[np.ndarray], object]) -> Callable:
@@ -975,22 +992,20 @@ def test_wrong_corruptions_of_another_package_are_named_before_anything_runs(
     offer("mine", NoiseKind("", corruption))
     clean = DATA.train_labels.copy()
     with pytest.raises(InputError) as error:
-        noise.rehearse(DATA, "mine", 0.5, 0, "exact")
+        noise.rehearse(DATA, noise.NoiseSpec("mine", 0.5))
     assert message in str(error.value) and "\n" not in str(error.value)
     assert (DATA.train_labels == clean).all() and DATA.train_labels.flags.writeable
 
 
 def test_noise_on_images_out_of_shared_memory(tmp_path):
-    """Ray gives arrays back over memory that is read-only; a memory map among them says that it can
-    be written to.
-    """
+    """Arrays from Ray are read-only; a memory map among them reports that it is writeable."""
     np.save(tmp_path / "images.npy", DATA.train_images)
     mapped = replace(DATA, train_images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     buffers: list[pickle.PickleBuffer] = []
     content = pickle.dumps(mapped, protocol=5, buffer_callback=buffers.append)
     shared = pickle.loads(content, buffers=[bytes(buffer) for buffer in buffers])
-    labels = noise.corrupt(shared, "symmetric", 0.5, 0, "exact")
-    np.testing.assert_array_equal(labels, noise.corrupt(DATA, "symmetric", 0.5, 0, "exact"))
+    labels = noise.corrupt(shared, noise.NoiseSpec("symmetric", 0.5))
+    np.testing.assert_array_equal(labels, noise.corrupt(DATA, noise.NoiseSpec("symmetric", 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -1026,7 +1041,7 @@ def test_a_name_that_clashes_stops_only_those_who_ask_for_it(offer):
 
 def test_whole_numbers_of_any_kind_are_labels(offer):
     offer("small", NoiseKind("", _odd(lambda labels: labels.astype(np.uint8).tolist())))
-    noisy = corrupt(DATA, "small", 0.5, 0)
+    noisy = corrupt(DATA, NoiseSpec("small", 0.5))
     assert noisy.dtype == np.int64 and (noisy == DATA.train_labels).all()
 
 

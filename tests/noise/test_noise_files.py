@@ -1,6 +1,4 @@
-"""Noisy labels and matrices in files, and the command that looks at noise, writes labels and reads
-them.
-"""
+"""Noisy labels and matrices in files, and the command ``python -m bench.noise``."""
 
 import io
 import json
@@ -19,17 +17,16 @@ from bench.cli.noise import main
 from bench.cli.run import main as run_main
 from bench.errors import InputError
 from bench.noise import (
-    FORMATS,
+    NoiseSpec,
     check_noise,
+    contents,
     corrupt,
-    files,
     fingerprint,
     label_hash,
-    read_labels,
-    read_matrix,
     reading_once,
-    write_labels,
 )
+from bench.noise.files import FORMATS, OrderedLabels, read_file, write_labels
+from bench.noise.matrices import read_matrix
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.report.plots import render
 from bench.report.plots.noise import matrix_figure
@@ -39,8 +36,15 @@ ROOT = Path(__file__).resolve().parents[2]
 LABELS = np.array([3, 0, 2, 2, 1])
 
 
+def read_labels(path: Path, key: str | None = None) -> np.ndarray:
+    """Return labels that a file has in order."""
+    content = read_file(path, key)
+    assert isinstance(content, OrderedLabels)
+    return content.labels
+
+
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
-    """Exit status, output and errors of the command, run in this process."""
+    """Return exit status, output and errors of the command, run in this process."""
     with pytest.raises(SystemExit) as end:
         main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
@@ -48,14 +52,14 @@ def call(capsys, *arguments: object) -> tuple[int, str, str]:
 
 
 def refused(capsys, *arguments: object) -> str:
-    """The error of a command that is refused as it should be."""
+    """Return the one-line error of a command that is refused."""
     status, _, errors = call(capsys, *arguments)
     assert status == 2
     assert errors.startswith("Error: ") and errors.count("\n") == 1 and "Traceback" not in errors
     return errors
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # labels
 
 
@@ -63,8 +67,8 @@ def refused(capsys, *arguments: object) -> str:
 def test_every_format_comes_back(file_format, tmp_path):
     path = tmp_path / "sub" / f"labels{FORMATS[file_format]}"
     write_labels(path, LABELS, file_format)
-    found = read_labels(path)
-    assert found.tolist() == LABELS.tolist() and found.dtype == np.int64
+    labels = read_labels(path)
+    assert labels.tolist() == LABELS.tolist() and labels.dtype == np.int64
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -128,7 +132,7 @@ def test_a_pt_of_numpy_1_and_of_old_torch_is_read(tmp_path):
 
 
 class Malicious:
-    """Unpickled, it makes a file."""
+    """Object whose unpickling makes a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -164,7 +168,7 @@ def test_a_malicious_pickle_runs_nothing(how, ending, tmp_path):
 
 
 class Forged:
-    """Pickles as a call of a function of NumPy, and then as a state."""
+    """Object that pickles as a call of a function of NumPy, and then as a state."""
 
     def __init__(self, *parts: object) -> None:
         self.parts = parts
@@ -174,9 +178,7 @@ class Forged:
 
 
 def test_a_forged_array_is_no_array(tmp_path):
-    """A dtype may say that numbers are objects; NumPy, handed that array, follows the numbers as
-    addresses.
-    """
+    """A forged dtype may declare numbers as objects, which NumPy would follow as addresses."""
     rebuild = np.zeros(0).__reduce__()[0]
     objects = Forged(np.dtype, ("O", False, True))
     forged = Forged(
@@ -307,7 +309,7 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path):
         write_labels(tmp_path / "file" / "l.npy", LABELS, "npy")
 
 
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # matrices
 
 
@@ -372,7 +374,7 @@ def test_impossible_matrices_are_refused_with_the_fix(name, content, message, tm
     )
 
 
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # kinds of a file
 
 
@@ -386,11 +388,13 @@ def test_a_matrix_has_to_fit_the_classes(tmp_path, tiny_dataset):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_labels_of_a_file_are_the_noise(file_format, tmp_path, tiny_dataset):
-    noisy = corrupt(tiny_dataset, "symmetric", 0.5, 0)
+    noisy = corrupt(tiny_dataset, NoiseSpec("symmetric", 0.5))
     path = tmp_path / f"l{FORMATS[file_format]}"
     write_labels(path, noisy, file_format)
     check_noise(f"labels:{path}", None, tiny_dataset)
-    assert (corrupt(tiny_dataset, f"labels:{path}", None, 7, "independent") == noisy).all()
+    assert (
+        corrupt(tiny_dataset, NoiseSpec(f"labels:{path}", None, 7, "independent")) == noisy
+    ).all()
 
 
 def test_labels_of_a_file_have_to_fit_the_data(tmp_path, digits):
@@ -407,7 +411,7 @@ def test_labels_of_a_file_have_to_fit_the_data(tmp_path, digits):
     ):
         check_noise(kind, None, digits)
     with pytest.raises(InputError, match="count them from 0"):
-        corrupt(digits, kind, None, 0)
+        corrupt(digits, NoiseSpec(kind))
 
 
 def test_the_fingerprint_is_that_of_the_content(tmp_path):
@@ -427,10 +431,10 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
-    """Files of noise that were really read."""
+    """Return the files of noise that were read from disk."""
     paths: list[Path] = []
-    original = files._bytes
-    monkeypatch.setattr(files, "_bytes", lambda path: paths.append(path) or original(path))
+    original = contents._bytes
+    monkeypatch.setattr(contents, "_bytes", lambda path: paths.append(path) or original(path))
     return paths
 
 
@@ -457,7 +461,7 @@ def test_a_command_reads_the_file_once(digits, tmp_path, reads, capsys):
     with pytest.raises(SystemExit) as end:
         run_main(["--methods", "elr,gce", "--noise-kind", f"labels:{path}", "--dry-run"])
     assert end.value.code == 0 and reads == [path]
-    assert files._READ.get() is None, "what comes after planning reads the file anew"
+    assert contents._READ.get() is None, "what comes after planning reads the file anew"
 
 
 def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp_path):
@@ -481,7 +485,7 @@ def test_a_changed_file_is_seen_by_the_next_command_and_by_the_trial(digits, tmp
     )
 
 
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # the command
 
 
@@ -491,7 +495,7 @@ def test_show_prints_and_plots(capsys, tmp_path, digits):
         capsys, "show", "--kind", "asymmetric", "--rate", "0.4", "--seed", 3, "--out", out
     )
     assert status == 0 and errors == ""
-    noisy = corrupt(digits, "asymmetric", 0.4, 3)
+    noisy = corrupt(digits, NoiseSpec("asymmetric", 0.4, 3))
     assert "nominal rate   40.00 %" in text
     assert f"realised rate  {100 * (noisy != digits.train_labels).mean():.2f} %" in text
     assert f"label hash     {label_hash(noisy)}" in text
@@ -547,20 +551,22 @@ def test_the_figure_of_any_number_of_classes(classes):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_export_and_import(file_format, capsys, tmp_path, digits):
-    exported, kept = tmp_path / f"noisy{FORMATS[file_format]}", tmp_path / "labels.npy"
+    exported, imported = tmp_path / f"noisy{FORMATS[file_format]}", tmp_path / "labels.npy"
     noise = ["--kind", "pairflip", "--rate", "0.3", "--seed", "5"]
     status, text, _ = call(capsys, "export", *noise, "--format", file_format, "--out", exported)
-    digest = label_hash(corrupt(digits, "pairflip", 0.3, 5))
+    digest = label_hash(corrupt(digits, NoiseSpec("pairflip", 0.3, 5)))
     assert status == 0 and f"1,437 labels are in {exported}; label hash {digest}" in text
-    status, text, _ = call(capsys, "import", exported, "--dataset", "digits", "--out", kept)
+    status, text, _ = call(capsys, "import", exported, "--dataset", "digits", "--out", imported)
     assert status == 0 and f"label hash     {digest}" in text and "realised rate  29.99 %" in text
-    assert f"--dataset digits --noise-kind labels:{kept}" in text
-    assert label_hash(np.load(kept)) == digest
+    assert f"--dataset digits --noise-kind labels:{imported}" in text
+    assert label_hash(np.load(imported)) == digest
 
 
 def test_import_of_one_of_several(capsys, tmp_path, digits):
     path = tmp_path / "human.pt"
-    torch.save({"clean": digits.train_labels, "worse": corrupt(digits, "symmetric", 0.5, 0)}, path)
+    torch.save(
+        {"clean": digits.train_labels, "worse": corrupt(digits, NoiseSpec("symmetric", 0.5))}, path
+    )
     assert "holds clean, worse: choose one with" in refused(capsys, "import", path)
     status, text, _ = call(capsys, "import", path, "--key", "worse", "--out", tmp_path / "w.npy")
     assert (

@@ -1,6 +1,4 @@
-"""Labels of a file brought to the images of a data set, by order and by path; and noise that rounds
-to nothing.
-"""
+"""Labels of a file matched to images, by order and by path; and noise that rounds to nothing."""
 
 import csv
 import re
@@ -17,7 +15,7 @@ from bench.cli import data
 from bench.cli.noise import main
 from bench.datasets import Dataset, load_dataset
 from bench.errors import InputError
-from bench.noise import check_noise, corrupt, rounding_note
+from bench.noise import NoiseSpec, check_noise, corrupt, rounding_note
 from bench.noise.matching import labels_for
 
 #: Eight images in the order of the set; those at 2 and 5 are for testing.
@@ -39,7 +37,7 @@ def named() -> Dataset:
 
 #: One label an image, in the order of the set, and those of the training images.
 LABELS = [1, 1, 0, 0, 1, 0, 0, 1]
-WANTED = [1, 1, 0, 1, 0, 1]
+EXPECTED = [1, 1, 0, 1, 0, 1]
 
 
 def write(path: Path, rows: list) -> str:
@@ -51,7 +49,7 @@ def write(path: Path, rows: list) -> str:
 def by_path(
     path: Path, spell=lambda name: name, label=lambda number: number, skip: tuple[int, ...] = ()
 ) -> str:
-    """A file that names the images in reverse, without those at the places ``skip``."""
+    """Write a file that names the images in reverse, without those at the places ``skip``."""
     rows = [
         (spell(str(NAMES[place])), label(LABELS[place])) for place in range(8) if place not in skip
     ]
@@ -75,8 +73,8 @@ def by_path(
     ],
 )
 def test_paths_of_any_spelling(spell, named, tmp_path):
-    assert labels_for(named, by_path(tmp_path / "l.csv", spell)).tolist() == WANTED
-    assert labels_for(named, by_path(tmp_path / "l.csv", spell, skip=(2, 5))).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", spell)).tolist() == EXPECTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", spell, skip=(2, 5))).tolist() == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -84,13 +82,13 @@ def test_paths_of_any_spelling(spell, named, tmp_path):
     [str, lambda number: ("dog", "cat")[number], lambda number: f" {('dog', 'cat')[number]} "],
 )
 def test_labels_by_name_and_by_number(label, named, tmp_path):
-    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == EXPECTED
 
 
 def test_names_of_classes_that_are_numbers_go_before_numbers(named, tmp_path):
     named = replace(named, classes=("1", "0"))
     assert labels_for(named, by_path(tmp_path / "l.csv")).tolist() == [
-        1 - label for label in WANTED
+        1 - label for label in EXPECTED
     ]
 
 
@@ -99,16 +97,16 @@ def test_further_columns_in_any_place(named, tmp_path):
     path = write(
         tmp_path / "l.csv", [("number", " Path", "LABEL", "by"), *rows, (), ("", "", "", "")]
     )
-    assert labels_for(named, path).tolist() == WANTED
+    assert labels_for(named, path).tolist() == EXPECTED
 
 
 def test_a_subset_takes_its_own_by_path_and_of_all(named, tmp_path):
     part = named.subset(3)
-    wanted = [LABELS[list(NAMES).index(name)] for name in part.train_names]
-    assert labels_for(part, by_path(tmp_path / "l.csv")).tolist() == wanted
+    expected = [LABELS[list(NAMES).index(name)] for name in part.train_names]
+    assert labels_for(part, by_path(tmp_path / "l.csv")).tolist() == expected
     np.save(tmp_path / "all.npy", LABELS)
-    assert labels_for(part, tmp_path / "all.npy").tolist() == wanted
-    np.save(tmp_path / "six.npy", WANTED)
+    assert labels_for(part, tmp_path / "all.npy").tolist() == expected
+    np.save(tmp_path / "six.npy", EXPECTED)
     with pytest.raises(
         InputError,
         match=r"are 6 labels in .*for 3 training images.* for all of its .*leave out --subset",
@@ -120,11 +118,11 @@ def test_the_noise_is_that_of_the_file(named, tmp_path):
     kind = f"labels:{by_path(tmp_path / 'we[ir]d %s.csv')}"
     check_noise(kind, None)
     check_noise(kind, None, named)
-    assert corrupt(named, kind, None, 0).tolist() == WANTED
+    assert corrupt(named, NoiseSpec(kind)).tolist() == EXPECTED
 
 
 def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
-    """One that cannot be read is in a list of all images, and in no training set."""
+    """A broken image is in the list of all images, and in no training set."""
     rest = replace(
         named,
         train_images=named.train_images[1:],
@@ -132,8 +130,8 @@ def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
         train_names=named.train_names[1:],
     )
     np.save(tmp_path / "all.npy", LABELS)
-    assert labels_for(rest, tmp_path / "all.npy").tolist() == WANTED[1:]
-    assert labels_for(rest, by_path(tmp_path / "l.csv")).tolist() == WANTED[1:]
+    assert labels_for(rest, tmp_path / "all.npy").tolist() == EXPECTED[1:]
+    assert labels_for(rest, by_path(tmp_path / "l.csv")).tolist() == EXPECTED[1:]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,8 @@ def test_an_image_that_is_left_out_takes_no_label(named, tmp_path):
     [
         (
             [("a/0.png", 1)],
-            r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': give each a line",
+            r"has no label for 5 of 6 training images of folder:pets, such as 'b/1.png': "
+            r"give each a line",
         ),
         (
             [("x/0.png", 1), ("y/0.png", 1)],
@@ -175,7 +174,7 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
         UserWarning,
         match=r"2 lines of it name no image of folder:pets, such as line 10 \('c/8.png'\)",
     ):
-        assert labels_for(named, path).tolist() == WANTED
+        assert labels_for(named, path).tolist() == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -188,13 +187,15 @@ def test_lines_about_no_image_are_counted(named, tmp_path):
         ("#N/A", "has no label"),
         (
             "1.0",
-            r"line 3 of .* has the label '1.0', but .* write their names, or whole numbers from 0 to 1",
+            r"line 3 of .* has the label '1.0', but .* write their names, or "
+            r"whole numbers from 0 to 1",
         ),
         ("2", r"line 3 of .* has the label '2', but .* whole numbers from 0 to 1"),
         ("-1", "has the label '-1'"),
         (
             "cta",
-            r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': did you mean cat\?",
+            r"line 3 of .* has a wrong label: there is no class of folder:pets 'cta': "
+            r"did you mean cat\?",
         ),
         ("²", "line 3 of .* has a wrong label: there is no class"),
         ("١", "line 3 of .* has a wrong label: there is no class"),
@@ -212,7 +213,7 @@ def test_a_label_that_is_none_is_refused_with_its_line(label, message, others, n
 def test_a_class_may_be_called_like_a_missing_value(named, tmp_path):
     named = replace(named, classes=("none", "NA"))
     label = ("none", "NA").__getitem__
-    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == WANTED
+    assert labels_for(named, by_path(tmp_path / "l.csv", label=label)).tolist() == EXPECTED
 
 
 def test_labels_that_count_from_1_are_refused_with_the_first(named, tmp_path):
@@ -286,7 +287,7 @@ def test_arrays_of_ones_own_take_labels_of_training_and_then_of_test_images(tmp_
         labels_for(arrays.subset(4), tmp_path / "l.npy")
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # the commands
 
 
@@ -298,9 +299,7 @@ def call(capsys, entry, *arguments: object) -> tuple[int, str, str]:
 
 
 def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
-    """Labels in the order that is listed, and the list itself with other labels, are those of the
-    images.
-    """
+    """The list of images, and labels in its order, both match the images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
     for number in range(20):
@@ -317,7 +316,7 @@ def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
         row["split"] for row in rows
     ) == 4 * ["test"] + 16 * ["train"]
     training = load_dataset(name)
-    wanted = np.array([int(name[2:4]) % 3 == 0 for name in training.train_names], dtype=int)
+    expected = np.array([int(name[2:4]) % 3 == 0 for name in training.train_names], dtype=int)
     Path("labels.txt").write_text("".join(f"{int(n % 3 == 0)}\n" for n in range(20)))
     write(
         Path("named.csv"),
@@ -325,8 +324,8 @@ def test_a_folder_of_ones_own(capsys, tmp_path, monkeypatch):
     )
     Path("as listed.csv").write_text(text)
     for file, labels in (
-        ("labels.txt", wanted),
-        ("named.csv", wanted),
+        ("labels.txt", expected),
+        ("named.csv", expected),
         ("as listed.csv", training.found["found"]),
     ):
         status, text, errors = call(
@@ -346,7 +345,7 @@ def test_the_list_of_a_set_without_names_is_read_back(capsys, tmp_path, digits):
     assert status == 0 and (labels_for(digits, tmp_path / "l.csv") == digits.train_labels).all()
 
 
-# -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 # rounded to nothing
 
 
@@ -378,7 +377,7 @@ def few() -> Dataset:
     ],
 )
 def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, few):
-    note = rounding_note(few, kind, rate, 0, "exact")
+    note = rounding_note(few, NoiseSpec(kind, rate))
     assert note is not None and note.startswith(
         f"{kind} noise at the rate {rate:g} means that {meant} of the "
     )
@@ -406,11 +405,11 @@ def test_noise_that_is_rounded_away_is_said(kind, rate, meant, realised, why, fe
     ],
 )
 def test_noise_that_is_what_it_says_is_not_remarked_on(kind, rate, few):
-    assert rounding_note(few, kind, rate, 0, "exact") is None
+    assert rounding_note(few, NoiseSpec(kind, rate)) is None
 
 
 def test_coin_flips_that_all_fall_on_one_side_are_said(few):
-    note = rounding_note(few, "pairflip", 0.001, 0, "independent")
+    note = rounding_note(few, NoiseSpec("pairflip", 0.001, 0, "independent"))
     assert (
         note is not None
         and "it is 0 %, since each label has its own coin flip: take a higher rate, more images"
@@ -421,7 +420,7 @@ def test_coin_flips_that_all_fall_on_one_side_are_said(few):
 
 def test_matrices_and_labels_that_change_nothing_are_said(few, tmp_path):
     np.save(tmp_path / "T.npy", 0.9 * np.eye(20) + 0.1 * np.roll(np.eye(20), 1, 1))
-    note = rounding_note(few, f"matrix:{tmp_path / 'T.npy'}", None, 0, "exact")
+    note = rounding_note(few, NoiseSpec(f"matrix:{tmp_path / 'T.npy'}"))
     assert (
         note is not None
         and "noise means that 10 % of the labels are wrong" in note
@@ -429,21 +428,19 @@ def test_matrices_and_labels_that_change_nothing_are_said(few, tmp_path):
     )
     np.save(tmp_path / "l.npy", few.train_labels)
     for kind in (f"labels:{tmp_path / 'l.npy'}", "human-worst"):
-        note = rounding_note(few, kind, None, 0, "exact")
+        note = rounding_note(few, NoiseSpec(kind))
         images = "60 training images of few in 20 classes"
         assert (
             note
             == f"{kind} noise makes no label wrong: all labels of the {images} are the true ones"
         )
     np.save(tmp_path / "l.npy", (few.train_labels + 1) % 20)
-    assert rounding_note(few, f"labels:{tmp_path / 'l.npy'}", None, 0, "exact") is None
+    assert rounding_note(few, NoiseSpec(f"labels:{tmp_path / 'l.npy'}")) is None
 
 
 def test_nothing_is_said_where_nobody_knows_the_truth(few):
     assert (
-        rounding_note(
-            replace(few, train_labels=0 * few.train_labels - 1), "human-worst", None, 0, "exact"
-        )
+        rounding_note(replace(few, train_labels=0 * few.train_labels - 1), NoiseSpec("human-worst"))
         is None
     )
 
@@ -508,13 +505,13 @@ def test_the_commands_say_it(capsys, tmp_path, few, monkeypatch):
 
 @pytest.mark.parametrize("images", [TRAIN, range(8)], ids=["training images", "all images"])
 def test_labels_listed_class_folder_by_class_folder_are_noticed(named, tmp_path, images):
-    """As torchvision's ImageFolder lists images; the set's own order goes by the files' names."""
+    """torchvision's ImageFolder sorts by class folder; this package by the files' names."""
     path = tmp_path / "labels.txt"
-    own = [place % 2 for place in images]
+    true = [place % 2 for place in images]
     for labels, noticed in (
-        (sorted(own), True),
-        (own, False),
-        ([1 - label for label in own], False),
+        (sorted(true), True),
+        (true, False),
+        ([1 - label for label in true], False),
     ):
         path.write_text("\n".join(map(str, labels)))
         with warnings.catch_warnings(record=True) as caught:

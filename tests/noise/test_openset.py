@@ -1,21 +1,19 @@
-"""Noise that a trial has to do more for than change labels: images replaced, and labels that a file
-holds.
-"""
+"""Noise in a trial beyond changed labels: replaced images, and labels from a file."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fabricate import lines
 
 from bench.datasets import OUTSIDE, Dataset, ImageFiles, with_donors
 from bench.errors import InputError
-from bench.noise import fingerprint, prepare
+from bench.noise import NoiseSpec, fingerprint, prepare
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.outcome import Outcome
 from bench.training.pixels import replaced
 from bench.training.trial import run_trial
@@ -35,6 +33,14 @@ def spec_of(data: Dataset, kind: str, rate: float | None, method: str = "elr") -
     plan = Plan(noise_kind=kind, overrides=(("epochs", 2), ("batch_size", 16)))
     [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
     return spec
+
+
+def test_a_trial_offers_its_noise_as_one_value(data):
+    spec = spec_of(data, "symmetric", 0.25)
+    assert spec.noise_spec == NoiseSpec("symmetric", 0.25, 0, "exact", None)
+    assert not spec.noise_spec.replaces_images
+    assert spec_of(data, KIND, 0.25).noise_spec.replaces_images
+    assert not spec_of(data, KIND, 0.0).noise_spec.replaces_images
 
 
 def test_open_set_noise_replaces_images_and_keeps_labels(data):
@@ -59,7 +65,9 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
 def test_a_trial_with_open_set_noise(data):
     epochs: list[dict] = []
     outcome = run_trial(
-        spec_of(data, KIND, 0.25), data, report=lambda new, _: epochs.extend(lines(new))
+        spec_of(data, KIND, 0.25),
+        data,
+        report=lambda new, _: epochs.extend(map(Epoch.to_json, new)),
     )
     assert outcome.status == "finished", outcome
     assert outcome.noise.openset_images == 15

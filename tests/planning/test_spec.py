@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import methods
-from bench.datasets import load_dataset
-from bench.datasets.base import from_arrays
+from bench.datasets import from_arrays, load_dataset
 from bench.errors import InputError
 from bench.method import Method, Wrapper
 from bench.planning import registry

@@ -16,12 +16,12 @@ import numpy as np
 import scipy
 import sklearn
 import torch
-from fabricate import lines
 
 from bench.datasets import Dataset, load_dataset
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import Epoch
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
 
@@ -73,7 +73,7 @@ def record(name: str, data: Dataset) -> dict[str, Any]:
     encoder = run_pretraining(job, data) if job else None
     epochs: list[dict[str, Any]] = []
     outcome = run_trial(
-        spec, data, encoder=encoder, report=lambda new, _: epochs.extend(lines(new))
+        spec, data, encoder=encoder, report=lambda new, _: epochs.extend(map(Epoch.to_json, new))
     )
     assert outcome.status == "finished", outcome
     samples = [outcome.samples[key] for key in ("test_probabilities", "validation_probabilities")]

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from test_sweep import ROOT, command, contents, sweep
 
-from bench.cli.run import _resolve_device, run
+from bench.cli.plan import resolve_device
+from bench.cli.run import run
 from bench.errors import InputError
 from bench.sweep.address import connect, unreachable
 from bench.sweep.session import parallel_trials
@@ -144,7 +145,7 @@ def test_the_commands_in_the_files_are_understood():
             and parsed["methods"] == ["rmd", "softmix"]
             and parsed["out"]
         ), text
-    assert _resolve_device("cuda", "auto", "auto") == ("cuda", "bf16"), "the head may have no GPU"
+    assert resolve_device("cuda", "auto", "auto") == ("cuda", "bf16"), "the head may have no GPU"
     with pytest.raises(click.NoSuchOption):
         run.make_context("run", ["--adress", "auto"])
 

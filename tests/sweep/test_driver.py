@@ -116,7 +116,7 @@ def test_whatever_a_machine_cannot_do_is_a_lost_row_that_says_so(
 
 def test_a_noise_file_that_only_the_head_has_is_a_row(data, tmp_path, work_on):
     path = tmp_path / "labels.npy"
-    noisy = noise.corrupt(data, "symmetric", 0.4, 0, "exact")
+    noisy = noise.corrupt(data, noise.NoiseSpec("symmetric", 0.4))
     np.save(path, noisy)
     spec = spec_of(data, noise_kind=f"labels:{path}")
     driver, work = driver_for(spec, data, tmp_path / "sweep")

@@ -25,10 +25,11 @@ from test_sweep import ROOT, checkpointed, command, contents, ray_session, wait_
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
-from bench.training.storage import Store, StoredFile, own_place
+from bench.training.storage import Store, StoredFile, sweep_place
 from bench.training.trial import run_trial
 
 # ----------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(outcome.to_json()), {
+    return timeless(to_builtins(outcome.done())), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 
@@ -334,8 +335,10 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(digits, store, monkeyp
     ],
 )
 def test_every_sweep_has_a_folder_of_its_own_on_a_store(storage, place):
-    assert re.fullmatch(place, own_place(storage, Path("/results/run")))
-    assert own_place(storage, Path("/results/run")) != own_place(storage, Path("/elsewhere/run"))
+    assert re.fullmatch(place, sweep_place(storage, Path("/results/run")))
+    assert sweep_place(storage, Path("/results/run")) != sweep_place(
+        storage, Path("/elsewhere/run")
+    )
 
 
 def test_a_store_is_tidied(store):

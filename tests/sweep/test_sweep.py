@@ -101,6 +101,7 @@ def test_a_sweep_leaves_whole_records_and_a_leaderboard(undisturbed):
     facts = json.loads((undisturbed / "sweep.json").read_text())
     assert len(facts["trials"]) == 6  # ce as reference, elr and rmd, at two rates
     assert facts["overhead"] > 0 and facts["parallel_trials"] >= 1
+    assert facts["options"]["methods"] == ["elr", "rmd"] and facts["options"]["save-models"]
     assert sorted(facts["trials"]) == sorted(
         path.name for path in (undisturbed / "trials").iterdir()
     )

@@ -1,5 +1,6 @@
-"""On a GPU: the records of the CPU, memory that is given back, no waiting within an epoch. Most of
-it needs one to run.
+"""Trials on a GPU: records as on a CPU, returned memory, no waits within an epoch.
+
+Most of these tests need a GPU.
 """
 
 import gc
@@ -8,16 +9,16 @@ import warnings
 
 import pytest
 import torch
-from fabricate import lines
 from test_golden_records import TOLERANCES
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.datasets import Dataset, load_dataset
-from bench.networks import augment
+from bench.networks import auto_augment
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.speed import together
 from bench.speed.__main__ import main
 from bench.speed.measure import Settings
@@ -36,7 +37,7 @@ def data() -> Dataset:
 
 
 def moved(draw):
-    """Draws on the CPU; what it gives goes where it was asked for."""
+    """Return a draw on the CPU, whose result moves to the requested device."""
 
     def call(*arguments, device=None, **keywords):
         drawn = draw(*arguments, device="cpu", **keywords)
@@ -47,9 +48,7 @@ def moved(draw):
 
 @pytest.fixture
 def draws_on_the_cpu(monkeypatch):
-    """Generators give other numbers on another device: what is drawn comes from the CPU's, wherever
-    it goes.
-    """
+    """Draw all random numbers on the CPU: each device's generator gives other numbers."""
     generator = torch.Generator
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator("cpu"))
     for name in ("rand", "randn", "randint", "randperm"):
@@ -66,7 +65,7 @@ def trial(
     encoder = run_pretraining(job, data) if job else None
     records: list[dict] = []
     outcome = run_trial(
-        spec, data, encoder=encoder, report=lambda new, _: records.extend(lines(new))
+        spec, data, encoder=encoder, report=lambda new, _: records.extend(map(Epoch.to_json, new))
     )
     assert outcome.status == "finished", outcome
     return records
@@ -80,7 +79,7 @@ def timeless(records: list[dict]) -> list[dict]:
 
 
 def test_draws_on_the_cpu_are_those_of_a_trial_there(data, request):
-    """Needs no GPU: a check of the fixture itself, with a method that draws of every kind."""
+    """Check the fixture, without a GPU, by a method that draws in every way."""
     expected = timeless(trial("divide_mix", data, "cpu"))
     request.getfixturevalue("draws_on_the_cpu")
     assert timeless(trial("divide_mix", data, "cpu")) == expected
@@ -89,9 +88,7 @@ def test_draws_on_the_cpu_are_those_of_a_trial_there(data, request):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
 def test_an_epoch_gives_the_record_of_the_cpu(name, data, draws_on_the_cpu):
-    """The first: later ones multiply what rounding does. What a main phase computes is held by the
-    test below.
-    """
+    """Compare first epochs: rounding grows in later ones, whose phase the next test holds."""
     [expected], [found] = trial(name, data, "cpu"), trial(name, data, "cuda")
     for key, tolerance in TOLERANCES.items():
         assert found[key] == pytest.approx(expected[key], abs=tolerance), key
@@ -102,7 +99,7 @@ def test_an_epoch_gives_the_record_of_the_cpu(name, data, draws_on_the_cpu):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
 def test_its_main_phase_learns_as_much_as_on_the_cpu(name, data, draws_on_the_cpu):
-    """By the fifth epoch warm-ups are over: mixtures, neighbours and guessed labels are at work."""
+    """Train five epochs, to the phase of mixtures, neighbours and guessed labels."""
     expected, found = (
         trial(name, data, "cpu", epochs=5)[-1],
         trial(name, data, "cuda", epochs=5)[-1],
@@ -114,7 +111,7 @@ def test_its_main_phase_learns_as_much_as_on_the_cpu(name, data, draws_on_the_cp
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
 def test_in_bfloat16_too(name, data, draws_on_the_cpu):
-    """What trials on a GPU compute in by default."""
+    """Train in the default precision of a GPU."""
     expected, found = (
         trial(name, data, "cpu", epochs=5)[-1],
         trial(name, data, "cuda", epochs=5, precision="bf16")[-1],
@@ -136,7 +133,7 @@ def test_a_trial_gives_its_memory_back(name, data):
 
 @pytest.mark.gpu
 def test_a_failed_trial_gives_its_memory_back(data, monkeypatch):
-    """Also what the allocator reserves, which no other process could have."""
+    """Include memory that the allocator reserves, which no other process could use."""
     trial("ce", data, "cuda")
     before = torch.cuda.memory_reserved()
     kept = []
@@ -163,14 +160,15 @@ def session(name: str, device: str, number: int, batch_size: int) -> Session:
 
 
 class Questions(TorchDispatchMode):
-    """What a GPU would be waited for: results whose size or value the host has to know, and tensors
-    made of its numbers.
+    """Record of operations that would wait for a GPU.
 
-    Copies by ``to`` are not seen: on a CPU they are none.
+    Their results have a size or value that the host needs, or are made of its numbers. Copies by
+    ``to`` are missing: on a CPU there are none.
     """
 
     OPERATIONS = frozenset(
-        "_local_scalar_dense nonzero is_nonzero equal masked_select bincount _unique2 unique_dim unique_consecutive".split()
+        "_local_scalar_dense nonzero is_nonzero equal masked_select bincount _unique2 unique_dim "
+        "unique_consecutive".split()
     )
 
     def __init__(self, monkeypatch) -> None:
@@ -220,14 +218,13 @@ DIVIDES = {"divide_mix": 2 * 2, "pes": 1, "prune": 1, "unicon": 2 * 5}
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_step_asks_for_a_value_or_a_size(name, monkeypatch):
-    """Needs no GPU: operations are looked at as they come. Epochs may begin with such questions,
-    steps may not.
-    """
+    """Watch the operations, without a GPU: the start of an epoch may wait, a step may not."""
     prepared = session(name, "cpu", 160, 40)
     prepared.rewind()
     prepared.method.epoch_start()
     questions = Questions(monkeypatch)
-    monkeypatch.setattr(augment, "operate_in_groups", augment.operate_on_all)  # as on a GPU
+    # The same code path as on a GPU.
+    monkeypatch.setattr(auto_augment, "operate_in_groups", auto_augment.operate_on_all)
     batches, steps = [], []
     with questions:
         for batch in prepared.method.batches():
@@ -265,7 +262,7 @@ def test_such_a_question_is_noticed(wait, asked, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", sorted(set(METHODS) - DIVIDES.keys()))
 def test_no_step_waits_for_the_device(name):
-    """After what an epoch begins with, which may read a mixture's bound."""
+    """Leave out the start of the epoch, which may read the bound of a mixture."""
     prepared = session(name, "cuda", 512, 16)
     prepared.rewind()
     prepared.method.epoch_start()
@@ -280,7 +277,7 @@ def test_no_step_waits_for_the_device(name):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", DIVIDES)
 def test_an_epoch_that_divides_waits_for_that_alone(name):
-    """Fewer times than it has batches, and never in a step."""
+    """It waits fewer times than it has batches, and never in a step."""
     prepared = session(name, "cuda", 512, 16)
     prepared.rewind()
     prepared.method.epoch_start()
@@ -302,7 +299,7 @@ def test_an_epoch_that_divides_waits_for_that_alone(name):
 @pytest.mark.gpu
 @pytest.mark.slow
 def test_steps_are_measured_in_every_form(tmp_path):
-    """And the graph leaves the network of as many single steps, or there would be no rows."""
+    """The graph must train the network as single steps do, or there would be no rows."""
     file = tmp_path / "speed.json"
     with pytest.raises(SystemExit) as end:
         main(["step", "--device", "cuda", "--repeats", "1", "--json", str(file)])

@@ -1,6 +1,4 @@
-"""Steps recorded as a CUDA graph. Without a GPU, what stands for it runs the step again, on what
-the graph would read.
-"""
+"""CUDA graphs of training steps; without a GPU, a stand-in repeats the recorded step."""
 
 import copy
 from contextlib import contextmanager, nullcontext
@@ -9,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fabricate import lines
 
 from bench.datasets import load_dataset
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
+from bench.records.schema import Epoch
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
 from bench.speed.sessions import Session, dataset_for, specification
@@ -26,14 +24,14 @@ STATIC = [name for name in method_names() if load_method(name).static_step] + ["
 
 
 def session(name: str) -> Session:
-    """Before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
+    """Return a session before its fourth epoch of 10: nine steps of 32 samples, one of 12."""
     data = dataset_for(TINY, 300)
     return Session(specification(TINY, data, name, Settings(), epochs=10, batch_size=32), data, 3)
 
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Makes GraphedSteps work without a GPU; the graphs that were recorded."""
+    """Recorded graphs, where a stand-in replaces the GPU."""
     made = []
 
     class Graph:
@@ -137,7 +135,7 @@ def test_graphs_are_taken_where_they_are_asked_for_and_possible(
 
 
 def test_random_partners_are_no_static_step():
-    """softmix in its mixup phase, between warm-up and correction, draws a partner for every sample."""
+    """In its mixup phase, softmix draws a partner for every sample."""
     data = dataset_for(TINY, 100)
     late = {"softmix.correction_start": 200}
     prepared = Session(specification(TINY, data, "softmix", Settings(), late, epochs=10), data, 4)
@@ -161,7 +159,9 @@ def test_graphs_change_no_record(name, precision, monkeypatch):
 
     def records(spec: TrialSpec) -> list[dict]:
         epochs: list[dict] = []
-        outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+        outcome = run_trial(
+            spec, data, report=lambda new, _: epochs.extend(map(Epoch.to_json, new))
+        )
         assert outcome.status == "finished", outcome
         return epochs
 

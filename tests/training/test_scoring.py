@@ -1,11 +1,10 @@
-"""Scores against numbers worked out by hand, and against scikit-learn's."""
+"""Scores, against numbers worked out by hand and those of scikit-learn."""
 
 import inspect
 import re
 
 import numpy as np
 import pytest
-from fabricate import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
@@ -14,7 +13,7 @@ from bench import ops
 from bench.datasets import FOUND, from_arrays
 from bench.planning.registry import load_method, method_names
 from bench.planning.spec import Plan, expand_hparams
-from bench.records.schema import present
+from bench.records.schema import Epoch, present
 from bench.training import scoring
 from bench.training.trial import run_trial
 
@@ -107,7 +106,7 @@ def run(data, kind: str, rate: float | None, method: str = "softmix") -> list[di
     plan = Plan(noise_kind=kind, overrides=(("epochs", 3), ("batch_size", 16)))
     [spec] = plan.specs(data, expand_hparams([method], {}, {}), [rate], [0])
     epochs: list[dict] = []
-    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(lines(new)))
+    outcome = run_trial(spec, data, report=lambda new, _: epochs.extend(map(Epoch.to_json, new)))
     assert outcome.status == "finished", outcome
     return epochs
 
@@ -164,8 +163,8 @@ def test_the_record_says_what_every_mixture_came_to(name, tiny_dataset, monkeypa
     def counting(fit):
         return lambda *args, **kwargs: fits.append(fit) or fit(*args, **kwargs)
 
-    monkeypatch.setattr(ops, "fit_gaussians", counting(ops.fit_gaussians))
-    monkeypatch.setattr(ops, "fit_betas", counting(ops.fit_betas))
+    monkeypatch.setattr(ops.mixtures, "fit_gaussians", counting(ops.fit_gaussians))
+    monkeypatch.setattr(ops.mixtures, "fit_betas", counting(ops.fit_betas))
     [spec] = Plan(overrides=(("epochs", 3),)).specs(
         tiny_dataset, expand_hparams([name], {}, {}), [0.4], [0]
     )

@@ -12,22 +12,23 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
-from fabricate import lines
 from ray import tune
 from rich.console import Console
 
 import bench.tuning.spaces
 import bench.tuning.study
 from bench.cli.estimate import print_plan
+from bench.cli.plan import PlannedSweep
 from bench.errors import InputError
 from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
 from bench.records.packing import pack_classes
-from bench.records.schema import Done, Epoch
+from bench.records.schema import Done, Epoch, to_builtins
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
+from bench.sweep.work import Resources
 from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
 from bench.tuning.plan import SEARCH_SEED, plan_tuning
@@ -87,7 +88,7 @@ def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
     return ran
 
 
-# ----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # spaces
 
 
@@ -169,7 +170,7 @@ def test_defaults_outside_the_space_are_refused(data, space):
         make(data, "elr")
 
 
-# ----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # drawing
 
 
@@ -282,7 +283,7 @@ def test_pretraining_counts_once_in_a_budget(data):
     assert count == 4  # 12 + 4 x 5 = 32
 
 
-# ----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # picking
 
 
@@ -331,7 +332,7 @@ def test_ties_go_to_the_fewest_changes_in_whatever_order():
     assert {pick(order) for order in itertools.permutations(tried)} == {"a"}
 
 
-# ----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # stopping
 
 
@@ -377,19 +378,13 @@ def test_the_median_rule_waits_for_three_others(data):
 def test_a_stopped_trial_has_a_whole_record(data):
     tuning = make(data, "elr", scheduler="asha")
     spec = tuning.next()
-    facts = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0).to_json()
-    assert (
-        facts["status"],
-        facts["epochs"],
-        facts["train_seconds"],
-        facts["pretrain_seconds"],
-    ) == ("stopped", 3, 3.0, 4.0)
-    assert (
-        facts["noise"]["realised_rate"] == pytest.approx(0.5, abs=0.01)
-        and facts["privileges"] == []
-    )
-    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data).to_json()
-    missing = whole.keys() - facts.keys()
+    stopped = stopped_outcome(spec, data, curve(0.1, 0.2, 0.3), pretrain_seconds=4.0)
+    assert (stopped.status, stopped.epochs) == ("stopped", 3)
+    assert (stopped.train_seconds, stopped.pretrain_seconds) == (3.0, 4.0)
+    assert stopped.noise.realised_rate == pytest.approx(0.5, abs=0.01)
+    assert stopped.privileges == []
+    whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data)
+    missing = to_builtins(whole.done()).keys() - to_builtins(stopped.done()).keys()
     assert missing == {
         "parameters",
         "peak_memory_bytes",
@@ -400,7 +395,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     }
 
 
-# ----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # resuming
 
 
@@ -413,16 +408,8 @@ def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None
 
 def planned(data, tuning, out) -> str:
     console = Console(file=io.StringIO(), width=200)
-    print_plan(
-        console,
-        PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1]),
-        data,
-        out,
-        1,
-        0,
-        None,
-        tuning,
-    )
+    specs = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1])
+    print_plan(console, PlannedSweep(None, data, specs, tuning, out, Resources()))
     return console.file.getvalue()
 
 
@@ -527,7 +514,7 @@ def test_a_search_learns_from_the_records(data, tmp_path):
     assert len(later) == 10 and weight(later) < weight(ran[:10])
 
 
-# ----------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------------------
 # goals
 
 
@@ -557,7 +544,7 @@ def test_records_hold_what_a_clean_goal_needs(data):
     outcome = run_trial(
         replace(spec, recipe=spec.recipe.override({"epochs": 2})),
         data,
-        report=lambda new, restart: epochs.extend(map(Epoch.from_json, new)),
+        report=lambda new, restart: epochs.extend(new),
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
@@ -580,7 +567,7 @@ def test_a_goal_that_cannot_be_is_refused(data):
         make(data, "elr", goal="clean-val:500")
 
 
-# ----------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # a wrong noise rate
 
 
@@ -600,7 +587,9 @@ def test_methods_that_read_the_rate_are_told_a_wrong_one(data):
         short = replace(spec, recipe=spec.recipe.override({"epochs": 3}))
         epochs = []
         run_trial(
-            short, data, report=lambda found, restart, epochs=epochs: epochs.extend(lines(found))
+            short,
+            data,
+            report=lambda found, restart, epochs=epochs: epochs.extend(map(Epoch.to_json, found)),
         )
         rates.append(epochs[-1]["train_loss"])
     assert len(set(rates)) == 3, "it makes a difference"
@@ -659,7 +648,7 @@ def test_a_search_that_was_killed_draws_what_it_would_have_drawn(data, tmp_path,
     assert drain(again, score) == undisturbed[over:]
 
 
-# ----------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------------
 # foreign records
 
 

@@ -1,4 +1,4 @@
-"""A transition matrix drawn at the width of a paper's column."""
+"""Heat map of a transition matrix, at the width of a paper's column."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,19 +8,18 @@ from matplotlib.ticker import MaxNLocator
 from bench.common.text import printable
 from bench.report.plots.style import COLUMN, style
 
-#: Up to so many classes, cells have numbers and classes have names.
+#: Largest number of classes at which cells have numbers and classes have names.
 NAMED = 20
 
 
 def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> Figure:
-    """Heat map of a realised transition matrix (C, C), in percent of a true class.
+    """Return the heat map of a realised transition matrix (C, C), in percent of a true class.
 
-    One hue from white to black, so that a print in grey is the same figure; cells that are exactly
-    0 stay empty.
+    Colours have one hue from white to dark, so that a print in grey stays readable. Cells that are
+    exactly 0 are empty.
     """
     count = len(classes)
-    # Numbers need a cell as wide as they are: more than eight classes take more than a column's
-    # width in small print.
+    # Numbers have to fit into their cells, which shrink with the number of classes.
     size = 7.0 if count <= 8 else 5.6 if count <= 12 else 4.2
     with style():
         figure = Figure(figsize=(COLUMN, 0.86 * COLUMN), layout="constrained")
@@ -34,8 +33,8 @@ def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> F
             spine.set_visible(False)
         axes.tick_params(length=0)
         if count <= NAMED:
-            _name(axes, classes, size)
-            _number(axes, matrix, size)
+            _name_classes(axes, classes, size)
+            _number_cells(axes, matrix, size)
         else:
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(5, integer=True))
@@ -48,21 +47,21 @@ def matrix_figure(matrix: np.ndarray, classes: tuple[str, ...], title: str) -> F
     return figure
 
 
-def _name(axes: Axes, classes: tuple[str, ...], size: float) -> None:
-    shown = map(printable, classes)
-    short = [name if len(name) <= 14 else f"{name[:13]}…" for name in shown]
+def _name_classes(axes: Axes, classes: tuple[str, ...], size: float) -> None:
+    names = map(printable, classes)
+    short = [name if len(name) <= 14 else f"{name[:13]}…" for name in names]
     upright = max(map(len, short)) * len(short) <= 40
     places = range(len(short))
     axes.set_yticks(places, short, fontsize=min(size + 1, 7.5))
     axes.set_xticks(places, short, fontsize=min(size + 1, 7.5), rotation=0 if upright else 90)
-    # White lines between cells: a row of pale ones would otherwise have no edges.
+    # Grey lines separate the cells: a row of pale ones would otherwise have no edges.
     axes.set_xticks(np.arange(len(short) - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(len(short) - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="0.88", linewidth=0.4)
     axes.tick_params(which="minor", length=0)
 
 
-def _number(axes: Axes, matrix: np.ndarray, size: float) -> None:
+def _number_cells(axes: Axes, matrix: np.ndarray, size: float) -> None:
     for (row, column), share in np.ndenumerate(matrix):
         if share > 0:
             text = "<1" if share < 0.005 else f"{100 * share:.0f}"

@@ -1,0 +1,47 @@
+"""Losses that several methods share, each a scalar."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of logits (B, C) against target distributions (B, C)."""
+    return -(targets * logits.log_softmax(1)).sum(1).mean()
+
+
+def corrected_cross_entropy(logits: Tensor, transition: Tensor, y: Tensor) -> Tensor:
+    """Mean -log sum_i p_i T[i, y] of logits (B, C) and noisy labels (B,).
+
+    The rows of T (C, C) are the clean classes. The sum is taken of logarithms: where the network
+    is certain, p times T underflows and its gradient is 0 / 0.
+    """
+    log_transition = transition.clamp_min(torch.finfo(transition.dtype).tiny).log()
+    return -(logits.float().log_softmax(1) + log_transition.T[y]).logsumexp(1).mean()
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """SimCLR's contrastive loss of two views' representations (B, D), mean over 2B anchors.
+
+    Rows with the same number belong together.
+    """
+    views = F.normalize(torch.cat([first, second]).float(), dim=1)
+    with torch.autocast(views.device.type, enabled=False):
+        similarities = views @ views.T / temperature
+    similarities.fill_diagonal_(-torch.inf)
+    partners = torch.arange(len(views), device=views.device).roll(len(first))
+    return F.cross_entropy(similarities, partners)
+
+
+def confidence_penalty(logits: Tensor) -> Tensor:
+    """Mean negative entropy of the predictions of logits (B, C): small where they are unsure."""
+    return (logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+
+
+def uniform_divergence(probabilities: Tensor) -> Tensor:
+    """KL divergence of the uniform distribution from the mean of predictions (B, C).
+
+    It keeps a network from giving all samples to few classes.
+    """
+    mean = probabilities.mean(0).clamp_min(1e-8)
+    return -(mean * probabilities.shape[1]).log().mean()

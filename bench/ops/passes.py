@@ -1,0 +1,40 @@
+"""Passes over the training set: a score for every sample, and endless batches."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def forever(make_iterator: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Yield the items of one fresh iterator after another."""
+    while True:
+        yield from make_iterator()
+
+
+@torch.no_grad()
+def per_sample(
+    method: Any, net: nn.Module, score: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Return ``score(logits, noisy labels, index)`` of every training sample, in order.
+
+    The network is in eval mode, and images are not augmented.
+    """
+    was_training = net.training
+    net.eval()
+    scores = []
+    for batch in method.task.loader(train=False):
+        with method.task.autocast():
+            logits = net(batch.x)
+        scores.append(score(logits.float(), batch.y, batch.index))
+    net.train(was_training)
+    return torch.cat(scores)
+
+
+def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
+    """Cross-entropy (N,) of every training sample with its noisy label."""
+    return per_sample(
+        method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none")
+    )
