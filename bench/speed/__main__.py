@@ -65,11 +65,29 @@ DEVICE = click.Choice(["cpu", "cuda"])
     show_default="as many as suit the part",
     help="Images in a pass, 200 at least.",
 )
-@click.option("--repeats", default=5, type=AT_LEAST_ONE, metavar="R", help="Passes of each kind.")
 @click.option(
-    "--threads", default=1, type=AT_LEAST_ONE, metavar="T", help="Threads of either side."
+    "--repeats",
+    default=5,
+    show_default=True,
+    type=AT_LEAST_ONE,
+    metavar="R",
+    help="Passes of each kind.",
 )
-@click.option("--device", default="cpu", type=DEVICE, help="Place where both sides compute.")
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=AT_LEAST_ONE,
+    metavar="T",
+    help="Threads of either side.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    type=DEVICE,
+    help="Place where both sides compute.",
+)
 @click.option(
     "--methods",
     "names",

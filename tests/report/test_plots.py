@@ -33,7 +33,7 @@ MANY = [
 
 @pytest.fixture(autouse=True)
 def no_warnings():
-    """Of matplotlib above all, which warns of what does not fit."""
+    """Turn warnings into errors: matplotlib warns of text that does not fit."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -208,7 +208,7 @@ def test_curves_share_their_axis_and_show_every_seed(tmp_path):
     assert marker.get_xdata()[0] == pytest.approx(100, abs=5)
     assert [text.get_text() for text in panels[0].get_xticklabels()] == ["1", "50", "100"]
     band = (
-        [own for own in panels[0].collections if isinstance(own, PolyCollection)][-1]
+        [part for part in panels[0].collections if isinstance(part, PolyCollection)][-1]
         .get_paths()[0]
         .vertices
     )

@@ -80,7 +80,7 @@ def reliability_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figur
     if known.empty:
         return None
     # Grey lines would cover those of methods with a colour.
-    methods = [method for method in methods_of(known, drawn) if drawn[method].own]
+    methods = [method for method in methods_of(known, drawn) if drawn[method].coloured]
     if not methods:
         return None
     panels = Panels(known, 1.9, methods, share="all")
@@ -142,16 +142,16 @@ def transitions_figure(trials: pd.DataFrame) -> Figure | None:
     norm = PowerNorm(0.5, 0, 1)  # matrices differ in small shares
     for (i, rate), (j, column) in product(enumerate(rates), enumerate(columns)):
         axes, here = grid[i, j], known[known["noise_rate"] == rate]
-        own = here if column == _REALISED else here[here["method"] == column]
-        if own.empty or (column == _REALISED and rate not in true):
+        rows = here if column == _REALISED else here[here["method"] == column]
+        if rows.empty or (column == _REALISED and rate not in true):
             axes.set_visible(False)
             continue
         matrices, below = (
-            _matrices(own, "transition" if column == _REALISED else "estimated_transition"),
+            _matrices(rows, "transition" if column == _REALISED else "estimated_transition"),
             rate_title(rate),
         )
         if column != _REALISED and rate in true:
-            realised = _matrices(own, "transition")
+            realised = _matrices(rows, "transition")
             errors = np.abs(matrices - realised).sum((1, 2)) / np.abs(realised).sum((1, 2))
             below = f"error {errors.mean():.2f}"
         image = axes.imshow(matrices.mean(0), cmap="Blues", norm=norm, interpolation="nearest")
@@ -301,12 +301,12 @@ def features_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
         )
         here = means.loc[at_rate["noise_rate"].iloc[0]].reindex(methods[::-1]).dropna()
         true, up = here.to_numpy().T
-        own, places = np.array([drawn[method].own for method in here.index]), true.copy()
-        places[own] = apart(axes, true[own], up[own], 0 * up[own], panels.panel)
+        coloured, places = np.array([drawn[method].coloured for method in here.index]), true.copy()
+        places[coloured] = apart(axes, true[coloured], up[coloured], 0 * up[coloured], panels.panel)
         for method, x, y, place in zip(here.index, true, up, places, strict=True):
             look = drawn[method]
             lead(axes, x, place, y, look.color)
-            axes.plot(place, y, **look.artist(line=False) | {"zorder": 3 if look.own else 2})
+            axes.plot(place, y, **look.artist(line=False) | {"zorder": 3 if look.coloured else 2})
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.grid()

@@ -93,13 +93,13 @@ def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     figure = Figure(figsize=(width, 2.4 + legend_height(methods, width)), layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(methods):
-        own = ranked[ranked["method"] == method].sort_values("noise_rate")
+        rows = ranked[ranked["method"] == method].sort_values("noise_rate")
         x = (
-            places[[rates.index(rate) for rate in own["noise_rate"]]]
+            places[[rates.index(rate) for rate in rows["noise_rate"]]]
             + (number - (len(methods) - 1) / 2) * step
         )
         axes.errorbar(
-            x, 100 * own["mean"], yerr=interval_of(own["ci95"]), **drawn[method].artist(), **BARS
+            x, 100 * rows["mean"], yerr=interval_of(rows["ci95"]), **drawn[method].artist(), **BARS
         )
     axes.set_xticks(places, [f"{100 * rate:g}" for rate in rates])
     axes.set_xlabel(rate_label(ranked))
@@ -166,13 +166,15 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         axes.set_ylim((mean - reach).min() - margin, (mean + reach).max() + 2 * margin)
         _limit_cost(axes, low, high)
         limit_accuracy(axes)
-        own = np.array([drawn[method].own for method in at_rate["method"]])
+        coloured = np.array([drawn[method].coloured for method in at_rate["method"]])
         places = at_rate["cost_seconds"].to_numpy(copy=True)
-        places[own] = apart(axes, places[own], mean[own], interval[own], panels.panel)
+        places[coloured] = apart(
+            axes, places[coloured], mean[coloured], interval[coloured], panels.panel
+        )
         for place, reach, (_, row) in zip(places, interval, at_rate.iterrows(), strict=True):
             look = drawn[row["method"]]
             lead(axes, row["cost_seconds"], place, 100 * row["mean"], look.color)
-            artist = look.artist(line=False) | {"zorder": 3 if look.own else 2}
+            artist = look.artist(line=False) | {"zorder": 3 if look.coloured else 2}
             axes.errorbar(place, 100 * row["mean"], yerr=reach, **artist, **BARS)
         axes.grid()
         front = at_rate[
@@ -186,7 +188,7 @@ def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             linewidth=0.8,
             zorder=0,
         )
-        grey = front[[not drawn[method].own for method in front["method"]]]
+        grey = front[[not drawn[method].coloured for method in front["method"]]]
         name_points(
             axes,
             list(grey["method"]),
@@ -252,7 +254,7 @@ def ranks_figure(ranks: AverageRanks, drawn: Mapping[str, Look]) -> Figure:
         axes.plot(
             [value, value, x],
             [axis, y, y],
-            color=look["color"] if drawn[method].own else "0.6",
+            color=look["color"] if drawn[method].coloured else "0.6",
             linewidth=0.7,
         )
         axes.plot(x, y, **look)

@@ -86,7 +86,7 @@ class Look:
     marker: str
     line: Any
     size: float = 5.2  # in points
-    own: bool = True  # False: the grey of many methods
+    coloured: bool = True  # False: the grey of many methods
 
     def artist(self, line: bool = True) -> dict[str, Any]:
         """Return arguments of matplotlib for a line with markers, or for markers alone."""
@@ -102,7 +102,9 @@ class Look:
 
     def in_row(self) -> dict[str, Any]:
         """Return arguments for a marker in a row that names the method."""
-        return self.artist(line=False) | ({} if self.own else {"color": "0.35", "markersize": 4})
+        return self.artist(line=False) | (
+            {} if self.coloured else {"color": "0.35", "markersize": 4}
+        )
 
 
 def looks(methods: Iterable[str], best: Sequence[str] = ()) -> dict[str, Look]:
@@ -120,7 +122,7 @@ def looks(methods: Iterable[str], best: Sequence[str] = ()) -> dict[str, Look]:
         # divisor.
         look = (sequence[number % len(sequence)] for sequence in (_COLORS, _MARKERS, _LINES))
         result[method] = Look(*look)
-    grey = Look("0.7", "o", "-", 2.8, own=False)
+    grey = Look("0.7", "o", "-", 2.8, coloured=False)
     return result | {method: grey for method in methods if method not in result}
 
 
@@ -227,8 +229,8 @@ def methods_of(table: pd.DataFrame, drawn: Mapping[str, Look]) -> list[str]:
 
 def entries_of(methods: Sequence[str], drawn: Mapping[str, Look]) -> list[str]:
     """Return the labels of a legend: methods with a colour, and the number of grey ones."""
-    own = [method for method in methods if drawn[method].own]
-    return own + [f"{len(methods) - len(own)} others"] * (len(own) < len(methods))
+    coloured = [method for method in methods if drawn[method].coloured]
+    return coloured + [f"{len(methods) - len(coloured)} others"] * (len(coloured) < len(methods))
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:

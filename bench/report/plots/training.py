@@ -61,7 +61,7 @@ def curves_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             if len(rows):
                 band = method in (REFERENCE, best)
                 place, means[method] = _curve(axes, rows, drawn[method], band=band)
-                markers |= {method: place} if drawn[method].own else {}
+                markers |= {method: place} if drawn[method].coloured else {}
         axes.grid(axis="y")
         selected.append((axes, markers, means))
     longest = max(map(len, trials["test_curve"]))
@@ -98,7 +98,7 @@ def _curve(
             epochs, accuracy.min(0), accuracy.max(0), color=look.color, alpha=0.15, linewidth=0
         )
     axes.plot(
-        epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.own else 0.6
+        epochs, mean, color=look.color, linestyle=look.line, linewidth=1.0 if look.coloured else 0.6
     )
     return (1 + trials["epoch"].median(), 100 * trials["test_accuracy"].mean()), mean
 
@@ -120,9 +120,9 @@ def _name_outliers(
         panel: as in ``name_points``.
     """
     ends = {method: mean[-1] for method, mean in means.items() if np.isfinite(mean[-1])}
-    coloured = [end for method, end in ends.items() if drawn[method].own]
+    coloured = [end for method, end in ends.items() if drawn[method].coloured]
     grey = sorted(
-        (method for method in ends if not drawn[method].own), key=lambda method: ends[method]
+        (method for method in ends if not drawn[method].coloured), key=lambda method: ends[method]
     )
     if not (coloured and grey):
         return
@@ -215,8 +215,8 @@ def _learning_lines(
             continue
         mean = 100 * np.stack([curve[: min(map(len, curves))] for curve in curves]).mean(0)
         means[method], look = mean, drawn[method]
-        epochs, width = np.arange(1, len(mean) + 1), 1.0 if look.own else 0.6
+        epochs, width = np.arange(1, len(mean) + 1), 1.0 if look.coloured else 0.6
         axes.plot(epochs, mean, color=look.color, linestyle=look.line, linewidth=width)
-        if look.own:
+        if look.coloured:
             axes.plot(len(mean), mean[-1], clip_on=False, zorder=5, **look.artist())
     return means
