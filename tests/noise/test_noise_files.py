@@ -460,7 +460,7 @@ def test_a_command_reads_the_file_once(digits, tmp_path, reads, capsys):
     write_labels(path, digits.train_labels, "npy")
     with pytest.raises(SystemExit) as end:
         run_main(["--methods", "elr,gce", "--noise-kind", f"labels:{path}", "--dry-run"])
-    assert end.value.code == 0 and reads == [path]
+    assert not end.value.code and reads == [path]
     assert contents._READ.get() is None, "what comes after planning reads the file anew"
 
 

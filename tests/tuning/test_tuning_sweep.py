@@ -52,7 +52,7 @@ def statuses(out: Path) -> dict[str, str]:
 def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
     arguments = [*SMALL, "--epochs", "3", "--scheduler", "asha", "--out", str(tmp_path / "sweep")]
     out = tmp_path / "sweep"
-    text = sweep(*arguments, "--tune", "3")
+    text = sweep(*arguments, "--tune", "3", "--details")
     assert "Searches, on seeds of their own" in text
     assert searched(out) == {0.3: 3, 0.5: 3}
     assert statuses(out).keys() == specs(out).keys() and set(statuses(out).values()) <= {
