@@ -16,6 +16,7 @@ The way of the data, top to bottom::
 
 Every path ends in the same value, ``Dataset`` (dataset.py), with the account of a folder's files
 (file_account.py). ``from_arrays`` (arrays.py) makes one from arrays and checks them.
+``integer_pickles.py`` reads labels in files of torch and NumPy, and runs nothing that is in them.
 """
 
 from bench.datasets.arrays import from_arrays

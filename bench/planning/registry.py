@@ -138,7 +138,7 @@ def card(name: str) -> Card:
     from bench.method import Wrapper
 
     cls = load_method(name)
-    source = _source(name)
+    source = source_of(name)
     wraps = issubclass(cls, Wrapper)
     passes = " + ".join(f"{count:g}" for count in cls.passes if count)
     reads = sorted(
@@ -158,11 +158,11 @@ def card(name: str) -> Card:
 
 def summary(name: str) -> str:
     """Return the first paragraph of the method's docstring, without running its file."""
-    docstring = ast.get_docstring(ast.parse(_source(name))) or ""
+    docstring = ast.get_docstring(ast.parse(source_of(name))) or ""
     return " ".join(docstring.split("\n\n")[0].split())
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
     path = plugins.find_file(_module_name(name))
     try:
         with tokenize.open(path) as file:  # in the encoding that the file itself names

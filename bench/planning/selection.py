@@ -83,7 +83,8 @@ def _at(curves: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return np.take_along_axis(curves, epochs[..., None], -1)[..., 0]
 
 
-#: All rules, the default first: the order of tables.
+#: All rules, the default first: the order of tables. A rule that is added here is in every table
+#: and on the page; ``check_goal`` names those that a search may maximise.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Choice]] = {
     DEFAULT_RULE: noisy_val,
     "last": last,

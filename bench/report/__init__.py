@@ -13,7 +13,8 @@ The modules in the order of the data:
 - board -> tables: ``sections`` with its footnotes in ``notes``, ``analysis``; ``compare`` sets two
   sweeps side by side;
 - tables -> text: ``markdown``, ``latex``, and for a terminal ``bench/cli/tables.py``;
-- board -> figures and page: ``plots/``, ``page`` with ``assets/``;
+- board -> figures and page: ``plots/``; ``page`` with ``assets/``, whose data ``page_data`` and
+  ``standings`` (the leaderboard of every choice on the page) compute;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and

@@ -1,7 +1,8 @@
 """Names of the columns that several tables share, and the columns of each CSV file.
 
 A further column of leaderboard.csv is computed in ``choice`` (over the seeds of a configuration) or
-in ``leaderboard`` (between methods), and named in ``LEADERBOARD``.
+in ``leaderboard`` (between methods), and named in ``LEADERBOARD``. Columns of the printed
+table are in ``sections.main_table``.
 """
 
 from bench.planning.registry import REFERENCE

@@ -10,8 +10,7 @@ import msgspec
 from bench.common.identity import neutral_values
 from bench.common.text import printable
 from bench.errors import InputError
-from bench.planning.registry import _source as source_of
-from bench.planning.registry import load_method
+from bench.planning.registry import load_method, source_of
 from bench.report.cells import Facts
 
 Settings = Mapping[str, Any]

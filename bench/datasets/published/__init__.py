@@ -1,6 +1,7 @@
 """Published data sets, one module a set or family.
 
-Each module has a dictionary ``SOURCES``, name -> Source, which ``catalogue.py`` gathers. Sets that
-torchvision or scikit-learn know are downloaded or come with it; sets of photographs from the web
-are read in the layout in which their authors publish them, and nothing is downloaded.
+Each module of sets has a dictionary ``SOURCES``, name -> Source, and a line in ``PUBLISHED`` of
+``catalogue.py``. Sets that torchvision or scikit-learn know are downloaded or come with it
+(``torchvision_sets`` has the download); sets of photographs from the web are read in the layout in
+which their authors publish them, with the helpers of ``web``, and nothing is downloaded.
 """

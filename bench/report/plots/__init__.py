@@ -2,8 +2,8 @@
 
 A method has the same colour, marker and line style in all figures of a report. Equal records give
 equal SVG files. ``figures`` makes all of them; ``results``, ``training``, ``final`` and
-``settings`` hold the figures by topic, ``style`` what they share, and ``noise`` those of
-``bench.noise``.
+``settings`` hold the figures by topic, ``style`` and ``placement`` (of names in axes) what they
+share, and ``noise`` those of ``bench.noise``.
 """
 
 from bench.report.plots.figures import figures, write_plots
