@@ -163,6 +163,7 @@ def summary(name: str) -> str:
 
 
 def source_of(name: str) -> str:
+    """Return the source of the file that defines the method, without running it."""
     path = plugins.find_file(_module_name(name))
     try:
         with tokenize.open(path) as file:  # in the encoding that the file itself names
