@@ -56,9 +56,7 @@ def _parse_json(text: str) -> Any:
     except json.JSONDecodeError:
         return _parse_yaml(text)  # a mapping that YAML, too, writes in braces
     except RecursionError:
-        raise InputError(
-            "the file is nested too deeply: write each option as name: value"
-        ) from None
+        raise _nested() from None
 
 
 def _parse_yaml(text: str) -> Any:
@@ -83,11 +81,32 @@ def _parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader)
     except InputError:
         raise
+    except yaml.constructor.ConstructorError as error:
+        raise InputError(
+            f"the file is not valid YAML: {error.problem}{_line(error)}: write plain texts, lists "
+            "and mappings, without tags"
+        ) from error
     except yaml.MarkedYAMLError as error:
-        where = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise InputError(f"the file is not valid YAML: {error.problem}{where}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"the file is not valid YAML: {first_line(error)}") from error
+        # "expected a single document in the stream", "but found another document"
+        context = f"{error.context}, " if str(error.problem).startswith("but ") else ""
+        raise InputError(
+            f"the file is not valid YAML: {context}{error.problem}{_line(error)}: write each "
+            "option on its own line, as epochs: 10"
+        ) from error
+    except RecursionError:
+        raise _nested() from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(
+            f"the file is not valid YAML: {first_line(error)}: save it as plain text"
+        ) from error
+
+
+def _line(error: Any) -> str:
+    return f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+
+
+def _nested() -> InputError:
+    return InputError("the file is nested too deeply: write each option as name: value")
 
 
 def _mapping(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
@@ -111,7 +130,10 @@ def _options(ctx: click.Context, content: Any) -> dict[str, Any]:
     if isinstance(options, dict):
         return options
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-        raise InputError("the sweep.json is damaged: it names neither options nor command")
+        raise InputError(
+            "the sweep.json is damaged: it names neither options nor command; write the options "
+            "to a YAML file"
+        )
     # Earlier versions wrote the command alone.
     values, _, params = ctx.command.make_parser(ctx).parse_args([*command])
     return {param.opts[0]: values[param.name] for param in params}

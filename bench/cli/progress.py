@@ -149,7 +149,7 @@ class Display(Observer):
         return " · ".join(parts)
 
     def _line(self, text: str) -> None:
-        terminal.line(self.console, text)
+        terminal.line(self.console, text, wrap=True)
 
     def _show(self, last: bool = False) -> None:
         if self.bar:

@@ -1,7 +1,9 @@
 """Command ``python -m bench.report``: tables and figures again, from the records alone."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -48,12 +50,10 @@ from bench.report.metrics import RANKED
 def report(
     folders: tuple[Path, ...],
     out: Path | None,
-    reference: str,
     compare: Path | None,
-    rank_by: str,
     clean_val: str,
-    no_plots: bool,
     details: bool,
+    **ranking: Any,
 ) -> None:
     """Rebuild tables, figures and the page index.html from the records of sweeps.
 
@@ -61,7 +61,7 @@ def report(
     configurations are in configs.csv, and the statistics behind them in analysis.md.
     """
     if compare:
-        _check_comparison()
+        _check_comparison(ranking)
     from bench.cli.tables import print_report, print_sections
     from bench.records.trials import check_sweep
     from bench.report.writer import write_comparison, write_report
@@ -74,18 +74,18 @@ def report(
         print_sections(console(), sections)
         echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
         return
-    leaderboard = write_report(folders, out, reference, not no_plots, rank_by, clean_val)
-    print_report(console(), leaderboard, details)
-    echo(
-        f"results are in {out}: index.html, leaderboard.md, "
-        f"analysis.md{', plots/' * (not no_plots)}"
+    plots = not ranking["no_plots"]
+    leaderboard = write_report(
+        folders, out, ranking["reference"], plots, ranking["rank_by"], clean_val
     )
+    print_report(console(), leaderboard, details)
+    echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
 
 
-def _check_comparison() -> None:
-    """Refuse options that a comparison of two sweeps would ignore."""
+def _check_comparison(ranking: Iterable[str]) -> None:
+    """Refuse options of a leaderboard, which a comparison of two sweeps would ignore."""
     given = click.get_current_context().get_parameter_source
-    for name in ("reference", "rank_by", "no_plots"):
+    for name in ranking:
         if given(name) is ParameterSource.COMMANDLINE:
             raise InputError(
                 f"--{name.replace('_', '-')} has no meaning with --compare, which only pairs two "

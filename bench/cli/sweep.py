@@ -42,14 +42,14 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     files = f"index.html, leaderboard.md, analysis.md{', plots/' * (not output.no_plots)}"
     line(console, f"results are in {out}: {files}")
     for sentence in _remarks(sweep, result):
-        line(console, sentence)
+        line(console, sentence, wrap=True)
     return 1 if result.missing or result.failures else 0
 
 
 def _duration_of(result: SweepResult) -> str:
     if not result.ran:
         return "nothing was missing: every trial is on record"
-    text = f"{result.ran} trial{'s' * (result.ran != 1)} in {duration(result.wall_seconds)}"
+    text = f"{_trials(result.ran)} in {duration(result.wall_seconds)}"
     if result.overhead:
         text += f"; harness overhead {result.overhead:.2f} (wall time over work)"
     return text
@@ -59,8 +59,11 @@ def _remarks(sweep: PlannedSweep, result: SweepResult) -> list[str]:
     """Return sentences on trials that are missing, diverged, failed or differ from the others."""
     remarks, count = [], len(result.statuses)
     if result.missing:
-        why = f" ({len(result.lost)} were lost with their worker or machine)" if result.lost else ""
-        remarks.append(f"{len(result.missing)} trials are missing{why}: run the same command again")
+        why = f" ({len(result.lost)} lost with a worker or machine)" if result.lost else ""
+        verb = "is" if len(result.missing) == 1 else "are"
+        remarks.append(
+            f"{_trials(len(result.missing))} {verb} missing{why}: run the same command again"
+        )
     if result.diverged:
         remarks.append(f"{len(result.diverged)} of {count} trials diverged: a result, at chance")
     if result.failures:
@@ -77,3 +80,7 @@ def _remarks(sweep: PlannedSweep, result: SweepResult) -> list[str]:
     ):
         remarks.append(f"{bare} trials were run without --save-models: their weights were not kept")
     return remarks
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' * (count != 1)}"

@@ -55,8 +55,9 @@ class File:
 
     def array(self) -> np.ndarray:
         """Return the array of a .npy."""
+        content = io.BytesIO(self.content())
         try:
-            return np.lib.format.read_array(io.BytesIO(self.content()), allow_pickle=False)
+            return np.lib.format.read_array(content, allow_pickle=False)
         except (ValueError, EOFError, SyntaxError, MemoryError) as error:
             raise InputError(
                 f"{self} is no array of numbers ({error}): save it with numpy.save"

@@ -1,110 +1,86 @@
 """The command ``python -m bench.speed``."""
 
-import json
-import os
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from bench.cli.commands import Command, execute, writable
+from bench.cli.options import option
 from bench.cli.paths import UserPath
-from bench.cli.terminal import console, echo, print_table, styled
-from bench.common.version import git_commit
 from bench.errors import InputError, unknown
-from bench.networks.cpu import bfloat16_units, processor
-from bench.planning.registry import split_name
-from bench.speed.data import data
-from bench.speed.epochs import epoch
-from bench.speed.measure import Different, Nothing, Row, Settings
-from bench.speed.methods import BOUND, methods
-from bench.speed.networks import evaluation, step
-from bench.speed.overhead import sweep
-from bench.speed.pieces import mixture, neighbours
-from bench.speed.together import together
-from bench.training.isolation import give_back_memory
-from bench.training.memory import keep_freed_memory
-
-#: Parts by name, with the other side's name; those of minutes come last.
-PARTS: dict[str, tuple[Callable[[Settings], Iterable[Row]], str]] = {
-    "data": (data, "authors' style"),
-    "step": (step, "authors' style; of bf16 on a CPU: ours in float32"),
-    "eval": (evaluation, "authors' style"),
-    "neighbours": (neighbours, "authors' style"),
-    "mixture": (mixture, "authors' style"),
-    "together": (together, "the same trials in turn"),
-    "epoch": (epoch, "authors' style; of bf16: ours in float32"),
-    "sweep": (sweep, "the same trials without records and Ray"),
-    "methods": (methods, f"its passes through the network; ! if ours takes over {BOUND:.0%}"),
-}
-
-#: Headings of the table, which ``cells`` fills.
-COLUMNS = (
-    *("", "network", "s", "s of theirs", "images/s", "ratio", "min..max", "of theirs"),
-    "of the ceiling",
-)
-
-AT_LEAST_ONE = click.IntRange(min=1)
-DEVICE = click.Choice(["cpu", "cuda"])
 
 
 @click.command(cls=Command)
 @click.argument("part", default="all")
-@click.option(
-    "--json", "file", type=UserPath(dir_okay=False), metavar="FILE", help="Write the rows here too."
+@option(
+    "Methods",
+    "--methods",
+    "names",
+    default="",
+    metavar="M1,M2",
+    show_default="all",
+    help="Methods that the parts epoch and methods measure.",
 )
-@click.option(
+@option(
+    "Resources",
     "--images",
     type=click.IntRange(min=200),
     metavar="N",
     show_default="as many as suit the part",
-    help="Images in a pass, 200 at least.",
+    help="Number of images in a pass.",
 )
-@click.option(
+@option(
+    "Resources",
     "--repeats",
     default=5,
     show_default=True,
-    type=AT_LEAST_ONE,
+    type=click.IntRange(min=1),
     metavar="R",
-    help="Passes of each kind.",
+    help="Number of passes on each side; times are medians over them.",
 )
-@click.option(
+@option(
+    "Resources",
     "--threads",
     default=1,
     show_default=True,
-    type=AT_LEAST_ONE,
+    type=click.IntRange(min=1),
     metavar="T",
-    help="Threads of either side.",
+    help="Number of threads on each side.",
 )
-@click.option(
+@option(
+    "Resources",
     "--device",
     default="cpu",
     show_default=True,
-    type=DEVICE,
-    help="Place where both sides compute.",
+    type=click.Choice(["cpu", "cuda"]),
+    help="Device that both sides compute on.",
 )
-@click.option(
-    "--methods",
-    "names",
-    default="",
-    metavar="NAME,...",
-    show_default="all",
-    help="Methods that epoch and methods measure.",
+@option(
+    "Output",
+    "--json",
+    "file",
+    type=UserPath(dir_okay=False),
+    metavar="FILE",
+    help="Write the rows of the tables to this file, too.",
 )
 def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) -> None:
-    """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all)
-    against authors' style.
+    """Measure the speed of this package beside the same work in the style of authors' codes.
 
-    A ratio above 1 says how many times faster this package is. In `together` the other side is the
-    same trials one after another, in rows that end in "bf16" this package in float32, in `methods`
-    the method's passes through the network by themselves, in `sweep` the work of trials of some
-    seconds without records, checkpoints and Ray (one sweep, however many the repeats).
+    PART is data, step, eval, neighbours, mixture, epoch, methods, together, sweep or all. A ratio
+    above 1 says how many times faster this package is. Some parts compare with something else:
+    together with the same trials one after another, rows that end in "bf16" with this package in
+    float32, methods with the method's passes through the network alone, and sweep with trials of
+    some seconds without records, checkpoints and Ray (one sweep, whatever --repeats is).
     """
+    import torch
+
+    from bench.planning.registry import split_name
+    from bench.speed.measure import Settings
+    from bench.speed.parts import PARTS, measure
+
     if part not in PARTS and part != "all":
         raise unknown("part", part, [*PARTS, "all"])
     if device == "cuda" and not torch.cuda.is_available():
@@ -119,85 +95,8 @@ def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) 
     for name in chosen:
         split_name(name)
     settings = Settings(device=device, methods=chosen, **counts)
-    complete = measure(list(PARTS) if part == "all" else [part], settings, file)
-    if part in ("step", "epoch", "all") and device == "cpu" and not bfloat16_units():
-        echo(
-            "step and epoch in bfloat16 are left out: this CPU has no units for it (AVX512-BF16 or "
-            "AMX)"
-        )
-    if not complete:
+    if not measure(list(PARTS) if part == "all" else [part], settings, file):
         sys.exit(1)
-
-
-def measure(parts: Sequence[str], settings: Settings, file: Path | None) -> bool:
-    """Print and write the rows of these parts; return whether all of them could be measured.
-
-    Errors of a single part are raised.
-    """
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(settings.threads)
-    keep_freed_memory()  # as in a trial; the other side gains, too
-    records: list[dict[str, object]] = []
-    complete = True
-    for name in parts:
-        try:
-            with threadpool_limits(settings.threads):  # of scikit-learn
-                rows = list(PARTS[name][0](settings))
-        except (Different, Nothing, RuntimeError) as error:  # a RuntimeError: out of memory
-            if len(parts) == 1:
-                raise
-            if isinstance(error, Nothing):
-                echo(f"{name} is left out: {error}")
-                continue
-            if not isinstance(error, Different):
-                traceback.print_exception(error)
-            echo(f"{name} could not be measured: {error}", err=True)
-            complete = False
-            continue
-        finally:
-            give_back_memory(settings.device)  # to processes that the next part may start
-        show(name, rows)
-        records += [asdict(row) | origin(settings.device) for row in rows]
-        if file:  # after each part, because a later one may take too long
-            file.write_text(json.dumps(records, indent=2) + "\n")
-    return complete
-
-
-def origin(device: str) -> dict[str, object]:
-    """Return the machine and the code of a row."""
-    cpu = f"{processor()}, {os.cpu_count()} cores"
-    machine = torch.cuda.get_device_name() if device == "cuda" else cpu
-    return {"machine": machine, "torch": torch.__version__, "git_commit": git_commit()}
-
-
-def show(part: str, rows: Sequence[Row]) -> None:
-    """Print the table of a part."""
-    from rich.table import Table
-
-    title = f"{part}, threads: {rows[0].threads}, device: {rows[0].device}"
-    table = Table(*COLUMNS, title=title, caption=f"theirs: {PARTS[part][1]}")
-    output = console()
-    for row in rows:
-        table.add_row(*(styled(output, text) for text in cells(row)))
-    print_table(output, table)
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """Return the texts of a row's cells."""
-    low, high = row.spread
-    slow = " !" * (row.part == "methods" and 1 / row.ratio > BOUND)
-    return (
-        row.name,
-        row.network or "",
-        f"{row.ours_s:.3g}",
-        f"{row.theirs_s:.3g}",
-        f"{row.ours_images_per_s:,.0f}",
-        f"{row.ratio:.2f}",
-        f"{low:.2f}..{high:.2f}",
-        f"{1 / row.ratio:.1%}{slow}",
-        "none" if row.share is None else f"{row.share:.0%} {row.ceiling}",
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -299,7 +299,7 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"folder.npy' cannot be read"):
         read_labels(tmp_path / "folder.npy")
-    with pytest.raises(InputError, match=r"there is no file .*nowhere.npy'"):
+    with pytest.raises(InputError, match=r"^there is no file .*nowhere.npy'"):
         read_labels(tmp_path / "nowhere.npy")
     with pytest.raises(InputError, match=r"is to be in the format dividemix: name it 'l.json'"):
         write_labels(tmp_path / "l.npy", LABELS, "dividemix")

@@ -18,8 +18,8 @@ from bench import ops
 from bench.errors import InputError
 from bench.networks import augment, cpu
 from bench.records import trials as records
-from bench.speed import __main__ as speed
 from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, together
+from bench.speed import parts as speed
 from bench.speed.__main__ import main
 from bench.speed.data import FORMATS, difference
 from bench.speed.measure import Different, Settings, Work, compare, summary
