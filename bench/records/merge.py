@@ -78,7 +78,7 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     where = f"{first.id} ({first.spec['spec']['method']}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
-    parts = differing(to_text(trial.done.get("code")) for trial in (first, second))
+    parts = differing(to_text(trial.done.code) for trial in (first, second))
     if not parts and _machine(first) == _machine(second) and first.spec["spec"]["device"] == "cpu":
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"

@@ -21,7 +21,7 @@ from bench.planning.selection import check_goal
 from bench.planning.spec import Plan, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
 from bench.records.schema import COMPLETED, RETRIED, Done, Epoch
-from bench.records.trials import read_begun
+from bench.records.trials import read_begun, read_done
 from bench.tuning.search import Search, Settings
 from bench.tuning.spaces import check_space
 
@@ -58,7 +58,7 @@ class Tuning:
         methods = {search.base.method for search in self.searches}
         unusable: dict[str, list[str]] = {}
         begun = sorted(read_begun(out), key=lambda trial: trial[1].get("draw", 0))
-        for folder, content, done in begun:
+        for folder, content, status in begun:
             method = content["spec"].get("method")
             searched = str(content["spec"].get("stage", "")).startswith(SEARCH)
             # Others may be of plugins that are not here, or no longer what they were.
@@ -70,9 +70,10 @@ class Tuning:
                 unusable.setdefault(method, []).append(str(error))
                 continue
             if search := self._by_key.get(_key_of(spec)):
-                ended = done if done and done.status in over else None
-                epochs = read_epochs(folder / "epochs.jsonl") if ended else []
-                search.resume(spec, ended, epochs)
+                if status in over:
+                    search.resume(spec, read_done(folder), read_epochs(folder / "epochs.jsonl"))
+                else:
+                    search.resume(spec, None, [])
         for method, reasons in unusable.items():
             warnings.warn(
                 f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by "
