@@ -11,7 +11,7 @@ from bench.cli.tables import print_report
 from bench.cli.terminal import line
 from bench.planning.registry import display
 from bench.records.trials import without_weights
-from bench.records.writer import kept
+from bench.records.writer import extra_results
 from bench.report.writer import write_report
 from bench.sweep.run import SweepResult, other_code, run_sweep
 
@@ -30,7 +30,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
             options=sweep.request.options(),
             resources=sweep.resources,
             observer=progress,
-            keep=kept(output.save_models, output.save_features),
+            keep=extra_results(output.save_models, output.save_features),
             retry_failed=sweep.request.resources.retry_failed,
             checkpoint_seconds=sweep.request.resources.checkpoint_seconds,
             tuning=sweep.tuning,

@@ -31,7 +31,6 @@ from bench.planning.registry import (
 from bench.planning.searches import SEARCH
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
 
-SCHEMA = 1
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 

@@ -95,9 +95,7 @@ class Epoch(msgspec.Struct, kw_only=True):
 class Noise(msgspec.Struct, kw_only=True):
     """Noise of a trial as it was drawn."""
 
-    nominal_rate: float | UnsetType | None = (
-        UNSET  # as asked for; None where the noise came with the data
-    )
+    nominal_rate: Figure = UNSET  # as requested; None where the noise came with the data
     realised_rate: Figure = UNSET  # None unless every true label is known
     transition_matrix: list[list[float]] | UnsetType | None = UNSET  # (C, C), rows are true classes
     label_hash: str | UnsetType | None = UNSET
@@ -158,19 +156,6 @@ class Ending(msgspec.Struct, kw_only=True):
     status: str
     code: Any = UNSET
     epochs: Any = UNSET
-
-
-class Machine(msgspec.Struct, kw_only=True):
-    """Machine that a sweep's driver ran on."""
-
-    system: str | None = None
-    processor: str | None = None
-    cpus: int | None = None
-
-
-def to_builtins(facts: msgspec.Struct) -> dict[str, Any]:
-    """Return a struct as the dictionary that its file holds."""
-    return msgspec.to_builtins(facts)
 
 
 def present(value: Any, default: Any = None) -> Any:

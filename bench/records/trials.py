@@ -87,13 +87,13 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
 
 
 def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
-    """Check that the folder of the trial ``name`` is of the specification ``spec``.
+    """Check that the folder of the trial ``name`` holds the specification ``spec``.
 
     A trial without such a folder is on record in one that an earlier version has named: see
     ``results``.
 
     Raises:
-        InputError: where somebody has changed its spec.json.
+        InputError: where its spec.json was changed.
     """
     path = sweep / "trials" / name / "spec.json"
     if not path.parent.exists():
@@ -134,7 +134,7 @@ class Result(NamedTuple):
 def results(sweep: Path) -> dict[str, Result]:
     """Return every trial that is over, by id.
 
-    Of several records of one trial, one counts that is not to be run again.
+    Where a trial has several records, one that is not to be run again wins.
     """
     best: dict[str, Result] = {}
     for folder, ending in _over(sweep):
@@ -191,7 +191,7 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
 
 
 def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Entry | None:
-    """Return a trial's entry, from the index or from its files; None of one that is not over."""
+    """Return a trial's entry, from the index or from its files; None where it is not over."""
     folder, place = sweep / "trials" / name, f"{sweep}/trials/{name}"
     now = stamp(place)
     if entry := index.get(name, now):
@@ -217,7 +217,7 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], str | None]]
         except InputError:
             if path.parent in over:
                 raise
-            continue  # whoever runs the trial writes it again
+            continue  # the next run of the trial writes it again
         _check_folder(path.parent, content)
         merit = 1 + _merit(over[path.parent].status) if path.parent in over else 0
         name = trial_id(content["spec"])

@@ -9,6 +9,7 @@ import json
 import types
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import optuna
 import pytest
@@ -25,7 +26,7 @@ from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
 from bench.records.packing import pack_classes
-from bench.records.schema import Done, Epoch, to_builtins
+from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
 from bench.sweep.work import Resources
@@ -384,7 +385,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     assert stopped.noise.realised_rate == pytest.approx(0.5, abs=0.01)
     assert stopped.privileges == []
     whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data)
-    missing = to_builtins(whole.done()).keys() - to_builtins(stopped.done()).keys()
+    missing = msgspec.to_builtins(whole.done()).keys() - msgspec.to_builtins(stopped.done()).keys()
     assert missing == {
         "parameters",
         "peak_memory_bytes",
