@@ -18,7 +18,7 @@ from bench.planning.labels import Labels
 from bench.planning.registry import Scalar, display
 from bench.planning.searches import SEARCH, TUNED, SearchKind
 from bench.planning.selection import check_goal
-from bench.planning.spec import Plan, TrialSpec, relative_cost
+from bench.planning.spec import Plan, Seeds, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
 from bench.records.schema import COMPLETED, RETRIED, Done, Epoch
 from bench.records.trials import read_begun, read_done
@@ -167,9 +167,7 @@ def plan_tuning(
     configurations: Sequence[tuple[str, Mapping[str, Scalar]]],
     fixed: Iterable[str],
     rates: Sequence[float | None],
-    seeds: Sequence[int],
-    noise_seed: int | None,
-    split_seed: int | None,
+    seeds: Seeds,
     settings: Settings,
 ) -> Tuning:
     """Return the searches of a sweep: one for each tunable method, noise rate and track.
@@ -184,10 +182,10 @@ def plan_tuning(
     """
 
     def evaluate(method: str, hparams: Mapping[str, Scalar], rate: float | None) -> list[TrialSpec]:
-        return plan.specs(data, [(method, dict(hparams))], [rate], seeds, noise_seed, split_seed)
+        return plan.specs(data, [(method, dict(hparams))], [rate], *seeds)
 
     methods = [method for method, _ in configurations]
-    _check(methods, rates, seeds, settings)
+    _check(methods, rates, seeds.replicas, settings)
     searches = []
     for method, hparams in configurations:
         given = {key: hparams[key] for key in fixed if key in hparams}
@@ -199,7 +197,7 @@ def plan_tuning(
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
         # Noise and split have a seed of their own even where the replicas share theirs: nobody
         # tunes on the leaderboard's.
-        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED], None, None):
+        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
             truth = _validation_truth(base, data, settings.goal)
             searches += [Search(base, kind, given, settings, truth) for kind in kinds]
     if not searches:
