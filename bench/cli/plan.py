@@ -28,7 +28,7 @@ from bench.networks import cpu
 from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note, takes_rate
 from bench.planning.registry import Scalar, convert, load_method, split_name
 from bench.planning.selection import DEFAULT_RULE
-from bench.planning.spec import Plan, TrialSpec, expand_hparams, misspecified
+from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams, misspecified
 from bench.planning.trial_checks import check_trials
 from bench.recipe import RECIPE_FIELDS, Recipe
 from bench.sweep.environment import prepare_environment
@@ -86,14 +86,14 @@ def plan_sweep(request: Request) -> PlannedSweep:
         threads=request.resources.cpus_per_trial,
         graphs=training.graphs and device == "cuda",
     )
-    seeds = (range(training.seeds), request.noise.noise_seed, request.data.split_seed)
+    seeds = Seeds(range(training.seeds), request.noise.noise_seed, request.data.split_seed)
     specs = plan.specs(data, configurations, rates, *seeds)
     check_trials(specs)
     _rehearse_noise(specs, data)
     tuning = None
     if settings:
         rates = sorted({spec.noise_rate for spec in specs}, key=str)
-        tuning = plan_tuning(plan, data, configurations, fixed, rates, *seeds, settings)
+        tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings)
     if request.noise.misspecify:
         specs = misspecified(specs, request.noise.misspecify)
     folder = Path(request.output.out) if request.output.out else default_folder(specs)

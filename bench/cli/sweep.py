@@ -11,9 +11,10 @@ from bench.cli.tables import print_report
 from bench.cli.terminal import line
 from bench.planning.registry import display
 from bench.records.trials import without_weights
-from bench.records.writer import kept
+from bench.records.writer import extra_results
 from bench.report.writer import write_report
 from bench.sweep.run import SweepResult, other_code, run_sweep
+from bench.sweep.work import Settings
 
 
 def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
@@ -28,13 +29,15 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
             out,
             command=sys.argv[1:],
             options=sweep.request.options(),
-            resources=sweep.resources,
+            settings=Settings(
+                resources=sweep.resources,
+                keep=extra_results(output.save_models, output.save_features),
+                retry_failed=sweep.request.resources.retry_failed,
+                checkpoint_seconds=sweep.request.resources.checkpoint_seconds,
+                track=output.track or [],
+            ),
             observer=progress,
-            keep=kept(output.save_models, output.save_features),
-            retry_failed=sweep.request.resources.retry_failed,
-            checkpoint_seconds=sweep.request.resources.checkpoint_seconds,
             tuning=sweep.tuning,
-            track=output.track or [],
         )
     line(console, _duration_of(result))
     report = write_report([out], out, sweep.request.methods.reference, not output.no_plots)

@@ -22,9 +22,10 @@ def trial(
 ) -> None:
     """Run one trial, without Ray; print an epoch a line, as JSON."""
     from bench.cli.recorded import run_file
-    from bench.records.writer import kept
+    from bench.records.writer import extra_results
 
-    sys.exit(run_file(spec_file, data_dir, out, kept(save_models, save_features)))
+    keep = extra_results(save_models, save_features)
+    sys.exit(run_file(spec_file, data_dir, out, keep))
 
 
 main = partial(execute, trial)

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 
 from bench.common.identity import noise_identity
 from bench.errors import InputError
-from bench.planning.spec import SCHEMA, TrialSpec, method_for
+from bench.planning.spec import TrialSpec, method_for
 from bench.recipe import SimSiam
+from bench.records.schema import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
@@ -31,7 +31,6 @@ from bench.planning.registry import (
 from bench.planning.searches import SEARCH
 from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
 
-SCHEMA = 1
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 
@@ -336,6 +335,14 @@ def _rate_settings(method: str) -> list[str]:
                 if reads_rate(method, {key: "oracle"}):
                     settings.append(key)
     return settings
+
+
+class Seeds(NamedTuple):
+    """Seeds of a sweep's replicas."""
+
+    replicas: Sequence[int]  # each sets noise, split and training of one replica
+    noise: int | None = None  # the same noise in every replica
+    split: int | None = None  # the same split in every replica
 
 
 @dataclass(frozen=True)

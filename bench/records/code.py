@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-#: In place of parts, of a record without hashes: each version before the first one with hashes gave
-#: other numbers.
+#: Stands for the parts of a record without hashes: a version older than the hashes wrote it.
 EARLIER = "an earlier version"
 
 

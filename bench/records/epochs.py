@@ -86,7 +86,9 @@ def _decoded(content: bytes, path: Path) -> list[dict[str, Any]]:
     epochs = []
     for number, text in enumerate(texts, 1):
         try:
-            epochs.append(json.loads(text))
+            epochs.append(_object(text))
+        except msgspec.ValidationError as error:
+            raise _no_record(path, error) from error
         except ValueError:
             if number < len(texts):
                 raise InputError(
@@ -94,6 +96,11 @@ def _decoded(content: bytes, path: Path) -> list[dict[str, Any]]:
                 ) from None
             warnings.warn(f"dropped a torn last line of {path}", stacklevel=3)
     return epochs
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """Return the object of a line; ValidationError where it holds another value."""
+    return msgspec.convert(json.loads(text), dict[str, Any])
 
 
 def _figures(content: bytes, path: Path, keys: tuple[str, ...]) -> np.ndarray:

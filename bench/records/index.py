@@ -1,8 +1,8 @@
-"""Index of a large sweep's records: columns of what a report reads, so that the next one is fast.
+"""Index of a large sweep's records, from which the next report reads them fast.
 
-It is one file beside the trials: their spec.json and done.json as they are, and curves as arrays.
-The records stay the truth. A trial is taken from the index where number, size and times of its
-files are those that were read. The index can be deleted at any time.
+It is one file beside the trials, with their spec.json and done.json unchanged, and curves as
+arrays. The records stay the truth: a trial is taken from the index only while inode, size and times
+of its files are unchanged. The index can be deleted at any time.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ WORTHWHILE = 1 << 25
 
 _FILES = ("spec.json", "done.json", "epochs.jsonl")
 
-#: Of how an index is written, and of what is read: another one is none.
+#: Version of the index's format: an index of another version is not read.
 SCHEMA = 1
 
-#: Of each of a trial's files its size, its number, and in ns the times of its content and of its
-#: entry, which nobody can set.
+#: Size, inode, and times of change of content and of inode in ns, for each of a trial's files. No
+#: program can set the last one.
 Stamp = tuple[int, ...]
-_PARTS = 4
+_FACTS_OF_FILE = 4
 
 
 class Entry(NamedTuple):
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 
 def stamp(folder: str) -> Stamp:
-    """Return what changes with a trial's files; empty where one is missing."""
+    """Return the stamp of a trial's files; empty where one is missing."""
     try:
         files = [os.stat(f"{folder}/{name}") for name in _FILES]
     except OSError:
@@ -64,23 +64,23 @@ class Index:
             figures: keys whose curves are read.
         """
         self.path, self._figures = sweep / NAME, figures
-        self._found: dict[str, Entry] = {}
-        # none, or a damaged one, of which readers raise a dozen kinds
+        self._earlier: dict[str, Entry] = {}
+        # The file may be absent, or damaged: its readers then raise a dozen types of error.
         with contextlib.suppress(Exception):
-            self._found = {entry.name: entry for entry in self._read()}
+            self._earlier = {entry.name: entry for entry in self._read()}
         self._entries: list[Entry] = []
         self._fresh = 0
 
     def get(self, name: str, stamp: Stamp) -> Entry | None:
         """Return the entry of a trial whose files have not changed, or None."""
-        entry = self._found.get(name)
+        entry = self._earlier.get(name)
         return entry if entry and entry.stamp == stamp else None
 
     def add(self, entry: Entry) -> None:
         """Add an entry to the new index."""
         self._entries.append(entry)
-        if self._found.get(entry.name) is not entry and entry.stamp:
-            self._fresh += sum(entry.stamp[::_PARTS])
+        if self._earlier.get(entry.name) is not entry and entry.stamp:
+            self._fresh += sum(entry.stamp[::_FACTS_OF_FILE])
 
     def content(self) -> bytes | None:
         """Return the content of the new index; None where it would save too little."""
@@ -107,22 +107,18 @@ class Index:
             if schema != SCHEMA or tuple(figures) != self._figures:
                 return []
             columns = {name: file[name] for name in file.files if name != "about"}
-        if _checksum(columns) != checksum:  # the file's own sums leave out parts of it
+        if _checksum(columns) != checksum:  # the archive's own checksums leave out parts of it
             return []
-        stamps, texts, curves = (
-            columns["stamps"].tolist(),
-            columns["texts"].tobytes(),
-            columns["curves"],
-        )
+        stamps, texts = columns["stamps"].tolist(), columns["texts"].tobytes()
         ends, epochs = (
             np.concatenate([[0], columns[name].cumsum()]).tolist() for name in ("lengths", "epochs")
         )
         entries = []
         for place, name in enumerate(names):
-            first, second, third = ends[2 * place : 2 * place + 3]
-            curve = curves[:, epochs[place] : epochs[place + 1]]
+            start, middle, end = ends[2 * place : 2 * place + 3]
+            curves = columns["curves"][:, epochs[place] : epochs[place + 1]]
             entries.append(
-                Entry(name, tuple(stamps[place]), texts[first:second], texts[second:third], curve)
+                Entry(name, tuple(stamps[place]), texts[start:middle], texts[middle:end], curves)
             )
         return entries
 

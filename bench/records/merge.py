@@ -19,40 +19,39 @@ import numpy as np
 from bench.records.code import differing, to_text
 from bench.records.trials import Trial, read_trials
 
-#: Difference of accuracy at the end that other hardware, or other code for the same, explains; a
-#: fraction.
+#: Largest difference of final accuracies, fractions, that other hardware or equal code explains.
 TOLERANCE = 0.05
-#: So many conflicts are named one by one.
+#: Number of conflicts that a warning names.
 _NAMED = 10
 
 
 def merged(folders: Sequence[Path], curves: Sequence[str] = ()) -> Iterator[Trial]:
     """Yield the trials that are over in any of the folders, each once.
 
-    Those whose results conflict say so, and a warning names them.
+    Results that conflict are listed in ``Trial.conflicts``, and in a warning.
     """
-    kept: dict[str, Trial] = {}
+    best: dict[str, Trial] = {}
     conflicts: dict[str, list[str]] = defaultdict(list)
-    given: set[str] = set()
+    yielded: set[str] = set()
     for folder in folders:
         for trial in read_trials(folder, curves):
             # One folder holds a trial twice only where an earlier version has named it after the
             # path of its data.
             if len(folders) == 1 and trial.succeeded and trial.folder.name == trial.id:
-                given.add(trial.id)
+                yielded.add(trial.id)
                 yield trial
                 continue
-            first = kept.setdefault(trial.id, trial)
-            if first is trial:
+            earlier = best.setdefault(trial.id, trial)
+            if earlier is trial:
                 continue
-            if (trial.succeeded and not first.succeeded) or (first.lost and not trial.lost):
-                kept[trial.id] = trial
-            elif trial.succeeded and (conflict := conflict_of(first, trial)):
+            if (trial.succeeded and not earlier.succeeded) or (earlier.lost and not trial.lost):
+                best[trial.id] = trial
+            elif trial.succeeded and (conflict := conflict_of(earlier, trial)):
                 conflicts[trial.id].append(conflict)
-    for note in conflict_notes([conflict for own in conflicts.values() for conflict in own]):
+    for note in conflict_notes([text for texts in conflicts.values() for text in texts]):
         warnings.warn(note, stacklevel=2)
-    for name in [name for name in kept if name not in given]:
-        trial = kept.pop(name)  # with its epochs, once the caller has read them
+    for name in [name for name in best if name not in yielded]:
+        trial = best.pop(name)  # frees its epochs, once the caller has read them
         yield replace(trial, conflicts=tuple(conflicts[name])) if name in conflicts else trial
 
 
@@ -69,8 +68,8 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
 
 def conflict_of(first: Trial, second: Trial) -> str | None:
     """Return the conflict between two results of one specification, or None."""
-    # Where the curve is not at hand, epochs are read anew, and not kept: of ten thousand trials
-    # they would fill the memory.
+    # Epochs are read through copies of the trials, which are dropped: those of ten thousand trials
+    # would fill the memory.
     a, b = (replace(trial).curve("test_accuracy") for trial in (first, second))
     if np.array_equal(a, b, equal_nan=True):
         return None
@@ -78,7 +77,7 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     where = f"{first.id} ({first.spec['spec']['method']}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
-    parts = differing(to_text(trial.done.get("code")) for trial in (first, second))
+    parts = differing(to_text(trial.done.code) for trial in (first, second))
     if not parts and _machine(first) == _machine(second) and first.spec["spec"]["device"] == "cpu":
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"

@@ -65,8 +65,9 @@ class Epoch(msgspec.Struct, kw_only=True):
 
     def figure(self, name: str) -> float:
         """Return a figure by its key; NaN where it is undefined or absent."""
-        value = getattr(self, name) if name in self.__struct_fields__ else self.others.get(name)
-        return math.nan if value is None or value is UNSET else float(value)
+        return number(
+            getattr(self, name) if name in self.__struct_fields__ else self.others.get(name)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the keys and values of the line."""
@@ -94,9 +95,7 @@ class Epoch(msgspec.Struct, kw_only=True):
 class Noise(msgspec.Struct, kw_only=True):
     """Noise of a trial as it was drawn."""
 
-    nominal_rate: float | UnsetType | None = (
-        UNSET  # as asked for; None where the noise came with the data
-    )
+    nominal_rate: Figure = UNSET  # as requested; None where the noise came with the data
     realised_rate: Figure = UNSET  # None unless every true label is known
     transition_matrix: list[list[float]] | UnsetType | None = UNSET  # (C, C), rows are true classes
     label_hash: str | UnsetType | None = UNSET
@@ -142,28 +141,28 @@ class Done(msgspec.Struct, kw_only=True):
     epochs: Count = UNSET
     pretrain_seconds: Figure = UNSET
     parameters: Count = UNSET
+    traceback: str | UnsetType = UNSET  # of a trial that failed
     peak_memory_bytes: Count = UNSET
     feature_silhouette: Figure = UNSET
     feature_knn_accuracy: Figure = UNSET
     reliability: dict[str, list[float | None]] | UnsetType = UNSET
-    estimated_transition_matrix: list[list[float]] | UnsetType = UNSET
-    traceback: str | UnsetType = UNSET
+    estimated_transition_matrix: list[list[float | None]] | UnsetType = UNSET
     work_seconds: Figure = UNSET
 
 
-class Machine(msgspec.Struct, kw_only=True):
-    """Machine that a sweep's driver ran on."""
+class Ending(msgspec.Struct, kw_only=True):
+    """Part of ``done.json`` that says whether a trial is over; the rest may be of any version."""
 
-    system: str | None = None
-    processor: str | None = None
-    cpus: int | None = None
-
-
-def to_builtins(facts: msgspec.Struct) -> dict[str, Any]:
-    """Return a struct as the dictionary that its file holds."""
-    return msgspec.to_builtins(facts)
+    status: str
+    code: Any = UNSET
+    epochs: Any = UNSET
 
 
 def present(value: Any, default: Any = None) -> Any:
     """Return a field's value, or the default where it is absent."""
     return default if value is UNSET else value
+
+
+def number(value: Figure) -> float:
+    """Return a figure, or NaN where it is undefined or absent."""
+    return math.nan if value is None or value is UNSET else float(value)

@@ -17,13 +17,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from bench.common.files import write_atomically
 from bench.common.identity import identity, plain_id, trial_id
 from bench.errors import InputError
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
-from bench.records.schema import COMPLETED, LOST, RETRIED, STATUSES, SUCCEEDED, Done, Epoch
+from bench.records.schema import COMPLETED, LOST, RETRIED, STATUSES, SUCCEEDED, Done, Ending, Epoch
+
+_DONE, _ENDING = msgspec.json.Decoder(Done), msgspec.json.Decoder(Ending)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Trial:
 
     folder: Path
     spec: dict[str, Any]  # content of spec.json
-    done: dict[str, Any]  # content of done.json
+    done: Done
     # with results of the same specification in other folders: see ``bench.records.merge``
     conflicts: tuple[str, ...] = ()
     known: Mapping[str, np.ndarray] = field(default_factory=dict)  # curves that were read with it
@@ -46,12 +49,12 @@ class Trial:
     @property
     def succeeded(self) -> bool:
         """True where it has results to rank."""
-        return self.done["status"] in SUCCEEDED
+        return self.done.status in SUCCEEDED
 
     @property
     def lost(self) -> bool:
         """True where its machine ended it, which says nothing of the method."""
-        return self.done["status"] == LOST
+        return self.done.status == LOST
 
     @cached_property
     def epochs(self) -> list[Epoch]:
@@ -84,13 +87,13 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
 
 
 def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
-    """Check that the folder of the trial ``name`` is of the specification ``spec``.
+    """Check that the folder of the trial ``name`` holds the specification ``spec``.
 
     A trial without such a folder is on record in one that an earlier version has named: see
     ``results``.
 
     Raises:
-        InputError: where somebody has changed its spec.json.
+        InputError: where its spec.json was changed.
     """
     path = sweep / "trials" / name / "spec.json"
     if not path.parent.exists():
@@ -131,11 +134,12 @@ class Result(NamedTuple):
 def results(sweep: Path) -> dict[str, Result]:
     """Return every trial that is over, by id.
 
-    Of several records of one trial, one counts that is not to be run again.
+    Where a trial has several records, one that is not to be run again wins.
     """
     best: dict[str, Result] = {}
-    for folder, done in _over(sweep):
-        result = Result(folder, done.status, done.code if isinstance(done.code, dict) else None)
+    for folder, ending in _over(sweep):
+        code = ending.code if isinstance(ending.code, dict) else None
+        result = Result(folder, ending.status, code)
         name = _id_of(folder)
         if name not in best or _merit(result.status) > _merit(best[name].status):
             best[name] = result
@@ -171,23 +175,23 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
         for name in _names(sweep):
             if record := _read_over(f"{sweep}/trials/{name}"):
                 folder = sweep / "trials" / name
-                yield Trial(folder, _specification(folder)[0], record.values)
+                yield Trial(folder, _specification(folder)[0], _done(record.text, folder))
         return
     index = Index(sweep, tuple(keys))
     for name in _names(sweep):
         if (entry := _indexed(index, sweep, name, tuple(keys))) is None:
             continue
         index.add(entry)
-        spec, done = msgspec.json.decode(entry.spec), msgspec.json.decode(entry.done)
-        known = dict(zip(keys, entry.curves, strict=True))
-        yield Trial(sweep / "trials" / name, spec, done, known=known)
+        folder, known = sweep / "trials" / name, dict(zip(keys, entry.curves, strict=True))
+        spec, done = msgspec.json.decode(entry.spec), _done(entry.done, folder)
+        yield Trial(folder, spec, done, known=known)
     if (columns := index.content()) is not None:
         with contextlib.suppress(OSError):  # a folder that takes no file goes without one
             write_atomically(index.path, columns)
 
 
 def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Entry | None:
-    """Return a trial's entry, from the index or from its files; None of one that is not over."""
+    """Return a trial's entry, from the index or from its files; None where it is not over."""
     folder, place = sweep / "trials" / name, f"{sweep}/trials/{name}"
     now = stamp(place)
     if entry := index.get(name, now):
@@ -195,14 +199,12 @@ def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Ent
     if (record := _read_over(place)) is None:
         return None
     _, spec = _specification(folder)
-    done = record.done
-    epochs = done.epochs if done.status in COMPLETED and isinstance(done.epochs, int) else None
-    figures = curves(record.epochs, folder / "epochs.jsonl", keys, epochs)
+    figures = curves(record.epochs, folder / "epochs.jsonl", keys, _counted(record.ending))
     return Entry(name, now, spec, record.text, figures)
 
 
-def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], Done | None]]:
-    """Yield every trial that was ever started: folder, spec.json and, if it is over, done.json.
+def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
+    """Yield every trial that was ever started: folder, spec.json and, if it is over, its status.
 
     A trial with several records comes once: with a result before a failure, and with either before
     none.
@@ -215,22 +217,33 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], Done | None]
         except InputError:
             if path.parent in over:
                 raise
-            continue  # whoever runs the trial writes it again
+            continue  # the next run of the trial writes it again
         _check_folder(path.parent, content)
-        done = over.get(path.parent)
-        merit = 0 if done is None else 1 + _merit(done.status)
+        merit = 1 + _merit(over[path.parent].status) if path.parent in over else 0
         name = trial_id(content["spec"])
         if name not in best or best[name][0] < merit:
             best[name] = merit, path.parent, content
     for _, folder, content in best.values():
-        yield folder, content, over.get(folder)
+        yield folder, content, over[folder].status if folder in over else None
+
+
+def read_done(folder: Path) -> Done:
+    """Return how the trial of a folder ended.
+
+    Raises:
+        InputError: where its done.json cannot be read, or holds values of other types.
+    """
+    path = folder / "done.json"
+    try:
+        return _done(content_of(path), folder)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 class _Record(NamedTuple):
     """Files of a trial that is over."""
 
-    done: Done
-    values: dict[str, Any]  # of done.json
+    ending: Ending
     text: bytes  # of done.json
     epochs: bytes  # content of epochs.jsonl
 
@@ -243,44 +256,46 @@ def _read_over(folder: str) -> _Record | None:
     path = f"{folder}/done.json"
     try:
         text = content_of(path)
-        values = msgspec.json.decode(text)
-        if values["status"] not in STATUSES:
+        ending = _ENDING.decode(text)
+        if ending.status not in STATUSES:
             raise ValueError
-        done = _converted(values, folder)
         path = f"{folder}/epochs.jsonl"
         content = lines(path)
-        counted = done.status in COMPLETED and isinstance(done.epochs, int)
-        if counted and content.count(b"\n") != done.epochs:
+        if (epochs := _counted(ending)) is not None and content.count(b"\n") != epochs:
             raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise unreadable(path, error) from error
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError):  # ValueError: msgspec's errors, too
+    except ValueError:  # msgspec's errors, too
         warnings.warn(
             f"{path} is damaged; the trial is run again with its sweep, and left out until then",
             stacklevel=4,
         )
         return None
-    return _Record(done, values, text, content)
+    return _Record(ending, text, content)
 
 
-def _converted(values: dict[str, Any], folder: str) -> Done:
+def _counted(ending: Ending) -> Any:
+    """Return the number of epochs that a record must hold; None where its done.json names none."""
+    known = ending.status in COMPLETED and ending.epochs is not UNSET
+    return ending.epochs if known else None
+
+
+def _done(text: bytes, folder: Path) -> Done:
     try:
-        return msgspec.convert(values, Done)
-    except msgspec.ValidationError as error:
+        return _DONE.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{folder!r} is no trial's record ({error}): delete it and run again"
+            f"{str(folder)!r} is no trial's record ({error}): delete it and run again"
         ) from error
 
 
-def _over(sweep: Path) -> Iterator[tuple[Path, Done]]:
-    """Yield folder and done.json of every trial that is over."""
+def _over(sweep: Path) -> Iterator[tuple[Path, Ending]]:
+    """Yield the folder of every trial that is over, and how it ended."""
     for name in _names(sweep):
         if record := _read_over(f"{sweep}/trials/{name}"):
-            yield sweep / "trials" / name, record.done
+            yield sweep / "trials" / name, record.ending
 
 
 def _names(sweep: Path) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from bench.common.files import to_json, write_atomically
 from bench.common.version import git_commit
 from bench.errors import InputError
-from bench.records.schema import Done, Epoch, to_builtins
+from bench.records.schema import Done, Epoch
 from bench.records.trials import check_specification
 
 
@@ -43,10 +43,10 @@ def lock(out: Path) -> Iterator[None]:
         yield
 
 
-def kept(models: bool, features: bool) -> frozenset[str]:
-    """Return what a trial keeps beside its record.
+def extra_results(models: bool, features: bool) -> frozenset[str]:
+    """Return the names of the results that a trial keeps beside its record.
 
-    "models" are the final weights; "features" are those of up to ``scoring.PROBES`` samples whose
+    "models" are the final weights. "features" are those of up to ``scoring.PROBES`` samples whose
     true class is known.
     """
     return frozenset(["models"] * models + ["features"] * features)
@@ -100,7 +100,7 @@ class TrialWriter:
         if weights is not None:
             write_atomically(self.folder / "model.safetensors", weights)
         done = msgspec.structs.replace(done, git_commit=git_commit())
-        write_atomically(self.folder / "done.json", to_json(to_builtins(done), indent=1))
+        write_atomically(self.folder / "done.json", to_json(msgspec.to_builtins(done), indent=1))
 
 
 def _lines(epochs: Iterable[Epoch]) -> bytes:

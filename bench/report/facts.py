@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +23,7 @@ from bench.planning.selection import ALL, CLEAN_VAL
 from bench.records.code import to_text
 from bench.records.merge import merged
 from bench.records.packing import unpack_truth
+from bench.records.schema import Done, Noise, number, present
 from bench.records.trials import Trial
 from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
 from bench.report.columns import FEATURES, LEARNING, SEEDS
@@ -102,9 +102,9 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
     """Return the part of a row that no rule changes; facts that a trial lacks are missing."""
     spec, done = trial.spec["spec"], trial.done
     recipe, changes = spec["recipe"], {**trial.spec["config"]}
-    noise = done.get("noise") or {}
+    noise = present(done.noise, Noise())
     # Labels that came with the data have no nominal rate, and the same realised rate in all trials.
-    rates = (spec["noise_rate"], noise.get("realised_rate"), UNKNOWN_RATE)
+    rates = (spec["noise_rate"], present(noise.realised_rate), UNKNOWN_RATE)
     settings = spec["hparams"]
     if spec["protocol"].startswith(PAPER):  # the recipe is the method's, and not part of the cell
         settings = settings | {RECIPE + key: value for key, value in recipe.items()}
@@ -124,44 +124,44 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         "folder": trial.folder,  # as a path: pandas refuses text that is no UTF-8
         "sweep": trial.folder.parents[1],
         "conflicts": trial.conflicts,
-        "code": to_text(done.get("code")),
-        "git_commit": _string(done.get("git_commit")),
-        "status": done["status"],
+        "code": to_text(done.code),
+        "git_commit": present(done.git_commit) or "",
+        "status": done.status,
         "succeeded": trial.succeeded,
         "failed": not (trial.succeeded or trial.lost),
         "lost": trial.lost,
         "at_failure": {},
-        "privileges": ",".join(done.get("privileges") or ()),
-        "pretrained": bool(done.get("pretraining")),
+        "privileges": ",".join(present(done.privileges, ())),
+        "pretrained": done.pretraining is not UNSET,
         **_resources(trial),
-        "realised_noise_rate": _number(noise.get("realised_rate")),
-        "label_hash": _string(noise.get("label_hash")),
-        "transition": noise.get("transition_matrix"),
-        "estimated_transition": done.get("estimated_transition_matrix"),
-        "validation_images": _number(done.get("validation_images")),
-        "classes": _number(done.get("classes")),
-        "tested_classes": _number(done.get("tested_classes", done.get("classes"))),
-        "noisy_test": bool(done.get("noisy_test")),
-        "reliability": done.get("reliability"),
+        "realised_noise_rate": number(noise.realised_rate),
+        "label_hash": present(noise.label_hash) or "",
+        "transition": present(noise.transition_matrix),
+        "estimated_transition": present(done.estimated_transition_matrix),
+        "validation_images": number(done.validation_images),
+        "classes": number(done.classes),
+        "tested_classes": number(present(done.tested_classes, done.classes)),
+        "noisy_test": bool(present(done.noisy_test)),
+        "reliability": present(done.reliability),
         **track_facts(trial),
-        **{name: _number(done.get(name)) for name in FEATURES},
+        **{name: number(getattr(done, name)) for name in FEATURES},
         **_curves(trial, clean_images),
     }
 
 
 def _resources(trial: Trial) -> dict[str, float]:
     """Return seconds, passes per image and epoch, and megabytes; all missing of a failed trial."""
-    done = trial.done if trial.succeeded else {}
-    epochs = done.get("epochs") or np.nan
-    training = _number(done.get("train_seconds"))
-    pretraining = _number(done.get("pretrain_seconds") or 0.0) if np.isfinite(training) else np.nan
+    done = trial.done if trial.succeeded else Done(status=trial.done.status)
+    epochs = number(done.epochs) or np.nan
+    training = number(done.train_seconds)
+    pretraining = (present(done.pretrain_seconds) or 0.0) if np.isfinite(training) else np.nan
     return {
         "train_seconds": training,
         "pretrain_seconds": pretraining,
         "cost_seconds": training + pretraining,
-        "passes_trained": _number(done.get("passes_trained")) / epochs,
-        "passes_inferred": _number(done.get("passes_inferred")) / epochs,
-        "peak_memory_mb": _number(done.get("peak_memory_bytes")) / 1e6,
+        "passes_trained": number(done.passes_trained) / epochs,
+        "passes_inferred": number(done.passes_inferred) / epochs,
+        "peak_memory_mb": number(done.peak_memory_bytes) / 1e6,
     }
 
 
@@ -186,7 +186,7 @@ def _curves(trial: Trial, clean_images: str) -> dict[str, np.ndarray]:
 
 def _clean_curve(trial: Trial, images: str) -> np.ndarray:
     """Return accuracy on that many clean validation labels, (E,); NaN where fewer are known."""
-    truth = unpack_truth(trial.done.get("validation_truth"))
+    truth = unpack_truth(present(trial.done.validation_truth))
     if truth is None or any(epoch.val_predictions is UNSET for epoch in trial.epochs):
         return np.full(len(trial.epochs), np.nan)
     return goal_values(f"{CLEAN_VAL}:{images}", trial.epochs, truth)
@@ -236,14 +236,3 @@ def _complete_failures(trials: Sequence[Facts]) -> None:
             if name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods):
                 value = at_failure(facts["classes"], facts["realised_noise_rate"])
                 facts["at_failure"][name] = value
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)
-
-
-def _string(value: Any) -> str:
-    """Return a record's text; empty where it has none."""
-    if not isinstance(value, str | None):
-        raise TypeError(f"{value!r} is no text")
-    return value or ""

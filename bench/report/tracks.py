@@ -59,7 +59,7 @@ def _value(trial: Trial, stage: str) -> float:
     if not trial.succeeded:
         return np.nan
     try:
-        truth = unpack_truth(trial.done.get("validation_truth"))
+        truth = unpack_truth(present(trial.done.validation_truth))
         return best_value(goal_values(goal, trial.epochs, truth))
     except (KeyError, TypeError, AssertionError) as error:
         raise InputError(

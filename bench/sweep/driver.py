@@ -3,7 +3,7 @@
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from bench.sweep.messages import (
     Warned,
 )
 from bench.sweep.trackers import Trackers
-from bench.sweep.work import Observer, Resources, Silent, Work
+from bench.sweep.work import Observer, Settings, Silent, Work
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import failed_outcome, stopped_outcome
 from bench.training.storage import Store, sweep_place
@@ -47,21 +47,21 @@ class Driver:
         todo: Sequence[TrialSpec],
         dataset: Dataset,
         out: Path,
-        resources: Resources,
-        observer: Observer | None,
-        keep: Collection[str],
-        checkpoint_seconds: float,
+        settings: Settings,
+        observer: Observer | None = None,
         tuning: "Tuning | None" = None,
         on_record: frozenset[str] = frozenset(),
     ) -> None:
-        self.dataset, self.out, self.resources = dataset, out, resources
+        self.dataset, self.out = dataset, out
+        self.resources, self.keep = settings.resources, settings.keep
         self.tuning, self.on_record = tuning, on_record
-        self.observer, self.keep = observer or Silent(), keep
+        self.observer = observer or Silent()
         # A trial that runs out of time has to have something to go on from.
-        self.checkpoint_seconds = min(checkpoint_seconds, (resources.trial_timeout or math.inf) / 4)
+        limit = self.resources.trial_timeout or math.inf
+        self.checkpoint_seconds = min(settings.checkpoint_seconds, limit / 4)
         self.run_id = uuid.uuid4().hex
-        place = sweep_place(resources.storage, out) if resources.storage else out / "checkpoints"
-        self.store = Store(place)
+        storage = self.resources.storage
+        self.store = Store(sweep_place(storage, out) if storage else out / "checkpoints")
         self.encoders = Encoders(out / "encoders")
         self.parallel = 1
         self.running: dict[str, Callable[[], None]] = {}  # key -> function that ends its worker

@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.common.version import __version__, git_commit
 from bench.networks.cpu import processor
-from bench.planning.spec import SCHEMA, TrialSpec
+from bench.planning.spec import TrialSpec
+from bench.records.schema import SCHEMA
 
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "scikit-learn", "pandas", "scipy")
 

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from bench.sweep.driver import Driver
 from bench.sweep.environment import prepare_environment
 from bench.sweep.provenance import describe
 from bench.sweep.trackers import Trackers
-from bench.sweep.work import Observer, Resources
+from bench.sweep.work import Observer, Settings
 
 if TYPE_CHECKING:
     from bench.tuning.plan import Tuning
@@ -102,13 +102,9 @@ def run_sweep(
     *,
     command: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
-    resources: Resources | None = None,
+    settings: Settings | None = None,
     observer: Observer | None = None,
-    keep: Collection[str] = (),
-    retry_failed: bool = False,
-    checkpoint_seconds: float = 30.0,
     tuning: "Tuning | None" = None,
-    track: Sequence[str] = (),
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
@@ -116,26 +112,17 @@ def run_sweep(
     call goes on from there.
     """
     start = time.perf_counter()
+    settings = settings or Settings()
     with lock(out):
         if tuning:
-            tuning.resume(out, retry_failed)
+            tuning.resume(out, settings.retry_failed)
             specs = [*specs, *tuning.follow()]
-        on_record = _on_record(out, retry_failed)
+        on_record = _on_record(out, settings.retry_failed)
         todo = _missing(list({spec.id: spec for spec in specs}.values()), out, on_record)
-        driver = Driver(
-            todo,
-            dataset,
-            out.resolve(),
-            resources or Resources(),
-            observer,
-            keep,
-            checkpoint_seconds,
-            tuning,
-            on_record,
-        )
+        driver = Driver(todo, dataset, out.resolve(), settings, observer, tuning, on_record)
         facts = describe(specs, command, out, options or {})
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
-        with contextlib.closing(Trackers(track, out)) as driver.trackers:
+        with contextlib.closing(Trackers(settings.track, out)) as driver.trackers:
             driver.trackers.catch_up()
             if todo or (tuning and not tuning.over):
                 _run(driver)

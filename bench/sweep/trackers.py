@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
-
 from bench.errors import InputError, one_line, unknown
 from bench.planning.spec import TrialSpec
 from bench.records.epochs import read_epochs
 from bench.records.schema import SUCCEEDED, Done, Epoch
-from bench.records.trials import finished_statuses
+from bench.records.trials import finished_statuses, read_done
 from bench.sweep.tracker_clients import CLIENTS, Run, Tracker
 
 #: Number of trials in a row on which a tracker may fail before it is switched off: each failure
@@ -99,8 +97,7 @@ class Trackers:
         """Copy the record of a trial that is over."""
         spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_bytes())["spec"])
         self._restart(name, spec, read_epochs(folder / "epochs.jsonl"))
-        done = msgspec.json.decode((folder / "done.json").read_bytes(), type=Done)
-        self._finish(name, spec, done)
+        self._finish(name, spec, read_done(folder))
 
     def _restart(self, name: str, spec: TrialSpec, epochs: Iterable[Epoch]) -> None:
         if earlier := self.runs.pop((name, spec.id), None):

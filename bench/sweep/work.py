@@ -1,6 +1,6 @@
 """Pieces of work of a sweep, the resources of each, and who is told of their progress."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from bench.planning.pretraining import PretrainJob
@@ -22,6 +22,17 @@ class Resources:
     address: str | None = None  # of a Ray cluster
     storage: str | None = None  # folder or address of checkpoints; by default in the sweep's folder
     trial_timeout: float | None = None  # seconds that a worker gets for a trial
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that hold for all trials of a sweep, and change none of their numbers."""
+
+    resources: Resources = Resources()
+    keep: Collection[str] = ()  # results to keep beside the records
+    retry_failed: bool = False
+    checkpoint_seconds: float = 30.0
+    track: Sequence[str] = ()  # names of trackers
 
 
 class Observer:

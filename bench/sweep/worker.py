@@ -51,7 +51,7 @@ class Duties:
     store: str  # folder or address of checkpoints
     run: str  # id of the sweep's run, which owns the store
     checkpoint_seconds: float
-    keep: Collection[str]  # what to keep beside the records, as ``records.trials.kept`` names it
+    keep: Collection[str]  # names from ``records.writer.extra_results``
     timed: bool  # whether there is a time limit for a trial
 
 

@@ -38,7 +38,7 @@ def run_trial(
         report: receives each epoch's record; see ``Report``.
         checkpoint: state to go on from, and to write; the caller removes it once the outcome is on
             disk.
-        keep: results to keep beside the record, as ``records.kept`` names them.
+        keep: results to keep beside the record: names from ``records.writer.extra_results``.
 
     Returns:
         The outcome: failed where the method raises an error, lost where the machine does.

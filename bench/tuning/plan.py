@@ -18,10 +18,10 @@ from bench.planning.labels import Labels
 from bench.planning.registry import Scalar, display
 from bench.planning.searches import SEARCH, TUNED, SearchKind
 from bench.planning.selection import check_goal
-from bench.planning.spec import Plan, TrialSpec, relative_cost
+from bench.planning.spec import Plan, Seeds, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
 from bench.records.schema import COMPLETED, RETRIED, Done, Epoch
-from bench.records.trials import read_begun
+from bench.records.trials import read_begun, read_done
 from bench.tuning.search import Search, Settings
 from bench.tuning.spaces import check_space
 
@@ -58,7 +58,7 @@ class Tuning:
         methods = {search.base.method for search in self.searches}
         unusable: dict[str, list[str]] = {}
         begun = sorted(read_begun(out), key=lambda trial: trial[1].get("draw", 0))
-        for folder, content, done in begun:
+        for folder, content, status in begun:
             method = content["spec"].get("method")
             searched = str(content["spec"].get("stage", "")).startswith(SEARCH)
             # Others may be of plugins that are not here, or no longer what they were.
@@ -70,9 +70,10 @@ class Tuning:
                 unusable.setdefault(method, []).append(str(error))
                 continue
             if search := self._by_key.get(_key_of(spec)):
-                ended = done if done and done.status in over else None
-                epochs = read_epochs(folder / "epochs.jsonl") if ended else []
-                search.resume(spec, ended, epochs)
+                if status in over:
+                    search.resume(spec, read_done(folder), read_epochs(folder / "epochs.jsonl"))
+                else:
+                    search.resume(spec, None, [])
         for method, reasons in unusable.items():
             warnings.warn(
                 f"{len(reasons)} trials of earlier searches of {display(method)} cannot be used by "
@@ -166,9 +167,7 @@ def plan_tuning(
     configurations: Sequence[tuple[str, Mapping[str, Scalar]]],
     fixed: Iterable[str],
     rates: Sequence[float | None],
-    seeds: Sequence[int],
-    noise_seed: int | None,
-    split_seed: int | None,
+    seeds: Seeds,
     settings: Settings,
 ) -> Tuning:
     """Return the searches of a sweep: one for each tunable method, noise rate and track.
@@ -183,10 +182,10 @@ def plan_tuning(
     """
 
     def evaluate(method: str, hparams: Mapping[str, Scalar], rate: float | None) -> list[TrialSpec]:
-        return plan.specs(data, [(method, dict(hparams))], [rate], seeds, noise_seed, split_seed)
+        return plan.specs(data, [(method, dict(hparams))], [rate], *seeds)
 
     methods = [method for method, _ in configurations]
-    _check(methods, rates, seeds, settings)
+    _check(methods, rates, seeds.replicas, settings)
     searches = []
     for method, hparams in configurations:
         given = {key: hparams[key] for key in fixed if key in hparams}
@@ -198,7 +197,7 @@ def plan_tuning(
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
         # Noise and split have a seed of their own even where the replicas share theirs: nobody
         # tunes on the leaderboard's.
-        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED], None, None):
+        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
             truth = _validation_truth(base, data, settings.goal)
             searches += [Search(base, kind, given, settings, truth) for kind in kinds]
     if not searches:

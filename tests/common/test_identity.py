@@ -375,9 +375,7 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
         "finished"
     ]
     assert [
-        done.status
-        for _, content, done in read_begun(tmp_path)
-        if content["spec"]["method"] == "ce"
+        status for _, content, status in read_begun(tmp_path) if content["spec"]["method"] == "ce"
     ] == ["finished"]
 
 

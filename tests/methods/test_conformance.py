@@ -9,6 +9,7 @@ import pkgutil
 import typing
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import optuna
 import pytest
@@ -24,7 +25,7 @@ from bench.planning import registry
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for
-from bench.records.schema import Epoch, to_builtins
+from bench.records.schema import Epoch
 from bench.task import stream_seed
 from bench.training.checkpoint import Checkpoint
 from bench.training.pixels import pixels_for
@@ -133,7 +134,9 @@ def test_learns_evaluates_and_resumes_to_the_bit(name, data, encoders, tmp_path)
     again = run_trial(spec, data, encoder=encoders(spec), report=collect, checkpoint=checkpoint)
     assert starts == [2], "it did not go on from the checkpoint"
     assert [timeless(record) for record in resumed] == [timeless(record) for record in records]
-    assert timeless(to_builtins(again.done())) == timeless(to_builtins(outcome.done()))
+    assert timeless(msgspec.to_builtins(again.done())) == timeless(
+        msgspec.to_builtins(outcome.done())
+    )
     assert again.samples.keys() == outcome.samples.keys()
     for key, value in outcome.samples.items():
         np.testing.assert_array_equal(again.samples[key], value, err_msg=key)

@@ -6,6 +6,7 @@ Either it does not help, or the trial fails.
 import dataclasses
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,7 @@ from bench.noise import generator
 from bench.noise.flips import symmetric
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import Epoch, to_builtins
+from bench.records.schema import Epoch
 from bench.task import SharedPixels, stream_seed
 from bench.training import data as trial_data
 from bench.training import evaluation, pixels
@@ -258,7 +259,9 @@ def test_a_checkpoint_of_samples_in_another_order_is_not_taken_up(
         assert len(warnings) == (not starts) and all(
             "its samples have other numbers or labels" in text for text in warnings
         )
-        assert timeless(to_builtins(again.done())) == timeless(to_builtins(expected.done()))
+        assert timeless(msgspec.to_builtins(again.done())) == timeless(
+            msgspec.to_builtins(expected.done())
+        )
         resumed.clear()
         warnings.clear()
 

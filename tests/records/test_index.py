@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from fabricate import write_trial
@@ -96,7 +97,9 @@ def test_what_has_changed_is_read_again(sweep, records_read):
     trial, _, other = read(sweep)
     with (trial.folder / "epochs.jsonl").open("ab") as file:
         file.write(to_json({"epoch": 3, "test_accuracy": 0.9}))
-    (trial.folder / "done.json").write_bytes(to_json(trial.done | {"epochs": 4}))
+    (trial.folder / "done.json").write_bytes(
+        to_json(msgspec.to_builtins(trial.done) | {"epochs": 4})
+    )
     shutil.rmtree(other.folder)
     new = write_trial(sweep, test=[0.6, 0.7], seed=7)
     records_read.clear()

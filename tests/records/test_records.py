@@ -17,7 +17,15 @@ from bench.errors import InputError
 from bench.records import schema, writer
 from bench.records.epochs import read_epochs
 from bench.records.packing import pack_classes, unpack_classes
-from bench.records.trials import Trial, finished_statuses, read_begun, read_trials, trial_id
+from bench.records.schema import Done
+from bench.records.trials import (
+    Trial,
+    finished_statuses,
+    read_begun,
+    read_done,
+    read_trials,
+    trial_id,
+)
 
 SPEC = {"spec": {"method": "ce", "noise_rate": 0.5, "recipe": {"milestones": [0.5]}}, "config": {}}
 OTHER = {"spec": {"method": "gce"}, "config": {}}
@@ -125,7 +133,8 @@ def test_a_trials_folder(tmp_path):
     [trial] = list(read_trials(tmp_path))
     # a folder may grow over many commits
     done = {"git_commit": git_commit(), "status": "finished", "train_seconds": None}
-    assert (trial.id, trial.spec, trial.done) == (ID, SPEC, done)
+    assert json.loads((record.folder / "done.json").read_bytes()) == done
+    assert (trial.id, trial.spec, trial.done) == (ID, SPEC, Done(**done))
     assert as_json(trial.epochs) == [
         {"epoch": 0, "loss": 2.0},
         {"epoch": 1, "loss": None},
@@ -214,6 +223,36 @@ def test_a_damaged_specification_of_a_finished_trial_is_an_error_that_names_the_
             list(use(tmp_path))
         assert str(path) in str(error.value)
         assert "is damaged" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values", [{"parameters": "many"}, {"noise": {"known_labels": [1]}}, {"reliability": 0.5}]
+)
+def test_a_value_of_another_type_matters_where_it_is_read(tmp_path, values):
+    """A sweep goes on beside records of other versions; a report names the record."""
+    folder = RecordWriter(tmp_path, ID, SPEC).folder
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"} | values)
+    assert finished_statuses(tmp_path) == {ID: "finished"}
+    assert [status for _, _, status in read_begun(tmp_path)] == ["finished"]
+    for read in (lambda: list(read_trials(tmp_path)), lambda: read_done(folder)):
+        with pytest.raises(InputError, match=f"'{folder}' is no trial's record .* run again"):
+            read()
+
+
+def test_a_matrix_that_is_not_finite_is_read_back(tmp_path):
+    writer.TrialWriter(tmp_path, ID, SPEC).finish(
+        Done(status="finished", estimated_transition_matrix=[[1.0, float("nan")]])
+    )
+    [trial] = read_trials(tmp_path)
+    assert trial.done.estimated_transition_matrix == [[1.0, None]]
+
+
+@pytest.mark.parametrize("line", ["[]", "5", "null"])
+def test_a_line_that_is_no_object_is_an_error_that_names_the_file(tmp_path, line):
+    path = tmp_path / "epochs.jsonl"
+    path.write_text(f'{{"epoch": 0}}\n{line}\n')
+    with pytest.raises(InputError, match=f"'{path}' is no trial's record .*Expected `object`"):
+        read_epochs(path)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"spec": {"meth'])
@@ -428,7 +467,7 @@ def test_a_folder_without_trials_is_an_error(tmp_path):
 
 
 def test_epochs_of_a_trial_are_read_when_asked_for(tmp_path):
-    trial = Trial(tmp_path, SPEC, {"status": "finished"})
+    trial = Trial(tmp_path, SPEC, Done(status="finished"))
     (tmp_path / "epochs.jsonl").write_bytes(b"".join(map(to_json, LINES)))
     assert as_json(trial.epochs) == LINES
     assert trial.curve("test_accuracy").tolist() == [0.5] * 3

@@ -28,7 +28,7 @@ from bench.sweep.driver import Driver
 from bench.sweep.messages import EncoderTrained, Epochs, Failed, Message
 from bench.sweep.run import pending
 from bench.sweep.tuner import _last_error, _out_of_memory, _reason
-from bench.sweep.work import Resources, Work
+from bench.sweep.work import Resources, Settings, Work
 from bench.training.encoders import Encoder, save_encoder
 from bench.training.storage import Store
 
@@ -46,7 +46,7 @@ def spec_of(data: Dataset, method: str = "ce", **plan) -> TrialSpec:
 
 
 def driver_for(spec: TrialSpec, data: Dataset, out: Path, **resources) -> tuple[Driver, Work]:
-    driver = Driver([spec], data, out, Resources(**resources), None, (), 30.0)
+    driver = Driver([spec], data, out, Settings(Resources(**resources)))
     driver.store = Store(out / "checkpoints")
     return driver, driver.work[spec.id]
 

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -26,7 +27,6 @@ from sweeps import ROOT, checkpointed, command, contents, ray_session, wait_for
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
-from bench.records.schema import to_builtins
 from bench.training.checkpoint import Checkpoint
 from bench.training.failures import describe
 from bench.training.outcome import Outcome
@@ -149,7 +149,7 @@ def spec_of(dataset: Dataset, method: str, **changes) -> TrialSpec:
 
 
 def result(outcome: Outcome) -> tuple:
-    return timeless(to_builtins(outcome.done())), {
+    return timeless(msgspec.to_builtins(outcome.done())), {
         name: array.tobytes() for name, array in outcome.samples.items()
     }
 

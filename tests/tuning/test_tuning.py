@@ -9,6 +9,7 @@ import json
 import types
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import optuna
 import pytest
@@ -23,9 +24,17 @@ from bench.errors import InputError
 from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
-from bench.planning.spec import Plan, TrialSpec, expand_hparams, method_for, misspecified, record_of
+from bench.planning.spec import (
+    Plan,
+    Seeds,
+    TrialSpec,
+    expand_hparams,
+    method_for,
+    misspecified,
+    record_of,
+)
 from bench.records.packing import pack_classes
-from bench.records.schema import Done, Epoch, to_builtins
+from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
 from bench.sweep.work import Resources
@@ -58,7 +67,7 @@ def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings
     settings = Settings(**({"configurations": 3} | settings))
     given = {key: [value] for key, value in (fixed or {}).items()}
     configurations = expand_hparams(methods, {}, given)
-    return plan_tuning(PLAN, data, configurations, set(given), rates, seeds, None, None, settings)
+    return plan_tuning(PLAN, data, configurations, set(given), rates, Seeds(seeds), settings)
 
 
 def curve(*values: float, seconds: float = 1.0) -> list[Epoch]:
@@ -194,15 +203,14 @@ def test_the_first_configuration_is_the_papers_and_all_are_different(data):
 
 
 def test_searches_have_seeds_of_their_own_where_replicas_share_theirs(data):
-    seeds = {"seeds": [0, 1], "noise_seed": 7, "split_seed": 8}
     tuning = plan_tuning(
         PLAN,
         data,
         expand_hparams(["elr"], {}, {}),
         set(),
         [0.5],
-        settings=Settings(configurations=2),
-        **seeds,
+        Seeds([0, 1], noise=7, split=8),
+        Settings(configurations=2),
     )
     found = lambda specs: {(s.noise_seed, s.split_seed, s.train_seed) for s in specs}  # noqa: E731
     assert found(drain(tuning)) == {(SEARCH_SEED, SEARCH_SEED, SEARCH_SEED)}
@@ -228,9 +236,7 @@ def test_what_is_set_is_not_searched(data):
             expand_hparams(["elr"], {}, {"elr.weight": ["1", "3"]}),
             {"elr.weight"},
             [0.5],
-            [0],
-            None,
-            None,
+            Seeds([0]),
             Settings(2),
         )
 
@@ -384,7 +390,7 @@ def test_a_stopped_trial_has_a_whole_record(data):
     assert stopped.noise.realised_rate == pytest.approx(0.5, abs=0.01)
     assert stopped.privileges == []
     whole = run_trial(replace(spec, recipe=spec.recipe.override({"epochs": 1})), data)
-    missing = to_builtins(whole.done()).keys() - to_builtins(stopped.done()).keys()
+    missing = msgspec.to_builtins(whole.done()).keys() - msgspec.to_builtins(stopped.done()).keys()
     assert missing == {
         "parameters",
         "peak_memory_bytes",
