@@ -84,7 +84,7 @@ def _parse_yaml(text: str) -> Any:
     except yaml.constructor.ConstructorError as error:
         raise InputError(
             f"the file is not valid YAML: {error.problem}{_line(error)}: write plain texts, lists "
-            "and mappings, without tags"
+            "and mappings, without tags and references to themselves"
         ) from error
     except yaml.MarkedYAMLError as error:
         # "expected a single document in the stream", "but found another document"

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -50,6 +51,12 @@ def print_report(console: Console, report: Report, details: bool = False) -> Non
         line(console, "more tables and notes are in leaderboard.md; --details prints them")
     if report.about_figures:
         line(console, report.about_figures, wrap=True)
+
+
+def print_place(console: Console, folder: Path, plots: bool) -> None:
+    """Print where the files of a report are."""
+    files = f"index.html, leaderboard.md, analysis.md{', plots/' * plots}"
+    line(console, f"results are in {folder}: {files}")
 
 
 def print_sections(console: Console, sections: Iterable[Section]) -> None:
