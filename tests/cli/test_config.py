@@ -164,6 +164,11 @@ def test_a_wrong_file_is_one_sentence_and_status_2(content, write, capsys):
     assert REFUSED[content] in errors
 
 
+def test_a_very_long_name_is_cut_in_the_message(write, capsys):
+    status, _, errors = call(capsys, "--config", write(f"methods: {'a' * 100_000}"))
+    assert status == 2 and "aaa...': choose from" in errors and len(errors) < 2_000
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence(write, capsys):
     Path(write("epochs: \xe9".encode("latin-1"), "latin.yaml"))
     for name, message in (
