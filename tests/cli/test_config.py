@@ -132,7 +132,7 @@ REFUSED = {
     "precision: fp8": "precision: 'fp8' is not one of",
     "no-plots: 3": "no-plots is '3': write true or false",
     "set: weight": "set: 'weight' is no setting",
-    "set: {elr: {weight: 3}}": "elr has a mapping",
+    "set: {elr: {weight: 3}}": "elr has a mapping: write each setting as elr.weight: value",
     "set: [elr.weight=1, elr.weight=2]": "elr.weight is set twice",
     "epochs: 1\nepochs: 2": "'epochs' is given twice: give it once",
     "noise-kind: a\nnoise_kind: b": "noise-kind is given twice: give it once",
