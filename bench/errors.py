@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+#: Longest wrong name that a message repeats whole.
+_NAME_LENGTH = 200
+
 
 class InputError(ValueError):
     """A wrong name, value or file: the message is one sentence that names the fix.
@@ -47,4 +50,5 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     choices = f"choose from {', '.join(known)}" if known else "there are none"
     hint = f"did you mean {' or '.join(close)}?" if close else choices
-    return InputError(f"there is no {what} {name!r}: {hint}")
+    shown = name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..."
+    return InputError(f"there is no {what} {shown!r}: {hint}")

@@ -41,6 +41,13 @@ class Option(click.Option):
         """Return the environment's value, which a file given with --config goes before."""
         return None if self.name in (ctx.default_map or {}) else super().resolve_envvar_value(ctx)
 
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Return what follows a help text; a range has the name of the value, as in N>=1."""
+        extra = super().get_help_extra(ctx)
+        if "range" in extra:
+            extra["range"] = extra["range"].replace("x", self.metavar or "x")
+        return extra
+
 
 class Command(click.Command):
     """A command with its options under headings, which refuses an option that is given twice.

@@ -84,7 +84,7 @@ def _parse_yaml(text: str) -> Any:
     except yaml.constructor.ConstructorError as error:
         raise InputError(
             f"the file is not valid YAML: {error.problem}{_line(error)}: write plain texts, lists "
-            "and mappings, without tags"
+            "and mappings, without tags and references to themselves"
         ) from error
     except yaml.MarkedYAMLError as error:
         # "expected a single document in the stream", "but found another document"
@@ -180,6 +180,10 @@ def _words_of(param: click.Option, name: str, value: Any) -> Any:
 def _settings(name: str, value: Any) -> list[str]:
     """Return settings as words, from a mapping, a list of words or one word."""
     if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict):
+                example = f"{key}.{next(iter(item), 'weight')}"
+                raise InputError(f"{key} has a mapping: write each setting as {example}: value")
         lists = {key: item if isinstance(item, list) else [item] for key, item in value.items()}
         return [
             f"{key}={','.join(_text(key, item) for item in items)}" for key, items in lists.items()

@@ -62,7 +62,7 @@ def report(
     """
     if compare:
         _check_comparison(ranking)
-    from bench.cli.tables import print_report, print_sections
+    from bench.cli.tables import print_place, print_report, print_sections
     from bench.records.trials import check_sweep
     from bench.report.writer import write_comparison, write_report
 
@@ -79,7 +79,7 @@ def report(
         folders, out, ranking["reference"], plots, ranking["rank_by"], clean_val
     )
     print_report(console(), leaderboard, details)
-    echo(f"results are in {out}: index.html, leaderboard.md, analysis.md{', plots/' * plots}")
+    print_place(console(), out, plots)
 
 
 def _check_comparison(ranking: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from bench.cli.commands import writable
 from bench.cli.plan import PlannedSweep, check_command
 from bench.cli.progress import Display, duration, rate_of
-from bench.cli.tables import print_report
+from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import line
 from bench.planning.registry import display
 from bench.records.trials import without_weights
@@ -42,8 +42,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     line(console, _duration_of(result))
     report = write_report([out], out, sweep.request.methods.reference, not output.no_plots)
     print_report(console, report, output.details)
-    files = f"index.html, leaderboard.md, analysis.md{', plots/' * (not output.no_plots)}"
-    line(console, f"results are in {out}: {files}")
+    print_place(console, out, not output.no_plots)
     for sentence in _remarks(sweep, result):
         line(console, sentence, wrap=True)
     return 1 if result.missing or result.failures else 0

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from bench.cli.terminal import line, print_table, styled
 from bench.report.tables import Section, Table
-from bench.report.wording import NONE
+from bench.report.wording import MARKS, NONE
 from bench.report.writer import Report
 
 #: Lines of notes below a main table, as the terminal shows them.
@@ -52,6 +53,12 @@ def print_report(console: Console, report: Report, details: bool = False) -> Non
         line(console, report.about_figures, wrap=True)
 
 
+def print_place(console: Console, folder: Path, plots: bool) -> None:
+    """Print where the files of a report are."""
+    files = f"index.html, leaderboard.md, analysis.md{', plots/' * plots}"
+    line(console, f"results are in {folder}: {files}")
+
+
 def print_sections(console: Console, sections: Iterable[Section]) -> None:
     """Print sections with all that they hold."""
     for section in sections:
@@ -73,12 +80,14 @@ def print_sections(console: Console, sections: Iterable[Section]) -> None:
 def _select_notes(console: Console, section: Section, printed: set[str]) -> list[str]:
     """Return the notes on marks of the main table, and others as far as there are lines for them.
 
-    Of a note that is longer than a line it is the first sentence.
+    Notes on marks that the table lacks are left out. Of a note that is longer than a line it is
+    the first sentence.
     """
     marks = _marks(section.tables[0])
     explaining = [note for note in section.notes if any(f"{mark} " in note for mark in marks)]
+    others = [note for note in section.notes if note[:1] not in MARKS]
     selected, free = set[str](), NOTE_LINES
-    for note in dict.fromkeys([*explaining, *section.notes]):
+    for note in dict.fromkeys([*explaining, *others]):
         short = _shortened(console, note)
         needed = len(styled(console, short).wrap(console, console.width))
         if short not in printed and needed <= free:

@@ -8,7 +8,7 @@ from bench.planning.selection import ALL, CLEAN_VAL, ORACLE
 
 NONE = "–"
 #: Marks of a row or a figure: its footnote explains each.
-BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = "*", "†", "‡", "§", "¶"
+BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = MARKS = "*", "†", "‡", "§", "¶"
 
 
 def percent(value: float) -> str:

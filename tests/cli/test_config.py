@@ -132,7 +132,7 @@ REFUSED = {
     "precision: fp8": "precision: 'fp8' is not one of",
     "no-plots: 3": "no-plots is '3': write true or false",
     "set: weight": "set: 'weight' is no setting",
-    "set: {elr: {weight: 3}}": "elr has a mapping",
+    "set: {elr: {weight: 3}}": "elr has a mapping: write each setting as elr.weight: value",
     "set: [elr.weight=1, elr.weight=2]": "elr.weight is set twice",
     "epochs: 1\nepochs: 2": "'epochs' is given twice: give it once",
     "noise-kind: a\nnoise_kind: b": "noise-kind is given twice: give it once",
@@ -162,6 +162,11 @@ def test_a_wrong_file_is_one_sentence_and_status_2(content, write, capsys):
     assert status == 2 and not text
     assert errors.startswith("Error: --config 'sweep.yaml': ") and errors.count("\n") == 1
     assert REFUSED[content] in errors
+
+
+def test_a_very_long_name_is_cut_in_the_message(write, capsys):
+    status, _, errors = call(capsys, "--config", write(f"methods: {'a' * 100_000}"))
+    assert status == 2 and "aaa...': choose from" in errors and len(errors) < 2_000
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(write, capsys):

@@ -123,6 +123,14 @@ def test_few_notes_are_printed_and_those_on_marks_among_them(width):
     assert "Note 19" in everything and "corrected" in everything
 
 
+def test_a_note_on_a_mark_that_no_entry_has_is_left_out():
+    table = Table("c", ["Method", "0 %"], [[Entry("ce"), Entry("1")], [Entry("elr"), Entry("2")]])
+    notes = ["* better than ce; † worse: below 0.", "Average rank: over noise rates."]
+    report = Report(Section("t", "s", [table], notes))
+    assert "better than ce" not in printed(report, 80) and "Average rank" in printed(report, 80)
+    assert "better than ce" in printed(report, 80, details=True)
+
+
 def test_a_note_of_several_sections_is_printed_once():
     report = Report(section(notes=NOTES[-3:]), section(notes=[*NOTES[-3:], "Only here."]))
     text = printed(report, 80)
