@@ -19,7 +19,7 @@ import numpy as np
 from bench.records.code import differing, to_text
 from bench.records.trials import Trial, read_trials
 
-#: Largest difference of final accuracy, a fraction, that other hardware or equivalent code explains.
+#: Largest difference of final accuracies, fractions, that other hardware or equal code explains.
 TOLERANCE = 0.05
 #: Number of conflicts that a warning names.
 _NAMED = 10
@@ -68,8 +68,8 @@ def conflict_notes(conflicts: Sequence[str]) -> list[str]:
 
 def conflict_of(first: Trial, second: Trial) -> str | None:
     """Return the conflict between two results of one specification, or None."""
-    # Curves that are not known are read through a copy, which is dropped: the epochs of ten thousand
-    # trials would fill the memory.
+    # Epochs are read through copies of the trials, which are dropped: those of ten thousand trials
+    # would fill the memory.
     a, b = (replace(trial).curve("test_accuracy") for trial in (first, second))
     if np.array_equal(a, b, equal_nan=True):
         return None

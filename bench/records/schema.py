@@ -60,7 +60,7 @@ class Epoch(msgspec.Struct, kw_only=True):
     detection_precision: Figure = UNSET
     detection_recall: Figure = UNSET
     label_correction_accuracy: Figure = UNSET
-    val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_classes``
+    val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_numbers``
     eval_seconds: Figure = UNSET
 
     def figure(self, name: str) -> float:

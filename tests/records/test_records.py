@@ -16,7 +16,7 @@ from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records import schema, writer
 from bench.records.epochs import read_epochs
-from bench.records.packing import pack_classes, unpack_classes
+from bench.records.packing import pack_numbers, unpack_numbers
 from bench.records.trials import Trial, finished_statuses, read_begun, read_trials, trial_id
 
 SPEC = {"spec": {"method": "ce", "noise_rate": 0.5, "recipe": {"milestones": [0.5]}}, "config": {}}
@@ -91,10 +91,10 @@ def test_undefined_numbers_become_null():
 @given(st.lists(st.integers(0, 999), max_size=300))
 @settings(max_examples=50, deadline=None)
 def test_packed_classes_come_back(classes):
-    packed = pack_classes(np.array(classes, dtype=np.int64))
+    packed = pack_numbers(np.array(classes, dtype=np.int64))
     assert isinstance(packed, str)
     assert json.loads(json.dumps(packed)) == packed
-    unpacked = unpack_classes(packed)
+    unpacked = unpack_numbers(packed)
     assert unpacked.dtype == np.int64
     assert unpacked.tolist() == classes
 
@@ -105,7 +105,7 @@ def as_json(epochs):
 
 def test_packed_classes_are_compact():
     classes = np.random.default_rng(0).integers(0, 10, 5000)
-    assert len(pack_classes(classes)) < 5000
+    assert len(pack_numbers(classes)) < 5000
 
 
 # ----------------------------------------------------------------------------
