@@ -18,7 +18,7 @@ from bench.report.statistics import paired_differences, within_budget
 from bench.report.tracks import PRIVILEGED
 from bench.report.wording import BETTER, LOST_SEEDS, WORSE
 
-#: Stands for a reference: compare with no method.
+#: Value of ``reference`` for no comparison.
 NO_REFERENCE = "none"
 _KEYS = ["cell", "rule", "method"]
 
