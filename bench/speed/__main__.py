@@ -97,8 +97,9 @@ DEVICE = click.Choice(["cpu", "cuda"])
     help="Methods that epoch and methods measure.",
 )
 def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) -> None:
-    """Measure PART (data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all)
-    against authors' style.
+    """Compare the speed of PART with the same computation in authors' style.
+
+    PART is data, step, eval, neighbours, mixture, epoch, methods, together, sweep, or all.
 
     A ratio above 1 says how many times faster this package is. In `together` the other side is the
     same trials one after another, in rows that end in "bf16" this package in float32, in `methods`
