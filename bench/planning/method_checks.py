@@ -74,7 +74,7 @@ def check_instance(method: Method, hparams: object, base: Method | None) -> None
 
 
 def check_plan(method: Method) -> None:
-    """Check the answers that planning needs of a method that knows its recipe.
+    """Check the results of the hooks that planning calls, for a method with its recipe.
 
     Raises:
         InputError: where one cannot be used.

@@ -122,10 +122,10 @@ class Card:
 
     summary: str  # with citation and year
     networks: int  # 0: those of the method that it wraps
-    # of an average sample in an epoch, with gradients + without; a wrapper's are on top of its
-    # base's
+    # passes of an average sample in an epoch, with gradients + without; those of a wrapper add to
+    # its base's
     passes: str
-    reads: tuple[str, ...]  # privileges that some of its settings ask for
+    reads: tuple[str, ...]  # privileges that some of its settings need
     lines: int  # of its file
 
 

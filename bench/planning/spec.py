@@ -221,7 +221,7 @@ def record_of(spec: TrialSpec) -> dict[str, Any]:
 
 
 def method_for(spec: TrialSpec) -> Method:
-    """Return the trial's method, not yet set up; each of its parts knows the recipe."""
+    """Return the trial's method, not yet set up, with the recipe in each of its parts."""
     method = build(spec.method, spec.hparams)
     for part in method.parts():
         part.recipe = spec.recipe
@@ -293,10 +293,10 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
     """Return the trials, with one for each factor of those whose method reads the noise rate.
 
     Args:
-        factors: the method is told the true rate times each of them.
+        factors: factors on the noise rate that the method reads.
 
     Raises:
-        InputError: where no method reads the rate, or one would be told a rate of 1 or more.
+        InputError: where no method reads the rate, or a factor makes it 1 or more.
     """
     trials = []
     for spec in specs:
@@ -321,7 +321,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
 
 
 def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
-    """Return whether the method, so configured, is told the true noise rate."""
+    """Return whether the method reads the true noise rate with these hyper-parameters."""
     return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
 
 

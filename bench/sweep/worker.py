@@ -157,7 +157,7 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Send) -> None:
 
 
 class _Reporter:
-    """Sends epochs, several at once where they are short: each message waits for an answer."""
+    """Sender of epochs, several at once where they are short: each message waits for an answer."""
 
     def __init__(self, send: Send, device: str) -> None:
         self.send = send

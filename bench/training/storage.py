@@ -139,7 +139,7 @@ class Store:
                 self.system.create_dir(self.root, recursive=True)
             write_whole(probe, b"")
             probe.unlink()
-        except Exception as error:  # every kind of store has its own
+        except Exception as error:  # stores raise errors of many types
             raise InputError(
                 f"cannot write to --storage ({reason_of(error)}): check its address and your "
                 "credentials"
