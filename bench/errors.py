@@ -24,6 +24,11 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the text of an error in one line, or its type."""
+    return " ".join(_text(error).split()) or type(error).__name__
+
+
 def last_line(error: BaseException) -> str:
     """Return the last line of an error's text, or its type.
 

@@ -94,7 +94,7 @@ class Recipe:
 
 _SMALL = Recipe("small_cnn", epochs=30, augmentation="crop_flip", learning_rate=0.05)
 _CIFAR = Recipe("resnet18", epochs=120, augmentation="crop_flip", learning_rate=0.05)
-#: For photographs at 224 pixels. Trained from scratch: the field mostly starts from ImageNet's
+#: Recipe for photographs at 224 pixels, from scratch: the field mostly starts from ImageNet's
 #: weights and stops earlier.
 _PHOTOGRAPHS = Recipe(
     "resnet50",

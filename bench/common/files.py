@@ -12,7 +12,7 @@ from bench.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, leaves either the old or the whole new content."""
+    """Write a file that always has either the old or the whole new content, even after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -38,7 +38,7 @@ class Dataset:
 
     name: str
     train_images: Images
-    train_labels: np.ndarray  # true classes, UNKNOWN where nobody knows them
+    train_labels: np.ndarray  # true classes, UNKNOWN where they are not known
     test_images: Images
     test_labels: np.ndarray
     classes: tuple[str, ...]
@@ -54,7 +54,7 @@ class Dataset:
     account: Account | None = None  # files of a folder, used and passed over; not hashed
     all_names: np.ndarray | None = None  # (M,) all file names, in the set's own order
     train_then_test: bool = False  # the set's own order is training images, then test images
-    # arrays computed from the images, by name; whoever computes one keeps it here
+    # arrays computed from the images, by name, each kept here by the function that computes it
     derived: dict[str, np.ndarray] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -85,6 +85,11 @@ class Dataset:
         return next(iter(self.found.values()), self.train_labels)
 
     @property
+    def best_labels(self) -> np.ndarray:
+        """True training labels where all are known, else the labels as delivered."""
+        return self.train_labels if self.knows_truth else self.delivered_labels
+
+    @property
     def tests(self) -> dict[str, tuple[Images, np.ndarray]]:
         """All test sets by name; the main one is called "test"."""
         return {"test": (self.test_images, self.test_labels), **self.extra_tests}
@@ -92,8 +97,8 @@ class Dataset:
     @property
     def untested(self) -> str | None:
         """Sentence about the classes without a test image, if there are any."""
-        others = len(set(self.test_labels.tolist()) - {UNKNOWN, OUTSIDE})
-        consequence = f"accuracy and worst-class accuracy stand on the other {others}"
+        tested = len(set(self.test_labels.tolist()) - {UNKNOWN, OUTSIDE})
+        consequence = f"accuracy and worst-class accuracy stand on the other {tested}"
         return self._lacking("test", consequence, self.test_labels)
 
     @property
@@ -127,7 +132,7 @@ class Dataset:
 
     @cached_property
     def content_hash(self) -> str:
-        """Short hash of all pixels and labels: a record names the data it was made with by it.
+        """Short hash of all pixels and labels, by which a record names its data.
 
         For images in files it covers names and sizes, because reading all files would take as long
         as an epoch. It covers classes and flips, too: network outputs and noise depend on them.
@@ -189,10 +194,9 @@ class Dataset:
                 f"--subset is {size}, but {self.name} has {len(self.train_labels)} training "
                 "images: give a number from 2 to that"
             )
-        strata = self.train_labels if self.knows_truth else self.delivered_labels
-        chosen = np.sort(stratified_choice(strata, size, np.random.default_rng(0)))
-        part = self.select(chosen, self.train_images[chosen])
-        return replace(part, subset_of=len(self.train_labels), copies=None)
+        chosen = np.sort(stratified_choice(self.best_labels, size, np.random.default_rng(0)))
+        subset = self.select(chosen, self.train_images[chosen])
+        return replace(subset, subset_of=len(self.train_labels), copies=None)
 
 
 def stratified_choice(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

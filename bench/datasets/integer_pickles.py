@@ -1,9 +1,9 @@
-"""Reader of integer arrays in pickles, which runs nothing that is in the file.
+"""Reader of integer arrays in pickles, which runs no code of the file.
 
-``torch.save`` and ``numpy.save`` write such pickles, and a pickle can run anything. A restricted
-``pickle.Unpickler`` or ``torch.load(weights_only=True)`` lets NumPy's own types through alone: that
-keeps code out, but not a forged dtype, which ended in a segmentation fault. So nothing of NumPy is
-built from a file: stand-ins take down its contents, and become integers.
+``torch.save`` and ``numpy.save`` write such pickles, and a pickle can run any code. A restricted
+``pickle.Unpickler``, or ``torch.load(weights_only=True)``, admits NumPy's own types alone. That
+excludes code, but not a forged dtype, which ended in a segmentation fault. So no object of NumPy is
+built by the pickle: stand-ins collect its contents, which then become integers.
 """
 
 import io
@@ -94,7 +94,7 @@ class _Array:
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler that knows arrays and numbers of NumPy, and nothing else."""
+    """Unpickler of NumPy's arrays and numbers, and of no other types."""
 
     def find_class(self, module: str, name: str) -> Any:
         # Made anew each time, because a pickle may write into what it is handed.

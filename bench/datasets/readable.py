@@ -58,7 +58,7 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
         for name, (_, labels) in dataset.tests.items()
     }
     test_images, test_labels = tests.pop("test")
-    whole = replace(
+    readable_set = replace(
         dataset.select(positions, train),
         test_images=test_images,
         test_labels=test_labels,
@@ -66,8 +66,9 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
         account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
     )
     if files.keys() == parts.keys():
-        whole = replace(whole, copies=_copies(dataset, files, surveys, readable))
-    return whole, broken
+        copies_of_files = _copies(dataset, files, surveys, readable)
+        readable_set = replace(readable_set, copies=copies_of_files)
+    return readable_set, broken
 
 
 def count_unreadable(number: int) -> str:

@@ -82,9 +82,8 @@ def _torchvision_resnet(name: str, cifar_stem: bool) -> Callable[[int], tuple[nn
         from torchvision.models import get_model
 
         net = get_model(name, weights=None)
-        if (
-            cifar_stem
-        ):  # 3x3 without stride or pooling, as every CIFAR ResNet since He et al. (2016)
+        if cifar_stem:
+            # 3x3 without stride or pooling, as in every CIFAR ResNet since He et al. (2016)
             net.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
             net.maxpool = nn.Identity()
         elif channels != 3:
@@ -104,8 +103,8 @@ class _PreActBlock(nn.Module):
         self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        same = stride == 1 and inputs == outputs
-        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        same_shape = stride == 1 and inputs == outputs
+        self.shortcut = None if same_shape else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(x))

@@ -21,7 +21,7 @@ from bench.datasets import Dataset
 from bench.datasets.images.cache_folder import cache_folder
 
 #: Side of a patch and largest side of an image in pixels (larger ones are shrunk); number of
-#: filters; cells per side, over which responses are averaged.
+#: filters; number of cells per side over which responses are averaged.
 PATCH, SIDE, FILTERS, CELLS = 6, 32, 128, 3
 
 #: Patches that filters are made from; images in a chunk of the computation.

@@ -37,8 +37,8 @@ class NoiseKind:
     takes_rate: bool = True
     #: Name of the argument after the kind's name and a colon, for people: "FILE", "DATASET".
     argument: str = ""
-    needs_truth: bool = True  # whether it starts from the true labels
-    #: Whether exact sampling rounds the number of wrong labels class by class, and not in total.
+    needs_truth: bool = True  # True where it starts from the true labels
+    #: True where exact sampling rounds the number of wrong labels class by class, not in total.
     by_class: bool = False
     #: (data set, rate, argument) -> intended share of wrong labels; None where it is not known.
     meant: Callable[[Dataset, float, str], float] | None = None

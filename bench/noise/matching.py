@@ -114,14 +114,12 @@ def _warn_of_another_order(
     """
     if names is None:
         return
-    given = dataset.train_labels
-    if dataset.found and not dataset.knows_truth:
-        given = next(iter(dataset.found.values()))
+    expected = dataset.best_labels
     order = sorted(range(len(names)), key=lambda place: str(names[place]).split("/"))
     rank = np.empty(len(names), dtype=np.int64)
     rank[order] = np.arange(len(names))
-    by_name = float((content.labels[places] != given).mean())
-    by_folder = float((content.labels[rank[places]] != given).mean())
+    by_name = float((content.labels[places] != expected).mean())
+    by_folder = float((content.labels[rank[places]] != expected).mean())
     if by_folder <= by_name / 4 and by_name > 0:
         warnings.warn(
             f"{100 * by_name:.0f} % of the labels in {content.source} differ from those of "

@@ -22,7 +22,7 @@ class Labels:
     noisy: np.ndarray  # (N,)
     train: np.ndarray  # positions, ascending
     validation: np.ndarray  # positions, ascending
-    truth: np.ndarray  # (N,) UNKNOWN where nobody knows it, OUTSIDE for an image of no class
+    truth: np.ndarray  # (N,) UNKNOWN where it is not known, OUTSIDE for an image of no class
     replacements: Replacements | None = None  # images that open-set noise replaces
 
     @classmethod

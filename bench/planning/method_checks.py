@@ -6,7 +6,6 @@ Each message is one sentence; ``registry.load_method`` puts the name of the meth
 import dataclasses
 import inspect
 import math
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from bench.errors import InputError, one_line, unknown
 from bench.method import Method, Wrapper
 from bench.networks.backbones import check_backbone
-from bench.planning.registry import convert
+from bench.planning.registry import convert, options
 from bench.recipe import RECIPE_FIELDS, Recipe, SimSiam, default_recipe
 from bench.task import PRIVILEGES
 
@@ -49,9 +48,9 @@ def check_privileges(privileges: object) -> frozenset[str]:
             f"privileges is {_short(privileges)}: give a set of names, as {{'noise_rate'}}, or a "
             "property"
         )
-    if others := set(privileges) - set(PRIVILEGES):
+    if unsupported := set(privileges) - set(PRIVILEGES):
         raise InputError(
-            f"it declares the privileges {sorted(others)}: there are {', '.join(PRIVILEGES)}"
+            f"it declares the privileges {sorted(unsupported)}: there are {', '.join(PRIVILEGES)}"
         )
     return frozenset(privileges)
 
@@ -62,11 +61,11 @@ def check_instance(method: Method, hparams: object, base: Method | None) -> None
     Raises:
         InputError: where it does not pass them on.
     """
-    given = vars(method)
+    attributes = vars(method)
     if (
-        given.get("hp") is not hparams
-        or "_modules" not in given
-        or (base and given["_modules"].get("base") is not base)
+        attributes.get("hp") is not hparams
+        or "_modules" not in attributes
+        or (base and attributes["_modules"].get("base") is not base)
     ):
         arguments = "hparams, base" if base else "hparams"
         raise InputError(
@@ -75,7 +74,7 @@ def check_instance(method: Method, hparams: object, base: Method | None) -> None
 
 
 def check_plan(method: Method) -> None:
-    """Check the answers that planning needs of a method that knows its recipe.
+    """Check the results of the hooks that planning calls, for a method with its recipe.
 
     Raises:
         InputError: where one cannot be used.
@@ -162,9 +161,9 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
 
 
 def _defaults(hparams: type) -> dict[str, Any]:
-    """Return the defaults by name; they have to be accepted, and to survive a round trip.
+    """Return the defaults by name; raise InputError unless ``HParams`` keeps them unchanged.
 
-    Trials are made from their own records again.
+    Trials are rebuilt from their records, which hold these values.
     """
     try:
         defaults = hparams()
@@ -172,7 +171,7 @@ def _defaults(hparams: type) -> dict[str, Any]:
         again = dataclasses.asdict(hparams(**values))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # anything that somebody's __post_init__ may raise
+    except BaseException as error:  # a plugin's __post_init__ may raise anything
         reason = str(error) if isinstance(error, InputError) else one_line(error)
         raise InputError(
             f"HParams refuses its own defaults ({reason}): mend __post_init__"
@@ -183,15 +182,6 @@ def _defaults(hparams: type) -> dict[str, Any]:
             "again from that: let __post_init__ check values, and change none"
         )
     return values
-
-
-def options(hint: Any) -> tuple[Any, ...]:
-    """Return the types of a union, or the type itself."""
-    return (
-        typing.get_args(hint)
-        if typing.get_origin(hint) in (typing.Union, types.UnionType)
-        else (hint,)
-    )
 
 
 def _is_supported(option: Any) -> bool:
@@ -342,8 +332,8 @@ def _check_hooks(cls: type[Method]) -> None:
             raise InputError(f"{name} is a function: write @property above it")
         if inspect.isfunction(ours):
             _check_call(name, theirs, list(inspect.signature(ours).parameters))
-    given = ["self", "hparams", "base"] if issubclass(cls, Wrapper) else ["self", "hparams"]
-    _check_call("__init__", inspect.getattr_static(cls, "__init__"), given)
+    parameters = ["self", "hparams", "base"] if issubclass(cls, Wrapper) else ["self", "hparams"]
+    _check_call("__init__", inspect.getattr_static(cls, "__init__"), parameters)
     if not issubclass(cls, Wrapper) and cls.loss is Method.loss and cls.update is Method.update:
         raise InputError(
             "it overrides neither loss nor update, and would train nothing: write def loss(self, "
@@ -352,7 +342,7 @@ def _check_hooks(cls: type[Method]) -> None:
 
 
 def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
-    """Return whether a hook can be called with these parameters, by their places."""
+    """Raise InputError unless a hook can be called with these parameters, by position."""
     names = list(parameters)
     if isinstance(hook, staticmethod | classmethod):
         hook, names = hook.__func__, names[isinstance(hook, staticmethod) :]
@@ -360,7 +350,7 @@ def _check_call(name: str, hook: object, parameters: Iterable[str]) -> None:
         raise InputError(f"{name} is {_short(hook)}: write def {name}({', '.join(names)})")
     try:
         signature = inspect.signature(hook)
-    except (ValueError, TypeError):  # compiled code does not say
+    except (ValueError, TypeError):  # compiled code may have no signature
         return
     try:
         signature.bind(*names)
@@ -374,6 +364,6 @@ def _short(value: object) -> str:
     """Return a value of any class in a few words."""
     try:
         text = repr(value)
-    except Exception:  # somebody's own class
+    except Exception:  # a plugin's class may fail to print
         text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."

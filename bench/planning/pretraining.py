@@ -39,10 +39,10 @@ class PretrainJob:
 
 
 def pretrain_job(spec: TrialSpec) -> PretrainJob | None:
-    """Return the encoder that the trial's method asks for, or None.
+    """Return the encoder that the trial's method needs, or None.
 
     Raises:
-        InputError: where the parts of the method ask for different ones.
+        InputError: where the parts of the method need different ones.
     """
     settings = {s for part in method_for(spec).parts() if (s := part.pretraining())}
     if len(settings) > 1:

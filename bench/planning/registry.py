@@ -23,7 +23,7 @@ from bench.errors import InputError, one_line, unknown
 if typing.TYPE_CHECKING:
     from bench.method import Method
 
-#: What a wrapper without a base wraps, and the row that every leaderboard compares with.
+#: Base of a wrapper without a base, and the method that every leaderboard compares with.
 REFERENCE = "ce"
 
 Scalar = bool | int | float | str | None
@@ -122,10 +122,10 @@ class Card:
 
     summary: str  # with citation and year
     networks: int  # 0: those of the method that it wraps
-    # of an average sample in an epoch, with gradients + without; a wrapper's are on top of its
-    # base's
+    # passes of an average sample in an epoch, with gradients + without; those of a wrapper add to
+    # its base's
     passes: str
-    reads: tuple[str, ...]  # privileges that some of its settings ask for
+    reads: tuple[str, ...]  # privileges that some of its settings need
     lines: int  # of its file
 
 
@@ -163,7 +163,11 @@ def summary(name: str) -> str:
 
 
 def source_of(name: str) -> str:
-    """Return the source of the file that defines the method, without running it."""
+    """Return the source of a method's file, without running it.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
     path = plugins.find_file(_module_name(name))
     try:
         with tokenize.open(path) as file:  # in the encoding that the file itself names
@@ -235,30 +239,27 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
             if key in settings:
                 value = convert(key, settings[key], hints[field.name])
                 # The default itself where it is equal: 1 and 1.0 would be two trials.
-                same = value == field.default and isinstance(value, bool) == isinstance(
-                    field.default, bool
-                )
-                values[field.name] = field.default if same else value
-        resolved.update({f"{part}.{k}": v for k, v in asdict(_made(part, values)).items()})
+                same_kind = isinstance(value, bool) == isinstance(field.default, bool)
+                is_default = value == field.default and same_kind
+                values[field.name] = field.default if is_default else value
+        resolved.update({f"{part}.{k}": v for k, v in asdict(_hparams_of(part, values)).items()})
     for key in settings:
         if key not in known:
             raise unknown(f"hyper-parameter of {display(name)}", key, known)
     return resolved
 
 
-def _made(part: str, values: Mapping[str, Any]) -> Any:
+def _hparams_of(part: str, values: Mapping[str, Any]) -> Any:
     """Return the part's ``HParams`` with these values; its own InputErrors pass."""
     try:
         return load_method(part).HParams(**values)
     except (InputError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # anything that somebody's __post_init__ may raise
-        given = (
-            ", ".join(f"{part}.{name}={value!r}" for name, value in values.items())
-            or "its defaults"
-        )
+    except BaseException as error:  # a plugin's __post_init__ may raise anything
+        settings = ", ".join(f"{part}.{name}={value!r}" for name, value in values.items())
         raise InputError(
-            f"{method_file(part)}: HParams refuses {given} ({one_line(error)}): give other values"
+            f"{method_file(part)}: HParams refuses {settings or 'its defaults'} "
+            f"({one_line(error)}): give other values"
         ) from error
 
 
@@ -297,13 +298,19 @@ def _build_part(part: str, values: Mapping[str, Any], base: "Method | None") -> 
     from bench.planning.method_checks import check_instance, check_privileges
 
     cls: Any = load_method(part)
-    place, hparams = method_file(part), _made(part, values)
+    place, hparams = method_file(part), _hparams_of(part, values)
     with plugins.blame(place, "its __init__"):
         method = cls(hparams) if base is None else cls(hparams, base)
         check_instance(method, hparams, base)
     with plugins.blame(place, "privileges"):
         check_privileges(method.privileges)
     return method
+
+
+def options(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the type itself."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
 
 
 def convert(key: str, value: Any, hint: Any) -> Scalar:
@@ -316,14 +323,9 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
     Raises:
         InputError: where the value does not fit.
     """
-    options = (
-        typing.get_args(hint)
-        if typing.get_origin(hint) in (typing.Union, types.UnionType)
-        else (hint,)
-    )
-    if value is None and type(None) in options:
+    if value is None and type(None) in options(hint):
         return None
-    for option in options:
+    for option in options(hint):
         if typing.get_origin(option) is Literal:
             for choice in typing.get_args(option):
                 if str(value) == str(choice):
@@ -348,12 +350,7 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
 
 def describe_type(hint: Any) -> str:
     """Return a declared type for people, such as "a whole number"."""
-    options = (
-        typing.get_args(hint)
-        if typing.get_origin(hint) in (typing.Union, types.UnionType)
-        else (hint,)
-    )
-    return " or ".join(_describe(option) for option in options)
+    return " or ".join(_describe(option) for option in options(hint))
 
 
 def _describe(option: Any) -> str:

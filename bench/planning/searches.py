@@ -15,7 +15,7 @@ from bench.planning.selection import (
     check_goal,
     clean_validation,
 )
-from bench.records.packing import unpack_classes
+from bench.records.packing import unpack_numbers
 from bench.records.schema import Epoch
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
@@ -70,7 +70,7 @@ def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) ->
     if any(epoch.val_predictions is UNSET for epoch in epochs):
         raise KeyError("val_predictions")
     accuracies = [
-        clean_validation(unpack_classes(str(epoch.val_predictions)), truth, images)
+        clean_validation(unpack_numbers(str(epoch.val_predictions)), truth, images)
         for epoch in epochs
     ]
     return np.array(accuracies, dtype=float)

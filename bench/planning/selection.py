@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.errors import InputError, unknown
 
-#: Seed of the choice of validation images that somebody labels again.
+#: Seed of the choice of validation images whose clean labels are read.
 CLEAN_LABELS = 4000
 
 #: Rule by which leaderboards rank.
@@ -75,7 +75,7 @@ def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Ch
 
 
 def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """Choose the earliest epoch of best test accuracy: nobody could, it is for comparison only."""
+    """Choose the earliest epoch of best test accuracy, for comparison only."""
     return noisy_val(test, clean, test)
 
 
@@ -107,8 +107,8 @@ def select(rule: str, validation: np.ndarray, clean: np.ndarray, test: np.ndarra
     """Apply the rule to accuracies over epochs, on noisy and clean validation and on test labels.
 
     Args:
-        validation, clean, test: of one trial, (E,), or of N trials, (N, E), with E >= 1. What an
-            epoch lacks is NaN, not what all do; only clean-val reads ``clean``.
+        validation, clean, test: curves of one trial, (E,), or of N trials, (N, E), with E >= 1.
+            Single epochs may be NaN, not all of them; only clean-val reads ``clean``.
 
     Raises:
         ValueError: where the curves differ in length or are empty.
@@ -151,8 +151,8 @@ def check_goal(goal: str) -> int:
             f"--tune-for {goal} does not say how many images have clean labels: write "
             f"{CLEAN_VAL}:50"
         )
-    if goal not in (DEFAULT_RULE, "oracle"):
-        raise unknown("rule to tune for", goal, [DEFAULT_RULE, f"{CLEAN_VAL}:n", "oracle"])
+    if goal not in (DEFAULT_RULE, ORACLE):
+        raise unknown("rule to tune for", goal, [DEFAULT_RULE, f"{CLEAN_VAL}:n", ORACLE])
     return 0
 
 

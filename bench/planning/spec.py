@@ -63,10 +63,9 @@ class TrialSpec:
     precision: str
     threads: int
     # Fields with a default are younger than the records of others: see ``to_json``.
-    # why it runs: asked for (""), a search's trial ("search ..."), or what a search has picked
-    # ("tuned")
+    # "" for a requested trial, "search ..." for a trial of a search, "tuned" for a search's pick
     stage: str = ""
-    told: float = 1.0  # a method that reads the noise rate is told the true one times this
+    told: float = 1.0  # factor on the noise rate that a method with that privilege reads
     graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
 
     def __post_init__(self) -> None:
@@ -177,11 +176,11 @@ class TrialSpec:
         return spec
 
 
-def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    if others := sorted(values.keys() - set(known)):
+def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
+    if surplus := sorted(values.keys() - set(known)):
         raise InputError(
-            f"the specification has {where}{others[0]}, which this version does not know: run the "
-            "trial with the version that wrote it"
+            f"the specification has {prefix}{surplus[0]}, which this version does not know: run "
+            "the trial with the version that wrote it"
         )
 
 
@@ -196,7 +195,7 @@ def _neutral_hparams(method: str) -> dict[str, Any]:
 
 def _converted(owner: type, name: str, value: Any) -> Any:
     hints = typing.get_type_hints(owner)
-    # the constructor says what it does not know
+    # The constructor refuses names that are no fields.
     return convert(name, value, hints[name]) if name in hints else value
 
 
@@ -208,7 +207,7 @@ def _recipe_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
-    """Return the overrides that change a recipe, as text; others would say nothing."""
+    """Return the overrides that change a recipe, as text."""
     return "".join(
         f", {key}={value}"
         for key, value in sorted(overrides.items())
@@ -222,7 +221,7 @@ def record_of(spec: TrialSpec) -> dict[str, Any]:
 
 
 def method_for(spec: TrialSpec) -> Method:
-    """Return the trial's method, not yet set up; each of its parts knows the recipe."""
+    """Return the trial's method, not yet set up, with the recipe in each of its parts."""
     method = build(spec.method, spec.hparams)
     for part in method.parts():
         part.recipe = spec.recipe
@@ -276,8 +275,8 @@ def expand_hparams(
                 if axis in load_method(p).axes
             ]
             if keys and values:
-                if both := sorted(settings.keys() & set(keys)):
-                    raise InputError(f"{both[0]} is set by --{axis} and by --set: use either")
+                if repeated := sorted(settings.keys() & set(keys)):
+                    raise InputError(f"{repeated[0]} is set by --{axis} and by --set: use either")
                 choices.append([dict.fromkeys(keys, value) for value in values])
         for key, values in settings.items():
             if key.partition(".")[0] in split_name(name):
@@ -294,10 +293,10 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
     """Return the trials, with one for each factor of those whose method reads the noise rate.
 
     Args:
-        factors: the method is told the true rate times each of them.
+        factors: factors on the noise rate that the method reads.
 
     Raises:
-        InputError: where no method reads the rate, or one would be told a rate of 1 or more.
+        InputError: where no method reads the rate, or a factor makes it 1 or more.
     """
     trials = []
     for spec in specs:
@@ -322,7 +321,7 @@ def misspecified(specs: Sequence[TrialSpec], factors: Sequence[float]) -> list[T
 
 
 def reads_rate(method: str, hparams: Mapping[str, Scalar]) -> bool:
-    """Return whether the method, so configured, is told the true noise rate."""
+    """Return whether the method reads the true noise rate with these hyper-parameters."""
     return any("noise_rate" in part.privileges for part in build(method, hparams).parts())
 
 
@@ -331,7 +330,7 @@ def _rate_settings(method: str) -> list[str]:
     settings = []
     with contextlib.suppress(InputError):  # a broken method has none to offer
         for key in resolve(method, {}):
-            with contextlib.suppress(InputError):  # no name, or not this one
+            with contextlib.suppress(InputError):  # "oracle" is no value of this setting
                 if reads_rate(method, {key: "oracle"}):
                     settings.append(key)
     return settings
@@ -433,7 +432,7 @@ class Plan:
         return set()
 
     def _check_noise(self, data: Dataset, rates: Sequence[float | None]) -> None:
-        """Check the noise, once for each data set and rate: a search asks trial by trial."""
+        """Check the noise once for each data set and rate: a search plans trial by trial."""
         for rate in rates:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)

@@ -10,10 +10,10 @@ from bench.planning.spec import TrialSpec, method_for
 
 
 def check_trials(specs: Iterable[TrialSpec]) -> None:
-    """Check the answers that planning needs of each method, configuration and recipe.
+    """Check the results of the hooks that planning calls, for each configuration and recipe.
 
     Raises:
-        InputError: where a method fails, or gives an answer that cannot be used.
+        InputError: where a hook fails, or its result cannot be used.
     """
     for spec in {(spec.method, str(spec.hparams), spec.recipe): spec for spec in specs}.values():
         method = method_for(spec)

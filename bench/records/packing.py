@@ -1,4 +1,4 @@
-"""Classes of many images as one short text of a record."""
+"""Whole numbers, such as the classes of many images, as one short text of a record."""
 
 import base64
 import zlib
@@ -6,22 +6,22 @@ import zlib
 import numpy as np
 
 
-def pack_classes(classes: np.ndarray) -> str:
-    """Return classes (N,) as a short text."""
-    return base64.b64encode(zlib.compress(classes.astype("<u2").tobytes(), 6)).decode()
+def pack_numbers(numbers: np.ndarray) -> str:
+    """Return whole numbers (N,) from 0 to 65,535 as a short text."""
+    return base64.b64encode(zlib.compress(numbers.astype("<u2").tobytes(), 6)).decode()
 
 
-def unpack_classes(text: str) -> np.ndarray:
-    """Return the classes (N,) that ``pack_classes`` wrote."""
+def unpack_numbers(text: str) -> np.ndarray:
+    """Return the numbers (N,) that ``pack_numbers`` wrote."""
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
 
 
 def unpack_truth(text: str | None) -> np.ndarray | None:
-    """Return true classes (N,) that ``pack_classes`` wrote, or None.
+    """Return true classes (N,) that ``pack_numbers`` wrote, or None.
 
-    It keeps 16 bits without a sign: negative numbers, of unknown classes, come back as large ones.
+    Its numbers have no sign: negative ones, of unknown classes, come back from above 32,767.
     """
     if text is None:
         return None
-    classes = unpack_classes(text)
+    classes = unpack_numbers(text)
     return np.where(classes >= 1 << 15, classes - (1 << 16), classes)

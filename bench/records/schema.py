@@ -20,7 +20,7 @@ STOPPED = "stopped"  # ended early by the scheduler of a search
 DIVERGED = "diverged"  # the loss or the predictions were no longer finite
 FAILED = "failed"  # the method raised an error
 TIMEOUT = "timeout"  # it took longer than --trial-timeout
-#: Its machine ended it (a killed worker, a lost node, a full disk): the next run repeats it.
+#: Ended by its machine (a killed worker, a lost node, a full disk): the next run repeats it.
 LOST = "lost"
 
 #: Statuses with results to rank.
@@ -60,7 +60,7 @@ class Epoch(msgspec.Struct, kw_only=True):
     detection_precision: Figure = UNSET
     detection_recall: Figure = UNSET
     label_correction_accuracy: Figure = UNSET
-    val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_classes``
+    val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_numbers``
     eval_seconds: Figure = UNSET
 
     def figure(self, name: str) -> float:

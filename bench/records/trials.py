@@ -206,8 +206,8 @@ def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Ent
 def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
     """Yield every trial that was ever started: folder, spec.json and, if it is over, its status.
 
-    A trial with several records comes once: with a result before a failure, and with either before
-    none.
+    A trial with several records comes once. A result is preferred to a failure, and a failure to a
+    record that is not over.
     """
     over = dict(_over(sweep))
     best: dict[str, tuple[int, Path, dict[str, Any]]] = {}

@@ -51,7 +51,7 @@ def regrets(leaderboard: pd.DataFrame) -> pd.DataFrame:
 def agreement(
     rows: pd.DataFrame, leaderboard: pd.DataFrame, configurations: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a row per cell: how alike the rules rank, and validation and test accuracy run.
+    """Return a row per cell: agreement of the rules, and of validation and test accuracy.
 
     ``tau_A_B`` is Kendall's tau-b between the orders of methods by rules A and B; ``best_A`` the
     methods that A puts first; ``over_epochs`` the median over trials of Spearman's correlation of
@@ -83,14 +83,10 @@ def agreement(
         )
         line["flagged"] = any(line[name] < AGREEMENT for name in CORRELATIONS[:2])
         lines.append(line)
-    names = [
-        "cell",
-        "methods",
-        *(f"tau_{first}_{second}" for first, second in pairs_of_rules(rules)),
-    ]
+    names = ["cell", "methods", *(f"tau_{a}_{b}" for a, b in pairs_of_rules(rules))]
     names += [*(f"best_{rule}" for rule in rules), *CORRELATIONS]
-    about = leaderboard.drop_duplicates("cell").drop(columns="methods", errors="ignore")
-    return about.merge(pd.DataFrame(lines, columns=names), on="cell", how="left")
+    cells = leaderboard.drop_duplicates("cell").drop(columns="methods", errors="ignore")
+    return cells.merge(pd.DataFrame(lines, columns=names), on="cell", how="left")
 
 
 def pairs_of_rules(rules: Sequence[str]) -> list[tuple[str, str]]:

@@ -59,8 +59,8 @@ class Board:
     def variance(self) -> pd.DataFrame:
         """Spread over noise, split and training: a row per cell, configuration and draw."""
         rows, keys = _competing(self.rows), ["cell", "method", "hparams"]
-        about = rows.drop_duplicates(keys).set_index(keys)[[*CELL, "config", "group", *SETUP]]
-        return variance_split(rows).join(about, on=keys)
+        setup = rows.drop_duplicates(keys).set_index(keys)[[*CELL, "config", "group", *SETUP]]
+        return variance_split(rows).join(setup, on=keys)
 
     @cached_property
     def learning(self) -> pd.DataFrame:
@@ -133,7 +133,7 @@ def board_of(
 
 
 def _searched(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
-    """Summarise what searches tried; their picks are ``chosen``, under every rule."""
+    """Summarise the configurations of searches; their picks are ``chosen``, under every rule."""
     if not trials:
         return pd.DataFrame()
     table = configurations(rows_of(trials, clean_images))

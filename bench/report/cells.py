@@ -1,7 +1,7 @@
 """Cells of comparable trials, and groups of cells: a group is one printed table.
 
-Cells are told apart by content: a data set, or a file of noisy labels, is one however its path is
-spelt.
+Cells differ by content: a data set, or a file of noisy labels, is the same under every spelling of
+its path.
 """
 
 import re
@@ -23,7 +23,7 @@ Overrides = frozenset[tuple[str, str]]
 #: Fields that trials of a group may differ in, or that a group holds in another way.
 _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
 
-#: Names of folders that say nothing.
+#: Names of folders that do not identify them.
 _NAMELESS = (".", "..", "~")
 
 
@@ -33,13 +33,13 @@ def key_of(settings: Mapping[str, Any]) -> str:
 
 
 def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
-    """Return a specification's facts of its cell, for ``arrange_cells`` to compare with others.
+    """Return the facts of a specification by which ``arrange_cells`` finds its cell.
 
     Args:
         rate: the noise rate of the cell.
 
     Raises:
-        TypeError: where a name is none.
+        TypeError: where a name is no text.
     """
     if not all(isinstance(spec[key], str) for key in ("dataset", "noise_kind", "protocol")):
         raise TypeError("data set, noise and protocol have names")
@@ -64,7 +64,7 @@ def name_sources(trials: Sequence[Facts]) -> None:
     """
 
     def table(facts: Facts) -> tuple[Any, ...]:
-        """Return what tells the tables of data sets of one name apart without a hash."""
+        """Return the facts by which tables differ where data sets have the same name."""
         openset = facts["_noise"] if facts["_noise"].startswith("openset:") else ""
         return facts["subset"], facts["image_size"], openset
 
@@ -83,8 +83,8 @@ def _name(
     """Shorten the paths in a field of the trials.
 
     Args:
-        content: identity of what lies at the path, and its hash.
-        table: trials that differ in this are never in one table.
+        content: returns the identity of the file or folder at the path, and its hash.
+        table: returns a value; trials that differ in it are never in one table.
     """
     by_path = [facts for facts in trials if ":" in facts[field]]
     spellings = defaultdict(set)
@@ -102,7 +102,7 @@ def _name(
 
 
 def _order(name: str) -> tuple[bool, int, str]:
-    """Key that sorts the better names first: those that say something, then the shorter."""
+    """Return the sort key of a name: names that identify a folder first, then shorter ones."""
     return name.endswith(tuple(f":{nameless}" for nameless in _NAMELESS)), len(name), name
 
 
@@ -154,10 +154,10 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
     def members(overrides: Overrides) -> list[Facts]:
         return [
             facts
-            for given, group in by_overrides.items()
-            if given <= overrides
+            for fields, group in by_overrides.items()
+            if fields <= overrides
             for facts in group
-            if all(_text(facts["_recipe"].get(key)) == value for key, value in overrides - given)
+            if all(_text(facts["_recipe"].get(key)) == value for key, value in overrides - fields)
         ]
 
     tables = {overrides: members(overrides) for overrides in by_overrides}
@@ -165,13 +165,13 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
     # Where a command sets several fields, a method may have all but one of the values as its own.
     while pairs:
         first, second = pairs.pop()
-        both = first | second
-        if both in tables or len({key for key, _ in both}) < len(both):
+        union = first | second
+        if union in tables or len({key for key, _ in union}) < len(union):
             continue
-        trials_of_both = members(both)
-        if _adds(trials_of_both, first, second) and _adds(trials_of_both, second, first):
-            pairs += [(both, known) for known in tables]
-            tables[both] = trials_of_both
+        table = members(union)
+        if _adds(table, first, second) and _adds(table, second, first):
+            pairs += [(union, known) for known in tables]
+            tables[union] = table
     ids = {overrides: {facts["id"] for facts in table} for overrides, table in tables.items()}
     return [
         (overrides, tables[overrides])
@@ -182,8 +182,8 @@ def _paper_tables(trials: Sequence[Facts]) -> list[tuple[Overrides, list[Facts]]
 
 def _adds(trials: Iterable[Facts], overrides: Overrides, others: Overrides) -> bool:
     """Return whether a trial is of a table with ``overrides``, and of none with ``others``."""
-    given = [_overrides(facts["protocol"]) for facts in trials]
-    return any(fields <= overrides and not fields <= others for fields in given)
+    set_fields = [_overrides(facts["protocol"]) for facts in trials]
+    return any(fields <= overrides and not fields <= others for fields in set_fields)
 
 
 def _overrides(protocol: str) -> Overrides:

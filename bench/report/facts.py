@@ -31,7 +31,7 @@ from bench.report.labels import RECIPE, label_configurations, listed
 from bench.report.metrics import ACCURACY, RANKED
 from bench.report.tracks import arrange_tracks, track_facts
 
-#: Stands for an unknown noise rate: grouping drops rows whose key is missing.
+#: Placeholder for an unknown noise rate: grouping drops rows whose key is missing.
 UNKNOWN_RATE = -1.0
 
 #: Figures over epochs: column -> key of an epoch's record.
@@ -44,9 +44,8 @@ CURVES = {
 }
 
 
-def curve_of(name: str) -> str:
-    """Return the column that holds a metric over epochs."""
-    return "test_curve" if name == ACCURACY.name else f"{name}_curve"
+#: Columns of ``CURVES`` by their keys.
+CURVE_OF = {key: column for column, key in CURVES.items()}
 
 
 def read_facts(
@@ -81,9 +80,9 @@ def _read(folders: Sequence[Path], clean_images: str) -> list[Facts]:
                 f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
             ) from error
     if all(facts["track"] == SEARCH for facts in trials):
-        where = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
+        names = ", ".join(repr(str(folder)) for folder in folders) or "no folder"
         raise InputError(
-            f"no trial is over in {where}: wait for the first, or give a folder with finished "
+            f"no trial is over in {names}: wait for the first, or give a folder with finished "
             "trials"
         )
     return trials
@@ -99,7 +98,7 @@ def _arranged(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
 
 
 def _facts(trial: Trial, clean_images: str) -> Facts:
-    """Return the part of a row that no rule changes; facts that a trial lacks are missing."""
+    """Return the facts of a trial that do not depend on a selection rule."""
     spec, done = trial.spec["spec"], trial.done
     recipe, changes = spec["recipe"], {**trial.spec["config"]}
     noise = present(done.noise, Noise())
@@ -227,7 +226,7 @@ def _complete_failures(trials: Sequence[Facts]) -> None:
     """
     failures = [facts for facts in trials if facts["failed"]]
     for name, at_failure in RANKED.items() if failures else ():
-        curve = curve_of(name)
+        curve = CURVE_OF[name]
         known = [
             facts for facts in trials if facts["succeeded"] and np.isfinite(facts[curve]).any()
         ]

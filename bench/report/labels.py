@@ -27,8 +27,8 @@ UNSAID = "unknown"
 def label_configurations(trials: Sequence[Facts]) -> None:
     """Give each trial the ``config`` of its label, with its ``is_default`` and plain ``track``.
 
-    Records may be older or younger than this code. Where it does not know a method, or one of its
-    settings, the label is that of the record.
+    Records may be older or younger than this code. Where a method, or one of its settings, does not
+    exist in this code, the label holds the changes that the record names.
 
     Args:
         trials: facts of each; ``_method`` is its method's full name, ``hparams`` its settings as
@@ -47,10 +47,10 @@ def label_configurations(trials: Sequence[Facts]) -> None:
 
 
 def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
-    """Return labels of a method's configurations by their settings, as a text.
+    """Return the labels of a method's configurations, by their settings as JSON.
 
     Args:
-        recorded: changes that the records name, likewise.
+        recorded: changes that the records name, as JSON, by the settings.
     """
     today = _today(method)
     settings = {text: msgspec.json.decode(text) for text in recorded}
@@ -67,8 +67,8 @@ def _labels(method: str, recorded: Mapping[str, str]) -> dict[str, str]:
                 continue
             apart = _different([settings[text] for text in texts])
             for text in texts:
-                more = {key: _text(settings[text][key]) for key in apart & settings[text].keys()}
-                shown[text] = more | shown[text]
+                added = {key: _text(settings[text][key]) for key in apart & settings[text].keys()}
+                shown[text] = added | shown[text]
             # Numbers may print alike.
             for equal in _ambiguous({text: shown[text] for text in texts}):
                 for text in equal:
@@ -88,7 +88,7 @@ def _lacking(settings: Settings, today: Defaults | None) -> list[str]:
 def _different(configurations: Sequence[Settings]) -> set[str]:
     """Return the keys in which these configurations differ."""
     keys = {key for settings in configurations for key in settings}
-    return {key for key in keys if len({_exact(each, key) for each in configurations}) > 1}
+    return {key for key in keys if len({_exact(values, key) for values in configurations}) > 1}
 
 
 def _ambiguous(shown: Mapping[str, Mapping[str, str]]) -> list[list[str]]:

@@ -51,7 +51,7 @@ _MARKS = {
 def to_latex(board: Board) -> str:
     """Return a table for each group of the leaderboard, under the default rule.
 
-    Best and second are told by printed means: means that print alike are ties, and all of them are
+    Printed means decide on best and second: means that print alike are ties, and all of them are
     bold, or underlined.
     """
     ranked = board.ranked[board.ranked["rule"] == DEFAULT_RULE]

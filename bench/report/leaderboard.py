@@ -18,7 +18,7 @@ from bench.report.statistics import paired_differences, within_budget
 from bench.report.tracks import PRIVILEGED
 from bench.report.wording import BETTER, LOST_SEEDS, WORSE
 
-#: Stands for a reference: compare with no method.
+#: Value of ``reference`` for no comparison.
 NO_REFERENCE = "none"
 _KEYS = ["cell", "rule", "method"]
 
@@ -28,9 +28,9 @@ def leaderboard(
 ) -> pd.DataFrame:
     """Rank the configurations that the rules pick: a row per cell, method and rule.
 
-    Ranks are competition ranks within a cell and rule: ties share the better one; the oracle ranks
-    nobody, and rows that do not compete (``bench.report.tracks``) have neither rank nor
-    significance. Differences are paired over seeds with equal labels that method and reference
+    Ranks are competition ranks within a cell and rule: ties share the better one. Rows of the
+    oracle have no rank, and rows that do not compete (``bench.report.tracks``) have neither rank
+    nor significance. Differences are paired over seeds with equal labels that method and reference
     share. They are missing where the reference is, and where fewer than two seeds are common.
 
     Columns beside those of ``configurations``:

@@ -1,4 +1,4 @@
-"""Footnotes of a leaderboard: what a reader has to know of a group's rows before comparing them."""
+"""Footnotes of a leaderboard, to be read before the rows of a group are compared."""
 
 from collections.abc import Iterable
 

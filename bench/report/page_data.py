@@ -1,8 +1,6 @@
 """Data of the page: groups, leaderboards, trials and curves, as page.js reads them."""
 
-import base64
 import math
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,11 @@ from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.records.packing import pack_numbers
 from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, SEEDS
+from bench.report.facts import CURVE_OF
 from bench.report.metrics import ACCURACY, METRICS, RESOURCES
 from bench.report.standings import (
     Figures,
@@ -114,7 +114,7 @@ def page_data(
 def recorded_curves(board: Board) -> dict[str, str]:
     """Return the curves that any trial has, packed, by name: one trial after another."""
     trials = _trials(board)
-    columns = {name: trials[_curve_column(name)] for name in CURVES}
+    columns = {name: trials[CURVE_OF[name]] for name in CURVES}
     return {
         name: pack(column)
         for name, column in columns.items()
@@ -127,17 +127,12 @@ def pack(curves: Iterable[np.ndarray]) -> str:
     values = np.concatenate([np.asarray(curve, dtype=float) for curve in curves])
     rounded = np.round(np.clip(np.nan_to_num(values), 0, 1) * _STEPS)
     steps = np.where(np.isfinite(values), rounded, _MISSING)
-    return base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 6)).decode()
+    return pack_numbers(steps)
 
 
 def _trials(board: Board) -> pd.DataFrame:
     """Return one row per trial, in the order of the page."""
     return board.rows[board.rows["rule"] == DEFAULT_RULE].reset_index(drop=True)
-
-
-def _curve_column(name: str) -> str:
-    renamed = {"test_accuracy": "test", "noisy_val_accuracy": "noisy_val"}
-    return f"{renamed.get(name, name)}_curve"
 
 
 def _rule(rule: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.planning.selection import ALL, CLEAN_VAL, rule_names, rule_order, select
 from bench.report.cells import Facts
 from bench.report.columns import LEARNING, SEEDS
-from bench.report.facts import CURVES, curve_of, read_facts
+from bench.report.facts import CURVE_OF, CURVES, read_facts
 from bench.report.metrics import ACCURACY
 
 
@@ -43,8 +43,8 @@ def rows_of(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
     for rule in rule_names(clean_images):
         rows = table.assign(rule=rule, **_at_epochs(rule, trials, stacks))
         if rule.startswith(CLEAN_VAL):
-            read = [f"{text},{rule}" if text else rule for text in rows["privileges"].tolist()]
-            rows = rows.assign(privileges=read)[rows["clean_labels"]]
+            privileges = [f"{text},{rule}" if text else rule for text in rows["privileges"]]
+            rows = rows.assign(privileges=privileges)[rows["clean_labels"]]
         tables.append(rows)
     return in_order(pd.concat(tables, ignore_index=True), ["method", "config", "hparams", *SEEDS])
 
@@ -91,7 +91,7 @@ def _at_epochs(
         if choice.epoch is not None:
             columns["epoch"][places] = choice.epoch
         for name in LEARNING:
-            columns[name][places] = choice.of(curves[curve_of(name)])
+            columns[name][places] = choice.of(curves[CURVE_OF[name]])
     return columns
 
 

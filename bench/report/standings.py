@@ -36,7 +36,7 @@ class Line(msgspec.Struct):
     failures: int
     seeds: int
     privileges: str
-    standings: dict[str, Standing]  # by metric; empty by the oracle, which ranks nobody
+    standings: dict[str, Standing]  # by metric; empty for the oracle, which ranks no method
 
 
 class Standings(msgspec.Struct):

@@ -16,9 +16,9 @@ from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE
 from bench.report.columns import DRAWS, PAIRED, SEEDS
 
 CONFIDENCE = 0.95
-#: Chance to find a true difference, for which seeds are counted.
+#: Chance to find a true difference, for which the seeds that a test needs are counted.
 POWER = 0.8
-#: Larger numbers of seeds are not named.
+#: Largest number of seeds that tables name.
 MOST_SEEDS = 1000
 RESAMPLES = 2000
 
@@ -146,17 +146,17 @@ def tiers(accuracies: np.ndarray) -> np.ndarray:
             lacks a seed.
     """
     tier = np.full(len(accuracies), np.nan)
-    left, number = np.arange(len(accuracies)), 0
-    while len(left):
+    remaining, number = np.arange(len(accuracies)), 0
+    while len(remaining):
         number += 1
-        head, rest = left[0], left[1:]
+        head, rest = remaining[0], remaining[1:]
         differences = map(_known, accuracies[head] - accuracies[rest])
         p_values = holm(paired_differences(differences)[:, 3])
         rest, p_values = rest[np.isfinite(p_values)], p_values[np.isfinite(p_values)]
         undecided = np.flatnonzero(p_values >= 1 - CONFIDENCE)
         end = undecided[-1] + 1 if len(undecided) else 0
         tier[[head, *rest[:end]]] = number
-        left = rest[end:]
+        remaining = rest[end:]
     return tier
 
 
@@ -261,17 +261,17 @@ def average_ranks(leaderboard: pd.DataFrame, rule: str = DEFAULT_RULE) -> Averag
     """
     by_rule = leaderboard[leaderboard["rule"] == rule]
     means = by_rule.pivot(index="method", columns="cell", values="mean")
-    whole = means.dropna()
-    methods, cells = whole.shape
+    complete = means.dropna()
+    methods, cells = complete.shape
     if methods < 3 or cells < 2:
         return None
-    ranks = whole.rank(ascending=False).mean(axis=1)
+    ranks = complete.rank(ascending=False).mean(axis=1)
     order = ranks.reset_index().sort_values([0, "method"])["method"]
     quantile = stats.studentized_range.ppf(CONFIDENCE, methods, np.inf) / np.sqrt(2)
     difference = float(quantile * np.sqrt(methods * (methods + 1) / (6 * cells)))
     with np.errstate(invalid="ignore"):  # all tied everywhere
-        p_value = float(stats.friedmanchisquare(*whole.to_numpy()).pvalue)
-    left_out = tuple(sorted(set(means.index) - set(whole.index)))
+        p_value = float(stats.friedmanchisquare(*complete.to_numpy()).pvalue)
+    left_out = tuple(sorted(set(means.index) - set(complete.index)))
     return AverageRanks(ranks[order], cells, difference, p_value, left_out)
 
 

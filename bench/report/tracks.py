@@ -114,9 +114,9 @@ def _picked_rows(
     """Return the rows of a search's picks where they were tuned, and where they are transferred.
 
     Args:
-        words: of the label; the track is the first.
+        words: words of the label, the track first.
         cells: the search's trials, by cell.
-        picks: the picked ones.
+        picks: the picked trial of each cell.
     """
     rows = []
 
@@ -157,12 +157,12 @@ def _transfers(
     """Return the picks of groups in which every pick was used at all noise rates, by cell."""
     transfers = []
     for cell, best in picks.items():
-        group = {at: other for at, other in picks.items() if other["group"] == best["group"]}
-        whole = all(
-            _trials_of(other, at, configurations) for other in group.values() for at in group
+        group = {key: facts for key, facts in picks.items() if facts["group"] == best["group"]}
+        complete = all(
+            _trials_of(facts, key, configurations) for facts in group.values() for key in group
         )
         # One configuration for all rates needs no transfer.
-        if whole and len({other["hparams"] for other in group.values()}) > 1:
+        if complete and len({facts["hparams"] for facts in group.values()}) > 1:
             transfers.append((cell, best))
     return transfers
 
@@ -184,7 +184,7 @@ def _labels(facts: Facts, words: Sequence[str]) -> Facts:
 
 
 def _label(name: str, words: Sequence[str], reads: bool) -> str:
-    # Words such as "told ×2" and "m.rate=oracle" say themselves that the row reads the truth.
+    # Words such as "told ×2" and "m.rate=oracle" show already that the row reads the truth.
     if reads and not any(word.startswith("told ") or word.endswith("=oracle") for word in words):
         # "tuned, oracle" is a search that was tuned on test labels.
         words = [*words, "privileged" if words else ORACLE]

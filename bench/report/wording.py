@@ -22,7 +22,7 @@ def signed(value: float) -> str:
 
 
 def decimal(value: float, digits: int = 1) -> str:
-    """Return a number with so many decimal places."""
+    """Return a number with this many decimal places."""
     return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
@@ -38,7 +38,7 @@ def span(numbers: Collection[float]) -> str:
 
 
 def rate_title(rate: float) -> str:
-    """Return a noise rate; a negative one means that nobody knows how many labels are wrong."""
+    """Return a noise rate for people; a negative one stands for an unknown rate."""
     return "as found" if rate < 0 else f"{100 * rate:.3g} %"
 
 
@@ -82,8 +82,8 @@ def clean_note(rules: Sequence[str]) -> str:
 
 def disagreement(rates: Sequence[float]) -> str:
     """Footnote for noise rates where noisy validation and test accuracy disagree."""
-    where = ", ".join(map(rate_title, rates))
+    titles = ", ".join(map(rate_title, rates))
     return (
-        f"At {where} noisy validation and test accuracy disagree: what is selected there is partly "
-        "chance."
+        f"At {titles} noisy validation and test accuracy disagree: what is selected there is "
+        "partly chance."
     )

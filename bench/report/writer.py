@@ -121,7 +121,7 @@ def csv_files(board: Board) -> dict[str, bytes]:
 def to_csv(table: pd.DataFrame, selected: Sequence[str]) -> bytes:
     """Return columns of a table as CSV; equal records give equal bytes.
 
-    A noise rate that nobody knows is missing. Text is quoted where it has to be, so that a program
+    An unknown noise rate is missing. Text is quoted where it has to be, so that a program
     reads it back. No column of text begins with other people's text, which a spreadsheet might take
     for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are Python's, and those
     of files stand behind ``folder:`` or ``labels:``.
@@ -139,14 +139,14 @@ def write_comparison(
 ) -> tuple[list[Section], list[Path]]:
     """Write ``compare.csv`` and ``compare.md``; return the sections and the files."""
     comparison = compare(first, second, clean_images)
-    parts = comparison.sections()
+    sections_of_both = comparison.sections()
     out_dir.mkdir(parents=True, exist_ok=True)
     title = f"{comparison.names[1]} against {comparison.names[0]}"
     contents = {
         "compare.csv": to_csv(comparison.table, COMPARE),
-        "compare.md": to_markdown(parts, [], title).encode(),
+        "compare.md": to_markdown(sections_of_both, [], title).encode(),
     }
-    return parts, _write(out_dir, contents)
+    return sections_of_both, _write(out_dir, contents)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

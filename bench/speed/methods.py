@@ -54,12 +54,13 @@ def methods(settings: Settings) -> Iterator[Row]:
         for _ in range(settings.repeats):
             rates.append(rate())
             prices = [seconds(run) / images for run in passes]
-            took = seconds(epoch)
+            epoch_seconds = seconds(epoch)
             trained, inferred, evaluated = (
                 record[f"samples_{kind}"] for kind in ("trained", "inferred", "evaluated")
             )
             counts = trained, inferred - evaluated, evaluated
-            times.append((took, sum(n * price for n, price in zip(counts, prices, strict=True))))
+            passes_seconds = sum(n * price for n, price in zip(counts, prices, strict=True))
+            times.append((epoch_seconds, passes_seconds))
         row = summary("methods", name, times, settings, measured.images, case.name)
         work = Work("matmul", trained * backward + inferred * forward)
         yield with_share(row, work, rates)

@@ -59,9 +59,9 @@ def sweep(settings: Settings) -> Iterator[Row]:
     for repeat in range(1 + settings.repeats):
         for name, interval in KINDS.items():
             with results() as out, redirect_stdout(io.StringIO()), recording() as spent:
-                took = seconds(partial(run_recorded, spec, data, out, checkpoint_seconds=interval))
+                total = seconds(partial(run_recorded, spec, data, out, checkpoint_seconds=interval))
             if repeat:  # the first is the warm-up
-                times[name].append((took, took - sum(spent)))
+                times[name].append((total, total - sum(spent)))
     for name, pairs in times.items():
         yield summary("sweep", name, pairs, settings, EPOCHS * len(data.train_labels), case.name)
     if sweep_row:

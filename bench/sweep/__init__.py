@@ -6,12 +6,12 @@ reads the records, runs what is missing, and goes on from each trial's own check
 
     run             sweep from start to end
     driver          assigns work to workers, and writes their results to disk
-    work            pieces of work, their resources, and who is told of their progress
+    work            pieces of work, their resources, and observers of their progress
     encoders        pretrained encoders, on disk and shared with workers
-    messages        messages of a worker to the driver, told apart by type
+    messages        messages of a worker to the driver, a type each
     worker          does one piece of work after another, and reports
     tuner           Ray Tune, and the driver's hooks in it
-    session         Ray, started or joined, silent, and gone at the end
+    session         start of Ray, or connection to a cluster, and end
     address         joining of an existing cluster
     object_store    size of Ray's object store
     environment     environment variables that Ray reads

@@ -11,23 +11,25 @@ from typing import Any
 import ray
 
 from bench.common.importing import worker_path
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 from bench.sweep.private import job_config, running
 
-#: How an address begins that is reached through Ray's client server.
+#: Beginning of the addresses of Ray's client server.
 CLIENT = "ray://"
 
-#: A connection, and then its first answer, may take this many seconds each.
+#: Time limit of a connection, and of its first answer, in seconds.
 CONNECT_SECONDS = 5
 
 _SETTINGS_FRAME = 4  # type of HTTP/2's frame of settings
 
 
 def connect(address: str, quiet: dict[str, Any]) -> str:
-    """Join a cluster; Ray itself would wait for minutes, or for ever, where there is none.
+    """Join a cluster.
+
+    Where there is none, Ray itself would wait for minutes or for ever.
 
     Returns:
-        The address; the one that auto stands for in its place.
+        The address; in place of "auto" the one that it stands for.
 
     Raises:
         InputError: where it cannot be reached, or refuses this driver.
@@ -63,8 +65,8 @@ def find_cluster() -> str:
     Raises:
         InputError: where there is no cluster, or several.
     """
-    if (given := os.environ.get("RAY_ADDRESS", "")) not in ("", "auto"):
-        return given
+    if (address := os.environ.get("RAY_ADDRESS", "")) not in ("", "auto"):
+        return address
     clusters = running()
     if len(clusters.clusters) == 1:
         return next(iter(clusters.clusters))
@@ -108,24 +110,18 @@ def _check_address(address: str) -> None:
 
 
 def _greet(connection: socket.socket) -> None:
-    """Raise OSError unless the other side speaks HTTP/2, as all servers of Ray do.
-
-    Its first frame holds its settings.
-    """
+    """Raise OSError unless the server sends its HTTP/2 settings, as all servers of Ray do."""
     empty_settings = bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
     answer = b""
-    while len(answer) < 4 and (more := connection.recv(4 - len(answer))):
-        answer += more
+    while len(answer) < 4 and (received := connection.recv(4 - len(answer))):
+        answer += received
     if answer[3:] != bytes([_SETTINGS_FRAME]):
         raise ConnectionError("what answers there is no Ray")
 
 
 def _call(address: str) -> None:
-    """Raise InputError unless a gRPC server answers, be it with a refusal.
-
-    Ray's client would wait for minutes.
-    """
+    """Raise InputError unless a gRPC server answers: Ray's client would wait for minutes."""
     import grpc
 
     if _tls():
@@ -147,7 +143,7 @@ def _tls() -> bool:
 
 @contextlib.contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Drop what Ray's C++ code writes to the error stream: a line a second while it is refused."""
+    """Drop the lines that Ray's C++ code writes to the error stream, one a second."""
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -161,7 +157,7 @@ def _silent_libraries() -> Iterator[None]:
 
 def unreachable(address: str, error: Exception) -> InputError:
     """Return the error of a cluster that answers and cannot be used."""
-    reason = " ".join(str(error).split())
+    reason = reason_of(error)
     if reason.startswith("Version mismatch"):
         return InputError(
             f"the Ray cluster at {address!r} runs another Ray or Python than this command "
@@ -178,6 +174,5 @@ def unreachable(address: str, error: Exception) -> InputError:
             "RAY_AUTH_TOKEN_PATH=FILE"
         )
     return InputError(
-        f"cannot use the Ray cluster at {address!r} "
-        f"({reason.partition('. ')[0] or type(error).__name__}): {hint}"
+        f"cannot use the Ray cluster at {address!r} ({reason.partition('. ')[0]}): {hint}"
     )

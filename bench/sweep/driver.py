@@ -72,21 +72,21 @@ class Driver:
         self.work = {work.key: work for work in self._ordered(todo)}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as nothing: Tune pickles its hooks, for a way of resuming that is not ours."""
+        """Pickle as nothing: Tune pickles its hooks only to resume a sweep itself."""
         return object, ()
 
     def _ordered(self, todo: Sequence[TrialSpec]) -> list[Work]:
         """Return the work in the order of its start.
 
-        An encoder is trained while the trials of the seed before run, so that none waits for it.
+        An encoder is trained while the trials of the previous seed run, so that no trial waits.
         """
         missing = [job for job in self.jobs if self.encoders.on_disk(job.key) is None]
         first_trial: dict[int, int] = {}
         for position, spec in enumerate(todo):
             first_trial.setdefault(spec.train_seed, position)
         ordered = [
-            (first_trial[before.seed], Work.of_job(job))
-            for before, job in zip(missing[:1] + missing, missing, strict=False)
+            (first_trial[previous.seed], Work.of_job(job))
+            for previous, job in zip(missing[:1] + missing, missing, strict=False)
         ]
         ordered += [
             (position, Work.of_spec(spec, pretrain_job(spec))) for position, spec in enumerate(todo)
@@ -94,7 +94,7 @@ class Driver:
         return [work for _, work in sorted(ordered, key=lambda pair: pair[0])]
 
     def next(self) -> Work | None:
-        """Return work that can start now; None where all that is left waits for something."""
+        """Return work that can start now; None where all remaining work has to wait."""
         if (work := self._ready()) or not self.tuning:
             return work
         specs = self.tuning.follow()
@@ -120,7 +120,7 @@ class Driver:
         )
 
     def _add(self, spec: TrialSpec) -> None:
-        """Take up a trial that tuning has decided on."""
+        """Add a trial of the tuning."""
         if spec.id in self.work:
             return
         if spec.id in self.on_record:
@@ -161,7 +161,7 @@ class Driver:
     def stops(self, work: Work, message: Message) -> bool:
         """Return whether the scheduler of its search ends a trial after this message.
 
-        The message is not written down yet.
+        Tune asks before the message is recorded.
         """
         searched = work.spec is not None and work.spec.is_search and not work.over
         if self.tuning and work.spec and searched and isinstance(message, Epochs):
@@ -169,7 +169,7 @@ class Driver:
         return work.stopping
 
     def received(self, work: Work, message: Message) -> None:
-        """Write down a worker's message."""
+        """Record a worker's message."""
         if work.over or message.number in work.reports:
             return  # Tune repeats the last result when a function ends
         work.reports.add(message.number)
@@ -197,7 +197,6 @@ class Driver:
                 self._end(work, done.status, done.error, present(done.work_seconds) or 0.0)
 
     def _record(self, work: Work, message: Epochs) -> None:
-        """Write down epochs."""
         assert work.spec is not None
         work.peak_memory = max(work.peak_memory or 0, message.peak_memory_bytes)
         writer = self._writer(work)
@@ -208,13 +207,13 @@ class Driver:
             writer.append(message.epochs)
             self.trackers.append(work.spec, message.epochs)
         if message.epochs:
-            last = message.epochs[-1]
-            self._advance(work, last.epoch, last.figure("noisy_val_accuracy"))
+            latest = message.epochs[-1]
+            self._advance(work, latest.epoch, latest.figure("noisy_val_accuracy"))
         if work.stopping:
             self._stop(work)
 
     def lost(self, work: Work) -> None:
-        """Note that a worker was lost: Tune gives its work to another one."""
+        """Note the loss of a worker, whose work Tune gives to another one."""
         if work.over:
             return
         work.deaths += 1
@@ -227,7 +226,7 @@ class Driver:
         A single death between two trials is tried again.
 
         Args:
-            reason: last words of the workers, if there were any.
+            reason: error of the last worker, where it is known.
             out_of_memory: whether Ray ended the last worker because its machine ran out of memory:
                 a failure of the method.
         """
@@ -245,13 +244,13 @@ class Driver:
         self._fail(work, error, work.died_after, FAILED if out_of_memory else LOST)
 
     def _release(self, work: Work) -> None:
-        """Count the seconds of a worker that is no more, should there never be a result."""
+        """Count the seconds of a dead worker, for the case that there is never a result."""
         if work.held is not None:
             work.died_after += time.monotonic() - work.held
         work.began = work.held = None
 
     def tick(self) -> None:
-        """End what takes too long, wherever it hangs; called several times a second."""
+        """End trials that take too long; called several times a second."""
         self.observer.tick()
         limit = self.resources.trial_timeout
         if limit is None:
@@ -266,7 +265,7 @@ class Driver:
                 kill()
 
     def _fail(self, work: Work, error: str, seconds: float, status: str) -> None:
-        """End work without a result: a trial becomes a row that says why."""
+        """End work without a result; the record of a trial holds the error."""
         if work.spec:
             self._write_failure(work, error, seconds, status)
         self._end(work, status, error, seconds)
@@ -300,7 +299,7 @@ class Driver:
     def _finish(
         self, work: Work, done: Done, samples: bytes | None = None, weights: bytes | None = None
     ) -> None:
-        """Write down how a trial ended, with the peak memory of all its workers."""
+        """Record the end of a trial, with the peak memory of all its workers."""
         assert work.spec is not None
         done.peak_memory_bytes = max(work.peak_memory or 0, done.peak_memory_bytes or 0) or None
         work.done = done

@@ -23,12 +23,12 @@ _ON_ONE_MACHINE = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds every port to loopback
 }
-#: Ray tries 20 times, 40 seconds each, where something else than a Ray answers at an address, and
+#: By default Ray tries 20 times, 40 seconds each, where another program answers at an address, and
 #: no signal ends it.
 _FOR_A_CLUSTER = {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_py_gcs_connect_timeout_s": "5"}
 
-#: Variables that join a process to somebody's cluster or job, or change what Ray starts: none of
-#: them is for a local sweep.
+#: Variables that join a process to a cluster or job, or change what Ray starts. A local sweep drops
+#: them.
 _OF_A_CLUSTER = (
     "RAY_ADDRESS",
     "RAY_REDIS_ADDRESS",
@@ -47,7 +47,7 @@ _OF_A_CLUSTER = (
 
 
 def prepare_environment(address: str | None = None) -> None:
-    """Set the environment for Ray; to be called before anybody imports it.
+    """Set the environment for Ray, before its first import.
 
     Args:
         address: of the cluster, if there is one.
@@ -60,10 +60,10 @@ def prepare_environment(address: str | None = None) -> None:
 
 def _leave_clusters() -> None:
     """Drop variables that would change a sweep on this machine alone, with a warning."""
-    given = [name for name in _OF_A_CLUSTER if os.environ.pop(name, "")]
-    if given:
+    dropped = [name for name in _OF_A_CLUSTER if os.environ.pop(name, "")]
+    if dropped:
         warnings.warn(
-            f"{' and '.join(given)} in the environment {'is' if len(given) == 1 else 'are'} "
+            f"{' and '.join(dropped)} in the environment {'is' if len(dropped) == 1 else 'are'} "
             "ignored: this sweep runs on this machine alone; to use a Ray cluster, give --address "
             "(auto takes RAY_ADDRESS)",
             stacklevel=3,
@@ -71,20 +71,19 @@ def _leave_clusters() -> None:
 
 
 def _on_a_cluster() -> dict[str, str]:
-    """Set how the driver proves to a cluster who it is.
+    """Return the variables of a driver of a cluster, with a decision on token authentication.
 
-    It is never left to Ray, which takes up any token that lies in the home folder. Driver and
-    cluster have to agree: the workers of a cluster without tokens are refused by a driver with
-    one, and die.
+    Without a decision, Ray takes any token in the home folder. Driver and cluster have to agree: a
+    driver with a token refuses the workers of a cluster without, and they die.
     """
     if os.environ.get("RAY_AUTH_MODE"):
         return _FOR_A_CLUSTER
-    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if not given:
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not token:
         warnings.warn(
             "whoever reaches this cluster's ports can run code there: start it with "
             "RAY_AUTH_MODE=token (see bench/cluster), or set RAY_AUTH_MODE=disabled to say that it "
             "is meant",
             stacklevel=2,
         )
-    return _FOR_A_CLUSTER | {"RAY_AUTH_MODE": "token" if given else "disabled"}
+    return _FOR_A_CLUSTER | {"RAY_AUTH_MODE": "token" if token else "disabled"}

@@ -1,4 +1,4 @@
-"""Messages of a worker to the driver, told apart by their type."""
+"""Messages of a worker to the driver, a type each."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ class Began(Message):
 
 
 class Warned(Message):
-    """Something went wrong that the trial survives."""
+    """The trial goes on after a problem."""
 
     text: str
 
@@ -28,11 +28,11 @@ class Pretrained(Message):
 
 
 class Epochs(Message):
-    """Records of new epochs; after a ``restart`` they are all that the checkpoint has kept."""
+    """Records of new epochs; after a ``restart``, all epochs of the checkpoint."""
 
     epochs: list[Epoch]
     restart: bool
-    peak_memory_bytes: int  # of the worker so far, should there never be a result
+    peak_memory_bytes: int  # of the worker so far, for the case that there is never a result
 
 
 class EncoderTrained(Message):

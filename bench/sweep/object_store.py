@@ -6,41 +6,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from bench.datasets import Dataset
 from bench.networks.backbones import build_network
 from bench.planning.pretraining import PretrainJob
 
-#: For results on their way to the driver, and for Ray itself.
+#: Bytes for results on their way to the driver, and for Ray itself.
 SLACK = 256 << 20
 
 #: Share of the machine's memory that the store may take; Ray writes to the disk what does not fit.
 SHARE = 0.8
 
-#: Ray refuses a smaller store, a larger one where shared memory is too small for it, and a larger
-#: one on macOS.
+#: Bounds of a store in bytes: the smallest that Ray accepts, the largest outside of shared memory,
+#: and the largest on macOS.
 MINIMUM, LARGEST_ON_DISK, LARGEST_ON_MACOS = 75 << 20, 10_000_000_000, 2 << 30
 
 
 def content_bytes(dataset: Dataset, jobs: Sequence[PretrainJob] = ()) -> int:
     """Return the bytes of the data set's arrays and of the encoders of these pretrainings."""
-    images = [
-        dataset.train_images,
-        dataset.test_images,
-        *(images for images, _ in dataset.extra_tests.values()),
+    arrays = [dataset.donors, dataset.train_images, dataset.train_labels, dataset.train_names]
+    arrays += [
+        *dataset.found.values(),
+        *(array for pair in dataset.tests.values() for array in pair),
     ]
-    arrays: list[np.ndarray | None] = [
-        dataset.donors,
-        dataset.train_labels,
-        dataset.test_labels,
-        dataset.train_names,
-    ]
-    arrays += [*dataset.found.values(), *(labels for _, labels in dataset.extra_tests.values())]
-    total = sum(part.nbytes for part in images) + sum(
-        array.nbytes for array in arrays if array is not None
-    )
+    total = sum(array.nbytes for array in arrays if array is not None)
     return total + sum(_encoder_bytes(job.backbone, dataset.channels) for job in jobs)
 
 

@@ -48,8 +48,9 @@ def without_sigterm_handler() -> Iterator[None]:
 
 @contextlib.contextmanager
 def driving_here(session: str) -> Iterator[None]:
-    """Keep Tune in this process over ray://, where it would move to the cluster, and the hooks that
-    write records with it.
+    """Keep Tune in this process over ray://.
+
+    Otherwise Tune, and the hooks that write records, would run on the cluster.
 
     ``ray.util.client.ray.is_connected``: changed, records would be written on the cluster's
         machine.
@@ -79,13 +80,11 @@ class _Unchanged(list):
 
 
 def job_config(path: Sequence[str]) -> JobConfig:
-    """Settings of the job whose workers begin ``sys.path`` with the entries of ``path``, in this
-    order.
+    """Return the settings of a job whose workers begin ``sys.path`` with the entries of ``path``.
 
-    ``JobConfig._py_driver_sys_path``: a worker puts its entries in front one after another, so the
-        last one ends up first, and
-    ``ray.init`` extends it by the working directory. Changed, workers may import other files than
-    the driver.
+    ``JobConfig._py_driver_sys_path``: a worker puts its entries in front one after another, so that
+    the last one ends up first, and ``ray.init`` extends it by the working directory. Changed,
+    workers may import other files than the driver.
     """
     config = JobConfig()
     config._py_driver_sys_path = _Unchanged(reversed(path))
@@ -106,8 +105,9 @@ class Running:
 
 
 def running() -> Running:
-    """Look at the command lines of this machine's processes, as ``ray.init("auto")`` does, which
-    takes any of them.
+    """Return the Ray clusters that the command lines of this machine's processes name.
+
+    ``ray.init("auto")`` looks there too, and joins any of them.
 
     ``ray._private.services.psutil`` and ``_is_raylet_process``, the raylet's arguments
     ``--gcs-address`` and ``--raylet_socket_name``: changed, --address auto finds no cluster, or
@@ -133,7 +133,7 @@ def running() -> Running:
 
 
 def end_session(folder: str) -> None:
-    """Kill what is left of the private Ray that a killed driver has started in ``folder``.
+    """Kill the processes of the private Ray that a killed driver has started in ``folder``.
 
     ``ray._private.services.psutil``, and that the folder shows on the command lines: changed,
     processes of the earlier run live on for a minute or so, and take time from the next one.
@@ -152,11 +152,13 @@ def end_session(folder: str) -> None:
 
 
 def forget(trial: Any, shape: Any) -> None:
-    """Let go of what Tune holds of a trial that is over: most of what a long sweep's driver holds.
+    """Release the memory that Tune holds for a trial that is over.
 
     ``Trial.run_metadata``, ``placement_group_factory`` and ``_default_placement_group_factory``:
-    changed, the driver's memory grows with every trial. ``shape``: the resources of all trials, one
-    object for them all.
+    changed, the driver's memory grows with every trial.
+
+    Args:
+        shape: the resources of all trials, one object for them all.
     """
     metadata = trial.run_metadata
     metadata.metric_analysis.clear()
@@ -169,7 +171,7 @@ def forget(trial: Any, shape: Any) -> None:
 
 
 def kill(trial: Any) -> None:
-    """End the worker of a Tune trial that is over for us, and do not let Tune try again.
+    """End the worker of a Tune trial without another try.
 
     ``Trial.max_failures`` and ``Trial.temporary_state.ray_actor``: changed, --trial-timeout does
     not end a trial that hangs.

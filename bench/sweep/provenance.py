@@ -28,14 +28,14 @@ def describe(
     """
     path = out / "sweep.json"
     try:
-        before = json.loads(path.read_bytes()) if path.exists() else {}
-        if not isinstance(before, dict):
+        earlier = json.loads(path.read_bytes()) if path.exists() else {}
+        if not isinstance(earlier, dict):
             raise ValueError
     except ValueError:
         warnings.warn(f"{path} is damaged; its history of runs is lost", stacklevel=2)
-        before = {}
+        earlier = {}
     return {
-        **before,
+        **earlier,
         "schema": SCHEMA,
         "command": list(command),
         "options": {**options},
@@ -47,9 +47,9 @@ def describe(
             "processor": processor(),
             "cpus": os.cpu_count(),
         },
-        "trials": sorted({*before.get("trials", []), *(spec.id for spec in specs)}),
+        "trials": sorted({*earlier.get("trials", []), *(spec.id for spec in specs)}),
         "runs": [
-            *before.get("runs", []),
+            *earlier.get("runs", []),
             {
                 "command": list(command),
                 "options": {**options},

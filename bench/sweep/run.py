@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.common.files import to_json, write_atomically
+from bench.common.text import shortlist
 from bench.datasets import Dataset
 from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
@@ -24,9 +25,6 @@ from bench.sweep.work import Observer, Settings
 
 if TYPE_CHECKING:
     from bench.tuning.plan import Tuning
-
-#: Number of trials that a sentence names.
-_NAMED = 5
 
 
 @dataclass
@@ -85,11 +83,9 @@ def other_code(specs: Sequence[TrialSpec], out: Path) -> str:
     if not changed:
         return ""
     count, parts = len(changed), sorted({part for parts in changed.values() for part in parts})
-    more = f" and {count - _NAMED} more" if count > _NAMED else ""
-    names = f"{', '.join(list(changed)[:_NAMED])}{more}"
     return (
         f"{count} trial{'s' * (count != 1)} on record {'was' if count == 1 else 'were'} made by "
-        f"other code than today's ({', '.join(parts)}): {names}; to run "
+        f"other code than today's ({', '.join(parts)}): {shortlist(changed)}; to run "
         f"{'it' if count == 1 else 'them'} anew, move the folders trials/ID away and type the same "
         "command again"
     )
@@ -126,42 +122,42 @@ def run_sweep(
             driver.trackers.catch_up()
             if todo or (tuning and not tuning.over):
                 _run(driver)
-        statuses = finished_statuses(out)
         if tuning:
             specs = [*specs, *tuning.trials]
+        result = _result(specs, driver)
+        result.wall_seconds = time.perf_counter() - start
         facts["trials"] = sorted({*facts["trials"], *(spec.id for spec in specs)})
-        undecided = ["not decided on"] * tuning.remaining()[0] if tuning else []
-        result = SweepResult(
-            statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
-            missing=[
-                *dict.fromkeys(spec.id for spec in specs if statuses.get(spec.id, LOST) == LOST),
-                *undecided,
-            ],
-            ran=sum(work.spec is not None for work in driver.work.values()),
-            wall_seconds=time.perf_counter() - start,
-        )
         if result.ran:
-            # Work is what trials and pretrainings did themselves; an encoder's cost, attributed to
-            # every trial that uses it, is in there once.
-            worked = sum(work.seconds for work in driver.work.values())
-            result.overhead = result.wall_seconds / (worked / driver.parallel) if worked else None
-            facts |= {
-                "overhead": result.overhead,
-                "wall_seconds": result.wall_seconds,
-                "work_seconds": worked,
-                "parallel_trials": driver.parallel,
-            }
-            facts["runs"][-1] |= {
-                "trials": result.ran,
-                "overhead": result.overhead,
-                "wall_seconds": result.wall_seconds,
-            }
+            _add_cost(facts, result, driver)
             write_atomically(out / "sweep.json", to_json(facts, indent=1))
         return result
 
 
+def _result(specs: Sequence[TrialSpec], driver: Driver) -> SweepResult:
+    """Count the results of the requested trials, without their cost."""
+    statuses = finished_statuses(driver.out)
+    lost = dict.fromkeys(spec.id for spec in specs if statuses.get(spec.id, LOST) == LOST)
+    undecided = driver.tuning.remaining()[0] if driver.tuning else 0
+    return SweepResult(
+        statuses={spec.id: statuses[spec.id] for spec in specs if spec.id in statuses},
+        missing=[*lost, *["not decided on"] * undecided],
+        ran=sum(work.spec is not None for work in driver.work.values()),
+    )
+
+
+def _add_cost(facts: dict[str, Any], result: SweepResult, driver: Driver) -> None:
+    """Add overhead and seconds to the result, and to the content of sweep.json."""
+    # An encoder's cost, which is attributed to every trial that uses it, counts once here.
+    work_seconds = sum(work.seconds for work in driver.work.values())
+    if work_seconds:
+        result.overhead = result.wall_seconds / (work_seconds / driver.parallel)
+    cost = {"overhead": result.overhead, "wall_seconds": result.wall_seconds}
+    facts |= {**cost, "work_seconds": work_seconds, "parallel_trials": driver.parallel}
+    facts["runs"][-1] |= {"trials": result.ran, **cost}
+
+
 def _run(driver: Driver) -> None:
-    """Have all of the driver's work done by Ray's workers."""
+    """Let Ray's workers do all of the driver's work."""
     prepare_environment(driver.resources.address)
     from bench.sweep import session, tuner  # Ray, in an environment that is ready for it
 
@@ -182,6 +178,6 @@ def _run(driver: Driver) -> None:
             [(work.key, work.cost) for work in driver.work.values()], driver.parallel
         )
         tuner.fit(driver, folder / "tune")
-    with contextlib.suppress(OSError):  # out of reach: an empty folder stays there
+    with contextlib.suppress(OSError):  # a store out of reach keeps an empty folder
         store.tidy(finished_statuses(driver.out))  # of workers that were killed while they wrote
         store.close()

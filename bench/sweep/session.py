@@ -1,4 +1,4 @@
-"""Session of Ray: started or joined, silent, and gone at the end."""
+"""Session of Ray: start, or connection to a cluster, and end."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ from bench.sweep.work import Resources
 
 
 def _parent() -> str:
-    """Return a folder of a short path: a socket's path below it may have 107 bytes."""
+    """Return a folder with a short path: the path of a socket below it is limited to 107 bytes."""
     return "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
 
 
@@ -48,7 +48,7 @@ def ray_session(
     Yields:
         A folder of the session's own.
     """
-    _remove_what_was_left(out)
+    _remove_left_session(out)
     folder = tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=_parent())
     write_atomically(
         out / ".ray-session",
@@ -57,7 +57,7 @@ def ray_session(
     try:
         with holding_back_sigterm():
             address = _start(resources, content_bytes(dataset, jobs), folder)
-        # a lost worker becomes a row or a second try, not a traceback
+        # Without this, Ray prints a traceback for each lost worker.
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with (
@@ -93,7 +93,7 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
             **quiet,
         )
     except Exception as error:
-        # Ray has no class for what its processes say, or do not say in the seconds it gives them
+        # Ray raises errors of any type where its processes fail, or do not answer in time.
         reason = one_line(error).partition(". ")[0]
         raise InputError(
             f"Ray did not start ({reason}): this machine may be overloaded or out of memory; "
@@ -104,49 +104,49 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
 
 @contextlib.contextmanager
 def holding_back_sigterm() -> Iterator[None]:
-    """Hold back a SIGTERM that comes while Ray starts, for the handler that was there before.
+    """Delay a SIGTERM while Ray starts, for the handler that was installed before.
 
-    The signal arrives at the end, or at once if another thread takes it. Ray puts handlers of its
-    own in place, and the process would end with a status of theirs. The one in Python is kept out.
-    For the one in C++ the signal is blocked, which a library's threads (of BLAS, say) do not know:
-    for a moment Ray's handler may still win.
+    The signal arrives at the end, or at once if another thread takes it. Ray installs handlers of
+    its own, which would end the process with their status. Its handler in Python is kept out. For
+    its handler in C++ the signal is blocked. Threads of libraries such as BLAS do not share the
+    block: for a moment Ray's handler may still win.
     """
-    # where nobody may set a handler, Ray included
+    # Other threads cannot install handlers, nor can Ray in them.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     starting = True
 
-    def let_through() -> None:  # the processes that Ray starts have to end when they are told to
+    def let_through() -> None:  # the processes that Ray starts have to end at a SIGTERM
         if starting:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     os.register_at_fork(after_in_child=let_through)
     handler = signal.getsignal(signal.SIGTERM)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         with without_sigterm_handler():
             yield
     finally:
         starting = False
         signal.signal(signal.SIGTERM, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _remove_what_was_left(out: Path) -> None:
-    """Remove the session that a killed driver of this folder has left.
+def _remove_left_session(out: Path) -> None:
+    """Remove the session of a killed driver of this folder.
 
-    The lock says that no driver of this folder is alive, but the folder may be a copy.
+    The caller's lock shows that no driver of this folder is alive, but the folder may be a copy.
     """
     path = out / ".ray-session"
     if not path.exists():
         return
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # torn: what it named stays
-        left = json.loads(path.read_bytes())
-        folder = Path(left["folder"])
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn file names no session
+        session = json.loads(path.read_bytes())
+        folder = Path(session["folder"])
         temporary = folder.parent == Path(_parent()) and folder.name.startswith(SESSION_PREFIX)
-        ours = temporary and left["out"] == str(out.resolve())
-        if ours and not _alive(left["pid"]):
+        ours = temporary and session["out"] == str(out.resolve())
+        if ours and not _alive(session["pid"]):
             end_session(str(folder))
             shutil.rmtree(folder, ignore_errors=True)
     path.unlink()
@@ -160,7 +160,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # in a container the next driver often has the number of the one before
+    # In a container the next driver often has the same number.
     return pid != os.getpid()
 
 
@@ -170,7 +170,7 @@ def nodes() -> list[dict[str, float]]:
 
 
 def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], pieces: int) -> int:
-    """Return the number of trials that go on at once, each on one machine.
+    """Return the number of trials that run at once, each on one machine.
 
     Args:
         nodes: resources of each machine.
@@ -195,6 +195,6 @@ def _slots(resources: Resources, node: Mapping[str, float]) -> int:
     """Return the number of trials that fit on one machine."""
     slots = int(node.get("CPU", 0) / resources.cpus_per_trial)
     if share := resources.gpus_per_trial:
-        gpus = node.get("GPU", 0)  # a trial that takes a part of a GPU takes it from one
+        gpus = node.get("GPU", 0)  # a part of a GPU comes from a single one
         slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
     return slots

@@ -39,7 +39,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 class Trackers:
-    """Trackers of a sweep, told what has been written to its records."""
+    """Trackers of a sweep, which get each change of its records."""
 
     def __init__(self, names: Sequence[str], out: Path) -> None:
         check_trackers(names)
@@ -53,7 +53,7 @@ class Trackers:
             try:
                 self.open[name] = CLIENTS[name](self.out)
             except Exception as error:
-                # whatever its client may raise: the sweep goes on without it
+                # Clients raise errors of any type, and the sweep goes on without them.
                 self._warn(name, f"{name} is switched off", error)
 
     def catch_up(self) -> None:
@@ -133,7 +133,7 @@ class Trackers:
         """Let a tracker that fails lose this trial and keep the others."""
         try:
             yield
-        except Exception as error:  # whatever its client may raise, or a record that cannot be read
+        except Exception as error:  # of any type, by a client or by a record that cannot be read
             self.left_out.add((name, trial_id))
             if run := self.runs.pop((name, trial_id), None):
                 with contextlib.suppress(Exception):  # the same fault again
@@ -148,15 +148,15 @@ class Trackers:
                 error,
             )
 
-    def _warn(self, name: str, what: str, error: Exception) -> None:
-        """Warn, once a tracker."""
+    def _warn(self, name: str, problem: str, error: Exception) -> None:
+        """Warn of a tracker's first problem."""
         if name in self._warned:
             return
         self._warned.add(name)
         reason = str(error) if isinstance(error, InputError) else one_line(error)
         warnings.warn(
-            f"{what} ({reason}); the records are whole, and the same command again copies what is "
-            "missing",
+            f"{problem} ({reason}); the records are whole, and the same command again copies what "
+            "is missing",
             stacklevel=4,
         )
 

@@ -17,11 +17,11 @@ from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.private import TrialProgressCallback, forget, kill
 from bench.sweep.worker import Duties, train
 
-UNLIMITED = 1_000_000_000  # trials; the queue says when it is empty
+UNLIMITED = 1_000_000_000  # trials; the queue ends the sweep when it is empty
 
 
 def fit(driver: Driver, state: Path) -> None:
-    """Have Ray Tune hand out the driver's work until all of it is over.
+    """Run Ray Tune, which hands out the driver's work, until all of it is over.
 
     Args:
         state: folder for the files that Tune writes.
@@ -69,7 +69,7 @@ def fit(driver: Driver, state: Path) -> None:
 
 
 class Queue(Searcher):
-    """Hands out the driver's work; Tune knows no searches.
+    """Searcher that hands out the driver's work.
 
     Each cell has a search of its own, and all of them feed this one queue.
     """
@@ -93,34 +93,34 @@ class Queue(Searcher):
         return True
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The callback has seen it already."""
+        """Do nothing: ``Recorder`` takes the results."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Tune's state is disposable."""
+        """Do nothing: Tune's state is disposable."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
-        """Tune's state is disposable."""
+        """Do nothing: Tune's state is disposable."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never called: a resumed sweep reads the records."""
+        """Do nothing: a resumed sweep reads the records."""
 
 
 class Stopping(FIFOScheduler):
-    """Asks each trial's own search, whose scheduler knows its cell alone."""
+    """Scheduler that leaves each decision to the scheduler of the trial's own search."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
         self.driver = driver
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        message = result.get("message")  # the callback is shown it after this
+        message = result.get("message")  # Tune calls the callback after the scheduler
         if message and self.driver.stops(self.driver.work[trial.config["key"]], message[0]):
             return FIFOScheduler.STOP
         return FIFOScheduler.CONTINUE
 
 
 class Recorder(TrialProgressCallback):
-    """Tells the driver of events."""
+    """Callback that passes Tune's events to the driver."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Recorder(TrialProgressCallback):
                 self.driver.received(self.driver.work[trial.config["key"]], message[0])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        # Its last message said so already.
+        # The driver has learned it from the last message.
         self.shape = self.shape or trial.placement_group_factory
         forget(trial, self.shape)
 
@@ -168,7 +168,7 @@ class Recorder(TrialProgressCallback):
 
 
 def _last_error(trial: Any) -> Exception | None:
-    """Return the last error of a Tune trial, or None: its class may be on another machine."""
+    """Return the last error of a Tune trial; None where its class is on another machine only."""
     with contextlib.suppress(Exception):
         return trial.get_pickled_error()
     return None

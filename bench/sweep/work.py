@@ -1,4 +1,4 @@
-"""Pieces of work of a sweep, the resources of each, and who is told of their progress."""
+"""Pieces of work of a sweep, their resources, and the observers of their progress."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Settings:
 
 
 class Observer:
-    """Base class of displays that are told of a sweep's progress."""
+    """Base class of displays of a sweep's progress."""
 
     def begin(self, work: Sequence[tuple[str, float]], parallel: int) -> None:
         """Take all pieces of work, as (key, rough cost), and how many go on at once."""

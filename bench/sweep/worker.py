@@ -34,7 +34,7 @@ from bench.training.pretrain import run_pretraining
 from bench.training.storage import Store
 from bench.training.trial import run_trial
 
-# What Ray unpickles here names the plugins of this package, not those of a folder of the same name.
+# Objects that Ray unpickles name these packages: a user's folder must not take their place.
 for _package in PLUGINS:
     import_bundled(_package)
 
@@ -68,7 +68,7 @@ def train(config: dict[str, Any], dataset: Dataset, duties: Duties) -> None:
         nonlocal count
         count += 1
         message.number = count
-        # A tuple: Tune takes nested structures apart, at every report.
+        # In a tuple, since Tune flattens nested dictionaries at every report.
         tune.report({"message": (message,)})
 
     _leave_broken_device()
@@ -88,7 +88,7 @@ def _train(
 ) -> None:
     """Run a trial, and send its record or the reason why there is none."""
     start = time.perf_counter()
-    status = LOST  # until the trial itself begins, what goes wrong is this machine's
+    status = LOST  # until the trial itself begins, errors are this machine's
     try:
         spec = TrialSpec.from_json(values)
         encoder = load_encoder(content) if content else None
@@ -114,7 +114,7 @@ def _train(
             weights=outcome.weights_bytes(),
         )
     except Exception as error:
-        # a plugin or a file that this machine does not have: a row, not a dead worker
+        # Such as a plugin or a file that this machine lacks: the worker goes on.
         text = str(error) if isinstance(error, InputError) else describe(error)
         status = LOST if of_machine(error) else status
         send(Failed(status=status, error=text, seconds=time.perf_counter() - start))
@@ -126,8 +126,7 @@ def _train(
 def _leave_broken_device() -> None:
     """End this process if an earlier trial has broken its GPU context, as failed assertions do.
 
-    All later trials of the process would fail with that trial's error. Ray gives this one to a new
-    process.
+    All later trials of the process would fail with that error. Ray starts a new process.
     """
     try:
         if torch.cuda.is_initialized():
@@ -138,18 +137,18 @@ def _leave_broken_device() -> None:
 
 def _pretrain(job: PretrainJob, dataset: Dataset, send: Send) -> None:
     """Train an encoder, and send it or the reason why there is none."""
-    start = last = time.perf_counter()
+    start = reported = time.perf_counter()
 
     def beat(epoch: int, loss: float) -> None:
-        nonlocal last
-        if time.perf_counter() - last >= REPORT_SECONDS:
-            last = time.perf_counter()
+        nonlocal reported
+        if time.perf_counter() - reported >= REPORT_SECONDS:
+            reported = time.perf_counter()
             send(Pretrained(epoch=epoch))
 
     try:
         encoder = run_pretraining(job, dataset, beat)
     except Exception as error:
-        # a collapse, or anything torch may raise: the trials that need it end like it
+        # A collapse, or any error of torch: the trials that need the encoder get the same status.
         status = LOST if of_machine(error) else FAILED
         seconds = time.perf_counter() - start
         send(Failed(status=status, error=describe(error), seconds=seconds))
@@ -158,7 +157,7 @@ def _pretrain(job: PretrainJob, dataset: Dataset, send: Send) -> None:
 
 
 class _Reporter:
-    """Sends epochs, several at once where they are short: each message waits for an answer."""
+    """Sender of epochs, several at once where they are short: each message waits for an answer."""
 
     def __init__(self, send: Send, device: str) -> None:
         self.send = send

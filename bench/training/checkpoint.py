@@ -45,7 +45,8 @@ class Checkpoint:
 
         Args:
             warn: receives a sentence for each problem; none of them ends the trial.
-            allowed: asked before each write; False once another run of the sweep has taken over.
+            allowed: called before each write; it returns False once another run of the sweep has
+                taken over.
         """
         self.path = path
         self.previous = path.with_name(f"{path.name.removesuffix('.pt')}.before.pt")
@@ -67,7 +68,7 @@ class Checkpoint:
         try:
             if self.allowed():
                 write_whole(self.path, _checksum(content) + content, self.previous)
-        except Exception as error:  # every kind of store has its own
+        except Exception as error:  # stores raise errors of many types
             self.warn(
                 f"cannot write the checkpoint {self.path} ({one_line(error)}): the trial goes on "
                 "without it"

@@ -1,4 +1,4 @@
-"""Pretrained encoders: what is known of one, its use by a method, and its file."""
+"""Pretrained encoders: their facts, their use by a method, and their file."""
 
 import json
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.method import Method
 from bench.planning.selection import clean_validation
 from bench.planning.spec import TrialSpec
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.records.schema import Epoch
 from bench.task import Pixels
 from bench.training import scoring
@@ -76,7 +76,7 @@ class Evaluation:
         epoch.others = accuracies
         if self.finite:
             self._score(epoch)
-        epoch.val_predictions = pack_classes(guesses)
+        epoch.val_predictions = pack_numbers(guesses)
 
     def _score(self, epoch: Epoch) -> None:
         """Fill in calibration, and scores against the true training labels that are known."""
@@ -131,7 +131,7 @@ class Evaluation:
     ) -> np.ndarray:
         """Apply a method's function to images, batch by batch in a random order.
 
-        The order of a data set that is sorted by class would tell the classes.
+        The order of a data set that is sorted by class would reveal the classes.
         """
         self.method.eval()
         positions = np.arange(len(pixels)) if positions is None else positions

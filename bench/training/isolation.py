@@ -1,4 +1,4 @@
-"""Isolation of trials that share a process: none finds global state that another has left."""
+"""Isolation of trials that share a process: each starts with the same global state."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ def _deterministic(on: bool) -> None:
 
 def _default_device() -> torch.device | None:
     device = torch.get_default_device()
-    # Set to the CPU, it would slow down every call of torch.
+    # A default device of CPU would slow down every call of torch.
     return None if device.type == "cpu" else device
 
 
@@ -71,7 +71,7 @@ def as_new(device: str) -> Iterator[None]:
     before += [(restore, read()) for read, restore in _SURROUNDINGS]
     for _, change, value in _SETTINGS:
         change(value)
-    torch.set_flush_denormal(False)  # torch cannot say what it was
+    torch.set_flush_denormal(False)  # torch has no way to read the setting
     try:
         yield
     finally:
@@ -98,7 +98,7 @@ def give_back_memory(device: str) -> None:
     """Return cached memory of a GPU to its other trials."""
     if device == "cuda":
         gc.collect()  # an error's traceback may hold tensors in a cycle
-        # A device on which an assertion has failed answers nothing any more.
+        # A device on which an assertion has failed raises an error at every call.
         with suppress(RuntimeError):
             torch.cuda.empty_cache()
 

@@ -77,7 +77,7 @@ class Run:
     def _setup(self, encoder: Encoder | None) -> None:
         """Train the encoder where the method needs one, and set up each part of the method."""
         data = self.data
-        # Asked once, so that the record names the privileges that were granted.
+        # Read once, so that the record names the privileges that were granted.
         privileges = [check_privileges(part.privileges) for part in self.method.parts()]
         self.outcome.privileges = sorted(frozenset().union(*privileges))
         features = None

@@ -12,7 +12,7 @@ from bench.planning.code_hash import code_of
 from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.spec import TrialSpec, method_for
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present
 
 
@@ -32,7 +32,7 @@ class Outcome(Done, kw_only=True):
         known = labels.truth != UNKNOWN
         wrong = int((labels.noisy != labels.truth)[known].sum())
         rate = matrix = None
-        # A part of the labels gives no rate: verified ones are often the right ones only.
+        # A known part of the labels gives no rate: often only right labels are verified.
         if known.all():
             rate = wrong / len(known)
             matrix = noise.transition_matrix(labels.truth, labels.noisy, dataset.num_classes)
@@ -48,9 +48,9 @@ class Outcome(Done, kw_only=True):
         )
         self.train_images = len(labels.train)
         self.validation_images = len(labels.validation)
-        # With each epoch's predictions it gives the accuracy on any number of clean labels.
+        # With it, reports compute the accuracy on any number of clean labels from predictions.
         truth = labels.validation_truth
-        self.validation_truth = pack_classes(truth) if (truth >= 0).any() else None
+        self.validation_truth = pack_numbers(truth) if (truth >= 0).any() else None
         self.test_images = len(dataset.test_labels)
         tested = len(np.unique(dataset.test_labels))
         if tested < dataset.num_classes:  # accuracies on the test set leave the others out
@@ -76,7 +76,7 @@ class Outcome(Done, kw_only=True):
         if not self.samples:
             return None
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **self.samples)  # type: ignore[arg-type]  # names are not numpy's own arguments
+        np.savez_compressed(buffer, **self.samples)  # type: ignore[arg-type]  # no name is an argument of numpy's
         return buffer.getvalue()
 
     def weights_bytes(self) -> bytes | None:
@@ -109,7 +109,7 @@ def stopped_outcome(
     outcome.describe(spec, dataset, labels)
     outcome.status = STOPPED
     privileges = present(epochs[0].privileges) if epochs else None
-    if privileges is None:  # it never began, or under an earlier version
+    if privileges is None:  # the trial never began, or an earlier version has recorded none
         parts = method_for(spec).parts()
         privileges = sorted({name for part in parts for name in check_privileges(part.privileges)})
     outcome.privileges = privileges

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from bench.common.files import write_atomically
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 from bench.records.schema import COMPLETED
 
 if TYPE_CHECKING:
@@ -139,10 +139,10 @@ class Store:
                 self.system.create_dir(self.root, recursive=True)
             write_whole(probe, b"")
             probe.unlink()
-        except Exception as error:  # every kind of store has its own
-            reason = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:  # stores raise errors of many types
             raise InputError(
-                f"cannot write to --storage ({reason}): check its address and your credentials"
+                f"cannot write to --storage ({reason_of(error)}): check its address and your "
+                "credentials"
             ) from error
 
     def tidy(self, statuses: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ class _Files(TorchDataset):
         return len(self.files)
 
     def __getitem__(self, position: int) -> Tensor | str:
-        """Return an image, or the text of an error, which would reach the trial as a traceback."""
+        """Return an image, or an error's text: as an exception it would become a traceback."""
         pauses = iter(PAUSES)
         while True:
             try:

@@ -1,7 +1,4 @@
-"""One trial, from its specification to its outcome, without Ray.
-
-python -m bench.trial SPEC.json
-"""
+"""One trial, from its specification to its outcome, without Ray."""
 
 import time
 import traceback
@@ -64,13 +61,13 @@ def run_trial(
             ).complete()
     except InputError:
         raise
-    except Exception as error:  # anything a plugin may raise: the sweep goes on
+    except Exception as error:  # a plugin may raise anything: the sweep goes on
         outcome.status = LOST if of_machine(error) else FAILED
         outcome.error = describe(error)
         outcome.traceback = traceback.format_exc()
         outcome.peak_memory_bytes = peak_memory(spec.device)
     if outcome.status in (FAILED, LOST):
-        give_back_memory(spec.device)  # until here the error's traceback held the networks
+        give_back_memory(spec.device)  # the traceback, which held the networks, is gone
     outcome.work_seconds = time.perf_counter() - start
     return outcome
 

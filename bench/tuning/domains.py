@@ -96,9 +96,9 @@ def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistrib
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Optuna would move the upper end to the last step
             if whole:
-                # Tune leaves the upper end out, unless there are steps
-                last = int(high) - (step in (None, 1))
-                return IntDistribution(int(low), last, log=log, step=1 if log else int(step or 1))
+                # Tune leaves the upper end out, unless there are steps.
+                end = int(high) - (step in (None, 1))
+                return IntDistribution(int(low), end, log=log, step=1 if log else int(step or 1))
             return FloatDistribution(low, high, log=log, step=step)
     except (ValueError, UserWarning) as error:
         raise InputError(
@@ -107,7 +107,7 @@ def _range(key: str, domain: Any, log: bool, step: float | None) -> "BaseDistrib
 
 
 def _described(value: Any) -> str:
-    """Describe what stands in place of a domain, and what to write instead."""
+    """Describe a value in place of a domain, with the fix."""
     if isinstance(value, dict) and "grid_search" in value:
         return f"a grid: write tune.choice({value['grid_search']!r})"
     if isinstance(value, list | tuple | set):

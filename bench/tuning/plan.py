@@ -47,8 +47,8 @@ class Tuning:
         self._by_key = {_key_of(search.base): search for search in self.searches}
         self._followed: dict[str, TrialSpec] = {}  # trials of settled searches, by id
         self._settled: set[int] = set()
-        first = self.searches[0].base
-        self._followers = len(self._follow(first.method, first.hparams, first.noise_rate))
+        base = self.searches[0].base
+        self._followers = len(self._follow(base.method, base.hparams, base.noise_rate))
 
     def resume(self, out: Path, retry_failed: bool = False) -> None:
         """Read the searches' trials from the records; warn of those that cannot be used."""
@@ -61,7 +61,7 @@ class Tuning:
         for folder, content, status in begun:
             method = content["spec"].get("method")
             searched = str(content["spec"].get("stage", "")).startswith(SEARCH)
-            # Others may be of plugins that are not here, or no longer what they were.
+            # Trials of other methods are not read: their plugins may be absent or changed.
             if method not in methods or not searched:
                 continue
             try:
@@ -116,12 +116,12 @@ class Tuning:
             self._settled.add(number)
             picked = search.pick()
             specs = self._follow(search.base.method, picked, search.base.noise_rate)
-            # The first configuration runs anyway: it is one trial, whatever picked it.
-            first = picked == search.base.hparams
-            trials += specs if first else [replace(spec, stage=TUNED) for spec in specs]
-        new = {trial.id: trial for trial in trials if trial.id not in self._followed}
-        self._followed |= new
-        return list(new.values())
+            # The first configuration is a plain trial, whatever picked it.
+            is_first = picked == search.base.hparams
+            trials += specs if is_first else [replace(spec, stage=TUNED) for spec in specs]
+        fresh = {trial.id: trial for trial in trials if trial.id not in self._followed}
+        self._followed |= fresh
+        return list(fresh.values())
 
     def _follow(
         self, method: str, picked: Mapping[str, Scalar], rate: float | None
@@ -157,7 +157,7 @@ class Tuning:
 
 
 def _key_of(spec: TrialSpec) -> str:
-    """Return what all trials of one search share."""
+    """Return the key of a trial's search: all that its trials have in common."""
     return json.dumps({**identity(spec.to_json()), "hparams": None}, sort_keys=True)
 
 
@@ -188,10 +188,10 @@ def plan_tuning(
     _check(methods, rates, seeds.replicas, settings)
     searches = []
     for method, hparams in configurations:
-        given = {key: hparams[key] for key in fixed if key in hparams}
-        if not check_space(method, hparams, given):
+        settings_of_method = {key: hparams[key] for key in fixed if key in hparams}
+        if not check_space(method, hparams, settings_of_method):
             continue
-        texts = tuple(f"{key}={given[key]}" for key in sorted(given))
+        texts = tuple(f"{key}={value}" for key, value in sorted(settings_of_method.items()))
         kind = SearchKind("tuned", settings.goal, settings.scheduler, texts)
         kinds = [kind] * (settings.configurations is not None)
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
@@ -199,7 +199,7 @@ def plan_tuning(
         # tunes on the leaderboard's.
         for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
             truth = _validation_truth(base, data, settings.goal)
-            searches += [Search(base, kind, given, settings, truth) for kind in kinds]
+            searches += [Search(base, kind, settings_of_method, settings, truth) for kind in kinds]
     if not searches:
         raise InputError(
             f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"

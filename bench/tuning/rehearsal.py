@@ -4,7 +4,7 @@ import contextlib
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
@@ -13,17 +13,20 @@ from bench.planning.registry import Scalar
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-#: Takes a hyper-parameter, "part.name", and Optuna's distribution; returns a value.
+#: Function of a hyper-parameter, "part.name", and Optuna's distribution; it returns a value.
 Take = Callable[[str, "BaseDistribution"], Any]
+
+#: Values of a configuration, and the distribution of each.
+_Context = tuple[dict[str, Scalar], dict[str, "BaseDistribution"]]
 
 #: Configurations of a rehearsal, enough to meet rare branches; it takes some milliseconds.
 ROUNDS = 64
 
-#: How far inside a range's ends values are tried that have to be accepted, as a share of the range:
-#: an end itself may be excluded, and a range that is wrong by less wastes few draws.
+#: Values that have to be accepted lie this share of a range within its ends. An end itself may be
+#: excluded, and a range that is wrong by less wastes few draws.
 INSIDE = 0.05
 
-#: Whole numbers of up to so many values are tried at the ends themselves.
+#: Number of values up to which a range of whole numbers is tried at the ends themselves.
 _FEW = 20
 
 
@@ -32,19 +35,19 @@ def rehearse(
 ) -> tuple[str, str] | None:
     """Draw configurations, and find a value that no configuration can have.
 
-    A combination of values may be refused, and a search then draws another one; a value that is
-    refused whatever the others are, or a space that is refused as a whole, is a mistake.
+    A combination of values may be refused: a search then draws another one. A value that is refused
+    in all combinations is a mistake, and so is a space that is refused as a whole.
 
     Args:
         draw: goes through the space, with values of the function that it is given.
         accept: raises InputError where the method refuses a configuration.
 
     Returns:
-        What is wrong and the key of the hyper-parameter ("" where it is the space as a whole), or
-        None.
+        The fault, as a sentence, and the key of the hyper-parameter ("" for the whole space); None
+        without a fault.
     """
     drawer = _Drawer()
-    contexts = []
+    contexts: list[_Context] = []
     for number in range(ROUNDS):
         drawer.begin(number)
         drawn = dict(draw(drawer.take))
@@ -66,6 +69,13 @@ def rehearse(
     refusals = [refusal(drawn) for drawn, _ in contexts]
     if all(refusals):
         return f"no configuration can be drawn: {refusals[0]}", ""
+    return _refused_value(contexts, refusal)
+
+
+def _refused_value(
+    contexts: Sequence[_Context], refusal: Callable[[Mapping[str, Scalar]], str | None]
+) -> tuple[str, str] | None:
+    """Find a value that is refused in every configuration that draws its hyper-parameter."""
     for key in dict.fromkeys(key for drawn, _ in contexts for key in drawn):
         uses = [(drawn, drawn_from[key]) for drawn, drawn_from in contexts if key in drawn]
         for place in range(max(len(_probes(drawn_from)) for _, drawn_from in uses)):
@@ -90,18 +100,18 @@ def _differs_again(
 ) -> str | None:
     """Return the first key whose range differs when the same values are drawn again, or None.
 
-    A search is continued from its values.
+    A search that is resumed knows its values alone.
     """
-    asked: dict[str, BaseDistribution] = {}
+    ranges: dict[str, BaseDistribution] = {}
 
     def take(key: str, again: "BaseDistribution") -> Any:
-        asked[key] = again
+        ranges[key] = again
         return drawn.get(key)
 
     with contextlib.suppress(InputError):  # of a value that was not drawn the first time
         draw(take)
     return next(
-        (key for key in {**drawn_from, **asked} if asked.get(key) != drawn_from.get(key)), None
+        (key for key in {**drawn_from, **ranges} if ranges.get(key) != drawn_from.get(key)), None
     )
 
 
@@ -128,7 +138,7 @@ def defaults_of(hparams: Mapping[str, Scalar]) -> Take:
 
 
 class _Drawer:
-    """Sampler of ends and choices that were drawn least, and of values between."""
+    """Sampler of choices and ends of ranges, the least drawn first, and of values between."""
 
     def __init__(self) -> None:
         self._random = random.Random(0)
@@ -154,20 +164,20 @@ class _Drawer:
         self.drawn_from[key] = drawn_from
         if isinstance(drawn_from, CategoricalDistribution):
             places = range(len(drawn_from.choices))
-            least = min(self._drawn[key, place] for place in places)
+            fewest = min(self._drawn[key, place] for place in places)
             place = self._random.choice(
-                [place for place in places if self._drawn[key, place] == least]
+                [place for place in places if self._drawn[key, place] == fewest]
             )
             self._drawn[key, place] += 1
             return drawn_from.choices[place]
-        # all of them at the same end: where they have to be in some order, one of these is accepted
+        # First all values at the same end, which a method accepts that requires an order of them.
         if self._number < 2:
             return _at(drawn_from, (0.001, 0.999)[self._number])
         return _at(drawn_from, self._random.choice([0.001, 0.999, self._random.random()]))
 
 
 def _probes(drawn_from: "BaseDistribution") -> list[Any]:
-    """Return the values each of which some configuration has to accept."""
+    """Return the values that have to be accepted in at least one configuration."""
     range_: Any = drawn_from
     if hasattr(range_, "choices"):
         return list(range_.choices)

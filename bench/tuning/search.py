@@ -21,8 +21,8 @@ from bench.records.schema import SUCCEEDED, Done, Epoch, present
 from bench.tuning.stopping import Stopper
 from bench.tuning.study import Study
 
-#: Number of configurations that all failed after which a budget's search ends: what fails at once
-#: would be tried for ever.
+#: Number of configurations after which a search within a budget ends if all have failed: failures
+#: that take no time would never use up the budget.
 HOPELESS = 5
 
 #: States of a candidate.
@@ -67,7 +67,7 @@ def grace_of(spec: TrialSpec) -> int:
 
 
 class Search:
-    """Search of one cell and one kind."""
+    """Search of one kind for one cell."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Search:
         assert self.limit.seconds is not None
         over = self._in_state(_OVER)
         if not over:
-            return not self.candidates  # nobody knows yet how long one takes
+            return not self.candidates  # the time of a trial is not known yet
         if len(over) >= HOPELESS and all(math.isnan(candidate.value) for candidate in over):
             return False
         trained = sum(candidate.seconds for candidate in over)
@@ -143,7 +143,7 @@ class Search:
         self._close(candidate, done, epochs)
 
     def prepare(self) -> None:
-        """Draw the next configuration, to learn whether there is one."""
+        """Draw the next configuration, which shows whether the space is exhausted."""
         if self.wants_more and len(self._in_state(_OVER)) == len(self.candidates):
             self._draw()
 
@@ -164,18 +164,18 @@ class Search:
             if candidate.stopped:
                 break
             candidate.stopped = self._stopper.judge(spec.id, count, value)
-        # stopping a trial that has trained all its epochs would save nothing
+        # Stopping a trial that has trained all its epochs would save nothing.
         return candidate.stopped and candidate.judged < spec.recipe.epochs
 
     def _values(self, candidate: Candidate, epochs: Iterable[Epoch]) -> list[tuple[int, float]]:
         """Return the objective after new epochs, as (epochs so far, value), without warm-up."""
-        new = [epoch for epoch in epochs if epoch.epoch >= candidate.judged]
-        values = goal_values(self.kind.goal, new, self.truth)
-        candidate.judged = max([candidate.judged, *(epoch.epoch + 1 for epoch in new)])
-        pairs = [(epoch.epoch + 1, float(value)) for epoch, value in zip(new, values, strict=True)]
+        epochs = [epoch for epoch in epochs if epoch.epoch >= candidate.judged]
+        counts = [epoch.epoch + 1 for epoch in epochs]
+        values = goal_values(self.kind.goal, epochs, self.truth).tolist()
+        candidate.judged = max([candidate.judged, *counts])
         return [
             (count, value)
-            for count, value in pairs
+            for count, value in zip(counts, values, strict=True)
             if count > candidate.grace and math.isfinite(value)
         ]
 
@@ -205,8 +205,7 @@ class Search:
     def _draw(self) -> Candidate | None:
         """Return a configuration that was not tried yet: the first one, then Optuna's.
 
-        Returns:
-            None where there is none, and the search is exhausted.
+        None means that the search is exhausted.
         """
         if self.base.id not in self.candidates:
             self.candidates[self.base.id] = Candidate(self.base)
@@ -225,7 +224,7 @@ class Search:
             if spec.id not in self.candidates:
                 self.candidates[spec.id] = Candidate(spec, ask=ask)
                 return self.candidates[spec.id]
-            self._study.refuse(ask)  # no record tells of the repetition
+            self._study.refuse(ask)  # the repetition has no record
         if fault and len(self.candidates) == 1:  # the searches of other methods go on
             warnings.warn(
                 f"no other configuration of {display(self.base.method)} can be drawn: {fault}",

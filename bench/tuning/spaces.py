@@ -1,5 +1,4 @@
-"""Search spaces: from the Ray Tune domains of ``search_spaces/NAME.py`` to configurations that
-Optuna draws.
+"""Search spaces: ``search_spaces/NAME.py`` holds Ray Tune's domains, from which Optuna draws.
 
 A file holds either ``SPACE``, a dictionary from hyper-parameters to domains, or, where a range
 depends on what was drawn before, a function ``space(draw)`` that calls ``draw(name, domain)`` and
@@ -33,10 +32,10 @@ from bench.planning.registry import (
 from bench.tuning.domains import distribution, suggest
 from bench.tuning.rehearsal import Take, defaults_of, rehearse
 
-#: Takes the name of a hyper-parameter and its domain; returns a value.
+#: Function of the name of a hyper-parameter and its domain; it returns a value.
 Draw = Callable[[str, Any], Any]
 
-#: Where installed packages name the search spaces of their methods.
+#: Entry-point group in which installed packages name the search spaces of their methods.
 GROUP = "bench.search_spaces"
 
 
@@ -55,7 +54,7 @@ def load_space(part: str) -> Callable[[Draw], None]:
         with plugins.blame(place, "space(draw)"):
             if (returned := function(draw)) is not None:
                 if inspect.iscoroutine(returned):
-                    returned.close()  # Python would warn that nobody awaited it
+                    returned.close()  # without this, Python warns that it was never awaited
                 raise InputError(
                     f"space(draw) returns a {type(returned).__name__}: call draw(name, domain) for "
                     "each hyper-parameter, and return nothing"
@@ -138,8 +137,8 @@ def _go_through(
     """Draw as ``draw`` does, and show ``check`` each name, "part.name", and its domain."""
     drawn: dict[str, Scalar] = {}
 
-    def of(part: str) -> Draw:
-        def one(name: str, domain: Any) -> Any:
+    def draw_of(part: str) -> Draw:
+        def draw(name: str, domain: Any) -> Any:
             if not isinstance(name, str):
                 raise InputError(
                     f"draw is given a name of the type {type(name).__name__}: write draw(name, "
@@ -152,11 +151,11 @@ def _go_through(
             drawn[key] = take(key, distribution(key, domain))
             return drawn[key]
 
-        one.__qualname__ = "draw"  # of which Python speaks where an argument is missing
-        return one
+        draw.__qualname__ = "draw"  # for Python's message about a missing argument
+        return draw
 
     for part, space in spaces.items():
-        space(of(part))
+        space(draw_of(part))
     return drawn
 
 
@@ -171,14 +170,13 @@ def _check_value(key: str, value: Any) -> None:
         pass
     text = f"{value:.4g}" if isinstance(value, float) else repr(value)
     described = describe_type(hint)
-    whole = described == "a whole number" and isinstance(value, float)
-    fitting = "tune.randint" if whole else "tune.choice, of values of that type"
+    fraction = described == "a whole number" and isinstance(value, float)
+    fitting = "tune.randint" if fraction else "tune.choice, of values of that type"
     raise InputError(f"{key} draws {text}, but it is {described}: use {fitting}")
 
 
 def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar]) -> bool:
-    """Go through the search space of a method many times, and see that all that it draws can be
-    used.
+    """Check the search space of a method by many draws.
 
     Args:
         hparams: the first configuration, which has to lie in the space.
@@ -194,36 +192,14 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
     spaces, names = _spaces(method), set[str]()
 
     def drawn(take: Take) -> dict[str, Scalar]:
-        keys = set[str]()
-
-        def check(key: str, domain: Any) -> None:
-            part, _, name = key.partition(".")
-            types = hyper_parameter_types(part)
-            if name not in types:
-                raise unknown(
-                    f"hyper-parameter of {part}", key, [f"{part}.{known}" for known in types]
-                )
-            if key in keys:
-                raise InputError(f"{key} is drawn twice: draw it once, and keep its value")
-            keys.add(key)
-            if key not in fixed:
-                for choice in getattr(distribution(key, domain), "choices", ()):
-                    _check_value(key, choice)
-
-        def take_checked(key: str, drawn_from: Any) -> Any:
-            value = take(key, drawn_from)
-            _check_value(key, value)
-            return value
-
-        values = _go_through(spaces, take_checked, fixed, check)
+        values, keys = _checked_draw(spaces, take, fixed)
         names.update(keys)
         return values
 
-    fault = rehearse(drawn, lambda values: resolve(method, {**hparams, **values}))
-    if fault:
-        what, key = fault
+    if fault := rehearse(drawn, lambda values: resolve(method, {**hparams, **values})):
+        sentence, key = fault
         parts = [key.partition(".")[0]] if key else [*spaces]
-        raise InputError(f"{', '.join(space_file(part) for part in parts)}: {what}")
+        raise InputError(f"{', '.join(space_file(part) for part in parts)}: {sentence}")
     for part in spaces:
         if (types := hyper_parameter_types(part)) and not any(
             key.partition(".")[0] == part for key in names
@@ -233,3 +209,29 @@ def check_space(method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, 
                 "leave out --tune"
             )
     return bool(_go_through(spaces, defaults_of(hparams), fixed))
+
+
+def _checked_draw(
+    spaces: Mapping[str, Callable[[Draw], None]], take: Take, fixed: Mapping[str, Scalar]
+) -> tuple[dict[str, Scalar], set[str]]:
+    """Draw as ``_go_through`` does, check names and values; return the values and all names."""
+    keys = set[str]()
+
+    def check(key: str, domain: Any) -> None:
+        part, _, name = key.partition(".")
+        types = hyper_parameter_types(part)
+        if name not in types:
+            raise unknown(f"hyper-parameter of {part}", key, [f"{part}.{known}" for known in types])
+        if key in keys:
+            raise InputError(f"{key} is drawn twice: draw it once, and keep its value")
+        keys.add(key)
+        if key not in fixed:
+            for choice in getattr(distribution(key, domain), "choices", ()):
+                _check_value(key, choice)
+
+    def take_checked(key: str, drawn_from: Any) -> Any:
+        value = take(key, drawn_from)
+        _check_value(key, value)
+        return value
+
+    return _go_through(spaces, take_checked, fixed, check), keys

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class _Trial:
-    """Trial as Tune's schedulers want it."""
+    """Trial in the form that Tune's schedulers read."""
 
     trial_id: str
 
@@ -40,7 +40,7 @@ class Stopper:
         if scheduler == "asha":
             self._tune = ASHAScheduler(max_t=epochs, stop_last_trials=False, **settings)
         else:
-            # else it would pause trials that it cannot judge yet
+            # A finite slice would pause trials that cannot be judged yet.
             settings["min_time_slice"] = math.inf
             self._tune = MedianStoppingRule(**settings)
 

@@ -26,7 +26,7 @@ class Study:
         self._optuna: Any = None
 
     def open(self, over: Sequence[tuple[TrialSpec, float]]) -> None:
-        """Make the study, if there is none, and tell it of configurations that are over."""
+        """Create the study if there is none, and add the configurations that are over."""
         import optuna
 
         if self._optuna is None:
@@ -36,9 +36,9 @@ class Study:
                 self.tell(spec, value)
 
     def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:
-        """Tell the study of a configuration that is over; NaN is a failure.
+        """Add a configuration that is over; a value of NaN is a failure.
 
-        Without a study nothing happens: ``open`` tells it everything.
+        Without a study nothing happens: ``open`` adds all of them.
 
         Args:
             ask: Optuna's trial, if the configuration was drawn in this process.
@@ -47,23 +47,26 @@ class Study:
             return
         import optuna
 
-        good = math.isfinite(value)
-        state = optuna.trial.TrialState.COMPLETE if good else optuna.trial.TrialState.FAIL
-        told = value if good else None
+        succeeded = math.isfinite(value)
+        state = optuna.trial.TrialState.COMPLETE if succeeded else optuna.trial.TrialState.FAIL
+        objective = value if succeeded else None
         if ask is not None:
-            self._optuna.tell(ask, told, state)
+            self._optuna.tell(ask, objective, state)
             return
-        again = optuna.trial.FixedTrial(spec.hparams)
+        replay = optuna.trial.FixedTrial(spec.hparams)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                draw(self.base.method, again, self.fixed)
+                draw(self.base.method, replay, self.fixed)
             self._optuna.add_trial(
                 optuna.trial.create_trial(
-                    state=state, value=told, params=again.params, distributions=again.distributions
+                    state=state,
+                    value=objective,
+                    params=replay.params,
+                    distributions=replay.distributions,
                 )
             )
-        except ValueError:  # drawn from an earlier version of the space: it counts, no more
+        except ValueError:  # drawn from an earlier version of the space: Optuna cannot use it
             pass
 
     def suggestions(self, drawn: int) -> Iterator[tuple[Any, Callable[[], dict[str, Scalar]]]]:
@@ -88,7 +91,7 @@ class Study:
             yield ask, partial(draw, self.base.method, ask, self.fixed)
 
     def refuse(self, ask: Any) -> None:
-        """Tell the study that a suggestion is of no use: refused, or tried before."""
+        """Mark a suggestion as failed: it was refused, or tried before."""
         import optuna
 
         self._optuna.tell(ask, state=optuna.trial.TrialState.FAIL)

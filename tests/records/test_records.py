@@ -16,7 +16,7 @@ from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records import schema, writer
 from bench.records.epochs import read_epochs
-from bench.records.packing import pack_classes, unpack_classes
+from bench.records.packing import pack_numbers, unpack_numbers
 from bench.records.schema import Done
 from bench.records.trials import (
     Trial,
@@ -99,10 +99,10 @@ def test_undefined_numbers_become_null():
 @given(st.lists(st.integers(0, 999), max_size=300))
 @settings(max_examples=50, deadline=None)
 def test_packed_classes_come_back(classes):
-    packed = pack_classes(np.array(classes, dtype=np.int64))
+    packed = pack_numbers(np.array(classes, dtype=np.int64))
     assert isinstance(packed, str)
     assert json.loads(json.dumps(packed)) == packed
-    unpacked = unpack_classes(packed)
+    unpacked = unpack_numbers(packed)
     assert unpacked.dtype == np.int64
     assert unpacked.tolist() == classes
 
@@ -113,7 +113,7 @@ def as_json(epochs):
 
 def test_packed_classes_are_compact():
     classes = np.random.default_rng(0).integers(0, 10, 5000)
-    assert len(pack_classes(classes)) < 5000
+    assert len(pack_numbers(classes)) < 5000
 
 
 # ----------------------------------------------------------------------------

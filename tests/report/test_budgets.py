@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fabricate import CLASSES, write_trial
 
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.report.writer import write_report
 
 METHODS, RATES, EPOCHS = 20, (0.1, 0.2, 0.4, 0.6, 0.8), 100
@@ -45,13 +45,13 @@ def write_sweep(sweep: Path, seeds: int) -> int:
     truth = rng.integers(CLASSES, size=VALIDATION)
     other = rng.integers(CLASSES, size=VALIDATION)
     guesses = [
-        pack_classes(np.where(rng.random(VALIDATION) < right, truth, other))
+        pack_numbers(np.where(rng.random(VALIDATION) < right, truth, other))
         for right in np.linspace(0.2, 0.9, EPOCHS)
     ]
     counts = {"samples_trained": [1293] * EPOCHS, "samples_inferred": [1293] * EPOCHS}
     bins = np.linspace(0.1, 0.9, 15).tolist()
     done = {
-        "validation_truth": pack_classes(truth),
+        "validation_truth": pack_numbers(truth),
         "validation_images": VALIDATION,
         "train_images": 1293,
     }

@@ -17,7 +17,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.errors import InputError
 from bench.records.merge import TOLERANCE
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.report.board import board_of
 from bench.report.compare import compare
 from bench.report.rows import load_rows
@@ -166,9 +166,9 @@ def test_comparisons_by_a_number_of_right_labels(tmp_path):
     truth = np.arange(100) % 10
     for name, right in (("a", 0.5), ("b", 0.7)):
         # The second epoch knows the validation images.
-        done = {"validation_truth": pack_classes(truth)}
+        done = {"validation_truth": pack_numbers(truth)}
         epochs = {
-            "val_predictions": [pack_classes(truth + 1), pack_classes(truth)],
+            "val_predictions": [pack_numbers(truth + 1), pack_numbers(truth)],
             "clean_val_accuracy": [0, 1],
         }
         write_trial(

@@ -21,7 +21,7 @@ from scipy import stats
 from bench.cli.report import report
 from bench.cli.tables import print_report, print_sections
 from bench.errors import InputError
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.report.board import board_of, read_board
 from bench.report.choice import configurations
 from bench.report.leaderboard import leaderboard
@@ -760,13 +760,13 @@ def test_a_figure_that_is_none_is_an_error_that_names_the_record(tmp_path, damag
     ("place", "packed"),
     [
         *product(["val_predictions", "validation_truth"], ["abcd", "!"]),
-        ("val_predictions", pack_classes(np.arange(3))),
+        ("val_predictions", pack_numbers(np.arange(3))),
     ],
 )
 def test_damaged_predictions_are_an_error_where_they_are_read(tmp_path, place, packed):
     whole = {
-        "val_predictions": pack_classes(np.arange(100)),
-        "validation_truth": pack_classes(np.arange(100)),
+        "val_predictions": pack_numbers(np.arange(100)),
+        "validation_truth": pack_numbers(np.arange(100)),
     }
     values = {**whole, place: packed}
     folder = write_trial(
@@ -1035,10 +1035,10 @@ def test_clean_validation_of_some_images_is_replayed_from_the_predictions(tmp_pa
         tmp_path,
         test=[0.4, 0.8],
         epochs={
-            "val_predictions": [pack_classes(np.array(classes)) for classes in predicted],
+            "val_predictions": [pack_numbers(np.array(classes)) for classes in predicted],
             "clean_val_accuracy": [0.1, 0.2],
         },
-        done={"validation_truth": pack_classes(truth)},
+        done={"validation_truth": pack_numbers(truth)},
     )
     means = {
         images: leaderboard(load_rows([tmp_path], images)).set_index("rule")["mean"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fabricate import write_trial
 
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.report.board import read_board
 from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
@@ -248,12 +248,12 @@ def test_a_clean_goal_is_replayed_from_the_records(tmp_path):
             weight,
             1 / weight,
             "tuned clean-val:3 none",
-            done={"validation_truth": pack_classes(truth)},
+            done={"validation_truth": pack_numbers(truth)},
         )
         path = folder / "epochs.jsonl"
         line = (
             path.read_text().strip()[:-1]
-            + f', "val_predictions": "{pack_classes(np.array(predicted))}"}}\n'
+            + f', "val_predictions": "{pack_numbers(np.array(predicted))}"}}\n'
         )
         path.write_text(line)
         elr(tmp_path, weight, test=[0.6], spec={"stage": "tuned"} if weight == 1.0 else {})

@@ -387,7 +387,7 @@ def test_only_what_a_dead_driver_of_this_folder_left_is_removed(tmp_path, of, dr
         ) as left:
             note = {"folder": left, "out": str(tmp_path / of), "pid": process.pid}
             (tmp_path / "here" / ".ray-session").write_bytes(to_json(note))
-            session._remove_what_was_left(tmp_path / "here")
+            session._remove_left_session(tmp_path / "here")
             assert os.path.isdir(left) == (not removed)
         assert not (tmp_path / "here" / ".ray-session").exists()
     finally:
@@ -397,5 +397,5 @@ def test_only_what_a_dead_driver_of_this_folder_left_is_removed(tmp_path, of, dr
 
 def test_a_torn_note_of_a_session_stops_nobody(tmp_path):
     (tmp_path / ".ray-session").write_bytes(b'{"folder": "/tm')
-    session._remove_what_was_left(tmp_path)
+    session._remove_left_session(tmp_path)
     assert not (tmp_path / ".ray-session").exists()

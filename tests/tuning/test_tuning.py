@@ -33,7 +33,7 @@ from bench.planning.spec import (
     misspecified,
     record_of,
 )
-from bench.records.packing import pack_classes
+from bench.records.packing import pack_numbers
 from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
@@ -538,7 +538,7 @@ def test_goals_read_their_own_labels():
     truth = np.array([0, 1, 2, 0])
     epochs = curve(0.2, 0.7)
     for epoch, predicted in zip(epochs, ([0, 1, 2, 2], [0, 0, 0, 0]), strict=True):
-        epoch.val_predictions = pack_classes(np.array(predicted))
+        epoch.val_predictions = pack_numbers(np.array(predicted))
     assert goal_values("noisy-val", epochs, None).tolist() == [0.2, 0.7]
     assert goal_values("oracle", epochs, None).tolist() == pytest.approx([0.8, 0.3])
     assert goal_values("clean-val:4", epochs, truth).tolist() == [0.75, 0.5]
@@ -554,7 +554,7 @@ def test_records_hold_what_a_clean_goal_needs(data):
     )
     labels = Labels.of(spec, data)
     truth = labels.truth[labels.validation]
-    assert outcome.validation_truth == pack_classes(truth)
+    assert outcome.validation_truth == pack_numbers(truth)
     everything = goal_values(f"clean-val:{len(truth)}", epochs, truth)
     assert everything.tolist() == [epoch.clean_val_accuracy for epoch in epochs]
 

@@ -76,7 +76,7 @@ def load(folder: Path, side: int | None = None) -> Dataset:
         (clean if knows_test else labels)[in_test],
         classes,
         found={FOUND: labels[~in_test]},
-        # Whoever sets images apart for testing trusts their labels.
+        # Labels of a test split that the user made are taken as true.
         noisy_test=not (has_split or knows_test),
         all_names=paths,
         account=replace(account, notes=(*account.notes, *notes_on_similar(classes))),

@@ -58,7 +58,7 @@ def temporary_folder() -> Path:
     try:
         place = Path(tempfile.gettempdir()) / f"lnl-bench-{os.getuid()}"
         place.mkdir(mode=0o700, exist_ok=True)
-        facts = place.lstat()  # of the name itself: it may be somebody's link
+        facts = place.lstat()  # of the name itself: another user may have put a link there
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
             raise PermissionError(1, "it is not a folder that is yours alone")
         if reason := _refusal(place):
@@ -99,7 +99,7 @@ def _refusal(place: Path) -> str | None:
 
 
 def keep_library_caches() -> None:
-    """Let Matplotlib (fonts) and torch (kernels) keep their own caches in ours, nowhere else."""
+    """Set the cache folders of Matplotlib (fonts) and torch (kernels) to folders within ours."""
     try:
         place = cache_folder()
     except InputError:  # a read-only cache of images may hold everything that is needed

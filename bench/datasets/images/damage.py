@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 
 #: Upper bound of a file's size in bytes: a file is read whole, and no photograph comes near it.
 LARGEST_FILE = 1 << 30
@@ -103,8 +103,7 @@ def pillow_errors(path: Path, content: bytes = b"") -> Iterator[None]:
     # AttributeError, OverflowError, RecursionError, zlib.error and more. No list of them was ever
     # complete. Only Pillow's own work is done within this context.
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise BrokenImage(path, reason or type(error).__name__) from error
+        raise BrokenImage(path, reason_of(error)) from error
 
 
 def _silence_pillow() -> None:

@@ -1,8 +1,7 @@
 """Cache of decoded images: one memory-mapped uint8 array for all images of a set.
 
-A cache is named after the content of its files and the size of its images. An interrupted one is
-continued. Of two processes, one makes it and the other waits. Its checksum reveals damage, and then
-it is made anew.
+A cache is named after the content of its files and the size of its images. An interrupted cache is
+continued. One process makes a cache while others wait. A cache with a wrong checksum is made anew.
 """
 
 import contextlib
@@ -87,7 +86,7 @@ def _key(files: ImageFiles, known: Survey) -> str:
 
 @contextmanager
 def _lock(place: Path) -> Iterator[None]:
-    """Context of the one process that makes a cache; the others wait."""
+    """Context that one process at a time enters: the maker of a cache, while others wait."""
     import fcntl  # not on every platform: a command has checked that before
 
     with (place / "lock").open("w") as file:
@@ -110,8 +109,8 @@ def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:
         # As a plain array: Ray's copy of a memmap would claim to be writable, and each trial would
         # copy it once more.
         images = np.memmap(data, np.uint8, "r", shape=shape).view(np.ndarray)
-        whole = data.stat().st_size == images.size
-        if not whole or hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
+        is_complete = data.stat().st_size == images.size
+        if not is_complete or hashlib.sha256(images.data).hexdigest() != facts["sha256"]:
             raise ValueError("their checksum is wrong")
     except (ValueError, KeyError, TypeError, OSError) as error:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Survey of a set's files: each is read once for its digest, its extremes and its damage.
+"""Survey of a set's files: digest, extremes and damage of each, from reading it once.
 
 Surveys are kept in the cache. An interrupted one is continued.
 """

@@ -72,7 +72,7 @@ def from_files(dataset: Dataset, path: Path) -> Dataset:
 
 def _loader(name: str, plain: str, stem: str) -> Loader:
     def load(data_dir: Path, side: int | None) -> Dataset:
-        # Found first: nobody waits for a download of images to learn that the labels are missing.
+        # Missing labels are noticed before images are downloaded.
         path = _find(data_dir, stem)
         return replace(from_files(cifar.SOURCES[plain].load(data_dir, side), path), name=name)
 

@@ -4,7 +4,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 
 
 def download(source: Callable, data_dir: Path) -> list:
@@ -12,8 +12,7 @@ def download(source: Callable, data_dir: Path) -> list:
     try:
         return [source(data_dir, train=train, download=True) for train in (True, False)]
     except (urllib.error.URLError, ConnectionError, RuntimeError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())  # torchvision's may have several lines
         raise InputError(
             f"{source.__name__} is not whole under {str(data_dir)!r} and could not be downloaded "
-            f"({reason}): put its files there and name the folder with --data-dir"
+            f"({reason_of(error)}): put its files there and name the folder with --data-dir"
         ) from error
