@@ -16,7 +16,7 @@ from bench.planning.selection import (
     clean_validation,
 )
 from bench.records.packing import unpack_numbers
-from bench.records.schema import Epoch
+from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Epoch
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
 #: seeds.
@@ -63,7 +63,7 @@ def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) ->
         KeyError: where the goal needs predictions that a record lacks.
     """
     if not goal.startswith(CLEAN_VAL):
-        key = "noisy_val_accuracy" if goal == DEFAULT_RULE else "test_accuracy"
+        key = NOISY_VAL_ACCURACY if goal == DEFAULT_RULE else TEST_ACCURACY
         return np.array([epoch.figure(key) for epoch in epochs], dtype=float)
     assert truth is not None
     images = check_goal(goal)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from bench.records.code import differing, to_text
+from bench.records.schema import TEST_ACCURACY
 from bench.records.trials import Trial, read_trials
 
 #: Largest difference of final accuracies, fractions, that other hardware or equal code explains.
@@ -70,7 +71,7 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     """Return the conflict between two results of one specification, or None."""
     # Epochs are read through copies of the trials, which are dropped: those of ten thousand trials
     # would fill the memory.
-    a, b = (replace(trial).curve("test_accuracy") for trial in (first, second))
+    a, b = (replace(trial).curve(TEST_ACCURACY) for trial in (first, second))
     if np.array_equal(a, b, equal_nan=True):
         return None
     folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (first, second))

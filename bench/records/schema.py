@@ -30,6 +30,10 @@ COMPLETED = (*SUCCEEDED, DIVERGED)
 RETRIED = (FAILED, TIMEOUT)
 STATUSES = (*COMPLETED, *RETRIED, LOST)
 
+#: Keys of the figures over epochs that select and rank.
+TEST_ACCURACY = "test_accuracy"
+NOISY_VAL_ACCURACY = "noisy_val_accuracy"
+
 Figure = float | UnsetType | None
 Count = int | UnsetType | None
 

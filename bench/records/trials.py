@@ -199,7 +199,8 @@ def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Ent
     if (record := _read_over(place)) is None:
         return None
     _, spec = _specification(folder)
-    figures = curves(record.epochs, folder / "epochs.jsonl", keys, _counted(record.ending))
+    count = record.ending.epochs if _has_count(record.ending) else None
+    figures = curves(record.epochs, folder / "epochs.jsonl", keys, count)
     return Entry(name, now, spec, record.text, figures)
 
 
@@ -261,7 +262,7 @@ def _read_over(folder: str) -> _Record | None:
             raise ValueError
         path = f"{folder}/epochs.jsonl"
         content = lines(path)
-        if (epochs := _counted(ending)) is not None and content.count(b"\n") != epochs:
+        if _has_count(ending) and content.count(b"\n") != ending.epochs:
             raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -276,10 +277,9 @@ def _read_over(folder: str) -> _Record | None:
     return _Record(ending, text, content)
 
 
-def _counted(ending: Ending) -> Any:
-    """Return the number of epochs that a record must hold; None where its done.json names none."""
-    known = ending.status in COMPLETED and ending.epochs is not UNSET
-    return ending.epochs if known else None
+def _has_count(ending: Ending) -> bool:
+    """Return whether done.json says how many epochs the record holds."""
+    return ending.status in COMPLETED and ending.epochs is not UNSET
 
 
 def _done(text: bytes, folder: Path) -> Done:

@@ -18,6 +18,7 @@ from bench.errors import InputError
 from bench.planning.selection import ALL, DEFAULT_RULE, ORACLE, check_clean_images, rule_order
 from bench.records.merge import conflict_notes
 from bench.report.columns import SEEDS
+from bench.report.metrics import ACCURACY
 from bench.report.rows import load_sides
 from bench.report.statistics import CONFIDENCE, holm, paired_differences
 from bench.report.tables import Entry, Section, Table, entries
@@ -88,7 +89,7 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     ]
     lost = tuple(len(rows.loc[rows["lost"], _TRIAL].drop_duplicates()) for rows in loaded)
     key = [*_TRIAL, "rule"]
-    columns = [*key, "test_accuracy", "label_hash", "cost_seconds"]
+    columns = [*key, ACCURACY.name, "label_hash", "cost_seconds"]
     sides = [
         rows.loc[~rows["lost"], columns].astype(_TYPES).drop_duplicates(key) for rows in loaded
     ]

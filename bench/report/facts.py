@@ -23,7 +23,7 @@ from bench.planning.selection import ALL, CLEAN_VAL
 from bench.records.code import to_text
 from bench.records.merge import merged
 from bench.records.packing import unpack_truth
-from bench.records.schema import Done, Noise, number, present
+from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Done, Noise, number, present
 from bench.records.trials import Trial
 from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
 from bench.report.columns import FEATURES, LEARNING, SEEDS
@@ -36,8 +36,8 @@ UNKNOWN_RATE = -1.0
 
 #: Figures over epochs: column -> key of an epoch's record.
 CURVES = {
-    "noisy_val_curve": "noisy_val_accuracy",
-    "test_curve": "test_accuracy",
+    "noisy_val_curve": NOISY_VAL_ACCURACY,
+    "test_curve": TEST_ACCURACY,
     "memorised_clean_curve": "memorised_clean",
     "clean_val_curve": "clean_val_accuracy",
     **{f"{key}_curve": key for key in LEARNING},

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.errors import unknown
+from bench.records.schema import TEST_ACCURACY
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,7 @@ class Metric:
         return 1 if self.more_is_better else -1
 
 
-ACCURACY = Metric(
-    "test_accuracy", "Test accuracy (%)", at_failure=lambda classes, wrong: 1 / classes
-)
+ACCURACY = Metric(TEST_ACCURACY, "Test accuracy (%)", at_failure=lambda classes, wrong: 1 / classes)
 
 _ALL = (
     ACCURACY,

@@ -14,6 +14,7 @@ from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
 from bench.records.packing import pack_numbers
+from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY
 from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, SEEDS
@@ -34,9 +35,9 @@ from bench.report.wording import clean_note, rate_title, rates_of, rule_label
 
 #: Labels of the curves that the page shows, by their names in the records.
 CURVES = {
-    "test_accuracy": "Test accuracy",
+    TEST_ACCURACY: "Test accuracy",
     "worst_class_accuracy": "Accuracy on the worst class",
-    "noisy_val_accuracy": "Noisy validation accuracy",
+    NOISY_VAL_ACCURACY: "Noisy validation accuracy",
     "memorised_clean": "Correct labels memorised",
     "memorised_wrong": "Wrong labels memorised",
     "recovered_wrong": "Wrong labels seen through",
@@ -259,7 +260,7 @@ def _trial_columns(
 ) -> dict[str, Any]:
     """Return columns over trials; those that depend on the rule are lists by rule."""
     # Lists throughout: going through a pandas column takes twenty times as long.
-    columns = board.rows[["rule", "id", "test_accuracy", "epoch"]]
+    columns = board.rows[["rule", "id", TEST_ACCURACY, "epoch"]]
     by_rule = {
         rule: rows.drop_duplicates("id").set_index("id").reindex(trials["id"])
         for rule, rows in columns.groupby("rule")
@@ -291,7 +292,7 @@ def _trial_columns(
                 rule: [_short(value) for value in by_rule[rule][column].tolist()]
                 for rule in rules_of(board.rows)
             }
-            for key, column in (("accuracy", "test_accuracy"), ("epoch", "epoch"))
+            for key, column in (("accuracy", TEST_ACCURACY), ("epoch", "epoch"))
         },
     }
 

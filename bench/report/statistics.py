@@ -14,6 +14,7 @@ from scipy import stats
 
 from bench.planning.selection import DECIMALS, DEFAULT_RULE, ORACLE
 from bench.report.columns import DRAWS, PAIRED, SEEDS
+from bench.report.metrics import ACCURACY
 
 CONFIDENCE = 0.95
 #: Chance to find a true difference, for which the seeds that a test needs are counted.
@@ -178,7 +179,7 @@ def cell_statistics(chosen: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.DataF
         chosen, leaderboard: those of a ``Board``, or their rows that compete.
     """
     by_seed = {
-        key: trials.pivot(index=PAIRED, columns="method", values="test_accuracy")
+        key: trials.pivot(index=PAIRED, columns="method", values=ACCURACY.name)
         for key, trials in chosen.groupby(["cell", "rule"])
     }
     ranking = leaderboard[leaderboard["rule"] != ORACLE]
@@ -292,7 +293,7 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
     tables = [pd.DataFrame(columns=[*keys, "draw", "sd", "groups", "trials"])]
     for varied in [*combinations(SEEDS, 1), *combinations(SEEDS, 2)]:
         grouped = rows.groupby([*keys, *(seed for seed in SEEDS if seed not in varied)], sort=False)
-        spread = grouped["test_accuracy"].agg(["var", "size"])
+        spread = grouped[ACCURACY.name].agg(["var", "size"])
         # Two seeds that do not change together have a row each instead.
         together = grouped[list(varied)].nunique().eq(spread["size"], axis=0).all(axis=1)
         spread = spread[together & (spread["size"] > 1)].reset_index()

@@ -11,7 +11,17 @@ from bench.datasets import Dataset
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.epochs import read_epochs
-from bench.records.schema import FAILED, FINISHED, LOST, STOPPED, TIMEOUT, Done, Epoch, present
+from bench.records.schema import (
+    FAILED,
+    FINISHED,
+    LOST,
+    STOPPED,
+    TIMEOUT,
+    Done,
+    Epoch,
+    number,
+    present,
+)
 from bench.records.trials import check_specification
 from bench.records.writer import TrialWriter
 from bench.sweep.encoders import Encoders
@@ -207,8 +217,8 @@ class Driver:
             writer.append(message.epochs)
             self.trackers.append(work.spec, message.epochs)
         if message.epochs:
-            latest = message.epochs[-1]
-            self._advance(work, latest.epoch, latest.figure("noisy_val_accuracy"))
+            last = message.epochs[-1]
+            self._advance(work, last.epoch, number(last.noisy_val_accuracy))
         if work.stopping:
             self._stop(work)
 
