@@ -170,3 +170,8 @@ def present(value: Any, default: Any = None) -> Any:
 def number(value: Figure) -> float:
     """Return a figure, or NaN where it is undefined or absent."""
     return math.nan if value is None or value is UNSET else float(value)
+
+
+def amount(value: Figure) -> float:
+    """Return a figure to be summed; 0 where it is undefined or absent."""
+    return 0.0 if value is None or value is UNSET else value

@@ -23,7 +23,15 @@ from bench.planning.selection import ALL, CLEAN_VAL
 from bench.records.code import to_text
 from bench.records.merge import merged
 from bench.records.packing import unpack_truth
-from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Done, Noise, number, present
+from bench.records.schema import (
+    NOISY_VAL_ACCURACY,
+    TEST_ACCURACY,
+    Done,
+    Noise,
+    amount,
+    number,
+    present,
+)
 from bench.records.trials import Trial
 from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
 from bench.report.columns import FEATURES, LEARNING, SEEDS
@@ -153,7 +161,7 @@ def _resources(trial: Trial) -> dict[str, float]:
     done = trial.done if trial.succeeded else Done(status=trial.done.status)
     epochs = number(done.epochs) or np.nan
     training = number(done.train_seconds)
-    pretraining = (present(done.pretrain_seconds) or 0.0) if np.isfinite(training) else np.nan
+    pretraining = amount(done.pretrain_seconds) if np.isfinite(training) else np.nan
     return {
         "train_seconds": training,
         "pretrain_seconds": pretraining,

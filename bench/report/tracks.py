@@ -22,7 +22,7 @@ from bench.planning.registry import REFERENCE
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, ORACLE
 from bench.records.packing import unpack_truth
-from bench.records.schema import STOPPED, present
+from bench.records.schema import STOPPED, amount, present
 from bench.records.trials import Trial
 from bench.report.cells import Facts
 from bench.report.wording import rate_title
@@ -48,7 +48,7 @@ def track_facts(trial: Trial) -> Facts:
         "search": "",
     }
     if stage.startswith(SEARCH):
-        seconds = sum(present(epoch.train_seconds) or 0.0 for epoch in trial.epochs)
+        seconds = sum(amount(epoch.train_seconds) for epoch in trial.epochs)
         facts |= {"track": SEARCH, "value": _value(trial, stage), "search_seconds": seconds}
     return facts
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets import Dataset
-from bench.planning.pretraining import pretrain_job
+from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.epochs import read_epochs
 from bench.records.schema import (
@@ -19,8 +19,8 @@ from bench.records.schema import (
     TIMEOUT,
     Done,
     Epoch,
+    amount,
     number,
-    present,
 )
 from bench.records.trials import check_specification
 from bench.records.writer import TrialWriter
@@ -79,14 +79,14 @@ class Driver:
         self.fault: Exception | None = None  # error of the driver itself, such as a full disk
         jobs = [pretrain_job(spec) for spec in todo]
         self.jobs = list({job.key: job for job in jobs if job}.values())
-        self.work = {work.key: work for work in self._ordered(todo)}
+        self.work = {work.key: work for work in self._ordered(todo, jobs)}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Pickle as nothing: Tune pickles its hooks only to resume a sweep itself."""
         return object, ()
 
-    def _ordered(self, todo: Sequence[TrialSpec]) -> list[Work]:
-        """Return the work in the order of its start.
+    def _ordered(self, todo: Sequence[TrialSpec], jobs: Sequence[PretrainJob | None]) -> list[Work]:
+        """Return the work in the order of its start; ``jobs`` are the trials' pretrainings.
 
         An encoder is trained while the trials of the previous seed run, so that no trial waits.
         """
@@ -99,7 +99,8 @@ class Driver:
             for previous, job in zip(missing[:1] + missing, missing, strict=False)
         ]
         ordered += [
-            (position, Work.of_spec(spec, pretrain_job(spec))) for position, spec in enumerate(todo)
+            (position, Work.of_spec(spec, job))
+            for position, (spec, job) in enumerate(zip(todo, jobs, strict=True))
         ]
         return [work for _, work in sorted(ordered, key=lambda pair: pair[0])]
 
@@ -204,7 +205,7 @@ class Driver:
                 self._finish(work, done, message.samples, message.weights)
                 if done.status != LOST:
                     self._checkpoint(work).remove()  # only now: the record is whole
-                self._end(work, done.status, done.error, present(done.work_seconds) or 0.0)
+                self._end(work, done.status, done.error, amount(done.work_seconds))
 
     def _record(self, work: Work, message: Epochs) -> None:
         assert work.spec is not None
@@ -303,7 +304,7 @@ class Driver:
         outcome = stopped_outcome(work.spec, self.dataset, self._epochs(work), pretraining)
         self._finish(work, outcome.done())
         self._checkpoint(work).remove()
-        seconds = (present(outcome.train_seconds) or 0) + (present(outcome.eval_seconds) or 0)
+        seconds = amount(outcome.train_seconds) + amount(outcome.eval_seconds)
         self._end(work, STOPPED, None, seconds)
 
     def _finish(

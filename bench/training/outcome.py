@@ -13,7 +13,7 @@ from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.spec import TrialSpec, method_for
 from bench.records.packing import pack_numbers
-from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, present
+from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, amount, present
 
 
 class Outcome(Done, kw_only=True):
@@ -61,7 +61,7 @@ class Outcome(Done, kw_only=True):
         """Fill in seconds, and passes over the training images, of all these epochs."""
 
         def total(name: str) -> float:
-            return sum(present(getattr(epoch, name), 0.0) for epoch in epochs)
+            return sum(amount(getattr(epoch, name)) for epoch in epochs)
 
         self.train_seconds, self.eval_seconds = total("train_seconds"), total("eval_seconds")
         self.passes_trained = total("samples_trained") / images

@@ -17,7 +17,7 @@ from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
 from bench.planning.spec import TrialSpec, method_for
-from bench.records.schema import SUCCEEDED, Done, Epoch, present
+from bench.records.schema import SUCCEEDED, Done, Epoch, amount
 from bench.tuning.stopping import Stopper
 from bench.tuning.study import Study
 
@@ -194,10 +194,10 @@ class Search:
 
     def _close(self, candidate: Candidate, done: Done, epochs: Sequence[Epoch]) -> None:
         candidate.state = _OVER
-        candidate.seconds = sum(present(epoch.train_seconds) or 0.0 for epoch in epochs)
+        candidate.seconds = sum(amount(epoch.train_seconds) for epoch in epochs)
         if done.status not in SUCCEEDED:  # a failure within an epoch is in no epoch's record
-            candidate.seconds = max(candidate.seconds, present(done.work_seconds) or 0.0)
-        candidate.pretrain_seconds = present(done.pretrain_seconds) or 0.0
+            candidate.seconds = max(candidate.seconds, amount(done.work_seconds))
+        candidate.pretrain_seconds = amount(done.pretrain_seconds)
         if done.status in SUCCEEDED:
             candidate.value = best_value(goal_values(self.kind.goal, epochs, self.truth))
         self._study.tell(candidate.spec, candidate.value, candidate.ask)
