@@ -186,7 +186,3 @@ def _print_balance(dataset: "Dataset") -> None:
 
 
 main = partial(execute, data)
-
-
-if __name__ == "__main__":
-    main()

@@ -263,7 +263,3 @@ def _title(dataset: Dataset, spec: NoiseSpec) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error of the user is one line, and exit status 2."""
     execute(noise, arguments)
-
-
-if __name__ == "__main__":
-    main()

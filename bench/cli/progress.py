@@ -1,5 +1,6 @@
 """Progress of a running sweep: a live bar in a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -81,7 +82,7 @@ class Display(Observer):
 
     def advance(self, key: str, share: float, accuracy: float) -> None:
         self.shares[key] = share
-        if accuracy == accuracy and key in self.rates:  # not NaN
+        if key in self.rates and not math.isnan(accuracy):
             rate, candidate = self.rates[key], (accuracy, self.methods[key])
             self.best[rate] = max(self.best.get(rate, candidate), candidate)
         self._show()

@@ -94,7 +94,3 @@ def _check_comparison(ranking: Iterable[str]) -> None:
 
 
 main = partial(execute, report)
-
-
-if __name__ == "__main__":
-    main()

@@ -366,6 +366,3 @@ def run(ctx: click.Context, list_what: str | None, list_format: str, **values: A
 
 
 main = partial(execute, run)
-
-if __name__ == "__main__":
-    main()

@@ -180,7 +180,3 @@ def _with_names(arguments: str) -> str:
 
 
 main = partial(execute, study)
-
-
-if __name__ == "__main__":
-    main()
