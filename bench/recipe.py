@@ -18,7 +18,11 @@ _PARAMETERS = {
     "restarts": ("period", "minimum"),
 }
 
-AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
+AUGMENTATIONS = ("none", "crop", "flip", "crop_flip", "dropout")
+
+#: Backbones that take vectors: features of a frozen network, or a data set that has no images.
+HEADS = ("mlp", "linear")
+
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "constant", "step", "linear", "restarts")
 
@@ -29,7 +33,8 @@ class Recipe:
 
     backbone: str
     epochs: int
-    augmentation: str = "none"  # "crop" pads by an eighth of the side; "flip" mirrors half
+    # "crop" pads by an eighth of the side; "flip" mirrors half; "dropout" is for vectors
+    augmentation: str = "none"
     batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
@@ -72,6 +77,11 @@ class Recipe:
         if self.period <= 0:
             raise InputError(f"period is {self.period:g}: give a share of the run above 0")
 
+    @property
+    def on_vectors(self) -> bool:
+        """True where the network is a head on vectors."""
+        return self.backbone in HEADS
+
     def rate_factor(self, progress: float) -> float:
         """Return the learning-rate factor at ``progress`` in [0, 1), a share of the run."""
         if self.schedule == "cosine":
@@ -104,6 +114,13 @@ _PHOTOGRAPHS = Recipe(
     learning_rate=0.02,
     weight_decay=1e-3,
 )
+
+#: Recipes of heads on vectors. The MLP, on standardised features, memorises wrong labels in its 30
+#: epochs, so that methods have something to repair; the linear head is for use in practice.
+_HEADS = {
+    "mlp": Recipe("mlp", epochs=30, learning_rate=0.02),
+    "linear": Recipe("linear", epochs=30, learning_rate=2.0, weight_decay=0.0),
+}
 
 _DEFAULTS = {
     # Without augmentation on purpose: with crops, cross-entropy does not memorise digits at all,
@@ -151,6 +168,11 @@ def default_recipe(dataset: str, side: int, images: int = 0) -> Recipe:
     return Recipe("small_cnn", epochs=30, augmentation="crop", learning_rate=rate)
 
 
+def head_recipe(head: str) -> Recipe:
+    """Return the recipe of a head on vectors: "mlp" or "linear"."""
+    return _HEADS[head]
+
+
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
 
 
@@ -190,3 +212,18 @@ class SimSiam:
     weight_decay: float = 5e-4
     batch_size: int = 256
     projector_layers: int = 2
+
+
+@dataclass(frozen=True)
+class PretrainedNetwork:
+    """Pretrained network of a trial: its identity, its input and its use, without any path."""
+
+    network: str  # such as "timm:tf_efficientnet_lite0.in1k"
+    weights: str  # SHA-256 of the file, in hexadecimal
+    data: str  # what it was trained on, such as "ImageNet-1k"; "unknown" for a user's file
+    size: int  # side of its input in pixels
+    mean: tuple[float, float, float]  # of its input's channels, as values in [0, 1]
+    std: tuple[float, float, float]
+    interpolation: str  # "bilinear" or "bicubic"
+    frozen: bool  # True: trials train a head on its features; False: they fine-tune it
+    views: int = 0  # augmented features of each training image, beside the plain ones

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.common.text import printable, shortlist
+from bench.datasets.features import Features
 from bench.datasets.file_account import Account
 from bench.datasets.images.files import ImageFiles
 from bench.errors import InputError
@@ -60,6 +61,7 @@ class Dataset:
     )
     subset_of: int | None = None  # number of training images before ``subset``
     copies: tuple[str, ...] | None = None  # sentences on exact copies; None if not searched for
+    features: Features | None = None  # of a frozen network; not part of the data's identity
 
     @property
     def num_classes(self) -> int:

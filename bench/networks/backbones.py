@@ -123,6 +123,14 @@ def _preact_resnet18(channels: int) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers), 512
 
 
+def _linear(width: int) -> tuple[nn.Module, int]:
+    return nn.Identity(), width
+
+
+def _mlp(width: int) -> tuple[nn.Module, int]:
+    return nn.Sequential(nn.Linear(width, 512), nn.ReLU(inplace=True)), 512
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A kind of network."""
@@ -140,6 +148,8 @@ BACKBONES = {
     "resnet50": Backbone(
         "torchvision's ResNet-50, for large images", _torchvision_resnet("resnet50", False)
     ),
+    "mlp": Backbone("for vectors: one hidden layer of 512 units", _mlp),
+    "linear": Backbone("for vectors: a linear classifier", _linear),
 }
 
 

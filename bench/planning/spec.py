@@ -29,7 +29,7 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
+from bench.recipe import RECIPE_FIELDS, PretrainedNetwork, Recipe, default_recipe, paper_recipe
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -67,6 +67,7 @@ class TrialSpec:
     stage: str = ""
     told: float = 1.0  # factor on the noise rate that a method with that privilege reads
     graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
+    pretrained: PretrainedNetwork | None = None  # that the trial fine-tunes, or is on top of
 
     def __post_init__(self) -> None:
         for name, allowed in (
