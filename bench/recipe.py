@@ -212,18 +212,3 @@ class SimSiam:
     weight_decay: float = 5e-4
     batch_size: int = 256
     projector_layers: int = 2
-
-
-@dataclass(frozen=True)
-class PretrainedNetwork:
-    """Pretrained network of a trial: its identity, its input and its use, without any path."""
-
-    network: str  # such as "timm:tf_efficientnet_lite0.in1k"
-    weights: str  # SHA-256 of the file, in hexadecimal
-    data: str  # what it was trained on, such as "ImageNet-1k"; "unknown" for a user's file
-    size: int  # side of its input in pixels
-    mean: tuple[float, float, float]  # of its input's channels, as values in [0, 1]
-    std: tuple[float, float, float]
-    interpolation: str  # "bilinear" or "bicubic"
-    frozen: bool  # True: trials train a head on its features; False: they fine-tune it
-    views: int = 0  # augmented features of each training image, beside the plain ones

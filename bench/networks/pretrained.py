@@ -6,10 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from bench.recipe import PretrainedNetwork
-
 #: Libraries whose networks can be named, as LIBRARY:NAME.
 LIBRARIES = ("torchvision", "timm")
+
+
+@dataclass(frozen=True)
+class PretrainedNetwork:
+    """Pretrained network of a trial: its identity, its input and its use, without any path."""
+
+    network: str  # such as "timm:tf_efficientnet_lite0.in1k"
+    weights: str  # SHA-256 of the file, in hexadecimal
+    data: str  # what it was trained on, such as "ImageNet-1k"; "unknown" for a user's file
+    size: int  # side of its input in pixels
+    mean: tuple[float, float, float]  # of its input's channels, as values in [0, 1]
+    std: tuple[float, float, float]
+    interpolation: str  # "bilinear" or "bicubic"
+    frozen: bool  # True: trials train a head on its features; False: they fine-tune it
+    views: int = 0  # augmented features of each training image, beside the plain ones
 
 
 @dataclass(frozen=True)

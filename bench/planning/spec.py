@@ -15,6 +15,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
 from bench.networks.backbones import check_backbone
+from bench.networks.pretrained import PretrainedNetwork
 from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.registry import (
     Scalar,
@@ -29,7 +30,7 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.recipe import RECIPE_FIELDS, PretrainedNetwork, Recipe, default_recipe, paper_recipe
+from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
