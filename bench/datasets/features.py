@@ -20,4 +20,5 @@ class Features:
     checksum: str  # SHA-256 of all of them
     mean: np.ndarray  # (D,) float32, of the plain training images
     std: np.ndarray  # (D,) float32, at least 1e-6
+    licence: str  # of the network's weights; "" where nothing is known
     norm: float  # mean Euclidean norm of the plain training features less their mean

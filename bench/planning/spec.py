@@ -19,6 +19,7 @@ from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.networks.pretrained import PretrainedNetwork
 from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
+from bench.planning.inputs import check_input
 from bench.planning.registry import (
     Scalar,
     build,
@@ -32,8 +33,15 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.planning.inputs import check_input
-from bench.recipe import (HEADS, RECIPE_FIELDS, Recipe, default_recipe, finetune_recipe, head_recipe, paper_recipe)
+from bench.recipe import (
+    HEADS,
+    RECIPE_FIELDS,
+    Recipe,
+    default_recipe,
+    finetune_recipe,
+    head_recipe,
+    paper_recipe,
+)
 
 #: Fields of a specification that are mappings themselves.
 _NESTED = ("recipe", "hparams", "pretrained")

@@ -120,6 +120,14 @@ class Pretraining(msgspec.Struct, kw_only=True):
     pretrain_seconds: Figure = UNSET
 
 
+class Weights(msgspec.Struct, kw_only=True):
+    """Facts of the pretrained network of a trial, beside its identity in the specification."""
+
+    licence: str
+    embedding_seconds: Figure = UNSET  # of all images of the data set, by a frozen network
+    features_checksum: str | UnsetType = UNSET  # SHA-256 of all features
+
+
 class Done(msgspec.Struct, kw_only=True):
     """Content of ``done.json``: how a trial ended. Seconds are those of the device's machine."""
 
@@ -138,6 +146,7 @@ class Done(msgspec.Struct, kw_only=True):
     noisy_test: bool | UnsetType = UNSET
     privileges: list[str] | UnsetType = UNSET
     pretraining: Pretraining | UnsetType = UNSET
+    weights: Weights | UnsetType = UNSET
     train_seconds: Figure = UNSET
     eval_seconds: Figure = UNSET
     passes_trained: Figure = UNSET  # forward and backward, over the training images
