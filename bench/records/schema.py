@@ -120,7 +120,7 @@ class Pretraining(msgspec.Struct, kw_only=True):
     pretrain_seconds: Figure = UNSET
 
 
-class Weights(msgspec.Struct, kw_only=True):
+class PretrainedFacts(msgspec.Struct, kw_only=True):
     """Facts of the pretrained network of a trial, beside its identity in the specification."""
 
     licence: str
@@ -146,7 +146,7 @@ class Done(msgspec.Struct, kw_only=True):
     noisy_test: bool | UnsetType = UNSET
     privileges: list[str] | UnsetType = UNSET
     pretraining: Pretraining | UnsetType = UNSET
-    weights: Weights | UnsetType = UNSET
+    pretrained: PretrainedFacts | UnsetType = UNSET
     train_seconds: Figure = UNSET
     eval_seconds: Figure = UNSET
     passes_trained: Figure = UNSET  # forward and backward, over the training images
