@@ -16,7 +16,7 @@ from bench.cli.plan import PlannedSweep
 from bench.cli.progress import duration
 from bench.cli.terminal import line
 from bench.datasets import UNKNOWN, Dataset
-from bench.datasets.features import Features
+from bench.datasets.features import Features, VectorStatistics
 from bench.networks.backbones import Network
 from bench.networks.pretrained import Pretrained
 from bench.planning.labels import Labels
@@ -176,8 +176,9 @@ def _with_blank_features(dataset: Dataset, network: Pretrained) -> Dataset:
         name: np.zeros((len(labels), width), np.float16)
         for name, (_, labels) in dataset.tests.items()
     }
-    mean, std = np.zeros(width, np.float32), np.ones(width, np.float32)
-    return replace(dataset, features=Features(train, tests, None, 0.0, "", mean, std, 1.0))
+    zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
+    scale = VectorStatistics(zeros, ones, 1.0)
+    return replace(dataset, features=Features(train, tests, None, 0.0, "", scale, ""))
 
 
 def _print_trials(

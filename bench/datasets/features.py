@@ -13,6 +13,15 @@ _LEAST = 1e-6
 
 
 @dataclass(frozen=True)
+class VectorStatistics:
+    """Statistics of training vectors, by which vectors are normalised."""
+
+    mean: np.ndarray  # (D,) float32
+    std: np.ndarray  # (D,) float32; 1 where it is below 1e-6, as in a constant column
+    norm: float  # mean Euclidean norm of the vectors less their mean; 1 where it is below 1e-6
+
+
+@dataclass(frozen=True)
 class Features:
     """Features of all images of a data set, in the order of its images.
 
@@ -24,19 +33,8 @@ class Features:
     donors: np.ndarray | None  # (M, D)
     seconds: float  # time that computing them took, whenever that was
     checksum: str  # SHA-256 of all of them
-    mean: np.ndarray  # (D,) float32, of the plain training images
-    std: np.ndarray  # (D,) float32, at least 1e-6
+    statistics: VectorStatistics  # of the plain training features
     licence: str  # of the network's weights; "" where nothing is known
-    norm: float  # mean Euclidean norm of the plain training features less their mean
-
-
-@dataclass(frozen=True)
-class VectorStatistics:
-    """Statistics of training vectors, by which vectors are normalised."""
-
-    mean: np.ndarray  # (D,) float32
-    std: np.ndarray  # (D,) float32; 1 where it is below 1e-6, as in a constant column
-    norm: float  # mean Euclidean norm of the vectors less their mean; 1 where it is below 1e-6
 
 
 def statistics_of(vectors: np.ndarray) -> VectorStatistics:

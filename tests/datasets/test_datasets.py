@@ -577,7 +577,10 @@ def test_npz_labels_of_any_integer_type(load_npz, dtype):
         ),
         ({"test_images": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in shape"),
         ({"test_images": np.zeros((6, 9, 7), np.uint8)}, "differ in shape"),
-        ({"train_labels": np.zeros(11, int)}, r"training labels of shape \(11,\) .* for 12 samples"),
+        (
+            {"train_labels": np.zeros(11, int)},
+            r"training labels of shape \(11,\) .* for 12 samples",
+        ),
         ({"test_labels": np.zeros((6, 1), int)}, r"test labels of shape \(6, 1\)"),
         ({"train_labels": np.zeros(12)}, "type float64"),
         ({"train_labels": np.full(12, "cat")}, "one integer for each sample"),
