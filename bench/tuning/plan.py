@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from bench.common.identity import identity
@@ -20,7 +21,7 @@ from bench.planning.searches import SEARCH, TUNED, SearchKind
 from bench.planning.selection import check_goal
 from bench.planning.spec import Plan, Seeds, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
-from bench.records.schema import COMPLETED, RETRIED, Done, Epoch
+from bench.records.schema import COMPLETED, RETRIED, Done, Epoch, Origin, present
 from bench.records.trials import read_begun, read_done
 from bench.tuning.search import Search, Settings
 from bench.tuning.spaces import check_space
@@ -57,15 +58,15 @@ class Tuning:
         over = COMPLETED if retry_failed else COMPLETED + RETRIED
         methods = {search.base.method for search in self.searches}
         unusable: dict[str, list[str]] = {}
-        begun = sorted(read_begun(out), key=lambda trial: trial[1].get("draw", 0))
-        for folder, content, status in begun:
-            method = content["spec"].get("method")
-            searched = str(content["spec"].get("stage", "")).startswith(SEARCH)
+        begun = sorted(read_begun(out), key=lambda trial: present(trial[1].draw, 0))
+        for folder, file, status in begun:
+            origin = msgspec.convert(file.spec, Origin)
+            method = origin.method
             # Trials of other methods are not read: their plugins may be absent or changed.
-            if method not in methods or not searched:
+            if method not in methods or not str(origin.stage).startswith(SEARCH):
                 continue
             try:
-                spec = TrialSpec.from_json(content["spec"])
+                spec = TrialSpec.from_json(file.spec)
             except InputError as error:
                 unusable.setdefault(method, []).append(str(error))
                 continue

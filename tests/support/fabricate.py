@@ -8,7 +8,7 @@ from typing import Any
 from bench.common.files import to_json, write_atomically
 from bench.common.identity import plain_id, trial_id
 from bench.common.version import git_commit
-from bench.records.schema import Done, Epoch
+from bench.records.schema import Done, Epoch, SpecFile
 from bench.records.writer import TrialWriter
 
 RECIPE = {
@@ -46,6 +46,16 @@ class RawEpoch:
 
 class RecordWriter(TrialWriter):
     """TrialWriter of dictionaries, whatever they hold."""
+
+    def __init__(
+        self,
+        sweep: Path,
+        name: str,
+        content: dict[str, Any] | SpecFile,
+        draw: int | None = None,
+    ) -> None:
+        file = content if isinstance(content, SpecFile) else SpecFile(**content)
+        super().__init__(sweep, name, file, draw)
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
         super().restart(map(RawEpoch, epochs))
