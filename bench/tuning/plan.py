@@ -23,7 +23,7 @@ from bench.planning.spec import Plan, Seeds, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
 from bench.records.schema import COMPLETED, RETRIED, Done, Epoch, Origin, present
 from bench.records.trials import read_begun, read_done
-from bench.tuning.search import Search, Settings
+from bench.tuning.search import MakeStopper, Search, Settings
 from bench.tuning.spaces import check_space
 
 #: Seed of the noise, the split and the training of all searches: far from those of any leaderboard.
@@ -170,6 +170,7 @@ def plan_tuning(
     rates: Sequence[float | None],
     seeds: Seeds,
     settings: Settings,
+    make_stopper: MakeStopper,
 ) -> Tuning:
     """Return the searches of a sweep: one for each tunable method, noise rate and track.
 
@@ -177,6 +178,7 @@ def plan_tuning(
         configurations: each method's first configuration.
         fixed: hyper-parameters, "part.name", that the command line sets: they are not searched.
         seeds: those of the leaderboard.
+        make_stopper: makes the scheduler of a search.
 
     Raises:
         InputError: where a method has no search space, or settings contradict each other.
@@ -200,7 +202,10 @@ def plan_tuning(
         # tunes on the leaderboard's.
         for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
             truth = _validation_truth(base, data, settings.goal)
-            searches += [Search(base, kind, settings_of_method, settings, truth) for kind in kinds]
+            searches += [
+                Search(base, kind, settings_of_method, settings, make_stopper, truth)
+                for kind in kinds
+            ]
     if not searches:
         raise InputError(
             f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"
