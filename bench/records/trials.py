@@ -91,10 +91,6 @@ class Trial:
             return self.known[key]
         return np.array([epoch.figure(key) for epoch in self.epochs], dtype=float)
 
-    def samples(self) -> dict[str, np.ndarray]:
-        """Return its final per-sample results."""
-        return read_samples(self.folder)
-
 
 def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Return final per-sample results of a trial's folder.

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import RECIPE, write_trial
+from fabricate import RECIPE, load_rows, write_trial
 from golden_tables import write_sweep
 
 from bench.cli.plan import _folder_named, default_folder
@@ -38,7 +38,6 @@ from bench.report.cells import arrange_cells, cell_facts
 from bench.report.choice import configurations
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
 from bench.sweep.run import pending

@@ -23,6 +23,7 @@ from bench.records.trials import (
     finished_statuses,
     read_begun,
     read_done,
+    read_samples,
     read_trials,
     trial_id,
 )
@@ -188,7 +189,7 @@ def test_samples_come_back(tmp_path):
     np.savez_compressed(buffer, clean_probability=np.array([0.25, 1.0]))
     RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=buffer.getvalue())
     [trial] = list(read_trials(tmp_path))
-    assert trial.samples()["clean_probability"].tolist() == [0.25, 1.0]
+    assert read_samples(trial.folder)["clean_probability"].tolist() == [0.25, 1.0]
 
 
 def test_the_same_specification_is_taken_up_again(tmp_path):
