@@ -65,4 +65,5 @@ def build_body(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
     raise NotImplementedError
 
 
-def licence_note(p): return ""
+def licence_note(p):
+    return ""
