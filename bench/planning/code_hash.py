@@ -50,6 +50,7 @@ NUMERICS = (
     "recipe",
     "task.pixels",
     "task.task",
+    "task.vectors",
     "training.checkpoint",
     "training.checks",
     "training.data",
