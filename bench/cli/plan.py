@@ -34,6 +34,7 @@ from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams, misspeci
 from bench.planning.trial_checks import check_trials
 from bench.recipe import RECIPE_FIELDS, Recipe
 from bench.sweep.environment import prepare_environment
+from bench.sweep.stopping import TuneStopper
 from bench.sweep.trackers import check_trackers
 from bench.sweep.work import Resources
 from bench.tuning.plan import Tuning, plan_tuning
@@ -104,7 +105,7 @@ def plan_sweep(request: Request) -> PlannedSweep:
     tuning = None
     if settings:
         rates = sorted({spec.noise_rate for spec in specs}, key=str)
-        tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings)
+        tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings, TuneStopper)
     if request.noise.misspecify:
         specs = misspecified(specs, request.noise.misspecify)
     folder = Path(request.output.out) if request.output.out else default_folder(specs)
