@@ -38,22 +38,36 @@ def on_this_machine(device: str, threads: int) -> Compute:
         parts: Mapping[str, Images], pretrained: Pretrained, batches: Sequence[Batch]
     ) -> Generator[Computed, None, None]:
         body = frozen_body(pretrained, device)
-
-        def vectors_of(batch: Batch) -> Computed:
-            start = time.perf_counter()
-            vectors = embed_batch(body, pretrained, parts, batch, device)
-            return vectors, (time.perf_counter() - start) / threads
-
-        before = torch.get_num_threads()
-        # One thread a batch is faster than several threads for one batch, and adds in one order.
-        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            yield from pool.map(vectors_of, batches)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(before)
+        yield from embed_batches(body, pretrained, parts, batches, device, threads)
 
     return compute
+
+
+def embed_batches(
+    body: nn.Module,
+    pretrained: Pretrained,
+    parts: Mapping[str, Images],
+    batches: Sequence[Batch],
+    device: str,
+    threads: int,
+) -> Generator[Computed, None, None]:
+    """Yield the vectors of each batch and its share of the time; ``threads`` batches go on at once.
+
+    One thread a batch is faster than several threads for one batch.
+    """
+
+    def vectors_of(batch: Batch) -> Computed:
+        start = time.perf_counter()
+        vectors = embed_batch(body, pretrained, parts, batch, device)
+        return vectors, (time.perf_counter() - start) / threads
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(vectors_of, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def frozen_body(pretrained: Pretrained, device: str) -> nn.Module:
