@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.common.progress import track
 from bench.datasets.dataset import Dataset, Images
-from bench.datasets.features import Features
+from bench.datasets.features import Features, statistics_of
 from bench.embedding.compute import Compute, batch_size, on_this_machine
 from bench.embedding.inputs import Item, digest_of_view, digests
 from bench.embedding.store import Append, Store, Vectors
@@ -26,9 +26,6 @@ SAVE_SECONDS = 2.0
 
 #: Largest float16.
 LARGEST = float(np.finfo(np.float16).max)
-
-#: Number of vectors whose float64 copy is in memory at once.
-_CHUNK = 4096
 
 
 def embed(
@@ -69,7 +66,7 @@ def embed(
             compute = compute or on_this_machine(device, threads)
             _fill(append, items, batch_size(device), compute, parts, pretrained)
         vectors = store.read(all_contents)
-    return replace(dataset, features=_features(dataset, contents, vectors, 1 + views))
+    return replace(dataset, features=_features(dataset, pretrained, contents, vectors))
 
 
 def _parts(dataset: Dataset) -> dict[str, Images]:
@@ -138,37 +135,25 @@ def _check(vectors: np.ndarray, pretrained: Pretrained) -> None:
 
 
 def _features(
-    dataset: Dataset, contents: Mapping[str, Sequence[bytes]], vectors: Vectors, each: int
+    dataset: Dataset,
+    pretrained: Pretrained,
+    contents: Mapping[str, Sequence[bytes]],
+    vectors: Vectors,
 ) -> Features:
     """Return the features in the order of the images, with the statistics of the training part."""
     arrays = {name: vectors.gather(keys) for name, keys in contents.items()}
-    train = arrays["train"].reshape(-1, each, arrays["train"].shape[1])
+    train = arrays["train"].reshape(len(dataset.train_labels), -1, pretrained.num_features)
     checksum = hashlib.sha256(repr(train.shape).encode())
     for name, array in arrays.items():
         array.setflags(write=False)
         checksum.update(name.encode())
         checksum.update(array.data)
-    mean, std, norm = _statistics(train[:, 0])
     return Features(
         train,
         {name: arrays[name] for name in dataset.tests},
         arrays.get("donors"),
         vectors.seconds(),
         checksum.hexdigest(),
-        mean,
-        std,
-        norm,
+        statistics_of(train[:, 0]),
+        pretrained.licence,
     )
-
-
-def _statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return mean and standard deviation (D,), and the mean norm of (N, D) less the mean."""
-    chunks = [vectors[start : start + _CHUNK] for start in range(0, len(vectors), _CHUNK)]
-    mean = sum(chunk.sum(0, dtype=np.float64) for chunk in chunks) / len(vectors)
-    squares, norms = np.zeros(len(mean)), 0.0
-    for chunk in chunks:
-        deviations = (chunk.astype(np.float64) - mean) ** 2
-        squares += deviations.sum(0)
-        norms += np.sqrt(deviations.sum(1)).sum()
-    std = np.sqrt(squares / len(vectors)).clip(1e-6)
-    return mean.astype(np.float32), std.astype(np.float32), float(norms / len(vectors))
