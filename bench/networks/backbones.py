@@ -159,8 +159,14 @@ def check_backbone(name: str) -> None:
         raise unknown("backbone", name, BACKBONES)
 
 
-def build_network(name: str, channels: int, num_classes: int) -> Network:
-    """Return a freshly initialised network; torch's global generator draws its weights."""
+def build_network(
+    name: str, channels: int, num_classes: int, size: int | None = None
+) -> Network:
+    """Return a freshly initialised network; torch's global generator draws its weights.
+
+    Args:
+        size: side in pixels to which a library's network brings its input.
+    """
     check_backbone(name)
     body, num_features = BACKBONES[name].build(channels)
     return Network(body, num_features, num_classes)

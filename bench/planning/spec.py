@@ -10,6 +10,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
@@ -30,7 +32,11 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
+from bench.planning.inputs import check_input
+from bench.recipe import (HEADS, RECIPE_FIELDS, Recipe, default_recipe, finetune_recipe, head_recipe, paper_recipe)
+
+#: Fields of a specification that are mappings themselves.
+_NESTED = ("recipe", "hparams", "pretrained")
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -140,6 +146,8 @@ class TrialSpec:
         for field in fields(self):
             if field.default is not MISSING and values[field.name] == field.default:
                 del values[field.name]
+        if self.pretrained:
+            values["pretrained"] = msgspec.to_builtins(self.pretrained)
         values["recipe"]["milestones"] = list(self.recipe.milestones)
         values["recipe"] = without_neutral(values["recipe"], neutral_values(Recipe))
         values["hparams"] = without_neutral(values["hparams"], _neutral_hparams(self.method))
@@ -158,9 +166,11 @@ class TrialSpec:
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
             hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
             plain = {
-                key: value if key in ("recipe", "hparams") else _converted(cls, key, value)
+                key: value if key in _NESTED else _converted(cls, key, value)
                 for key, value in values.items()
             }
+            if network := values.get("pretrained"):
+                plain["pretrained"] = msgspec.convert(network, PretrainedNetwork)
             spec = cls(
                 **{
                     **plain,
@@ -170,7 +180,7 @@ class TrialSpec:
                 }
             )
             check_backbone(spec.recipe.backbone)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, msgspec.ValidationError) as error:
             raise InputError(
                 f"this is no trial specification ({error}): take one from a sweep's "
                 "trials/*/spec.json"
@@ -361,6 +371,8 @@ class Plan:
     precision: str = "fp32"
     threads: int = 1
     graphs: bool = False
+    pretrained: PretrainedNetwork | None = None
+    head: str | None = None  # of trials on vectors; by default "mlp"
 
     def specs(
         self,
@@ -392,12 +404,13 @@ class Plan:
         if not takes_rate(self.noise_kind):
             rates = [None]  # a rate of 0 for clean labels says nothing
         overrides = _recipe_fields(dict(self.overrides))  # 1 for 1.0 would be another trial
-        recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
+        recipes = [self.recipe_of(data, name, hparams) for name, hparams in configurations]
         pairs = list(zip(configurations, recipes, strict=True))
         specs = []
         for seed, ((name, hparams), planned), rate in itertools.product(seeds, pairs, rates):
             recipe = planned.override(overrides)
             check_backbone(recipe.backbone)
+            check_input(recipe, data.on_vectors, self.pretrained)
             specs.append(
                 TrialSpec(
                     method=name,
@@ -420,6 +433,7 @@ class Plan:
                     precision=self.precision,
                     threads=self.threads,
                     graphs=self.graphs,
+                    pretrained=self.pretrained,
                 )
             )
         return specs
@@ -440,7 +454,7 @@ class Plan:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
 
-    def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
+    def recipe_of(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """Return the recipe of a configuration, which is checked on the way, without overrides."""
         privileges = {fact for part in build(name, hparams).parts() for fact in part.privileges}
         if privileges and not data.knows_truth:
@@ -448,7 +462,16 @@ class Plan:
                 f"{display(name)} reads {', '.join(sorted(privileges))}, which nobody knows of "
                 f"{data.name}: use other settings"
             )
+        network = self.pretrained
+        if data.on_vectors or (network and network.frozen):
+            if self.recipe == PAPER:
+                raise InputError(
+                    "no paper's recipe is for a head on vectors: leave --recipe paper out"
+                )
+            return head_recipe(self.head or HEADS[0])
         recipe = default_recipe(data.name, data.side, len(data.train_labels))
+        if network and self.recipe != PAPER:
+            return finetune_recipe(network.network, recipe)
         if self.recipe != PAPER:
             return recipe
         base = split_name(name)[-1]

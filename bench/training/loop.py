@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.networks.backbones import Network
+from bench.networks.pretrained import Pretrained
 from bench.planning.code_hash import code_of
 from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
@@ -57,12 +58,13 @@ class Run:
         outcome: Outcome,
         *,
         encoder: Encoder | None = None,
+        start: Pretrained | None = None,
         report: Report = no_report,
         checkpoint: Checkpoint | None = None,
         keep: Collection[str] = (),
     ) -> None:
         """Prepare data and method; ``outcome`` gets each fact as soon as it is known."""
-        self.spec, self.outcome = spec, outcome
+        self.spec, self.outcome, self.start = spec, outcome, start
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         labels = Labels.of(spec, dataset)
         outcome.describe(spec, dataset, labels)
@@ -82,7 +84,7 @@ class Run:
         self.outcome.privileges = sorted(frozenset().union(*privileges))
         features = None
         if job := pretrain_job(self.spec):
-            encoder = encoder or train_encoder(job, data.dataset)
+            encoder = encoder or train_encoder(job, data.dataset, start=self.start)
             self.outcome.pretraining = encoder.facts(data.labels, data.dataset.num_classes)
             features = encoder.frozen(self._task(None, frozenset()))
             self.counted.append(features.network)
@@ -91,6 +93,7 @@ class Run:
             part.task.seed(self.seed, stream)
             seed_globals(self.seed, stream)
             part.setup(part.task)
+            self.counted += part.task.frozen_networks
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
 
     def _task(self, encoder: Callable[[Tensor], Tensor] | None, granted: frozenset[str]) -> Task:
@@ -105,6 +108,7 @@ class Run:
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             backbone=recipe.backbone,
+            start=self.start,
             augmentation=recipe.augmentation,
             device=torch.device(spec.device),
             precision=spec.precision,
