@@ -49,12 +49,12 @@ class KNN(Method):
     def setup(self, task: Task) -> None:
         super().setup(task)
         self.register_buffer("clean", torch.ones(task.num_train, device=task.device))
-        if self.recipe.on_vectors:
+        if self.task.on_vectors:
             self.refresh()
 
     def refresh(self) -> None:
         """Fill the bank with today's features."""
-        if self.recipe.on_vectors:
+        if self.task.on_vectors:
             features = torch.cat([batch.x for batch in self.task.loader(train=False)])
         else:
             features = ops.all_features(self, self.networks[0])
@@ -64,15 +64,15 @@ class KNN(Method):
 
     def standardised(self, x: Tensor) -> Tensor:
         """Return features (B, D) of images or vectors, on the scale of the bank."""
-        features = x if self.recipe.on_vectors else self.networks[0].forward_features(x)
+        features = x if self.task.on_vectors else self.networks[0].forward_features(x)
         return (features.float() - self.mean) / self.scale
 
     def epoch_start(self) -> None:
-        if self.recipe.on_vectors and self.epoch == 0:
+        if self.task.on_vectors and self.epoch == 0:
             self.judge()
 
     def epoch_end(self) -> None:
-        if not self.recipe.on_vectors:
+        if not self.task.on_vectors:
             self.refresh()
             self.judge()
 

@@ -111,9 +111,7 @@ class SoftMix(Method):
             self.history.nanmean(0), self.hp.mixture, scale=False, shapes=self.task.mixtures
         )
         if self.since_correction > 0 and not in_batch:
-            self.neighbours = ops.nearest_neighbours(
-                ops.all_features(self, net), self.hp.k
-            )
+            self.neighbours = ops.nearest_neighbours(ops.all_features(self, net), self.hp.k)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
