@@ -71,8 +71,7 @@ weights = option(
     "Training",
     "--weights",
     type=Place(),
-    default="default",
-    show_default=True,
+    show_default="default",
     metavar="WEIGHTS",
     help="Pretrained weights of a timm: or torchvision: network: default (the library's), a file "
     "(.safetensors or .pth), or none to train from random weights.",
@@ -102,8 +101,7 @@ views = option(
     "Training",
     "--views",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
+    show_default="0",
     metavar="V",
     help="With --freeze, also embed V augmented views of each training image, for methods that "
     "train on strong views.",

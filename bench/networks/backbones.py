@@ -159,9 +159,7 @@ def check_backbone(name: str) -> None:
         raise unknown("backbone", name, BACKBONES)
 
 
-def build_network(
-    name: str, channels: int, num_classes: int, size: int | None = None
-) -> Network:
+def build_network(name: str, channels: int, num_classes: int, size: int | None = None) -> Network:
     """Return a freshly initialised network; torch's global generator draws its weights.
 
     Args:

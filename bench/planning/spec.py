@@ -19,6 +19,7 @@ from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.networks.pretrained import PretrainedNetwork
 from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
+from bench.planning.inputs import check_input
 from bench.planning.registry import (
     Scalar,
     build,
@@ -32,8 +33,16 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.planning.inputs import check_input
-from bench.recipe import (HEADS, RECIPE_FIELDS, Recipe, default_recipe, finetune_recipe, head_recipe, paper_recipe)
+from bench.recipe import (
+    HEADS,
+    RECIPE_FIELDS,
+    Recipe,
+    default_recipe,
+    finetune_recipe,
+    head_recipe,
+    paper_recipe,
+)
+from bench.records.schema import SpecFile, Specification
 
 #: Fields of a specification that are mappings themselves.
 _NESTED = ("recipe", "hparams", "pretrained")
@@ -43,38 +52,12 @@ PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class TrialSpec:
-    """Specification of one trial.
+class TrialSpec(Specification[Recipe, PretrainedNetwork]):
+    """Specification of one trial, checked.
 
     Equal specifications give equal records, to the bit on one machine's CPU. ``id`` is a hash of
     all fields, with content in place of paths: see ``bench.common.identity``.
     """
-
-    method: str  # canonical name, such as "rmd+ce"
-    hparams: dict[str, Scalar]  # all of them, namespaced by part
-    dataset: str
-    data_hash: str
-    subset: int | None
-    image_size: int | None
-    noise_kind: str
-    noise_hash: str | None  # of the file that the kind reads, if it reads one
-    noise_rate: float | None  # None where the noise came with the data
-    noise_sampling: str
-    noise_seed: int
-    split_seed: int
-    train_seed: int
-    validation_share: float
-    protocol: str  # "shared" or "paper", and what the command line changed in it
-    recipe: Recipe
-    device: str
-    precision: str
-    threads: int
-    # Fields with a default are younger than the records of others: see ``to_json``.
-    # "" for a requested trial, "search ..." for a trial of a search, "tuned" for a search's pick
-    stage: str = ""
-    told: float = 1.0  # factor on the noise rate that a method with that privilege reads
-    graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
-    pretrained: PretrainedNetwork | None = None  # that the trial fine-tunes, or is on top of
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -227,9 +210,9 @@ def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
     )
 
 
-def record_of(spec: TrialSpec) -> dict[str, Any]:
+def record_of(spec: TrialSpec) -> SpecFile:
     """Return the content of a trial's spec.json."""
-    return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
+    return SpecFile(spec=spec.to_json(), config=changes(spec.method, spec.hparams))
 
 
 def method_for(spec: TrialSpec) -> Method:

@@ -24,7 +24,7 @@ from bench.sweep.messages import (
     Epochs,
     Failed,
     Message,
-    Pretrained,
+    PretrainingEpoch,
     Warned,
 )
 from bench.training.checkpoint import Checkpoint
@@ -153,7 +153,7 @@ def _pretrain(job: PretrainJob, dataset: Dataset, start: Pretrained | None, send
         nonlocal reported
         if time.perf_counter() - reported >= REPORT_SECONDS:
             reported = time.perf_counter()
-            send(Pretrained(epoch=epoch))
+            send(PretrainingEpoch(epoch=epoch))
 
     try:
         encoder = run_pretraining(job, dataset, beat, start)

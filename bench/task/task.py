@@ -206,7 +206,9 @@ class Task:
         net = build_network(self.backbone, self.channels, outputs, size)
         if self._start:
             state = self._start.state.items()
-            net.body.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state})
+            net.body.load_state_dict(
+                {name: torch.from_numpy(array.copy()) for name, array in state}
+            )
         return self.place(net)
 
     def pretrained_encoder(self) -> Callable[[Tensor], Tensor]:
@@ -219,7 +221,9 @@ class Task:
             RuntimeError: where the trial starts from random weights.
         """
         if self._start is None:
-            raise RuntimeError("the trial starts from random weights: there is no pretrained network")
+            raise RuntimeError(
+                "the trial starts from random weights: there is no pretrained network"
+            )
         encoder = FrozenEncoder(self.build_network(1), self)
         self.frozen_networks.append(encoder.network)
         return encoder

@@ -8,7 +8,7 @@ from bench.datasets import UNKNOWN, Dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import TrialSpec
 from bench.training import scoring
-from bench.training.pixels import Inputs, replaced, pixels_for
+from bench.training.pixels import Inputs, pixels_for, replaced
 from bench.training.seeds import hidden_seed, shuffled
 
 #: Seed of the choice of training samples that are predicted after each epoch.

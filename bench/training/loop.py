@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from msgspec import UNSET, UnsetType
 from torch import Tensor
 
 from bench.datasets import Dataset
@@ -16,7 +17,7 @@ from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import TrialSpec, method_for
-from bench.records.schema import DIVERGED, FINISHED, SCHEMA, Epoch, present
+from bench.records.schema import DIVERGED, FINISHED, SCHEMA, Epoch, PretrainedFacts, amount, present
 from bench.task import Task
 from bench.training.checkpoint import Checkpoint
 from bench.training.checks import untouched
@@ -48,6 +49,21 @@ def no_report(epochs: list[Epoch], restart: bool, /) -> None:
     """Discard the records."""
 
 
+def _facts_of_network(
+    spec: TrialSpec, dataset: Dataset, start: Pretrained | None
+) -> PretrainedFacts | UnsetType:
+    """Return the facts of the network that a trial starts from, or whose features it reads."""
+    if start:
+        return PretrainedFacts(licence=start.licence)
+    if spec.pretrained and (features := dataset.features):
+        return PretrainedFacts(
+            licence=features.licence,
+            embedding_seconds=features.seconds,
+            features_checksum=features.checksum,
+        )
+    return UNSET
+
+
 class Run:
     """Training of one trial, epoch by epoch."""
 
@@ -68,6 +84,7 @@ class Run:
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         labels = Labels.of(spec, dataset)
         outcome.describe(spec, dataset, labels)
+        outcome.pretrained = _facts_of_network(spec, dataset, start)
         self.data = TrialData(spec, dataset, labels)
         self.seed = hidden_seed("training", spec.train_seed, dataset)
         self.method = method_for(spec)
@@ -236,5 +253,7 @@ class Run:
         outcome.epochs = len(self.records)
         pretraining = present(outcome.pretraining)
         outcome.pretrain_seconds = pretraining.pretrain_seconds if pretraining else 0.0
+        if facts := present(outcome.pretrained):
+            outcome.pretrain_seconds += amount(facts.embedding_seconds)
         outcome.parameters = sum(p.numel() for net in networks for p in net.parameters())
         outcome.peak_memory_bytes = peak_memory(self.spec.device)

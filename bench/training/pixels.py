@@ -89,9 +89,10 @@ def _scale(dataset: Dataset, spec: TrialSpec | PretrainJob) -> tuple[Tensor, Ten
     An MLP gets standardised vectors. A linear head gets vectors of length 1 in the mean: on
     standardised ones it memorises nearly all wrong labels, and is 18 points worse.
     """
-    statistics = dataset.features or dataset.vector_statistics
+    features = dataset.features
+    statistics = features.statistics if features else dataset.vector_statistics
     wide = isinstance(spec, TrialSpec) and spec.recipe.backbone == "linear"
-    factor = 1 / (max(statistics.norm, 1e-6) if wide else statistics.std)
+    factor = 1 / (statistics.norm if wide else statistics.std)
     mean, scale = (
         torch.as_tensor(values, dtype=torch.float32, device=spec.device)
         for values in (statistics.mean, factor)

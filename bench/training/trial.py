@@ -46,7 +46,7 @@ def run_trial(
     Raises:
         Unavailable: where the data or the noise file are not those of the specification.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     outcome = Outcome.of(spec)
     try:
         reset_peak_memory(spec.device)
@@ -72,7 +72,7 @@ def run_trial(
         outcome.peak_memory_bytes = peak_memory(spec.device)
     if outcome.status in (FAILED, LOST):
         give_back_memory(spec.device)  # the traceback, which held the networks, is gone
-    outcome.work_seconds = time.perf_counter() - start
+    outcome.work_seconds = time.perf_counter() - began
     return outcome
 
 
