@@ -18,7 +18,8 @@ _PARAMETERS = {
     "restarts": ("period", "minimum"),
 }
 
-AUGMENTATIONS = ("none", "crop", "flip", "crop_flip", "dropout")
+AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
+VECTOR_AUGMENTATIONS = ("none", "dropout")
 
 #: Backbones that take vectors: features of a frozen network, or a data set that has no images.
 HEADS = ("mlp", "linear")
@@ -33,7 +34,7 @@ class Recipe:
 
     backbone: str
     epochs: int
-    # "crop" pads by an eighth of the side; "flip" mirrors half; "dropout" is for vectors
+    # "crop" pads by an eighth of the side; "flip" mirrors half; "dropout" zeroes half of a vector
     augmentation: str = "none"
     batch_size: int = 128
     optimizer: str = "sgd"
@@ -48,7 +49,8 @@ class Recipe:
     minimum: float = 0.0  # "restarts": floor of the factor
 
     def __post_init__(self) -> None:
-        choices = {"augmentation": AUGMENTATIONS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        augmentations = VECTOR_AUGMENTATIONS if self.on_vectors else AUGMENTATIONS
+        choices = {"augmentation": augmentations, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise InputError(f"{name} is {value!r}: choose from {', '.join(allowed)}")
@@ -212,3 +214,7 @@ class SimSiam:
     weight_decay: float = 5e-4
     batch_size: int = 256
     projector_layers: int = 2
+
+
+def finetune_recipe(name, recipe):
+    return recipe

@@ -139,16 +139,18 @@ def _field(text: str) -> str:
 
 def _print_counts(dataset: "Dataset") -> None:
     shape = dataset.train_images.shape
-    colour = "grey" if shape[1] == 1 else "colour"
+    form = f"{shape[1]:,} elements"
+    if not dataset.on_vectors:
+        form = f"{shape[2]}x{shape[3]}, {'grey' if shape[1] == 1 else 'colour'}"
     echo(
-        f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test images, "
-        f"{shape[2]}x{shape[3]}, {colour}, {dataset.num_classes} classes, content "
-        f"{dataset.content_hash}"
+        f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test "
+        f"{dataset.unit}s, {form}, {dataset.num_classes} classes, content {dataset.content_hash}"
     )
     for name, (_, labels) in dataset.extra_tests.items():
         echo(f"{len(labels):,} images more to test on: {name}")
     if dataset.noisy_test:
-        echo("no true labels to test on: a fifth of the images was held out, with labels as found")
+        fifth = "a fifth of the images was held out, with labels as found"
+        echo(f"no true labels to test on: {fifth if dataset.account else 'those given are noisy'}")
 
 
 def _print_remarks(dataset: "Dataset") -> None:

@@ -4,9 +4,10 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch.nn import functional as F
@@ -15,7 +16,9 @@ from bench.cli.plan import PlannedSweep
 from bench.cli.progress import duration
 from bench.cli.terminal import line
 from bench.datasets import UNKNOWN, Dataset
+from bench.datasets.features import Features, VectorStatistics
 from bench.networks.backbones import Network
+from bench.networks.pretrained import Pretrained
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import display, load_method, split_name
@@ -48,14 +51,16 @@ class EpochImages:
         return cls(training - (training % spec.recipe.batch_size == 1), evaluated)
 
 
-def step_seconds(spec: TrialSpec, dataset: Dataset, steps: int = 3) -> tuple[float, float]:
+def step_seconds(
+    spec: TrialSpec, dataset: Dataset, steps: int = 3, start: Pretrained | None = None
+) -> tuple[float, float]:
     """Measure seconds of a training sample and of an evaluated one, with plain cross-entropy.
 
     Where an epoch has fewer than ``steps`` batches, whole epochs are measured: the last batch is
     smaller, and its samples take longer.
     """
     labels = Labels.of(spec, dataset)
-    task = _task(spec, dataset, labels)
+    task = _task(spec, dataset, labels, start)
     batches = math.ceil(EpochImages.of(spec, dataset, labels).trained / spec.recipe.batch_size)
     if not batches:
         return 0.0, 0.0
@@ -87,7 +92,7 @@ def _step_seconds(net: Network, task: Task, batch: Batch) -> tuple[float, float]
     return middle - start, time.perf_counter() - middle
 
 
-def _task(spec: TrialSpec, dataset: Dataset, labels: Labels) -> Task:
+def _task(spec: TrialSpec, dataset: Dataset, labels: Labels, start: Pretrained | None) -> Task:
     device = torch.device(spec.device)
     task = Task(
         pixels_for(dataset, spec, positions=labels.train),
@@ -96,6 +101,7 @@ def _task(spec: TrialSpec, dataset: Dataset, labels: Labels) -> Task:
         epochs=spec.recipe.epochs,
         batch_size=spec.recipe.batch_size,
         backbone=spec.recipe.backbone,
+        start=start,
         augmentation=spec.recipe.augmentation,
         device=device,
         precision=spec.precision,
@@ -116,12 +122,13 @@ def epoch_seconds(spec: TrialSpec, images: EpochImages, sample: float, predictio
 
 
 def work_seconds(
-    trials: Sequence[tuple[TrialSpec, int]], dataset: Dataset
+    trials: Sequence[tuple[TrialSpec, int]], dataset: Dataset, start: Pretrained | None = None
 ) -> defaultdict[str, float]:
     """Estimate the seconds of work in trials, in tuning and in pretraining.
 
     Args:
         trials: each as (specification, how many like it).
+        start: the network that trials fine-tune.
     """
     seconds: defaultdict[str, float] = defaultdict(float)
     labels = Labels.of(trials[0][0], dataset)  # all trials have as many
@@ -131,7 +138,7 @@ def work_seconds(
         recipe = spec.recipe
         kind = (recipe.backbone, recipe.augmentation, recipe.batch_size)
         if kind not in speeds:
-            speeds[kind] = step_seconds(spec, dataset)
+            speeds[kind] = step_seconds(spec, dataset, start=start)
         sample, prediction = speeds[kind]
         epoch = epoch_seconds(spec, EpochImages.of(spec, dataset, labels), sample, prediction)
         seconds["tuning" if spec.is_search else "trials"] += count * epoch * recipe.epochs
@@ -148,7 +155,10 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     trials = [*((spec, 1) for spec in pending(specs, sweep.folder)), *searches]
     if not trials:
         return
-    seconds = work_seconds(trials, sweep.data)
+    data, start = sweep.data, sweep.network
+    if start and start.network.frozen:
+        data, start = _with_blank_features(data, start), None
+    seconds = work_seconds(trials, data, start)
     slots = _slots(sweep.resources, sum(count for _, count in trials))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     line(
@@ -156,6 +166,19 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
         f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time "
         f"({parts} of work); rough, from a few measured steps",
     )
+
+
+def _with_blank_features(dataset: Dataset, network: Pretrained) -> Dataset:
+    """Return the data set with zeros for features, on which a step takes as long."""
+    width = network.num_features
+    train = np.zeros((len(dataset.train_labels), 1 + network.network.views, width), np.float16)
+    tests = {
+        name: np.zeros((len(labels), width), np.float16)
+        for name, (_, labels) in dataset.tests.items()
+    }
+    zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
+    scale = VectorStatistics(zeros, ones, 1.0)
+    return replace(dataset, features=Features(train, tests, None, 0.0, "", scale, ""))
 
 
 def _print_trials(

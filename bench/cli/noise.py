@@ -223,8 +223,8 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
     clean = dataset.train_labels
     realised = realised_rate(clean, noisy)
     echo(
-        f"data set       {dataset.name}, {len(noisy):,} training images, {dataset.num_classes} "
-        "classes"
+        f"data set       {dataset.name}, {len(noisy):,} training {dataset.unit}s, "
+        f"{dataset.num_classes} classes"
     )
     echo(f"nominal rate   {'none' if nominal is None else f'{100 * nominal:.2f} %'}")
     echo(f"realised rate  {'unknown' if realised is None else f'{100 * realised:.2f} %'}")
@@ -233,11 +233,12 @@ def _describe(dataset: Dataset, noisy: np.ndarray, nominal: float | None) -> Non
         return
     matrix = transition_matrix(clean, noisy, dataset.num_classes)
     width = max(5, *map(wide, dataset.classes))
+    samples = f"{dataset.unit}s"
     echo()
-    echo(f"  {'class':{width}}  images  wrong (%)  becomes (%)")
+    echo(f"  {'class':{width}}  {samples}  wrong (%)  becomes (%)")
     for label, name in enumerate(dataset.classes):
         echo(
-            f"  {padded(name, width)}  {(clean == label).sum():6}  "
+            f"  {padded(name, width)}  {(clean == label).sum():{len(samples)}}  "
             f"{100 * (1 - matrix[label, label]):9.1f}  "
             f"{_becomes(matrix[label], label, dataset.classes)}".rstrip()
         )

@@ -7,6 +7,7 @@ import click
 
 from bench.cli.commands import Option
 from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.recipe import HEADS
 
 Decorator = Callable[[Any], Any]
 
@@ -57,6 +58,53 @@ reference = option(
     show_default=True,
     metavar="NAME",
     help="Method that every other method is compared with, or none.",
+)
+backbone = option(
+    "Training",
+    "--backbone",
+    metavar="NAME",
+    show_default="the recipe's",
+    help="Network that is trained, or frozen by --freeze: a name of --list backbones, or timm:NAME "
+    "or torchvision:NAME for one with pretrained weights.",
+)
+weights = option(
+    "Training",
+    "--weights",
+    type=Place(),
+    show_default="default",
+    metavar="WEIGHTS",
+    help="Pretrained weights of a timm: or torchvision: network: default (the library's), a file "
+    "(.safetensors or .pth), or none to train from random weights.",
+)
+network_size = option(
+    "Training",
+    "--network-size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    show_default="that of the weights",
+    help="Height and width of the images that a timm: or torchvision: network takes.",
+)
+freeze = option(
+    "Training",
+    "--freeze",
+    is_flag=True,
+    help="Embed all images once by the pretrained --backbone, and train a head on the embeddings.",
+)
+head = option(
+    "Training",
+    "--head",
+    type=click.Choice(HEADS),
+    show_default="mlp",
+    help="Network that is trained on embeddings: one hidden layer, or a linear classifier.",
+)
+views = option(
+    "Training",
+    "--views",
+    type=click.IntRange(min=0),
+    show_default="0",
+    metavar="V",
+    help="With --freeze, also embed V augmented views of each training image, for methods that "
+    "train on strong views.",
 )
 save_models = option(
     "Output",

@@ -4,12 +4,13 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.cli.network import check_options, load_network
 from bench.cli.request import Request
 from bench.cli.terminal import echo
 from bench.common.identity import plain_id
@@ -25,6 +26,7 @@ from bench.datasets import (
 from bench.datasets.images.cache_folder import keep_library_caches
 from bench.errors import InputError, unknown
 from bench.networks import cpu
+from bench.networks.pretrained import Pretrained
 from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note, takes_rate
 from bench.planning.registry import Scalar, convert, load_method, split_name
 from bench.planning.selection import DEFAULT_RULE
@@ -32,6 +34,7 @@ from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams, misspeci
 from bench.planning.trial_checks import check_trials
 from bench.recipe import RECIPE_FIELDS, Recipe
 from bench.sweep.environment import prepare_environment
+from bench.sweep.stopping import TuneStopper
 from bench.sweep.trackers import check_trackers
 from bench.sweep.work import Resources
 from bench.tuning.plan import Tuning, plan_tuning
@@ -49,6 +52,7 @@ class PlannedSweep:
     tuning: Tuning | None
     folder: Path
     resources: Resources
+    network: Pretrained | None  # that trials fine-tune, or whose features they read
 
 
 def plan_sweep(request: Request) -> PlannedSweep:
@@ -73,6 +77,7 @@ def plan_sweep(request: Request) -> PlannedSweep:
     _check_graphs(request, device)
     _warn_of_emulation(device, precision, address)
     overrides = _recipe_overrides(request)
+    network = load_network(training) if training.backbone else None
     data, noise_kind, rates = _load_data(request)
     plan = Plan(
         subset=request.data.subset,
@@ -85,7 +90,14 @@ def plan_sweep(request: Request) -> PlannedSweep:
         precision=precision,
         threads=request.resources.cpus_per_trial,
         graphs=training.graphs and device == "cuda",
+        pretrained=network.network if network else None,
+        head=training.head,
     )
+    check_options(training, data.on_vectors)
+    if not training.backbone:
+        backbones = {plan.recipe_of(data, *each).backbone for each in configurations}
+        if network := load_network(training, backbones):
+            plan = replace(plan, pretrained=network.network)
     seeds = Seeds(range(training.seeds), request.noise.noise_seed, request.data.split_seed)
     specs = plan.specs(data, configurations, rates, *seeds)
     check_trials(specs)
@@ -93,16 +105,18 @@ def plan_sweep(request: Request) -> PlannedSweep:
     tuning = None
     if settings:
         rates = sorted({spec.noise_rate for spec in specs}, key=str)
-        tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings)
+        tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings, TuneStopper)
     if request.noise.misspecify:
         specs = misspecified(specs, request.noise.misspecify)
     folder = Path(request.output.out) if request.output.out else default_folder(specs)
-    return PlannedSweep(request, data, specs, tuning, folder, _resources(request, device))
+    return PlannedSweep(request, data, specs, tuning, folder, _resources(request, device), network)
 
 
 def _check_names(request: Request) -> None:
     """Check trackers, data set and noise as far as that needs no data."""
     check_trackers(request.output.track or [])
+    if request.training.backbone and not request.training.head:
+        check_options(request.training)
     check_dataset(request.data.dataset, request.data.image_size)
     if (kind := request.noise.noise_kind) is not None:
         for rate in _rates(request, kind):
@@ -181,6 +195,8 @@ def _recipe_overrides(request: Request) -> tuple[tuple[str, Any], ...]:
     names = ("epochs", "batch_size", "backbone")
     options = {name: getattr(request.training, name) for name in names}
     overrides = {name: value for name, value in options.items() if value is not None}
+    if request.training.freeze:
+        overrides.pop("backbone", None)  # trials train a head
     fields = request.methods.recipe_fields
     if both := sorted(overrides.keys() & fields.keys()):
         raise InputError(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,9 @@ from bench import noise
 from bench.cli.commands import writable
 from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
+from bench.embedding import embed
 from bench.errors import InputError
+from bench.networks.pretrained import Pretrained, load_pretrained
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.schema import COMPLETED, FINISHED, Epoch
 from bench.records.trials import check_specification, finished_statuses
@@ -31,8 +34,13 @@ def _load_spec(path: Path) -> TrialSpec:
     return TrialSpec.from_json(values.get("spec", values) if isinstance(values, dict) else {})
 
 
-def run_file(spec_file: Path, data_dir: str, out: Path | None, keep: Collection[str]) -> int:
+def run_file(
+    spec_file: Path, data_dir: str, weights: str | None, out: Path | None, keep: Collection[str]
+) -> int:
     """Run the trial of a spec.json and return the exit status of the command.
+
+    Args:
+        weights: file of the pretrained network's weights; by default the library's.
 
     Raises:
         InputError: where the file is no specification, or this machine lacks what the trial needs.
@@ -47,15 +55,40 @@ def run_file(spec_file: Path, data_dir: str, out: Path | None, keep: Collection[
     )
     for line in dataset.remarks:
         echo(line, err=True)
+    network = _load_network(spec, weights)
+    frozen = network is not None and network.network.frozen
+    if network and frozen:
+        dataset = embed(dataset, network, device=spec.device, threads=spec.threads)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))
             echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return 0
-        outcome = run_recorded(spec, dataset, out, keep)
+        start = None if frozen else network
+        outcome = run_recorded(spec, dataset, out, keep, start=start)
     reason = f": {outcome.error}" if outcome.error else ""
     echo(f"{spec.id} {outcome.status}{reason}", err=True)
     return 0 if outcome.status == FINISHED else 1
+
+
+def _load_network(spec: TrialSpec, weights: str | None) -> Pretrained | None:
+    """Return the pretrained network of a specification, from the library or a file."""
+    planned = spec.pretrained
+    if planned is None:
+        return None
+    network = load_pretrained(
+        planned.network,
+        weights or "default",
+        size=planned.size,
+        frozen=planned.frozen,
+        views=planned.views,
+    )
+    if network.network.weights != planned.weights:
+        raise InputError(
+            f"the trial's weights of {planned.network} have the SHA-256 {planned.weights[:12]}..., "
+            f"these have {network.network.weights[:12]}...: give its file with --weights"
+        )
+    return replace(network, network=planned)
 
 
 def run_recorded(
@@ -64,6 +97,7 @@ def run_recorded(
     out: Path | None,
     keep: Collection[str] = (),
     checkpoint_seconds: float = 30.0,
+    start: Pretrained | None = None,
 ) -> Outcome:
     """Run a trial and print its epochs; write record and checkpoints to ``out``, if it is given."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
@@ -78,7 +112,7 @@ def run_recorded(
 
     path = out / "checkpoints" / f"{spec.id}.pt" if out else None
     checkpoint = Checkpoint(path, checkpoint_seconds) if path else None
-    outcome = run_trial(spec, dataset, report=report, checkpoint=checkpoint, keep=keep)
+    outcome = run_trial(spec, dataset, start=start, report=report, checkpoint=checkpoint, keep=keep)
     if writer:
         writer.finish(outcome.done(), outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:

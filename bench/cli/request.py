@@ -79,6 +79,11 @@ class Training:
     epochs: int | None
     batch_size: int | None
     backbone: str | None
+    weights: str | None
+    network_size: int | None
+    freeze: bool
+    head: str | None
+    views: int | None
     device: str
     precision: str
     graphs: bool

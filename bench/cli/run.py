@@ -151,13 +151,12 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     show_default="the recipe's",
     help="Number of samples in a training step.",
 )
-@option(
-    "Training",
-    "--backbone",
-    metavar="NAME",
-    show_default="the recipe's",
-    help="Network that is trained; --list backbones names all of them.",
-)
+@options.backbone
+@options.weights
+@options.network_size
+@options.freeze
+@options.head
+@options.views
 @option(
     "Training",
     "--device",

@@ -1,5 +1,6 @@
 """Running of a planned sweep: progress, leaderboard, and a summary of what is missing."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -9,11 +10,12 @@ from bench.cli.plan import PlannedSweep, check_command
 from bench.cli.progress import Display, duration, rate_of
 from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import line
+from bench.embedding import embed
 from bench.planning.registry import display
 from bench.records.trials import without_weights
 from bench.records.writer import extra_results
 from bench.report.writer import write_report
-from bench.sweep.run import SweepResult, other_code, run_sweep
+from bench.sweep.run import SweepResult, other_code, pending, run_sweep
 from bench.sweep.work import Settings
 
 
@@ -21,11 +23,15 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     """Run the trials, write and print the leaderboard, and return the exit status."""
     check_command()
     out, output, specs = writable(sweep.folder), sweep.request.output, sweep.specs
+    network, data = sweep.network, sweep.data
+    frozen = network is not None and network.network.frozen
+    if network and frozen and (sweep.tuning or pending(specs, out)):
+        data = embed(data, network, device=specs[0].device, threads=os.cpu_count() or 1)
     rates = {spec.id: rate_of(spec) for spec in specs}
     with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as progress:
         result = run_sweep(
             specs,
-            sweep.data,
+            data,
             out,
             command=sys.argv[1:],
             options=sweep.request.options(),
@@ -38,6 +44,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
             ),
             observer=progress,
             tuning=sweep.tuning,
+            start=None if frozen else network,
         )
     line(console, _duration_of(result))
     report = write_report([out], out, sweep.request.methods.reference, not output.no_plots)

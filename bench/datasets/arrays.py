@@ -1,4 +1,4 @@
-"""Data sets from arrays in memory, with every image and label checked."""
+"""Data sets from arrays in memory, with every image, vector and label checked."""
 
 from collections.abc import Mapping
 
@@ -26,6 +26,10 @@ _TO_INTEGERS = {
 }
 
 
+#: Fix for vectors of another type, by NumPy's kind of type.
+_TO_FLOATS = {kind: ", such as features.astype('float32')" for kind in "iub"}
+
+
 def from_arrays(
     name: str,
     train_images: ArrayLike,
@@ -49,14 +53,56 @@ def from_arrays(
     Raises:
         InputError: if images, labels and classes do not fit together.
     """
-    train, truth = _labelled_images(name, "training", train_images, train_labels)
-    test, test_truth = _labelled_images(name, "test", test_images, test_labels)
+    train = _images(name, "training", np.asarray(train_images))
+    test = _images(name, "test", np.asarray(test_images))
     if train.shape[1:] != test.shape[1:]:
         raise InputError(
             f"training and test images of {name} differ in shape: make them the same size"
         )
+    return _labelled(name, train, train_labels, test, test_labels, classes, flips, found)
+
+
+def from_vectors(
+    name: str,
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    test_features: ArrayLike,
+    test_labels: ArrayLike,
+    classes: tuple[str, ...] | None = None,
+    found: Mapping[str, ArrayLike] | None = None,
+) -> Dataset:
+    """Return a data set of vectors (N, D) of floats, kept as float32, and integer labels.
+
+    Labels and classes are those of ``from_arrays``.
+
+    Raises:
+        InputError: if vectors, labels and classes do not fit together, or a value is not finite.
+    """
+    train = _vectors(name, "training", np.asarray(train_features))
+    test = _vectors(name, "test", np.asarray(test_features))
+    if train.shape[1] != test.shape[1]:
+        raise InputError(
+            f"the training vectors of {name} have {train.shape[1]} elements and the test vectors "
+            f"{test.shape[1]}: compute both in the same way"
+        )
+    return _labelled(name, train, train_labels, test, test_labels, classes, None, found)
+
+
+def _labelled(
+    name: str,
+    train: np.ndarray,
+    train_labels: ArrayLike,
+    test: np.ndarray,
+    test_labels: ArrayLike,
+    classes: tuple[str, ...] | None,
+    flips: Mapping[int, int] | None,
+    found: Mapping[str, ArrayLike] | None,
+) -> Dataset:
+    """Return the data set of checked samples; InputError unless labels and classes fit them."""
+    truth = _labels(name, "training", train_labels, len(train))
+    test_truth = _labels(name, "test", test_labels, len(test))
     noisy = {
-        key: _labels(name, f"noisy ({key})", np.asarray(labels), len(train))
+        key: _labels(name, f"noisy ({key})", labels, len(train))
         for key, labels in (found or {}).items()
     }
     known = truth[truth != UNKNOWN] if noisy else truth
@@ -68,19 +114,18 @@ def from_arrays(
     if absent and classes is None:
         listed = shortlist(names[label] for label in absent)
         raise InputError(
-            f"no training image of {name} is of the class {listed}, which has labels elsewhere: "
-            "give it training images, count classes from 0 without gaps, or name all of them"
+            f"no training sample of {name} is of the class {listed}, which has labels elsewhere: "
+            "give it training samples, count classes from 0 without gaps, or name all of them"
         )
     return Dataset(name, train, truth, test, test_truth, names, flips, noisy)
 
 
-def _labelled_images(
-    name: str, part: str, images: ArrayLike, labels: ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return images as uint8 (N, C, H, W) and labels as int64 (N,)."""
-    images = np.asarray(images)
+def _images(name: str, part: str, images: np.ndarray) -> np.ndarray:
+    """Return images as uint8 (N, C, H, W)."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         fix = "" if images.dtype == np.uint8 else _TO_BYTES.get(images.dtype.kind, "")
+        if images.dtype.kind == "f" and images.ndim == 2:
+            fix = ", or save vectors as train_features and test_features"
         raise InputError(
             f"the {part} images of {name} are {images.dtype} of shape {images.shape}: give uint8 "
             f"of shape (N, H, W), (N, H, W, C) or (N, C, H, W){fix}"
@@ -96,20 +141,48 @@ def _labelled_images(
         raise InputError(
             f"the {part} images of {name} have shape {shape}: give 1 or 3 channels, 4 pixels a side"
         )
-    checked = _labels(name, part, np.asarray(labels), len(images))
-    return np.ascontiguousarray(images), checked
+    return np.ascontiguousarray(images)
 
 
-def _labels(name: str, part: str, labels: np.ndarray, images: int) -> np.ndarray:
-    """Return labels as int64 (N,); InputError unless there is one integer for each image."""
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != images or not images:
+def _vectors(name: str, part: str, vectors: np.ndarray) -> np.ndarray:
+    """Return vectors as float32 (N, D), all of them finite."""
+    if vectors.dtype.kind != "f" or vectors.ndim != 2:
+        fix = _TO_FLOATS.get(vectors.dtype.kind, "")
+        if vectors.ndim != 2 and not fix:
+            fix = ", such as features.reshape(len(features), -1)"
+        raise InputError(
+            f"the {part} vectors of {name} are {vectors.dtype} of shape {vectors.shape}: give "
+            f"floats of shape (N, D){fix}"
+        )
+    if not len(vectors):
+        raise InputError(f"{name} has no {part} vectors: give at least one of each class")
+    if not vectors.shape[1]:
+        raise InputError(
+            f"the {part} vectors of {name} have shape {vectors.shape}: give each at least one "
+            "element"
+        )
+    with np.errstate(over="ignore"):  # an overflow is infinite, and refused below
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(broken):
+        raise InputError(
+            f"{len(broken):,} of {len(vectors):,} {part} vectors of {name} hold NaN or infinity as "
+            f"float32, first in row {broken[0]}: replace these values, or leave the rows out"
+        )
+    return vectors
+
+
+def _labels(name: str, part: str, values: ArrayLike, samples: int) -> np.ndarray:
+    """Return labels as int64 (N,); InputError unless there is one integer for each sample."""
+    labels = np.asarray(values)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != samples:
         hint = _TO_INTEGERS.get(labels.dtype.kind, "")
-        if labels.ndim == 2 and len(labels) == images:
+        if labels.ndim == 2 and len(labels) == samples:
             one_hot = ": labels.argmax(1), where each row marks a class"
             hint = ": labels[:, 0]" if labels.shape[1] == 1 else one_hot
         raise InputError(
             f"{name} has {part} labels of shape {labels.shape} and type {labels.dtype} for "
-            f"{images} images: give one integer for each image{hint}"
+            f"{samples} samples: give one integer for each sample{hint}"
         )
     if int(labels.max()) > np.iinfo(np.int64).max:
         raise InputError(f"{name} has {part} labels up to {labels.max()}: count classes from 0")
@@ -130,7 +203,7 @@ def _classes(
             gap = next(number for number, label in enumerate([*labels, -1]) if number != label)
             raise InputError(
                 f"{name} has labels up to {last}, but only {len(labels)} different ones: count "
-                f"classes from 0 without gaps, or name all of them (no image has the label {gap})"
+                f"classes from 0 without gaps, or name all of them (no sample has the label {gap})"
             )
         classes = tuple(map(str, range(last + 1)))
     number = 0 if classes is None else len(classes)

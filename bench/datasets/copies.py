@@ -1,4 +1,4 @@
-"""Exact copies among the images of a data set: training images in a test set or in training again.
+"""Exact copies in a data set: training images in a test set or in training again; so for vectors.
 
 Copies are counted and named, not removed: the protocol leaves data as they were given.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from bench.datasets.dataset import Dataset
 from bench.datasets.images.files import ImageFiles
 
-#: Pixels compared first: only images that agree in all of these are compared whole.
+#: Bytes compared first: only images that agree in all of these are compared whole.
 SAMPLE = 48
 
 #: Group of equal images -> their positions, in order.
@@ -23,13 +23,18 @@ Groups = Mapping[int, Sequence[int]]
 class Part:
     """Images of one part of a data set, in the form in which they are compared."""
 
-    images: np.ndarray  # uint8: pixels (N, C, H, W), or digests of files (N, 32)
+    # pixels, uint8 (N, C, H, W); digests of files, uint8 (N, 32); or vectors, float32 (N, D)
+    images: np.ndarray
     labels: np.ndarray  # (N,)
     names: Sequence[str] | np.ndarray | None = None  # of the files
 
+    @property
+    def unit(self) -> str:
+        return "vector" if self.images.dtype.kind == "f" else "image"
+
     def name(self, position: int, kind: str) -> str:
         """Return the file of an image, or its number from 0."""
-        return f"{kind} image {position}" if self.names is None else str(self.names[position])
+        return f"{kind} {self.unit} {position}" if self.names is None else str(self.names[position])
 
 
 def of_dataset(dataset: Dataset) -> tuple[str, ...]:
@@ -47,7 +52,7 @@ def of_dataset(dataset: Dataset) -> tuple[str, ...]:
 def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
     """Return a sentence for each test set with copies of training images, and one for training.
 
-    All parts hold pixels, or all hold digests.
+    All parts hold pixels, or all digests, or all vectors.
     """
     train_groups, *test_groups = _groups([train.images, *(test.images for test in tests.values())])
     originals = _members(train_groups)
@@ -64,8 +69,8 @@ def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
                 for label in test.labels[positions].tolist()
             )
             sentences.append(
-                f"{_count(copies):,} of {len(test.images):,} {name} images are exact copies of "
-                f"training images (as {test.name(example, name)} = "
+                f"{_count(copies):,} of {len(test.images):,} {name} {test.unit}s are exact copies "
+                f"of training {train.unit}s (as {test.name(example, name)} = "
                 f"{train.name(originals[group][0], 'training')})"
                 f"{_relabelled(relabelled)}{_blank(test, copies)}"
             )
@@ -74,8 +79,8 @@ def describe(train: Part, tests: Mapping[str, Part]) -> tuple[str, ...]:
         first, second = next(iter(copies.values()))[:2]
         relabelled = sum(len(copies[group]) for group in copies if len(labels[group]) > 1)
         sentences.append(
-            f"{_count(copies):,} of {len(train.images):,} training images are exact copies of each "
-            f"other (as {train.name(first, 'training')} = "
+            f"{_count(copies):,} of {len(train.images):,} training {train.unit}s are exact copies "
+            f"of each other (as {train.name(first, 'training')} = "
             f"{train.name(second, 'training')}){_relabelled(relabelled)}{_blank(train, copies)}"
         )
     return tuple(sentences)
@@ -108,7 +113,7 @@ def _blank(part: Part, copies: Groups) -> str:
 
 def _groups(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return each part's groups (N,): equal images have one number, images without a copy -1."""
-    flat = [part.reshape(len(part), -1) for part in parts]
+    flat = [np.ascontiguousarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]
     length = flat[0].shape[1]
     columns = np.sort(np.random.default_rng(0).permutation(length)[:SAMPLE])
     sample = np.concatenate([np.ascontiguousarray(part[:, columns]) for part in flat])

@@ -1,4 +1,7 @@
-"""Data set: its images and labels, the facts known about them, and the source that loads it."""
+"""Data set: its samples and labels, the facts known about them, and the source that loads it.
+
+Samples are images, or vectors in the place of images.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.common.text import printable, shortlist
-from bench.datasets.features import Features
+from bench.datasets.features import Features, VectorStatistics, statistics_of
 from bench.datasets.file_account import Account
 from bench.datasets.images.files import ImageFiles
 from bench.errors import InputError
@@ -34,7 +37,8 @@ Images = np.ndarray | ImageFiles
 class Dataset:
     """Images and labels of one data set.
 
-    Images in memory are uint8 (N, channels, height, width). Labels are int64 (N,).
+    Images in memory are uint8 (N, channels, height, width). Labels are int64 (N,). A set of vectors
+    has float32 (N, D) instead of images.
     """
 
     name: str
@@ -68,13 +72,24 @@ class Dataset:
         return len(self.classes)
 
     @property
+    def on_vectors(self) -> bool:
+        """True if the samples are vectors, which have no pixels."""
+        return len(self.train_images.shape) == 2
+
+    @property
+    def unit(self) -> str:
+        """Word for a sample in messages: "vector" or "image"."""
+        return "vector" if self.on_vectors else "image"
+
+    @property
     def channels(self) -> int:
+        """Number of channels of an image, or of elements of a vector."""
         return self.train_images.shape[1]
 
     @property
     def side(self) -> int:
-        """Width of an image in pixels."""
-        return self.train_images.shape[-1]
+        """Width of an image in pixels; 1 for vectors."""
+        return 1 if self.on_vectors else self.train_images.shape[-1]
 
     @property
     def knows_truth(self) -> bool:
@@ -116,7 +131,7 @@ class Dataset:
         occurring = set(np.concatenate(labels).tolist())
         absent = [printable(n) for k, n in enumerate(self.classes) if k not in occurring]
         verb = "has" if len(absent) == 1 else "have"
-        count = f"{len(absent)} of {self.num_classes} classes {verb} no {part} image"
+        count = f"{len(absent)} of {self.num_classes} classes {verb} no {part} {self.unit}"
         return f"{count} ({shortlist(absent)}): {consequence}" if absent else None
 
     @property
@@ -128,13 +143,13 @@ class Dataset:
             if self.subset_of is not None:  # without this line, the counts of files do not add up
                 lines.append(
                     f"--subset takes {len(self.train_labels):,} of {self.subset_of:,} training "
-                    "images"
+                    f"{self.unit}s"
                 )
         return lines + [sentence for sentence in (self.untrained, self.untested) if sentence]
 
     @cached_property
     def content_hash(self) -> str:
-        """Short hash of all pixels and labels, by which a record names its data.
+        """Short hash of all pixels or vectors and labels, by which a record names its data.
 
         For images in files it covers names and sizes, because reading all files would take as long
         as an epoch. It covers classes and flips, too: network outputs and noise depend on them.
@@ -173,6 +188,12 @@ class Dataset:
         mean = share @ values
         return mean, np.sqrt((share * (values - mean[:, None]) ** 2).sum(1)).clip(1e-3)
 
+    @cached_property
+    def vector_statistics(self) -> VectorStatistics:
+        """Mean, standard deviation and norm of the training vectors."""
+        assert isinstance(self.train_images, np.ndarray) and self.on_vectors
+        return statistics_of(self.train_images)
+
     def select(self, positions: np.ndarray | slice, images: Images) -> "Dataset":
         """Return the data set with these training images alone, and their labels and names."""
         return replace(
@@ -194,7 +215,7 @@ class Dataset:
         if not 1 < size <= len(self.train_labels):
             raise InputError(
                 f"--subset is {size}, but {self.name} has {len(self.train_labels)} training "
-                "images: give a number from 2 to that"
+                f"{self.unit}s: give a number from 2 to that"
             )
         chosen = np.sort(stratified_choice(self.best_labels, size, np.random.default_rng(0)))
         subset = self.select(chosen, self.train_images[chosen])

@@ -10,7 +10,15 @@ from bench.errors import InputError
 
 
 def resized(dataset: Dataset, side: int) -> Dataset:
-    """Return the data set with all its images brought to ``side`` pixels."""
+    """Return the data set with all its images brought to ``side`` pixels.
+
+    Raises:
+        InputError: if it holds vectors.
+    """
+    if dataset.on_vectors:
+        raise InputError(
+            f"{dataset.name} holds vectors, which have no size in pixels: leave out --image-size"
+        )
     size = side, side
     return replace(
         dataset,
@@ -29,7 +37,8 @@ def with_donors(dataset: Dataset, other: Dataset) -> Dataset:
     They are brought to the same size and colours.
 
     Raises:
-        InputError: if images stay in files, or both sets have the same images.
+        InputError: if images stay in files, the other set holds vectors, or both sets have the same
+            images.
     """
     import torch
     from torchvision.transforms.v2 import functional as F
@@ -38,6 +47,10 @@ def with_donors(dataset: Dataset, other: Dataset) -> Dataset:
         raise InputError(
             f"open-set noise needs images in memory, but {dataset.name} or {other.name} is read "
             "from files"
+        )
+    if other.on_vectors:
+        raise InputError(
+            f"open-set noise needs images, but {other.name} holds vectors: name another data set"
         )
     images = _resize(other.train_images, dataset.train_images.shape[2:])
     if dataset.channels == 3 and other.channels == 1:

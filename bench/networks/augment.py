@@ -96,6 +96,22 @@ def random_resized_crop(
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+def dropout(vectors: Tensor, generator: Generator) -> Tensor:
+    """Set half of the entries of normalised vectors (B, D) to 0, at random, and double the rest."""
+    draws = torch.rand(vectors.shape, generator=generator, device=generator.device)
+    return vectors * (draws < 0.5).to(vectors.device) * 2
+
+
+def cached_view(stored: Tensor, generator: Generator) -> Tensor:
+    """Return one of the augmented vectors of each sample, at random, (B, D).
+
+    ``stored`` (B, 1 + V, D) has the plain vector of each sample first.
+    """
+    size, count = len(stored), stored.shape[1]
+    views = torch.randint(1, count, (size,), generator=generator, device=generator.device)
+    return stored[torch.arange(size, device=stored.device), views.to(stored.device)]
+
+
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with black; 1 changes nothing."""
     return (images * factor).clamp(0, 1)

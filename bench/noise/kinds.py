@@ -137,6 +137,11 @@ def _has_blocks(dataset: Dataset | None, kind: str, argument: str) -> None:
 
 
 def _has_pixels(dataset: Dataset | None, kind: str, argument: str) -> None:
+    if dataset is not None and dataset.on_vectors:
+        raise InputError(
+            f"{kind} noise needs images, but {dataset.name} holds vectors: use noise of labels "
+            "alone, such as symmetric or pairflip"
+        )
     if dataset is not None and isinstance(dataset.train_images, ImageFiles):
         raise InputError(
             f"{kind} noise looks at all images at once, and those of {dataset.name} stay in their "

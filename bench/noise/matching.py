@@ -48,7 +48,7 @@ def check_labels(labels: np.ndarray, dataset: Dataset, kind: str) -> None:
     if len(labels) != len(dataset.train_labels):
         raise InputError(
             f"there are {len(labels)} labels in {kind} for {len(dataset.train_labels)} training "
-            f"images of {dataset.name}: it has to make one for each"
+            f"{dataset.unit}s of {dataset.name}: it has to make one for each"
         )
     _check_range(OrderedLabels(kind, labels), dataset)
 
@@ -78,12 +78,18 @@ def _by_order(content: OrderedLabels, dataset: Dataset) -> np.ndarray:
         _warn_of_another_order(content, dataset, dataset.all_names, places)
         return labels[places]
     counts = (
-        f"there are {len(labels)} labels in {content.source} for {images} training images of "
-        f"{dataset.name}"
+        f"there are {len(labels)} labels in {content.source} for {images} training "
+        f"{dataset.unit}s of {dataset.name}"
     )
     if dataset.subset_of == len(labels):
-        raise InputError(f"{counts}: they are for all of its training images, leave out --subset")
-    both = "" if places is None else f", or {total}, for all images with the test images"
+        raise InputError(
+            f"{counts}: they are for all of its training {dataset.unit}s, leave out --subset"
+        )
+    both = (
+        ""
+        if places is None
+        else f", or {total}, for all {dataset.unit}s with the test {dataset.unit}s"
+    )
     raise InputError(f"{counts}: give one for each{both}; {_listing(dataset)} lists them in order")
 
 

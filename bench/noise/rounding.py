@@ -19,7 +19,7 @@ def rounding_note(dataset: Dataset, spec: NoiseSpec) -> str | None:
         return None
     realised = _realised(dataset, spec)
     images = (
-        f"{len(dataset.train_labels):,} training images of {dataset.name} in "
+        f"{len(dataset.train_labels):,} training {dataset.unit}s of {dataset.name} in "
         f"{dataset.num_classes} classes"
     )
     kind, argument = (None, "") if comes_with_data(spec.kind) else find_kind(spec.kind)
@@ -42,7 +42,7 @@ def rounding_note(dataset: Dataset, spec: NoiseSpec) -> str | None:
     return (
         f"{spec.kind} noise{at_rate} means that {100 * intended:.3g} % of the {what}, but on the "
         f"{images} it is {100 * realised:.3g} %, since {why}: take a higher rate, more "
-        f"images{other}"
+        f"{dataset.unit}s{other}"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from bench.common.identity import noise_identity
 from bench.errors import InputError
+from bench.networks.pretrained import PretrainedNetwork
 from bench.planning.spec import TrialSpec, method_for
 from bench.recipe import SimSiam
 from bench.records.schema import SCHEMA
@@ -26,10 +27,15 @@ class PretrainJob:
     # kind, rate, seed and sampling of noise that changes images
     openset: tuple[str, float | None, int, str] | None = None
 
+    pretrained: PretrainedNetwork | None = None  # that training starts from
+
     @property
     def key(self) -> str:
         """Content hash."""
-        content = json.dumps([SCHEMA, asdict(self)], sort_keys=True)
+        facts = {key: value for key, value in asdict(self).items() if key != "pretrained"}
+        if self.pretrained:
+            facts["pretrained"] = asdict(self.pretrained)
+        content = json.dumps([SCHEMA, facts], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
@@ -68,4 +74,5 @@ def job_for(spec: TrialSpec, settings: SimSiam) -> PretrainJob:
         precision=spec.precision,
         threads=spec.threads,
         openset=openset,
+        pretrained=spec.pretrained,
     )

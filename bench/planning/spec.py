@@ -10,6 +10,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
@@ -17,6 +19,7 @@ from bench.method import Method
 from bench.networks.backbones import check_backbone
 from bench.networks.pretrained import PretrainedNetwork
 from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
+from bench.planning.inputs import check_input
 from bench.planning.registry import (
     Scalar,
     build,
@@ -30,45 +33,31 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.searches import SEARCH
-from bench.recipe import RECIPE_FIELDS, Recipe, default_recipe, paper_recipe
+from bench.recipe import (
+    HEADS,
+    RECIPE_FIELDS,
+    Recipe,
+    default_recipe,
+    finetune_recipe,
+    head_recipe,
+    paper_recipe,
+)
+from bench.records.schema import SpecFile, Specification
+
+#: Fields of a specification that are mappings themselves.
+_NESTED = ("recipe", "hparams", "pretrained")
 
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class TrialSpec:
-    """Specification of one trial.
+class TrialSpec(Specification[Recipe, PretrainedNetwork]):
+    """Specification of one trial, checked.
 
     Equal specifications give equal records, to the bit on one machine's CPU. ``id`` is a hash of
     all fields, with content in place of paths: see ``bench.common.identity``.
     """
-
-    method: str  # canonical name, such as "rmd+ce"
-    hparams: dict[str, Scalar]  # all of them, namespaced by part
-    dataset: str
-    data_hash: str
-    subset: int | None
-    image_size: int | None
-    noise_kind: str
-    noise_hash: str | None  # of the file that the kind reads, if it reads one
-    noise_rate: float | None  # None where the noise came with the data
-    noise_sampling: str
-    noise_seed: int
-    split_seed: int
-    train_seed: int
-    validation_share: float
-    protocol: str  # "shared" or "paper", and what the command line changed in it
-    recipe: Recipe
-    device: str
-    precision: str
-    threads: int
-    # Fields with a default are younger than the records of others: see ``to_json``.
-    # "" for a requested trial, "search ..." for a trial of a search, "tuned" for a search's pick
-    stage: str = ""
-    told: float = 1.0  # factor on the noise rate that a method with that privilege reads
-    graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
-    pretrained: PretrainedNetwork | None = None  # that the trial fine-tunes, or is on top of
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -140,6 +129,8 @@ class TrialSpec:
         for field in fields(self):
             if field.default is not MISSING and values[field.name] == field.default:
                 del values[field.name]
+        if self.pretrained:
+            values["pretrained"] = msgspec.to_builtins(self.pretrained)
         values["recipe"]["milestones"] = list(self.recipe.milestones)
         values["recipe"] = without_neutral(values["recipe"], neutral_values(Recipe))
         values["hparams"] = without_neutral(values["hparams"], _neutral_hparams(self.method))
@@ -158,9 +149,11 @@ class TrialSpec:
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
             hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
             plain = {
-                key: value if key in ("recipe", "hparams") else _converted(cls, key, value)
+                key: value if key in _NESTED else _converted(cls, key, value)
                 for key, value in values.items()
             }
+            if network := values.get("pretrained"):
+                plain["pretrained"] = msgspec.convert(network, PretrainedNetwork)
             spec = cls(
                 **{
                     **plain,
@@ -170,7 +163,7 @@ class TrialSpec:
                 }
             )
             check_backbone(spec.recipe.backbone)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, msgspec.ValidationError) as error:
             raise InputError(
                 f"this is no trial specification ({error}): take one from a sweep's "
                 "trials/*/spec.json"
@@ -217,9 +210,9 @@ def _changed(recipe: Recipe, overrides: Mapping[str, Any]) -> str:
     )
 
 
-def record_of(spec: TrialSpec) -> dict[str, Any]:
+def record_of(spec: TrialSpec) -> SpecFile:
     """Return the content of a trial's spec.json."""
-    return {"spec": spec.to_json(), "config": changes(spec.method, spec.hparams)}
+    return SpecFile(spec=spec.to_json(), config=changes(spec.method, spec.hparams))
 
 
 def method_for(spec: TrialSpec) -> Method:
@@ -361,6 +354,8 @@ class Plan:
     precision: str = "fp32"
     threads: int = 1
     graphs: bool = False
+    pretrained: PretrainedNetwork | None = None
+    head: str | None = None  # of trials on vectors; by default "mlp"
 
     def specs(
         self,
@@ -392,12 +387,13 @@ class Plan:
         if not takes_rate(self.noise_kind):
             rates = [None]  # a rate of 0 for clean labels says nothing
         overrides = _recipe_fields(dict(self.overrides))  # 1 for 1.0 would be another trial
-        recipes = [self._recipe(data, name, hparams) for name, hparams in configurations]
+        recipes = [self.recipe_of(data, name, hparams) for name, hparams in configurations]
         pairs = list(zip(configurations, recipes, strict=True))
         specs = []
         for seed, ((name, hparams), planned), rate in itertools.product(seeds, pairs, rates):
             recipe = planned.override(overrides)
             check_backbone(recipe.backbone)
+            check_input(recipe, data.on_vectors, self.pretrained)
             specs.append(
                 TrialSpec(
                     method=name,
@@ -420,6 +416,7 @@ class Plan:
                     precision=self.precision,
                     threads=self.threads,
                     graphs=self.graphs,
+                    pretrained=self.pretrained,
                 )
             )
         return specs
@@ -440,7 +437,7 @@ class Plan:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
 
-    def _recipe(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
+    def recipe_of(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """Return the recipe of a configuration, which is checked on the way, without overrides."""
         privileges = {fact for part in build(name, hparams).parts() for fact in part.privileges}
         if privileges and not data.knows_truth:
@@ -448,7 +445,16 @@ class Plan:
                 f"{display(name)} reads {', '.join(sorted(privileges))}, which nobody knows of "
                 f"{data.name}: use other settings"
             )
+        network = self.pretrained
+        if data.on_vectors or (network and network.frozen):
+            if self.recipe == PAPER:
+                raise InputError(
+                    "no paper's recipe is for a head on vectors: leave --recipe paper out"
+                )
+            return head_recipe(self.head or HEADS[0])
         recipe = default_recipe(data.name, data.side, len(data.train_labels))
+        if network and self.recipe != PAPER:
+            return finetune_recipe(network.network, recipe)
         if self.recipe != PAPER:
             return recipe
         base = split_name(name)[-1]

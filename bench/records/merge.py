@@ -75,11 +75,11 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     if np.array_equal(a, b, equal_nan=True):
         return None
     folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (first, second))
-    where = f"{first.id} ({first.spec['spec']['method']}) in {folders}"
+    where = f"{first.id} ({first.spec.method}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
     parts = differing(to_text(trial.done.code) for trial in (first, second))
-    if not parts and _machine(first) == _machine(second) and first.spec["spec"]["device"] == "cpu":
+    if not parts and _machine(first) == _machine(second) and first.spec.device == "cpu":
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)

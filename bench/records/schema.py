@@ -6,7 +6,8 @@ lack younger fields, so nearly all may be absent when a file is read.
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -36,6 +37,86 @@ NOISY_VAL_ACCURACY = "noisy_val_accuracy"
 
 Figure = float | UnsetType | None
 Count = int | UnsetType | None
+
+#: Type of a specification's recipe: as it is planned, or as readers of records need it.
+RecipeT = TypeVar("RecipeT")
+#: Type of the identity of its pretrained network, likewise.
+NetworkT = TypeVar("NetworkT")
+
+
+@dataclass(frozen=True)
+class Specification(Generic[RecipeT, NetworkT]):
+    """Specification of one trial: all that its result depends on.
+
+    Its id is a hash of these values as they are on disk (``bench.common.identity``).
+    ``bench.planning.spec.TrialSpec`` checks and writes them.
+    """
+
+    method: str  # canonical name, such as "rmd+ce"
+    hparams: dict[str, Any]  # all of them, namespaced by part
+    dataset: str
+    data_hash: str
+    subset: int | None
+    image_size: int | None
+    noise_kind: str
+    noise_hash: str | None  # of the file that the kind reads, if it reads one
+    noise_rate: float | None  # None where the noise came with the data
+    noise_sampling: str
+    noise_seed: int
+    split_seed: int
+    train_seed: int
+    validation_share: float
+    protocol: str  # "shared" or "paper", and what the command line changed in it
+    recipe: RecipeT
+    device: str
+    precision: str
+    threads: int
+    # Fields with a default are younger than the records of others: at their default they are
+    # left out of spec.json.
+    # "" for a requested trial, "search ..." for a trial of a search, "tuned" for a search's pick
+    stage: str = ""
+    told: float = 1.0  # factor on the noise rate that a method with that privilege reads
+    graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
+    pretrained: NetworkT | None = None  # that the trial fine-tunes, or reads features of
+
+
+class RecipeFacts(msgspec.Struct, frozen=True):
+    """Fields of a recipe that a report reads; ``bench.recipe.Recipe`` declares all of them."""
+
+    backbone: str
+    epochs: int
+
+
+class NetworkFacts(msgspec.Struct, frozen=True):
+    """Fields of a pretrained network that a report reads; ``bench.networks`` declares all."""
+
+    network: str
+    weights: str  # SHA-256 of the file
+    data: str  # what it was trained on
+    size: int  # side of its input in pixels
+    frozen: bool
+    views: int = 0
+
+
+#: Specification as a report reads it.
+Recorded = Specification[RecipeFacts, NetworkFacts]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Part of a specification that says which search a trial is of; the rest may be unreadable."""
+
+    method: Any = None
+    stage: Any = ""
+
+
+class SpecFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of ``spec.json``."""
+
+    #: Specification as it is on disk: ids and comparisons of whole specifications are of these
+    #: values, fields of other versions among them.
+    spec: dict[str, Any]
+    config: dict[str, Any]  # hyper-parameters that are not at their default
+    draw: int | UnsetType = UNSET  # configurations that the trial's search had drawn before it
 
 
 class Epoch(msgspec.Struct, kw_only=True):
@@ -120,6 +201,14 @@ class Pretraining(msgspec.Struct, kw_only=True):
     pretrain_seconds: Figure = UNSET
 
 
+class PretrainedFacts(msgspec.Struct, kw_only=True):
+    """Facts of the pretrained network of a trial, beside its identity in the specification."""
+
+    licence: str
+    embedding_seconds: Figure = UNSET  # of all images of the data set, by a frozen network
+    features_checksum: str | UnsetType = UNSET  # SHA-256 of all features
+
+
 class Done(msgspec.Struct, kw_only=True):
     """Content of ``done.json``: how a trial ended. Seconds are those of the device's machine."""
 
@@ -138,6 +227,7 @@ class Done(msgspec.Struct, kw_only=True):
     noisy_test: bool | UnsetType = UNSET
     privileges: list[str] | UnsetType = UNSET
     pretraining: Pretraining | UnsetType = UNSET
+    pretrained: PretrainedFacts | UnsetType = UNSET
     train_seconds: Figure = UNSET
     eval_seconds: Figure = UNSET
     passes_trained: Figure = UNSET  # forward and backward, over the training images

@@ -24,9 +24,21 @@ from bench.common.identity import identity, plain_id, trial_id
 from bench.errors import InputError
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
-from bench.records.schema import COMPLETED, LOST, RETRIED, STATUSES, SUCCEEDED, Done, Ending, Epoch
+from bench.records.schema import (
+    COMPLETED,
+    LOST,
+    RETRIED,
+    STATUSES,
+    SUCCEEDED,
+    Done,
+    Ending,
+    Epoch,
+    Recorded,
+    SpecFile,
+)
 
 _DONE, _ENDING = msgspec.json.Decoder(Done), msgspec.json.Decoder(Ending)
+_FILE = msgspec.json.Decoder(SpecFile)
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Trial:
     """Trial that is over; its epochs and samples are read when they are needed."""
 
     folder: Path
-    spec: dict[str, Any]  # content of spec.json
+    file: SpecFile  # content of spec.json
     done: Done
     # with results of the same specification in other folders: see ``bench.records.merge``
     conflicts: tuple[str, ...] = ()
@@ -43,8 +55,20 @@ class Trial:
     @cached_property
     def id(self) -> str:
         """Hash of its identity, or the folder's name, which earlier versions made from a path."""
-        spec = self.spec.get("spec", {})
-        return self.folder.name if identity(spec) is spec else trial_id(spec)
+        values = self.file.spec
+        return self.folder.name if identity(values) is values else trial_id(values)
+
+    @cached_property
+    def spec(self) -> Recorded:
+        """Its specification.
+
+        Raises:
+            InputError: where a field is missing, or has another type.
+        """
+        try:
+            return msgspec.convert(self.file.spec, Recorded)
+        except msgspec.ValidationError as error:
+            raise _no_record(self.folder, error) from error
 
     @property
     def succeeded(self) -> bool:
@@ -67,10 +91,6 @@ class Trial:
             return self.known[key]
         return np.array([epoch.figure(key) for epoch in self.epochs], dtype=float)
 
-    def samples(self) -> dict[str, np.ndarray]:
-        """Return its final per-sample results."""
-        return read_samples(self.folder)
-
 
 def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Return final per-sample results of a trial's folder.
@@ -86,8 +106,8 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
         return {key: archive[key] for key in names or archive.files}
 
 
-def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
-    """Check that the folder of the trial ``name`` holds the specification ``spec``.
+def check_specification(sweep: Path, name: str, file: SpecFile) -> None:
+    """Check that the folder of the trial ``name`` holds the specification of ``file``.
 
     A trial without such a folder is on record in one that an earlier version has named: see
     ``results``.
@@ -98,9 +118,8 @@ def check_specification(sweep: Path, name: str, spec: dict[str, Any]) -> None:
     path = sweep / "trials" / name / "spec.json"
     if not path.parent.exists():
         return
-    content, _ = _read_json(path)
-    values = content.get("spec") if isinstance(content, dict) else None
-    if not isinstance(values, dict) or trial_id(values) != trial_id(spec["spec"]):
+    present = _file(_read_json(path)[0])
+    if present is None or trial_id(present.spec) != trial_id(file.spec):
         raise InputError(
             f"{str(path)!r} is not the specification its folder is named after: move the folder "
             "away"
@@ -183,8 +202,7 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
             continue
         index.add(entry)
         folder, known = sweep / "trials" / name, dict(zip(keys, entry.curves, strict=True))
-        spec, done = msgspec.json.decode(entry.spec), _done(entry.done, folder)
-        yield Trial(folder, spec, done, known=known)
+        yield Trial(folder, _FILE.decode(entry.spec), _done(entry.done, folder), known=known)
     if (columns := index.content()) is not None:
         with contextlib.suppress(OSError):  # a folder that takes no file goes without one
             write_atomically(index.path, columns)
@@ -204,14 +222,14 @@ def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Ent
     return Entry(name, now, spec, record.text, figures)
 
 
-def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
+def read_begun(sweep: Path) -> Iterator[tuple[Path, SpecFile, str | None]]:
     """Yield every trial that was ever started: folder, spec.json and, if it is over, its status.
 
     A trial with several records comes once. A result is preferred to a failure, and a failure to a
     record that is not over.
     """
     over = dict(_over(sweep))
-    best: dict[str, tuple[int, Path, dict[str, Any]]] = {}
+    best: dict[str, tuple[int, Path, SpecFile]] = {}
     for path in sorted((sweep / "trials").glob("*/spec.json")):
         try:
             content, _ = _read_json(path)
@@ -219,13 +237,13 @@ def read_begun(sweep: Path) -> Iterator[tuple[Path, dict[str, Any], str | None]]
             if path.parent in over:
                 raise
             continue  # the next run of the trial writes it again
-        _check_folder(path.parent, content)
+        file = _checked(path.parent, content)
         merit = 1 + _merit(over[path.parent].status) if path.parent in over else 0
-        name = trial_id(content["spec"])
+        name = trial_id(file.spec)
         if name not in best or best[name][0] < merit:
-            best[name] = merit, path.parent, content
-    for _, folder, content in best.values():
-        yield folder, content, over[folder].status if folder in over else None
+            best[name] = merit, path.parent, file
+    for _, folder, file in best.values():
+        yield folder, file, over[folder].status if folder in over else None
 
 
 def read_done(folder: Path) -> Done:
@@ -286,9 +304,11 @@ def _done(text: bytes, folder: Path) -> Done:
     try:
         return _DONE.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{str(folder)!r} is no trial's record ({error}): delete it and run again"
-        ) from error
+        raise _no_record(folder, error) from error
+
+
+def _no_record(folder: Path, error: Exception) -> InputError:
+    return InputError(f"{str(folder)!r} is no trial's record ({error}): delete it and run again")
 
 
 def _over(sweep: Path) -> Iterator[tuple[Path, Ending]]:
@@ -311,26 +331,35 @@ def _names(sweep: Path) -> list[str]:
 def _id_of(folder: Path) -> str:
     """Return the trial's id by its spec.json; the folder's name where that does not fit it."""
     try:
-        spec, _ = _specification(folder)
+        file, _ = _specification(folder)
     except InputError:
         return folder.name
-    return trial_id(spec["spec"])
+    return trial_id(file.spec)
 
 
-def _specification(folder: Path) -> tuple[dict[str, Any], bytes]:
+def _specification(folder: Path) -> tuple[SpecFile, bytes]:
     """Return value and text of a trial's spec.json."""
-    spec, text = _read_json(folder / "spec.json")
-    _check_folder(folder, spec)
-    return spec, text
+    content, text = _read_json(folder / "spec.json")
+    return _checked(folder, content), text
 
 
-def _check_folder(folder: Path, spec: Any) -> None:
-    values = spec.get("spec") if isinstance(spec, dict) else None
-    if not isinstance(values, dict) or folder.name not in (trial_id(values), plain_id(values)):
+def _file(content: Any) -> SpecFile | None:
+    """Return the content of a spec.json; None where it is none."""
+    try:
+        return msgspec.convert(content, SpecFile)
+    except msgspec.ValidationError:
+        return None
+
+
+def _checked(folder: Path, content: Any) -> SpecFile:
+    """Return the content of a folder's spec.json, whose id is the folder's name."""
+    file = _file(content)
+    if file is None or folder.name not in (trial_id(file.spec), plain_id(file.spec)):
         raise InputError(
             f"{str(folder / 'spec.json')!r} is not the specification that its folder is named "
             f"after, {folder.name}: move the folder away, or give it back its name"
         )
+    return file
 
 
 def _read_json(path: Path) -> tuple[Any, bytes]:

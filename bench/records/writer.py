@@ -6,14 +6,13 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from bench.common.files import to_json, write_atomically
 from bench.common.version import git_commit
 from bench.errors import InputError
-from bench.records.schema import Done, Epoch
+from bench.records.schema import Done, Epoch, SpecFile
 from bench.records.trials import check_specification
 
 
@@ -55,9 +54,7 @@ def extra_results(models: bool, features: bool) -> frozenset[str]:
 class TrialWriter:
     """Writer of one trial's folder. A sweep's driver holds one for each running trial."""
 
-    def __init__(
-        self, sweep: Path, name: str, spec: dict[str, Any], draw: int | None = None
-    ) -> None:
+    def __init__(self, sweep: Path, name: str, file: SpecFile, draw: int | None = None) -> None:
         """Write spec.json, or check the one that is there.
 
         Args:
@@ -73,10 +70,11 @@ class TrialWriter:
                 warnings.warn(f"{path} is damaged; it is written again", stacklevel=2)
                 path.unlink()
         if path.exists():
-            check_specification(sweep, name, spec)
+            check_specification(sweep, name, file)
         else:
-            content = spec if draw is None else spec | {"draw": draw}
-            write_atomically(path, to_json(content, indent=1))
+            if draw is not None:
+                file = msgspec.structs.replace(file, draw=draw)
+            write_atomically(path, to_json(msgspec.to_builtins(file), indent=1))
 
     def restart(self, epochs: Iterable[Epoch] = ()) -> None:
         """Cut the record back to the epochs before a checkpoint, by default to none."""

@@ -33,7 +33,7 @@ from bench.report.wording import rates_of
 class Board:
     """Tables of one report. Statistics are of accuracy and of the rows that compete."""
 
-    rows: pd.DataFrame  # a row per trial, track and rule: ``rows.load_rows``
+    rows: pd.DataFrame  # a row per trial, track and rule: ``rows.rows_of``
     configurations: pd.DataFrame  # a row per cell, method, configuration and rule
     leaderboard: pd.DataFrame  # a row per cell, method and rule, ranked by accuracy
     ranked: pd.DataFrame  # the same, ranked by ``metric``
@@ -93,7 +93,7 @@ def read_board(
     Args:
         reference: method to compare with, or "none".
         metric: figure of ``Board.ranked``.
-        clean_images: as in ``rows.load_rows``.
+        clean_images: as in ``rows.load_sides``.
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the
@@ -110,7 +110,7 @@ def board_of(
     searched: Sequence[Facts] = (),
     clean_images: str = ALL,
 ) -> Board:
-    """Make a board of the rows of trials, as ``rows.load_rows`` reads them.
+    """Make a board of the rows of trials, as ``rows.rows_of`` returns them.
 
     Args:
         searched: facts of the trials of searches.

@@ -14,6 +14,7 @@ import msgspec
 
 from bench.common.identity import PAPER, data_identity, noise_identity, short_name
 from bench.common.text import printable
+from bench.records.schema import Recorded
 from bench.report.columns import GROUP, SEEDS
 
 Facts = dict[str, Any]
@@ -32,27 +33,27 @@ def key_of(settings: Mapping[str, Any]) -> str:
     return msgspec.json.encode(settings, order="deterministic").decode()
 
 
-def cell_facts(spec: Mapping[str, Any], rate: float) -> Facts:
+def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
     """Return the facts of a specification by which ``arrange_cells`` finds its cell.
 
     Args:
+        raw: the specification as it is on disk.
         rate: the noise rate of the cell.
-
-    Raises:
-        TypeError: where a name is no text.
     """
-    if not all(isinstance(spec[key], str) for key in ("dataset", "noise_kind", "protocol")):
-        raise TypeError("data set, noise and protocol have names")
     # Optional fields, and those of younger versions.
-    further = {key: value for key, value in spec.items() if key not in _OTHER and key not in GROUP}
+    further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
+    shared = {key: getattr(spec, key) for key in GROUP}
     return {
         # As every table and figure shows them: paths may hold line ends, and worse.
-        **{key: printable(spec[key]) if isinstance(spec[key], str) else spec[key] for key in GROUP},
+        **{
+            key: printable(value) if isinstance(value, str) else value
+            for key, value in shared.items()
+        },
         "noise_rate": rate,
         "further": ", ".join(f"{key}={value}" for key, value in sorted(further.items())),
-        "_data": data_identity(spec["dataset"]),
-        "_noise": noise_identity(spec["noise_kind"], spec["noise_hash"]),
-        "_recipe": spec["recipe"],
+        "_data": data_identity(spec.dataset),
+        "_noise": noise_identity(spec.noise_kind, spec.noise_hash),
+        "_recipe": raw["recipe"],
         "_further": further,
     }
 

@@ -23,7 +23,7 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     """Summarise the rows of trials over seeds: a row per cell, method, configuration and rule.
 
     Args:
-        rows: from ``load_rows``; their order decides which of equal configurations is the first.
+        rows: from ``rows.rows_of``; their order decides which of equal configurations is the first.
 
     Returns:
         ``mean`` of the metric over seeds with ``ci95``, the half-width of its t interval (missing

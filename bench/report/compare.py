@@ -74,7 +74,7 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
     all that sets them is. Of trials that a side has on several devices the first counts.
 
     Args:
-        clean_images: as in ``rows.load_rows``.
+        clean_images: as in ``rows.load_sides``.
 
     Raises:
         InputError: where a folder is no sweep, or no trial is over.

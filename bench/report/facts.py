@@ -107,26 +107,26 @@ def _arranged(trials: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
 
 def _facts(trial: Trial, clean_images: str) -> Facts:
     """Return the facts of a trial that do not depend on a selection rule."""
-    spec, done = trial.spec["spec"], trial.done
-    recipe, changes = spec["recipe"], {**trial.spec["config"]}
+    spec, done, raw = trial.spec, trial.done, trial.file.spec
+    recipe, changes = raw["recipe"], trial.file.config
     noise = present(done.noise, Noise())
     # Labels that came with the data have no nominal rate, and the same realised rate in all trials.
-    rates = (spec["noise_rate"], present(noise.realised_rate), UNKNOWN_RATE)
-    settings = spec["hparams"]
-    if spec["protocol"].startswith(PAPER):  # the recipe is the method's, and not part of the cell
+    rates = (spec.noise_rate, present(noise.realised_rate), UNKNOWN_RATE)
+    settings = spec.hparams
+    if spec.protocol.startswith(PAPER):  # the recipe is the method's, and not part of the cell
         settings = settings | {RECIPE + key: value for key, value in recipe.items()}
     return {
-        **{key: spec[key] for key in SEEDS},
-        **cell_facts(spec, next(rate for rate in rates if rate is not None)),
-        "method": display(spec["method"]),
-        "wraps": display(spec["method"].partition("+")[2]) if "+" in spec["method"] else "",
-        "_method": spec["method"],
+        **{key: getattr(spec, key) for key in SEEDS},
+        **cell_facts(spec, raw, next(rate for rate in rates if rate is not None)),
+        "method": display(spec.method),
+        "wraps": display(spec.method.partition("+")[2]) if "+" in spec.method else "",
+        "_method": spec.method,
         "_recorded": key_of(changes),
         "changes": len(changes),  # the count by which its search broke ties
         "hparams": key_of(settings),
         "recipe": _listed(key_of(recipe)),
-        "epochs": recipe["epochs"],
-        "backbone": recipe["backbone"],
+        "epochs": spec.recipe.epochs,
+        "backbone": spec.recipe.backbone,
         "id": trial.id,
         "folder": trial.folder,  # as a path: pandas refuses text that is no UTF-8
         "sweep": trial.folder.parents[1],

@@ -44,7 +44,7 @@ def leaderboard(
         mark: marks that tables show behind the mean.
 
     Args:
-        rows: from ``load_rows``.
+        rows: from ``rows.rows_of``.
         reference: method to compare with, its privileged row where it has no other; "none" for no
             comparison.
         metric: figure to rank by and to compare. Epochs and configurations are selected by

@@ -14,13 +14,10 @@ from bench.report.facts import CURVE_OF, CURVES, read_facts
 from bench.report.metrics import ACCURACY
 
 
-def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
-    """Read the trials below ``folders``, without those of searches: a row per trial, track, rule.
+def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list[pd.DataFrame]:
+    """Read several sets of folders, a table each; equal data and settings share a name.
 
-    A trial whose record knows too few clean validation labels has no row by clean-val.
-    ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,)
-    arrays, the same objects under every rule; without ``_curve`` in its name a figure is that of
-    the rule's epoch. Accuracies are fractions.
+    A table holds the trials below a set's folders, without those of searches: see ``rows_of``.
 
     Args:
         clean_images: number of clean validation labels that the rule clean-val reads, or "all".
@@ -28,17 +25,20 @@ def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
     Raises:
         InputError: where a folder is no sweep, or no trial is over.
     """
-    [rows] = load_sides([folders], clean_images)
-    return rows
-
-
-def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list[pd.DataFrame]:
-    """Read several sets of folders as ``load_rows`` does; equal data and settings share a name."""
     return [rows_of(compared, clean_images) for compared, _ in read_facts(sides, clean_images)]
 
 
 def rows_of(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
-    """Apply every rule to the facts of trials: a table of rows in their order."""
+    """Apply every rule to the facts of trials: a row per trial, track and rule, in their order.
+
+    A trial whose record knows too few clean validation labels has no row by clean-val.
+    ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,)
+    arrays, the same objects under every rule; without ``_curve`` in its name a figure is that of
+    the rule's epoch. Accuracies are fractions.
+
+    Args:
+        clean_images: as in ``load_sides``.
+    """
     table, stacks, tables = pd.DataFrame(trials), _stacks(trials), []
     for rule in rule_names(clean_images):
         rows = table.assign(rule=rule, **_at_epochs(rule, trials, stacks))

@@ -286,7 +286,7 @@ def variance_split(rows: pd.DataFrame) -> pd.DataFrame:
     where all three change together.
 
     Args:
-        rows: from ``rows.load_rows``.
+        rows: from ``rows.rows_of``.
     """
     rows = rows[(rows["rule"] == DEFAULT_RULE) & rows["succeeded"]]
     keys = ["cell", "method", "hparams"]

@@ -35,9 +35,8 @@ _Configurations = Mapping[tuple[str, str, str], list[Facts]]
 
 def track_facts(trial: Trial) -> Facts:
     """Return a trial's facts of its track; of a search's trial also its value and seconds."""
-    spec = trial.spec["spec"]
-    stage, told = spec.get("stage", ""), float(spec.get("told", 1.0))
-    plain = "given" if trial.spec["config"] else "default"
+    stage, told = trial.spec.stage, trial.spec.told
+    plain = "given" if trial.file.config else "default"
     facts: Facts = {
         "stage": stage,
         "told": told,

@@ -60,7 +60,7 @@ def write_report(
         reference: method that all are compared with, or "none".
         rank_by: metric of the leaderboard, which the page shows first. Plots and analysis are of
             accuracy.
-        clean_images: as in ``rows.load_rows``.
+        clean_images: as in ``rows.load_sides``.
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the

@@ -13,6 +13,7 @@ reads the records, runs what is missing, and goes on from each trial's own check
     tuner           Ray Tune, and the driver's hooks in it
     session         start of Ray, or connection to a cluster, and end
     address         joining of an existing cluster
+    stopping        early stopping within searches, by Ray Tune's schedulers
     object_store    size of Ray's object store
     environment     environment variables that Ray reads
     private         private names of Ray, each with what breaks when it changes

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets import Dataset
+from bench.networks.pretrained import Pretrained
 from bench.planning.pretraining import PretrainJob, pretrain_job
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.epochs import read_epochs
@@ -32,7 +33,7 @@ from bench.sweep.messages import (
     Epochs,
     Failed,
     Message,
-    Pretrained,
+    PretrainingEpoch,
     Warned,
 )
 from bench.sweep.trackers import Trackers
@@ -76,6 +77,7 @@ class Driver:
         self.parallel = 1
         self.running: dict[str, Callable[[], None]] = {}  # key -> function that ends its worker
         self.trackers = Trackers((), out)
+        self.start: Pretrained | None = None  # network that trials fine-tune
         self.fault: Exception | None = None  # error of the driver itself, such as a full disk
         jobs = [pretrain_job(spec) for spec in todo]
         self.jobs = list({job.key: job for job in jobs if job}.values())
@@ -191,7 +193,7 @@ class Driver:
                 work.began = time.monotonic()
             case Warned():
                 self._warn(work, message.text)
-            case Pretrained():
+            case PretrainingEpoch():
                 self._advance(work, message.epoch)
             case EncoderTrained():
                 self.encoders.keep(work.key, message.encoder)

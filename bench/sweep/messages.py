@@ -21,7 +21,7 @@ class Warned(Message):
     text: str
 
 
-class Pretrained(Message):
+class PretrainingEpoch(Message):
     """A pretraining has completed this epoch."""
 
     epoch: int

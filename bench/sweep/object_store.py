@@ -10,6 +10,7 @@ import torch
 
 from bench.datasets import Dataset
 from bench.networks.backbones import build_network
+from bench.networks.pretrained import Pretrained
 from bench.planning.pretraining import PretrainJob
 
 #: Bytes for results on their way to the driver, and for Ray itself.
@@ -23,20 +24,26 @@ SHARE = 0.8
 MINIMUM, LARGEST_ON_DISK, LARGEST_ON_MACOS = 75 << 20, 10_000_000_000, 2 << 30
 
 
-def content_bytes(dataset: Dataset, jobs: Sequence[PretrainJob] = ()) -> int:
-    """Return the bytes of the data set's arrays and of the encoders of these pretrainings."""
+def content_bytes(
+    dataset: Dataset, jobs: Sequence[PretrainJob] = (), start: Pretrained | None = None
+) -> int:
+    """Return the bytes of the data set's arrays, of these encoders and of pretrained weights."""
     arrays = [dataset.donors, dataset.train_images, dataset.train_labels, dataset.train_names]
     arrays += [
         *dataset.found.values(),
         *(array for pair in dataset.tests.values() for array in pair),
     ]
+    if features := dataset.features:
+        arrays += [features.train, features.donors, *features.tests.values()]
+    arrays += start.state.values() if start else []
     total = sum(array.nbytes for array in arrays if array is not None)
-    return total + sum(_encoder_bytes(job.backbone, dataset.channels) for job in jobs)
+    return total + sum(_encoder_bytes(job, dataset) for job in jobs)
 
 
-def _encoder_bytes(backbone: str, channels: int) -> int:
+def _encoder_bytes(job: PretrainJob, dataset: Dataset) -> int:
+    size = job.pretrained.size if job.pretrained else dataset.side
     with torch.device("meta"):  # shapes alone
-        body = build_network(backbone, channels, 2).body
+        body = build_network(job.backbone, dataset.channels, 2, size).body
     return sum(value.nbytes for value in body.state_dict().values())
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.common.files import to_json, write_atomically
 from bench.common.text import shortlist
 from bench.datasets import Dataset
+from bench.networks.pretrained import Pretrained
 from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.code import differing, to_text
@@ -19,6 +20,7 @@ from bench.records.trials import check_specification, finished_statuses, results
 from bench.records.writer import lock
 from bench.sweep.driver import Driver
 from bench.sweep.environment import prepare_environment
+from bench.sweep.object_store import content_bytes
 from bench.sweep.provenance import describe
 from bench.sweep.trackers import Trackers
 from bench.sweep.work import Observer, Settings
@@ -101,13 +103,17 @@ def run_sweep(
     settings: Settings | None = None,
     observer: Observer | None = None,
     tuning: "Tuning | None" = None,
+    start: Pretrained | None = None,
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
+
+    Args:
+        start: the network that trials fine-tune.
 
     It returns when every one of them is over. Interrupted, it leaves the folder so that the same
     call goes on from there.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     settings = settings or Settings()
     with lock(out):
         if tuning:
@@ -116,6 +122,7 @@ def run_sweep(
         on_record = _on_record(out, settings.retry_failed)
         todo = _missing(list({spec.id: spec for spec in specs}.values()), out, on_record)
         driver = Driver(todo, dataset, out.resolve(), settings, observer, tuning, on_record)
+        driver.start = start
         facts = describe(specs, command, out, options or {})
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
         with contextlib.closing(Trackers(settings.track, out)) as driver.trackers:
@@ -125,7 +132,7 @@ def run_sweep(
         if tuning:
             specs = [*specs, *tuning.trials]
         result = _result(specs, driver)
-        result.wall_seconds = time.perf_counter() - start
+        result.wall_seconds = time.perf_counter() - began
         facts["trials"] = sorted({*facts["trials"], *(spec.id for spec in specs)})
         if result.ran:
             _add_cost(facts, result, driver)
@@ -166,8 +173,10 @@ def _run(driver: Driver) -> None:
         store.check()
     store.claim(driver.run_id)
     store.tidy(finished_statuses(driver.out))
-    _ = driver.dataset.pixel_statistics  # once here, not once a trial
-    with session.ray_session(driver.resources, driver.dataset, driver.out, driver.jobs) as folder:
+    dataset = driver.dataset
+    _ = dataset.vector_statistics if dataset.on_vectors else dataset.pixel_statistics  # once, here
+    content = content_bytes(dataset, driver.jobs, driver.start)
+    with session.ray_session(driver.resources, driver.out, content) as folder:
         later = tuning.remaining() if tuning else (0, 0.0)
         open_ended = tuning is not None and tuning.open_ended
         pieces = sys.maxsize if open_ended else len(driver.work) + later[0]

@@ -17,11 +17,9 @@ import ray
 
 from bench.common.files import to_json, write_atomically
 from bench.common.importing import worker_path
-from bench.datasets import Dataset
 from bench.errors import InputError, one_line
-from bench.planning.pretraining import PretrainJob
 from bench.sweep.address import CLIENT, connect
-from bench.sweep.object_store import content_bytes, machine_memory, shared_memory, store_bytes
+from bench.sweep.object_store import machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (
     SESSION_PREFIX,
     driving_here,
@@ -38,12 +36,13 @@ def _parent() -> str:
 
 
 @contextlib.contextmanager
-def ray_session(
-    resources: Resources, dataset: Dataset, out: Path, jobs: Sequence[PretrainJob] = ()
-) -> Iterator[Path]:
+def ray_session(resources: Resources, out: Path, content: int) -> Iterator[Path]:
     """Start or join Ray, silently, and leave nothing behind.
 
     On one machine every port is on loopback, and the object store is sized to fit.
+
+    Args:
+        content: bytes that the sweep puts into the object store.
 
     Yields:
         A folder of the session's own.
@@ -56,7 +55,7 @@ def ray_session(
     )
     try:
         with holding_back_sigterm():
-            address = _start(resources, content_bytes(dataset, jobs), folder)
+            address = _start(resources, content, folder)
         # Without this, Ray prints a traceback for each lost worker.
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

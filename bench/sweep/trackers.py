@@ -6,16 +6,17 @@ is left out of it with one warning; the next command copies it from the records.
 """
 
 import contextlib
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
+
 from bench.errors import InputError, one_line, unknown
 from bench.planning.spec import TrialSpec
 from bench.records.epochs import read_epochs
-from bench.records.schema import SUCCEEDED, Done, Epoch
+from bench.records.schema import SUCCEEDED, Done, Epoch, SpecFile
 from bench.records.trials import finished_statuses, read_done
 from bench.sweep.tracker_clients import CLIENTS, Run, Tracker
 
@@ -95,7 +96,8 @@ class Trackers:
 
     def _copy(self, name: str, folder: Path) -> None:
         """Copy the record of a trial that is over."""
-        spec = TrialSpec.from_json(json.loads((folder / "spec.json").read_bytes())["spec"])
+        file = msgspec.json.decode((folder / "spec.json").read_bytes(), type=SpecFile)
+        spec = TrialSpec.from_json(file.spec)
         self._restart(name, spec, read_epochs(folder / "epochs.jsonl"))
         self._finish(name, spec, read_done(folder))
 

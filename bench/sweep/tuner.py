@@ -31,6 +31,7 @@ def fit(driver: Driver, state: Path) -> None:
         tune.with_parameters(
             train,
             dataset=driver.dataset,
+            start=driver.start,
             duties=Duties(
                 driver.store.place,
                 driver.run_id,

@@ -13,6 +13,7 @@ from ray import tune
 from bench.common.importing import PLUGINS, import_bundled
 from bench.datasets import Dataset
 from bench.errors import InputError
+from bench.networks.pretrained import Pretrained
 from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
 from bench.records.schema import FAILED, LOST, Epoch
@@ -23,7 +24,7 @@ from bench.sweep.messages import (
     Epochs,
     Failed,
     Message,
-    Pretrained,
+    PretrainingEpoch,
     Warned,
 )
 from bench.training.checkpoint import Checkpoint
@@ -55,12 +56,15 @@ class Duties:
     timed: bool  # whether there is a time limit for a trial
 
 
-def train(config: dict[str, Any], dataset: Dataset, duties: Duties) -> None:
+def train(
+    config: dict[str, Any], dataset: Dataset, start: Pretrained | None, duties: Duties
+) -> None:
     """Do one piece of work, as a Tune worker.
 
     Args:
         config: references into the object store: "work", a pair of a specification as JSON and a
             PretrainJob, one of them None; and "encoder", safetensors or None.
+        start: the network that trials fine-tune.
     """
     count = 0
 
@@ -76,18 +80,23 @@ def train(config: dict[str, Any], dataset: Dataset, duties: Duties) -> None:
         send(Began())
     values, job = ray.get(config["work"])
     if job is not None:
-        _pretrain(job, dataset, send)
+        _pretrain(job, dataset, start, send)
         return
     assert values is not None
     encoder = ray.get(config["encoder"]) if config["encoder"] else None
-    _train(values, encoder, dataset, duties, send)
+    _train(values, encoder, dataset, start, duties, send)
 
 
 def _train(
-    values: dict[str, Any], content: bytes | None, dataset: Dataset, duties: Duties, send: Send
+    values: dict[str, Any],
+    content: bytes | None,
+    dataset: Dataset,
+    start: Pretrained | None,
+    duties: Duties,
+    send: Send,
 ) -> None:
     """Run a trial, and send its record or the reason why there is none."""
-    start = time.perf_counter()
+    began = time.perf_counter()
     status = LOST  # until the trial itself begins, errors are this machine's
     try:
         spec = TrialSpec.from_json(values)
@@ -99,6 +108,7 @@ def _train(
             spec,
             dataset,
             encoder=encoder,
+            start=start,
             report=report,
             checkpoint=Checkpoint(
                 store.file(spec.id),
@@ -117,7 +127,7 @@ def _train(
         # Such as a plugin or a file that this machine lacks: the worker goes on.
         text = str(error) if isinstance(error, InputError) else describe(error)
         status = LOST if of_machine(error) else status
-        send(Failed(status=status, error=text, seconds=time.perf_counter() - start))
+        send(Failed(status=status, error=text, seconds=time.perf_counter() - began))
         return
     report.flush()
     send(ended)
@@ -135,25 +145,25 @@ def _leave_broken_device() -> None:
         os._exit(1)
 
 
-def _pretrain(job: PretrainJob, dataset: Dataset, send: Send) -> None:
+def _pretrain(job: PretrainJob, dataset: Dataset, start: Pretrained | None, send: Send) -> None:
     """Train an encoder, and send it or the reason why there is none."""
-    start = reported = time.perf_counter()
+    began = reported = time.perf_counter()
 
     def beat(epoch: int, loss: float) -> None:
         nonlocal reported
         if time.perf_counter() - reported >= REPORT_SECONDS:
             reported = time.perf_counter()
-            send(Pretrained(epoch=epoch))
+            send(PretrainingEpoch(epoch=epoch))
 
     try:
-        encoder = run_pretraining(job, dataset, beat)
+        encoder = run_pretraining(job, dataset, beat, start)
     except Exception as error:
         # A collapse, or any error of torch: the trials that need the encoder get the same status.
         status = LOST if of_machine(error) else FAILED
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - began
         send(Failed(status=status, error=describe(error), seconds=seconds))
         return
-    send(EncoderTrained(encoder=save_encoder(encoder), seconds=time.perf_counter() - start))
+    send(EncoderTrained(encoder=save_encoder(encoder), seconds=time.perf_counter() - began))
 
 
 class _Reporter:

@@ -49,6 +49,14 @@ class Pixels:
         """Evaluation batch size for these images."""
         return evaluation_batch(self.side, self.device)
 
+    def weak(self, name: str) -> augment.Augmentation:
+        """Return the recipe's augmentation of that name."""
+        return augment.weak(name, self.side)
+
+    def strong(self, flips: bool) -> augment.Augmentation:
+        """Return the augmentation of self-supervised learning."""
+        return augment.strong(self.channels, flips)
+
     def raw(self, index: Tensor) -> Tensor:
         """Return the images at ``index`` (B,) unchanged, uint8."""
         return self.images.index_select(0, index)  # a tenth of the time that indexing takes

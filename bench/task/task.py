@@ -16,7 +16,9 @@ from bench.networks import augment
 from bench.networks.backbones import Network, build_network
 from bench.networks.bfloat16 import round_layers
 from bench.networks.cpu import bfloat16_units
+from bench.networks.pretrained import Pretrained
 from bench.task.pixels import Pixels
+from bench.task.vectors import Vectors
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
@@ -40,7 +42,8 @@ def stream_seed(*key: int) -> int:
 class Batch:
     """A batch of training samples."""
 
-    views: tuple[Tensor, ...]  # each (B, C, H, W), normalised, and augmented independently
+    # each (B, C, H, W), or (B, D) for vectors; normalised, and augmented independently
+    views: tuple[Tensor, ...]
     y: Tensor  # (B,) noisy labels
     #: (B,) numbers of the samples, for per-sample state. They are given at random, and say nothing
     #: of the data set's order.
@@ -65,6 +68,22 @@ class Oracle:
         )
 
 
+class FrozenEncoder:
+    """Features (B, D) of normalised images, without gradients.
+
+    It is no module, so that no method's state includes it.
+    """
+
+    def __init__(self, network: Network, task: "Task") -> None:
+        self.network = network.eval().requires_grad_(False)  # its passes are counted
+        self.task = task
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.task.autocast():
+            return self.network.forward_features(x).float()
+
+
 class Task:
     """A noisy training set and the means to learn from it.
 
@@ -75,13 +94,14 @@ class Task:
 
     def __init__(
         self,
-        pixels: Pixels,
+        pixels: Pixels | Vectors,
         noisy_labels: Tensor,
         num_classes: int,
         *,
         epochs: int,
         batch_size: int,
         backbone: str,
+        start: Pretrained | None = None,
         augmentation: str,
         device: torch.device,
         precision: str,
@@ -94,12 +114,14 @@ class Task:
         self.epochs = epochs
         self.batch_size = batch_size
         self.backbone = backbone
+        self._start = start
+        self.frozen_networks: list[Network] = []  # of this part; their passes are counted
         self.device = device
         self.precision = precision
         self.oracle = Oracle(facts or {})
         self._encoder = encoder
-        self.augment = augment.weak(augmentation, pixels.side)
-        self.strong_augment = augment.strong(self.channels, flips=augmentation.endswith("flip"))
+        self.augment = pixels.weak(augmentation)
+        self.strong_augment = pixels.strong(flips=augmentation.endswith("flip"))
         self.generator = torch.Generator(device)  # for everything random that is a tensor
         self.rng = np.random.default_rng()  # for numbers that Python needs, such as mixup's lambda
         self.mixtures: list[str] = []  # shapes of this epoch's fits, see ``ops.fit_mixture``
@@ -116,8 +138,13 @@ class Task:
 
     @property
     def channels(self) -> int:
-        """Number of colour channels of an image: 1 or 3."""
+        """Number of colour channels of an image, 1 or 3, or the width of a vector."""
         return self._pixels.channels
+
+    @property
+    def on_vectors(self) -> bool:
+        """True where samples are vectors: batches hold (B, D) instead of images."""
+        return isinstance(self._pixels, Vectors)
 
     def seed(self, *key: int) -> None:
         """Start both random streams anew from a tuple of non-negative integers."""
@@ -169,9 +196,37 @@ class Task:
         return Batch(views, self.noisy_labels[indices], indices)
 
     def build_network(self, num_outputs: int | None = None) -> Network:
-        """Return a freshly initialised network of the recipe's kind, on the device."""
-        net = build_network(self.backbone, self.channels, num_outputs or self.num_classes)
+        """Return a new network of the recipe's kind, on the device.
+
+        Its body has the pretrained weights that the trial starts from, if it has any. All other
+        weights are freshly initialised.
+        """
+        size = self._start.network.size if self._start else self._pixels.side
+        outputs = num_outputs or self.num_classes
+        net = build_network(self.backbone, self.channels, outputs, size)
+        if self._start:
+            state = self._start.state.items()
+            net.body.load_state_dict(
+                {name: torch.from_numpy(array.copy()) for name, array in state}
+            )
         return self.place(net)
+
+    def pretrained_encoder(self) -> Callable[[Tensor], Tensor]:
+        """Return the pretrained network that the trial starts from, frozen.
+
+        It turns normalised images (B, C, H, W) into features (B, D). It is no module, so that no
+        method's state includes it.
+
+        Raises:
+            RuntimeError: where the trial starts from random weights.
+        """
+        if self._start is None:
+            raise RuntimeError(
+                "the trial starts from random weights: there is no pretrained network"
+            )
+        encoder = FrozenEncoder(self.build_network(1), self)
+        self.frozen_networks.append(encoder.network)
+        return encoder
 
     def place(self, module: AnyModule) -> AnyModule:
         """Move a module to the device, memory format and precision of the trial."""

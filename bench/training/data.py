@@ -8,7 +8,7 @@ from bench.datasets import UNKNOWN, Dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import TrialSpec
 from bench.training import scoring
-from bench.training.pixels import pixels_for, replaced
+from bench.training.pixels import Inputs, pixels_for, replaced
 from bench.training.seeds import hidden_seed, shuffled
 
 #: Seed of the choice of training samples that are predicted after each epoch.
@@ -28,13 +28,13 @@ class TrialData:
         self.positions = labels.train[order]  # (N,) in the data set, by the method's numbers
         self.numbers = np.argsort(order)  # (N,) of the training samples, in the data set's order
         self.noisy = labels.noisy[self.positions]  # (N,) by the method's numbers
-        images = replaced(dataset, labels.replacements)
-        self.pixels = pixels_for(dataset, spec, images, self.positions)
-        self.validation = pixels_for(dataset, spec, images, labels.validation)
-        tests = {"test": (dataset.test_images, dataset.test_labels), **dataset.extra_tests}
+        inputs = Inputs.of(dataset, spec)
+        samples = replaced(inputs, labels.replacements)
+        self.pixels = pixels_for(dataset, spec, samples, self.positions)
+        self.validation = pixels_for(dataset, spec, samples, labels.validation)
         self.tests = {
-            name: (pixels_for(dataset, spec, images), classes)
-            for name, (images, classes) in tests.items()
+            name: (pixels_for(dataset, spec, inputs.tests[name]), classes)
+            for name, (_, classes) in dataset.tests.items()
         }
         # Training samples, in the data set's order, that scores can judge.
         self.known = np.flatnonzero(labels.truth[labels.train] != UNKNOWN)

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from bench.networks.backbones import Network
 from bench.planning.code_hash import harness_hash
 from bench.planning.labels import Labels
 from bench.records.schema import Pretraining
-from bench.task import Task
+from bench.task import FrozenEncoder, Task
 
 _ARRAYS = ("probes", "neighbours_before", "neighbours_after")
 _NUMBERS = ("spread", "train_seconds", "loss")
@@ -59,28 +57,12 @@ class Encoder:
             pretrain_seconds=self.train_seconds,
         )
 
-    def frozen(self, task: Task) -> "FrozenEncoder":
+    def frozen(self, task: Task) -> FrozenEncoder:
         """Return the encoder as a function, on the device and in the precision of the task."""
         net = task.build_network()
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
         net.body.load_state_dict(weights)
-        return FrozenEncoder(net.eval().requires_grad_(False), task)
-
-
-class FrozenEncoder:
-    """Features (B, D) of normalised images, without gradients.
-
-    It is no module, so that no method's state includes it.
-    """
-
-    def __init__(self, network: Network, task: Task) -> None:
-        self.network = network  # its passes are counted
-        self.task = task
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        with self.task.autocast():
-            return self.network.forward_features(x).float()
+        return FrozenEncoder(net, task)
 
 
 def save_encoder(encoder: Encoder) -> bytes:

@@ -12,7 +12,7 @@ from bench.planning.selection import clean_validation
 from bench.planning.spec import TrialSpec
 from bench.records.packing import pack_numbers
 from bench.records.schema import Epoch
-from bench.task import Pixels
+from bench.task import Pixels, Vectors
 from bench.training import scoring
 from bench.training.checks import (
     BATCH,
@@ -110,13 +110,13 @@ class Evaluation:
             together, alone = (self.method.predict(batch).float() for batch in (images, part))
         check_alike(together, alone, self.spec.precision)
 
-    def predict(self, pixels: Pixels, positions: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, pixels: Pixels | Vectors, positions: np.ndarray | None = None) -> np.ndarray:
         """Return class probabilities (len(positions), C), of all images by default."""
         probabilities = self.apply("predict", self.method.predict, pixels, positions)
         check_probabilities(probabilities, self.data.dataset.num_classes)
         return probabilities
 
-    def features(self, pixels: Pixels, positions: np.ndarray) -> np.ndarray:
+    def features(self, pixels: Pixels | Vectors, positions: np.ndarray) -> np.ndarray:
         """Return features (len(positions), D) of the first network that predicts."""
         network = self.method.predictors()[0]
         return self.apply("forward_features", network.forward_features, pixels, positions)
@@ -126,7 +126,7 @@ class Evaluation:
         self,
         name: str,
         function: Callable[[Tensor], Tensor],
-        pixels: Pixels,
+        pixels: Pixels | Vectors,
         positions: np.ndarray | None,
     ) -> np.ndarray:
         """Apply a method's function to images, batch by batch in a random order.

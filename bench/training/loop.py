@@ -6,16 +6,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from msgspec import UNSET, UnsetType
 from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.networks.backbones import Network
+from bench.networks.pretrained import Pretrained
 from bench.planning.code_hash import code_of
 from bench.planning.labels import Labels
 from bench.planning.method_checks import check_privileges
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import TrialSpec, method_for
-from bench.records.schema import DIVERGED, FINISHED, SCHEMA, Epoch, present
+from bench.records.schema import DIVERGED, FINISHED, SCHEMA, Epoch, PretrainedFacts, amount, present
 from bench.task import Task
 from bench.training.checkpoint import Checkpoint
 from bench.training.checks import untouched
@@ -47,6 +49,21 @@ def no_report(epochs: list[Epoch], restart: bool, /) -> None:
     """Discard the records."""
 
 
+def _facts_of_network(
+    spec: TrialSpec, dataset: Dataset, start: Pretrained | None
+) -> PretrainedFacts | UnsetType:
+    """Return the facts of the network that a trial starts from, or whose features it reads."""
+    if start:
+        return PretrainedFacts(licence=start.licence)
+    if spec.pretrained and (features := dataset.features):
+        return PretrainedFacts(
+            licence=features.licence,
+            embedding_seconds=features.seconds,
+            features_checksum=features.checksum,
+        )
+    return UNSET
+
+
 class Run:
     """Training of one trial, epoch by epoch."""
 
@@ -57,15 +74,17 @@ class Run:
         outcome: Outcome,
         *,
         encoder: Encoder | None = None,
+        start: Pretrained | None = None,
         report: Report = no_report,
         checkpoint: Checkpoint | None = None,
         keep: Collection[str] = (),
     ) -> None:
         """Prepare data and method; ``outcome`` gets each fact as soon as it is known."""
-        self.spec, self.outcome = spec, outcome
+        self.spec, self.outcome, self.start = spec, outcome, start
         self.report, self.checkpoint, self.keep = report, checkpoint, keep
         labels = Labels.of(spec, dataset)
         outcome.describe(spec, dataset, labels)
+        outcome.pretrained = _facts_of_network(spec, dataset, start)
         self.data = TrialData(spec, dataset, labels)
         self.seed = hidden_seed("training", spec.train_seed, dataset)
         self.method = method_for(spec)
@@ -82,7 +101,7 @@ class Run:
         self.outcome.privileges = sorted(frozenset().union(*privileges))
         features = None
         if job := pretrain_job(self.spec):
-            encoder = encoder or train_encoder(job, data.dataset)
+            encoder = encoder or train_encoder(job, data.dataset, start=self.start)
             self.outcome.pretraining = encoder.facts(data.labels, data.dataset.num_classes)
             features = encoder.frozen(self._task(None, frozenset()))
             self.counted.append(features.network)
@@ -91,6 +110,7 @@ class Run:
             part.task.seed(self.seed, stream)
             seed_globals(self.seed, stream)
             part.setup(part.task)
+            self.counted += part.task.frozen_networks
         self.counted += [module for module in self.method.modules() if isinstance(module, Network)]
 
     def _task(self, encoder: Callable[[Tensor], Tensor] | None, granted: frozenset[str]) -> Task:
@@ -105,6 +125,7 @@ class Run:
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             backbone=recipe.backbone,
+            start=self.start,
             augmentation=recipe.augmentation,
             device=torch.device(spec.device),
             precision=spec.precision,
@@ -232,5 +253,7 @@ class Run:
         outcome.epochs = len(self.records)
         pretraining = present(outcome.pretraining)
         outcome.pretrain_seconds = pretraining.pretrain_seconds if pretraining else 0.0
+        if facts := present(outcome.pretrained):
+            outcome.pretrain_seconds += amount(facts.embedding_seconds)
         outcome.parameters = sum(p.numel() for net in networks for p in net.parameters())
         outcome.peak_memory_bytes = peak_memory(self.spec.device)

@@ -1,41 +1,73 @@
-"""Images of a trial on its device, or on their way there."""
+"""Images or vectors of a trial on its device, or on their way there."""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.datasets import Dataset, ImageFiles
+from bench.errors import Unavailable
 from bench.planning.labels import Replacements
 from bench.planning.pretraining import PretrainJob
 from bench.planning.spec import TrialSpec
-from bench.task import Pixels, SharedPixels
+from bench.task import Pixels, SharedPixels, Vectors
 from bench.training.stream import StreamedPixels
 
 #: Images copied to the device at a time.
 COPY_BATCH = 4096
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Samples of a data set as trials read them: its images, or vectors (N, D) or (N, 1 + V, D)."""
+
+    train: np.ndarray | ImageFiles
+    tests: Mapping[str, np.ndarray | ImageFiles]
+    donors: np.ndarray | None
+
+    @classmethod
+    def of(cls, dataset: Dataset, spec: TrialSpec | PretrainJob) -> "Inputs":
+        """Return the features of the images where the trial has a frozen network, else the images.
+
+        Raises:
+            Unavailable: where the features were not computed.
+        """
+        pretrained = spec.pretrained
+        if pretrained is None or not pretrained.frozen:
+            tests = {name: images for name, (images, _) in dataset.tests.items()}
+            return cls(dataset.train_images, tests, dataset.donors)
+        if dataset.features is None:
+            raise Unavailable(
+                f"the trial needs features of {pretrained.network}: embed the images first"
+            )
+        return cls(dataset.features.train, dataset.features.tests, dataset.features.donors)
+
+
 def pixels_for(
     dataset: Dataset,
-    spec: "TrialSpec | PretrainJob",
+    spec: TrialSpec | PretrainJob,
     images: np.ndarray | ImageFiles | None = None,
     positions: np.ndarray | None = None,
-) -> Pixels:
-    """Return images of the data set as the networks of a trial read them.
+) -> Pixels | Vectors:
+    """Return samples of the data set as the networks of a trial read them.
 
     Memory that is read-only, such as Ray's object store or a decoded cache, is shared and not
     copied: it may hold gigabytes.
 
     Args:
-        images: the data set's training images by default.
-        positions: (N,) selects images, in this order; their copies are the trial's own.
+        images: arrays or files of ``Inputs``; those for training by default.
+        positions: (N,) selects samples, in this order; copies of images are the trial's own.
     """
-    images = dataset.train_images if images is None else images
+    images = Inputs.of(dataset, spec).train if images is None else images
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        return Vectors(images, *_scale(dataset, spec), positions)
+    network = spec.pretrained
+    statistics = (network.mean, network.std) if network else dataset.pixel_statistics
     mean, std = (
-        torch.tensor(values, dtype=torch.float32, device=spec.device)
-        for values in dataset.pixel_statistics
+        torch.tensor(values, dtype=torch.float32, device=spec.device) for values in statistics
     )
     if isinstance(images, ImageFiles):
         files = images if positions is None else images[positions]
@@ -51,15 +83,35 @@ def pixels_for(
     return Pixels(copies, mean, std)
 
 
-def replaced(dataset: Dataset, replacements: Replacements | None) -> np.ndarray | ImageFiles:
-    """Return the training images, those that open-set noise replaces as their donors."""
+def _scale(dataset: Dataset, spec: TrialSpec | PretrainJob) -> tuple[Tensor, Tensor]:
+    """Return the mean of the training vectors, and the factor that their deviations get.
+
+    An MLP gets standardised vectors. A linear head gets vectors of length 1 in the mean: on
+    standardised ones it memorises nearly all wrong labels, and is 18 points worse.
+    """
+    features = dataset.features
+    statistics = features.statistics if features else dataset.vector_statistics
+    wide = isinstance(spec, TrialSpec) and spec.recipe.backbone == "linear"
+    factor = 1 / (statistics.norm if wide else statistics.std)
+    mean, scale = (
+        torch.as_tensor(values, dtype=torch.float32, device=spec.device)
+        for values in (statistics.mean, factor)
+    )
+    return mean, scale
+
+
+def replaced(inputs: Inputs, replacements: Replacements | None) -> np.ndarray | ImageFiles:
+    """Return the training samples, those that open-set noise replaces as their donors."""
     if replacements is None:
-        return dataset.train_images
-    assert isinstance(dataset.train_images, np.ndarray) and dataset.donors is not None
+        return inputs.train
+    assert isinstance(inputs.train, np.ndarray) and inputs.donors is not None
     positions, donors = replacements
-    images = dataset.train_images.copy()
-    images[positions] = dataset.donors[donors]
-    return images
+    samples = inputs.train.copy()
+    # A donor has no augmented vectors: its plain one takes their place.
+    samples[positions] = (
+        inputs.donors[donors] if samples.ndim != 3 else inputs.donors[donors][:, None]
+    )
+    return samples
 
 
 def on_device(array: np.ndarray, device: str) -> Tensor:

@@ -15,12 +15,13 @@ from torch.nn import functional as F
 from bench import ops
 from bench.datasets import Dataset
 from bench.networks.backbones import Network
+from bench.networks.pretrained import Pretrained
 from bench.noise import NoiseSpec, replaced_images
 from bench.planning.pretraining import PretrainJob
 from bench.task import PRETRAINING, Pixels, Task, stream_seed
 from bench.training.encoders import Encoder
 from bench.training.isolation import as_new, use_threads
-from bench.training.pixels import pixels_for, replaced
+from bench.training.pixels import Inputs, pixels_for, replaced
 from bench.training.seeds import hidden_seed
 
 #: Collapse threshold of the projections' spread: healthy ones reach about 0.97.
@@ -90,34 +91,47 @@ def spread(projections: Tensor) -> float:
     return float(deviation * projections.shape[1] ** 0.5)
 
 
-def run_pretraining(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) -> Encoder:
+def run_pretraining(
+    job: PretrainJob, dataset: Dataset, beat: Beat = no_beat, start: Pretrained | None = None
+) -> Encoder:
     """Train an encoder as a trial is trained: with settings and threads of its own."""
     with as_new(job.device), use_threads(job.threads):
-        return train_encoder(job, dataset, beat)
+        return train_encoder(job, dataset, beat, start)
 
 
-def train_encoder(job: PretrainJob, dataset: Dataset, beat: Beat = no_beat) -> Encoder:
-    """Train an encoder on the images of a data set, with the donors of open-set noise."""
+def train_encoder(
+    job: PretrainJob, dataset: Dataset, beat: Beat = no_beat, start: Pretrained | None = None
+) -> Encoder:
+    """Train an encoder on the images of a data set, with the donors of open-set noise.
+
+    It starts from the pretrained weights of ``start``, if they are given.
+    """
     replacements = replaced_images(dataset, NoiseSpec(*job.openset)) if job.openset else None
-    pixels = pixels_for(dataset, job, replaced(dataset, replacements))
-    return pretrain(job, pixels, beat, hidden_seed("pretraining", job.seed, dataset))
+    pixels = pixels_for(dataset, job, replaced(Inputs.of(dataset, job), replacements))
+    assert isinstance(pixels, Pixels)  # no method asks for an encoder of vectors
+    return pretrain(job, pixels, beat, hidden_seed("pretraining", job.seed, dataset), start)
 
 
 def pretrain(
-    job: PretrainJob, pixels: Pixels, beat: Beat = no_beat, seed: int | None = None
+    job: PretrainJob,
+    pixels: Pixels,
+    beat: Beat = no_beat,
+    seed: int | None = None,
+    start: Pretrained | None = None,
 ) -> Encoder:
     """Train an encoder on all of ``pixels``. A pure function of its arguments.
 
     Args:
         beat: called after each epoch.
         seed: of everything random; the job's own by default.
+        start: pretrained weights to start from.
 
     Raises:
         CollapseError: when the projections have collapsed.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     seed = job.seed if seed is None else seed
-    task = _task(job, pixels)
+    task = _task(job, pixels, start)
     torch.manual_seed(stream_seed(seed, PRETRAINING))
     learner = task.place(_Learner(task.build_network(), job.settings.projector_layers))
     # A stream that the noise does not use.
@@ -148,10 +162,10 @@ def pretrain(
         name: value.detach().cpu().contiguous().numpy()
         for name, value in learner.network.body.state_dict().items()
     }
-    return Encoder(weights, probes, before, after, width, time.perf_counter() - start, loss)
+    return Encoder(weights, probes, before, after, width, time.perf_counter() - began, loss)
 
 
-def _task(job: PretrainJob, pixels: Pixels) -> Task:
+def _task(job: PretrainJob, pixels: Pixels, start: Pretrained | None) -> Task:
     return Task(
         pixels,
         torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device),
@@ -159,6 +173,7 @@ def _task(job: PretrainJob, pixels: Pixels) -> Task:
         epochs=job.settings.epochs,
         batch_size=min(job.settings.batch_size, len(pixels)),
         backbone=job.backbone,
+        start=start,
         augmentation=job.augmentation,
         device=pixels.device,
         precision=job.precision,

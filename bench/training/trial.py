@@ -7,6 +7,7 @@ from collections.abc import Collection
 from bench import noise
 from bench.datasets import Dataset
 from bench.errors import InputError, Unavailable
+from bench.networks.pretrained import Pretrained
 from bench.planning.spec import TrialSpec
 from bench.records.schema import FAILED, LOST
 from bench.training.checkpoint import Checkpoint
@@ -23,6 +24,7 @@ def run_trial(
     dataset: Dataset,
     *,
     encoder: Encoder | None = None,
+    start: Pretrained | None = None,
     report: Report = no_report,
     checkpoint: Checkpoint | None = None,
     keep: Collection[str] = (),
@@ -32,6 +34,7 @@ def run_trial(
     Args:
         dataset: the whole data set that the specification names by its hash.
         encoder: the encoder of ``pretrain_job(spec)``; trained here if it is needed and absent.
+        start: the network that the specification fine-tunes.
         report: receives each epoch's record; see ``Report``.
         checkpoint: state to go on from, and to write; the caller removes it once the outcome is on
             disk.
@@ -43,18 +46,19 @@ def run_trial(
     Raises:
         Unavailable: where the data or the noise file are not those of the specification.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     outcome = Outcome.of(spec)
     try:
         reset_peak_memory(spec.device)
         keep_freed_memory()
         with as_new(spec.device), use_threads(spec.threads):
-            _check_files(spec, dataset)
+            _check_files(spec, dataset, start)
             Run(
                 spec,
                 dataset,
                 outcome,
                 encoder=encoder,
+                start=start,
                 report=report,
                 checkpoint=checkpoint,
                 keep=keep,
@@ -68,15 +72,21 @@ def run_trial(
         outcome.peak_memory_bytes = peak_memory(spec.device)
     if outcome.status in (FAILED, LOST):
         give_back_memory(spec.device)  # the traceback, which held the networks, is gone
-    outcome.work_seconds = time.perf_counter() - start
+    outcome.work_seconds = time.perf_counter() - began
     return outcome
 
 
-def _check_files(spec: TrialSpec, dataset: Dataset) -> None:
-    """Raise Unavailable unless data and noise file are those that the trial was planned with."""
+def _check_files(spec: TrialSpec, dataset: Dataset, start: Pretrained | None) -> None:
+    """Raise Unavailable unless data, noise file and weights are those of the specification."""
     if dataset.content_hash != spec.data_hash:
         raise Unavailable(
             f"the data is not what the specification names (hash {dataset.content_hash}, not "
             f"{spec.data_hash}): check --data-dir and --subset"
         )
     noise.check_files(spec.noise_spec)
+    fine_tuned = spec.pretrained if spec.pretrained and not spec.pretrained.frozen else None
+    if fine_tuned != (start.network if start else None):
+        raise Unavailable(
+            f"the trial starts from {fine_tuned.network if fine_tuned else 'random weights'}, but "
+            f"was given {start.network.network if start else 'none'}: check --weights"
+        )

@@ -3,7 +3,6 @@
 plan        the searches of a sweep, and the trials that follow from their picks
 search      search of one method at one noise rate
 study       Optuna's suggestions
-stopping    Ray Tune's schedulers
 spaces      search spaces of methods, read from search_spaces/
 domains     Ray Tune's domains as Optuna's distributions
 rehearsal   trial draws that find a space's mistakes

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from bench.common.identity import identity
@@ -20,9 +21,9 @@ from bench.planning.searches import SEARCH, TUNED, SearchKind
 from bench.planning.selection import check_goal
 from bench.planning.spec import Plan, Seeds, TrialSpec, relative_cost
 from bench.records.epochs import read_epochs
-from bench.records.schema import COMPLETED, RETRIED, Done, Epoch
+from bench.records.schema import COMPLETED, RETRIED, Done, Epoch, Origin, present
 from bench.records.trials import read_begun, read_done
-from bench.tuning.search import Search, Settings
+from bench.tuning.search import MakeStopper, Search, Settings
 from bench.tuning.spaces import check_space
 
 #: Seed of the noise, the split and the training of all searches: far from those of any leaderboard.
@@ -57,15 +58,15 @@ class Tuning:
         over = COMPLETED if retry_failed else COMPLETED + RETRIED
         methods = {search.base.method for search in self.searches}
         unusable: dict[str, list[str]] = {}
-        begun = sorted(read_begun(out), key=lambda trial: trial[1].get("draw", 0))
-        for folder, content, status in begun:
-            method = content["spec"].get("method")
-            searched = str(content["spec"].get("stage", "")).startswith(SEARCH)
+        begun = sorted(read_begun(out), key=lambda trial: present(trial[1].draw, 0))
+        for folder, file, status in begun:
+            origin = msgspec.convert(file.spec, Origin)
+            method = origin.method
             # Trials of other methods are not read: their plugins may be absent or changed.
-            if method not in methods or not searched:
+            if method not in methods or not str(origin.stage).startswith(SEARCH):
                 continue
             try:
-                spec = TrialSpec.from_json(content["spec"])
+                spec = TrialSpec.from_json(file.spec)
             except InputError as error:
                 unusable.setdefault(method, []).append(str(error))
                 continue
@@ -169,6 +170,7 @@ def plan_tuning(
     rates: Sequence[float | None],
     seeds: Seeds,
     settings: Settings,
+    make_stopper: MakeStopper,
 ) -> Tuning:
     """Return the searches of a sweep: one for each tunable method, noise rate and track.
 
@@ -176,6 +178,7 @@ def plan_tuning(
         configurations: each method's first configuration.
         fixed: hyper-parameters, "part.name", that the command line sets: they are not searched.
         seeds: those of the leaderboard.
+        make_stopper: makes the scheduler of a search.
 
     Raises:
         InputError: where a method has no search space, or settings contradict each other.
@@ -199,7 +202,10 @@ def plan_tuning(
         # tunes on the leaderboard's.
         for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
             truth = _validation_truth(base, data, settings.goal)
-            searches += [Search(base, kind, settings_of_method, settings, truth) for kind in kinds]
+            searches += [
+                Search(base, kind, settings_of_method, settings, make_stopper, truth)
+                for kind in kinds
+            ]
     if not searches:
         raise InputError(
             f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"

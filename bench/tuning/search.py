@@ -6,9 +6,9 @@ any crash it is rebuilt from them, and goes on.
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from bench.planning.searches import SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
 from bench.planning.spec import TrialSpec, method_for
 from bench.records.schema import SUCCEEDED, Done, Epoch, amount
-from bench.tuning.stopping import Stopper
 from bench.tuning.study import Study
 
 #: Number of configurations after which a search within a budget ends if all have failed: failures
@@ -66,6 +65,21 @@ def grace_of(spec: TrialSpec) -> int:
     return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)
 
 
+class Stopper(Protocol):
+    """Scheduler of one search: decides which trials to stop early."""
+
+    def judge(self, trial_id: str, epochs: int, value: float) -> bool:
+        """Return whether to stop a trial that has reached ``value`` after ``epochs``."""
+
+    def remember(self, trial_id: str, epochs: int, value: float) -> None:
+        """Take a value of a trial that is over, without a decision."""
+
+
+#: Function that makes a search's stopper from the name of a scheduler (asha, median, none), the
+#: epochs before which no trial is judged, and the epochs of a whole trial.
+MakeStopper = Callable[[str, int, int], Stopper]
+
+
 class Search:
     """Search of one kind for one cell."""
 
@@ -75,6 +89,7 @@ class Search:
         kind: SearchKind,
         fixed: Mapping[str, Scalar],
         limit: Settings,
+        make_stopper: MakeStopper,
         truth: np.ndarray | None = None,
     ) -> None:
         """Begin a search without candidates.
@@ -90,7 +105,7 @@ class Search:
         self.candidates: dict[str, Candidate] = {}
         self.exhausted = False
         self._study = Study(self.base, fixed)
-        self._stopper = Stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
+        self._stopper = make_stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
 
     def _in_state(self, state: str) -> list[Candidate]:
         return [candidate for candidate in self.candidates.values() if candidate.state == state]

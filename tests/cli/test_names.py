@@ -356,7 +356,7 @@ def test_records_hold_any_name(name, tmp_path):
     embedded({"x": printable(name)}).encode()
     folder = write_trial(tmp_path, spec={"dataset": f"folder:{name}"})
     found: Trial = next(read_trials(tmp_path))
-    assert found.folder == folder and found.spec["spec"]["dataset"] == f"folder:{encodable(name)}"
+    assert found.folder == folder and found.spec.dataset == f"folder:{encodable(name)}"
 
 
 def test_ids_of_plain_names_are_those_of_before():

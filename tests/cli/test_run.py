@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from commands import call
@@ -352,7 +353,7 @@ def test_one_trial_without_ray(tmp_path, capsys):
         data, expand_hparams(["elr"], {}, {}), [0.5], [0]
     )
     path = tmp_path / "spec.json"
-    path.write_text(json.dumps(record_of(spec)))
+    path.write_bytes(msgspec.json.encode(record_of(spec)))
     code = (
         "import sys; sys.modules['ray'] = None\n"
         f"from bench.cli.trial import main\nmain(['{path}', '--out', '{tmp_path / 'sweep'}'])"
@@ -390,8 +391,8 @@ def test_a_wrong_specification_is_one_sentence(field, tmp_path, capsys):
     data = load_dataset("digits", subset=200)
     [spec] = Plan(subset=200).specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
     record = record_of(spec)
-    record["spec"][field.strip()] = value
-    (tmp_path / "spec.json").write_text(json.dumps(record))
+    record.spec[field.strip()] = value
+    (tmp_path / "spec.json").write_bytes(msgspec.json.encode(record))
     with pytest.raises(SystemExit) as end:
         execute(trial_main, [str(tmp_path / "spec.json")])
     captured = capsys.readouterr()

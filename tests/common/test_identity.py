@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import RECIPE, write_trial
+from fabricate import RECIPE, load_rows, write_trial
 from golden_tables import write_sweep
 
 from bench.cli.plan import _folder_named, default_folder
@@ -30,13 +31,13 @@ from bench.planning import spec as spec_module
 from bench.planning.pretraining import job_for
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
 from bench.recipe import Recipe, SimSiam
+from bench.records.schema import Recorded
 from bench.records.trials import finished_statuses, read_begun, read_trials, without_weights
 from bench.report.board import board_of
 from bench.report.cells import arrange_cells, cell_facts
 from bench.report.choice import configurations
 from bench.report.compare import compare
 from bench.report.latex import to_latex
-from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_report
 from bench.sweep.run import pending
@@ -243,7 +244,10 @@ def table_of(trials: list[dict]) -> dict[str, set[str]]:
     facts = []
     for trial in trials:
         spec = {**_CELL, "protocol": trial["protocol"], "recipe": RECIPE | trial["recipe"]}
-        facts.append(cell_facts(spec, 0.5) | {"id": trial["id"], "recipe": ""})
+        facts.append(
+            cell_facts(msgspec.convert(spec, Recorded), spec, 0.5)
+            | {"id": trial["id"], "recipe": ""}
+        )
     tables: dict[str, set[str]] = {}
     for cell in arrange_cells(facts):
         tables.setdefault(cell["protocol"], set()).add(cell["id"])
@@ -251,6 +255,7 @@ def table_of(trials: list[dict]) -> dict[str, set[str]]:
 
 
 _CELL = {
+    **{"method": "ce", "hparams": {}, "noise_seed": 0, "split_seed": 0, "train_seed": 0},
     **{
         "dataset": "digits",
         "data_hash": "0",
@@ -340,7 +345,7 @@ def test_changed_defaults_do_not_hide_a_record(tmp_path, digits):
     folder = write_trial(tmp_path, "ce", spec=spec.to_json())
     content = json.loads((folder / "spec.json").read_bytes())
     (folder / "spec.json").write_text(json.dumps(content | {"config": {"ce.gone": 1}}))
-    assert record_of(spec)["config"] == {}
+    assert record_of(spec).config == {}
     assert pending([spec], tmp_path) == []
 
 
@@ -375,7 +380,7 @@ def test_a_result_comes_before_a_failure_of_the_same_trial(tmp_path, statuses):
         "finished"
     ]
     assert [
-        status for _, content, status in read_begun(tmp_path) if content["spec"]["method"] == "ce"
+        status for _, content, status in read_begun(tmp_path) if content.spec["method"] == "ce"
     ] == ["finished"]
 
 

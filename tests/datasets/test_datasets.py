@@ -577,10 +577,13 @@ def test_npz_labels_of_any_integer_type(load_npz, dtype):
         ),
         ({"test_images": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in shape"),
         ({"test_images": np.zeros((6, 9, 7), np.uint8)}, "differ in shape"),
-        ({"train_labels": np.zeros(11, int)}, r"training labels of shape \(11,\) .* for 12 images"),
+        (
+            {"train_labels": np.zeros(11, int)},
+            r"training labels of shape \(11,\) .* for 12 samples",
+        ),
         ({"test_labels": np.zeros((6, 1), int)}, r"test labels of shape \(6, 1\)"),
         ({"train_labels": np.zeros(12)}, "type float64"),
-        ({"train_labels": np.full(12, "cat")}, "one integer for each image"),
+        ({"train_labels": np.full(12, "cat")}, "one integer for each sample"),
         ({"train_labels": np.arange(12) % 3 - 1}, "labels from -1 to 2"),
         ({"test_labels": np.array([0, 1, 2, 0, -5, 1])}, "labels from -5 to 2"),
         ({"train_labels": np.zeros(12, int), "test_labels": np.zeros(6, int)}, "at least two"),
@@ -633,27 +636,27 @@ def test_a_stray_label_is_no_class(load_npz, stray):
         (
             np.arange(12) % 3 + 1,
             np.arange(6) % 3 + 1,
-            "labels up to 3, but only 3 different .*no image has the label 0",
+            "labels up to 3, but only 3 different .*no sample has the label 0",
         ),
         (
             np.arange(12) % 3 * 2,
             np.arange(6) % 3 * 2,
-            "labels up to 4, but only 3 different .*no image has the label 1",
+            "labels up to 4, but only 3 different .*no sample has the label 1",
         ),
         (
             np.arange(12) % 2 * 9,
             np.arange(6) % 2 * 9,
-            "labels up to 9, but only 2 different .*no image has the label 1",
+            "labels up to 9, but only 2 different .*no sample has the label 1",
         ),
         (
             np.arange(12) % 3 + 100,
             np.arange(6) % 3 + 100,
-            "labels up to 102, but only 3 .*no image has the label 0",
+            "labels up to 102, but only 3 .*no sample has the label 0",
         ),
         (
             np.arange(12) % 2,
             np.arange(6) % 3,
-            "no training image of .* is of the class 2, which has labels elsewhere",
+            "no training sample of .* is of the class 2, which has labels elsewhere",
         ),
         (
             np.full(12, 2**64 - 1, np.uint64),
@@ -663,7 +666,7 @@ def test_a_stray_label_is_no_class(load_npz, stray):
         (
             np.arange(12)[:, None] % 3,
             np.arange(6) % 3,
-            r"shape \(12, 1\) .* one integer for each image: labels\[:, 0\]",
+            r"shape \(12, 1\) .* one integer for each sample: labels\[:, 0\]",
         ),
         (
             np.eye(3, dtype=int)[np.arange(12) % 3],
@@ -730,7 +733,7 @@ def test_npz_noisy_labels_that_are_no_class(load_npz, stray):
     given = arrays(train_labels=np.full(12, -1))
     noisy = np.arange(12) % 3
     noisy[4] = stray
-    match = "labels from -|labels up to|no training image" if stray != 3 else "3 classes"
+    match = "labels from -|labels up to|no training sample" if stray != 3 else "3 classes"
     named = {"classes": np.array(["a", "b", "c"])} if stray == 3 else {}
     with pytest.raises(InputError, match=match):
         load_npz(**given, **named, noisy_labels=noisy)
@@ -784,8 +787,8 @@ def test_npz_of_python_objects_is_refused_with_what_to_do(load_npz, key):
 
 
 def test_npz_objects_without_a_use_do_no_harm(load_npz):
-    with pytest.warns(UserWarning, match=r"are not used \(about\)"):
-        assert load_npz(**arrays(), about=np.array({"by": "me"}, object)).num_classes == 3
+    with pytest.warns(UserWarning, match=r"are not used \(notes\)"):
+        assert load_npz(**arrays(), notes=np.array({"by": "me"}, object)).num_classes == 3
 
 
 def test_npz_under_other_names_is_one_sentence(load_npz, recwarn):

@@ -15,7 +15,7 @@ from bench.planning.registry import load_method
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.records.schema import Epoch
 from bench.training.outcome import Outcome
-from bench.training.pixels import replaced
+from bench.training.pixels import Inputs, replaced
 from bench.training.trial import run_trial
 
 KIND = "openset:mnist"
@@ -49,7 +49,7 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
     assert (labels.noisy == data.train_labels).all()
     outside = np.flatnonzero(labels.truth == OUTSIDE)
     assert len(outside) == 15
-    images = replaced(data, labels.replacements)
+    images = replaced(Inputs.of(data, spec), labels.replacements)
     changed = np.flatnonzero((images != data.train_images).any((1, 2, 3)))
     assert changed.tolist() == outside.tolist()
     assert len({int(images[position, 0, 0, 0]) for position in outside}) == 15, "a donor each"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 
 from bench.planning import code_hash
 from bench.planning.code_hash import HARNESS, NUMERICS, code_of, syntax
@@ -15,7 +15,6 @@ from bench.planning.spec import Plan, expand_hparams
 from bench.records.code import differing, to_text
 from bench.report.board import board_of
 from bench.report.latex import to_latex
-from bench.report.rows import load_rows
 from bench.report.writer import write_report
 from bench.sweep.run import other_code
 from bench.training.checkpoint import Checkpoint

@@ -44,8 +44,8 @@ def read(sweep: Path) -> list[Trial]:
 def assert_read_as_if_there_were_no_index(sweep: Path) -> list[Trial]:
     found = read(sweep)
     plain = list(read_trials(sweep))
-    assert [(trial.folder, trial.spec, trial.done) for trial in found] == [
-        (t.folder, t.spec, t.done) for t in plain
+    assert [(trial.folder, trial.file, trial.done) for trial in found] == [
+        (t.folder, t.file, t.done) for t in plain
     ]
     for one, other in zip(found, plain, strict=True):
         for name in FIGURES:
@@ -74,10 +74,10 @@ def test_the_second_reading_is_of_the_index_and_says_the_same(sweep, records_rea
     second = read(sweep)
     assert records_read == []
     for one, other in zip(first, second, strict=True):
-        assert (one.folder, one.spec, one.done) == (other.folder, other.spec, other.done)
+        assert (one.folder, one.file, one.done) == (other.folder, other.file, other.done)
         for name in FIGURES:
             np.testing.assert_array_equal(one.curve(name), other.curve(name))
-    by_seed = {trial.spec["spec"]["noise_seed"]: trial for trial in second}
+    by_seed = {trial.spec.noise_seed: trial for trial in second}
     np.testing.assert_array_equal(by_seed[1].curve("test_accuracy"), [0.1, 0.2, 0.4])
     np.testing.assert_array_equal(by_seed[1].curve("label_correction_accuracy"), [0.5, np.nan, 1])
     np.testing.assert_array_equal(by_seed[0].curve("label_correction_accuracy"), [np.nan] * 3)

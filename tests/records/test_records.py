@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import RecordWriter
+from fabricate import RECIPE, RecordWriter, write_trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +17,13 @@ from bench.errors import InputError
 from bench.records import schema, writer
 from bench.records.epochs import read_epochs
 from bench.records.packing import pack_numbers, unpack_numbers
-from bench.records.schema import Done
+from bench.records.schema import Done, SpecFile
 from bench.records.trials import (
     Trial,
     finished_statuses,
     read_begun,
     read_done,
+    read_samples,
     read_trials,
     trial_id,
 )
@@ -134,7 +135,7 @@ def test_a_trials_folder(tmp_path):
     # a folder may grow over many commits
     done = {"git_commit": git_commit(), "status": "finished", "train_seconds": None}
     assert json.loads((record.folder / "done.json").read_bytes()) == done
-    assert (trial.id, trial.spec, trial.done) == (ID, SPEC, Done(**done))
+    assert (trial.id, trial.file, trial.done) == (ID, SpecFile(**SPEC), Done(**done))
     assert as_json(trial.epochs) == [
         {"epoch": 0, "loss": 2.0},
         {"epoch": 1, "loss": None},
@@ -188,7 +189,7 @@ def test_samples_come_back(tmp_path):
     np.savez_compressed(buffer, clean_probability=np.array([0.25, 1.0]))
     RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"}, samples=buffer.getvalue())
     [trial] = list(read_trials(tmp_path))
-    assert trial.samples()["clean_probability"].tolist() == [0.25, 1.0]
+    assert read_samples(trial.folder)["clean_probability"].tolist() == [0.25, 1.0]
 
 
 def test_the_same_specification_is_taken_up_again(tmp_path):
@@ -240,7 +241,7 @@ def test_a_value_of_another_type_matters_where_it_is_read(tmp_path, values):
 
 
 def test_a_matrix_that_is_not_finite_is_read_back(tmp_path):
-    writer.TrialWriter(tmp_path, ID, SPEC).finish(
+    writer.TrialWriter(tmp_path, ID, SpecFile(**SPEC)).finish(
         Done(status="finished", estimated_transition_matrix=[[1.0, float("nan")]])
     )
     [trial] = read_trials(tmp_path)
@@ -467,7 +468,34 @@ def test_a_folder_without_trials_is_an_error(tmp_path):
 
 
 def test_epochs_of_a_trial_are_read_when_asked_for(tmp_path):
-    trial = Trial(tmp_path, SPEC, Done(status="finished"))
+    trial = Trial(tmp_path, SpecFile(**SPEC), Done(status="finished"))
     (tmp_path / "epochs.jsonl").write_bytes(b"".join(map(to_json, LINES)))
     assert as_json(trial.epochs) == LINES
     assert trial.curve("test_accuracy").tolist() == [0.5] * 3
+
+
+# ----------------------------------------------------------------------------
+# specifications
+
+
+def test_a_specification_of_an_earlier_version_has_todays_defaults(tmp_path):
+    write_trial(tmp_path)
+    [trial] = read_trials(tmp_path)
+    assert (trial.spec.stage, trial.spec.told, trial.spec.graphs) == ("", 1.0, False)
+    assert (trial.spec.method, trial.spec.recipe.backbone) == ("ce", RECIPE["backbone"])
+
+
+def test_a_field_of_a_later_version_is_kept_with_the_raw_specification(tmp_path):
+    write_trial(tmp_path, spec={"invented": 1})
+    [trial] = read_trials(tmp_path)
+    assert trial.file.spec["invented"] == 1 and trial.id == trial_id(trial.file.spec)
+    assert not hasattr(trial.spec, "invented")
+
+
+@pytest.mark.parametrize("damage", [{"noise_seed": "one"}, {"recipe": 5}, {"protocol": None}])
+def test_a_specification_with_a_value_of_another_type_names_the_record(tmp_path, damage):
+    write_trial(tmp_path)
+    [trial] = read_trials(tmp_path)
+    damaged = Trial(trial.folder, SpecFile(spec=trial.file.spec | damage, config={}), trial.done)
+    with pytest.raises(InputError, match=f"'{trial.folder}' is no trial's record .* run again"):
+        _ = damaged.spec

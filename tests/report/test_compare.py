@@ -11,7 +11,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 from scipy import stats
 
 from bench.cli.report import report
@@ -20,7 +20,6 @@ from bench.records.merge import TOLERANCE
 from bench.records.packing import pack_numbers
 from bench.report.board import board_of
 from bench.report.compare import compare
-from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.writer import write_comparison
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 from rich.console import Console
 from scipy import stats
 
@@ -28,7 +28,6 @@ from bench.report.leaderboard import leaderboard
 from bench.report.markdown import to_markdown
 from bench.report.metrics import ranked_by
 from bench.report.notes import selection_error
-from bench.report.rows import load_rows
 from bench.report.sections import sections
 from bench.report.statistics import paired_differences
 from bench.report.tables import Section, Table

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 
 from bench.report.choice import chosen_rows
 from bench.report.leaderboard import leaderboard
 from bench.report.learning import learning, learning_table
-from bench.report.rows import load_rows
 
 THREE = [0.3, 0.5, 0.6]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 
 from bench.datasets import sources
 from bench.errors import InputError
@@ -19,7 +19,6 @@ from bench.report.published import (
     published_section,
     read_published,
 )
-from bench.report.rows import load_rows
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 from scipy import stats
 
 from bench.report import statistics
@@ -15,7 +15,6 @@ from bench.report.analysis import analysis_sections
 from bench.report.board import board_of, read_board
 from bench.report.choice import chosen_rows, configurations
 from bench.report.leaderboard import leaderboard
-from bench.report.rows import load_rows
 from bench.report.statistics import (
     average_ranks,
     bootstrap,

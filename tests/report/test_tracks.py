@@ -5,14 +5,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from fabricate import write_trial
+from fabricate import load_rows, write_trial
 
 from bench.records.packing import pack_numbers
 from bench.report.board import read_board
 from bench.report.leaderboard import leaderboard
 from bench.report.plots import figures
 from bench.report.plots.settings import transfer_losses
-from bench.report.rows import load_rows
 from bench.report.writer import write_report
 
 DEFAULTS = {"elr.weight": 3.0}

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.common.files import to_json, write_atomically
 from bench.common.identity import plain_id, trial_id
 from bench.common.version import git_commit
-from bench.records.schema import Done, Epoch
+from bench.planning.selection import ALL
+from bench.records.schema import Done, Epoch, SpecFile
 from bench.records.writer import TrialWriter
+from bench.report.rows import load_sides
 
 RECIPE = {
     "backbone": "tiny_cnn",
@@ -46,6 +50,16 @@ class RawEpoch:
 
 class RecordWriter(TrialWriter):
     """TrialWriter of dictionaries, whatever they hold."""
+
+    def __init__(
+        self,
+        sweep: Path,
+        name: str,
+        content: dict[str, Any] | SpecFile,
+        draw: int | None = None,
+    ) -> None:
+        file = content if isinstance(content, SpecFile) else SpecFile(**content)
+        super().__init__(sweep, name, file, draw)
 
     def restart(self, epochs: Iterable[dict[str, Any]] = ()) -> None:
         super().restart(map(RawEpoch, epochs))
@@ -146,6 +160,12 @@ def write_trial(
     )
     writer.finish({key: value for key, value in facts.items() if value is not None})
     return writer.folder
+
+
+def load_rows(folders: Sequence[Path], clean_images: str = ALL) -> pd.DataFrame:
+    """Return the rows of one set of folders."""
+    [rows] = load_sides([folders], clean_images)
+    return rows
 
 
 def timeless(value: Any) -> Any:

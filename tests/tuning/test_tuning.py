@@ -37,6 +37,7 @@ from bench.records.packing import pack_numbers
 from bench.records.schema import Done, Epoch
 from bench.records.trials import trial_id
 from bench.records.writer import TrialWriter
+from bench.sweep.stopping import TuneStopper
 from bench.sweep.work import Resources
 from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
@@ -67,7 +68,9 @@ def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings
     settings = Settings(**({"configurations": 3} | settings))
     given = {key: [value] for key, value in (fixed or {}).items()}
     configurations = expand_hparams(methods, {}, given)
-    return plan_tuning(PLAN, data, configurations, set(given), rates, Seeds(seeds), settings)
+    return plan_tuning(
+        PLAN, data, configurations, set(given), rates, Seeds(seeds), settings, TuneStopper
+    )
 
 
 def curve(*values: float, seconds: float = 1.0) -> list[Epoch]:
@@ -211,6 +214,7 @@ def test_searches_have_seeds_of_their_own_where_replicas_share_theirs(data):
         [0.5],
         Seeds([0, 1], noise=7, split=8),
         Settings(configurations=2),
+        TuneStopper,
     )
     found = lambda specs: {(s.noise_seed, s.split_seed, s.train_seed) for s in specs}  # noqa: E731
     assert found(drain(tuning)) == {(SEARCH_SEED, SEARCH_SEED, SEARCH_SEED)}
@@ -238,6 +242,7 @@ def test_what_is_set_is_not_searched(data):
             [0.5],
             Seeds([0]),
             Settings(2),
+            TuneStopper,
         )
 
 
@@ -618,7 +623,7 @@ def test_misspecification_that_nobody_notices_is_an_error(data):
 def test_a_search_is_no_part_of_a_plain_specification(data):
     [spec] = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0])
     assert not {"stage", "told"} & spec.to_json().keys()
-    search = Search(spec, SearchKind("tuned"), {}, Settings(1))
+    search = Search(spec, SearchKind("tuned"), {}, Settings(1), TuneStopper)
     assert search.base.to_json()[
         "stage"
     ] == "search tuned noisy-val none" and search.base.label.endswith("· search")

@@ -15,8 +15,8 @@ class _Trial:
     trial_id: str
 
 
-class Stopper:
-    """Scheduler of one search: decides which trials to stop early."""
+class TuneStopper:
+    """Scheduler of one search, a ``Stopper`` of ``bench.tuning.search``."""
 
     def __init__(self, scheduler: str, grace: int, epochs: int) -> None:
         """Make the scheduler.
@@ -29,6 +29,7 @@ class Stopper:
         self._tune: Any = None
         if scheduler == "none" or epochs < 2:
             return
+        # Planning makes stoppers, too, and does without Ray where none stops anything.
         from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule
 
         settings: dict[str, Any] = {

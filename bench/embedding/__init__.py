@@ -1,0 +1,2 @@
+def embed(*a, **k):
+    raise NotImplementedError
