@@ -10,6 +10,7 @@ from bench.planning import registry
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, expand_hparams
 from bench.training.trial import run_trial
+from methods.knn import KNN
 
 #: So many that every method reaches its last phase.
 EPOCHS = 8
@@ -78,3 +79,20 @@ def test_rmd_takes_the_vectors_for_its_teacher(name, data):
     first, second = (outcome.samples["test_probabilities"] for outcome in outcomes)
     np.testing.assert_array_equal(first, second)
     assert all(outcome.pretrain_seconds == 0 for outcome in outcomes)
+
+
+def test_votes_on_vectors_are_counted_once(data, monkeypatch):
+    """They stay the same while the head is trained, and take as long as many epochs of it."""
+    counts = {"knn": 0, "rmd+knn": 0}
+    predict = KNN.predict
+    for name in counts:
+        monkeypatch.setattr(
+            KNN,
+            "predict",
+            lambda self, x, n=name: counts.update({n: counts[n] + len(x)}) or predict(self, x),
+        )
+        outcome = trial(name, data, "mlp")
+        assert outcome.epochs == EPOCHS
+    images = 144 + 16 + len(data.test_labels)  # training samples as probes, validation, test
+    checks = 2 * (16 + 8)  # that predictions do not depend on the batch
+    assert counts == {"knn": images + checks, "rmd+knn": images + checks}
