@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import unknown
+from bench.networks.body import FittedBody
+from bench.networks.pretrained import build_body, check_network, is_library_name
 
 
 class Network(nn.Module):
@@ -43,6 +45,8 @@ class Network(nn.Module):
         They are stages of a ResNet, or convolutions. A normalisation layer belongs to the part
         before it.
         """
+        if isinstance(self.body, FittedBody):
+            return [*self.body.blocks(), [self.head]]
         parts: list[list[nn.Module]] = []
         for module in self.body.children():
             if parts and isinstance(module, nn.BatchNorm2d):
@@ -155,7 +159,9 @@ BACKBONES = {
 
 def check_backbone(name: str) -> None:
     """Raise InputError unless there is a backbone of that name."""
-    if name not in BACKBONES:
+    if is_library_name(name):
+        check_network(name)
+    elif name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
 
 
@@ -163,8 +169,13 @@ def build_network(name: str, channels: int, num_classes: int, size: int | None =
     """Return a freshly initialised network; torch's global generator draws its weights.
 
     Args:
-        size: side in pixels to which a library's network brings its input.
+        channels: of the images, or the width of vectors.
+        size: side in pixels of the input of a library's network, by default its own.
     """
     check_backbone(name)
-    body, num_features = BACKBONES[name].build(channels)
+    body: nn.Module
+    if is_library_name(name):
+        body, num_features = build_body(name, channels, size)
+    else:
+        body, num_features = BACKBONES[name].build(channels)
     return Network(body, num_features, num_classes)

@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-from torch import nn
+
+from bench.errors import InputError
+from bench.networks import timm_networks, torchvision_networks
+from bench.networks.body import FittedBody
+from bench.networks.weights import read_weights, sha256
 
 #: Libraries whose networks can be named, as LIBRARY:NAME.
 LIBRARIES = ("torchvision", "timm")
+
+#: Licences that let anybody use the weights for anything.
+FREE_LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
 
 
 @dataclass(frozen=True)
@@ -40,30 +49,87 @@ def is_library_name(name: str) -> bool:
     return name.partition(":")[0] in LIBRARIES
 
 
+def check_network(name: str) -> None:
+    """Raise InputError unless the library has the network."""
+    library, network = _library(name)
+    library.check(network)
+
+
 def load_pretrained(
     name: str, weights: str = "default", *, size: int | None = None, frozen: bool, views: int = 0
 ) -> Pretrained:
     """Return the network with its weights.
 
     Args:
-        name: "torchvision:NAME" or "timm:NAME".
-        weights: "default", or the path of a file (safetensors, or .pth).
+        name: "torchvision:NAME" or "timm:NAME", where NAME may end in a dot and a tag of weights.
+        weights: "default" for those of the tag, by default the library's choice, or the path of a
+            file (safetensors, or .pth). The input's settings are those of the tag, too.
         size: side of the input in pixels, by default that of the weights.
         frozen: use as a frozen network; ``views`` goes into the identity, too.
 
     Raises:
         InputError: where there is no such network, or its weights cannot be had or do not fit.
     """
-    raise NotImplementedError
+    library, network = _library(name)
+    settings = library.settings(network)
+    side = settings.size if size is None else size
+    body, width = build_body(name, 3, side)  # refuses a side before anything is fetched
+    if default := weights == "default":
+        path, source = library.default_file(network), f"the file of {settings.name}"
+    else:
+        path, source = Path(weights).expanduser(), weights
+    state = read_weights(path)
+    body.network = library.loaded(network, side, state, source, strict=not default)
+    arrays = {key: value.numpy() for key, value in body.state_dict().items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    identity = PretrainedNetwork(
+        network=settings.name if default else name,
+        weights=sha256(path),
+        data=settings.data if default else "unknown",
+        size=side,
+        mean=settings.mean,
+        std=settings.std,
+        interpolation=settings.interpolation,
+        frozen=frozen,
+        views=views,
+    )
+    return Pretrained(identity, arrays, width, settings.licence if default else "")
 
 
-def build_body(name: str, channels: int, size: int) -> tuple[nn.Module, int]:
+def build_body(name: str, channels: int, size: int | None = None) -> tuple[FittedBody, int]:
     """Return the network without its classifier, of random weights, and its number of features.
 
-    It takes normalised images (B, channels, side, side) of any side, and brings them to ``size``.
+    It takes normalised images (B, channels, side, side) of any side, and brings them to ``size``
+    (by default the network's own). Grey images are repeated for the three channels.
+
+    Raises:
+        InputError: where there is no such network, or it takes no images of that size.
     """
-    raise NotImplementedError
+    if channels not in (1, 3):
+        raise InputError(
+            f"{name} takes images of 1 or 3 channels, not {channels}: choose another --backbone"
+        )
+    library, network = _library(name)
+    settings = library.settings(network)
+    side = settings.size if size is None else size
+    net, width, parts = library.build(network, side)
+    return FittedBody(net, side, settings.interpolation, parts), width
 
 
-def licence_note(p):
-    return ""
+def licence_note(pretrained: Pretrained) -> str:
+    """Return a sentence about a licence that restricts use, or ""."""
+    licence, name = pretrained.licence, pretrained.network.network
+    if licence in FREE_LICENCES or pretrained.network.data == "unknown":
+        return ""
+    if not licence:
+        return f"{name}: its library names no licence of the weights; look it up before you use it"
+    return f"{name}: its weights are under {licence}; read it before you use or publish them"
+
+
+def _library(name: str) -> tuple[ModuleType, str]:
+    """Return the module of a network's library, and the name there."""
+    library, _, network = name.partition(":")
+    if library == "timm":
+        return timm_networks, network
+    return torchvision_networks, network
