@@ -190,9 +190,9 @@ def _config(name: str) -> Any:
     """Return timm's configuration of NAME.TAG, or of NAME with its default tag."""
     timm = _timm()
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        raise unknown_network(f"timm:{architecture}", timm.list_models(), "timm.list_models()")
     known = timm.models.get_arch_pretrained_cfgs(architecture)
+    if not known and architecture not in timm.list_models():
+        raise unknown_network(f"timm:{architecture}", timm.list_models(), "timm.list_models()")
     if tag and name not in known:
         tags = ", ".join(sorted(key.partition(".")[2] for key in known)) or "none"
         raise InputError(f"timm has no weights {tag!r} of {architecture}: choose from {tags}")

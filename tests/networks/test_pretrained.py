@@ -214,6 +214,26 @@ def test_default_weights_in_the_hubs_cache_need_no_network(tmp_path, monkeypatch
     assert (named.network, named.data) == (network.network, "unknown")
 
 
+def test_default_weights_are_fetched_in_the_first_kind_of_file_that_there_is(tmp_path, monkeypatch):
+    class Session:
+        def head(self, *arguments, **options): ...
+
+    path, _ = saved(tmp_path, "test_resnet", "pth")
+
+    def download(repository, file, revision):
+        assert (repository, revision) == ("timm/test_resnet.r160_in1k", None)
+        if file == "model.safetensors":
+            raise huggingface_hub.errors.EntryNotFoundError("404")
+        assert file == "pytorch_model.bin"
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    pretrained = load_pretrained("timm:test_resnet", frozen=True)
+    assert pretrained.network.weights == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_default_weights_in_torchs_cache_need_no_network(tmp_path, monkeypatch):
     from torchvision.models import ShuffleNet_V2_X0_5_Weights, shufflenet_v2_x0_5
 
@@ -264,8 +284,22 @@ def test_without_a_network_one_sentence_names_the_file(tmp_path, monkeypatch, na
     assert file in str(error.value) and "--weights FILE" in str(error.value)
 
 
+def test_a_network_that_is_lost_while_fetching_is_said(tmp_path, monkeypatch):
+    class Session:
+        def head(self, *arguments, **options): ...
+
+    def lost(*arguments, **options):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("lost")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lost)
+    with pytest.raises(Unavailable, match="cannot get the weights of timm:test_resnet"):
+        load_pretrained("timm:test_resnet", frozen=True)
+
+
 def test_patience_with_servers_leaves_room_in_five_seconds():
-    assert weight_files.PATIENCE < 5
+    assert weight_files.PATIENCE < 4
 
 
 # ----------------------------------------------------------------------------
