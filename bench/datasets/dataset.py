@@ -66,6 +66,8 @@ class Dataset:
     subset_of: int | None = None  # number of training images before ``subset``
     copies: tuple[str, ...] | None = None  # sentences on exact copies; None if not searched for
     features: Features | None = None  # of a frozen network; not part of the data's identity
+    # files of the images that were read from files: "train", "donors" or name of a test set -> (N,)
+    files: Mapping[str, ImageFiles] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -195,13 +197,21 @@ class Dataset:
         return statistics_of(self.train_images)
 
     def select(self, positions: np.ndarray | slice, images: Images) -> "Dataset":
-        """Return the data set with these training images alone, and their labels and names."""
+        """Return the data set with these training images alone, and their labels and names.
+
+        It has no features: their statistics are of all training images.
+        """
+        files = {
+            name: part[positions] if name == "train" else part for name, part in self.files.items()
+        }
         return replace(
             self,
             train_images=images,
             train_labels=self.train_labels[positions],
             train_names=None if self.train_names is None else self.train_names[positions],
             found={name: labels[positions] for name, labels in self.found.items()},
+            features=None,
+            files=files,
         )
 
     def subset(self, size: int) -> "Dataset":

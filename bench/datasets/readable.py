@@ -48,8 +48,11 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
     readable: dict[str, tuple[Images, Positions]]
     readable = {name: (images, slice(None)) for name, images in parts.items()}
     broken: dict[str, str] = {}
+    examined: dict[str, ImageFiles] = {}
     for name, images in files.items():
-        readable[name], damaged = _read(replace(images, extremes=extremes), surveys[name])
+        digests = np.frombuffer(b"".join(surveys[name].digests), np.uint8).reshape(-1, 32)
+        examined[name] = replace(images, extremes=extremes, digests=digests)
+        readable[name], damaged = _read(examined[name], surveys[name])
         broken |= damaged
     train, positions = readable["train"]
     _check_classes(dataset, positions, broken)
@@ -64,6 +67,7 @@ def read_images(dataset: Dataset) -> tuple[Dataset, dict[str, str]]:
         test_labels=test_labels,
         extra_tests=tests,
         account=dataset.account and dataset.account.without(dict.fromkeys(broken, UNREADABLE)),
+        files={name: part[readable[name][1]] for name, part in examined.items()},
     )
     if files.keys() == parts.keys():
         copies_of_files = _copies(dataset, files, surveys, readable)

@@ -53,6 +53,9 @@ def with_donors(dataset: Dataset, other: Dataset) -> Dataset:
             f"open-set noise needs images, but {other.name} holds vectors: name another data set"
         )
     images = _resize(other.train_images, dataset.train_images.shape[2:])
+    files = {name: part for name, part in dataset.files.items() if name != "donors"}
+    if "train" in other.files and dataset.channels == 3:
+        files["donors"] = other.files["train"]
     if dataset.channels == 3 and other.channels == 1:
         images = images.repeat(3, axis=1)
     elif dataset.channels == 1 and other.channels == 3:
@@ -62,7 +65,7 @@ def with_donors(dataset: Dataset, other: Dataset) -> Dataset:
             f"the images of {other.name} are those of {dataset.name}: put the files of "
             f"{other.name} into a folder of that name below --data-dir"
         )
-    return replace(dataset, donors=images)
+    return replace(dataset, donors=images, files=files)
 
 
 def _resize(images: Images, size: tuple[int, ...]) -> np.ndarray:

@@ -6,6 +6,7 @@ reads the records, runs what is missing, and goes on from each trial's own check
 
     run             sweep from start to end
     driver          assigns work to workers, and writes their results to disk
+    embedding       images to features on the workers of a cluster
     work            pieces of work, their resources, and observers of their progress
     encoders        pretrained encoders, on disk and shared with workers
     messages        messages of a worker to the driver, a type each

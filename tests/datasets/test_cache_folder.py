@@ -134,7 +134,7 @@ def test_a_read_only_cache_is_read_and_what_it_lacks_goes_elsewhere(
     )
     with monkeypatch.context() as patch:
         patch.setattr(decoded_cache, "decode", lambda *_, **__: pytest.fail("decoded again"))
-        patch.setattr(decoded_cache, "_lock", lambda *_: pytest.fail("opened for writing"))
+        patch.setattr(decoded_cache, "locked", lambda *_: pytest.fail("opened for writing"))
         np.testing.assert_array_equal(load_dataset(f"folder:{root}").train_images, whole)
         cache_folder.keep_library_caches()
     if explicit:

@@ -410,7 +410,7 @@ def test_a_finished_cache_on_a_disk_that_cannot_be_written_is_used(tmp_path, mon
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(decoded_cache, "_lock", refuse)
+    monkeypatch.setattr(decoded_cache, "locked", refuse)
     monkeypatch.setattr(decoded_cache, "write_atomically", refuse)
     for path in (tmp_path / "cache").glob("seen-*"):
         path.unlink()

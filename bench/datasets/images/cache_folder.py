@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import InputError
@@ -81,12 +82,22 @@ def readable_folders() -> list[Path]:
     return places
 
 
-def unwritable(place: Path, error: OSError) -> InputError:
+def unwritable(place: Path, error: OSError, content: str = "decoded images") -> InputError:
     """Return the error for a folder of caches that cannot be written."""
     return InputError(
-        f"cannot keep decoded images in {str(place)!r} ({error.strerror or error}): name another "
+        f"cannot keep {content} in {str(place)!r} ({error.strerror or error}): name another "
         f"folder in the environment variable {VARIABLE}"
     )
+
+
+@contextlib.contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Context that one process at a time enters: the writer of a cache, while others wait."""
+    import fcntl  # not on every platform: a command has checked that before
+
+    with (place / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _refusal(place: Path) -> str | None:

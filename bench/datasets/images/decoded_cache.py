@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,12 @@ import numpy as np
 
 from bench.common.files import to_json, write_atomically
 from bench.common.progress import track
-from bench.datasets.images.cache_folder import cache_folder, readable_folders, unwritable
+from bench.datasets.images.cache_folder import (
+    cache_folder,
+    locked,
+    readable_folders,
+    unwritable,
+)
 from bench.datasets.images.damage import BrokenImage
 from bench.datasets.images.decoding import decode
 from bench.datasets.images.files import ImageFiles
@@ -65,7 +69,7 @@ def decoded(files: ImageFiles, known: Survey | None = None) -> Decoded:
     place = cache_folder() / f"images-{key}"
     try:
         place.mkdir(exist_ok=True)
-        with _lock(place):
+        with locked(place):
             finished = _open(place, files, key)  # another process may have made it meanwhile
             if finished is None:
                 _make(place, files, key, known)
@@ -82,16 +86,6 @@ def _key(files: ImageFiles, known: Survey) -> str:
     content = hashlib.sha256(f"{VERSION} {files.side}{extremes}".encode())
     content.update(b"".join(known.digests))
     return content.hexdigest()[:16]
-
-
-@contextmanager
-def _lock(place: Path) -> Iterator[None]:
-    """Context that one process at a time enters: the maker of a cache, while others wait."""
-    import fcntl  # not on every platform: a command has checked that before
-
-    with (place / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _open(place: Path, files: ImageFiles, key: str) -> Decoded | None:

@@ -30,6 +30,8 @@ class ImageFiles:
     names: np.ndarray  # (N,) paths below ``root``
     side: int
     extremes: Extremes = NO_EXTREMES  # of the whole set: its images keep their relative brightness
+    # (N, 32) uint8, SHA-256 of each file's content, where the files have been read
+    digests: np.ndarray | None = None
 
     @property
     def padded(self) -> int:
@@ -49,7 +51,8 @@ class ImageFiles:
         return len(self.names)
 
     def __getitem__(self, positions: Any) -> "ImageFiles":
-        return replace(self, names=self.names[positions])
+        digests = None if self.digests is None else self.digests[positions]
+        return replace(self, names=self.names[positions], digests=digests)
 
     def path(self, position: int) -> Path:
         """Return the path of one file."""
