@@ -26,6 +26,7 @@ from bench.networks.library import (
 _DATA = {
     "in1k": "ImageNet-1k",
     "mae": "ImageNet-1k",
+    "fcmae": "ImageNet-1k",
     "dino": "ImageNet-1k",
     "in12k": "ImageNet-12k",
     "in21k": "ImageNet-21k",
@@ -54,7 +55,12 @@ _DATA = {
 }
 
 #: Licences as they are commonly written; others stay as timm writes them.
-_LICENCES = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
+_LICENCES = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "unknown": "",
+}
 
 #: Files of weights in a repository of the hub, the preferred one first.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
