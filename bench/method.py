@@ -52,6 +52,10 @@ class Method(nn.Module):
     #: tensors instead of replacing them. ``epoch_start`` may set this too.
     static_step: bool = False
 
+    #: Reason why the method cannot train a linear head on vectors; planning refuses with it. It
+    #: completes the sentence "NAME cannot train a linear head: REASON". Empty where it can.
+    linear_head: ClassVar[str] = ""
+
     #: Privileges that a hyper-parameter reads when it is set to "oracle", such as
     #: {"forget_rate": ["noise_rate"]}.
     oracles: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -91,6 +95,14 @@ class Method(nn.Module):
         The encoder is trained before the method, which has it from ``task.encoder()``.
         """
         return None
+
+    @property
+    def needs_pretrained(self) -> bool:
+        """True where it calls ``task.pretrained_encoder()``: it fine-tunes a pretrained network.
+
+        Planning refuses such a trial where the network starts from random weights.
+        """
+        return False
 
     def phase(self, epochs: float) -> int:
         """Scale an epoch count of the authors' run to the length of this one."""

@@ -29,6 +29,7 @@ class CoLearning(Method):
     reference_epochs = 200
     # Mixed images and two strong views train; the weak view gives the structures to compare.
     passes = (3, 1)
+    linear_head = "it contrasts two strong views, which there would train its projection alone"
     paper = {
         "backbone": "resnet18",
         "epochs": 200,

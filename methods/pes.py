@@ -32,6 +32,7 @@ class PES(Method):
 
     reference_epochs = 200
     begins = ["whole_epochs"]
+    linear_head = "it renews the blocks before the head, and a linear head has none"
     # Half of the samples are taken as confident; two views of all tell which they are.
     passes = (0.5, 2)
     paper = {

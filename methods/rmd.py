@@ -14,6 +14,10 @@ EGA's released default (GitHub yccm/EGA, commit 0963f8e) is 0.8 * L_node + 0.24 
 of 64, neither divided: a ``weight`` of 0.8 * 64 = 51.2 and an ``edge_weight`` of 0.24 / 0.8 = 0.3
 here. [inferred] The weight of 30 had the best noisy validation accuracy on digits, over noise rates
 0.2, 0.5 and 0.8, of 1, 10, 30, 100 and 300, with "kl" and with "ega".
+
+[inferred] On vectors, such as features of a frozen network, the vectors of a batch are the
+teacher's features, and no encoder is trained. Where a trial fine-tunes a pretrained network,
+``teacher="pretrained"`` takes that network, frozen, instead of SimSiam's.
 """
 
 from collections.abc import Iterator
@@ -26,7 +30,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import SimSiam, Wrapper, check_at_least, check_positive
+from bench.method import SimSiam, Wrapper, added, check_at_least, check_positive
 from bench.task import Batch, Task
 
 
@@ -36,6 +40,7 @@ class RMD(Wrapper):
     # A second batch, once for each network that the step trains, and once for the teacher.
     passes = (1, 1)
     axes = {"k": "k", "temperature": "temperature"}
+    linear_head = "a linear head has no features to teach"
 
     @dataclass(frozen=True)
     class HParams:
@@ -48,6 +53,9 @@ class RMD(Wrapper):
         node_weight: float = 1.0  # "rkd" has no nodes
         edge_weight: float = 0.3  # EGA's
         pretrain_epochs: int = 800  # SimSiam's on CIFAR, for a run of 300; 0 is a random encoder
+        # On images: an encoder trained on them, or the pretrained network that the trial starts
+        # from. On vectors these are the teacher's features themselves, whatever is given here.
+        teacher: Literal["simsiam", "pretrained"] = added("simsiam", neutral="simsiam")
 
         def __post_init__(self) -> None:
             check_positive(self, "temperature")
@@ -57,13 +65,27 @@ class RMD(Wrapper):
                     f"rmd.temperature does nothing with rmd.relation={self.relation}: leave it "
                     "out, or use kl"
                 )
+            if self.teacher == "pretrained" and self.pretrain_epochs != RMD.HParams.pretrain_epochs:
+                raise InputError(
+                    "rmd.pretrain_epochs does nothing with rmd.teacher=pretrained: leave it out"
+                )
 
-    def pretraining(self) -> SimSiam:
+    def pretraining(self) -> SimSiam | None:
+        if self.recipe.on_vectors or self.hp.teacher == "pretrained":
+            return None
         epochs = self.hp.pretrain_epochs
         return SimSiam(epochs=self.interval(epochs) if epochs else 0)
 
+    @property
+    def needs_pretrained(self) -> bool:
+        return self.hp.teacher == "pretrained" and not self.recipe.on_vectors
+
     def setup(self, task: Task) -> None:
-        self.encode = task.encoder()
+        if task.on_vectors:
+            self.encode = unchanged
+        else:
+            simsiam = self.hp.teacher == "simsiam"
+            self.encode = task.encoder() if simsiam else task.pretrained_encoder()
         with torch.no_grad():
             teacher_width = self.encode(next(task.loader(train=False)).x[:2]).shape[1]
         self.projections = nn.ModuleList(
@@ -105,6 +127,11 @@ class RMD(Wrapper):
             edge_loss = row_divergence(relations, edge, mask, self.hp.temperature)
         node = correlation(teacher, student) - torch.eye(len(edge), device=edge.device)
         return self.hp.node_weight * node.norm() / len(edge) + self.hp.edge_weight * edge_loss
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """Return vectors (B, D) as they are: they are the teacher's features themselves."""
+    return x
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class SoftMix(Method):
             self.history.nanmean(0), self.hp.mixture, scale=False, shapes=self.task.mixtures
         )
         if self.since_correction > 0 and not in_batch:
-            self.neighbours = ops.nearest_neighbours(self.all_features(), self.hp.k)
+            self.neighbours = ops.nearest_neighbours(ops.all_features(self, net), self.hp.k)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
@@ -156,17 +156,6 @@ class SoftMix(Method):
         if self.since_correction < 0 and self.hp.early_loss == "mae":
             return -(targets * logits.softmax(1)).sum(1).mean()
         return ops.soft_cross_entropy(logits, targets)
-
-    @torch.no_grad()
-    def all_features(self) -> Tensor:
-        """Return penultimate features (N, D) of the training set, in eval mode."""
-        [net] = self.networks
-        net.eval()
-        batches = self.task.loader(train=False)
-        with self.task.autocast():
-            features = [net.forward_features(batch.x).float() for batch in batches]
-        net.train()
-        return torch.cat(features)
 
     def clean_probability(self) -> Tensor:
         return self.clean * (self.targets.argmax(1) == self.task.noisy_labels)

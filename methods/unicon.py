@@ -11,7 +11,7 @@ for the second network come from the first in train mode. Not taken over: their 
 last batch that is not full, which on a small data set is a good part of an epoch. [inferred]
 Warm-up batches are the recipe's, not double. Where fewer than two samples are clean, or all but
 one, that network takes a plain epoch. The networks' probabilities are averaged for predictions, not
-their logits.
+their logits. On vectors, strong views are the task's in place of AutoAugment's.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,6 +47,7 @@ class Unicon(Method):
     # For half the samples clean: as divide_mix, with two more views to train on and two more passes
     # over all samples.
     passes = (6, 10)
+    linear_head = "it contrasts two strong views, which there would train its projections alone"
     paper = {
         "backbone": "preact_resnet18",
         "epochs": 350,
@@ -107,7 +108,8 @@ class Unicon(Method):
             yield from self.task.loader()
             return
         ramp, size = self.interval(self.hp.ramp_epochs), self.task.batch_size
-        views = (self.task.augment, self.task.augment, self.strong, self.strong)
+        strong = self.task.strong_augment if self.task.on_vectors else self.strong
+        views = (self.task.augment, self.task.augment, strong, strong)
         loader = partial(self.task.loader, augmentations=views)
         trusted: list[Tensor] = []
         for student in (0, 1):

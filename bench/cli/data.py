@@ -1,25 +1,29 @@
-"""Command ``python -m bench.data``: list, show, prepare and check data sets, and list images."""
+"""Command ``python -m bench.data``: list, show, prepare, check and embed data sets."""
 
+import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli import options
-from bench.cli.commands import Commands, execute
-from bench.cli.paths import NameOrFile
+from bench.cli.commands import Commands, execute, writable
+from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.terminal import echo, write_utf8
+from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset
+    from bench.networks.pretrained import Pretrained
 
 _name = click.argument("name", type=NameOrFile(), metavar="NAME")
 
 
 @click.group(cls=Commands)
 def data() -> None:
-    """List, describe, prepare and check data sets."""
+    """List, describe, prepare, check and embed data sets."""
 
 
 @data.command("list")
@@ -135,6 +139,88 @@ def _field(text: str) -> str:
     """Quote a text for CSV where it has to be."""
     quoted = text.replace('"', '""')
     return f'"{quoted}"' if set(text) & set('",\r\n') or text != text.strip() else text
+
+
+@data.command
+@_name
+@options.data_dir
+@options.subset
+@options.option(
+    "Data",
+    "--backbone",
+    required=True,
+    metavar="NAME",
+    help="Network whose features are written: timm:NAME or torchvision:NAME.",
+)
+@options.weights
+@options.network_size
+@options.out(
+    "", type=UserPath(dir_okay=False), required=True, metavar="FILE", help="File to write."
+)
+def embed(
+    name: str,
+    data_dir: str,
+    subset: int | None,
+    backbone: str,
+    weights: str | None,
+    network_size: int | None,
+    out: Path,
+) -> None:
+    """Write the features of all images by a pretrained network, which npz:FILE reads.
+
+    The file holds the labels and classes, too.
+    """
+    from bench.cli.plan import resolve_device
+    from bench.datasets import check_dataset, load_dataset, write_vectors
+    from bench.embedding import embed as embedded
+
+    if out.exists():
+        raise InputError(f"{str(out)!r} is there already: remove it, or choose another --out")
+    writable(out.parent)
+    check_dataset(name)
+    pretrained = _load_encoder(backbone, weights, network_size)
+    dataset = load_dataset(name, data_dir, subset)
+    if dataset.on_vectors:
+        raise InputError(f"{name} holds vectors already: name a data set of images")
+    device, _ = resolve_device("auto", "auto")
+    dataset = embedded(dataset, pretrained, device=device, threads=os.cpu_count() or 1)
+    notes = _notes(dataset, pretrained)
+    write_vectors(out, dataset, notes)
+    for line in notes:
+        echo(line)
+    if dataset.extra_tests:
+        echo(f"left out: the images of {', '.join(dataset.extra_tests)}")
+    echo(
+        f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test vectors are "
+        f"in {out}: use them with --dataset npz:{out}"
+    )
+
+
+def _load_encoder(backbone: str, weights: str | None, size: int | None) -> "Pretrained":
+    """Return the frozen network; print what its licence asks for."""
+    from bench.networks.pretrained import is_library_name, licence_note, load_pretrained
+
+    if not is_library_name(backbone) or weights == "none":
+        raise InputError(
+            "embeddings need a network with pretrained weights: give --backbone timm:NAME or "
+            "torchvision:NAME, without --weights none"
+        )
+    pretrained = load_pretrained(backbone, weights or "default", size=size, frozen=True)
+    if note := licence_note(pretrained):
+        echo(note, err=True)
+    return pretrained
+
+
+def _notes(dataset: "Dataset", pretrained: "Pretrained") -> list[str]:
+    """Return lines on the origin of features: images, network, weights and their licence."""
+    network = pretrained.network
+    return [
+        f"images: {dataset.name.partition(':')[0]}, content {dataset.content_hash}",
+        f"network: {network.network}, {network.size} pixels, {network.interpolation}",
+        f"weights: SHA-256 {network.weights}",
+        f"trained on: {network.data}",
+        f"licence of the weights: {pretrained.licence or 'unknown'}",
+    ]
 
 
 def _print_counts(dataset: "Dataset") -> None:

@@ -1,9 +1,11 @@
 """Files that are whole or absent, and strict JSON."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -11,12 +13,13 @@ from bench.common.text import encodable
 from bench.errors import InputError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that always has either the old or the whole new content, even after a crash."""
+@contextlib.contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that always has either the old or the whole new content, even after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -24,19 +27,33 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Write a file that a user named with ``--out``, in a folder that is made if absent.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write the content of a file as ``writing_atomically`` does."""
+    with writing_atomically(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def writing_output(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that a user named with ``--out``, in a folder that is made if absent.
 
     Raises:
         InputError: where it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        with writing_atomically(path) as file:
+            yield file
     except OSError as error:
         raise InputError(
             f"cannot write {str(path)!r} ({error.strerror}): choose another --out"
         ) from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write the content of a file as ``writing_output`` does."""
+    with writing_output(path) as file:
+        file.write(content)
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:

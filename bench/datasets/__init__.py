@@ -1,11 +1,11 @@
-"""Data sets: a name becomes images and labels.
+"""Data sets: a name becomes images, or vectors, and labels.
 
 The way of the data, top to bottom::
 
     catalogue.py        a name leads to a Source: a published set, npz:FILE or folder:DIR
     loading.py          a name becomes a Dataset: open, check, decode
       published/        sets with a name, one module a set or family, each with its SOURCES
-      npz.py            npz:FILE, arrays in a NumPy archive
+      npz.py            npz:FILE, arrays in a NumPy archive; vector_files.py writes one
       folder/           folder:DIR, images in class folders or listed in labels.csv
       plugin_checks.py  sets of other packages (entry points ``bench.datasets``), checked
     readable.py         every file is read once, unreadable images are left out
@@ -34,6 +34,7 @@ from bench.datasets.images.files import ImageFiles
 from bench.datasets.loading import in_memory, load_dataset, open_dataset, warn_of_copies
 from bench.datasets.readable import UNREADABLE, read_images
 from bench.datasets.resizing import with_donors
+from bench.datasets.vector_files import write_vectors
 
 __all__ = [
     "FOUND",
@@ -56,4 +57,5 @@ __all__ = [
     "stratified_choice",
     "warn_of_copies",
     "with_donors",
+    "write_vectors",
 ]

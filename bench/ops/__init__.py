@@ -5,7 +5,7 @@ targets      distributions as training targets: normalise, sharpen, guess
 mixing       mixup with random partners, means over neighbours
 mixtures     two-component mixtures on losses, which tell clean labels from noisy ones
 neighbours   nearest rows in feature space
-passes       passes over the training set: a score for every sample, endless batches
+passes       passes over the training set: scores or features of every sample, endless batches
 privileges   facts about the noise, as the authors' tables use them
 optimizers   the change of Adam's first beta in Co-teaching and its descendants
 """
@@ -31,7 +31,7 @@ from bench.ops.mixtures import (
 )
 from bench.ops.neighbours import nearest_neighbours
 from bench.ops.optimizers import lower_first_beta
-from bench.ops.passes import forever, per_sample, per_sample_loss
+from bench.ops.passes import all_features, forever, per_sample, per_sample_loss
 from bench.ops.privileges import inclusive_rate, is_asymmetric, nearest
 from bench.ops.targets import distributions, mean_prediction, sharpen
 
@@ -39,6 +39,7 @@ __all__ = [
     "BetaPair",
     "GaussianPair",
     "Mix",
+    "all_features",
     "auto_augment_cifar10",
     "beta_sample",
     "clean_probability",

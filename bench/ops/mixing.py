@@ -44,10 +44,10 @@ def draw_mix(task: Task, size: int, alpha: float, larger: bool = False) -> Mix:
 def mix_with_neighbours(
     images: Tensor, group: Tensor, weights: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Weighted means over a sample and its k neighbours: images, and targets (B, classes).
+    """Weighted means over a sample and its k neighbours: inputs, and targets (B, classes).
 
     Args:
-        images: (M, C, H, W), of which the groups are made.
+        images: (M, C, H, W), or vectors (M, D), of which the groups are made.
         group: positions (B, 1 + k) in the images, the sample itself first.
         weights: (B, 1 + k). 1e-10 is added to the sample's weight, for rows of zeros.
         targets: (B, 1 + k, classes).
@@ -55,7 +55,7 @@ def mix_with_neighbours(
     weights = weights.clone()
     weights[:, 0] += 1e-10
     shares = weights / weights.sum(1, keepdim=True)
-    rows = images.permute(0, 2, 3, 1)  # as channels-last has them in memory
+    rows = images.movedim(1, -1)  # as channels-last has them in memory
     starts = torch.arange(0, group.numel(), group.shape[1], device=group.device)
     # An embedding bag in mode 0 looks up and sums in one sweep: step by step, it takes three times
     # as long.
@@ -66,5 +66,5 @@ def mix_with_neighbours(
         mode=0,
         per_sample_weights=shares.to(rows.dtype).flatten(),
     )[0]
-    mixed = mixed.view(-1, *rows.shape[1:]).permute(0, 3, 1, 2)
+    mixed = mixed.view(-1, *rows.shape[1:]).movedim(-1, 1)
     return mixed, (shares[..., None] * targets).sum(1)

@@ -1,4 +1,4 @@
-"""Passes over the training set: a score for every sample, and endless batches."""
+"""Passes over the training set: scores or features of every sample, and endless batches."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bench.networks.backbones import Network
 
 
 def forever(make_iterator: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -38,3 +40,18 @@ def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
     return per_sample(
         method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none")
     )
+
+
+@torch.no_grad()
+def all_features(method: Any, net: Network) -> Tensor:
+    """Penultimate features (N, D) of every training sample, in order, as float32.
+
+    The network is in eval mode, and images are not augmented.
+    """
+    was_training = net.training
+    net.eval()
+    with method.task.autocast():
+        batches = method.task.loader(train=False)
+        features = [net.forward_features(batch.x).float() for batch in batches]
+    net.train(was_training)
+    return torch.cat(features)

@@ -56,6 +56,7 @@ NUMERICS = (
     "recipe",
     "task.pixels",
     "task.task",
+    "task.vectors",
     "training.checkpoint",
     "training.checks",
     "training.data",

@@ -171,6 +171,8 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "divide_mix": divide_mix,
     # the mixed images; the averages on the unmixed ones
     "elr_plus": lambda m: (2 * everything(m), 2 * everything(m)),
+    # features of all samples, in which neighbours are looked up
+    **{name: lambda m: (everything(m), m.task.num_train) for name in ("knn", "wann")},
     # mixed images and two strong views; a weak one
     "co_learning": lambda m: (3 * everything(m), everything(m)),
 }

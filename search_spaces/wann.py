@@ -1,0 +1,8 @@
+"""Ranges around the authors' sizes."""
+
+from ray import tune
+
+SPACE = {
+    "k_min": tune.choice([5, 11, 15]),
+    "k_max": tune.choice([31, 51, 101]),
+}
