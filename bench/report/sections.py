@@ -35,7 +35,7 @@ from bench.report.wording import (
 def sections(board: Board) -> list[Section]:
     """Return a section for each group of the leaderboard, in its order."""
     groups = [group for _, group in board.ranked.groupby("group", sort=False)]
-    heads = [(group_title(group), _setup(group)) for group in groups]
+    heads = [(group_title(group, brief=True), _setup(group)) for group in groups]
     result = []
     for group, head in zip(groups, heads, strict=True):
         title, setup = head

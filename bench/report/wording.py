@@ -49,11 +49,16 @@ def rates_of(table: pd.DataFrame) -> list[float]:
     return sorted(set(table["noise_rate"]))
 
 
-def group_title(group: pd.DataFrame) -> str:
-    """Return a title of a group of comparable rows: data set, noise, protocol, and pretraining."""
+def group_title(group: pd.DataFrame, *, brief: bool = False) -> str:
+    """Return a title of a group of comparable rows: data set, noise, protocol, and pretraining.
+
+    Args:
+        brief: leave out the input and the weights of a pretrained network.
+    """
     first = group.iloc[0]
+    start = first["start" if brief else "pretrained"]
     title = f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
-    return title + (f", {first['start']}" if first["start"] else "")
+    return f"{title}, {start}" if start else title
 
 
 def pretraining_of(network: NetworkFacts) -> str:

@@ -15,6 +15,7 @@ from bench.report.leaderboard import leaderboard
 from bench.report.markdown import to_markdown
 from bench.report.page_data import page_data
 from bench.report.plots import figures
+from bench.report.published import COLUMNS, against_published
 from bench.report.sections import sections
 from bench.report.writer import write_comparison, write_report
 
@@ -148,12 +149,12 @@ def test_setup_titles_and_notes_name_the_start(frozen):
     print_sections(console, [section])
     assert f"mlp on {FROZEN}" in console.file.getvalue()
     assert f"mlp on {ESCAPED}" in to_markdown([section], [])
-    assert TITLE.replace("_", r"\_") in to_latex(board)
+    assert f"recipe shared, {ESCAPED}. Epoch" in to_latex(board)
     [group] = page_data(board, [section], None, [])["groups"]
     assert (group["title"], group["setup"]) == (section.title, section.setup)
-    assert all(
-        TITLE in caption for name, (_, caption) in figures(board).items() if "all" not in name
-    )
+    assert group["facets"]["pretrained"] == FROZEN
+    captions = [caption for _, caption in figures(board).values()]
+    assert captions and all(f"recipe shared, {FROZEN}" in caption for caption in captions)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +201,13 @@ def test_embedding_is_noted_once_and_is_part_of_the_cost(frozen, tmp_path):
     write(tmp_path / "tuned", changes={"frozen": False}, done={"pretrained": {"licence": ""}})
     notes = sections(read_board([tmp_path / "tuned"]))[0].notes
     assert not any(note.startswith("Embedding") for note in notes)
+
+
+def test_published_numbers_differ_by_the_start(frozen):
+    row = ["digits", "symmetric", 0.5, "ce", "mlp", "last epochs", 80.0, "A (2020)"]
+    theirs = pd.DataFrame([row], columns=COLUMNS)
+    [differences] = against_published(theirs, leaderboard(load_rows([frozen])))["differences"]
+    assert differences.startswith(f"backbone mlp, ours mlp on {FROZEN};")
 
 
 def test_an_encoder_is_no_pretrained_network(tmp_path):
