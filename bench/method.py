@@ -39,6 +39,9 @@ class Method(nn.Module):
     #: ``augmentation`` where this project has no equal. An empty recipe stands for the data set's.
     #: A wrapper leaves it empty: its base's counts.
     paper: ClassVar[Mapping[str, Any]] = {}
+    #: The authors' recipes for data sets that they train otherwise, by the data set's name. Each is
+    #: whole, and its backbone may be a library's, such as "torchvision:resnet50.IMAGENET1K_V1".
+    papers: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Hyper-parameters that count epochs of warm-up (see ``grace``).
     begins: ClassVar[Sequence[str]] = ()
     #: Passes of an average sample through the networks in an epoch of the main phase, with

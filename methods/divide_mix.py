@@ -10,6 +10,13 @@ asymmetric noise. [inferred] A rate between theirs takes the settings of the nea
 epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that
 network takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not
 their logits.
+
+[source] For Clothing1M they start from torchvision's ImageNet weights of ResNet-50 (their
+Train_clothing1M.py). An epoch of theirs is 1,000 batches of a draw with as many images of each
+class; they train for 80 such epochs, and the rate falls after 40. They also set ``mixup_alpha`` to
+0.5, ``unlabelled_weight`` to 0 and ``confidence_penalty``. [inferred] Here an epoch is all of the
+million images, so that 3 are as many steps; the mixtures are fitted once in each. Crops pad by an
+eighth of the side; theirs are of 224 pixels from 256.
 """
 
 from collections.abc import Iterable, Iterator
@@ -69,6 +76,16 @@ class DivideMix(Method):
         "schedule": "step",
         "milestones": (0.5,),
         "gamma": 0.1,
+    }
+    papers = {
+        "clothing1m": {
+            **paper,
+            "backbone": "torchvision:resnet50.IMAGENET1K_V1",
+            "epochs": 3,  # 80 of 1,000 batches
+            "batch_size": 32,
+            "learning_rate": 0.002,
+            "weight_decay": 1e-3,
+        }
     }
 
     @dataclass(frozen=True)

@@ -9,6 +9,9 @@ behind the row "cosine annealing": 150 epochs, restarts every 10, down to 0.001.
 their released configurations for CIFAR-100 and asymmetric noise, divide the rate by 100 after 40
 and 80 of 120 epochs (80 and 120 of 150 for CIFAR-100).
 
+[inferred] For Clothing1M the code has a configuration of ELR+ alone (ResNet-50 from ImageNet
+weights): its recipe is used here, 15 epochs of 3,000 batches being 3 of all images.
+
 [inferred] ``clean_probability`` is the target's share at the given label: targets keep to the true
 class where the label is wrong, which is the authors' case for the method.
 """
@@ -44,6 +47,21 @@ class ELR(Method):
         "schedule": "restarts",
         "period": 10 / 150,  # T0
         "minimum": 0.05,  # eta_min 1e-3
+    }
+    papers = {
+        "clothing1m": {
+            "backbone": "torchvision:resnet50.IMAGENET1K_V1",
+            "epochs": 3,
+            "augmentation": "crop_flip",
+            "batch_size": 64,
+            "optimizer": "sgd",
+            "learning_rate": 0.002,
+            "momentum": 0.9,
+            "weight_decay": 1e-3,
+            "schedule": "step",
+            "milestones": (7 / 15,),
+            "gamma": 0.1,
+        }
     }
 
     @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from bench.networks.library import (
 _DATA = {
     "in1k": "ImageNet-1k",
     "mae": "ImageNet-1k",
+    "fcmae": "ImageNet-1k",
     "dino": "ImageNet-1k",
     "in12k": "ImageNet-12k",
     "in21k": "ImageNet-21k",
@@ -54,7 +55,12 @@ _DATA = {
 }
 
 #: Licences as they are commonly written; others stay as timm writes them.
-_LICENCES = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
+_LICENCES = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "unknown": "",
+}
 
 #: Files of weights in a repository of the hub, the preferred one first.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -190,9 +196,9 @@ def _config(name: str) -> Any:
     """Return timm's configuration of NAME.TAG, or of NAME with its default tag."""
     timm = _timm()
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        raise unknown_network(f"timm:{architecture}", timm.list_models(), "timm.list_models()")
     known = timm.models.get_arch_pretrained_cfgs(architecture)
+    if not known and architecture not in timm.list_models():
+        raise unknown_network(f"timm:{architecture}", timm.list_models(), "timm.list_models()")
     if tag and name not in known:
         tags = ", ".join(sorted(key.partition(".")[2] for key in known)) or "none"
         raise InputError(f"timm has no weights {tag!r} of {architecture}: choose from {tags}")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import pickle
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from bench.errors import InputError, Unavailable, reason_of
 
 #: Seconds within which a server of weights has to answer before a download is begun.
-PATIENCE = 4.0
+PATIENCE = 3.0
 
 #: Entries of a checkpoint that hold the weights, the preferred ones first.
 _ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -44,7 +45,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             loaded: Any = load_file(path)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # of another kind of pickle, in a damaged file
+                warnings.simplefilter("ignore")
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{path} is damaged, or holds more than weights, which is not loaded: give a "
@@ -90,7 +93,7 @@ def hub_file(name: str, repository: str, files: Iterable[str]) -> Path:
         Unavailable: where it is neither cached nor to be had.
     """
     import huggingface_hub as hub
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     files = list(files)
     repository, _, revision = repository.partition("@")
@@ -104,11 +107,13 @@ def hub_file(name: str, repository: str, files: Iterable[str]) -> Path:
     for file in files:
         try:
             return Path(hub.hf_hub_download(repository, file, revision=revision or None))
+        except LocalEntryNotFoundError:  # the network was lost
+            break
         except EntryNotFoundError:
             continue
         except Exception as error:  # of the hub, of its client of HTTP, or of the file system
             raise _out_of_reach(name, address, reason_of(error)) from None
-    raise _out_of_reach(name, address, "the repository has no such file")
+    raise _out_of_reach(name, address)
 
 
 def address_file(name: str, address: str) -> Path:

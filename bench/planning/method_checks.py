@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bench.errors import InputError, one_line, unknown
 from bench.method import Method, Wrapper
 from bench.networks.backbones import check_backbone
+from bench.networks.pretrained import is_library_name
 from bench.planning.registry import convert, options
 from bench.recipe import RECIPE_FIELDS, Recipe, SimSiam, default_recipe
 from bench.task import PRIVILEGES
@@ -28,7 +29,9 @@ def check_class(cls: type[Method]) -> None:
     fields = {field.name for field in dataclasses.fields(cls.HParams)}
     _check_numbers(cls)
     _check_names(cls, fields)
-    _check_paper(cls.paper)
+    _check_paper("paper", cls.paper)
+    for dataset, paper in cls.papers.items():
+        _check_paper(f"papers of {dataset}", paper)
     privileges = inspect.getattr_static(cls, "privileges")
     if not isinstance(privileges, property) and not inspect.isfunction(privileges):
         check_privileges(cls.privileges)
@@ -238,6 +241,7 @@ def _check_names(cls: type[Method], fields: set[str]) -> None:
         ("axes", "{'k': 'k'}"),
         ("oracles", "{'rate': ['noise_rate']}"),
         ("paper", "{'epochs': 300}"),
+        ("papers", "{'clothing1m': {'epochs': 15}}"),
     ):
         value = getattr(cls, name)
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -291,31 +295,34 @@ def _named(where: str, error: InputError) -> InputError:
     return InputError(f"in {where}, {error}")
 
 
-def _check_paper(paper: Mapping[str, Any]) -> None:
+def _check_paper(where: str, paper: Mapping[str, Any]) -> None:
     """Check the fields of the authors' recipe."""
     hints = typing.get_type_hints(Recipe)
+    if not isinstance(paper, Mapping):
+        raise InputError(f"{where} is {_short(paper)}: give a dictionary, as {{'epochs': 15}}")
     for key, value in paper.items():
         if key not in RECIPE_FIELDS:
-            raise _named("paper", unknown("field of the recipe", key, RECIPE_FIELDS))
+            raise _named(where, unknown("field of the recipe", key, RECIPE_FIELDS))
         if key == "milestones":
             if not isinstance(value, tuple | list) or not all(map(_is_number, value)):
                 raise InputError(
-                    f"in paper, milestones is {_short(value)}: give a tuple of numbers, as (0.5, "
+                    f"in {where}, milestones is {_short(value)}: give a tuple of numbers, as (0.5, "
                     "0.75)"
                 )
         elif (
             isinstance(value, str) != (hints[key] is str)
-            or convert(f"in paper, {key}", value, hints[key]) != value
+            or convert(f"in {where}, {key}", value, hints[key]) != value
         ):
             raise InputError(
-                f"in paper, {key} is {_short(value)}: give a value of the type "
+                f"in {where}, {key} is {_short(value)}: give a value of the type "
                 f"{hints[key].__name__}"
             )
     try:
         recipe = default_recipe("cifar10", 32).override(paper)
-        check_backbone(recipe.backbone)
+        if not is_library_name(recipe.backbone):  # the library is asked where the method is used
+            check_backbone(recipe.backbone)
     except InputError as error:
-        raise _named("paper", error) from error
+        raise _named(where, error) from error
 
 
 # ----------------------------------------------------------------------------

@@ -458,4 +458,6 @@ class Plan:
         if self.recipe != PAPER:
             return recipe
         base = split_name(name)[-1]
-        return paper_recipe(base, _recipe_fields(load_method(base).paper), recipe)
+        method = load_method(base)
+        paper = method.papers.get(data.name, method.paper)
+        return paper_recipe(base, _recipe_fields(paper), recipe)

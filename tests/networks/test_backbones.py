@@ -6,6 +6,7 @@ from torch import nn
 
 from bench.errors import InputError
 from bench.networks.backbones import BACKBONES, Network, build_network, check_backbone
+from bench.recipe import HEADS
 
 SIDES = {
     "tiny_cnn": (8, 16),
@@ -21,7 +22,14 @@ CASES = [
 
 
 def test_every_backbone_is_tested_here():
-    assert set(SIDES) == set(BACKBONES)
+    assert set(SIDES) | set(HEADS) == set(BACKBONES)
+
+
+@pytest.mark.parametrize(("name", "width"), [("mlp", 512), ("linear", 20)])
+def test_heads_take_vectors(name, width):
+    net = build_network(name, 20, 5)
+    assert net(torch.zeros(2, 20)).shape == (2, 5)
+    assert net.forward_features(torch.zeros(2, 20)).shape == (2, width)
 
 
 @pytest.mark.parametrize(("name", "side", "channels"), CASES)

@@ -27,7 +27,15 @@ from bench.planning.registry import (
     split_name,
 )
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, relative_cost
-from bench.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, Recipe, default_recipe, paper_recipe
+from bench.recipe import (
+    AUGMENTATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Recipe,
+    default_recipe,
+    finetune_recipe,
+    paper_recipe,
+)
 from methods.rmd import RMD
 
 # ----------------------------------------------------------------------------
@@ -238,6 +246,48 @@ def test_what_trains_under_paper_has_the_authors_rate(photographs, name, rate, d
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "batch_size", "milestone"),
+    [("divide_mix", 32, 0.5), ("elr", 64, 7 / 15), ("elr_plus", 64, 7 / 15)],
+)
+def test_on_clothing1m_authors_fine_tune_imagenet_weights(name, batch_size, milestone):
+    """[source] Train_clothing1M.py (DivideMix, d9d3058), config_clothing1m.json (ELR, 934af53)."""
+    images, labels = np.zeros((28, 3, 32, 32), dtype=np.uint8), np.arange(28) % 14
+    data = dataclasses.replace(
+        from_arrays("npz:clothes", images, labels, images, labels), name="clothing1m"
+    )
+    configurations = expand_hparams([name, f"rmd+{name}"], {}, {})
+    paper, wrapped = Plan(recipe="paper").specs(data, configurations, [0.2], [0])
+    assert (
+        paper.recipe
+        == wrapped.recipe
+        == Recipe(
+            "torchvision:resnet50.IMAGENET1K_V1",
+            epochs=3,
+            augmentation="crop_flip",
+            batch_size=batch_size,
+            learning_rate=0.002,
+            momentum=0.9,
+            weight_decay=1e-3,
+            schedule="step",
+            milestones=(milestone,),
+            gamma=0.1,
+        )
+    )
+    [elsewhere] = Plan(recipe="paper").specs(
+        dataclasses.replace(data, name="webvision"), configurations[:1], [0.2], [0]
+    )
+    assert elsewhere.recipe.learning_rate == 0.02
+
+
+def test_fine_tuning_keeps_the_data_sets_augmentation_and_takes_small_steps():
+    scratch = default_recipe("cifar10", 32)
+    recipe = finetune_recipe("timm:resnet50.tv_in1k", scratch)
+    assert (recipe.backbone, recipe.augmentation) == ("timm:resnet50.tv_in1k", "crop_flip")
+    assert recipe.learning_rate < scratch.learning_rate
+    assert recipe.epochs < scratch.epochs
+
+
 #: All that a recipe by SGD with steps has to state.
 WHOLE = {
     "epochs": 90,
@@ -296,6 +346,18 @@ def test_adam_has_no_momentum_to_state_and_a_cosine_no_milestones():
 @pytest.mark.parametrize(
     ("name", "paper", "message"),
     [
+        ("mine_list", "WHOLE\n    papers = ['digits']", "papers is ['digits']: give a dictionary"),
+        (
+            "mine_other",
+            "WHOLE\n    papers = {'digits': {'lr': 0.1}}",
+            "in papers of digits, there is no field of the recipe 'lr'",
+        ),
+        (
+            "mine_partial",
+            "WHOLE\n    papers = {'digits': {'epochs': 3}}",
+            "mine_partial states a part of its paper's recipe, but not batch_size",
+        ),
+        ("mine_flat", "WHOLE\n    papers = {'digits': 3}", "papers of digits is 3: give"),
         ("mine_lr", "WHOLE | {'lr': 0.1}", "mine_lr.py: in paper, there is no field of the recipe"),
         (
             "mine_part",
