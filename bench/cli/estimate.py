@@ -164,12 +164,12 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     seconds = work_seconds(trials, data, start)
     slots = _slots(sweep.resources, sum(count for _, count in trials))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
-    if embedding:
-        parts += f", after {duration(embedding)} of embedding images, once"
+    total = embedding + sum(seconds.values()) / slots
+    first = f", after {duration(embedding)} of embedding images" if embedding else ""
     line(
         console,
-        f"estimate: {duration(embedding + sum(seconds.values()) / slots)} on this machine, {slots} at a time "
-        f"({parts} of work); rough, from a few measured steps",
+        f"estimate: {duration(total)} on this machine, {slots} at a time ({parts} of work{first}); "
+        f"rough, from a few measured steps",
     )
 
 
