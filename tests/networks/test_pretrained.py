@@ -423,7 +423,12 @@ def test_a_body_keeps_channels_last(side):
     "name",
     [
         *("timm:test_resnet", "timm:test_vit", "timm:test_mambaout", "timm:mobilenetv3_small_050"),
-        *("timm:pit_ti_224", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5"),
+        *(
+            "timm:pit_ti_224",
+            "timm:visformer_tiny",
+            "torchvision:mobilenet_v3_small",
+            "torchvision:shufflenet_v2_x0_5",
+        ),
         *("torchvision:resnet18", "torchvision:densenet121", "torchvision:swin_t"),
     ],
 )
