@@ -208,6 +208,11 @@ class Method(nn.Module):
         """
         return torch.stack([net(x).float().softmax(1) for net in self.predictors()]).mean(0)
 
+    @property
+    def settled(self) -> bool:
+        """True where all predictions are those of the epoch before, so that none is made anew."""
+        return False
+
     def clean_probability(self) -> Tensor | None:
         """Return the estimated probability (N,) that each training label is right, or None."""
         return None
@@ -298,6 +303,10 @@ class Wrapper(Method):
 
     def predict(self, x: Tensor) -> Tensor:
         return self.base.predict(x)
+
+    @property
+    def settled(self) -> bool:
+        return self.base.settled
 
     def clean_probability(self) -> Tensor | None:
         return self.base.clean_probability()

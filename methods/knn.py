@@ -90,5 +90,9 @@ class KNN(Method):
         nearest = ops.nearest_neighbours(self.standardised(x), self.hp.k, self.bank)
         return F.one_hot(self.task.noisy_labels[nearest], self.task.num_classes).float().mean(1)
 
+    @property
+    def settled(self) -> bool:
+        return self.task.on_vectors and self.epoch > 0
+
     def clean_probability(self) -> Tensor:
         return self.clean

@@ -20,7 +20,7 @@ teacher's features, and no encoder is trained. Where a trial fine-tunes a pretra
 ``teacher="pretrained"`` takes that network, frozen, instead of SimSiam's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,6 +69,8 @@ class RMD(Wrapper):
                 raise InputError(
                     "rmd.pretrain_epochs does nothing with rmd.teacher=pretrained: leave it out"
                 )
+
+    encode: Callable[[Tensor], Tensor]  # the teacher
 
     def pretraining(self) -> SimSiam | None:
         if self.recipe.on_vectors or self.hp.teacher == "pretrained":

@@ -146,7 +146,7 @@ def _field(text: str) -> str:
 @options.data_dir
 @options.subset
 @options.option(
-    "Data",
+    "Training",
     "--backbone",
     required=True,
     metavar="NAME",
@@ -171,14 +171,15 @@ def embed(
     The file holds the labels and classes, too.
     """
     from bench.cli.plan import resolve_device
-    from bench.datasets import check_dataset, load_dataset, write_vectors
+    from bench.datasets import check_dataset, load_dataset
+    from bench.datasets.vector_files import write_vectors
     from bench.embedding import embed as embedded
 
     if out.exists():
         raise InputError(f"{str(out)!r} is there already: remove it, or choose another --out")
-    writable(out.parent)
     check_dataset(name)
     pretrained = _load_encoder(backbone, weights, network_size)
+    writable(out.parent)
     dataset = load_dataset(name, data_dir, subset)
     if dataset.on_vectors:
         raise InputError(f"{name} holds vectors already: name a data set of images")

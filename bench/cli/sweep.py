@@ -24,8 +24,9 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     check_command()
     out, output, specs = writable(sweep.folder), sweep.request.output, sweep.specs
     network, data = sweep.network, sweep.data
-    frozen = network is not None and network.network.frozen
-    if network and frozen and (sweep.tuning or pending(specs, out)):
+    on_cluster = sweep.resources.address is not None  # its workers embed the images
+    work_left = sweep.tuning or pending(specs, out)
+    if network and network.network.frozen and work_left and not on_cluster:
         data = embed(data, network, device=specs[0].device, threads=os.cpu_count() or 1)
     rates = {spec.id: rate_of(spec) for spec in specs}
     with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as progress:
@@ -44,7 +45,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
             ),
             observer=progress,
             tuning=sweep.tuning,
-            start=None if frozen else network,
+            network=network,
         )
     line(console, _duration_of(result))
     report = write_report([out], out, sweep.request.methods.reference, not output.no_plots)

@@ -34,7 +34,6 @@ from bench.datasets.images.files import ImageFiles
 from bench.datasets.loading import in_memory, load_dataset, open_dataset, warn_of_copies
 from bench.datasets.readable import UNREADABLE, read_images
 from bench.datasets.resizing import with_donors
-from bench.datasets.vector_files import write_vectors
 
 __all__ = [
     "FOUND",
@@ -57,5 +56,4 @@ __all__ = [
     "stratified_choice",
     "warn_of_copies",
     "with_donors",
-    "write_vectors",
 ]

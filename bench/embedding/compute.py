@@ -1,5 +1,7 @@
 """Computation of vectors: batches of images through the frozen network, on this machine."""
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from torch import nn
 
 from bench.datasets.dataset import Images
 from bench.embedding.inputs import Item, inputs
-from bench.networks.pretrained import Pretrained, build_body
+from bench.networks.pretrained import Pretrained, PretrainedNetwork, build_body
 
 Batch = Sequence[Item]
 
@@ -38,14 +40,14 @@ def on_this_machine(device: str, threads: int) -> Compute:
         parts: Mapping[str, Images], pretrained: Pretrained, batches: Sequence[Batch]
     ) -> Generator[Computed, None, None]:
         body = frozen_body(pretrained, device)
-        yield from embed_batches(body, pretrained, parts, batches, device, threads)
+        yield from embed_batches(body, pretrained.network, parts, batches, device, threads)
 
     return compute
 
 
 def embed_batches(
     body: nn.Module,
-    pretrained: Pretrained,
+    network: PretrainedNetwork,
     parts: Mapping[str, Images],
     batches: Sequence[Batch],
     device: str,
@@ -56,9 +58,14 @@ def embed_batches(
     One thread a batch is faster than several threads for one batch.
     """
 
+    # On a GPU one batch at a time: its memory holds the activations of one batch.
+    turn = contextlib.nullcontext() if device == "cpu" else threading.Lock()
+
     def vectors_of(batch: Batch) -> Computed:
         start = time.perf_counter()
-        vectors = embed_batch(body, pretrained, parts, batch, device)
+        images = inputs(parts, batch, network.size, network.interpolation)
+        with turn:
+            vectors = forward(body, network, images, device)
         return vectors, (time.perf_counter() - start) / threads
 
     before = torch.get_num_threads()
@@ -78,23 +85,18 @@ def frozen_body(pretrained: Pretrained, device: str) -> nn.Module:
 
 
 @torch.inference_mode()
-def embed_batch(
-    body: nn.Module,
-    pretrained: Pretrained,
-    parts: Mapping[str, Images],
-    batch: Batch,
-    device: str,
+def forward(
+    body: nn.Module, network: PretrainedNetwork, images: np.ndarray, device: str
 ) -> np.ndarray:
-    """Return the vectors of a batch, float32 (n, D).
+    """Return the vectors (n, D), float32, of at most a batch of images, uint8 (n, 3, size, size).
 
     The network always gets a whole batch, filled up with the last image: the size of a batch may
     change the last bits of its vectors.
     """
-    network = pretrained.network
-    images = inputs(parts, batch, network.size, network.interpolation)
-    images = np.pad(images, ((0, batch_size(device) - len(batch)), *[(0, 0)] * 3), "edge")
-    pixels = torch.from_numpy(images).to(device).to(memory_format=torch.channels_last)
+    whole = np.pad(images, ((0, batch_size(device) - len(images)), *[(0, 0)] * 3), "edge")
+    pixels = torch.from_numpy(whole).to(device).to(memory_format=torch.channels_last)
     mean, std = (
         torch.tensor(values, device=device).view(3, 1, 1) for values in (network.mean, network.std)
     )
-    return body((pixels / 255 - mean) / std)[: len(batch)].float().cpu().numpy()
+    features: torch.Tensor = body((pixels / 255 - mean) / std)
+    return features[: len(images)].float().cpu().numpy()

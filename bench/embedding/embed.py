@@ -145,7 +145,6 @@ def _features(
     train = arrays["train"].reshape(len(dataset.train_labels), -1, pretrained.num_features)
     checksum = hashlib.sha256(repr(train.shape).encode())
     for name, array in arrays.items():
-        array.setflags(write=False)
         checksum.update(name.encode())
         checksum.update(array.data)
     return Features(

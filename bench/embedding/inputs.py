@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +71,8 @@ def inputs(parts: Mapping[str, Images], items: Sequence[Item], size: int, kind: 
     for (part, position), group in groupby(items, lambda item: (item.part, item.position)):
         images = parts[part]
         image = open_image(images, position)
-        with pillow_errors(images.path(position) if isinstance(images, ImageFiles) else part):
+        path = images.path(position) if isinstance(images, ImageFiles) else Path(part)
+        with pillow_errors(path):
             for item in group:
                 if item.view:
                     [content] = digests(images[position : position + 1])

@@ -138,12 +138,13 @@ class Vectors:
             )
 
     def gather(self, contents: Sequence[bytes]) -> np.ndarray:
-        """Return the vectors of these contents, float16 (n, D)."""
+        """Return the vectors of these contents, float16 (n, D), read-only."""
         places = np.array([self.places[key] for key in contents]).reshape(-1, 2)
         vectors = np.empty((len(contents), *self.files[0]["vector"].shape[1:]), np.float16)
         for number, records in enumerate(self.files):
             chosen = places[:, 0] == number
             vectors[chosen] = records["vector"][places[chosen, 1]]
+        vectors.setflags(write=False)
         return vectors
 
     def seconds(self) -> float:

@@ -22,6 +22,7 @@ HARNESS = "harness"
 #: missing: a trial's specification holds the hash of what they load.
 NUMERICS = (
     "datasets.dataset",
+    "datasets.features",
     "datasets.images.damage",
     "datasets.images.decoding",
     "datasets.images.depth",

@@ -16,6 +16,7 @@ from bench.common.identity import PAPER, data_identity, noise_identity, short_na
 from bench.common.text import printable
 from bench.records.schema import Recorded
 from bench.report.columns import GROUP, SEEDS
+from bench.report.wording import pretrained_label, pretraining_of, start_label
 
 Facts = dict[str, Any]
 #: Fields of a recipe and their values as texts.
@@ -43,6 +44,8 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
     # Optional fields, and those of younger versions.
     further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
     shared = {key: getattr(spec, key) for key in GROUP}
+    network = spec.pretrained
+    texts = {key: value for key, value in further.items() if key != "pretrained"}
     return {
         # As every table and figure shows them: paths may hold line ends, and worse.
         **{
@@ -50,7 +53,12 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
             for key, value in shared.items()
         },
         "noise_rate": rate,
-        "further": ", ".join(f"{key}={value}" for key, value in sorted(further.items())),
+        "further": ", ".join(f"{key}={value}" for key, value in sorted(texts.items())),
+        "network": key_of(raw["pretrained"]) if network else "",  # all of its identity
+        "frozen": network.frozen if network else False,
+        "pretraining": pretraining_of(network) if network else "",
+        "start": start_label(network) if network else "",
+        "pretrained": pretrained_label(network) if network else "",
         "_data": data_identity(spec.dataset),
         "_noise": noise_identity(spec.noise_kind, spec.noise_hash),
         "_recipe": raw["recipe"],

@@ -10,7 +10,11 @@ from bench.report.columns import FEATURES, GROUP, LEARNING, PAIRED, SECONDS
 from bench.report.metrics import ACCURACY, RESOURCES, Metric
 from bench.report.statistics import half_width
 
-_ABOUT_CELL = [*GROUP, *"further noise_rate group classes tested_classes noisy_test".split()]
+_ABOUT_CELL = [
+    *GROUP,
+    *"further network frozen pretraining start pretrained noise_rate group classes".split(),
+    *("tested_classes", "noisy_test"),
+]
 _ABOUT_CONFIGURATION = (
     "wraps config is_default privileges epochs backbone recipe name track told tuned_at tried "
     "search competes"
@@ -41,7 +45,7 @@ def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFram
     table["ci95"] = half_width(values.sem(), values.count())
     table["score"] = grouped["score"].mean().round(DECIMALS)
     table["failures"] = grouped["failed"].sum()
-    table["pretrained"] = grouped["pretrained"].any()
+    table["trained_encoder"] = grouped["trained_encoder"].any()
     table[_FIGURES] = grouped[_FIGURES].mean()
     table["epoch"] = grouped["epoch"].median()
     codes = rows[[*keys, "code"]].drop_duplicates()

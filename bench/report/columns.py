@@ -21,9 +21,11 @@ GROUP = (
 ).split()
 #: Columns that say how a trial was made, as the CSV files order them.
 SETUP = (
-    "backbone protocol recipe subset image_size noise_sampling validation_share device precision "
-    "threads data_hash noise_hash"
+    "backbone pretrained protocol recipe subset image_size noise_sampling validation_share device "
+    "precision threads data_hash noise_hash"
 ).split()
+#: Columns that a CSV file lacks where no row has a value.
+OPTIONAL = ["pretrained"]
 CELL = "dataset noise_kind noise_rate".split()
 #: Columns that identify a row of a leaderboard, together with the method's name.
 ROW = "config track search".split()

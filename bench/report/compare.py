@@ -1,6 +1,7 @@
 """Two sweeps side by side: before and after a change, ours and theirs.
 
-Trials are paired where data, noise, recipe, method, settings and seeds agree. Device, precision,
+Trials are paired where data, noise, recipe, pretrained network, method, settings and seeds agree.
+Device, precision,
 threads and code may differ: they are often what is compared. Trials that their machine ended are
 left out: a comparison stands on the pairs that it counts.
 """
@@ -22,13 +23,21 @@ from bench.report.metrics import ACCURACY
 from bench.report.rows import load_sides
 from bench.report.statistics import CONFIDENCE, holm, paired_differences
 from bench.report.tables import Entry, Section, Table, entries
-from bench.report.wording import BETTER, decimal, half_interval, percent, rate_title, signed
+from bench.report.wording import (
+    BETTER,
+    NONE,
+    decimal,
+    half_interval,
+    percent,
+    rate_title,
+    signed,
+)
 
 _CELL = (
     "dataset subset image_size data_hash noise_kind noise_hash noise_sampling noise_rate protocol "
-    "validation_share recipe"
+    "validation_share recipe network"
 ).split()
-_CONFIGURATION = [*_CELL, "method", "hparams", "config"]
+_CONFIGURATION = [*_CELL, "pretrained", "method", "hparams", "config"]
 _TRIAL = [*_CONFIGURATION, *SEEDS]
 #: Types of columns that hold None in all trials of a side: None merges neither with numbers nor
 #: with text.
@@ -38,7 +47,8 @@ _TYPES = {"subset": float, "image_size": float, "noise_hash": "string"}
 COLUMNS = (
     "dataset noise_kind noise_rate method config rule first second difference diff_low diff_high "
     "p_value p_holm pairs other_labels seconds_first seconds_second only_first only_second "
-    "protocol recipe subset image_size noise_sampling validation_share data_hash noise_hash"
+    "pretrained protocol recipe subset image_size noise_sampling validation_share data_hash "
+    "noise_hash"
 ).split()
 
 
@@ -139,18 +149,17 @@ def _paired(table: pd.DataFrame, names: tuple[str, str], more_notes: list[str]) 
         why = f": they differ in {', '.join(differing)}" if differing else ""
         text = f"No trial of {first} has a partner in {second}{why}."
         return Section("What both have", text, [], more_notes)
-    lines = []
+    lines, networks = [], _has_networks(table)
     for _, row in paired.iterrows():
         difference = "0.0" if row["difference"] == 0 else signed(row["difference"])
         difference += half_interval(row["diff_low"], row["diff_high"])
         certain = bool(row["p_holm"] < 1 - CONFIDENCE)
         times = row["seconds_second"] / row["seconds_first"] if row["seconds_first"] else np.nan
-        line = [*_configuration(row), *entries(row["rule"])]
+        line = [*_configuration(row, networks), *entries(row["rule"])]
         line += entries(percent(row["first"]), percent(row["second"]))
         line += [Entry(difference, mark=BETTER * certain), *entries(decimal(times, 2))]
         lines.append(line + entries(row["pairs"]))
-    columns = ["Data set", "Noise", "Method", "Configuration", "Rule", "First", "Second"]
-    columns += ["Difference", "Time (×first)", "Pairs"]
+    columns = [*_heads(networks), "Rule", "First", "Second", "Difference", "Time (×first)", "Pairs"]
     by_default = paired[paired["rule"] == DEFAULT_RULE]
     notes = [
         f"First: {first}. Second: {second}. Differences in points over the seeds that both have, ± "
@@ -169,20 +178,34 @@ def _paired(table: pd.DataFrame, names: tuple[str, str], more_notes: list[str]) 
 
 
 def _alone(table: pd.DataFrame, names: tuple[str, str]) -> list[Section]:
-    sections = []
+    sections, networks = [], _has_networks(table)
     for side, name in zip(("only_first", "only_second"), names, strict=True):
         alone = table[(table[side] > 0) & (table["rule"] == DEFAULT_RULE)]
         if len(alone):
-            lines = [[*_configuration(row), *entries(row[side])] for _, row in alone.iterrows()]
-            columns = ["Data set", "Noise", "Method", "Configuration", "Trials"]
+            lines = [
+                [*_configuration(row, networks), *entries(row[side])] for _, row in alone.iterrows()
+            ]
+            columns = [*_heads(networks), "Trials"]
             tables = [Table("Trials without a partner", columns, lines)]
             sections.append(Section(f"Only in {name}", "", tables, []))
     return sections
 
 
-def _configuration(row: pd.Series) -> list[Entry]:
+def _has_networks(table: pd.DataFrame) -> bool:
+    """Return whether any trial has a pretrained network."""
+    return bool((table["pretrained"] != "").any())
+
+
+def _heads(networks: bool) -> list[str]:
+    """Return the heads of the columns of ``_configuration``."""
+    return ["Data set", "Noise", *["Pretrained"] * networks, "Method", "Configuration"]
+
+
+def _configuration(row: pd.Series, networks: bool) -> list[Entry]:
+    """Return entries of a configuration; with ``networks`` also its pretrained network."""
     noise = f"{rate_title(row['noise_rate'])} {row['noise_kind']}"
-    return entries(row["dataset"], noise, row["method"], row["config"] or "defaults")
+    network = [row["pretrained"] or NONE] * networks
+    return entries(row["dataset"], noise, *network, row["method"], row["config"] or "defaults")
 
 
 def _disjoint(table: pd.DataFrame, name: str) -> bool:

@@ -139,7 +139,8 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         "lost": trial.lost,
         "at_failure": {},
         "privileges": ",".join(present(done.privileges, ())),
-        "pretrained": done.pretraining is not UNSET,
+        "trained_encoder": done.pretraining is not UNSET,
+        **_embedding(done),
         **_resources(trial),
         "realised_noise_rate": number(noise.realised_rate),
         "label_hash": present(noise.label_hash) or "",
@@ -153,6 +154,15 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         **track_facts(trial),
         **{name: number(getattr(done, name)) for name in FEATURES},
         **_curves(trial, clean_images),
+    }
+
+
+def _embedding(done: Done) -> Facts:
+    """Return seconds and checksum of the features of a frozen network; missing without one."""
+    facts = present(done.pretrained)
+    return {
+        "embedding_seconds": number(facts.embedding_seconds) if facts else np.nan,
+        "features_checksum": present(facts.features_checksum, "") if facts else "",
     }
 
 

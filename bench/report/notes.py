@@ -53,6 +53,7 @@ def notes_of(board: Board, group: pd.DataFrame, searches: pd.DataFrame) -> list[
         *_seed_notes(board, ranked),
         *_pair_notes(trials, ranked),
         *_track_notes(ranked),
+        *_network_notes(trials),
         *_cost_notes(trials, ranked),
         *_validation_notes(ranked),
         *_pretraining_notes(ranked),
@@ -146,6 +147,25 @@ def _track_notes(ranked: pd.DataFrame) -> Iterable[str]:
         yield f"Not tuned: {', '.join(bare)}."
 
 
+def _network_notes(trials: pd.DataFrame) -> Iterable[str]:
+    """Explain the pretrained network of a group, and what embedding by it took."""
+    if not (pretraining := trials["pretraining"].iloc[0]):
+        return
+    yield (
+        f"{pretraining}: a privilege of all rows here, whose network has learned from more than "
+        "this data set. No row of training from scratch is in this table."
+    )
+    embedded = trials[trials["embedding_seconds"].notna()]
+    if len(embedded):
+        # Trials share features: equal checksums are of one embedding.
+        seconds = embedded.groupby("features_checksum")["embedding_seconds"].max()
+        times = " or ".join(f"{value:.3g}" for value in sorted(set(seconds)))
+        yield (
+            f"Embedding all images took {times} s, once for all trials. The cost of each trial "
+            "contains these seconds; train_seconds in leaderboard.csv does not."
+        )
+
+
 def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> Iterable[str]:
     seconds = ranked.loc[ranked["method"] == REFERENCE, "cost_seconds"].mean()
     unit = f"relative to {REFERENCE} ({seconds:.3g} s a trial)" if pd.notna(seconds) else "a trial"
@@ -199,7 +219,7 @@ def selection_error(rate: float, images: float, classes: float) -> float:
 
 
 def _pretraining_notes(ranked: pd.DataFrame) -> Iterable[str]:
-    if methods := sorted(set(ranked.loc[ranked["pretrained"], "method"])):
+    if methods := sorted(set(ranked.loc[ranked["trained_encoder"], "method"])):
         yield (
             f"Pretraining: {', '.join(methods)} saw all non-test images, validation ones included, "
             "without their labels."

@@ -169,13 +169,13 @@ def _groups(board: Board, tables: Sequence[Section]) -> tuple[list[dict[str, Any
     by_group = board.leaderboard.groupby("group", sort=False)
     for position, ((_, rows), section) in enumerate(zip(by_group, tables, strict=True)):
         rates, doubtful = rates_of(rows), board.doubtful_rates(rows)
-        names = ("dataset", "noise_kind", "protocol")
+        first, names = rows.iloc[0], ("dataset", "noise_kind", "protocol", "pretrained")
         groups.append(
             {
                 "title": section.title,
                 "setup": section.setup,
                 "notes": section.notes,
-                "facets": {name: str(rows.iloc[0][name]) for name in names},
+                "facets": {name: str(first[name]) for name in names if first[name]},
                 "rates": [rate_title(rate) for rate in rates],
                 "doubtful": [rate in doubtful for rate in rates],
                 "priced": priced(rows),

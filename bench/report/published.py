@@ -17,7 +17,7 @@ from bench.planning.registry import display
 from bench.planning.selection import DECIMALS, DEFAULT_RULE
 from bench.report.tables import Section, Table, entries
 from bench.report.tracks import PRIVILEGED
-from bench.report.wording import NONE, rate_title, rates_of, signed
+from bench.report.wording import NONE, rate_title, rates_of, setup_of_network, signed
 
 #: Folder of the files.
 FOLDER = Path(__file__).parent / "published_numbers"
@@ -140,8 +140,9 @@ def _matches(
 
 def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
     """Name the known differences between their setup and ours, and the unknown ones."""
-    if theirs["backbone"] != ours["backbone"]:
-        yield f"backbone {theirs['backbone']}, ours {ours['backbone']}"
+    network = setup_of_network(ours, [ours["backbone"]])
+    if theirs["backbone"] != network:
+        yield f"backbone {theirs['backbone']}, ours {network}"
     yield f"their epochs are not stated, ours {ours['epochs']}"
     if theirs["protocol"] in _ABOUT_PROTOCOL:
         yield _ABOUT_PROTOCOL[theirs["protocol"]]

@@ -27,6 +27,7 @@ from bench.report.wording import (
     rate_title,
     rates_of,
     rule_label,
+    setup_of_network,
     span,
 )
 
@@ -34,7 +35,7 @@ from bench.report.wording import (
 def sections(board: Board) -> list[Section]:
     """Return a section for each group of the leaderboard, in its order."""
     groups = [group for _, group in board.ranked.groupby("group", sort=False)]
-    heads = [(group_title(group), _setup(group)) for group in groups]
+    heads = [(group_title(group, brief=True), _setup(group)) for group in groups]
     result = []
     for group, head in zip(groups, heads, strict=True):
         title, setup = head
@@ -52,7 +53,7 @@ def _setup(group: pd.DataFrame) -> str:
     first, epochs = group.iloc[0], set(group["epochs"])
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     parts = [
-        " or ".join(sorted(set(group["backbone"]))),
+        setup_of_network(first, set(group["backbone"])),
         f"{span(epochs)} epoch{'s' * (max(epochs) > 1)}",
         f"{first['device']} ({first['precision']}, {threads})",
         f"{first['noise_sampling']} noise" if takes_rate(first["noise_kind"]) else "",

@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from bench.common.text import printable
 from bench.planning.selection import ALL, CLEAN_VAL, ORACLE
+from bench.records.schema import NetworkFacts
 
 NONE = "–"
 #: Marks of a row or a figure: its footnote explains each.
@@ -47,10 +49,42 @@ def rates_of(table: pd.DataFrame) -> list[float]:
     return sorted(set(table["noise_rate"]))
 
 
-def group_title(group: pd.DataFrame) -> str:
-    """Return a title of a group of comparable rows: data set, noise and protocol."""
+def group_title(group: pd.DataFrame, *, brief: bool = False) -> str:
+    """Return a title of a group of comparable rows: data set, noise, protocol, and pretraining.
+
+    Args:
+        brief: leave out the input and the weights of a pretrained network.
+    """
     first = group.iloc[0]
-    return f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
+    start = first["start" if brief else "pretrained"]
+    title = f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
+    return f"{title}, {start}" if start else title
+
+
+def pretraining_of(network: NetworkFacts) -> str:
+    """Return the privilege of starting from this pretrained network."""
+    return printable(f"pretrained:{network.data}")
+
+
+def start_label(network: NetworkFacts) -> str:
+    """Return a pretrained network for titles: its use, its name and its pretraining."""
+    use = "frozen" if network.frozen else "fine-tuned"
+    return f"{use} {printable(network.network)} ({pretraining_of(network)})"
+
+
+def pretrained_label(network: NetworkFacts) -> str:
+    """Return a pretrained network for people: its use, its name, its input and its weights."""
+    views = f"{network.views} view{'s' * (network.views > 1)}" if network.views else ""
+    facts = [f"{network.size} pixels", views, f"weights {printable(network.weights[:8])}"]
+    return start_label(network)[:-1] + "".join(f", {fact}" for fact in facts if fact) + ")"
+
+
+def setup_of_network(row: pd.Series, backbones: Collection[str]) -> str:
+    """Return the trained networks of a row or group: its backbones, and what they start from."""
+    names = " or ".join(sorted(backbones))
+    if not row["pretrained"]:
+        return names
+    return f"{names} on {row['pretrained']}" if row["frozen"] else row["pretrained"]
 
 
 def rule_label(rule: str) -> str:

@@ -15,7 +15,7 @@ from bench.report import columns
 from bench.report.agreement import CORRELATIONS
 from bench.report.analysis import analysis_sections
 from bench.report.board import Board, read_board
-from bench.report.columns import CELL, ROW, SETUP
+from bench.report.columns import CELL, OPTIONAL, ROW, SETUP
 from bench.report.compare import COLUMNS as COMPARE
 from bench.report.compare import compare
 from bench.report.latex import to_latex
@@ -121,14 +121,15 @@ def csv_files(board: Board) -> dict[str, bytes]:
 def to_csv(table: pd.DataFrame, selected: Sequence[str]) -> bytes:
     """Return columns of a table as CSV; equal records give equal bytes.
 
-    An unknown noise rate is missing. Text is quoted where it has to be, so that a program
+    A column of ``OPTIONAL`` is there where a row has a value. An unknown noise rate is missing.
+    Text is quoted where it has to be, so that a program
     reads it back. No column of text begins with other people's text, which a spreadsheet might take
     for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are Python's, and those
     of files stand behind ``folder:`` or ``labels:``.
     """
     if "name" in table:  # the method's name, without the track that its label holds
         table = table.assign(method=table["name"])
-    table = table[list(selected)]
+    table = table[[name for name in selected if name not in OPTIONAL or (table[name] != "").any()]]
     if "noise_rate" in selected:
         table = table.assign(noise_rate=table["noise_rate"].where(table["noise_rate"] >= 0))
     return table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode()

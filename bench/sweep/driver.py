@@ -77,11 +77,21 @@ class Driver:
         self.parallel = 1
         self.running: dict[str, Callable[[], None]] = {}  # key -> function that ends its worker
         self.trackers = Trackers((), out)
-        self.start: Pretrained | None = None  # network that trials fine-tune
+        self.network: Pretrained | None = None  # that trials fine-tune, or read features of
         self.fault: Exception | None = None  # error of the driver itself, such as a full disk
         jobs = [pretrain_job(spec) for spec in todo]
         self.jobs = list({job.key: job for job in jobs if job}.values())
         self.work = {work.key: work for work in self._ordered(todo, jobs)}
+
+    @property
+    def frozen(self) -> bool:
+        """True where trials read features of a frozen network."""
+        return self.network is not None and self.network.network.frozen
+
+    @property
+    def start(self) -> Pretrained | None:
+        """Network that trials fine-tune."""
+        return None if self.frozen else self.network
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Pickle as nothing: Tune pickles its hooks only to resume a sweep itself."""

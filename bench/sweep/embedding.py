@@ -90,7 +90,7 @@ def _embed(
         _last.clear()
         _last[key] = frozen_body(pretrained, device)
     try:
-        return list(embed_batches(_last[key], pretrained, parts, batches, device, threads))
+        return list(embed_batches(_last[key], pretrained.network, parts, batches, device, threads))
     except BrokenImage as error:
         if not error.passing:
             raise

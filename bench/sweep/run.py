@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.common.files import to_json, write_atomically
 from bench.common.text import shortlist
 from bench.datasets import Dataset
+from bench.embedding import embed
 from bench.networks.pretrained import Pretrained
 from bench.planning.code_hash import code_of
 from bench.planning.spec import TrialSpec, record_of
@@ -103,12 +104,13 @@ def run_sweep(
     settings: Settings | None = None,
     observer: Observer | None = None,
     tuning: "Tuning | None" = None,
-    start: Pretrained | None = None,
+    network: Pretrained | None = None,
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
     Args:
-        start: the network that trials fine-tune.
+        network: the pretrained network of the trials; with ``address``, the images that a frozen
+            one reads are embedded on the cluster, otherwise ``dataset`` has their features.
 
     It returns when every one of them is over. Interrupted, it leaves the folder so that the same
     call goes on from there.
@@ -122,7 +124,7 @@ def run_sweep(
         on_record = _on_record(out, settings.retry_failed)
         todo = _missing(list({spec.id: spec for spec in specs}.values()), out, on_record)
         driver = Driver(todo, dataset, out.resolve(), settings, observer, tuning, on_record)
-        driver.start = start
+        driver.network = network
         facts = describe(specs, command, out, options or {})
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
         with contextlib.closing(Trackers(settings.track, out)) as driver.trackers:
@@ -138,6 +140,15 @@ def run_sweep(
             _add_cost(facts, result, driver)
             write_atomically(out / "sweep.json", to_json(facts, indent=1))
         return result
+
+
+def _embedded(driver: Driver, network: Pretrained) -> Dataset:
+    """Return the data set with its features, computed by the workers of the cluster."""
+    from bench.sweep.embedding import on_cluster  # Ray
+
+    device = "cuda" if driver.resources.gpus_per_trial else "cpu"
+    compute = on_cluster(driver.resources, device)
+    return embed(driver.dataset, network, device=device, threads=1, compute=compute)
 
 
 def _result(specs: Sequence[TrialSpec], driver: Driver) -> SweepResult:
@@ -177,6 +188,8 @@ def _run(driver: Driver) -> None:
     _ = dataset.vector_statistics if dataset.on_vectors else dataset.pixel_statistics  # once, here
     content = content_bytes(dataset, driver.jobs, driver.start)
     with session.ray_session(driver.resources, driver.out, content) as folder:
+        if driver.network and driver.frozen and driver.resources.address:
+            driver.dataset = _embedded(driver, driver.network)
         later = tuning.remaining() if tuning else (0, 0.0)
         open_ended = tuning is not None and tuning.open_ended
         pieces = sys.maxsize if open_ended else len(driver.work) + later[0]

@@ -33,12 +33,18 @@ class Evaluation:
     """Predictions of one trial's method, replaced after each epoch."""
 
     validation: np.ndarray  # (V, C) probabilities
-    test: np.ndarray  # (T, C) probabilities
+    tests: dict[str, np.ndarray]  # test set -> (T, C) probabilities
+    probes: np.ndarray  # (P,) predicted classes of some training samples whose truth is known
 
     def __init__(self, spec: TrialSpec, data: TrialData, method: Method) -> None:
         self.spec, self.data, self.method = spec, data, method
         self.seed = hidden_seed("evaluation", spec.train_seed, data.dataset)
-        self.checked = False
+        self.checked = self.predicted = False
+
+    @property
+    def test(self) -> np.ndarray:
+        """Probabilities (T, C) of the main test set."""
+        return self.tests["test"]
 
     @property
     def finite(self) -> bool:
@@ -60,14 +66,23 @@ class Evaluation:
             self._check_independence()
         epoch.eval_seconds = time.perf_counter() - start
 
+    def _predict(self) -> None:
+        """Predict all samples, unless the method's predictions stay those of the epoch before."""
+        self.method.eval()
+        if self.predicted and self.method.settled:
+            return
+        data, self.predicted = self.data, True
+        self.validation = self.predict(data.validation)
+        self.tests = {name: self.predict(pixels) for name, (pixels, _) in data.tests.items()}
+        if self.finite and len(data.known):
+            self.probes = self.predict(data.pixels, data.numbers[data.probes]).argmax(1)
+
     def _measure(self, epoch: Epoch) -> None:
         labels = self.data.labels
-        self.validation = self.predict(self.data.validation)
-        predictions = {name: self.predict(pixels) for name, (pixels, _) in self.data.tests.items()}
-        self.test = predictions["test"]
+        self._predict()
         accuracies = {
             f"{name}_accuracy": float((values.argmax(1) == self.data.tests[name][1]).mean())
-            for name, values in predictions.items()
+            for name, values in self.tests.items()
         }
         guesses = self.validation.argmax(1)
         epoch.noisy_val_accuracy = float((guesses == labels.noisy[labels.validation]).mean())
@@ -87,9 +102,8 @@ class Evaluation:
             return
         noisy, clean = data.labels.noisy, data.labels.truth
         probes, known = data.labels.train[data.probes], data.labels.train[data.known]
-        guesses = self.predict(data.pixels, data.numbers[data.probes]).argmax(1)
         epoch.memorised_clean, epoch.memorised_wrong, epoch.recovered_wrong = scoring.memorisation(
-            guesses, noisy[probes], clean[probes]
+            self.probes, noisy[probes], clean[probes]
         )
         per_sample = self.per_sample()
         if (probability := per_sample.get("clean_probability")) is not None:

@@ -216,11 +216,15 @@ def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "there is nothing to do: give one of list, show, prepare, check, images, or --help"),
+        (
+            [],
+            "there is nothing to do: give one of list, show, prepare, check, images, embed, or "
+            "--help",
+        ),
         (["lst"], "there is no command 'lst': did you mean list?"),
         (
             ["[/red]"],
-            "there is no command '[/red]': choose from check, images, list, prepare, show",
+            "there is no command '[/red]': choose from check, embed, images, list, prepare, show",
         ),
     ],
 )

@@ -38,6 +38,10 @@ def test_an_unreadable_file_is_left_out_whether_in_memory_or_streamed(
     assert dataset.found[FOUND].tolist() == [
         "ab".index(str(name)[0]) for name in dataset.train_names
     ]
+    assert dataset.files["train"].names.tolist() == dataset.train_names.tolist()
+    assert dataset.files["test"].digests.shape == (len(dataset.test_labels), 32)
+    part = dataset.subset(4)
+    assert part.files["train"].names.tolist() == part.train_names.tolist()
     assert dataset.content_hash != whole.content_hash
     status, text = call(capsys, "check", f"folder:{root}")
     assert (

@@ -13,9 +13,9 @@ from bench.datasets import (
     from_arrays,
     load_dataset,
     warn_of_copies,
-    write_vectors,
 )
 from bench.datasets.features import Features, statistics_of
+from bench.datasets.vector_files import write_vectors
 from bench.errors import InputError
 
 

@@ -102,6 +102,12 @@ def pes(m: Method) -> Counts:
     return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
 
 
+def simifeat(m: Method) -> Counts:
+    """The clean samples, found once by a view of all for each round: one without augmentation."""
+    detecting = m.epoch == m.warmup(m.hp.warmup_epochs)
+    return sum(batches(int(m.selected.sum()), m.task.batch_size)), m.task.num_train * detecting
+
+
 def prune(m: Method) -> Counts:
     """Each fold's network on all others, then on all samples once; then the clean samples."""
     samples, folds, size = m.task.num_train, m.hp.folds, m.task.batch_size
@@ -168,6 +174,8 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "softmix": softmix,
     "pes": pes,
     "prune": prune,
+    "simifeat": simifeat,
+    "cufit": lambda m: (2 * everything(m), 0),
     "divide_mix": divide_mix,
     # the mixed images; the averages on the unmixed ones
     "elr_plus": lambda m: (2 * everything(m), 2 * everything(m)),
@@ -293,8 +301,8 @@ def main_phase(name: str, make_task) -> Method:
     half = torch.arange(4000) % 2 == 0
     if name == "divide_mix":
         method.clean = half.float().expand(2, -1)
-    if name in ("pes", "prune"):
-        setattr(method, {"pes": "confident", "prune": "clean"}[name], half)
+    if name in ("pes", "prune", "simifeat"):
+        setattr(method, {"pes": "confident", "prune": "clean"}.get(name, "selected"), half)
     if name == "selc":
         method.turned.fill_(EPOCHS // 2)
     return method

@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from method_specs import BASES, NAMES
 from vector_sets import digits_as_vectors
 
+from bench.errors import InputError
 from bench.method import Method
+from bench.networks.backbones import build_network
+from bench.networks.pretrained import Pretrained, PretrainedNetwork
 from bench.planning import registry
 from bench.planning.pretraining import pretrain_job
 from bench.planning.spec import Plan, expand_hparams
+from bench.recipe import Recipe
 from bench.training.trial import run_trial
+from methods.knn import KNN
 
 #: So many that every method reaches its last phase.
 EPOCHS = 8
@@ -78,3 +84,51 @@ def test_rmd_takes_the_vectors_for_its_teacher(name, data):
     first, second = (outcome.samples["test_probabilities"] for outcome in outcomes)
     np.testing.assert_array_equal(first, second)
     assert all(outcome.pretrain_seconds == 0 for outcome in outcomes)
+
+
+def test_votes_on_vectors_are_counted_once(data, monkeypatch):
+    """They stay the same while the head is trained, and take as long as many epochs of it."""
+    counts = {"knn": 0, "rmd+knn": 0}
+    predict = KNN.predict
+    for name in counts:
+        monkeypatch.setattr(
+            KNN,
+            "predict",
+            lambda self, x, n=name: counts.update({n: counts[n] + len(x)}) or predict(self, x),
+        )
+        outcome = trial(name, data, "mlp")
+        assert outcome.epochs == EPOCHS
+    images = 144 + 16 + len(data.test_labels)  # training samples as probes, validation, test
+    checks = 2 * (16 + 8)  # that predictions do not depend on the batch
+    assert counts == {"knn": images + checks, "rmd+knn": images + checks}
+
+
+def test_when_fine_tuning_rmds_teacher_can_be_the_pretrained_network(make_task):
+    """It stays as it was while the network that starts from it learns."""
+    start = build_network("tiny_cnn", 1, 3)
+    state = {name: values.numpy().copy() for name, values in start.body.state_dict().items()}
+    identity = PretrainedNetwork(
+        "timm:tiny", "0" * 64, "digits", 8, (0.5,) * 3, (0.2,) * 3, "bilinear", frozen=False
+    )
+    task = make_task(start=Pretrained(identity, state, start.num_features, ""))
+    method = registry.build("rmd+ce", {"rmd.teacher": "pretrained"})
+    for part in method.parts():
+        part.task, part.recipe = task, Recipe("tiny_cnn", EPOCHS)
+        part.setup(task)
+    assert method.pretraining() is None and method.needs_pretrained
+    x = task.batch(torch.arange(16)).x
+    before = method.encode(x)
+    torch.testing.assert_close(before, start.eval().body(x))
+    optimizer = method.optimizer(method.param_groups())
+    method.train()
+    for batch in zip(method.base.batches(), task.loader(), strict=True):
+        method.update(batch, optimizer)
+    torch.testing.assert_close(method.encode(x), before)
+    method.networks[0].eval()
+    assert not torch.allclose(method.networks[0].forward_features(x), before)
+
+
+def test_rmds_settings_of_an_encoder_that_is_not_trained_are_refused():
+    with pytest.raises(InputError, match=r"does nothing with rmd\.teacher=pretrained: leave"):
+        registry.build("rmd+ce", {"rmd.teacher": "pretrained", "rmd.pretrain_epochs": 5})
+    assert not registry.build("rmd+ce", {}).needs_pretrained

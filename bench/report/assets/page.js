@@ -338,11 +338,11 @@
 
   /* ---- switches ---- */
   function facetNames() {
-    const names = ["dataset", "noise_kind", "protocol", "setup"];
+    const names = ["dataset", "noise_kind", "protocol", "pretrained", "setup"];
     return names.filter((name) => new Set(groups.map((group) => facet(group, name))).size > 1);
   }
   const facet = (group, name) => (name === "setup" ? group.setup : group.facets[name] ?? "");
-  const LABELS = { dataset: "Data set", noise_kind: "Noise", protocol: "Recipe", setup: "Setting" };
+  const LABELS = { dataset: "Data set", noise_kind: "Noise", protocol: "Recipe", pretrained: "Start", setup: "Setting" };
 
   function showFacets() {
     const names = facetNames();
@@ -353,7 +353,7 @@
       if (values.length < 2) return [];
       const label = Object.assign(document.createElement("label"), { textContent: `${LABELS[name]} ` });
       const select = Object.assign(document.createElement("select"), { id: `facet-${name}` });
-      fill(select, values.map((value) => [value, value]), facet(groups[state.group], name));
+      fill(select, values.map((value) => [value, value || "random weights"]), facet(groups[state.group], name));
       select.addEventListener("change", () => {
         const fits = (group) => names.filter((other) => facet(group, other) === facet(groups[state.group], other)).length;
         const able = groups.map((_, g) => g).filter((g) => facet(groups[g], name) === select.value);
