@@ -4,11 +4,12 @@ import contextlib
 import errno
 import importlib
 import os
+import re
 import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,30 @@ _CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
 #: Widest column of option names in ``--help``.
 _NAME_COLUMNS = 30
+
+
+#: Hyphen that no line is broken at, in place of those of options while a help text is wrapped.
+_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
+class _Formatter(click.HelpFormatter):
+    """Formatter of ``--help`` that breaks no line within the name of an option."""
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        unbroken = [
+            (name, re.sub(r"--[\w-]+", lambda option: option[0].replace("-", _HYPHEN), text))
+            for name, text in rows
+        ]
+        super().write_dl(unbroken, col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class Option(click.Option):
@@ -54,6 +79,8 @@ class Command(click.Command):
 
     Click alone would silently take the last.
     """
+
+    context_class = _Context
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings | {"context_settings": _CONTEXT})

@@ -1,7 +1,7 @@
 """Speed of this package against the same computation in the style of authors' codes.
 
 ``measure`` times two sides in turn. Each part is a module that first checks that both sides
-compute the same thing: ``data``, ``networks``, ``pieces``, ``together``, ``epochs`` (with
+compute the same thing: ``data``, ``networks``, ``pieces``, ``epochs`` (with
 ``authors`` and their base, ``reference``), ``overhead`` and ``methods``. ``sessions`` repeats one
 epoch of a trial.
 """

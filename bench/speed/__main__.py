@@ -13,6 +13,13 @@ from bench.cli.paths import UserPath
 from bench.errors import InputError, unknown
 
 
+def _count(name: str, metavar: str, text: str, least: int = 1, **extra: Any) -> Any:
+    kind = click.IntRange(min=least)
+    return option(
+        "Resources", name, type=kind, metavar=metavar, help=text, **{"show_default": True} | extra
+    )
+
+
 @click.command(cls=Command)
 @click.argument("part", default="all")
 @option(
@@ -24,32 +31,15 @@ from bench.errors import InputError, unknown
     show_default="all",
     help="Methods that the parts epoch and methods measure.",
 )
-@option(
-    "Resources",
+@_count(
     "--images",
-    type=click.IntRange(min=200),
-    metavar="N",
+    "N",
+    "Number of images in a pass.",
+    least=200,
     show_default="as many as suit the part",
-    help="Number of images in a pass.",
 )
-@option(
-    "Resources",
-    "--repeats",
-    default=5,
-    show_default=True,
-    type=click.IntRange(min=1),
-    metavar="R",
-    help="Number of passes on each side; times are medians over them.",
-)
-@option(
-    "Resources",
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    metavar="T",
-    help="Number of threads on each side.",
-)
+@_count("--repeats", "R", "Number of passes on each side; times are medians over them.", default=5)
+@_count("--threads", "T", "Number of threads on each side.", default=1)
 @option(
     "Resources",
     "--device",
@@ -69,11 +59,11 @@ from bench.errors import InputError, unknown
 def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) -> None:
     """Measure the speed of this package beside the same work in the style of authors' codes.
 
-    PART is data, step, eval, neighbours, mixture, epoch, methods, together, sweep or all. A ratio
-    above 1 says how many times faster this package is. Some parts compare with something else:
-    together with the same trials one after another, rows that end in "bf16" with this package in
-    float32, methods with the method's passes through the network alone, and sweep with trials of
-    some seconds without records, checkpoints and Ray (one sweep, whatever --repeats is).
+    PART is data, step, eval, neighbours, mixture, epoch, methods, sweep or all. A ratio above 1
+    says how many times faster this package is. Some parts compare with something else: rows that
+    end in "bf16" with this package in float32, methods with the method's passes through the network
+    alone, and sweep with trials of some seconds without records, checkpoints and Ray (one sweep,
+    whatever --repeats is).
     """
     import torch
 

@@ -18,7 +18,7 @@ import torch
 
 from bench.speed import authors
 from bench.speed.measure import Nothing, Row, Settings, Work, compare, full_float32, tuned
-from bench.speed.networks import bfloat16_rows, cases, operations, require_same_step
+from bench.speed.networks import cases, computes_bfloat16, operations, require_same_step
 from bench.speed.pieces import require_same_division
 from bench.speed.reference import Reference
 from bench.speed.sessions import Session, dataset_for, specification
@@ -69,7 +69,7 @@ def epoch(settings: Settings) -> Iterator[Row]:
             work = Work("matmul", operations(session.again))
             sides = session.again, tuned(reference.epoch)
             yield compare("epoch", name, *sides, settings, session.images, work, case.name)
-            if settings.device == "cuda" or bfloat16_rows(settings.device):
+            if computes_bfloat16(settings.device):
                 half = Session(plan(precision="bf16", **recipe), data, TIMED)
                 half.state = session.state  # other weights could divide into other numbers of steps
                 work = work._replace(dtype=torch.bfloat16)

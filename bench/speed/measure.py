@@ -143,19 +143,42 @@ def compare(
     work: Work,
     network: str | None = None,
 ) -> Row:
+    """Time two sides, of which one call takes ``images`` and ours at least ``work``."""
+
+    def pair() -> tuple[float, float]:
+        return seconds(ours), seconds(theirs)
+
+    return timed(part, name, pair, settings, images, network, work)
+
+
+def timed(
+    part: str,
+    name: str,
+    pair: Callable[[], tuple[float, float]],
+    settings: Settings,
+    images: int,
+    network: str | None = None,
+    work: Work | None = None,
+    warm: bool = False,
+) -> Row:
     """Time both sides in turn, so that whatever slows the machine slows both.
 
-    The first call of each side is not counted. ``images`` is the number in one call; ``work`` is
-    the lower bound of one call of ours.
+    Args:
+        pair: calls both sides and returns the seconds of ours and theirs.
+        warm: whether the sides were called before; else the first call is not counted.
     """
-    rate = peak(work, settings.device)
-    for run in (ours, theirs):
-        seconds(run)
+    rate = peak(work, settings.device) if work else None
+    if not warm:
+        pair()
     times, rates = [], []
     for _ in range(settings.repeats):
-        times.append((seconds(ours), seconds(theirs)))
-        rates.append(rate())
-    return with_share(summary(part, name, times, settings, images, network), work, rates)
+        times.append(pair())
+        rates += [rate()] if rate else []
+    row = summary(part, name, times, settings, images, network)
+    if not work:
+        return row
+    share = work.amount / row.ours_s / statistics.median(rates)
+    return replace(row, share=share, ceiling=work.ceiling)
 
 
 def summary(
@@ -172,9 +195,3 @@ def summary(
     sides = ours_s, theirs_s, images / ours_s, images / theirs_s
     spread, place = (min(ratios), max(ratios)), (settings.threads, settings.device)
     return Row(part, name, network, theirs_s / ours_s, spread, *sides, None, None, *place)
-
-
-def with_share(row: Row, work: Work, rates: Sequence[float]) -> Row:
-    """Add the share of the ceiling that ``work`` in ``ours_s`` reaches."""
-    share = work.amount / row.ours_s / statistics.median(rates)
-    return replace(row, share=share, ceiling=work.ceiling)

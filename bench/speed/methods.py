@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import REFERENCE, method_names
-from bench.speed.measure import Row, Run, Settings, Work, peak, seconds, summary, with_share
+from bench.speed.measure import Row, Run, Settings, Work, seconds, timed
 from bench.speed.networks import CASES, operations
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.isolation import give_back_memory
@@ -42,27 +42,20 @@ def methods(settings: Settings) -> Iterator[Row]:
     backward, forward = (operations(run) / images for run in (passes[0], passes[2]))
     for run in passes:
         seconds(run)  # warm-up
-    rate = peak(Work("matmul", 0), settings.device)
     for name in settings.methods or method_names():
         measured = session(name)
-        record: dict[str, Any] = {}
+        record = measured.again()  # warm-up; each repeat counts the same passes
+        trained, inferred, evaluated = (
+            record[f"samples_{kind}"] for kind in ("trained", "inferred", "evaluated")
+        )
+        counts = trained, inferred - evaluated, evaluated
 
-        def epoch(measured=measured, record=record) -> None:
-            record.update(measured.again())
-
-        times, rates = [], []
-        for _ in range(settings.repeats):
-            rates.append(rate())
+        def pair(counts=counts, again=measured.again) -> tuple[float, float]:
             prices = [seconds(run) / images for run in passes]
-            epoch_seconds = seconds(epoch)
-            trained, inferred, evaluated = (
-                record[f"samples_{kind}"] for kind in ("trained", "inferred", "evaluated")
-            )
-            counts = trained, inferred - evaluated, evaluated
-            passes_seconds = sum(n * price for n, price in zip(counts, prices, strict=True))
-            times.append((epoch_seconds, passes_seconds))
-        row = summary("methods", name, times, settings, measured.images, case.name)
+            return seconds(again), sum(n * price for n, price in zip(counts, prices, strict=True))
+
         work = Work("matmul", trained * backward + inferred * forward)
-        yield with_share(row, work, rates)
-        del measured, epoch
+        sides = pair, settings, measured.images, case.name, work
+        yield timed("methods", name, *sides, warm=True)
+        del measured, pair, sides
         give_back_memory(settings.device)

@@ -91,9 +91,9 @@ def cases(device: str) -> tuple[Case, ...]:
     return tuple(replace(case, name=case.backbone) for case in networks)
 
 
-def bfloat16_rows(device: str) -> bool:
-    """Return whether a CPU can gain from bfloat16."""
-    return device == "cpu" and bfloat16_units()
+def computes_bfloat16(device: str) -> bool:
+    """Return whether the device can gain from bfloat16."""
+    return device == "cuda" or bfloat16_units()
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -214,7 +214,7 @@ def step(settings: Settings) -> Iterator[Row]:
     """Compare training steps on one batch. Authors' codes read the loss after each."""
     device = settings.device
     for case in CASES[device]:
-        check_step(case, device, bf16=device == "cuda" or bfloat16_rows(device))
+        check_step(case, device, bf16=computes_bfloat16(device))
         usual = training_step(case.network(device), *case.samples(case.batch, device))
         theirs = tuned(lambda usual=usual: usual().item())  # type: ignore[misc]
         amount = operations(theirs) * case.steps  # cuDNN keeps the kernels of this call
@@ -228,7 +228,7 @@ def step(settings: Settings) -> Iterator[Row]:
                 "step, channels-last, bf16": (half, theirs),
                 "step, channels-last, bf16, graphed": (graph, theirs),
             }
-        elif bfloat16_rows(device):
+        elif computes_bfloat16(device):
             variants["step, bf16"] = our_step(case, device, bf16=True), ours
         for name, (run, other) in variants.items():
             work = Work("matmul", amount, torch.bfloat16 if "bf16" in name else torch.float32)

@@ -24,7 +24,7 @@ from bench.cli.recorded import run_recorded
 from bench.common.importing import module_command
 from bench.planning.registry import REFERENCE
 from bench.records.writer import TrialWriter
-from bench.speed.measure import Row, Settings, seconds, summary
+from bench.speed.measure import Row, Settings, seconds, summary, timed
 from bench.speed.networks import CASES
 from bench.speed.sessions import dataset_for, specification
 from bench.training.checkpoint import Checkpoint
@@ -55,15 +55,14 @@ def sweep(settings: Settings) -> Iterator[Row]:
     case = CASES[settings.device][0]
     data = dataset_for(case, settings.images or IMAGES)
     spec = specification(case, data, REFERENCE, settings, epochs=EPOCHS)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in KINDS}
-    for repeat in range(1 + settings.repeats):
-        for name, interval in KINDS.items():
+    for name, interval in KINDS.items():
+
+        def pair(interval=interval) -> tuple[float, float]:
             with results() as out, redirect_stdout(io.StringIO()), recording() as spent:
                 total = seconds(partial(run_recorded, spec, data, out, checkpoint_seconds=interval))
-            if repeat:  # the first is the warm-up
-                times[name].append((total, total - sum(spent)))
-    for name, pairs in times.items():
-        yield summary("sweep", name, pairs, settings, EPOCHS * len(data.train_labels), case.name)
+            return total, total - sum(spent)
+
+        yield timed("sweep", name, pair, settings, EPOCHS * len(data.train_labels), case.name)
     if sweep_row:
         yield sweep_row
 

@@ -11,15 +11,14 @@ import torch
 
 from bench.cli.terminal import console, echo, print_table, styled
 from bench.common.version import git_commit
-from bench.networks.cpu import bfloat16_units, processor
+from bench.networks.cpu import processor
 from bench.speed.data import data
 from bench.speed.epochs import epoch
 from bench.speed.measure import Different, Nothing, Row, Settings
 from bench.speed.methods import BOUND, methods
-from bench.speed.networks import evaluation, step
+from bench.speed.networks import computes_bfloat16, evaluation, step
 from bench.speed.overhead import sweep
 from bench.speed.pieces import mixture, neighbours
-from bench.speed.together import together
 from bench.training.isolation import give_back_memory
 from bench.training.memory import keep_freed_memory
 
@@ -30,7 +29,6 @@ PARTS: dict[str, tuple[Callable[[Settings], Iterable[Row]], str]] = {
     "eval": (evaluation, "authors' style"),
     "neighbours": (neighbours, "authors' style"),
     "mixture": (mixture, "authors' style"),
-    "together": (together, "the same trials in turn"),
     "epoch": (epoch, "authors' style; of bf16: ours in float32"),
     "sweep": (sweep, "the same trials without records and Ray"),
     "methods": (methods, f"its passes through the network; ! if ours takes over {BOUND:.0%}"),
@@ -75,8 +73,7 @@ def measure(parts: Sequence[str], settings: Settings, file: Path | None) -> bool
         records += [asdict(row) | origin(settings.device) for row in rows]
         if file:  # after each part, because a later one may take too long
             file.write_text(json.dumps(records, indent=2) + "\n")
-    bfloat16 = settings.device != "cpu" or bfloat16_units()
-    if not bfloat16 and not {"step", "epoch"}.isdisjoint(parts):
+    if not computes_bfloat16(settings.device) and not {"step", "epoch"}.isdisjoint(parts):
         echo(
             "step and epoch in bfloat16 are left out: this CPU has no units for it (AVX512-BF16 or "
             "AMX)"

@@ -56,6 +56,7 @@ class Reference:
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
+        self.rng = np.random.default_rng(0)
         self._weights = copy.deepcopy(self.networks.state_dict())
 
     def load(

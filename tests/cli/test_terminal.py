@@ -1,7 +1,9 @@
 """Text on a terminal: names as they are, whatever characters a stream lacks."""
 
+import importlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -218,3 +220,11 @@ def test_a_list_of_images_is_utf_8_in_any_locale(tmp_path):
         "né",
         "猫",
     }
+
+
+@pytest.mark.parametrize("width", range(60, 121, 10))
+def test_help_breaks_no_option_at_its_hyphen(width):
+    command = importlib.import_module("bench.cli.run").run
+    text = command.get_help(command.context_class(command, terminal_width=width))
+    assert "--trial-timeout" in text and "\N{NON-BREAKING HYPHEN}" not in text
+    assert not [line for line in text.splitlines() if re.search(r"--[\w-]*-$", line)]

@@ -4,10 +4,8 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,14 @@ import pytest
 import torch
 
 from bench import ops
-from bench.errors import InputError
 from bench.networks import augment, cpu
 from bench.records import trials as records
-from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, together
+from bench.speed import data, epochs, measure, methods, networks, overhead, pieces
 from bench.speed import parts as speed
 from bench.speed.__main__ import main
 from bench.speed.data import FORMATS, difference
 from bench.speed.measure import Different, Settings, Work, compare, summary
-from bench.speed.networks import CASES, Case, require_same_step
+from bench.speed.networks import CASES, require_same_step
 from bench.speed.sessions import Session, dataset_for, specification
 from bench.training.checkpoint import Checkpoint
 
@@ -35,14 +32,13 @@ QUICK = Settings(images=90, repeats=1, threads=1)
 @pytest.fixture(autouse=True)
 def no_bfloat16(monkeypatch):
     """The same rows on every machine."""
-    for module in (networks, speed):
-        monkeypatch.setattr(module, "bfloat16_units", lambda: False)
+    monkeypatch.setattr(networks, "bfloat16_units", lambda: False)
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """Only the smallest network."""
-    for module in (networks, methods, together):
+    for module in (networks, methods):
         monkeypatch.setattr(module, "CASES", {"cpu": (TINY,)})
 
 
@@ -245,7 +241,7 @@ def test_rows_in_bfloat16_that_are_left_out_are_named(monkeypatch, capsys, tiny)
     text = capsys.readouterr().out
     assert "step, bf16" not in text
     assert "bfloat16 are left out: this CPU has no units for it" in text
-    monkeypatch.setattr(speed, "bfloat16_units", lambda: True)
+    monkeypatch.setattr(networks, "bfloat16_units", lambda: True)
     assert run(["step", "--repeats", "1"]) == 0
     assert "left out" not in capsys.readouterr().out
 
@@ -657,67 +653,6 @@ def test_every_method_can_be_measured(monkeypatch, tiny):
     monkeypatch.setattr(methods, "method_names", lambda: ["ce", "rmd"])
     rows = rows_of("methods", QUICK)
     assert [(row.name, row.network) for row in rows] == [("ce", "tiny"), ("rmd", "tiny")]
-
-
-# ----------------------------------------------------------------------------- trials side by side
-
-
-def test_trials_at_a_time_by_hand(monkeypatch, tiny):
-    """20 steps of 128 images take 1 s alone, 1.25 s beside another, 2 s beside three.
-
-    Matrix products slow down alike.
-    """
-    amount = networks.operations(networks.our_step(TINY, "cpu")) * TINY.steps
-    times = {1: [(1.0, 2 * amount)], 2: [(1.25, 2 * amount)], 4: [(2.0, 4 * amount)]}
-    monkeypatch.setattr(
-        together, "side_by_side", lambda counts, *_: {count: times[count] for count in counts}
-    )
-    monkeypatch.setattr(together.os, "cpu_count", lambda: 4)
-    rows = rows_of("together", QUICK)
-    assert [row.name for row in rows] == [
-        f"{n} at a time" for n in ("1 trial", "2 trials", "4 trials")
-    ]
-    assert [row.ratio for row in rows] == [1, 1.6, 2]
-    assert [row.share for row in rows] == [0.5, 0.8, 0.5]
-    assert [row.ours_images_per_s for row in rows] == [2560, 4096, 5120]
-    monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
-    assert len(rows_of("together", QUICK)) == 2, "four would share two cores"
-    with pytest.raises(
-        measure.Nothing, match="two trials of --threads 2 need 4 cores, and here are 2"
-    ):
-        rows_of("together", replace(QUICK, threads=2))
-
-
-def test_at_a_time_the_last_one_counts_and_matrix_products_add_up(monkeypatch):
-    """The second process is slower; alone, only the first one works."""
-    steps, rates = iter([3.0, 4.0, 5.0]), iter([10.0, 8.0, 7.0])
-    monkeypatch.setattr(together, "_time_steps", lambda: next(steps))
-    monkeypatch.setattr(together, "_measure_rate", lambda: next(rates))
-    monkeypatch.setattr(together, "_prepare", lambda case, settings: None)
-
-    class Pool(contextlib.nullcontext):
-        def submit(self, call, *arguments):
-            result = call(*arguments)
-            return SimpleNamespace(result=lambda: result)
-
-    monkeypatch.setattr(together, "ProcessPoolExecutor", lambda *_: Pool(Pool()))
-    assert together.side_by_side([1, 2], TINY, QUICK) == {1: [(3.0, 10.0)], 2: [(5.0, 15.0)]}
-
-
-@pytest.mark.slow
-def test_a_trial_that_failed_ends_the_measurement():
-    """The other processes end, too, and the error is the trial's own."""
-    start = time.monotonic()
-    with pytest.raises(InputError, match="no_such_network"):
-        together.side_by_side([1, 2], Case("none", "no_such_network", 8, 1), Settings())
-    assert time.monotonic() - start < 60
-
-
-@pytest.mark.slow
-def test_trials_at_a_time_are_processes():
-    times = together.side_by_side([1, 2], TINY, Settings(repeats=3))
-    assert {count: len(repeats) for count, repeats in times.items()} == {1: 3, 2: 3}
-    assert min(took for repeats in times.values() for took, _ in repeats) > 0
 
 
 # ------------------------------------------------------------------------------ records and sweeps

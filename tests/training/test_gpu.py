@@ -19,7 +19,6 @@ from bench.planning.pretraining import pretrain_job
 from bench.planning.registry import method_names
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.records.schema import Epoch
-from bench.speed import together
 from bench.speed.__main__ import main
 from bench.speed.measure import Settings
 from bench.speed.networks import Case
@@ -309,16 +308,3 @@ def test_steps_are_measured_in_every_form(tmp_path):
         f"{net}, batch {b}" for net in ("resnet18", "resnet34") for b in (128, 512)
     }
     assert sum("graphed" in row["name"] for row in rows) == 4
-
-
-@pytest.mark.gpu
-@pytest.mark.slow
-def test_trials_are_measured_side_by_side(monkeypatch):
-    monkeypatch.setattr(
-        together, "CASES", {"cuda": (Case("resnet18, batch 128", "resnet18", 32, 3),)}
-    )
-    rows = list(together.together(Settings(repeats=1, device="cuda")))
-    assert [row.name for row in rows] == [
-        f"{n} at a time, bf16" for n in ("1 trial", "2 trials", "4 trials")
-    ]
-    assert all(row.share is not None and 0 < row.share < 1 for row in rows)

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from bench import ops
-from bench.speed.measure import Settings
-from bench.speed.networks import CLASSES, Case
+from bench.speed.networks import CLASSES
 from bench.speed.pieces import gaussian_by_sklearn
 from bench.speed.reference import Loss, Reference, cast
-from bench.speed.sessions import Session
 
 
 class Authors(Reference):
@@ -25,10 +23,6 @@ class Authors(Reference):
     temperature = 0.5
     alpha = 4.0
     weight = 25.0
-
-    def __init__(self, session: Session, case: Case, settings: Settings) -> None:
-        super().__init__(session, case, settings)
-        self.rng = np.random.default_rng(0)
 
     def divide(self) -> list[tuple[Tensor, np.ndarray]]:
         method: Any = self.session.method

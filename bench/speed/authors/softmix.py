@@ -4,17 +4,15 @@ Source: GitHub MacLLL/MixNN, commit 99e4b12. Its HNSW index is scikit-learn's se
 takes half as long on a batch.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.speed.measure import Settings
-from bench.speed.networks import Case
 from bench.speed.pieces import gaussian_by_sklearn, mixed_one_by_one, nearest_by_sklearn
 from bench.speed.reference import Loss, Reference, cast
-from bench.speed.sessions import Session
 
 
 class Authors(Reference):
@@ -23,11 +21,12 @@ class Authors(Reference):
     # Targets change every tenth epoch only, and not in the timed one.
     hparams = {"softmix.update_every": 300}
 
-    def __init__(self, session: Session, case: Case, settings: Settings) -> None:
-        super().__init__(session, case, settings)
-        targets = session.method.soft_targets()
+    @cached_property
+    def targets(self) -> Tensor:
+        """Soft targets (N, C) at the start."""
+        targets = self.session.method.soft_targets()
         assert targets is not None
-        self.targets = targets.clone()
+        return targets.clone()
 
     def divide(self) -> list[tuple[Tensor, np.ndarray]]:
         ours = self.session.method.clean_probability()
