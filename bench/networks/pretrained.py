@@ -72,7 +72,8 @@ def load_pretrained(
     Args:
         name: "torchvision:NAME" or "timm:NAME", where NAME may end in a dot and a tag of weights.
         weights: "default" for those of the tag, by default the library's choice, or the path of a
-            file (safetensors, or .pth). The input's settings are those of the tag, too.
+            file (safetensors, or .pth). The input's settings are those of the tag, and so are the
+            data and licence of a file, where NAME has a tag; otherwise nothing is known of them.
         size: side of the input in pixels, by default that of the weights.
         frozen: use as a frozen network; ``views`` goes into the identity, too.
 
@@ -92,10 +93,11 @@ def load_pretrained(
     arrays = {key: value.numpy() for key, value in body.state_dict().items()}
     for array in arrays.values():
         array.flags.writeable = False
+    tagged = default or "." in network
     identity = PretrainedNetwork(
-        network=settings.name if default else name,
+        network=settings.name if tagged else name,
         weights=sha256(path),
-        data=settings.data if default else "unknown",
+        data=settings.data if tagged else "unknown",
         size=side,
         mean=settings.mean,
         std=settings.std,
@@ -103,7 +105,7 @@ def load_pretrained(
         frozen=frozen,
         views=views,
     )
-    return Pretrained(identity, arrays, width, settings.licence if default else "")
+    return Pretrained(identity, arrays, width, settings.licence if tagged else "")
 
 
 def build_body(name: str, channels: int, size: int | None = None) -> tuple[FittedBody, int]:

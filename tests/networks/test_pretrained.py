@@ -210,8 +210,10 @@ def test_default_weights_in_the_hubs_cache_need_no_network(tmp_path, monkeypatch
     assert pretrained.licence == "Apache-2.0"
     tagged = load_pretrained("timm:test_resnet.r160_in1k", frozen=True)
     assert tagged.network == network
-    named = load_pretrained("timm:test_resnet.r160_in1k", str(path), frozen=True).network
-    assert (named.network, named.data) == (network.network, "unknown")
+    named = load_pretrained("timm:test_resnet.r160_in1k", str(path), frozen=True)
+    assert named.network == network and named.licence == "Apache-2.0"
+    untagged = load_pretrained("timm:test_resnet", str(path), frozen=True)
+    assert (untagged.network.data, untagged.licence) == ("unknown", "")
 
 
 def test_default_weights_are_fetched_in_the_first_kind_of_file_that_there_is(tmp_path, monkeypatch):
