@@ -14,6 +14,7 @@ import methods
 from bench.datasets import from_arrays, load_dataset
 from bench.errors import InputError
 from bench.method import Method, Wrapper
+from bench.networks.pretrained import PretrainedNetwork
 from bench.planning import registry
 from bench.planning.registry import (
     build,
@@ -534,6 +535,7 @@ def test_resolve_gives_all_hyper_parameters_namespaced_by_part():
         "rmd.node_weight": 1.0,
         "rmd.edge_weight": 0.3,
         "rmd.pretrain_epochs": 800,
+        "rmd.teacher": "simsiam",
         "elr.weight": 3.0,
         "elr.momentum": 0.9,
     }
@@ -696,6 +698,7 @@ def make_spec(**changed) -> TrialSpec:
             "rmd.node_weight": 1.0,
             "rmd.edge_weight": 0.3,
             "rmd.pretrain_epochs": 800,
+            "rmd.teacher": "simsiam",
             "elr.weight": 3.0,
             "elr.momentum": 0.7,
         },
@@ -745,6 +748,9 @@ OTHER = {
     "stage": "tuned",
     "told": 0.5,
     "graphs": True,
+    "pretrained": PretrainedNetwork(
+        "timm:resnet18", "0" * 64, "ImageNet-1k", 32, (0.5,) * 3, (0.2,) * 3, "bicubic", frozen=True
+    ),
 }
 OTHER_RECIPE = {
     "backbone": "small_cnn",
@@ -782,7 +788,7 @@ def test_the_id_changes_with_every_field():
         for name, value in OTHER_RECIPE.items()
     ]
     ids += [make_spec(hparams=spec.hparams | {name: 9}).id for name in spec.hparams]
-    assert len(set(ids)) == len(ids) == 1 + 22 + 13 + 9
+    assert len(set(ids)) == len(ids) == 1 + 23 + 13 + 10
 
 
 def test_the_id_does_not_depend_on_the_order_of_hyper_parameters():
