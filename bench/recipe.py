@@ -178,9 +178,10 @@ def head_recipe(head: str) -> Recipe:
 def finetune_recipe(network: str, dataset: Recipe) -> Recipe:
     """Return the recipe of fine-tuning a pretrained network.
 
-    Rate, momentum, weight decay and batch size are for all data sets the same; the augmentation is
-    the data set's. [inferred] The rate lies between the 0.002 of DivideMix's and ELR+'s codes on
-    Clothing1M and the 0.05 and more of training from scratch: few images give few steps.
+    The augmentation is the data set's, all else is the same for all. [inferred] Weight decay and
+    batch size are those of ELR+'s code on Clothing1M. Its rate of 0.002 is for a million images:
+    five epochs of EfficientNet-Lite0 at 64 pixels on 3,000 images of CIFAR-10 with CIFAR-10N's
+    `worst` labels ended at a test accuracy of 46 % at 0.002, 58 % at 0.01 and 55 % at 0.05.
 
     Args:
         network: such as "timm:resnet50.tv_in1k".

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import sys
 import threading
 import time
@@ -136,6 +137,24 @@ def test_weights_of_a_deeper_network_of_torchvision_are_refused(tmp_path):
     torch.save(state | {"layer4.2.conv1.weight": torch.ones(3, 3)}, tmp_path / "deeper.pth")
     message = refusal("torchvision:resnet18", str(tmp_path / "deeper.pth"))
     assert "1 have no place, such as layer4.2.conv1.weight" in message
+
+
+def test_densenets_files_have_older_names(tmp_path):
+    """As densenet121-a639ec97.pth of torchvision has: denselayer1.norm.1 for denselayer1.norm1."""
+    from torchvision.models import densenet121
+
+    state = densenet121().state_dict()
+    older = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value
+        for key, value in state.items()
+    }
+    assert len(older.keys() - state.keys()) > 300
+    torch.save(older, tmp_path / "older.pth")
+    pretrained = load_pretrained(
+        "torchvision:densenet121", str(tmp_path / "older.pth"), frozen=True
+    )
+    key = "features.denseblock2.denselayer3.conv1.weight"
+    np.testing.assert_array_equal(pretrained.state[f"network.{key}"], state[key])
 
 
 class Bomb:

