@@ -1,6 +1,5 @@
 """Command ``python -m bench.data``: list, show, prepare, check and embed data sets."""
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -174,6 +173,7 @@ def embed(
     from bench.datasets import check_dataset, load_dataset
     from bench.datasets.vector_files import write_vectors
     from bench.embedding import embed as embedded
+    from bench.networks.cpu import processors
 
     if out.exists():
         raise InputError(f"{str(out)!r} is there already: remove it, or choose another --out")
@@ -184,7 +184,7 @@ def embed(
     if dataset.on_vectors:
         raise InputError(f"{name} holds vectors already: name a data set of images")
     device, _ = resolve_device("auto", "auto")
-    dataset = embedded(dataset, pretrained, device=device, threads=os.cpu_count() or 1)
+    dataset = embedded(dataset, pretrained, device=device, threads=processors())
     notes = _notes(dataset, pretrained)
     write_vectors(out, dataset, notes)
     for line in notes:

@@ -17,7 +17,9 @@ from bench.cli.progress import duration
 from bench.cli.terminal import line
 from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.features import Features, VectorStatistics
+from bench.embedding import embedding_seconds
 from bench.networks.backbones import Network
+from bench.networks.cpu import processors
 from bench.networks.pretrained import Pretrained
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
@@ -155,16 +157,19 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     trials = [*((spec, 1) for spec in pending(specs, sweep.folder)), *searches]
     if not trials:
         return
-    data, start = sweep.data, sweep.network
+    data, start, embedding = sweep.data, sweep.network, 0.0
     if start and start.network.frozen:
+        embedding = embedding_seconds(data, start, device=specs[0].device, threads=processors())
         data, start = _with_blank_features(data, start), None
     seconds = work_seconds(trials, data, start)
     slots = _slots(sweep.resources, sum(count for _, count in trials))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
+    total = embedding + sum(seconds.values()) / slots
+    first = f", after {duration(embedding)} of embedding images" if embedding else ""
     line(
         console,
-        f"estimate: {duration(sum(seconds.values()) / slots)} on this machine, {slots} at a time "
-        f"({parts} of work); rough, from a few measured steps",
+        f"estimate: {duration(total)} on this machine, {slots} at a time ({parts} of work{first}); "
+        f"rough, from a few measured steps",
     )
 
 

@@ -29,7 +29,7 @@ class FittedBody(nn.Module):
         """Return features (B, num_features) of normalised images (B, C, side, side)."""
         side = max(x.shape[-2:])
         if x.shape[-2:] != (self.size, self.size):
-            # Antialiasing is for shrinking: enlarged, it is the same and slower.
+            # Antialiasing is for shrinking alone.
             x = F.interpolate(
                 x, (self.size, self.size), mode=self.interpolation, antialias=side > self.size
             )
@@ -43,12 +43,14 @@ class FittedBody(nn.Module):
 
     def _modules_of(self, names: Sequence[str]) -> list[nn.Module]:
         """Return modules that hold these parameters alone, each once."""
-        owners = dict.fromkeys(name.rpartition(".")[0] for name in names)
+        owners: dict[str, list[nn.Parameter]] = {}
+        for name in names:
+            owner = name.rpartition(".")[0]
+            owners.setdefault(owner, []).append(self.network.get_parameter(name))
         modules: list[nn.Module] = []
-        for owner in owners:
+        for owner, parameters in owners.items():
             module = self.network.get_submodule(owner)
-            if any(True for _ in module.children()):  # whose parameters may be of another part
-                modules.append(nn.ParameterList(module.parameters(recurse=False)))
-            else:
-                modules.append(module)
+            # A module with children may have parameters of several parts.
+            leaf = next(module.children(), None) is None
+            modules.append(module if leaf else nn.ParameterList(parameters))
         return modules

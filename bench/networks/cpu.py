@@ -1,5 +1,6 @@
-"""Name and bfloat16 units of the processor."""
+"""Name, number and bfloat16 units of the processors."""
 
+import os
 import platform
 import sys
 from functools import cache
@@ -24,6 +25,13 @@ def bfloat16_units() -> bool:
     except OSError:
         return False
     return any(line.startswith("flags") and BFLOAT16 & set(line.split()) for line in lines)
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every platform
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -33,6 +33,15 @@ class PretrainedNetwork:
     frozen: bool  # True: trials train a head on its features; False: they fine-tune it
     views: int = 0  # augmented features of each training image, beside the plain ones
 
+    def statistics(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation by which images of 1 or 3 channels are normalised.
+
+        A grey image gets the means over the channels.
+        """
+        if channels == 1:
+            return (sum(self.mean) / 3,), (sum(self.std) / 3,)
+        return self.mean, self.std
+
 
 @dataclass(frozen=True)
 class Pretrained:

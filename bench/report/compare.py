@@ -1,9 +1,8 @@
 """Two sweeps side by side: before and after a change, ours and theirs.
 
 Trials are paired where data, noise, recipe, pretrained network, method, settings and seeds agree.
-Device, precision,
-threads and code may differ: they are often what is compared. Trials that their machine ended are
-left out: a comparison stands on the pairs that it counts.
+Device, precision, threads and code may differ: they are often what is compared. Trials that their
+machine ended are left out: a comparison stands on the pairs that it counts.
 """
 
 from collections.abc import Sequence

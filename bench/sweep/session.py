@@ -18,6 +18,7 @@ import ray
 from bench.common.files import to_json, write_atomically
 from bench.common.importing import worker_path
 from bench.errors import InputError, one_line
+from bench.networks.cpu import processors
 from bench.sweep.address import CLIENT, connect
 from bench.sweep.object_store import machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (
@@ -74,7 +75,7 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
         return connect(resources.address, quiet)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = processors()
     if resources.cpus_per_trial > cpus:
         raise InputError(
             f"--cpus-per-trial is {resources.cpus_per_trial:g}, but this machine has {cpus}: ask "

@@ -65,7 +65,7 @@ def pixels_for(
     if isinstance(images, np.ndarray) and images.ndim < 4:
         return Vectors(images, *_scale(dataset, spec), positions)
     network = spec.pretrained
-    statistics = (network.mean, network.std) if network else dataset.pixel_statistics
+    statistics = network.statistics(dataset.channels) if network else dataset.pixel_statistics
     mean, std = (
         torch.tensor(values, dtype=torch.float32, device=spec.device) for values in statistics
     )

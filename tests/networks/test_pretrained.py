@@ -388,6 +388,15 @@ def test_a_licence_that_restricts_is_said(licence, data, note):
     assert said.startswith(note) and bool(said) == bool(note)
 
 
+def test_grey_images_are_normalised_by_the_means_over_the_channels():
+    network = PretrainedNetwork(
+        "timm:x", "0", "", 32, (0.2, 0.3, 0.4), (0.1, 0.2, 0.3), "bicubic", False
+    )
+    assert network.statistics(3) == ((0.2, 0.3, 0.4), (0.1, 0.2, 0.3))
+    mean, std = network.statistics(1)
+    assert (mean, std) == (pytest.approx((0.3,)), pytest.approx((0.2,)))
+
+
 # ----------------------------------------------------------------------------
 # bodies
 
@@ -423,7 +432,12 @@ def test_a_body_keeps_channels_last(side):
     "name",
     [
         *("timm:test_resnet", "timm:test_vit", "timm:test_mambaout", "timm:mobilenetv3_small_050"),
-        *("timm:pit_ti_224", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5"),
+        *(
+            "timm:pit_ti_224",
+            "timm:visformer_tiny",
+            "torchvision:mobilenet_v3_small",
+            "torchvision:shufflenet_v2_x0_5",
+        ),
         *("torchvision:resnet18", "torchvision:densenet121", "torchvision:swin_t"),
     ],
 )
