@@ -14,7 +14,7 @@ from vector_sets import vector_task
 from bench import ops
 from bench.errors import InputError
 from bench.planning.registry import build
-from bench.recipe import Recipe
+from bench.recipe import Recipe, head_recipe
 from methods import simifeat
 
 #: 52 vectors of three classes, of which the first 40 are for training; every fourth of their labels
@@ -273,7 +273,9 @@ def test_cufit_takes_the_authors_steps():
     with torch.no_grad():
         method.probe.weight.copy_(waves(3, 4, phase=3))
         method.probe.bias.copy_(waves(3, phase=4))
-    optimizer = torch.optim.Adam(method.param_groups(), 1e-3, weight_decay=1e-5)
+        method.norm.fill_(1)  # theirs reads features as they are
+    method.recipe = Recipe("mlp", 10, optimizer="adam", learning_rate=1e-3, weight_decay=1e-5)
+    optimizer = method.optimizer(method.param_groups())
     losses, selected = [], []
     for indices in torch.arange(24).split(8):
         losses.append(method.update(method.task.batch(indices), optimizer).item())
@@ -291,3 +293,14 @@ def test_cufit_takes_the_authors_steps():
         [0.526978, 0.275669, 0.197353],
     ]
     np.testing.assert_allclose(probabilities.detach().numpy(), expected, atol=1e-5)
+
+
+def test_cufits_probe_follows_the_practical_recipe_for_linear_heads_on_vectors():
+    """Vectors of mean length 1, a rate of 2 where the MLP's is 0.02, and no weight decay."""
+    method = setup("cufit", vector_task(TRAIN, LABELS), networks=[Adapter(3.0), Adapter(5.0)])
+    assert method.norm.item() == pytest.approx(np.linalg.norm(TRAIN, axis=1).mean(), rel=1e-5)
+    method.recipe = head_recipe("mlp")
+    adapters, probe = method.optimizer(method.param_groups()).param_groups
+    assert adapters["lr"] == method.recipe.learning_rate
+    linear = head_recipe("linear")
+    assert (probe["lr"], probe["weight_decay"]) == (linear.learning_rate, linear.weight_decay)
