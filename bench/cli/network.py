@@ -20,14 +20,16 @@ def check_options(training: Training, on_vectors: bool = False) -> None:
             "--freeze needs a network with pretrained weights: add --backbone timm:NAME or "
             "torchvision:NAME, without --weights none"
         )
+    random = not library or training.weights == "none"
     needless = {
         "--weights": training.weights is not None and not library,
-        "--network-size": training.network_size is not None and not library,
+        "--network-size": training.network_size is not None and random,
         "--views": training.views is not None and not training.freeze,
     }
     for name, is_set in needless.items():
         if is_set:
-            needed = "--freeze" if name == "--views" else "--backbone timm:NAME or torchvision:NAME"
+            needed = "--backbone timm:NAME or torchvision:NAME with pretrained weights"
+            needed = "--freeze" if name == "--views" else needed
             raise InputError(f"{name} does nothing here: add {needed}, or leave it out")
     if training.head and not (training.freeze or on_vectors):
         raise InputError(

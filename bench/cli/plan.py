@@ -78,10 +78,11 @@ def plan_sweep(request: Request) -> PlannedSweep:
     _warn_of_emulation(device, precision, address)
     overrides = _recipe_overrides(request)
     network = load_network(training) if training.backbone else None
-    data, noise_kind, rates = _load_data(request)
+    image_size = _image_size(request, network)
+    data, noise_kind, rates = _load_data(request, image_size)
     plan = Plan(
         subset=request.data.subset,
-        image_size=request.data.image_size,
+        image_size=image_size,
         noise_kind=noise_kind,
         noise_sampling=request.noise.noise_sampling,
         recipe=training.recipe,
@@ -129,10 +130,19 @@ def _rates(request: Request, kind: str) -> list[float | None]:
     return [0.5 if takes_rate(kind) else None]
 
 
-def _load_data(request: Request) -> tuple[Dataset, str, list[float | None]]:
+def _image_size(request: Request, network: Pretrained | None) -> int | None:
+    """Return the side of images; a folder's are as large as the network that is fine-tuned."""
+    size = request.data.image_size
+    fine_tuned = network is not None and not network.network.frozen
+    if size is None and network and fine_tuned and request.data.dataset.startswith("folder:"):
+        return network.network.size
+    return size
+
+
+def _load_data(request: Request, image_size: int | None) -> tuple[Dataset, str, list[float | None]]:
     """Return the data set, its images decoded, with the noise kind and rates of the sweep."""
     place, subset = request.data, request.data.subset
-    data = open_dataset(place.dataset, place.data_dir, place.image_size)
+    data = open_dataset(place.dataset, place.data_dir, image_size)
     kind = request.noise.noise_kind
     kind = default_noise(data) if kind is None else kind
     rates = _rates(request, kind)

@@ -41,7 +41,7 @@ def content_bytes(
 
 
 def _encoder_bytes(job: PretrainJob, dataset: Dataset) -> int:
-    size = job.pretrained.size if job.pretrained else dataset.side
+    size = job.pretrained.size if job.pretrained else None
     with torch.device("meta"):  # shapes alone
         body = build_network(job.backbone, dataset.channels, 2, size).body
     return sum(value.nbytes for value in body.state_dict().values())

@@ -201,7 +201,7 @@ class Task:
         Its body has the pretrained weights that the trial starts from, if it has any. All other
         weights are freshly initialised.
         """
-        size = self._start.network.size if self._start else self._pixels.side
+        size = self._start.network.size if self._start else None
         outputs = num_outputs or self.num_classes
         net = build_network(self.backbone, self.channels, outputs, size)
         if self._start:
