@@ -1,0 +1,181 @@
+"""Options of pretrained networks: `--freeze`, fine-tuning, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from commands import call
+
+from bench.cli.trial import main as trial
+from bench.embedding import compute
+from bench.records.trials import finished_statuses
+
+NETWORK = "timm:test_resnet"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """Return a file of random weights of a tiny network."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def frozen(weights, tmp_path, monkeypatch) -> list[str]:
+    """Return the options of a small sweep on frozen features, with a cache of its own."""
+    monkeypatch.setenv("LNL_BENCH_CACHE", str(tmp_path / "cache"))
+    return [
+        *["--backbone", NETWORK, "--weights", str(weights), "--network-size", "32", "--freeze"],
+        *["--subset", "100", "--seeds", "1", "--epochs", "2", "--no-plots"],
+        *["--out", str(tmp_path / "sweep")],
+    ]
+
+
+def specifications(folder: Path) -> dict[str, dict]:
+    """Return the specification of each trial, by method."""
+    files = folder.glob("trials/*/spec.json")
+    specs = [json.loads(path.read_text())["spec"] for path in files]
+    return {spec["method"]: spec for spec in specs}
+
+
+def test_a_sweep_on_frozen_features_and_the_same_command_again(
+    frozen, weights, tmp_path, capsys, monkeypatch
+):
+    status, out, err = call(capsys, "--methods", "gce,rmd", *frozen)
+    assert status == 0, err
+    assert f"mlp on frozen {NETWORK}" in out
+    specs = specifications(tmp_path / "sweep")
+    assert specs.keys() == {"ce", "gce", "rmd+ce"}
+    for spec in specs.values():
+        assert spec["recipe"]["backbone"] == "mlp" and spec["protocol"] == "shared, epochs=2"
+        assert spec["pretrained"]["frozen"] and spec["pretrained"]["size"] == 32
+        assert str(weights) not in json.dumps(spec), "a path is no part of a trial"
+    assert not (tmp_path / "sweep" / "encoders").exists(), "the features are the teacher"
+
+    monkeypatch.setattr(compute, "embed_batches", None)  # nothing is embedded again
+    status, out, _ = call(capsys, "--methods", "gce,rmd", *frozen)
+    assert status == 0 and "nothing was missing" in out
+    status, out, err = call(capsys, "--methods", "elr", "--head", "linear", *frozen)
+    assert status == 0, err
+    assert "linear on frozen" in out
+
+
+def test_a_trial_of_its_file_needs_the_same_weights(frozen, weights, tmp_path, capsys):
+    assert call(capsys, "--methods", "gce", *frozen)[0] == 0
+    [spec] = [
+        path
+        for path in (tmp_path / "sweep").glob("trials/*/spec.json")
+        if json.loads(path.read_text())["spec"]["method"] == "gce"
+    ]
+    again = tmp_path / "again"
+    with pytest.raises(SystemExit) as end:
+        trial([str(spec), "--weights", str(weights), "--out", str(again)])
+    assert not end.value.code, capsys.readouterr().err
+    assert list(finished_statuses(again).values()) == ["finished"]
+    name = spec.parent.name
+    first, second = (
+        json.loads((folder / "trials" / name / "done.json").read_text())
+        for folder in (tmp_path / "sweep", again)
+    )
+    assert first["pretrained"] == second["pretrained"]
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), other)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        trial([str(spec), "--weights", str(other)])
+    assert end.value.code == 2
+    assert "give its file with --weights" in capsys.readouterr().err
+
+
+def test_fine_tuning_starts_from_the_weights(weights, tmp_path, capsys):
+    options = ["--backbone", NETWORK, "--weights", str(weights), "--network-size", "32"]
+    options += ["--subset", "60", "--seeds", "1", "--epochs", "1", "--no-plots"]
+    options += ["--methods", "rmd", "--set", "rmd.teacher=pretrained", "--reference", "none"]
+    status, out, err = call(capsys, *options, "--out", str(tmp_path / "sweep"))
+    assert status == 0, err
+    assert f"fine-tuned {NETWORK}" in out
+    [spec] = specifications(tmp_path / "sweep").values()
+    assert spec["recipe"]["backbone"] == NETWORK and not spec["pretrained"]["frozen"]
+
+
+def test_a_dry_run_embeds_nothing_and_counts_it(frozen, tmp_path, capsys):
+    status, out, err = call(capsys, "--methods", "gce", *frozen, "--dry-run")
+    assert status == 0, err
+    assert "of embedding images" in out
+    assert not list((tmp_path / "cache").glob("embeddings-*/vectors*"))
+
+
+def test_random_weights_of_a_library_network(tmp_path, capsys):
+    options = ["--backbone", NETWORK, "--weights", "none", "--subset", "40", "--epochs", "1"]
+    options += ["--seeds", "1", "--no-plots", "--reference", "none", "--out", str(tmp_path)]
+    status, _, err = call(capsys, "--methods", "ce", *options)
+    assert status == 0, err
+    assert "pretrained" not in specifications(tmp_path)["ce"]
+
+
+REFUSED = {
+    "freeze without a network": (["--freeze"], "--freeze needs a network with pretrained weights"),
+    "freeze of a network without weights": (
+        ["--freeze", "--backbone", "resnet18"],
+        "--freeze needs a network with pretrained weights",
+    ),
+    "freeze of random weights": (
+        ["--freeze", "--backbone", NETWORK, "--weights", "none"],
+        "--freeze needs a network with pretrained weights",
+    ),
+    "weights without a network": (["--weights", "w.pth"], "--weights does nothing here"),
+    "size without a network": (["--network-size", "64"], "--network-size does nothing here"),
+    "views without freeze": (["--views", "2"], "--views does nothing here: add --freeze"),
+    "head of a network that is trained": (["--head", "linear"], "--head is for frozen networks"),
+    "head as a backbone": (["--backbone", "mlp"], "mlp is a head on vectors: add --freeze"),
+    "unknown network": (["--backbone", "timm:test_resnt"], "test_resnet"),
+    "weights that are not there": (
+        ["--backbone", NETWORK, "--weights", "nowhere.pth"],
+        "there is no file of weights",
+    ),
+    "teacher from scratch": (
+        ["--methods", "rmd", "--set", "rmd.teacher=pretrained"],
+        "the trial fine-tunes none",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case, capsys):
+    options, message = REFUSED[case]
+    methods = [] if "--methods" in options else ["--methods", "gce"]
+    status, _, err = call(capsys, *methods, *options)
+    assert status == 2 and message in err and err.count("\n") == 1
+
+
+FROZEN_REFUSED = {
+    "a paper's recipe": (["--recipe", "paper"], "no paper's recipe is for a head on vectors"),
+    "an augmentation of images": (["--set", "recipe.augmentation=crop"], "none, dropout"),
+    "blocks of a linear head": (
+        ["--methods", "pes", "--head", "linear"],
+        "pes cannot train a linear head",
+    ),
+    "relations of a linear head": (
+        ["--methods", "rmd", "--head", "linear"],
+        "rmd cannot train a linear head",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FROZEN_REFUSED)
+def test_refused_on_frozen_features(case, frozen, capsys):
+    options, message = FROZEN_REFUSED[case]
+    methods = [] if "--methods" in options else ["--methods", "gce"]
+    status, _, err = call(capsys, *methods, *options, *frozen)
+    assert status == 2 and message in err and err.count("\n") == 1
+
+
+def test_two_linear_heads_are_warned_of(frozen, capsys):
+    options = ["--methods", "co_teaching", "--head", "linear", *frozen, "--dry-run"]
+    status, _, err = call(capsys, *options)
+    assert status == 0 and "linear heads hardly do: --head mlp suits it better" in err
