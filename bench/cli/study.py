@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 
 from bench.cli import options
 from bench.cli.commands import Command, execute
+from bench.cli.run import run
 from bench.cli.terminal import echo
 from bench.common.importing import module_command
 from bench.errors import InputError, unknown
@@ -28,6 +29,10 @@ class Study:
     seeds: int | None = None  # where the command line gives none
     # two variants to compare, each as its folder and its further arguments
     sides: tuple[tuple[str, str], ...] = ()
+    # all sweeps with one seed, then all with two: an interrupted study has compared every method
+    by_seed: bool = False
+    slow: tuple[str, ...] = ()  # methods that get SLOW_SEEDS seeds
+    ray: bool = True  # False: one trial after the other, in this process
 
 
 _ALL = "--methods METHODS"
@@ -45,6 +50,17 @@ _FASHION = (
 #: One method of each family: a plain loss, targets that follow predictions, neighbours, mixtures,
 #: relations to an encoder.
 _FAMILIES = "--methods ce,elr,softmix,divide_mix,rmd"
+
+#: Number of seeds of methods that take more than two minutes a trial.
+SLOW_SEEDS = 3
+
+#: Heads on features of CIFAR-10, each image embedded once. No method is left out: an MLP head
+#: takes all of them. Strong views of ``co_learning`` and ``unicon`` are dropout there, and the
+#: teacher of ``rmd`` is the features themselves.
+_FEATURES = (
+    f"--dataset cifar10n {_ALL} --freeze --backbone timm:tf_efficientnet_lite0.in1k "
+    "--network-size 160 --head mlp --no-plots"
+)
 
 STUDIES = {
     "sanity": Study(
@@ -97,6 +113,29 @@ STUDIES = {
         seeds=5,
         sides=(("fp32", "--precision fp32"), ("bf16", "--precision bf16")),
     ),
+    "cifar10n-features": Study(
+        "who wins under people's own errors, and who under synthetic noise: all methods on frozen "
+        "features of CIFAR-10N, five seeds (three of slow methods)",
+        (
+            f"{_FEATURES} --noise-kind human-worst",
+            f"{_FEATURES} --noise-kind human-aggregate",
+            f"{_FEATURES} --noise-kind human-random1",
+            f"{_FEATURES} --noise-kind symmetric --noise 0.5,0.8",
+            f"{_FEATURES} --noise-kind asymmetric --noise 0.4",
+        ),
+        seeds=5,
+        by_seed=True,
+        slow=("divide_mix", "unicon"),
+    ),
+    "cifar10n-resnet18": Study(
+        "the same five families on the pixels of CIFAR-10N, from scratch, in ten minutes of a GPU",
+        (
+            f"--dataset cifar10n {_FAMILIES} --noise-kind human-worst --backbone resnet18 "
+            "--epochs 15 --device cuda --no-plots",
+        ),
+        seeds=1,
+        ray=False,
+    ),
 }
 
 
@@ -108,7 +147,8 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     """Run a study, or list all studies. The same command again runs only what is missing.
 
     A study that compares two variants makes a sweep of each, and compares them in compare.md.
-    Options after -- go to every sweep, as in: python -m bench.study sanity -- --seeds 1
+    Options after -- go to every sweep, and replace those of the study, as in: python -m bench.study
+    sanity -- --seeds 1
     """
     if name is None:
         width = max(map(len, STUDIES))
@@ -119,23 +159,51 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
         raise unknown("study", name, STUDIES)
     out = out or Path("results") / f"study-{name}"
     chosen = STUDIES[name]
-    seeds = ["--seeds", str(chosen.seeds)] if chosen.seeds and "--seeds" not in more else []
+    sweep = _run if chosen.ray else _run_here
     status = 0
-    for folder, further in chosen.sides or ((".", ""),):
-        for arguments in chosen.sweeps:
-            command = [
-                *shlex.split(f"{_with_names(arguments)} {further}"),
-                *seeds,
-                *more,
-                "--out",
-                str(out / folder),
-            ]
-            status = max(status, _run("bench.run", command))
+    for arguments, folder in _sweeps(chosen, more):
+        status = max(status, sweep("bench.run", [*arguments, "--out", str(out / folder)]))
     # A --dry-run makes no folders.
     if chosen.sides and all((out / folder).is_dir() for folder, _ in chosen.sides):
         first, second = (str(out / folder) for folder, _ in chosen.sides)
         status = max(status, _run("bench.report", [first, "--compare", second, "--out", str(out)]))
+    if chosen.by_seed and not {"--dry-run", "--no-plots"} & {*more}:
+        status = max(status, _run("bench.report", [str(out)]))
     sys.exit(status)
+
+
+def _sweeps(chosen: Study, more: Sequence[str]) -> Iterator[tuple[list[str], str]]:
+    """Yield the arguments of each sweep, without --out, and its folder.
+
+    Args:
+        more: options of the user, which replace those of the study.
+    """
+    values, _, params = run.make_parser(click.Context(run)).parse_args([*more])
+    given = {name for param in params if not param.multiple for name in param.opts}
+    seeds = int(values.get("seeds") or chosen.seeds or 0)
+    counts: Iterable[int] = [seeds]
+    if chosen.by_seed:
+        dry = "--dry-run" in more  # which lists the trials of all seeds at once
+        counts = sorted({min(seeds, SLOW_SEEDS), seeds}) if dry else range(1, seeds + 1)
+    for count in counts:
+        absent = chosen.slow if count > SLOW_SEEDS else ()
+        number = ["--seeds", str(count)] if count else []
+        for folder, further in chosen.sides or ((".", ""),):
+            for sweep in chosen.sweeps:
+                words = shlex.split(f"{_with_names(sweep, absent)} {further}")
+                words = [*_without(words, given), *number, *_without(more, {"--seeds"})]
+                yield words, folder
+
+
+def _without(words: Iterable[str], names: Collection[str]) -> list[str]:
+    """Return the words of a command line without these options and their values."""
+    rest, dropped = [], False
+    for word in words:
+        if word.startswith("--"):
+            dropped = word.partition("=")[0] in names
+        if not dropped:
+            rest.append(word)
+    return rest
 
 
 def _run(module: str, arguments: Sequence[str]) -> int:
@@ -146,11 +214,18 @@ def _run(module: str, arguments: Sequence[str]) -> int:
     return status
 
 
-def _with_names(arguments: str) -> str:
+def _run_here(module: str, arguments: Sequence[str]) -> int:
+    from bench.cli.serial import run_serially
+
+    echo(f"without Ray: python -m {module} {shlex.join(arguments)}")
+    return run_serially(arguments)
+
+
+def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
     """Replace words in capitals by names of methods and their settings.
 
-    METHODS are all methods, HOSTS those that can be wrapped, bare and wrapped, PRIVILEGED those
-    that can read the truth, and ORACLES the settings with which they do.
+    METHODS are all methods but those of ``absent``, HOSTS those that can be wrapped, bare and
+    wrapped, PRIVILEGED those that can read the truth, and ORACLES the settings with which they do.
     """
     from bench.method import Wrapper, takes_own_steps
 
@@ -167,7 +242,9 @@ def _with_names(arguments: str) -> str:
     if not bases:
         raise InputError("there are no methods to study: put some into methods/")
     words = {
-        "METHODS": ",".join(method for method in [*bases, *wrappers] if method != REFERENCE),
+        "METHODS": ",".join(
+            method for method in [*bases, *wrappers] if method not in (REFERENCE, *absent)
+        ),
         "HOSTS": ",".join([*hosts, *wrapped]),
         "PRIVILEGED": ",".join(method for method, cls in classes.items() if cls.oracles),
         "ORACLES": " ".join(

@@ -1,8 +1,10 @@
 """Studies: each consists of commands that would run."""
 
+import csv
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.cli.commands import execute
@@ -10,6 +12,10 @@ from bench.cli.run import run
 from bench.cli.study import STUDIES, study
 from bench.method import Wrapper, takes_own_steps
 from bench.planning import registry
+
+
+def words_of(name: str) -> list[str]:
+    return " ".join(STUDIES[name].sweeps).split()
 
 
 def call(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -63,6 +69,48 @@ def test_a_comparison_makes_a_sweep_of_each_side_and_sets_them_side_by_side(
     assert all(command.count("--seeds") == 1 and "2" in command for command in commands[:-1])
 
 
+def commands_of(monkeypatch, capsys, *arguments: str) -> list[list[str]]:
+    """Return the commands of a study, none of which is run."""
+    commands = []
+    monkeypatch.setattr(
+        "bench.cli.study._run", lambda module, words: commands.append([module, *words]) or 0
+    )
+    assert call(capsys, *arguments)[0] == 0
+    return commands
+
+
+def value_of(command: list[str], name: str) -> str:
+    assert command.count(name) == 1, command
+    return command[command.index(name) + 1]
+
+
+def test_cifar10n_runs_all_sweeps_with_one_seed_before_the_second(monkeypatch, tmp_path, capsys):
+    out = str(tmp_path / "board")
+    *sweeps, report = commands_of(monkeypatch, capsys, "cifar10n-features", "--out", out)
+    assert report == ["bench.report", out]
+    counts = [value_of(command, "--seeds") for command in sweeps]
+    assert counts == [str(1 + index // 5) for index in range(25)]
+    noises = [value_of(command, "--noise-kind") for command in sweeps]
+    assert noises == noises[:5] * 5 and len(set(noises[:5])) == 5
+    for command in sweeps:
+        methods = value_of(command, "--methods").split(",")
+        slow = {*STUDIES["cifar10n-features"].slow}
+        assert slow and slow & {*methods} == (
+            slow if int(value_of(command, "--seeds")) < 4 else {*()}
+        )
+        assert {"knn", "softmix", "rmd"} <= {*methods} and value_of(command, "--out") == out
+
+
+def test_options_of_the_user_replace_those_of_the_study(monkeypatch, tmp_path, capsys):
+    further = "--dataset npz:mine.npz --seeds=2 --set softmix.k=1 --set elr.weight=1".split()
+    *sweeps, _ = commands_of(
+        monkeypatch, capsys, "cifar10n-features", "--out", str(tmp_path), "--", *further
+    )
+    assert [value_of(command, "--seeds") for command in sweeps] == ["1"] * 5 + ["2"] * 5
+    for command in sweeps:
+        assert value_of(command, "--dataset") == "npz:mine.npz" and command.count("--set") == 2
+
+
 def in_this_process(module: str, arguments) -> int:
     """In place of a process for each sweep, which would spend its time on importing torch."""
     assert module == "bench.run"
@@ -72,7 +120,8 @@ def in_this_process(module: str, arguments) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in STUDIES if "fashion_mnist" not in " ".join(STUDIES[name].sweeps)]
+    "name",
+    [name for name in STUDIES if not {"fashion_mnist", "cifar10n"} & {*words_of(name)}],
 )
 def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("bench.cli.study._run", in_this_process)
@@ -99,3 +148,26 @@ def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
                 2 if oracles else 4 * (method == registry.REFERENCE)
             ), method
             assert not oracles or text.count(f"  {method}{settings} ·") == 2, method
+
+
+def test_a_study_without_ray_goes_on_and_makes_a_leaderboard(tmp_path, capsys):
+    archive = tmp_path / "tiny.npz"
+    draw = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    np.savez(
+        archive,
+        train_images=draw.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8),
+        train_labels=labels,
+        noisy_labels_worst=1 - labels,
+        test_images=draw.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8),
+        test_labels=labels[:10],
+    )
+    further = f"--dataset npz:{archive} --device cpu --backbone tiny_cnn --epochs 1 --methods gce"
+    arguments = ["cifar10n-resnet18", "--out", str(tmp_path / "out"), "--", *further.split()]
+    status, text, errors = call(capsys, *arguments)
+    assert status == 0 and "ray" not in errors, errors
+    with (tmp_path / "out/leaderboard.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["method"] for row in rows} == {"ce", "gce"}
+    assert text.count('"epoch":') == 2
+    assert call(capsys, *arguments)[1].count('"epoch":') == 0
