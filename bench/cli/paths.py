@@ -9,6 +9,12 @@ from typing import Any
 
 import click
 
+from bench.common.importing import ROOT
+from bench.errors import InputError, unknown
+
+#: Reference boards, which a checkout has and an installed wheel lacks.
+BOARDS = ROOT / "results" / "reference"
+
 
 def expanded(path: str) -> str:
     """Replace a leading ~ or ~user by the home folder.
@@ -26,6 +32,25 @@ def expanded(path: str) -> str:
             "begins with ~"
         )
     return full
+
+
+def reference_board(board: Path) -> Path:
+    """Return the folder of a reference board by its name, or a path as it is.
+
+    Raises:
+        InputError: where there is neither, or this installation has no reference boards.
+    """
+    if board.exists():
+        return board
+    places = {path.parent.name: path.parent for path in BOARDS.glob("*/records.tar.gz")}
+    if not places:
+        raise InputError(
+            f"there is no {str(board)!r}, and this installation has no reference boards: give the "
+            "path of a records.tar.gz from results/reference of the repository"
+        )
+    if str(board) not in places:
+        raise unknown("reference board", str(board), places)
+    return places[str(board)]
 
 
 class UserPath(click.Path):

@@ -11,21 +11,29 @@ from click.core import ParameterSource
 from bench.cli import options
 from bench.cli.commands import Command, execute, writable
 from bench.cli.options import option
-from bench.cli.paths import UserPath
+from bench.cli.paths import UserPath, reference_board
 from bench.cli.terminal import console, echo
 from bench.errors import InputError
 from bench.report.metrics import RANKED
 
 
 @click.command(cls=Command)
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=UserPath())
+@click.argument("folders", metavar="SWEEP...", nargs=-1, required=True, type=UserPath())
 @option(
     "Data",
     "--compare",
     type=UserPath(),
-    metavar="DIR",
-    help="Compare the sweeps with the sweep in this folder, in compare.md and compare.csv, and "
+    metavar="SWEEP",
+    help="Compare the sweeps with this sweep, in compare.md and compare.csv, and "
     "write no leaderboard.",
+)
+@option(
+    "Data",
+    "--with",
+    type=UserPath(),
+    metavar="BOARD",
+    help="Set the rows of the sweeps beside those of a reference board: a name below "
+    "results/reference, a folder or an archive. Rows of the board in other cells are left out.",
 )
 @options.reference
 @option(
@@ -44,7 +52,7 @@ from bench.report.metrics import RANKED
     metavar="N",
     help="Number of validation images whose true labels the rule clean-val reads.",
 )
-@options.out("the first DIR", type=UserPath(file_okay=False), help="Folder to write to.")
+@options.out("the first SWEEP", type=UserPath(file_okay=False), help="Folder to write to.")
 @options.no_plots
 @options.details
 def report(
@@ -57,8 +65,9 @@ def report(
 ) -> None:
     """Rebuild tables, figures and the page index.html from the records of sweeps.
 
-    Several sweeps count as one. The leaderboard is in leaderboard.csv, .md and .tex, all
-    configurations are in configs.csv, and the statistics behind them in analysis.md.
+    A SWEEP is a folder, or the archive records.tar.gz of one. Several sweeps count as one. The
+    leaderboard is in leaderboard.csv, .md and .tex, all configurations are in configs.csv, and the
+    statistics behind them in analysis.md.
     """
     if compare:
         _check_comparison(ranking)
@@ -66,8 +75,13 @@ def report(
     from bench.records.trials import check_sweep
     from bench.report.writer import write_comparison, write_report
 
-    for folder in [*folders, *([compare] if compare else [])]:
-        check_sweep(folder)
+    beside = reference_board(ranking["with"]) if ranking["with"] else None
+    for sweep in filter(None, [*folders, compare, beside]):
+        check_sweep(sweep)
+    if not out and folders[0].is_file():
+        raise InputError(
+            f"{str(folders[0])!r} is an archive: name a folder for the report with --out"
+        )
     out = writable(out) if out else writable(folders[0], "folder with --out")
     if compare:
         sections, files = write_comparison(folders, [compare], out, clean_val)
@@ -76,7 +90,7 @@ def report(
         return
     plots = not ranking["no_plots"]
     leaderboard = write_report(
-        folders, out, ranking["reference"], plots, ranking["rank_by"], clean_val
+        folders, out, ranking["reference"], plots, ranking["rank_by"], clean_val, beside
     )
     print_report(console(), leaderboard, details)
     print_place(console(), out, plots)

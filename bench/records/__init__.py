@@ -3,6 +3,7 @@
 schema   every JSON key and status, as typed structs
 writer   writing, by one driver at a time
 trials   reading
+archive  records.tar.gz in the place of a folder
 epochs   reading of epochs.jsonl
 packing  classes of many images as a short text
 index    columns of a large sweep, for the next report

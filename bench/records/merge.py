@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.records.archive import source_of
 from bench.records.code import differing, to_text
 from bench.records.schema import TEST_ACCURACY
 from bench.records.trials import Trial, read_trials
@@ -74,7 +75,8 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     a, b = (replace(trial).curve(TEST_ACCURACY) for trial in (first, second))
     if np.array_equal(a, b, equal_nan=True):
         return None
-    folders = " and ".join(repr(str(trial.folder.parents[1])) for trial in (first, second))
+    sweeps = (source_of(trial.folder.parents[1]) for trial in (first, second))
+    folders = " and ".join(repr(str(sweep)) for sweep in sweeps)
     where = f"{first.id} ({first.spec.method}) in {folders}"
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"

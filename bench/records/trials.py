@@ -22,6 +22,7 @@ from msgspec import UNSET
 from bench.common.files import write_atomically
 from bench.common.identity import identity, plain_id, trial_id
 from bench.errors import InputError
+from bench.records.archive import opened
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
 from bench.records.schema import (
@@ -127,7 +128,8 @@ def check_specification(sweep: Path, name: str, file: SpecFile) -> None:
 
 
 def check_sweep(sweep: Path) -> None:
-    """Raise InputError where a folder holds no sweep."""
+    """Raise InputError where a folder, or an archive, holds no sweep."""
+    sweep = opened(sweep)
     try:
         os.scandir(sweep / "trials").close()
     except (FileNotFoundError, NotADirectoryError):
@@ -186,10 +188,12 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
     """Yield all trials of a sweep's folder that are over, in a stable order.
 
     Args:
+        sweep: the folder, or an archive of it (``bench.records.archive``).
         keys: figures whose curves are read too, which is many times as fast as from
             ``Trial.epochs``; those of a large sweep are kept in an index (``bench.records.index``).
     """
     check_sweep(sweep)
+    sweep = opened(sweep)
     if not keys:
         for name in _names(sweep):
             if record := _read_over(f"{sweep}/trials/{name}"):

@@ -15,6 +15,7 @@ The modules in the order of the data:
 - tables -> text: ``markdown``, ``latex``, and for a terminal ``bench/cli/tables.py``;
 - board -> figures and page: ``plots/``; ``page`` with ``assets/``, whose data ``page_data`` and
   ``standings`` (the leaderboard of every choice on the page) compute;
+- own rows and a reference's: ``beside`` says what they share, or why no cell has both;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and

@@ -4,8 +4,8 @@ All renderers (tables, LaTeX, CSV, figures, page) take a board and read it; none
 tests anything itself.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pandas as pd
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL
 from bench.report.agreement import agreement, regrets
+from bench.report.beside import set_beside
 from bench.report.cells import Facts
 from bench.report.choice import chosen_rows, configurations
 from bench.report.columns import CELL, SETUP
@@ -44,6 +45,7 @@ class Board:
     flagged: frozenset[str]  # cells where noisy validation and test accuracy disagree
     searched: pd.DataFrame  # configurations that searches tried, likewise; may be empty
     searches: pd.DataFrame  # a row per search: ``tracks.search_summary``; may be empty
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # notes on groups
 
     @cached_property
     def statistics(self) -> pd.DataFrame:
@@ -87,20 +89,30 @@ def read_board(
     reference: str = REFERENCE,
     metric: Metric = ACCURACY,
     clean_images: str = ALL,
+    beside: Path | None = None,
 ) -> Board:
     """Read the records below ``folders``, as one sweep, into a board.
 
     Args:
+        folders: of sweeps, or archives of them.
         reference: method to compare with, or "none".
         metric: figure of ``Board.ranked``.
         clean_images: as in ``rows.load_sides``.
+        beside: folder or archive of a reference, whose rows stand beside those of ``folders``.
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the
             metric.
     """
-    [(compared, searched)] = read_facts([folders], clean_images)
-    return board_of(rows_of(compared, clean_images), reference, metric, searched, clean_images)
+    [(compared, searched)] = read_facts([[*folders, *([beside] if beside else [])]], clean_images)
+    remarks: Mapping[str, Sequence[str]] = {}
+    if beside:
+        compared, remarks = set_beside(compared, folders, beside)
+        groups = {facts["group"] for facts in compared}
+        searched = [facts for facts in searched if facts["group"] in groups]
+    rows = rows_of(compared, clean_images)
+    board = board_of(rows, reference, metric, searched, clean_images)
+    return replace(board, remarks=remarks)
 
 
 def board_of(

@@ -25,6 +25,10 @@ Overrides = frozenset[tuple[str, str]]
 #: Fields that trials of a group may differ in, or that a group holds in another way.
 _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
 
+#: Published data sets by the hash of their content, which a user's archive may hold as well:
+#: lossless CIFAR-10 in its own order, with CIFAR-10N's labels and the flips of asymmetric noise.
+_CONTENTS = {"ce9e0c25521f163a": "cifar10n"}
+
 #: Names of folders that do not identify them.
 _NAMELESS = (".", "..", "~")
 
@@ -44,6 +48,7 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
     # Optional fields, and those of younger versions.
     further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
     shared = {key: getattr(spec, key) for key in GROUP}
+    shared["dataset"] = _CONTENTS.get(spec.data_hash, spec.dataset)
     network = spec.pretrained
     texts = {key: value for key, value in further.items() if key != "pretrained"}
     return {
@@ -59,7 +64,7 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
         "pretraining": pretraining_of(network) if network else "",
         "start": start_label(network) if network else "",
         "pretrained": pretrained_label(network) if network else "",
-        "_data": data_identity(spec.dataset),
+        "_data": data_identity(shared["dataset"]),
         "_noise": noise_identity(spec.noise_kind, spec.noise_hash),
         "_recipe": raw["recipe"],
         "_further": further,

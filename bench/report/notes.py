@@ -50,6 +50,7 @@ def notes_of(board: Board, group: pd.DataFrame, searches: pd.DataFrame) -> list[
     trials = trials[trials["rule"] == DEFAULT_RULE]
     conflicts = [*trials["conflicts"], *(searches["conflicts"] if len(searches) else ())]
     notes = [
+        *board.remarks.get(group.iloc[0]["group"], []),
         *_seed_notes(board, ranked),
         *_pair_notes(trials, ranked),
         *_track_notes(ranked),

@@ -53,6 +53,7 @@ def write_report(
     plots: bool = True,
     rank_by: str = ACCURACY.name,
     clean_images: str = ALL,
+    beside: Path | None = None,
 ) -> Report:
     """Write all tables, figures and the page of the records below ``folders``.
 
@@ -61,13 +62,14 @@ def write_report(
         rank_by: metric of the leaderboard, which the page shows first. Plots and analysis are of
             accuracy.
         clean_images: as in ``rows.load_sides``.
+        beside: as in ``board.read_board``.
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the
             metric.
     """
     metric = ranked_by(rank_by)
-    board = read_board(folders, reference, metric, check_clean_images(clean_images))
+    board = read_board(folders, reference, metric, check_clean_images(clean_images), beside)
     tables = sections(board)
     out_dir.mkdir(parents=True, exist_ok=True)
     plots_dir = out_dir / "plots"
