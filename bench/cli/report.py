@@ -35,6 +35,13 @@ from bench.report.metrics import RANKED
     help="Set the rows of the sweeps beside those of a reference board: a name below "
     "results/reference, a folder or an archive. Rows of the board in other cells are left out.",
 )
+@option(
+    "Data",
+    "--ledger",
+    is_flag=True,
+    help="Set published numbers beside the sweeps, each a board of its own, in ledger.md and "
+    "ledger.csv, and write no leaderboard.",
+)
 @options.reference
 @option(
     "Methods",
@@ -59,6 +66,7 @@ def report(
     folders: tuple[Path, ...],
     out: Path | None,
     compare: Path | None,
+    ledger: bool,
     clean_val: str,
     details: bool,
     **ranking: Any,
@@ -69,24 +77,31 @@ def report(
     leaderboard is in leaderboard.csv, .md and .tex, all configurations are in configs.csv, and the
     statistics behind them in analysis.md.
     """
-    if compare:
-        _check_comparison(ranking)
+    if compare and ledger:
+        raise InputError("--compare and --ledger write files of their own: give one of them")
+    if compare or ledger:
+        _refuse(ranking, "--compare" if compare else "--ledger")
     from bench.cli.tables import print_place, print_report, print_sections
     from bench.records.trials import check_sweep
-    from bench.report.writer import write_comparison, write_report
+    from bench.report.writer import write_comparison, write_ledger, write_report
 
+    if ledger:
+        folders = _with_records(folders)
     beside = reference_board(ranking["with"]) if ranking["with"] else None
     for sweep in filter(None, [*folders, compare, beside]):
         check_sweep(sweep)
-    if not out and folders[0].is_file():
-        raise InputError(
-            f"{str(folders[0])!r} is an archive: name a folder for the report with --out"
-        )
+    if not out and (ledger or folders[0].is_file()):
+        what = "a ledger is of many sweeps" if ledger else f"{str(folders[0])!r} is an archive"
+        raise InputError(f"{what}: name a folder to write to with --out")
     out = writable(out) if out else writable(folders[0], "folder with --out")
-    if compare:
-        sections, files = write_comparison(folders, [compare], out, clean_val)
+    if compare or ledger:
+        if compare:
+            sections, files = write_comparison(folders, [compare], out, clean_val)
+        else:
+            [*sections, _], files = write_ledger(folders, out)
         print_sections(console(), sections)
-        echo(f"the comparison is in {' and '.join(str(file) for file in files)}")
+        what = "the comparison is" if compare else "all published numbers are"
+        echo(f"{what} in {' and '.join(str(file) for file in files)}")
         return
     plots = not ranking["no_plots"]
     leaderboard = write_report(
@@ -96,15 +111,27 @@ def report(
     print_place(console(), out, plots)
 
 
-def _check_comparison(ranking: Iterable[str]) -> None:
-    """Refuse options of a leaderboard, which a comparison of two sweeps would ignore."""
+def _refuse(ranking: Iterable[str], other: str) -> None:
+    """Refuse options of a leaderboard, which a comparison or a ledger would ignore."""
     given = click.get_current_context().get_parameter_source
     for name in ranking:
         if given(name) is ParameterSource.COMMANDLINE:
             raise InputError(
-                f"--{name.replace('_', '-')} has no meaning with --compare, which only pairs two "
-                "sweeps: leave it out"
+                f"--{name.replace('_', '-')} has no meaning with {other}, which writes no "
+                "leaderboard: leave it out"
             )
+
+
+def _with_records(sweeps: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the sweeps with records, as a pattern names folders without any, too."""
+    from bench.records.archive import opened
+
+    with_records = [sweep for sweep in sweeps if (opened(sweep) / "trials").is_dir()]
+    if not with_records:
+        raise InputError("none of these holds records: give folders or archives of sweeps")
+    if others := [str(sweep) for sweep in sweeps if sweep not in with_records]:
+        echo(f"left out, as they hold no records: {', '.join(others)}", err=True)
+    return tuple(with_records)
 
 
 main = partial(execute, report)

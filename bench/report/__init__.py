@@ -16,6 +16,7 @@ The modules in the order of the data:
 - board -> figures and page: ``plots/``; ``page`` with ``assets/``, whose data ``page_data`` and
   ``standings`` (the leaderboard of every choice on the page) compute;
 - own rows and a reference's: ``beside`` says what they share, or why no cell has both;
+- boards -> ledger: ``ledger`` sets published numbers beside the rows of several boards;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and

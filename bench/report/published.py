@@ -6,6 +6,7 @@ the same; other known differences are listed with it. A number that cannot be se
 why.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,18 +47,32 @@ _OUR_NAMES = {
     ("mini-webvision", "web"): ("webvision", "found"),
 }
 
+#: Data sets whose images and true labels are another's: synthetic noise on them is noise on that.
+_SAME_IMAGES = {"cifar10n": "cifar10", "cifar100n": "cifar100"}
+
+#: What our records lack for a number that cannot be compared -> beginning of the reason.
+LACKS = {
+    "data set": "no records on",
+    "noise": "no records with",
+    "rate": "no records at",
+    "method": "no records of",
+}
+
 #: Columns of published.csv beside those of the files.
 COMPARED = ("rule ours ours_ci95 seeds difference config differences not_comparable").split()
 
 
-def read_published(folder: Path = FOLDER) -> pd.DataFrame:
+def read_published(folder: Path | None = None) -> pd.DataFrame:
     """Return all published numbers, in the order of the files; empty where there are none.
+
+    Args:
+        folder: of the files, by default the package's.
 
     Raises:
         InputError: where a file lacks a column, or names a protocol that maps to no rule.
     """
     tables = []
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted((folder or FOLDER).glob("*.csv")):
         table = pd.read_csv(path)
         if list(table.columns) != COLUMNS:
             raise InputError(
@@ -83,21 +98,25 @@ def our_names(dataset: str, noise: str) -> tuple[str, str]:
 def against_published(published: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.DataFrame:
     """Return the published numbers with ours beside them, both in percent.
 
-    A number has several rows where several of our cells correspond.
+    A number has several rows where several of our cells correspond; its index is that of
+    ``published`` in all of them.
 
     Args:
         published: from ``read_published``.
-        leaderboard: from ``leaderboard.leaderboard``.
+        leaderboard: from ``leaderboard.leaderboard``; its column ``board``, if any, is kept.
     """
-    by_dataset = dict(iter(leaderboard.groupby("dataset", sort=False)))
-    rows = []
-    for _, theirs in published.iterrows():
+    human = leaderboard["noise_kind"].str.startswith("human-")
+    images = leaderboard["dataset"].where(human, leaderboard["dataset"].replace(_SAME_IMAGES))
+    by_dataset = dict(iter(leaderboard.groupby(images, sort=False)))
+    rows, places = [], []
+    for place, theirs in published.iterrows():
         dataset, kind = our_names(theirs["dataset"], theirs["noise"])
         rule = PROTOCOLS[theirs["protocol"]]
         facts = theirs.to_dict() | {"rule": rule}
         matches = _matches(theirs, by_dataset.get(dataset), dataset, kind)
         if isinstance(matches, str):
             rows.append(facts | {"not_comparable": matches})
+            places.append(place)
             continue
         for _, ours in matches[matches["rule"] == rule].iterrows():
             accuracy = round(100 * ours["mean"], DECIMALS)
@@ -109,8 +128,11 @@ def against_published(published: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.
                 "config": ours["config"],
                 "differences": "; ".join(_differences(theirs, ours)),
             }
+            facts |= {"board": ours["board"]} if "board" in ours else {}
             rows.append(facts.copy())
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *COMPARED])
+            places.append(place)
+    board = ["board"] if "board" in leaderboard else []
+    table = pd.DataFrame(rows, places, [*COLUMNS, *board, *COMPARED])
     return table.astype({"seeds": "Int64"})
 
 
@@ -119,23 +141,21 @@ def _matches(
 ) -> pd.DataFrame | str:
     """Return our rows that the published number can be set beside, or why there are none."""
     if ours is None:
-        return f"no records on {dataset}"
+        return f"{LACKS['data set']} {dataset}"
     of_kind = ours[ours["noise_kind"] == kind]
     if of_kind.empty:
         kinds = ", ".join(sorted(set(ours["noise_kind"])))
-        return f"no records with {kind} noise on {dataset}: ours have {kinds}"
+        return f"{LACKS['noise']} {kind} noise on {dataset}: ours have {kinds}"
     if np.isfinite(theirs["rate"]):
         at_rate = of_kind[np.isclose(of_kind["noise_rate"], theirs["rate"])]
         if at_rate.empty:
             rates = ", ".join(map(rate_title, rates_of(of_kind)))
-            return (
-                f"no records at {rate_title(theirs['rate'])} {kind} noise on {dataset}: ours have "
-                f"{rates}"
-            )
+            rate = f"{rate_title(theirs['rate'])} {kind} noise"
+            return f"{LACKS['rate']} {rate} on {dataset}: ours have {rates}"
         of_kind = at_rate
     name = display(theirs["method"])
     of_method = of_kind[of_kind["method"].isin([name, name + PRIVILEGED])]
-    return of_method if len(of_method) else f"no records of {theirs['method']} in this cell"
+    return of_method if len(of_method) else f"{LACKS['method']} {theirs['method']} in this cell"
 
 
 def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
@@ -143,7 +163,9 @@ def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
     network = setup_of_network(ours, [ours["backbone"]])
     if theirs["backbone"] != network:
         yield f"backbone {theirs['backbone']}, ours {network}"
-    yield f"their epochs are not stated, ours {ours['epochs']}"
+    stated = re.search(r"(\d+) epochs", theirs["source"])
+    epochs = f"their epochs {stated[1]}" if stated else "their epochs are not stated"
+    yield f"{epochs}, ours {ours['epochs']}"
     if theirs["protocol"] in _ABOUT_PROTOCOL:
         yield _ABOUT_PROTOCOL[theirs["protocol"]]
     if PROTOCOLS[theirs["protocol"]] != DEFAULT_RULE and ours["validation_share"] > 0:

@@ -20,6 +20,7 @@ from bench.report.compare import COLUMNS as COMPARE
 from bench.report.compare import compare
 from bench.report.latex import to_latex
 from bench.report.learning import COLUMNS as LEARNING
+from bench.report.ledger import ledger_sections, read_ledger
 from bench.report.markdown import to_markdown, unescaped
 from bench.report.metrics import ACCURACY, ranked_by
 from bench.report.page import write_page
@@ -150,6 +151,18 @@ def write_comparison(
         "compare.md": to_markdown(sections_of_both, [], title).encode(),
     }
     return sections_of_both, _write(out_dir, contents)
+
+
+def write_ledger(sweeps: Sequence[Path], out_dir: Path) -> tuple[list[Section], list[Path]]:
+    """Write ``ledger.csv`` and ``ledger.md``; return the sections and the files."""
+    ledger = read_ledger(sweeps)
+    sections_of_ledger = ledger_sections(ledger)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "ledger.csv": to_csv(ledger, list(ledger.columns)),
+        "ledger.md": to_markdown(sections_of_ledger, [], "Ledger").encode(),
+    }
+    return sections_of_ledger, _write(out_dir, contents)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
