@@ -89,3 +89,23 @@ def test_a_comparison_takes_no_board(boards, tmp_path, capsys):
     mine = tmp_path / "mine"
     status, _, errors = call(capsys, mine, "--compare", mine, "--with", "tiny")
     assert status == 2 and "--with has no meaning with --compare" in errors
+
+
+def test_a_ledger_passes_over_folders_without_records(boards, tmp_path, capsys):
+    (boards / "notes").mkdir()
+    arguments = (boards / "notes", boards / "tiny", "--ledger")
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2 and "name a folder to write to with --out" in errors
+    status, text, errors = call(capsys, *arguments, "--out", tmp_path / "out")
+    assert status == 0 and f"left out, as they hold no records: {boards / 'notes'}" in errors
+    assert "published numbers, 0 of them beside ours" in " ".join(text.split())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"ledger.csv", "ledger.md"}
+    status, _, errors = call(capsys, boards / "notes", "--ledger", "--out", tmp_path / "out")
+    assert status == 2 and "none of these holds records" in errors
+
+
+def test_a_ledger_is_no_comparison(boards, capsys):
+    status, _, errors = call(capsys, boards / "tiny", "--ledger", "--compare", boards / "tiny")
+    assert status == 2 and "give one of them" in errors
+    status, _, errors = call(capsys, boards / "tiny", "--ledger", "--rank-by", "detection_auc")
+    assert status == 2 and "--rank-by has no meaning with --ledger" in errors
