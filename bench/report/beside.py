@@ -82,10 +82,11 @@ def _notes(mine: Sequence[Facts], theirs: Sequence[Facts], names: str, name: str
         return
     methods = shortlist(sorted({facts["method"] for facts in mine}), 10)
     yield (
-        f"Rows of {names}: {methods}; all others are of {name}. Data, noise, recipe and network "
-        f"are the same. {_about_labels(mine, shared)} {_about_code(mine, shared)} Seconds are "
-        "those of each one's machine."
+        f"Rows of {names}: {methods}; all others are of {name}, with the same data, noise, recipe "
+        "and network."
     )
+    yield _about_labels(mine, shared)
+    yield f"{_about_code(mine, shared)} Seconds are those of each one's machine."
     absent = {facts["noise_rate"] for facts in mine} - {facts["noise_rate"] for facts in shared}
     if absent:
         yield f"{name} has no trials at {', '.join(map(rate_title, sorted(absent)))}."

@@ -59,9 +59,9 @@ def test_rows_of_both_are_ranked_and_paired_in_one_cell(tmp_path, reference):
     assert rows.loc["elr", "diff_vs_reference"] == pytest.approx(0.2)
     assert set(rows["noise_rate"]) == {0.5}, "cells without own rows are left out"
     [section] = sections(board)
-    assert section.notes[0].startswith("Rows of mine: elr; all others are of board.")
-    assert "the same at the common noise seeds, 0, 1, 2" in section.notes[0]
-    assert "All were made by the same code" in section.notes[0]
+    assert section.notes[0].startswith("Rows of mine: elr; all others are of board, with")
+    assert "the same at the common noise seeds, 0, 1, 2" in section.notes[1]
+    assert "All were made by the same code" in section.notes[2]
 
 
 def test_a_trial_of_both_counts_once(tmp_path, reference):
@@ -77,8 +77,8 @@ def test_other_code_and_other_labels_are_named(tmp_path, reference):
     for seed in (2, 5):
         write_trial(sweep, "elr", seed=seed, done={"code": code, "noise": noise(0.5, "other")})
     [section] = sections(read_board([sweep], beside=reference))
-    assert "Not made by the same code (harness)" in section.notes[0]
-    assert "Noise seeds 2 have drawn other labels" in section.notes[0]
+    assert "Noise seeds 2 have drawn other labels" in section.notes[1]
+    assert "Not made by the same code (harness)" in section.notes[2]
 
 
 @pytest.mark.parametrize(
