@@ -98,7 +98,7 @@ def test_cifar10n_runs_all_sweeps_with_one_seed_before_the_second(monkeypatch, t
         assert slow and slow & {*methods} == (
             slow if int(value_of(command, "--seeds")) < 4 else {*()}
         )
-        assert {"knn", "softmix", "rmd"} <= {*methods} and value_of(command, "--out") == out
+        assert {"gce", "elr", "sop"} <= {*methods} and value_of(command, "--out") == out
 
 
 def test_options_of_the_user_replace_those_of_the_study(monkeypatch, tmp_path, capsys):
