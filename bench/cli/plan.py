@@ -52,7 +52,7 @@ class PlannedSweep:
     tuning: Tuning | None
     folder: Path
     resources: Resources
-    network: Pretrained | None  # that trials fine-tune, or whose features they read
+    network: Pretrained | None = None  # that trials fine-tune, or whose features they read
 
 
 def plan_sweep(request: Request) -> PlannedSweep:

@@ -57,7 +57,7 @@ class Duties:
 
 
 def train(
-    config: dict[str, Any], dataset: Dataset, start: Pretrained | None, duties: Duties
+    config: dict[str, Any], dataset: Dataset, duties: Duties, start: Pretrained | None = None
 ) -> None:
     """Do one piece of work, as a Tune worker.
 
