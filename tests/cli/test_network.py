@@ -130,6 +130,7 @@ REFUSED = {
     ),
     "weights without a network": (["--weights", "w.pth"], "--weights does nothing here"),
     "size without a network": (["--network-size", "64"], "--network-size does nothing here"),
+    "more views than memory holds": (["--views", "99999"], "99999 is not in the range 0<=x<=100"),
     "views without freeze": (["--views", "2"], "--views does nothing here: add --freeze"),
     "head of a network that is trained": (["--head", "linear"], "--head is for frozen networks"),
     "head as a backbone": (["--backbone", "mlp"], "mlp is a head on vectors: add --freeze"),
