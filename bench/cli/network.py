@@ -5,16 +5,25 @@ from collections.abc import Collection
 from bench.cli.request import Training
 from bench.cli.terminal import echo
 from bench.errors import InputError
+from bench.networks.backbones import check_backbone
 from bench.networks.pretrained import Pretrained, is_library_name, licence_note, load_pretrained
+from bench.recipe import HEADS
 
 
-def check_options(training: Training, on_vectors: bool = False) -> None:
+def check_options(training: Training, on_vectors: bool | None = None) -> None:
     """Raise InputError where options of a pretrained network have nothing to act on.
 
     Args:
-        on_vectors: True where the data set has vectors instead of images.
+        on_vectors: True where the data set has vectors instead of images; None before it is read.
     """
     library = training.backbone is not None and is_library_name(training.backbone)
+    if training.backbone is not None:
+        check_backbone(training.backbone)
+    if training.backbone in HEADS and on_vectors is False and not training.freeze:
+        raise InputError(
+            f"{training.backbone} is a head on vectors: add --freeze --head {training.backbone}, "
+            "and name the network whose features it reads, as --backbone timm:NAME"
+        )
     if training.freeze and (not library or training.weights == "none"):
         raise InputError(
             "--freeze needs a network with pretrained weights: add --backbone timm:NAME or "
@@ -30,7 +39,8 @@ def check_options(training: Training, on_vectors: bool = False) -> None:
         if is_set:
             needed = "--backbone timm:NAME or torchvision:NAME with pretrained weights"
             needed = "--freeze" if name == "--views" else needed
-            raise InputError(f"{name} does nothing here: add {needed}, or leave it out")
+            remedy = "leave it out" if on_vectors else f"add {needed}, or leave it out"
+            raise InputError(f"{name} does nothing here: {remedy}")
     if training.head and not (training.freeze or on_vectors):
         raise InputError(
             "--head is for frozen networks and for data sets of vectors: add --freeze, or leave it "

@@ -130,9 +130,23 @@ REFUSED = {
     ),
     "weights without a network": (["--weights", "w.pth"], "--weights does nothing here"),
     "size without a network": (["--network-size", "64"], "--network-size does nothing here"),
+    "more views than memory holds": (["--views", "99999"], "99999 is not in the range 0<=x<=100"),
     "views without freeze": (["--views", "2"], "--views does nothing here: add --freeze"),
     "head of a network that is trained": (["--head", "linear"], "--head is for frozen networks"),
     "head as a backbone": (["--backbone", "mlp"], "mlp is a head on vectors: add --freeze"),
+    "head as a backbone of photographs": (
+        ["--backbone", "linear", "--set", "recipe.augmentation=crop"],
+        "linear is a head on vectors: add --freeze --head linear",
+    ),
+    "network without its library": (
+        ["--freeze", "--backbone", "tf_efficientnet_lite0"],
+        "choose from linear, mlp, preact_resnet18, resnet18, resnet34, resnet50, small_cnn, "
+        "timm:NAME, tiny_cnn, torchvision:NAME",
+    ),
+    "unknown library": (
+        ["--freeze", "--backbone", "tim:resnet18"],
+        "names of libraries are torchvision:NAME and timm:NAME",
+    ),
     "unknown network": (["--backbone", "timm:test_resnt"], "test_resnet"),
     "weights that are not there": (
         ["--backbone", NETWORK, "--weights", "nowhere.pth"],
