@@ -13,6 +13,7 @@ cross-entropy weighted by 11/k, which is ``clean_probability`` too: in proportio
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ class WANN(knn.KNN):
 
         k_min: int = 11
         k_max: int = 51  # the size where no smaller one confirms the label
+        metric: Literal["euclidean", "cosine"] = "euclidean"  # as in ``knn``
 
         def __post_init__(self) -> None:
             check_at_least(self, 1, "k_min")
