@@ -139,7 +139,7 @@ def work_seconds(
         recipe = spec.recipe
         kind = (recipe.backbone, recipe.augmentation, recipe.batch_size)
         if kind not in speeds:
-            speeds[kind] = step_seconds(spec, dataset, start=start)
+            speeds[kind] = step_seconds(spec, dataset, start=start if spec.pretrained else None)
         sample, prediction = speeds[kind]
         epoch = epoch_seconds(spec, EpochImages.of(spec, dataset, labels), sample, prediction)
         seconds["tuning" if spec.is_search else "trials"] += count * epoch * recipe.epochs
