@@ -96,7 +96,10 @@ def plan_sweep(request: Request) -> PlannedSweep:
     )
     check_options(training, data.on_vectors)
     if not training.backbone:
-        backbones = {plan.recipe_of(data, *each).backbone for each in configurations}
+        backbones = {
+            str(dict(overrides).get("backbone", plan.recipe_of(data, *each).backbone))
+            for each in configurations
+        }
         if network := load_network(training, backbones):
             plan = replace(plan, pretrained=network.network)
     seeds = Seeds(range(training.seeds), request.noise.noise_seed, request.data.split_seed)

@@ -9,8 +9,10 @@ import timm
 import torch
 from commands import call
 
+from bench.cli import network
 from bench.cli.trial import main as trial
 from bench.embedding import compute
+from bench.errors import InputError
 from bench.records.trials import finished_statuses
 
 NETWORK = "timm:test_resnet"
@@ -108,6 +110,18 @@ def test_a_dry_run_embeds_nothing_and_counts_it(frozen, tmp_path, capsys):
     assert status == 0, err
     assert "of embedding images" in out
     assert not list((tmp_path / "cache").glob("embeddings-*/vectors*"))
+
+
+def test_a_library_network_that_a_field_of_the_recipe_names_has_its_weights(
+    monkeypatch, tmp_path, capsys
+):
+    def load(name, weights, **_):
+        raise InputError(f"{weights} weights of {name}")
+
+    monkeypatch.setattr(network, "load_pretrained", load)
+    options = ["--set", f"recipe.backbone={NETWORK}", "--methods", "ce", "--subset", "60"]
+    status, _, err = call(capsys, *options, "--dry-run", "--out", str(tmp_path))
+    assert status == 2 and f"default weights of {NETWORK}" in err
 
 
 def test_random_weights_of_a_library_network(tmp_path, capsys):
