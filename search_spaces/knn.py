@@ -2,4 +2,7 @@
 
 from ray import tune
 
-SPACE = {"k": tune.choice([5, 11, 21, 51, 101])}
+SPACE = {
+    "k": tune.choice([5, 11, 21, 51, 101]),
+    "metric": tune.choice(["euclidean", "cosine"]),
+}

@@ -169,22 +169,22 @@ def embed(
 
     The file holds the labels and classes, too.
     """
+    from bench.cli.network import load_encoder
     from bench.cli.plan import resolve_device
     from bench.datasets import check_dataset, load_dataset
     from bench.datasets.vector_files import write_vectors
     from bench.embedding import embed as embedded
-    from bench.networks.cpu import processors
 
     if out.exists():
         raise InputError(f"{str(out)!r} is there already: remove it, or choose another --out")
     check_dataset(name)
-    pretrained = _load_encoder(backbone, weights, network_size)
+    pretrained = load_encoder(backbone, weights, network_size)
     writable(out.parent)
     dataset = load_dataset(name, data_dir, subset)
     if dataset.on_vectors:
         raise InputError(f"{name} holds vectors already: name a data set of images")
     device, _ = resolve_device("auto", "auto")
-    dataset = embedded(dataset, pretrained, device=device, threads=processors())
+    dataset = embedded(dataset, pretrained, device=device)
     notes = _notes(dataset, pretrained)
     write_vectors(out, dataset, notes)
     for line in notes:
@@ -195,21 +195,6 @@ def embed(
         f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test vectors are "
         f"in {out}: use them with --dataset npz:{out}"
     )
-
-
-def _load_encoder(backbone: str, weights: str | None, size: int | None) -> "Pretrained":
-    """Return the frozen network; print what its licence asks for."""
-    from bench.networks.pretrained import is_library_name, licence_note, load_pretrained
-
-    if not is_library_name(backbone) or weights == "none":
-        raise InputError(
-            "embeddings need a network with pretrained weights: give --backbone timm:NAME or "
-            "torchvision:NAME, without --weights none"
-        )
-    pretrained = load_pretrained(backbone, weights or "default", size=size, frozen=True)
-    if note := licence_note(pretrained):
-        echo(note, err=True)
-    return pretrained
 
 
 def _notes(dataset: "Dataset", pretrained: "Pretrained") -> list[str]:

@@ -19,7 +19,6 @@ from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.features import Features, VectorStatistics
 from bench.embedding import embedding_seconds
 from bench.networks.backbones import Network
-from bench.networks.cpu import processors
 from bench.networks.pretrained import Pretrained
 from bench.planning.labels import Labels
 from bench.planning.pretraining import pretrain_job
@@ -140,7 +139,7 @@ def work_seconds(
         recipe = spec.recipe
         kind = (recipe.backbone, recipe.augmentation, recipe.batch_size)
         if kind not in speeds:
-            speeds[kind] = step_seconds(spec, dataset, start=start)
+            speeds[kind] = step_seconds(spec, dataset, start=start if spec.pretrained else None)
         sample, prediction = speeds[kind]
         epoch = epoch_seconds(spec, EpochImages.of(spec, dataset, labels), sample, prediction)
         seconds["tuning" if spec.is_search else "trials"] += count * epoch * recipe.epochs
@@ -159,7 +158,7 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
         return
     data, start, embedding = sweep.data, sweep.network, 0.0
     if start and start.network.frozen:
-        embedding = embedding_seconds(data, start, device=specs[0].device, threads=processors())
+        embedding = embedding_seconds(data, start, device=specs[0].device)
         data, start = _with_blank_features(data, start), None
     seconds = work_seconds(trials, data, start)
     slots = _slots(sweep.resources, sum(count for _, count in trials))

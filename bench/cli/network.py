@@ -1,26 +1,39 @@
-"""Pretrained network of a sweep: the options that name it, checked and loaded."""
+"""Pretrained network of a command: the options that name it, checked and loaded."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from bench.cli.request import Training
 from bench.cli.terminal import echo
 from bench.errors import InputError
-from bench.networks.pretrained import Pretrained, is_library_name, licence_note, load_pretrained
+from bench.networks.backbones import check_backbone
+from bench.networks.pretrained import (
+    Pretrained,
+    PretrainedNetwork,
+    is_library_name,
+    licence_note,
+    load_pretrained,
+)
+from bench.recipe import HEADS
 
 
-def check_options(training: Training, on_vectors: bool = False) -> None:
+def check_options(training: Training, on_vectors: bool | None = None) -> None:
     """Raise InputError where options of a pretrained network have nothing to act on.
 
     Args:
-        on_vectors: True where the data set has vectors instead of images.
+        on_vectors: True where the data set has vectors instead of images; None before it is read.
     """
     library = training.backbone is not None and is_library_name(training.backbone)
-    if training.freeze and (not library or training.weights == "none"):
+    if training.backbone is not None:
+        check_backbone(training.backbone)
+    if training.backbone in HEADS and on_vectors is False and not training.freeze:
         raise InputError(
-            "--freeze needs a network with pretrained weights: add --backbone timm:NAME or "
-            "torchvision:NAME, without --weights none"
+            f"{training.backbone} is a head on vectors: add --freeze --head {training.backbone}, "
+            "and name the network whose features it reads, as --backbone timm:NAME"
         )
     random = not library or training.weights == "none"
+    if training.freeze and random:
+        raise _without_weights("--freeze needs")
     needless = {
         "--weights": training.weights is not None and not library,
         "--network-size": training.network_size is not None and random,
@@ -30,7 +43,8 @@ def check_options(training: Training, on_vectors: bool = False) -> None:
         if is_set:
             needed = "--backbone timm:NAME or torchvision:NAME with pretrained weights"
             needed = "--freeze" if name == "--views" else needed
-            raise InputError(f"{name} does nothing here: add {needed}, or leave it out")
+            remedy = "leave it out" if on_vectors else f"add {needed}, or leave it out"
+            raise InputError(f"{name} does nothing here: {remedy}")
     if training.head and not (training.freeze or on_vectors):
         raise InputError(
             "--head is for frozen networks and for data sets of vectors: add --freeze, or leave it "
@@ -55,13 +69,59 @@ def load_network(training: Training, backbones: Collection[str] = ()) -> Pretrai
             f"the recipes start from several networks ({', '.join(names)}): choose one with "
             "--backbone"
         )
-    pretrained = load_pretrained(
+    return _load(
         names[0],
-        training.weights or "default",
-        size=training.network_size,
+        training.weights,
+        training.network_size,
         frozen=training.freeze,
         views=training.views or 0,
     )
+
+
+def load_encoder(backbone: str, weights: str | None, size: int | None) -> Pretrained:
+    """Return the frozen network whose features are written to a file.
+
+    Raises:
+        InputError: where it cannot be had, or has no pretrained weights.
+    """
+    if not is_library_name(backbone) or weights == "none":
+        raise _without_weights("embeddings need")
+    return _load(backbone, weights, size, frozen=True)
+
+
+def load_recorded(planned: PretrainedNetwork, weights: str | None) -> Pretrained:
+    """Return the network of a trial's specification.
+
+    Args:
+        weights: file of its weights; by default the library's.
+
+    Raises:
+        InputError: where it cannot be had, or the weights are others.
+    """
+    network = _load(
+        planned.network, weights, planned.size, frozen=planned.frozen, views=planned.views
+    )
+    if network.network.weights != planned.weights:
+        raise InputError(
+            f"the trial's weights of {planned.network} have the SHA-256 {planned.weights[:12]}..., "
+            f"these have {network.network.weights[:12]}...: give its file with --weights"
+        )
+    return replace(network, network=planned)
+
+
+def _load(
+    name: str, weights: str | None, size: int | None, *, frozen: bool, views: int = 0
+) -> Pretrained:
+    """Return the network; print what the licence of its weights asks for."""
+    pretrained = load_pretrained(name, weights or "default", size=size, frozen=frozen, views=views)
     if note := licence_note(pretrained):
         echo(note, err=True)
     return pretrained
+
+
+def _without_weights(needing: str) -> InputError:
+    """Return the error for a backbone that has no pretrained weights."""
+    return InputError(
+        f"{needing} a network with pretrained weights: give --backbone timm:NAME or "
+        "torchvision:NAME, without --weights none"
+    )

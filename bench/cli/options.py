@@ -100,7 +100,7 @@ head = option(
 views = option(
     "Training",
     "--views",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=100),
     show_default="0",
     metavar="V",
     help="With --freeze, also embed V augmented views of each training image, for methods that "

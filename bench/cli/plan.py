@@ -52,7 +52,7 @@ class PlannedSweep:
     tuning: Tuning | None
     folder: Path
     resources: Resources
-    network: Pretrained | None  # that trials fine-tune, or whose features they read
+    network: Pretrained | None = None  # that trials fine-tune, or whose features they read
 
 
 def plan_sweep(request: Request) -> PlannedSweep:
@@ -96,7 +96,10 @@ def plan_sweep(request: Request) -> PlannedSweep:
     )
     check_options(training, data.on_vectors)
     if not training.backbone:
-        backbones = {plan.recipe_of(data, *each).backbone for each in configurations}
+        backbones = {
+            str(dict(overrides).get("backbone", plan.recipe_of(data, *each).backbone))
+            for each in configurations
+        }
         if network := load_network(training, backbones):
             plan = replace(plan, pretrained=network.network)
     seeds = Seeds(range(training.seeds), request.noise.noise_seed, request.data.split_seed)

@@ -3,18 +3,18 @@
 import json
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from bench import noise
 from bench.cli.commands import writable
+from bench.cli.network import load_recorded
 from bench.cli.terminal import echo
 from bench.datasets import Dataset, load_dataset
 from bench.embedding import embed
 from bench.errors import InputError
-from bench.networks.pretrained import Pretrained, load_pretrained
+from bench.networks.pretrained import Pretrained
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.schema import COMPLETED, FINISHED, Epoch
 from bench.records.trials import check_specification, finished_statuses
@@ -55,7 +55,7 @@ def run_file(
     )
     for line in dataset.remarks:
         echo(line, err=True)
-    network = _load_network(spec, weights)
+    network = load_recorded(spec.pretrained, weights) if spec.pretrained else None
     frozen = network is not None and network.network.frozen
     if network and frozen:
         dataset = embed(dataset, network, device=spec.device, threads=spec.threads)
@@ -69,26 +69,6 @@ def run_file(
     reason = f": {outcome.error}" if outcome.error else ""
     echo(f"{spec.id} {outcome.status}{reason}", err=True)
     return 0 if outcome.status == FINISHED else 1
-
-
-def _load_network(spec: TrialSpec, weights: str | None) -> Pretrained | None:
-    """Return the pretrained network of a specification, from the library or a file."""
-    planned = spec.pretrained
-    if planned is None:
-        return None
-    network = load_pretrained(
-        planned.network,
-        weights or "default",
-        size=planned.size,
-        frozen=planned.frozen,
-        views=planned.views,
-    )
-    if network.network.weights != planned.weights:
-        raise InputError(
-            f"the trial's weights of {planned.network} have the SHA-256 {planned.weights[:12]}..., "
-            f"these have {network.network.weights[:12]}...: give its file with --weights"
-        )
-    return replace(network, network=planned)
 
 
 def run_recorded(

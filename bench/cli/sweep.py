@@ -10,7 +10,6 @@ from bench.cli.progress import Display, duration, rate_of
 from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import line
 from bench.embedding import embed
-from bench.networks.cpu import processors
 from bench.planning.registry import display
 from bench.records.trials import without_weights
 from bench.records.writer import extra_results
@@ -27,7 +26,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     on_cluster = sweep.resources.address is not None  # its workers embed the images
     work_left = sweep.tuning or pending(specs, out)
     if network and network.network.frozen and work_left and not on_cluster:
-        data = embed(data, network, device=specs[0].device, threads=processors())
+        data = embed(data, network, device=specs[0].device)
     rates = {spec.id: rate_of(spec) for spec in specs}
     with Display(console, rates, {spec.id: display(spec.method) for spec in specs}) as progress:
         result = run_sweep(

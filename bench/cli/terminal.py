@@ -6,7 +6,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.common.text import printable
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+#: Seconds between two plain lines on the progress of a long loop.
+PLAIN_SECONDS = 30.0
 
 #: Codec error handler for a stream that lacks a character.
 _HANDLER = "lnl-bench"
@@ -120,14 +124,25 @@ def console() -> "Console":
 
 
 def track(items: Iterable[Any], description: str) -> Iterable[Any]:
-    """Iterate with a progress bar on the error stream, where that is a terminal."""
+    """Iterate with a progress bar on the error stream, or with plain lines where it is a file."""
     from rich.console import Console
     from rich.progress import track as rich_track
 
     console = Console(stderr=True)
-    return rich_track(
-        items, description, console=console, transient=True, disable=not console.is_terminal
-    )
+    if not console.is_terminal:
+        return _track_in_lines(items, description)
+    return rich_track(items, description, console=console, transient=True)
+
+
+def _track_in_lines(items: Iterable[Any], description: str) -> Iterator[Any]:
+    """Iterate, and print the share that is done every ``PLAIN_SECONDS``."""
+    total = len(items) if isinstance(items, Sized) else None
+    printed = time.monotonic()
+    for done, item in enumerate(items):
+        if total and time.monotonic() - printed >= PLAIN_SECONDS:
+            printed = time.monotonic()
+            echo(f"{description}: {done / total:.0%}", err=True)
+        yield item
 
 
 def line(console: "Console", text: str = "", style: str = "", wrap: bool = False) -> None:

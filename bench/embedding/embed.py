@@ -19,6 +19,7 @@ from bench.embedding.compute import Compute, batch_size, on_this_machine
 from bench.embedding.inputs import Item, digest_of_view, digests
 from bench.embedding.store import Append, Store, Vectors
 from bench.errors import InputError
+from bench.networks.cpu import processors
 from bench.networks.pretrained import Pretrained
 
 #: Seconds between two writes to the disk: an interrupted command loses no more of its work.
@@ -33,7 +34,7 @@ def embed(
     pretrained: Pretrained,
     *,
     device: str,
-    threads: int,
+    threads: int | None = None,
     compute: Compute | None = None,
 ) -> Dataset:
     """Return the data set with the features of all its images by a frozen network.
@@ -42,8 +43,9 @@ def embed(
         pretrained: the network; ``network.views`` augmented views of each training image are
             embedded beside the plain one.
         device: "cpu" or "cuda".
-        threads: number of batches that are decoded and embedded at once.
-        compute: computation of the vectors, by default on this machine.
+        threads: number of batches that are decoded and embedded at once; by default one for each
+            processor.
+        compute: computation of the vectors, by default on this machine, by these threads.
 
     Raises:
         InputError: if the cache cannot be written, a file has changed since it was read, or the
@@ -60,19 +62,18 @@ def embed(
             vectors = store.read(all_contents)  # another process may have embedded them meanwhile
             vectors.warn_of_damage()
             items = _items(contents, vectors.missing, views)
-            compute = compute or on_this_machine(device, threads)
+            compute = compute or on_this_machine(device, threads or processors())
             _fill(append, items, batch_size(device), compute, parts, pretrained)
         vectors = store.read(all_contents)
     return replace(dataset, features=_features(dataset, pretrained, contents, vectors))
 
 
-def embedding_seconds(
-    dataset: Dataset, pretrained: Pretrained, *, device: str, threads: int
-) -> float:
-    """Estimate the seconds of ``embed`` from a batch for each thread; 0 where nothing is missing.
+def embedding_seconds(dataset: Dataset, pretrained: Pretrained, *, device: str) -> float:
+    """Estimate the seconds of ``embed`` from a batch for each processor; 0 where none is missing.
 
     The vectors of these batches are not kept.
     """
+    threads = processors()
     parts = _parts(dataset)
     contents = _contents(parts, pretrained.network.views)
     missing = Store(pretrained).read([key for keys in contents.values() for key in keys]).missing

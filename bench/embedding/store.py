@@ -139,7 +139,7 @@ class Vectors:
 
     def gather(self, contents: Sequence[bytes]) -> np.ndarray:
         """Return the vectors of these contents, float16 (n, D), read-only."""
-        places = np.array([self.places[key] for key in contents]).reshape(-1, 2)
+        places = np.array([self.places[key] for key in contents], np.intp).reshape(-1, 2)
         vectors = np.empty((len(contents), *self.files[0]["vector"].shape[1:]), np.float16)
         for number, records in enumerate(self.files):
             chosen = places[:, 0] == number

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import unknown
+from bench.errors import InputError, unknown
 from bench.networks.body import FittedBody
-from bench.networks.pretrained import build_body, check_network, is_library_name
+from bench.networks.pretrained import LIBRARIES, build_body, check_network, is_library_name
 
 
 class Network(nn.Module):
@@ -162,7 +162,13 @@ def check_backbone(name: str) -> None:
     if is_library_name(name):
         check_network(name)
     elif name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+        libraries = [f"{library}:NAME" for library in LIBRARIES]
+        if ":" in name:
+            raise InputError(
+                f"there is no backbone {name[:200]!r}: names of libraries are "
+                f"{' and '.join(libraries)}"
+            )
+        raise unknown("backbone", name, [*BACKBONES, *libraries])
 
 
 def build_network(name: str, channels: int, num_classes: int, size: int | None = None) -> Network:

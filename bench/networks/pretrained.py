@@ -85,7 +85,9 @@ def load_pretrained(
     side = settings.size if size is None else size
     body, width = build_body(name, 3, side)  # refuses a side before anything is fetched
     if default := weights == "default":
-        path, source = library.default_file(network), f"the file of {settings.name}"
+        # messages name the tag, without which nothing is known of a file
+        tagged_name = settings.name.partition(":")[2]
+        path, source = library.default_file(tagged_name), f"the file of {settings.name}"
     else:
         path, source = Path(weights).expanduser(), weights
     state = read_weights(path)

@@ -168,5 +168,5 @@ def _answers(ask: Callable[[], object]) -> bool:
 def _out_of_reach(name: str, address: str, reason: str = "no network, none cached") -> Unavailable:
     return Unavailable(
         f"cannot get the weights of {name} ({reason[:200]}): fetch {address} where there is a "
-        "network, and give --weights FILE"
+        "network, and give the file by --weights FILE, together with this name of the network"
     )

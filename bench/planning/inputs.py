@@ -5,6 +5,11 @@ from bench.networks.pretrained import PretrainedNetwork
 from bench.recipe import HEADS, Recipe
 
 
+def is_head(backbone: str) -> bool:
+    """Return whether a backbone is a head on vectors."""
+    return backbone in HEADS
+
+
 def check_input(recipe: Recipe, on_vectors: bool, pretrained: PretrainedNetwork | None) -> None:
     """Raise InputError where a recipe is for images and its samples are vectors, or vice versa.
 

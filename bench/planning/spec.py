@@ -17,7 +17,7 @@ from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
 from bench.networks.backbones import check_backbone
-from bench.networks.pretrained import PretrainedNetwork
+from bench.networks.pretrained import PretrainedNetwork, is_library_name
 from bench.noise import SAMPLINGS, NoiseSpec, check_noise, check_rate, fingerprint, takes_rate
 from bench.planning.inputs import check_input
 from bench.planning.registry import (
@@ -416,7 +416,7 @@ class Plan:
                     precision=self.precision,
                     threads=self.threads,
                     graphs=self.graphs,
-                    pretrained=self.pretrained,
+                    pretrained=self._network_of(recipe),
                 )
             )
         return specs
@@ -436,6 +436,16 @@ class Plan:
             if (data.content_hash, rate) not in self._checked:
                 check_noise(self.noise_kind, rate, data)
                 self._checked.add((data.content_hash, rate))
+
+    def _network_of(self, recipe: Recipe) -> PretrainedNetwork | None:
+        """Return the pretrained network of a recipe.
+
+        By the recipes of papers, some trials of a sweep may start from it, and others, of another
+        backbone, from random weights.
+        """
+        network = self.pretrained
+        starts = network and (network.frozen or is_library_name(recipe.backbone))
+        return network if starts else None
 
     def recipe_of(self, data: Dataset, name: str, hparams: Mapping[str, Scalar]) -> Recipe:
         """Return the recipe of a configuration, which is checked on the way, without overrides."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from bench.planning.inputs import is_head
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.code import differing
@@ -177,11 +178,18 @@ def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> Iterable[str]:
     )
 
 
+def _on_vectors(trials: pd.DataFrame) -> bool:
+    """Return whether the data set itself has vectors; a frozen network's has images."""
+    heads = trials["backbone"].map(is_head)
+    return bool(heads.all()) and not trials["pretraining"].iloc[0]
+
+
 def _validation_notes(ranked: pd.DataFrame) -> Iterable[str]:
     images = {int(count) for count in ranked["validation_images"].dropna()}
     if not images:
         return
-    yield f"Validation set: {span(images)} images with noisy labels."
+    samples = "vectors" if _on_vectors(ranked) else "images"
+    yield f"Validation set: {span(images)} {samples} with noisy labels."
     if ranked["noisy_test"].any():
         yield (
             "The test labels are as found too: nobody knows the true ones, and accuracy against "

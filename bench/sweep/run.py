@@ -108,12 +108,12 @@ def run_sweep(
 ) -> SweepResult:
     """Run the trials that ``out`` has no record of, and those that ``tuning`` decides on.
 
+    It returns when every one of them is over. Interrupted, it leaves the folder so that the same
+    call goes on from there.
+
     Args:
         network: the pretrained network of the trials; with ``address``, the images that a frozen
             one reads are embedded on the cluster, otherwise ``dataset`` has their features.
-
-    It returns when every one of them is over. Interrupted, it leaves the folder so that the same
-    call goes on from there.
     """
     began = time.perf_counter()
     settings = settings or Settings()
@@ -148,7 +148,7 @@ def _embedded(driver: Driver, network: Pretrained) -> Dataset:
 
     device = "cuda" if driver.resources.gpus_per_trial else "cpu"
     compute = on_cluster(driver.resources, device)
-    return embed(driver.dataset, network, device=device, threads=1, compute=compute)
+    return embed(driver.dataset, network, device=device, compute=compute)
 
 
 def _result(specs: Sequence[TrialSpec], driver: Driver) -> SweepResult:

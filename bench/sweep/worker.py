@@ -57,14 +57,14 @@ class Duties:
 
 
 def train(
-    config: dict[str, Any], dataset: Dataset, start: Pretrained | None, duties: Duties
+    config: dict[str, Any], dataset: Dataset, duties: Duties, start: Pretrained | None = None
 ) -> None:
     """Do one piece of work, as a Tune worker.
 
     Args:
         config: references into the object store: "work", a pair of a specification as JSON and a
             PretrainJob, one of them None; and "encoder", safetensors or None.
-        start: the network that trials fine-tune.
+        start: the network that trials fine-tune, those of them that start from weights.
     """
     count = 0
 
@@ -80,7 +80,7 @@ def train(
         send(Began())
     values, job = ray.get(config["work"])
     if job is not None:
-        _pretrain(job, dataset, start, send)
+        _pretrain(job, dataset, start if job.pretrained else None, send)
         return
     assert values is not None
     encoder = ray.get(config["encoder"]) if config["encoder"] else None
@@ -108,7 +108,7 @@ def _train(
             spec,
             dataset,
             encoder=encoder,
-            start=start,
+            start=start if spec.pretrained else None,
             report=report,
             checkpoint=Checkpoint(
                 store.file(spec.id),

@@ -93,7 +93,8 @@ EVERYTHING = [
     *("--max-concurrent", "1", "--storage", "s", "--trial-timeout", "9", "--out", "o"),
     *("--save-models", "--save-features", "--retry-failed", "--checkpoint-seconds", "0"),
     *("--track", "mlflow", "--no-plots", "--details", "--set", "rmd.weight=1,2"),
-    *("--set", "recipe.gamma=0.5", "--noise-sampling", "independent"),
+    *("--set", "recipe.gamma=0.5", "--noise-sampling", "independent", "--weights", "w.pth"),
+    *("--network-size", "64", "--freeze", "--head", "linear", "--views", "2"),
 ]
 
 

@@ -9,8 +9,10 @@ import timm
 import torch
 from commands import call
 
+from bench.cli import network
 from bench.cli.trial import main as trial
 from bench.embedding import compute
+from bench.errors import InputError
 from bench.records.trials import finished_statuses
 
 NETWORK = "timm:test_resnet"
@@ -110,6 +112,18 @@ def test_a_dry_run_embeds_nothing_and_counts_it(frozen, tmp_path, capsys):
     assert not list((tmp_path / "cache").glob("embeddings-*/vectors*"))
 
 
+def test_a_library_network_that_a_field_of_the_recipe_names_has_its_weights(
+    monkeypatch, tmp_path, capsys
+):
+    def load(name, weights, **_):
+        raise InputError(f"{weights} weights of {name}")
+
+    monkeypatch.setattr(network, "load_pretrained", load)
+    options = ["--set", f"recipe.backbone={NETWORK}", "--methods", "ce", "--subset", "60"]
+    status, _, err = call(capsys, *options, "--dry-run", "--out", str(tmp_path))
+    assert status == 2 and f"default weights of {NETWORK}" in err
+
+
 def test_random_weights_of_a_library_network(tmp_path, capsys):
     options = ["--backbone", NETWORK, "--weights", "none", "--subset", "40", "--epochs", "1"]
     options += ["--seeds", "1", "--no-plots", "--reference", "none", "--out", str(tmp_path)]
@@ -130,9 +144,23 @@ REFUSED = {
     ),
     "weights without a network": (["--weights", "w.pth"], "--weights does nothing here"),
     "size without a network": (["--network-size", "64"], "--network-size does nothing here"),
+    "more views than memory holds": (["--views", "99999"], "99999 is not in the range 0<=x<=100"),
     "views without freeze": (["--views", "2"], "--views does nothing here: add --freeze"),
     "head of a network that is trained": (["--head", "linear"], "--head is for frozen networks"),
     "head as a backbone": (["--backbone", "mlp"], "mlp is a head on vectors: add --freeze"),
+    "head as a backbone of photographs": (
+        ["--backbone", "linear", "--set", "recipe.augmentation=crop"],
+        "linear is a head on vectors: add --freeze --head linear",
+    ),
+    "network without its library": (
+        ["--freeze", "--backbone", "tf_efficientnet_lite0"],
+        "choose from linear, mlp, preact_resnet18, resnet18, resnet34, resnet50, small_cnn, "
+        "timm:NAME, tiny_cnn, torchvision:NAME",
+    ),
+    "unknown library": (
+        ["--freeze", "--backbone", "tim:resnet18"],
+        "names of libraries are torchvision:NAME and timm:NAME",
+    ),
     "unknown network": (["--backbone", "timm:test_resnt"], "test_resnet"),
     "weights that are not there": (
         ["--backbone", NETWORK, "--weights", "nowhere.pth"],

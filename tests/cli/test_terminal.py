@@ -228,3 +228,13 @@ def test_help_breaks_no_option_at_its_hyphen(width):
     text = command.get_help(command.context_class(command, terminal_width=width))
     assert "--trial-timeout" in text and "\N{NON-BREAKING HYPHEN}" not in text
     assert not [line for line in text.splitlines() if re.search(r"--[\w-]*-$", line)]
+
+
+def test_progress_is_plain_lines_where_no_terminal_shows_it(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "PLAIN_SECONDS", 0.0)
+    assert list(terminal.track(range(4), "embedding images")) == [0, 1, 2, 3]
+    lines = [f"embedding images: {share}%" for share in (0, 25, 50, 75)]
+    assert capsys.readouterr().err.splitlines() == lines
+    monkeypatch.setattr(terminal, "PLAIN_SECONDS", 30.0)
+    assert list(terminal.track(range(4), "embedding images")) == [0, 1, 2, 3]
+    assert not capsys.readouterr().err

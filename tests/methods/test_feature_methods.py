@@ -65,6 +65,20 @@ def test_knn_takes_for_clean_the_share_of_neighbours_with_the_same_label():
     np.testing.assert_allclose(method.clean_probability().numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["knn", "wann"])
+def test_by_the_cosine_neighbours_are_in_similar_directions_from_the_mean(name):
+    scaled = (TRAIN - TRAIN.mean(0)) / TRAIN.std(0)
+    shown = (TEST.numpy() - TRAIN.mean(0)) / TRAIN.std(0)
+    unit = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    size = "knn.k" if name == "knn" else "wann.k_min"
+    method = on_vectors(name, {size: 3, f"{name}.metric": "cosine"})
+    nearest = (-shown @ unit.T).argsort(1)
+    neighbours = ops.nearest_neighbours(method.standardised(TEST), 3, method.bank)
+    np.testing.assert_array_equal(neighbours.numpy(), nearest[:, :3])
+    by_length = ((shown[:, None] - scaled) ** 2).sum(2).argsort(1)
+    assert (by_length[:, :3] != nearest[:, :3]).any(), "the metrics differ here"
+
+
 def test_knn_has_at_most_as_many_neighbours_as_there_are_samples():
     shares = np.bincount(LABELS) / 40
     probabilities = on_vectors("knn", {"knn.k": 100}).predict(TEST)

@@ -277,14 +277,20 @@ def test_default_weights_in_torchs_cache_need_no_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "file"),
+    ("name", "tag", "file"),
     [
-        ("timm:test_resnet", "https://huggingface.co/timm/test_resnet.r160_in1k/"),
-        ("torchvision:resnet18", "https://download.pytorch.org/models/resnet18-f37072fd.pth"),
+        ("timm:test_resnet", "r160_in1k", "https://huggingface.co/timm/test_resnet.r160_in1k/"),
+        (
+            "torchvision:resnet18",
+            "IMAGENET1K_V1",
+            "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        ),
     ],
 )
 @pytest.mark.parametrize("hangs", [False, True])
-def test_without_a_network_one_sentence_names_the_file(tmp_path, monkeypatch, name, file, hangs):
+def test_without_a_network_one_sentence_names_the_file(
+    tmp_path, monkeypatch, name, tag, file, hangs
+):
     end = threading.Event()
 
     def unreachable(*arguments, **options):
@@ -301,7 +307,7 @@ def test_without_a_network_one_sentence_names_the_file(tmp_path, monkeypatch, na
         load_pretrained(name, frozen=True)
     end.set()
     assert time.monotonic() - start < 10
-    assert f"cannot get the weights of {name}" in str(error.value)
+    assert f"cannot get the weights of {name}.{tag} " in str(error.value)
     assert file in str(error.value) and "--weights FILE" in str(error.value)
 
 

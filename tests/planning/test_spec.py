@@ -281,6 +281,28 @@ def test_on_clothing1m_authors_fine_tune_imagenet_weights(name, batch_size, mile
     assert elsewhere.recipe.learning_rate == 0.02
 
 
+def test_what_papers_train_from_random_weights_is_the_same_beside_what_they_fine_tune():
+    images, labels = np.zeros((28, 3, 32, 32), dtype=np.uint8), np.arange(28) % 14
+    data = dataclasses.replace(
+        from_arrays("npz:clothes", images, labels, images, labels), name="clothing1m"
+    )
+    start = PretrainedNetwork(
+        "torchvision:resnet50.IMAGENET1K_V1",
+        "0" * 64,
+        "ImageNet-1k",
+        224,
+        (0.5,) * 3,
+        (0.5,) * 3,
+        "bilinear",
+        frozen=False,
+    )
+    plan = Plan(recipe="paper", pretrained=start)
+    configurations = expand_hparams(["ce", "rmd+ce", "elr"], {}, {})
+    alone, wrapped, elr = plan.specs(data, configurations, [0.2], [0])
+    assert alone.pretrained is wrapped.pretrained is None and elr.pretrained == start
+    assert [alone] == Plan(recipe="paper").specs(data, configurations[:1], [0.2], [0])
+
+
 def test_fine_tuning_keeps_the_data_sets_augmentation_and_takes_small_steps():
     scratch = default_recipe("cifar10", 32)
     recipe = finetune_recipe("timm:resnet50.tv_in1k", scratch)
