@@ -11,7 +11,6 @@ from bench.cli.run import run
 from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import console, echo
 from bench.embedding import embed
-from bench.networks.cpu import processors
 from bench.noise import reading_once
 from bench.planning.spec import record_of
 from bench.records.schema import COMPLETED
@@ -37,7 +36,7 @@ def run_serially(arguments: Sequence[str]) -> int:
         return 0
     out, data, start = writable(sweep.folder), sweep.data, sweep.network
     if start and start.network.frozen:
-        data = embed(data, start, device=sweep.specs[0].device, threads=processors())
+        data = embed(data, start, device=sweep.specs[0].device)
         start = None
     keep = extra_results(output.save_models, output.save_features)
     with lock(out):
