@@ -197,7 +197,9 @@ def _statistics_notes(ranked: pd.DataFrame, together: bool) -> Iterable[str]:
         f"Seeds to separate: pairs that a t test needs for a chance of {100 * POWER:g} %, at the "
         "mean and spread found here; from few seeds that is a rough guess."
     )
-    if together:
+    if ranked["imported"].iloc[0]:
+        yield "Which of noise, split and training a seed of the source changes is not known."
+    elif together:
         yield (
             "Noise, split and training seed changed together: their shares of the variance cannot "
             "be told. A sweep with --noise-seed holds the noise draw, one with --split-seed the "
@@ -237,6 +239,8 @@ def _front_table(ranked: pd.DataFrame) -> Table:
 
 
 def _cost_note(ranked: pd.DataFrame) -> str:
+    if ranked["imported"].iloc[0] and ranked["cost_seconds"].isna().all():
+        return "No budgets: the curves came without seconds."
     if ranked[COST].isna().all():
         return f"No records of {REFERENCE}, whose cost is the unit of budgets."
     return (
