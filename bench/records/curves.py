@@ -76,9 +76,10 @@ def read_curves(path: Path, given: Mapping[str, str]) -> Curves:
     try:
         header, start = _header(lines)
         header |= given
+        runs = _runs(lines, start, _unit(header))
         if not header.get("source"):
             raise InputError("it does not say who ran this: add # source: NAME, or give --source")
-        return Curves(header, _runs(lines, start, _unit(header)))
+        return Curves(header, runs)
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from None
 
@@ -123,7 +124,7 @@ def _unit(header: Mapping[str, str]) -> str:
 
 def _rows(lines: Sequence[str], start: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each line below the column names, and its values by column."""
-    table = csv.reader(lines[start:])
+    table = csv.reader(lines[start:], strict=True)
     try:
         columns = [name.strip() for name in next(table, [])]
         _check_columns(columns)
@@ -200,16 +201,18 @@ def _point(row: Mapping[str, str], unit: str) -> Point:
     hint = f"a number from 0 to {most:g}"
     if unit == "fraction":
         hint += ", or the header line # unit: percent"
-    validation, test = (
-        _figure(row, name, 0, most, hint) for name in ("noisy_val_accuracy", "test_accuracy")
-    )
-    if test is None:
+    accuracies = {}
+    for name in ("noisy_val_accuracy", "test_accuracy"):
+        value = _figure(row, name, 0, most, hint)
+        # Rounded, as 93.1 / 100 is not 0.931.
+        accuracies[name] = None if value is None else round(value / most, 12)
+    if (test := accuracies["test_accuracy"]) is None:
         raise InputError("test_accuracy is missing: give one of each epoch, or leave the run out")
     seconds, passes = (
         _figure(row, name, 0, math.inf, "a number from 0") if name in row else None
         for name in OPTIONAL
     )
-    return Point(None if validation is None else validation / most, test / most, seconds, passes)
+    return Point(accuracies["noisy_val_accuracy"], test, seconds, passes)
 
 
 def _figure(

@@ -14,7 +14,7 @@ import msgspec
 
 from bench.common.identity import IMPORTED, PAPER, data_identity, noise_identity, short_name
 from bench.common.text import printable
-from bench.records.schema import Recorded
+from bench.records.schema import Recorded, number
 from bench.report.columns import GROUP, SEEDS
 from bench.report.wording import imported_label, pretrained_label, pretraining_of, start_label
 
@@ -44,6 +44,7 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
     # Optional fields, and those of younger versions.
     further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
     shared = {key: getattr(spec, key) for key in GROUP}
+    shared["validation_share"] = number(spec.validation_share)
     network = spec.pretrained
     labelled = ("pretrained", "imported")  # fields with a label of their own
     texts = {key: value for key, value in further.items() if key not in labelled}

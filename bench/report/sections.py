@@ -56,7 +56,8 @@ def _setup(group: pd.DataFrame) -> str:
         backbones, share = " or ".join(sorted(set(group["backbone"]))), first["validation_share"]
         held_out = "an unknown share" if pd.isna(share) else f"{100 * share:g} %"
         return f"{first['imported']}: {backbones}, {length}, {held_out} noisy validation"
-    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    # A float beside imported trials, which have none.
+    threads = f"{first['threads']:g} thread{'s' if first['threads'] > 1 else ''}"
     parts = [
         setup_of_network(first, set(group["backbone"])),
         length,
