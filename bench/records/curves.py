@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import InputError, unknown
-from bench.records.epochs import unreadable
 
 REQUIRED = (
     "method dataset noise_kind noise_rate seed epoch noisy_val_accuracy test_accuracy".split()
@@ -96,7 +95,9 @@ def _lines(path: Path) -> list[str]:
     except (gzip.BadGzipFile, zlib.error, EOFError):
         raise InputError(f"{str(path)!r} is no whole gzip file: compress the CSV again") from None
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise InputError(
+            f"cannot read {str(path)!r} ({error.strerror}): give a CSV file of curves"
+        ) from error
 
 
 def _header(lines: Sequence[str]) -> tuple[dict[str, str], int]:

@@ -10,7 +10,6 @@ from msgspec import UNSET
 
 from bench.common.files import to_json, write_atomically
 from bench.common.identity import IMPORTED, trial_id
-from bench.common.version import __version__
 from bench.errors import InputError
 from bench.records.curves import Curves, Point, RunKey
 from bench.records.schema import (
@@ -55,7 +54,6 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
         facts = {
             "schema": SCHEMA,
             "command": list(command),
-            "versions": {"lnl-bench": __version__},
             "imported": msgspec.to_builtins(origin),
             "curves": {
                 "file": file.name,

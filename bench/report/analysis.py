@@ -51,7 +51,11 @@ def analysis_sections(board: Board) -> list[Section]:
     """Return a section for each group of the leaderboard, then those on all of it."""
     competing = board.leaderboard[board.leaderboard["competes"]]
     sections = [_section(board, group) for _, group in competing.groupby("group", sort=False)]
-    sections.append(_rank_section(board.ranks) if board.ranks else _no_ranks(competing))
+    if board.ranks:
+        mixed = competing["imported"].eq("").nunique() > 1
+        sections.append(_rank_section(board.ranks, mixed=mixed))
+    else:
+        sections.append(_no_ranks(competing))
     published = published_section(board.published)
     return [*sections, published] if published else sections
 
@@ -284,7 +288,12 @@ def _variance_table(variance: pd.DataFrame) -> Table:
     return Table(caption, [*columns, "Trials"], lines)
 
 
-def _rank_section(ranks: AverageRanks) -> Section:
+def _rank_section(ranks: AverageRanks, *, mixed: bool) -> Section:
+    """Return the section of average ranks.
+
+    Args:
+        mixed: whether cells of imported trials are among others.
+    """
     methods = list(ranks.ranks.index)
     lines = [entries(method, f"{rank:.2f}") for method, rank in ranks.ranks.items()]
     cliques = "; ".join(f"{methods[first]} to {methods[last]}" for first, last in ranks.cliques())
@@ -296,6 +305,11 @@ def _rank_section(ranks: AverageRanks) -> Section:
     ]
     if ranks.left_out:
         notes.append(f"Left out, as they lack a cell: {', '.join(ranks.left_out)}.")
+    if mixed:
+        notes.append(
+            "Cells of imported trials are among them, in which a method of the same name has other "
+            "code and settings."
+        )
     table = Table("Average rank", ["Method", "Average rank"], lines)
     return Section(_RANKS_TITLE, "", [table], notes)
 

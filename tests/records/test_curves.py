@@ -134,5 +134,5 @@ def test_bad_files_are_named(tmp_path, name, content, message):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read .*nowhere\.csv"):
+    with pytest.raises(InputError, match=r"cannot read .*nowhere\.csv.*: give a CSV file"):
         read_curves(tmp_path / "nowhere.csv", {})
