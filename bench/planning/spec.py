@@ -147,12 +147,12 @@ class TrialSpec(Specification[Recipe, PretrainedNetwork]):
         Raises:
             InputError: where it is none, or has a field that this version does not know.
         """
-        if "imported" in values:
-            raise InputError(
-                "this trial is imported: other people ran it, and its settings are not on record; "
-                "run its method with python -m bench.run"
-            )
         try:
+            if "imported" in values:
+                raise InputError(
+                    "this trial is imported: other people ran it, and its settings are not on "
+                    "record; run its method with python -m bench.run"
+                )
             _refuse_unknown(values, [field.name for field in fields(cls)], "")
             _refuse_unknown(values["recipe"], RECIPE_FIELDS, "recipe.")
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
