@@ -124,6 +124,11 @@ def _options(ctx: click.Context, content: Any) -> dict[str, Any]:
     """Return the options of a file: of a sweep.json those of the last run."""
     if not isinstance(content, dict):
         raise InputError("the file holds no options: write each on its own line, as epochs: 10")
+    if "imported" in content and "schema" in content:
+        raise InputError(
+            "the trials of this sweep.json are imported, and no command can run them again: write "
+            "the options of a sweep to a YAML file"
+        )
     if not all(key in content for key in _RECORD):
         return content
     options, command = content.get("options"), content.get("command")

@@ -17,7 +17,7 @@ from bench.errors import InputError
 from bench.networks.pretrained import Pretrained
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.schema import COMPLETED, FINISHED, Epoch
-from bench.records.trials import check_specification, finished_statuses
+from bench.records.trials import check_not_imported, check_specification, finished_statuses
 from bench.records.writer import TrialWriter, lock
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import Outcome
@@ -46,6 +46,8 @@ def run_file(
         InputError: where the file is no specification, or this machine lacks what the trial needs.
     """
     spec = _load_spec(spec_file)
+    if out:
+        check_not_imported(out)
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
     dataset = noise.prepare(

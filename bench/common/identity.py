@@ -22,6 +22,8 @@ _OPENSET = "openset"
 
 #: Protocol under which each method has its own recipe.
 PAPER = "paper"
+#: Protocol of trials that other people ran, each with a recipe of its own that is not on record.
+IMPORTED = "imported"
 
 _NEUTRAL = "neutral"
 _SORTED = json.JSONEncoder(sort_keys=True)

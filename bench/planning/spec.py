@@ -59,6 +59,10 @@ class TrialSpec(Specification[Recipe, PretrainedNetwork]):
     all fields, with content in place of paths: see ``bench.common.identity``.
     """
 
+    # None in imported trials alone, which are no trial to run.
+    validation_share: float
+    threads: int
+
     def __post_init__(self) -> None:
         for name, allowed in (
             ("device", DEVICES),
@@ -144,6 +148,11 @@ class TrialSpec(Specification[Recipe, PretrainedNetwork]):
             InputError: where it is none, or has a field that this version does not know.
         """
         try:
+            if "imported" in values:
+                raise InputError(
+                    "this trial is imported: other people ran it, and its settings are not on "
+                    "record; run its method with python -m bench.run"
+                )
             _refuse_unknown(values, [field.name for field in fields(cls)], "")
             _refuse_unknown(values["recipe"], RECIPE_FIELDS, "recipe.")
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})

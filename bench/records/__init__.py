@@ -7,6 +7,8 @@ archive  records.tar.gz in the place of a folder
 epochs   reading of epochs.jsonl
 packing  classes of many images as a short text
 index    columns of a large sweep, for the next report
+curves   other people's curves: a CSV file, checked
+imports  records of such curves
 merge    records of several folders as one
 code     hashes of the code that made a record, compared
 """

@@ -44,12 +44,22 @@ RecipeT = TypeVar("RecipeT")
 NetworkT = TypeVar("NetworkT")
 
 
+class Imported(msgspec.Struct, frozen=True):
+    """Origin of a trial that other people ran with their own code; "" where it is not stated."""
+
+    source: str  # people or paper
+    code: str = ""  # repository and commit
+    licence: str = ""  # of the curves
+
+
 @dataclass(frozen=True)
 class Specification(Generic[RecipeT, NetworkT]):
     """Specification of one trial: all that its result depends on.
 
     Its id is a hash of these values as they are on disk (``bench.common.identity``).
-    ``bench.planning.spec.TrialSpec`` checks and writes them.
+    ``bench.planning.spec.TrialSpec`` checks and writes them. An imported trial knows few of them:
+    its recipe holds ``RecipeFacts`` alone, its three seeds are the one of its source, its
+    ``hparams`` are empty, and other values that are not known are "" or None.
     """
 
     method: str  # canonical name, such as "rmd+ce"
@@ -65,12 +75,13 @@ class Specification(Generic[RecipeT, NetworkT]):
     noise_seed: int
     split_seed: int
     train_seed: int
-    validation_share: float
-    protocol: str  # "shared" or "paper", and what the command line changed in it
+    validation_share: float | None
+    # "shared" or "paper", and what the command line changed in it; "imported"
+    protocol: str
     recipe: RecipeT
     device: str
     precision: str
-    threads: int
+    threads: int | None
     # Fields with a default are younger than the records of others: at their default they are
     # left out of spec.json.
     # "" for a requested trial, "search ..." for a trial of a search, "tuned" for a search's pick
@@ -78,6 +89,7 @@ class Specification(Generic[RecipeT, NetworkT]):
     told: float = 1.0  # factor on the noise rate that a method with that privilege reads
     graphs: bool = False  # steps on a GPU are replayed as CUDA graphs, which rounds otherwise
     pretrained: NetworkT | None = None  # that the trial fine-tunes, or reads features of
+    imported: Imported | None = None  # of a trial that this package did not run
 
 
 class RecipeFacts(msgspec.Struct, frozen=True):

@@ -144,6 +144,24 @@ def check_sweep(sweep: Path) -> None:
         raise unreadable(sweep / "trials", error) from error
 
 
+def check_not_imported(sweep: Path) -> None:
+    """Raise InputError where a folder's trials are imported, to which a sweep may not add.
+
+    Such a folder holds no other trials, so that the first one decides.
+    """
+    for name in _names(sweep):
+        try:
+            file = _file(_read_json(sweep / "trials" / name / "spec.json")[0])
+        except InputError:  # a later reader says so
+            continue
+        if file and "imported" in file.spec:
+            raise InputError(
+                f"{str(sweep)!r} holds imported trials, which other people ran: choose another "
+                "--out, and give both folders to python -m bench.report"
+            )
+        return
+
+
 class Result(NamedTuple):
     """Folder and status of a trial that is over, and the hashes of its code, where it has them."""
 

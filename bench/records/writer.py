@@ -61,6 +61,7 @@ class TrialWriter:
             draw: number of configurations that the trial's search had drawn before it.
         """
         self.folder = sweep / "trials" / name
+        self._imported = "imported" in file.spec
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
         if path.exists():
@@ -92,12 +93,16 @@ class TrialWriter:
     def finish(
         self, done: Done, samples: bytes | None = None, weights: bytes | None = None
     ) -> None:
-        """Mark the trial as over, with today's commit: a folder may grow over many commits."""
+        """Mark the trial as over, with today's commit: a folder may grow over many commits.
+
+        An imported trial gets no commit, as this code did not run it.
+        """
         if samples is not None:
             write_atomically(self.folder / "samples.npz", samples)
         if weights is not None:
             write_atomically(self.folder / "model.safetensors", weights)
-        done = msgspec.structs.replace(done, git_commit=git_commit())
+        if not self._imported:
+            done = msgspec.structs.replace(done, git_commit=git_commit())
         write_atomically(self.folder / "done.json", to_json(msgspec.to_builtins(done), indent=1))
 
 

@@ -51,7 +51,11 @@ def analysis_sections(board: Board) -> list[Section]:
     """Return a section for each group of the leaderboard, then those on all of it."""
     competing = board.leaderboard[board.leaderboard["competes"]]
     sections = [_section(board, group) for _, group in competing.groupby("group", sort=False)]
-    sections.append(_rank_section(board.ranks) if board.ranks else _no_ranks(competing))
+    if board.ranks:
+        mixed = competing["imported"].eq("").nunique() > 1
+        sections.append(_rank_section(board.ranks, mixed=mixed))
+    else:
+        sections.append(_no_ranks(competing))
     published = published_section(board.published)
     return [*sections, published] if published else sections
 
@@ -197,7 +201,9 @@ def _statistics_notes(ranked: pd.DataFrame, together: bool) -> Iterable[str]:
         f"Seeds to separate: pairs that a t test needs for a chance of {100 * POWER:g} %, at the "
         "mean and spread found here; from few seeds that is a rough guess."
     )
-    if together:
+    if ranked["imported"].iloc[0]:
+        yield "Which of noise, split and training a seed of the source changes is not known."
+    elif together:
         yield (
             "Noise, split and training seed changed together: their shares of the variance cannot "
             "be told. A sweep with --noise-seed holds the noise draw, one with --split-seed the "
@@ -237,6 +243,8 @@ def _front_table(ranked: pd.DataFrame) -> Table:
 
 
 def _cost_note(ranked: pd.DataFrame) -> str:
+    if ranked["imported"].iloc[0] and ranked["cost_seconds"].isna().all():
+        return "No budgets: the curves came without seconds."
     if ranked[COST].isna().all():
         return f"No records of {REFERENCE}, whose cost is the unit of budgets."
     return (
@@ -280,7 +288,12 @@ def _variance_table(variance: pd.DataFrame) -> Table:
     return Table(caption, [*columns, "Trials"], lines)
 
 
-def _rank_section(ranks: AverageRanks) -> Section:
+def _rank_section(ranks: AverageRanks, *, mixed: bool) -> Section:
+    """Return the section of average ranks.
+
+    Args:
+        mixed: whether cells of imported trials are among others.
+    """
     methods = list(ranks.ranks.index)
     lines = [entries(method, f"{rank:.2f}") for method, rank in ranks.ranks.items()]
     cliques = "; ".join(f"{methods[first]} to {methods[last]}" for first, last in ranks.cliques())
@@ -292,6 +305,11 @@ def _rank_section(ranks: AverageRanks) -> Section:
     ]
     if ranks.left_out:
         notes.append(f"Left out, as they lack a cell: {', '.join(ranks.left_out)}.")
+    if mixed:
+        notes.append(
+            "Cells of imported trials are among them, in which a method of the same name has other "
+            "code and settings."
+        )
     table = Table("Average rank", ["Method", "Average rank"], lines)
     return Section(_RANKS_TITLE, "", [table], notes)
 

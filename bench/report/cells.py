@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from bench.common.identity import PAPER, data_identity, noise_identity, short_name
+from bench.common.identity import IMPORTED, PAPER, data_identity, noise_identity, short_name
 from bench.common.text import printable
-from bench.records.schema import Recorded
+from bench.records.schema import Recorded, number
 from bench.report.columns import GROUP, SEEDS
-from bench.report.wording import pretrained_label, pretraining_of, start_label
+from bench.report.wording import imported_label, pretrained_label, pretraining_of, start_label
 
 Facts = dict[str, Any]
 #: Fields of a recipe and their values as texts.
@@ -49,8 +49,10 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
     further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
     shared = {key: getattr(spec, key) for key in GROUP}
     shared["dataset"] = _CONTENTS.get(spec.data_hash, spec.dataset)
+    shared["validation_share"] = number(spec.validation_share)
     network = spec.pretrained
-    texts = {key: value for key, value in further.items() if key != "pretrained"}
+    labelled = ("pretrained", "imported")  # fields with a label of their own
+    texts = {key: value for key, value in further.items() if key not in labelled}
     return {
         # As every table and figure shows them: paths may hold line ends, and worse.
         **{
@@ -64,6 +66,7 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
         "pretraining": pretraining_of(network) if network else "",
         "start": start_label(network) if network else "",
         "pretrained": pretrained_label(network) if network else "",
+        "imported": imported_label(spec.imported) if spec.imported else "",
         "_data": data_identity(shared["dataset"]),
         "_noise": noise_identity(spec.noise_kind, spec.noise_hash),
         "_recipe": raw["recipe"],
@@ -147,7 +150,7 @@ def arrange_cells(trials: Sequence[Facts]) -> list[Facts]:
 
 def _keys(facts: Facts, protocol: str) -> Facts:
     """Return group and cell of the trial under this protocol."""
-    shared = _base(protocol) != PAPER
+    shared = _base(protocol) not in (PAPER, IMPORTED)
     group = {key: facts[key] for key in GROUP} | facts["_further"]
     group |= {"dataset": facts["_data"], "noise_kind": facts["_noise"], "protocol": protocol}
     group["recipe"] = facts["recipe"] if shared else None

@@ -12,8 +12,8 @@ from bench.report.statistics import half_width
 
 _ABOUT_CELL = [
     *GROUP,
-    *"further network frozen pretraining start pretrained noise_rate group classes".split(),
-    *("tested_classes", "noisy_test"),
+    *"further network frozen pretraining start pretrained imported noise_rate group".split(),
+    *("classes", "tested_classes", "noisy_test"),
 ]
 _ABOUT_CONFIGURATION = (
     "wraps config is_default privileges epochs backbone recipe name track told tuned_at tried "

@@ -21,11 +21,11 @@ GROUP = (
 ).split()
 #: Columns that say how a trial was made, as the CSV files order them.
 SETUP = (
-    "backbone pretrained protocol recipe subset image_size noise_sampling validation_share device "
-    "precision threads data_hash noise_hash"
+    "backbone pretrained imported protocol recipe subset image_size noise_sampling "
+    "validation_share device precision threads data_hash noise_hash"
 ).split()
 #: Columns that a CSV file lacks where no row has a value.
-OPTIONAL = ["pretrained"]
+OPTIONAL = ["pretrained", "imported"]
 CELL = "dataset noise_kind noise_rate".split()
 #: Columns that identify a row of a leaderboard, together with the method's name.
 ROW = "config track search".split()

@@ -89,6 +89,11 @@ def compare(first: Sequence[Path], second: Sequence[Path], clean_images: str = A
         InputError: where a folder is no sweep, or no trial is over.
     """
     loaded = load_sides((first, second), check_clean_images(clean_images))
+    if any((rows["imported"] != "").any() for rows in loaded):
+        raise InputError(
+            "imported trials have no partners, as their seeds are of other code: set them beside "
+            "others with python -m bench.report DIR DIR"
+        )
     conflicts = {text for rows in loaded for texts in rows["conflicts"] for text in texts}
     # Under "paper" the recipe says what the command line changed: the protocol need not.
     papers = [rows["protocol"].str.startswith(PAPER) for rows in loaded]

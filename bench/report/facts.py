@@ -28,6 +28,7 @@ from bench.records.schema import (
     TEST_ACCURACY,
     Done,
     Noise,
+    Recorded,
     amount,
     number,
     present,
@@ -118,8 +119,7 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
     return {
         **{key: getattr(spec, key) for key in SEEDS},
         **cell_facts(spec, raw, next(rate for rate in rates if rate is not None)),
-        "method": display(spec.method),
-        "wraps": display(spec.method.partition("+")[2]) if "+" in spec.method else "",
+        **_names(spec),
         "_method": spec.method,
         "_recorded": key_of(changes),
         "changes": len(changes),  # the count by which its search broke ties
@@ -132,7 +132,7 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         "sweep": trial.folder.parents[1],
         "conflicts": trial.conflicts,
         "code": to_text(done.code),
-        "git_commit": present(done.git_commit) or "",
+        "git_commit": spec.imported.code if spec.imported else present(done.git_commit) or "",
         "status": done.status,
         "succeeded": trial.succeeded,
         "failed": not (trial.succeeded or trial.lost),
@@ -155,6 +155,17 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         **{name: number(getattr(done, name)) for name in FEATURES},
         **_curves(trial, clean_images),
     }
+
+
+def _names(spec: Recorded) -> dict[str, str]:
+    """Return the method's name for people, and that of the method which it wraps.
+
+    Other people's names are shown as they are.
+    """
+    if spec.imported:
+        return {"method": spec.method, "wraps": ""}
+    wrapped = spec.method.partition("+")[2]
+    return {"method": display(spec.method), "wraps": display(wrapped)}
 
 
 def _embedding(done: Done) -> Facts:

@@ -34,6 +34,10 @@ def label_configurations(trials: Sequence[Facts]) -> None:
         trials: facts of each; ``_method`` is its method's full name, ``hparams`` its settings as
             JSON, and ``_recorded`` the changes that its record names, as JSON.
     """
+    for facts in trials:
+        if facts["imported"]:  # its settings are not known
+            facts |= {"config": "", "is_default": True}
+    trials = [facts for facts in trials if not facts["imported"]]
     recorded: dict[str, dict[str, str]] = defaultdict(dict)
     for facts in trials:
         changes, text = recorded[facts["_method"]], facts["_recorded"]

@@ -56,6 +56,7 @@ def notes_of(board: Board, group: pd.DataFrame, searches: pd.DataFrame) -> list[
         *_pair_notes(trials, ranked),
         *_track_notes(ranked),
         *_network_notes(trials),
+        *_imported_notes(trials),
         *_cost_notes(trials, ranked),
         *_validation_notes(ranked),
         *_pretraining_notes(ranked),
@@ -168,7 +169,21 @@ def _network_notes(trials: pd.DataFrame) -> Iterable[str]:
         )
 
 
+def _imported_notes(trials: pd.DataFrame) -> Iterable[str]:
+    """Say what is not known of other people's trials."""
+    if origin := trials["imported"].iloc[0]:
+        yield (
+            f"All rows are {origin}: other people's runs, whose curves are taken as they are and "
+            "were not checked by a run here. Settings, data, labels and splits are not on record. "
+            "Pairs are trials of one seed of the source, which need not have the same labels and "
+            "split. No trial of this package is in this table."
+        )
+
+
 def _cost_notes(trials: pd.DataFrame, ranked: pd.DataFrame) -> Iterable[str]:
+    if trials["imported"].iloc[0] and ranked["cost_seconds"].isna().all():
+        yield "Cost: not known, as the curves came without seconds."
+        return
     seconds = ranked.loc[ranked["method"] == REFERENCE, "cost_seconds"].mean()
     unit = f"relative to {REFERENCE} ({seconds:.3g} s a trial)" if pd.notna(seconds) else "a trial"
     left_out = "; failed trials are left out" if trials["failed"].any() else ""

@@ -273,7 +273,10 @@ def _trial_columns(
         "group": [cells[cell][0] for cell in trials["cell"].tolist()],
         "rate": [cells[cell][1] for cell in trials["cell"].tolist()],
         "method": [methods[method] for method in trials["method"].tolist()],
-        "config": trials["config"].tolist(),
+        "config": [
+            "not on record" if origin else config
+            for origin, config in zip(trials["imported"], trials["config"], strict=True)
+        ],
         "hparams": [configs[text] for text in trials["hparams"].tolist()],
         "recipe": [recipes[text] for text in trials["recipe"].tolist()],
         "recipes": recipes.values,

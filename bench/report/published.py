@@ -160,6 +160,8 @@ def _matches(
 
 def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
     """Name the known differences between their setup and ours, and the unknown ones."""
+    if ours["imported"]:
+        yield "ours is an imported run"
     network = setup_of_network(ours, [ours["backbone"]])
     if theirs["backbone"] != network:
         yield f"backbone {theirs['backbone']}, ours {network}"

@@ -51,10 +51,16 @@ def sections(board: Board) -> list[Section]:
 
 def _setup(group: pd.DataFrame) -> str:
     first, epochs = group.iloc[0], set(group["epochs"])
-    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    length = f"{span(epochs)} epoch{'s' * (max(epochs) > 1)}"
+    if first["imported"]:
+        backbones, share = " or ".join(sorted(set(group["backbone"]))), first["validation_share"]
+        held_out = "an unknown share" if pd.isna(share) else f"{100 * share:g} %"
+        return f"{first['imported']}: {backbones}, {length}, {held_out} noisy validation"
+    # A float beside imported trials, which have none.
+    threads = f"{first['threads']:g} thread{'s' if first['threads'] > 1 else ''}"
     parts = [
         setup_of_network(first, set(group["backbone"])),
-        f"{span(epochs)} epoch{'s' * (max(epochs) > 1)}",
+        length,
         f"{first['device']} ({first['precision']}, {threads})",
         f"{first['noise_sampling']} noise" if takes_rate(first["noise_kind"]) else "",
         f"{100 * first['validation_share']:g} % noisy validation",

@@ -1,13 +1,13 @@
 """Tracks of a leaderboard: which settings a trial ran with, worked out from the records alone.
 
 A plain trial is on the track "default" (the method's own settings) or "given" (those of the command
-line). Trials of searches are on no track and shown apart. A search's pick is on "tuned" or
-"budget", and, where it was run at all noise rates, on "transfer". A method that is told a wrong
-noise rate is on "misspecified". Rows of other tracks than the plain ones carry the track in their
-label, as "elr (tuned)", and so do configurations that read the truth, as "co_teaching (oracle)": a
-leaderboard takes them for methods of their own. The label of a trial that no search has picked
-depends on nothing else in the sweep. Not all rows compete: transferred, misspecified and tuned on
-test labels are shown, and ranked nowhere.
+line), and a trial of other people on "imported". Trials of searches are on no track and shown
+apart. A search's pick is on "tuned" or "budget", and, where it was run at all noise rates, on
+"transfer". A method that is told a wrong noise rate is on "misspecified". Rows of other tracks than
+these plain three carry the track in their label, as "elr (tuned)", and so do configurations that
+read the truth, as "co_teaching (oracle)": a leaderboard takes them for methods of their own. The
+label of a trial that no search has picked depends on nothing else in the sweep. Not all rows
+compete: transferred, misspecified and tuned on test labels are shown, and ranked nowhere.
 """
 
 from collections import defaultdict
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bench.common.identity import IMPORTED
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
 from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
@@ -37,6 +38,8 @@ def track_facts(trial: Trial) -> Facts:
     """Return a trial's facts of its track; of a search's trial also its value and seconds."""
     stage, told = trial.spec.stage, trial.spec.told
     plain = "given" if trial.file.config else "default"
+    if trial.spec.imported:
+        plain = IMPORTED
     facts: Facts = {
         "stage": stage,
         "told": told,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.common.text import printable
 from bench.planning.selection import ALL, CLEAN_VAL, ORACLE
-from bench.records.schema import NetworkFacts
+from bench.records.schema import Imported, NetworkFacts
 
 NONE = "–"
 #: Marks of a row or a figure: its footnote explains each.
@@ -57,7 +57,8 @@ def group_title(group: pd.DataFrame, *, brief: bool = False) -> str:
     """
     first = group.iloc[0]
     start = first["start" if brief else "pretrained"]
-    title = f"{first['dataset']}, {first['noise_kind']} noise, recipe {first['protocol']}"
+    recipe = "imported" if first["imported"] else f"recipe {first['protocol']}"
+    title = f"{first['dataset']}, {first['noise_kind']} noise, {recipe}"
     return f"{title}, {start}" if start else title
 
 
@@ -77,6 +78,12 @@ def pretrained_label(network: NetworkFacts) -> str:
     views = f"{network.views} view{'s' * (network.views > 1)}" if network.views else ""
     facts = [f"{network.size} pixels", views, f"weights {printable(network.weights[:8])}"]
     return start_label(network)[:-1] + "".join(f", {fact}" for fact in facts if fact) + ")"
+
+
+def imported_label(origin: Imported) -> str:
+    """Return where imported trials are from, for people: source, code and licence."""
+    facts = f"{origin.code or 'code not stated'}; licence {origin.licence or 'not stated'}"
+    return printable(f"imported from {origin.source} ({facts})")
 
 
 def setup_of_network(row: pd.Series, backbones: Collection[str]) -> str:

@@ -16,6 +16,7 @@ ARGUMENTS = {
     "bench.cli.report": ["."],
     "bench.cli.study": [],
     "bench.cli.trial": ["spec.json"],
+    "bench.cli.ingest": ["curves.csv", "--out", "sweep"],
     "bench.cli.noise": ["show"],
     "bench.speed.__main__": ["data"],
 }

@@ -331,7 +331,7 @@ def test_importing_is_light():
     )
 
 
-@pytest.mark.parametrize("command", ["run", "data", "report", "study", "trial", "noise"])
+@pytest.mark.parametrize("command", ["run", "data", "report", "study", "trial", "ingest", "noise"])
 def test_help_needs_no_torch(command):
     heavy = ["torch", "ray", "pandas", "matplotlib"]
     heavy += ["numpy"] if command != "noise" else []

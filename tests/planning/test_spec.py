@@ -801,7 +801,8 @@ def test_the_id_of_a_spec_is_the_same_in_every_version():
 
 
 def test_the_id_changes_with_every_field():
-    assert set(OTHER) == {field.name for field in dataclasses.fields(TrialSpec)}
+    # An imported specification is no trial to run.
+    assert {*OTHER, "imported"} == {field.name for field in dataclasses.fields(TrialSpec)}
     assert set(OTHER_RECIPE) == {field.name for field in dataclasses.fields(Recipe)}
     spec = make_spec()
     ids = [spec.id, *(make_spec(**{name: value}).id for name, value in OTHER.items())]
@@ -835,6 +836,8 @@ def test_from_json_refuses_rubbish():
         "no recipe": {key: value for key, value in good.items() if key != "recipe"},
         "no method": {key: value for key, value in good.items() if key != "method"},
         "a field too many": good | {"colour": "red"},
+        "a number": 5,
+        "an imported trial": good | {"imported": {"source": "A"}},
         "a recipe that is a list": good | {"recipe": [1]},
         "a recipe with a field too many": good | {"recipe": good["recipe"] | {"colour": "red"}},
         "text for a number": good | {"threads": "two"},

@@ -1,15 +1,20 @@
 """Committed leaderboards are what their committed records say."""
 
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from bench.records.archive import opened
+from bench.records.curves import read_curves
+from bench.records.imports import write_imported
 from bench.report.writer import write_report
 
-ARCHIVES = sorted(
-    (Path(__file__).resolve().parents[2] / "results" / "reference").glob("*/records.tar.gz")
-)
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+ARCHIVES = sorted(REFERENCE.glob("*/records.tar.gz"))
+#: Other people's curves, from which records were made.
+CURVES = "curves.csv.gz"
 
 
 def test_there_are_some():
@@ -24,7 +29,7 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     assert {".csv", ".md", ".tex"} == {path.suffix for path in made}
     other = [path.name for path in made if committed(archive.parent / path.name) != committed(path)]
     assert not other, f"make them again: {', '.join(other)}"
-    known = {"README.md", "records.tar.gz", "sweep.json", *(path.name for path in report.files)}
+    known = {"README.md", "records.tar.gz", "sweep.json", CURVES, *(p.name for p in report.files)}
     beside = {
         path.name
         for path in archive.parent.iterdir()
@@ -33,6 +38,23 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     assert beside <= known and (opened(archive) / "sweep.json").exists(), (
         "results/README.md says where files are from"
     )
+
+
+@pytest.mark.parametrize(
+    "curves", sorted(REFERENCE.glob(f"*/{CURVES}")), ids=lambda curves: curves.parent.name
+)
+def test_imported_records_are_what_their_curves_say(curves, tmp_path):
+    with tarfile.open(curves.with_name("records.tar.gz")) as records:
+        records.extractall(tmp_path / "archive", filter="data")
+    (tmp_path / "sweep").mkdir()
+    command = json.loads(curves.with_name("sweep.json").read_text())["command"]
+    write_imported(read_curves(curves, {}), tmp_path / "sweep", curves, command)
+    files = {path.relative_to(tmp_path / "sweep") for path in (tmp_path / "sweep").rglob("*.json*")}
+    assert len(files) > 3
+    for file in files:
+        assert (tmp_path / "sweep" / file).read_bytes() == (
+            tmp_path / "archive" / file
+        ).read_bytes()
 
 
 def committed(path: Path) -> str:

@@ -11,6 +11,7 @@ COMMANDS = {
     "bench.cli.report": "report",
     "bench.cli.study": "study",
     "bench.cli.trial": "trial",
+    "bench.cli.ingest": "ingest",
     "bench.cli.noise": "noise",
     "bench.speed.__main__": "speed",
 }

@@ -1,0 +1,70 @@
+"""Command `python -m bench.ingest`, and the other commands on what it writes."""
+
+import json
+
+import pytest
+from commands import call as run
+from curves import run_rows, write_curves
+
+from bench.cli import ingest, report, trial
+
+
+def call(capsys, command, *arguments: object) -> tuple[int, str, str]:
+    """Return exit status, output and errors of a command's module."""
+    with pytest.raises(SystemExit) as end:
+        command.main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture
+def curves(tmp_path):
+    rows = (run_rows(name, seed=seed) for name in ("ce", "cal") for seed in (0, 1))
+    return write_curves(tmp_path / "curves.csv", *rows)
+
+
+@pytest.fixture
+def sweep(curves, tmp_path, capsys):
+    assert call(capsys, ingest, curves, "--out", tmp_path / "sweep")[0] == 0
+    return tmp_path / "sweep"
+
+
+def refused(result: tuple[int, str, str], message: str) -> None:
+    status, _, errors = result
+    assert status == 2 and message in errors and errors.count("\n") == 1
+
+
+def test_it_writes_records_that_a_report_reads(curves, tmp_path, capsys):
+    out = tmp_path / "sweep"
+    status, text, errors = call(
+        capsys, ingest, curves, "--out", out, "--source", "B", "--licence", "MIT"
+    )
+    assert status == 0 and not errors
+    assert text.startswith(f"4 trials of 2 methods in 1 cells are in {out}; ")
+    assert json.loads((out / "sweep.json").read_text())["imported"]["source"] == "B"
+    status, text, _ = call(capsys, report, out, "--no-plots", "--details")
+    assert status == 0 and "imported from B (code not stated; licence MIT)" in text
+    assert "cal" in text and "¶" not in text
+
+
+def test_runs_of_other_lengths_are_a_warning(tmp_path, capsys):
+    path = write_curves(tmp_path / "a.csv", run_rows(), run_rows(test=(0.5,), seed=1))
+    status, _, errors = call(capsys, ingest, path, "--out", tmp_path / "sweep")
+    assert status == 0 and errors.startswith("Warning: seeds of fixmatch on digits, symmetric 0.5")
+
+
+def test_a_wrong_file_or_folder_is_one_sentence(curves, sweep, tmp_path, capsys):
+    refused(call(capsys, ingest, curves, "--out", sweep), "holds trials: choose another --out")
+    curves.write_text("method\n")
+    result = call(capsys, ingest, curves, "--out", tmp_path / "new")
+    refused(result, "it has no column dataset")
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_command_runs_imported_trials_or_adds_to_them(sweep, tmp_path, capsys):
+    result = run(capsys, "--methods", "ce", "--epochs", "1", "--out", str(sweep))
+    refused(result, "holds imported trials, which other people ran: choose another --out")
+    refused(run(capsys, "--config", str(sweep / "sweep.json")), "trials of this sweep.json are imp")
+    [spec, *_] = sorted(sweep.glob("trials/*/spec.json"))
+    refused(call(capsys, trial, spec), "this trial is imported: other people ran it")
+    refused(call(capsys, report, sweep, "--compare", sweep), "imported trials have no partners")
