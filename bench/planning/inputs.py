@@ -1,8 +1,12 @@
 """Check that the network of a trial can read the samples of its data set."""
 
+from typing import TYPE_CHECKING
+
 from bench.errors import InputError
-from bench.networks.pretrained import PretrainedNetwork
 from bench.recipe import HEADS, Recipe
+
+if TYPE_CHECKING:  # reports ask for names alone, and do without torch
+    from bench.networks.pretrained import PretrainedNetwork
 
 
 def is_head(backbone: str) -> bool:
@@ -10,7 +14,7 @@ def is_head(backbone: str) -> bool:
     return backbone in HEADS
 
 
-def check_input(recipe: Recipe, on_vectors: bool, pretrained: PretrainedNetwork | None) -> None:
+def check_input(recipe: Recipe, on_vectors: bool, pretrained: "PretrainedNetwork | None") -> None:
     """Raise InputError where a recipe is for images and its samples are vectors, or vice versa.
 
     Args:
