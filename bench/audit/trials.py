@@ -11,9 +11,8 @@ from bench.datasets import FOUND, Dataset
 from bench.errors import InputError
 from bench.planning.registry import display
 from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams
-from bench.recipe import Recipe
-from bench.records.schema import SUCCEEDED
-from bench.records.trials import read_samples, results
+from bench.records.schema import SUCCEEDED, present
+from bench.records.trials import read_done, read_samples, results
 
 #: Methods of the two scores that are always there.
 MARGIN, PROBE = "alm", "crossfit"
@@ -129,9 +128,6 @@ def _averaged(
 
 def _transition(trials: Sequence[Path]) -> np.ndarray | None:
     """Return the mean of the transition matrices that trials have estimated."""
-    from bench.records.schema import present
-    from bench.records.trials import read_done
-
     matrices = [present(read_done(trial).estimated_transition_matrix) for trial in trials]
     known = [np.array(matrix, float) for matrix in matrices if matrix]
     return np.mean(known, 0) if known else None
