@@ -117,7 +117,7 @@ def probe(vectors: np.ndarray, given: np.ndarray, seed: int = 0) -> np.ndarray:
     scaled = StandardScaler().fit_transform(vectors)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     classes = int(given.max()) + 1
-    best, lowest = np.empty(0), np.inf
+    best, lowest = np.empty((0, classes)), np.inf
     for strength in STRENGTHS:
         model = LogisticRegression(C=1 / (strength * len(given)), max_iter=100)
         with warnings.catch_warnings():

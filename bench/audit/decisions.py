@@ -96,7 +96,9 @@ def read_flagged(path: Path, samples: Samples) -> frozenset[int]:
         where = f"line {line} of {str(path)!r}"
         position = places.position(where, name, given)
         if flag.lower() not in ("true", "false", "1", "0"):
-            raise InputError(f"{where} has {flag!r} as flagged: give suspects.csv as it was written")
+            raise InputError(
+                f"{where} has {flag!r} as flagged: give suspects.csv as it was written"
+            )
         if flag.lower() in ("true", "1"):
             flagged.add(position)
     return frozenset(flagged)
