@@ -26,9 +26,7 @@ def test_decisions_of_every_kind_are_read(tmp_path):
     with pytest.warns(UserWarning, match="formulas"):
         review = read_decisions(path, SAMPLES)
     assert review == Review({0: 1, 1: 1}, frozenset([2]), frozenset([3]))
-    assert summary(review, SAMPLES) == (
-        "1 labels kept, 1 changed, 1 samples dropped, 1 undecided"
-    )
+    assert summary(review, SAMPLES) == ("1 labels kept, 1 changed, 1 samples dropped, 1 undecided")
 
 
 def test_a_spreadsheets_line_ends_and_mark_are_read(tmp_path):
