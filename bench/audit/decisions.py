@@ -96,7 +96,9 @@ def read_flagged(path: Path, samples: Samples) -> frozenset[int]:
         where = f"line {line} of {str(path)!r}"
         position = places.position(where, name, given)
         if flag.lower() not in ("true", "false", "1", "0"):
-            raise InputError(f"{where} has {flag!r} as flagged: give suspects.csv as it was written")
+            raise InputError(
+                f"{where} has {flag!r} as flagged: give suspects.csv as it was written"
+            )
         if flag.lower() in ("true", "1"):
             flagged.add(position)
     return frozenset(flagged)
@@ -223,6 +225,6 @@ def summary(review: Review, samples: Samples) -> str:
     kept = sum(given[position] == label for position, label in review.labels.items())
     undecided = len(given) - len(review.labels) - len(review.dropped)
     return (
-        f"{kept:,} labels kept, {len(review.labels) - kept:,} changed, {len(review.dropped):,} "
-        f"samples dropped, {undecided:,} undecided"
+        f"labels: {kept:,} kept, {len(review.labels) - kept:,} changed; samples: "
+        f"{len(review.dropped):,} dropped, {undecided:,} undecided"
     )

@@ -95,7 +95,9 @@ def page_data(audit: Audit) -> dict[str, Any]:
         "group": audit.duplicate_group[order],
         "outlier": np.flatnonzero(audit.outlier[order]),
         "issues": {
-            row: audit.issues[position] for row, position in enumerate(order) if audit.issues[position]
+            row: audit.issues[position]
+            for row, position in enumerate(order)
+            if audit.issues[position]
         },
         "rate": audit.rate,
         "notes": [encodable(note) for note in audit.notes],
@@ -108,7 +110,9 @@ def _pictured(audit: Audit) -> list[int]:
     if len(order) <= EMBEDDED:
         return list(range(len(order)))
     shown = np.array([bool(_SHOWN & set(issues)) for issues in audit.issues])
-    suspects = np.flatnonzero((audit.flagged | audit.outlier | shown)[order] | (audit.rank[order] <= _FIRST))
+    suspects = np.flatnonzero(
+        (audit.flagged | audit.outlier | shown)[order] | (audit.rank[order] <= _FIRST)
+    )
     neighbours = audit.rank[audit.nearest[order[suspects]]].ravel() - 1
     rows = dict.fromkeys([*suspects.tolist(), *neighbours.tolist()])
     return list(rows)[:IN_FOLDER]
