@@ -1,0 +1,173 @@
+"""Check of an audit against true labels, beside cleanlab's scores on the same vectors."""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import StandardScaler
+
+from bench.audit.audit import Audit
+from bench.audit.pool import Pool
+from bench.datasets import UNKNOWN
+
+#: Strengths of the probe for cleanlab; the one that predicts the given labels best is taken.
+STRENGTHS = (0.1, 0.3, 1.0)
+
+#: Folds of the probe for cleanlab.
+FOLDS = 5
+
+#: Scores of cleanlab.
+CLEANLAB = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+
+#: Bins of the calibration.
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Quality of a score: how well it tells wrong labels from right ones."""
+
+    auc: float
+    average_precision: float
+    precision: float  # at the number of true errors; 1 less it is the share of errors missed there
+
+
+@dataclass(frozen=True)
+class Check:
+    """Audit compared with the truth."""
+
+    scores: dict[str, Detection]
+    true_rate: float
+    rate: tuple[float, float, float]
+    calibration_error: float
+    confidence: np.ndarray  # (BINS,), mean probability; NaN in an empty bin
+    share_wrong: np.ndarray  # (BINS,), true share of wrong labels
+    counts: np.ndarray  # (BINS,)
+    cleanlab_rate: float  # share that cleanlab's filter flags
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as summary.json holds it."""
+        return {
+            "true_rate": self.true_rate,
+            "rate": list(self.rate),
+            "calibration_error": self.calibration_error,
+            "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "cleanlab_flagged": self.cleanlab_rate,
+        }
+
+
+def check_audit(audit: Audit, pool: Pool) -> Check:
+    """Compare an audit with the truth; samples whose truth is unknown are left out."""
+    known = pool.truth != UNKNOWN
+    wrong = (audit.given != pool.truth)[known]
+    scores = {"audit": -audit.rank.astype(float), "p_wrong": audit.p_wrong} | dict(audit.scores)
+    probabilities = probe(pool.vectors, audit.given)
+    scores |= cleanlab_scores(probabilities, audit.given)
+    error, confidence, share, counts = calibration(audit.p_wrong[known], wrong)
+    return Check(
+        scores={name: detection(values[known], wrong) for name, values in scores.items()},
+        true_rate=float(wrong.mean()),
+        rate=audit.rate,
+        calibration_error=error,
+        confidence=confidence,
+        share_wrong=share,
+        counts=counts,
+        cleanlab_rate=cleanlab_flagged(probabilities, audit.given),
+    )
+
+
+def detection(score: np.ndarray, wrong: np.ndarray) -> Detection:
+    """Return how well a score (N,), high where suspicious, finds wrong labels (N,) bool.
+
+    Figures are NaN where all labels are right, or all wrong.
+    """
+    if wrong.all() or not wrong.any():
+        return Detection(np.nan, np.nan, np.nan)
+    first = np.argsort(-score, kind="stable")[: int(wrong.sum())]
+    return Detection(
+        float(roc_auc_score(wrong, score)),
+        float(average_precision_score(wrong, score)),
+        float(wrong[first].mean()),
+    )
+
+
+def calibration(
+    probability: np.ndarray, wrong: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the calibration error, and mean probability, true share and size of each bin."""
+    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        confidence = np.bincount(bins, probability, minlength=BINS) / counts
+        share = np.bincount(bins, wrong, minlength=BINS) / counts
+    error = float(np.nansum(counts * np.abs(confidence - share)) / max(counts.sum(), 1))
+    return error, confidence, share, counts
+
+
+def probe(vectors: np.ndarray, given: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return out-of-fold probabilities (N, C) by logistic regression on standardised vectors.
+
+    Its strength is the one whose predictions fit the given labels best. This is the input that
+    cleanlab's scores get. A class of a single sample has no probability.
+    """
+    scaled = StandardScaler().fit_transform(vectors)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    classes = int(given.max()) + 1
+    best, lowest = np.empty(0), np.inf
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=1 / (strength * len(given)), max_iter=100)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rare classes, and of iterations that end
+            predicted = cross_val_predict(model, scaled, given, cv=folds, method="predict_proba")
+        full = np.full((len(given), classes), 1e-12)
+        full[:, np.unique(given)] = predicted.clip(1e-12)
+        loss = float(-np.log(full[np.arange(len(given)), given]).mean())
+        if loss < lowest:
+            best, lowest = full, loss
+    return best / best.sum(1, keepdims=True)
+
+
+def cleanlab_scores(probabilities: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
+    """Return cleanlab's scores (N,), high where a label is suspicious, by name."""
+    from cleanlab.rank import get_label_quality_scores
+
+    return {
+        f"cleanlab {name}": 1 - get_label_quality_scores(given, probabilities, method=name)
+        for name in CLEANLAB
+    }
+
+
+def cleanlab_flagged(probabilities: np.ndarray, given: np.ndarray) -> float:
+    """Return the share of labels that cleanlab's filter flags."""
+    from cleanlab.filter import find_label_issues
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(find_label_issues(given, probabilities, n_jobs=1).mean())
+
+
+def check_lines(check: Check) -> list[str]:
+    """Return the check as a Markdown table, which a terminal shows well, too."""
+    low, _, high = check.rate
+    lines = [
+        "| Score | AUC | AP | Precision | Missed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {score.auc:.3f} | {score.average_precision:.3f} | {score.precision:.3f} "
+        f"| {1 - score.precision:.3f} |"
+        for name, score in check.scores.items()
+    ]
+    return [
+        *lines,
+        "",
+        "Precision and missed share of the errors are those of as many labels as are wrong. Right: "
+        f"{100 * (1 - check.true_rate):.1f} %. True share of wrong labels: "
+        f"{100 * check.true_rate:.1f} %; estimated: {100 * low:.1f} to {100 * high:.1f} %; flagged "
+        f"by cleanlab: {100 * check.cleanlab_rate:.1f} %. Calibration error of the probability: "
+        f"{check.calibration_error:.3f}.",
+    ]
