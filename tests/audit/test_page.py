@@ -192,7 +192,7 @@ def test_a_review_by_keyboard_ends_as_labels_that_methods_are_scored_on(
         if row["label"] and audit.split[audit.names.index(row["path"])] == "train"
     )
     plan = Plan(noise_kind="found", overrides=(("batch_size", 8), ("epochs", 1)))
-    [spec] = plan.specs(scored, expand_hparams(["ce"], {}, {}), [None], [0])
+    [spec] = plan.specs(scored, expand_hparams(["elr"], {}, {}), [None], [0])
     epochs = []
     run_trial(spec, scored, report=lambda new, _: epochs.extend(new))
     assert 0 <= epochs[0].detection_auc <= 1

@@ -141,8 +141,9 @@
     const words = [...(data.issues[row] ?? []).filter((word) => word !== "duplicate" || !has(row, "conflict", "leak")).map((word) => WORDS[word] ?? word),
       ...(outliers.has(row) ? ["outlier"] : [])];
     const near = nearest[row].map((other) => {
-      const label = classes[given[other]];
-      return make("li", { className: given[other] === given[row] ? "same" : "other", title: `${label}: ${names[other]}` }, ...[picture(other, ""), make("div", { textContent: label })].filter(Boolean));
+      const label = classes[given[other]], image = picture(other, "");
+      return make("li", { className: given[other] === given[row] ? "same" : "other", title: `${label}: ${names[other]}` },
+        image && linked(other, image), make("div", { textContent: label }));
     });
     const element = make("li", { className: "card", tabIndex: -1 },
       make("div", { className: "top" }, image && linked(row, image), facts),
@@ -519,7 +520,7 @@
     const button = make("button", { type: "button", textContent: `${title} (${number(members.length)})` });
     button.dataset.tab = id;
     button.setAttribute("role", "tab");
-    button.setAttribute("aria-controls", "grid");
+    button.setAttribute("aria-controls", "panel");
     return button;
   }));
   document.body.classList.toggle("bare", !hasPictures);
