@@ -53,7 +53,7 @@ class CrossFit(Method):
             check_at_least(self, 2, "folds")
             if not 0 <= self.spread <= 1:
                 raise InputError(f"crossfit.spread is {self.spread:g}: give a share from 0 to 1")
-            if not 0 < self.duplicate:
+            if not self.duplicate > 0:
                 raise InputError(f"crossfit.duplicate is {self.duplicate:g}: give a cosine above 0")
 
     fold: Tensor

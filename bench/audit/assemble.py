@@ -84,7 +84,7 @@ def _votes(scores: Mapping[str, np.ndarray], count: int) -> list[np.ndarray]:
 
 
 def notes_of(estimates: Estimates, given: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Return sentences on classes that cannot be judged or trusted, and on a rate that reaches 0."""
+    """Return sentences on what the audit cannot know, and on classes not to be trusted."""
     sizes = np.bincount(given, minlength=len(classes))
     names = [printable(name) for name in classes]
     notes = []

@@ -1,6 +1,7 @@
 """Check of an audit against true labels, beside cleanlab's scores on the same vectors."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -117,7 +118,7 @@ def probe(vectors: np.ndarray, given: np.ndarray, seed: int = 0) -> np.ndarray:
     scaled = StandardScaler().fit_transform(vectors)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     classes = int(given.max()) + 1
-    best, lowest = np.empty(0), np.inf
+    best, lowest = np.empty((0, classes)), np.inf
     for strength in STRENGTHS:
         model = LogisticRegression(C=1 / (strength * len(given)), max_iter=100)
         with warnings.catch_warnings():
@@ -171,3 +172,46 @@ def check_lines(check: Check) -> list[str]:
         f"by cleanlab: {100 * check.cleanlab_rate:.1f} %. Calibration error of the probability: "
         f"{check.calibration_error:.3f}.",
     ]
+
+
+def vote_scores(nearest: Mapping[int, np.ndarray], given: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the share (N,) of neighbours with another label, by a name for each number of them.
+
+    Args:
+        nearest: positions (N, k) of neighbours, by k.
+    """
+    return {
+        f"kNN votes, k={k}": (given[positions] != given[:, None]).mean(1)
+        for k, positions in nearest.items()
+    }
+
+
+def head_accuracies(
+    audit: Audit, pool: Pool, tests: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+    """Return test accuracies of linear heads trained on labels as given, or mended by the audit.
+
+    A review of the first 20 % finds the true labels of these samples.
+
+    Args:
+        tests: vectors (M, D) and true labels (M,).
+    """
+    first = audit.rank <= 0.2 * len(pool)
+    everything = np.ones(len(pool), bool)
+    choices = {
+        "given": (everything, audit.given),
+        "flagged dropped": (~audit.flagged, audit.given),
+        "flagged relabelled": (everything, np.where(audit.flagged, audit.suggested, audit.given)),
+        "first 20 % reviewed": (everything, np.where(first, pool.truth, audit.given)),
+        "true": (everything, pool.truth),
+    }
+    scaler = StandardScaler().fit(pool.vectors)
+    vectors, test_vectors = scaler.transform(pool.vectors), scaler.transform(tests[0])
+    accuracies = {}
+    for name, (rows, labels) in choices.items():
+        model = LogisticRegression(C=1 / (0.3 * rows.sum()), max_iter=100)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(vectors[rows], labels[rows])
+        accuracies[name] = float(model.score(test_vectors, tests[1]))
+    return accuracies

@@ -16,7 +16,7 @@ def percent(value: float) -> str:
 
 def headline(audit: Audit) -> list[str]:
     """Return the sentences that answer how many labels are wrong, and where to begin."""
-    low, estimate, high = audit.rate
+    low, _, high = audit.rate
     count = len(audit.names)
     lines = [
         f"estimated share of wrong labels: {100 * low:.1f} to {100 * high:.1f} % "

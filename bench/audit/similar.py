@@ -68,7 +68,7 @@ def _outliers(distances: np.ndarray) -> np.ndarray:
 
 
 def duplicate_issues(group: np.ndarray, given: np.ndarray, split: np.ndarray) -> list[list[str]]:
-    """Return the issues (N,) of duplicates: that they are, with another label, in the other part."""
+    """Return the issues (N,) of duplicates: also of other labels, and of both parts."""
     issues: list[list[str]] = [[] for _ in group]
     order = np.argsort(group, kind="stable")
     order = order[group[order] >= 0]

@@ -88,9 +88,7 @@ def read_judgements(
         ]
         samples = [read_samples(trial) for trial in trials]
         if samples and not any("clean_probability" in sample for sample in samples):
-            raise InputError(
-                f"{display(method)} does not judge labels: leave it out of --methods"
-            )
+            raise InputError(f"{display(method)} does not judge labels: leave it out of --methods")
         if samples:
             judgements[display(method)] = _averaged(samples, trials, pool, method == MARGIN)
         elif method in _EPOCHS:

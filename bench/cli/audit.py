@@ -84,9 +84,7 @@ def run_audit(**values: object) -> int:
     device, precision = resolve_device(given.device, "auto", given.address)
     dataset, labels = _labelled(given)
     if given.check and not dataset.knows_truth:
-        raise InputError(
-            f"the true labels of {given.dataset} are not known: leave --check out"
-        )
+        raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
     network, pool = _pool(given, dataset, labels, device)
     training_set = pool.training_set()
     plan = Plan(
