@@ -66,8 +66,8 @@ def read_decisions(path: Path, samples: Samples) -> Review:
         if data != samples.data_hash:
             raise InputError(
                 f"{where} belongs to other data (audited: {data[:40]!r}, here: "
-                f"{samples.data_hash!r}): name the data set that was audited with --dataset; if "
-                "its files or labels were changed since, audit it again"
+                f"{samples.data_hash!r}): name the data set that was audited with --dataset, and "
+                "--subset as then; if its files or labels were changed since, audit it again"
             )
         if total != str(len(lines)):
             raise InputError(
@@ -225,6 +225,6 @@ def summary(review: Review, samples: Samples) -> str:
     kept = sum(given[position] == label for position, label in review.labels.items())
     undecided = len(given) - len(review.labels) - len(review.dropped)
     return (
-        f"{kept:,} labels kept, {len(review.labels) - kept:,} changed, {len(review.dropped):,} "
-        f"samples dropped, {undecided:,} undecided"
+        f"labels: {kept:,} kept, {len(review.labels) - kept:,} changed; samples: "
+        f"{len(review.dropped):,} dropped, {undecided:,} undecided"
     )

@@ -132,38 +132,36 @@ class Reviewed:
         return [positions[str(name)] for name in names if str(name) in positions]
 
     def _labels_arrays(self) -> dict[str, Any]:
-        train, test = (self.left[self.samples.split == part] for part in (TRAIN, TEST))
-        labels, tested = (self.labels[self.samples.split == part] for part in (TRAIN, TEST))
-        return self._arrays(
-            train, test, np.full(int(train.sum()), UNKNOWN), labels[train], tested[test]
-        )
+        """Return the arrays for training: dropped samples are left out, the truth is unknown."""
+        train, test = (self.left & (self.samples.split == part) for part in (TRAIN, TEST))
+        truth = np.full(int(train.sum()), UNKNOWN)
+        return self._arrays(train, test, truth, self.labels[train], self.labels[test])
 
     def _reviewed_arrays(self) -> dict[str, Any]:
+        """Return the arrays for scoring: all samples as delivered, with the reviewed labels."""
         train, test = (self.samples.split == part for part in (TRAIN, TEST))
-        every = slice(None)
         given, clean = self.samples.given, self.clean
         known = bool((clean[test] != UNKNOWN).all())
         tested = clean[test] if known else given[test]
-        return self._arrays(every, every, clean[train], given[train], tested)
+        return self._arrays(train, test, clean[train], given[train], tested)
 
     def _arrays(
         self,
-        train: np.ndarray | slice,
-        test: np.ndarray | slice,
+        train: np.ndarray,
+        test: np.ndarray,
         truth: np.ndarray,
         noisy: np.ndarray,
         tested: np.ndarray,
     ) -> dict[str, Any]:
-        """Return the arrays of an npz: set of these samples."""
-        names = NAMES["features" if self.dataset.on_vectors else "images"]
-        samples = self.dataset.train_images[train], self.dataset.test_images[test]
-        arrays: dict[str, Any] = dict(
-            zip(names, (samples[0], truth, samples[1], tested), strict=True)
-        )
-        arrays |= {NOISY: noisy, CLASSES: np.array(self.dataset.classes)}
-        if self.dataset.flips:
-            arrays[FLIPS] = np.array(sorted(self.dataset.flips.items()))
-        if self.dataset.noisy_test:
+        """Return the arrays of an npz: set of these samples, given as masks (N,)."""
+        dataset, index = self.dataset, self.samples.index
+        names = NAMES["features" if dataset.on_vectors else "images"]
+        parts = dataset.train_images[index[train]], truth, dataset.test_images[index[test]], tested
+        arrays: dict[str, Any] = dict(zip(names, parts, strict=True))
+        arrays |= {NOISY: noisy, CLASSES: np.array(dataset.classes)}
+        if dataset.flips:
+            arrays[FLIPS] = np.array(sorted(dataset.flips.items()))
+        if dataset.noisy_test:
             arrays[NOISY_TEST] = np.array(True)
         return arrays
 

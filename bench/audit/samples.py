@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from bench.audit.audit import TEST, TRAIN
-from bench.common.files import to_json
 from bench.datasets import Dataset, ImageFiles
 
 
@@ -24,20 +23,25 @@ class Samples:
     @cached_property
     def data_hash(self) -> str:
         """Short hash of classes, names and labels: decisions hold for these alone."""
-        content = [self.classes, self.names, self.split.tolist(), self.given.tolist()]
-        return hashlib.sha256(to_json(content)).hexdigest()[:16]
+        content = repr((self.classes, self.names, self.given.tolist()))
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def samples_of(dataset: Dataset) -> Samples:
-    """Return the samples of a data set, both parts with the labels as delivered."""
-    labels = {TRAIN: dataset.delivered_labels, TEST: dataset.test_labels}
-    names = [name for part in labels for name in _names(dataset, part, len(labels[part]))]
+    """Return the samples of a data set, both parts with the labels as delivered.
+
+    Test images of none of the classes are left out.
+    """
+    train, test = dataset.delivered_labels, dataset.test_labels
+    tested = np.flatnonzero(test >= 0)
+    index = {TRAIN: np.arange(len(train)), TEST: tested}
+    names = [name for part, positions in index.items() for name in _names(dataset, part, positions)]
     return Samples(
         dataset.classes,
         tuple(names),
-        np.concatenate([np.full(len(part), name) for name, part in labels.items()]),
-        np.concatenate([np.arange(len(part)) for part in labels.values()]),
-        np.concatenate(list(labels.values())),
+        np.concatenate([np.full(len(positions), part) for part, positions in index.items()]),
+        np.concatenate(list(index.values())),
+        np.concatenate([train, test[tested]]),
     )
 
 
@@ -47,8 +51,11 @@ def files_of(dataset: Dataset, part: str) -> ImageFiles | None:
     return images if isinstance(images, ImageFiles) else dataset.files.get(part)
 
 
-def _names(dataset: Dataset, part: str, count: int) -> list[str]:
+def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
     files = files_of(dataset, part)
-    if files is not None:
-        return [str(name) for name in files.names]
-    return [f"{part}:{position}" for position in range(count)]
+    names = dataset.train_names if part == TRAIN and dataset.train_names is not None else None
+    if names is None and files is not None:
+        names = files.names
+    if names is None:
+        return [f"{part}:{position}" for position in positions.tolist()]
+    return [str(name) for name in names[positions]]

@@ -1,5 +1,6 @@
 """Decisions of a reviewer: what is read, and what is refused."""
 
+import numpy as np
 import pytest
 from audits import CLASSES
 from reviews import HEADER, write_decisions
@@ -7,8 +8,6 @@ from reviews import HEADER, write_decisions
 from bench.audit.decisions import Review, read_decisions, read_flagged, summary
 from bench.audit.samples import Samples
 from bench.errors import InputError
-
-import numpy as np
 
 SAMPLES = Samples(
     CLASSES,
@@ -26,7 +25,9 @@ def test_decisions_of_every_kind_are_read(tmp_path):
     with pytest.warns(UserWarning, match="formulas"):
         review = read_decisions(path, SAMPLES)
     assert review == Review({0: 1, 1: 1}, frozenset([2]), frozenset([3]))
-    assert summary(review, SAMPLES) == ("1 labels kept, 1 changed, 1 samples dropped, 1 undecided")
+    assert summary(review, SAMPLES) == (
+        "labels: 1 kept, 1 changed; samples: 1 dropped, 1 undecided"
+    )
 
 
 def test_a_spreadsheets_line_ends_and_mark_are_read(tmp_path):

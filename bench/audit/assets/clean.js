@@ -21,6 +21,7 @@
   };
   const kbd = (key) => make("kbd", { textContent: key, ariaHidden: "true" });
   const percent = (share) => `${Math.round(100 * share)} %`;
+  const chance = (row) => (p[row] < 1 && p[row] > 0.99 ? "over 99 %" : percent(p[row]));
   const number = (n) => n.toLocaleString("en");
   const plural = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
   const sum = (list) => list.reduce((total, row) => total + p[row], 0);
@@ -136,13 +137,14 @@
       make("div", {}, suggested[row] === given[row] ? "no other suggestion" : "suggested ",
         suggested[row] === given[row] ? null : make("b", { textContent: classes[suggested[row]] }),
         suggested[row] === given[row] ? null : ` ${percent(data.p_suggested[row])}`),
-      make("div", { className: "chance" }, meter, `${percent(p[row])} wrong`),
+      make("div", { className: "chance" }, meter, `wrong: ${chance(row)}`),
       make("div", { className: "state" }));
     const words = [...(data.issues[row] ?? []).filter((word) => word !== "duplicate" || !has(row, "conflict", "leak")).map((word) => WORDS[word] ?? word),
       ...(outliers.has(row) ? ["outlier"] : [])];
     const near = nearest[row].map((other) => {
-      const label = classes[given[other]];
-      return make("li", { className: given[other] === given[row] ? "same" : "other", title: `${label}: ${names[other]}` }, ...[picture(other, ""), make("div", { textContent: label })].filter(Boolean));
+      const label = classes[given[other]], image = picture(other, "");
+      return make("li", { className: given[other] === given[row] ? "same" : "other", title: `${label}: ${names[other]}` },
+        image && linked(other, image), make("div", { textContent: label }));
     });
     const element = make("li", { className: "card", tabIndex: -1 },
       make("div", { className: "top" }, image && linked(row, image), facts),
@@ -169,7 +171,7 @@
       const pressed = action === "label" ? decision !== DROP && decision !== SKIP && +button.dataset.label === label && decision !== null : action === decision;
       button.setAttribute("aria-pressed", pressed);
     }
-    element.setAttribute("aria-label", `${classes[given[row]]}, suggested ${classes[suggested[row]]}, ${percent(p[row])} wrong, ${stateText(row) || "undecided"}`);
+    element.setAttribute("aria-label", `${classes[given[row]]}, suggested ${classes[suggested[row]]}, wrong: ${chance(row)}, ${stateText(row) || "undecided"}`);
   }
 
   /* ---- the list ---- */
@@ -193,6 +195,7 @@
     }
     $("grid").replaceChildren(...elements);
     $("empty").hidden = part.length > 0;
+    $("empty").textContent = state.tab.rows.length ? "No sample is left under these filters." : "The audit has none of these.";
     $("pager").hidden = pages() === 1;
     $("page").textContent = `page ${number(state.page + 1)} of ${number(pages())}`;
     $("previous").disabled = state.page === 0;
@@ -390,7 +393,7 @@
     make("a", { href: url, download: "decisions.csv" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60000);
     const formulas = [...decisions.keys()].filter((row) => /^[=+\-@]/.test(names[row])).length;
-    say("decisions.csv is downloaded: run python -m bench.clean apply decisions.csv."
+    say("decisions.csv is downloaded: put it beside this page, and run python -m bench.clean apply on it."
       + (formulas ? ` ${plural(formulas, "name")} in it begin${formulas === 1 ? "s" : ""} with =, +, - or @, which a spreadsheet takes for a formula.` : ""));
   }
 
@@ -519,7 +522,7 @@
     const button = make("button", { type: "button", textContent: `${title} (${number(members.length)})` });
     button.dataset.tab = id;
     button.setAttribute("role", "tab");
-    button.setAttribute("aria-controls", "grid");
+    button.setAttribute("aria-controls", "panel");
     return button;
   }));
   document.body.classList.toggle("bare", !hasPictures);
