@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from bench.audit.audit import Audit
@@ -112,24 +112,37 @@ def calibration(
 def probe(vectors: np.ndarray, given: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return out-of-fold probabilities (N, C) by logistic regression on standardised vectors.
 
-    Its strength is the one whose predictions fit the given labels best. This is the input that
-    cleanlab's scores get. A class of a single sample has no probability.
+    Its strength is the one whose predictions fit the given labels of the first fold best. This is
+    the input that cleanlab's scores get.
     """
     scaled = StandardScaler().fit_transform(vectors)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    classes = int(given.max()) + 1
-    best, lowest = np.empty((0, classes)), np.inf
-    for strength in STRENGTHS:
-        model = LogisticRegression(C=1 / (strength * len(given)), max_iter=100)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rare classes, and of iterations that end
-            predicted = cross_val_predict(model, scaled, given, cv=folds, method="predict_proba")
-        full = np.full((len(given), classes), 1e-12)
-        full[:, np.unique(given)] = predicted.clip(1e-12)
-        loss = float(-np.log(full[np.arange(len(given)), given]).mean())
-        if loss < lowest:
-            best, lowest = full, loss
-    return best / best.sum(1, keepdims=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer samples than folds
+        folds = [*StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(scaled, given)]
+    strength = min(STRENGTHS, key=lambda value: _loss(value, scaled, given, *folds[0]))
+    probabilities = np.zeros((len(given), int(given.max()) + 1))
+    for train, held in folds:
+        model = _fitted(strength, scaled[train], given[train])
+        probabilities[np.ix_(held, model.classes_)] = model.predict_proba(scaled[held])
+    probabilities = probabilities.clip(1e-12)
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def _fitted(strength: float, vectors: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    model = LogisticRegression(C=1 / (strength * len(labels)), max_iter=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of iterations that end
+        return model.fit(vectors, labels)
+
+
+def _loss(
+    strength: float, vectors: np.ndarray, given: np.ndarray, train: np.ndarray, held: np.ndarray
+) -> float:
+    """Return the cross-entropy of held-out labels; one of an unseen class counts as certain not."""
+    model = _fitted(strength, vectors[train], given[train])
+    probabilities = np.full((len(held), int(given.max()) + 1), 1e-12)
+    probabilities[:, model.classes_] = model.predict_proba(vectors[held]).clip(1e-12)
+    return float(-np.log(probabilities[np.arange(len(held)), given[held]]).mean())
 
 
 def cleanlab_scores(probabilities: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
@@ -209,9 +222,6 @@ def head_accuracies(
     vectors, test_vectors = scaler.transform(pool.vectors), scaler.transform(tests[0])
     accuracies = {}
     for name, (rows, labels) in choices.items():
-        model = LogisticRegression(C=1 / (0.3 * rows.sum()), max_iter=100)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(vectors[rows], labels[rows])
+        model = _fitted(0.3, vectors[rows], labels[rows])
         accuracies[name] = float(model.score(test_vectors, tests[1]))
     return accuracies
