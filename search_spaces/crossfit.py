@@ -2,4 +2,4 @@
 
 from ray import tune
 
-SPACE = {"crossfit.spread": tune.uniform(0.0, 1.0)}
+SPACE = {"spread": tune.uniform(0.0, 1.0), "folds": tune.randint(3, 11)}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from method_setup import Given, given_batch, setup
 
 from methods.crossfit import confident_transition, duplicate_groups, spread_errors
 
@@ -41,3 +42,24 @@ def test_copies_share_a_group_through_a_chain():
     vectors[4] = vectors[3] + 0.011
     groups = duplicate_groups(vectors, 0.97)
     assert groups.tolist() == [0, 1, 2, 1, 1]
+
+
+def test_margins_are_averaged_over_the_times_that_a_sample_passed_by(make_task, monkeypatch):
+    """Average of z_y - max other z, in the order of the batches (github.com/asappresearch/aum)."""
+    first, second = [[2.0, 0, 1], [0, 3, 5]], [[0.0, 4, 0], [0, 9, 5]]
+    method = setup("alm", make_task(num=2), networks=[Given(first)])
+    method.loss(given_batch([0, 1]))
+    method.networks[0].logits.data = torch.tensor(second)
+    method.loss(given_batch([0, 1]))
+    means = [(1 - 4) / 2, (-2 + 4) / 2]
+    assert method.clean_probability().tolist() == pytest.approx(
+        torch.tensor(means).sigmoid().tolist()
+    )
+
+
+def test_no_network_learns_from_its_fold_and_copies_share_one(make_task):
+    task = make_task(num=60)
+    method = setup("crossfit", task, epochs=2)
+    assert set(method.fold.tolist()) == set(range(5))
+    for fold in method.batches():
+        assert (method.fold[fold.batch.index] != fold.student).all()

@@ -27,7 +27,7 @@ def audit_figures(
     if reliability:
         figures["calibration"] = (
             calibration_figure(*reliability),
-            "Calibration: share of labels that are wrong, by the probability of it.",
+            "Calibration: share of labels that are wrong, by that probability.",
         )
     return figures
 
