@@ -179,8 +179,8 @@ def check_lines(check: Check) -> list[str]:
     return [
         *lines,
         "",
-        "Precision and missed share of the errors are those of as many labels as are wrong. Right: "
-        f"{100 * (1 - check.true_rate):.1f} %. True share of wrong labels: "
+        "Precision and missed share of the errors are those of as many labels as are wrong. True "
+        "share of wrong labels: "
         f"{100 * check.true_rate:.1f} %; estimated: {100 * low:.1f} to {100 * high:.1f} %; flagged "
         f"by cleanlab: {100 * check.cleanlab_rate:.1f} %. Calibration error of the probability: "
         f"{check.calibration_error:.3f}.",
