@@ -19,7 +19,7 @@ from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.cli.commands import writable
 from bench.cli.plan import check_command, resolve_device
-from bench.cli.progress import Display, duration, rate_of
+from bench.cli.progress import Display, duration
 from bench.cli.terminal import console, echo, line
 from bench.common.files import write_atomically
 from bench.datasets import (
@@ -165,8 +165,8 @@ def _run(
 ) -> SweepResult:
     """Run the trials that have no record."""
     names = {spec.id: display(spec.method) for spec in specs}
-    rates = {spec.id: rate_of(spec) for spec in specs}
-    with Display(console(), rates, names) as progress:
+    with Display(console(), names, names) as progress:
+        progress.rates.clear()  # accuracies on the labels that are audited say nothing
         result = run_sweep(
             specs,
             data,

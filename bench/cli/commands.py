@@ -165,7 +165,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
         signal.signal(signal.SIGTERM, terminate)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
             signal.signal(signal.SIGHUP, terminate)
-        sys.exit(entry.main(None if arguments is None else list(arguments), standalone_mode=False))
+        sys.exit(entry.main(arguments and list(arguments), standalone_mode=False))
     except (InputError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         echo(f"Error: {_joined(message)}", err=True)

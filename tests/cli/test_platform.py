@@ -17,6 +17,7 @@ ARGUMENTS = {
     "bench.cli.study": [],
     "bench.cli.trial": ["spec.json"],
     "bench.cli.noise": ["show"],
+    "bench.cli.clean": ["digits"],
     "bench.speed.__main__": ["data"],
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.cli.commands import execute
 from bench.cli.run import run
-from bench.cli.study import STUDIES, study
+from bench.cli.study import AUDIT, STUDIES, study
 from bench.method import Wrapper, takes_own_steps
 from bench.planning import registry
 
@@ -21,7 +21,10 @@ def call(capsys, *arguments: str) -> tuple[int, str, str]:
 
 def test_without_a_name_they_are_listed(capsys):
     status, text, _ = call(capsys)
-    assert status == 0 and [line.split()[0] for line in text.splitlines()] == list(STUDIES)
+    assert status == 0 and [line.split()[0] for line in text.splitlines()] == [
+        *STUDIES,
+        AUDIT,
+    ]
 
 
 def test_an_unknown_study_is_one_sentence(capsys):
@@ -99,3 +102,19 @@ def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
                 2 if oracles else 4 * (method == registry.REFERENCE)
             ), method
             assert not oracles or text.count(f"  {method}{settings} ·") == 2, method
+
+
+def test_the_study_of_audits_compares_scores_and_goes_on(tmp_path, capsys):
+    arguments = ["audit", "--out", str(tmp_path), "--", "--sizes", "200", "--seeds", "1"]
+    arguments += ["--noises", "symmetric:0.3"]
+    status, text, errors = call(capsys, *arguments)
+    assert status == 0, errors
+    assert "audit less cleanlab" in text and (tmp_path / "audit.md").exists()
+    [check] = tmp_path.glob("*/check.json")
+    before = check.stat().st_mtime_ns
+    assert call(capsys, *arguments)[0] == 0 and check.stat().st_mtime_ns == before
+
+
+def test_options_of_the_study_of_audits_are_checked(tmp_path, capsys):
+    status, _, errors = call(capsys, "audit", "--out", str(tmp_path), "--", "--seeds", "0")
+    assert status == 2 and "--seeds" in errors

@@ -12,6 +12,7 @@ COMMANDS = {
     "bench.cli.study": "study",
     "bench.cli.trial": "trial",
     "bench.cli.noise": "noise",
+    "bench.cli.clean": "clean",
     "bench.speed.__main__": "speed",
 }
 
