@@ -16,7 +16,7 @@ def judgements(margins, targets, transition=None):
     }
 
 
-def test_the_order_is_the_mean_rank_and_the_probability_is_that_of_the_other_classes():
+def test_both_scores_order_the_samples_and_the_probability_is_that_of_the_other_classes():
     given = np.array([0, 0, 1])
     targets = [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]
     judged = judgements([0.9, 0.1, 0.5], targets)
