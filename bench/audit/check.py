@@ -171,11 +171,10 @@ def check_lines(check: Check) -> list[str]:
         "| Score | AUC | AP | Precision | Missed |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [
-        f"| {name} | {score.auc:.3f} | {score.average_precision:.3f} | {score.precision:.3f} "
-        f"| {1 - score.precision:.3f} |"
-        for name, score in check.scores.items()
-    ]
+    for name, score in check.scores.items():
+        figures = (score.auc, score.average_precision, score.precision, 1 - score.precision)
+        cells = ["–" if np.isnan(figure) else f"{figure:.3f}" for figure in figures]
+        lines.append(f"| {' | '.join([name, *cells])} |")
     return [
         *lines,
         "",

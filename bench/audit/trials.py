@@ -104,11 +104,12 @@ def _averaged(
     """Return the mean of the trials' judgements, of log-odds where ``odds``."""
     count, classes = len(pool), len(pool.classes)
     clean = np.full((len(samples), count), np.nan)
+    corrects = all("soft_targets" in sample for sample in samples)
     targets = np.full((len(samples), count, classes), np.nan)
     for number, sample in enumerate(samples):
         train, held = sample["train_positions"], sample["validation_positions"]
         clean[number, train] = sample["clean_probability"]
-        if "soft_targets" in sample:
+        if corrects:
             targets[number, train] = sample["soft_targets"]
         if number == len(samples) - 1:  # those that no trial has in training
             rest = np.isnan(clean).all(0)[held]
@@ -119,7 +120,7 @@ def _averaged(
     mean = np.nanmean(np.log(values / (1 - values)) if odds else values, 0)
     return Judgements(
         clean=1 / (1 + np.exp(-mean)) if odds else mean,
-        targets=np.nanmean(targets, 0) if not np.isnan(targets).all() else None,
+        targets=np.nanmean(targets, 0) if corrects else None,
         transition=_transition(trials),
     )
 

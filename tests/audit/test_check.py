@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.audit.check import calibration, detection
+from bench.audit.check import BINS, Check, calibration, check_lines, detection
 
 
 def test_detection_of_a_known_order():
@@ -26,3 +26,10 @@ def test_calibration_error_is_the_mean_distance_weighted_by_size():
     assert confidence[[0, 9]] == pytest.approx([0.05, 0.95])
     assert share[[0, 9]] == pytest.approx([0.1, 0.5])
     assert counts.sum() == 20
+
+
+def test_figures_without_a_wrong_label_are_dashes():
+    nothing = np.full(BINS, np.nan)
+    scores = {"audit": detection(np.arange(3.0), np.zeros(3, bool))}
+    check = Check(scores, 0.0, (0.0, 0.01, 0.02), 0.01, nothing, nothing, nothing, 0.0)
+    assert "| audit | – | – | – | – |" in check_lines(check)
