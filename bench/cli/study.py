@@ -146,6 +146,14 @@ STUDIES = {
 }
 
 
+#: Study with options of its own, which runs no sweeps; see audit_study.py.
+AUDIT = "audit"
+_AUDIT_QUESTION = (
+    "how well does bench.clean find wrong labels, beside cleanlab's scores and votes of neighbours "
+    "(digits, 20 %)"
+)
+
+
 @click.command(cls=Command, name="study")
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("more", metavar="[OPTIONS OF BENCH.RUN]...", nargs=-1, type=click.UNPROCESSED)
@@ -161,10 +169,16 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
         width = max(map(len, STUDIES))
         for key, listed in STUDIES.items():
             echo(f"{key:{width}}  {listed.question}")
+        echo(f"{AUDIT:{width}}  {_AUDIT_QUESTION}")
         return
-    if name not in STUDIES:
-        raise unknown("study", name, STUDIES)
+    if name not in (*STUDIES, AUDIT):
+        raise unknown("study", name, [*STUDIES, AUDIT])
     out = out or Path("results") / f"study-{name}"
+    if name == AUDIT:
+        from bench.cli.audit_study import run_audit_study
+
+        run_audit_study(more, out)
+        return
     chosen = STUDIES[name]
     sweep = _run if chosen.ray else _run_here
     status = 0

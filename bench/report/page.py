@@ -6,10 +6,8 @@ figures of the page come from ``page_data``; the page sorts, filters and shows t
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
+from bench.common.pages import embedded, filled
 from bench.report.board import Board
 from bench.report.page_data import page_data, recorded_curves
 from bench.report.tables import Section
@@ -38,20 +36,7 @@ def write_page(board: Board, tables: Sequence[Section], published: Section | Non
         "curves": "\n".join(scripts),
         "data": embedded(page_data(board, tables, published, list(curves))),
     }
-    # Filled in one pass, because data may hold braces, too.
-    page, *pieces = _asset("page.html").split("{{")
-    for piece in pieces:
-        name, _, rest = piece.partition("}}")
-        page += parts[name] + rest
-    return page.encode()
-
-
-def embedded(data: Any) -> str:
-    """Return JSON that can stand in a page: it can neither end its element nor begin another."""
-    text = msgspec.json.encode(data, enc_hook=lambda value: value.tolist()).decode()  # NumPy's
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return filled(_asset("page.html"), parts).encode()
 
 
 def _asset(name: str) -> str:

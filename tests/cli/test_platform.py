@@ -18,6 +18,7 @@ ARGUMENTS = {
     "bench.cli.trial": ["spec.json"],
     "bench.cli.ingest": ["curves.csv", "--out", "sweep"],
     "bench.cli.noise": ["show"],
+    "bench.cli.clean": ["digits"],
     "bench.speed.__main__": ["data"],
 }
 

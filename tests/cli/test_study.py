@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.commands import execute
 from bench.cli.run import run
-from bench.cli.study import STUDIES, study
+from bench.cli.study import AUDIT, STUDIES, study
 from bench.method import Wrapper, takes_own_steps
 from bench.planning import registry
 
@@ -27,7 +27,10 @@ def call(capsys, *arguments: str) -> tuple[int, str, str]:
 
 def test_without_a_name_they_are_listed(capsys):
     status, text, _ = call(capsys)
-    assert status == 0 and [line.split()[0] for line in text.splitlines()] == list(STUDIES)
+    assert status == 0 and [line.split()[0] for line in text.splitlines()] == [
+        *STUDIES,
+        AUDIT,
+    ]
 
 
 def test_an_unknown_study_is_one_sentence(capsys):
@@ -171,3 +174,19 @@ def test_a_study_without_ray_goes_on_and_makes_a_leaderboard(tmp_path, capsys):
     assert {row["method"] for row in rows} == {"ce", "gce"}
     assert text.count('"epoch":') == 2
     assert call(capsys, *arguments)[1].count('"epoch":') == 0
+
+
+def test_the_study_of_audits_compares_scores_and_goes_on(tmp_path, capsys):
+    arguments = ["audit", "--out", str(tmp_path), "--", "--sizes", "200", "--seeds", "1"]
+    arguments += ["--noises", "symmetric:0.3"]
+    status, text, errors = call(capsys, *arguments)
+    assert status == 0, errors
+    assert "audit less cleanlab" in text and (tmp_path / "audit.md").exists()
+    [check] = tmp_path.glob("*/check.json")
+    before = check.stat().st_mtime_ns
+    assert call(capsys, *arguments)[0] == 0 and check.stat().st_mtime_ns == before
+
+
+def test_options_of_the_study_of_audits_are_checked(tmp_path, capsys):
+    status, _, errors = call(capsys, "audit", "--out", str(tmp_path), "--", "--seeds", "0")
+    assert status == 2 and "--seeds" in errors

@@ -13,6 +13,7 @@ COMMANDS = {
     "bench.cli.trial": "trial",
     "bench.cli.ingest": "ingest",
     "bench.cli.noise": "noise",
+    "bench.cli.clean": "clean",
     "bench.speed.__main__": "speed",
 }
 

@@ -34,21 +34,24 @@ LARGEST, USUAL_SIDE = 96, 64
 def load(folder: Path, side: int | None = None) -> Dataset:
     """Return the images below ``folder``, in the order of their file names or of ``labels.csv``.
 
+    ``folder`` may be a list of another name, such as reviewed.csv, instead of its folder.
     Without a test split a fifth is held out, always the same. Test labels are the clean ones if all
     of these are known.
 
     Raises:
         InputError: if the folder cannot be read, or its images cannot be trained and tested on.
     """
+    listing = folder if folder.suffix.lower() == ".csv" and folder.is_file() else None
+    folder = folder.parent if listing else folder
     if not folder.is_dir():
         raise InputError(
             f"there is no folder {str(folder)!r}: give folder: the path of one with images"
         )
-    listing = _listing(folder)
+    listing = listing or _listing(folder)
     contents = read_listed_images(folder, listing) if listing else read_class_folders(folder)
     entries, account = contents.entries, contents.account
     classes = ordered_classes(entry.label for entry in entries)
-    _check_clean(entries, classes)
+    _check_clean(entries, classes, listing.name if listing else LABELS)
     if len(classes) < 2:
         raise InputError(
             f"{str(folder)!r} has images of {'one' if classes else 'no'} class: put them in at "
@@ -120,7 +123,7 @@ def _held_out(folder: Path, labels: np.ndarray, classes: int) -> np.ndarray:
     return in_test
 
 
-def _check_clean(entries: Iterable[Entry], classes: Sequence[str]) -> None:
+def _check_clean(entries: Iterable[Entry], classes: Sequence[str], listing: str) -> None:
     """Raise InputError if a clean label is no class."""
     by_form = {plain_form(name): name for name in classes}
     known = {None, *classes}
@@ -132,7 +135,7 @@ def _check_clean(entries: Iterable[Entry], classes: Sequence[str]) -> None:
         if similar:
             fix = f"spell it {similar!r} as in the column label"
         raise InputError(
-            f"line {entry.line} of {LABELS} has the clean label {entry.clean!r}, which no image "
+            f"line {entry.line} of {listing} has the clean label {entry.clean!r}, which no image "
             f"has as its label: {fix}"
         )
 

@@ -1,0 +1,61 @@
+"""Samples of a data set as an audit counts them: training part, then test part."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bench.audit.audit import TEST, TRAIN
+from bench.datasets import Dataset, ImageFiles
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Names and labels as delivered of all samples of a data set."""
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]  # path below the folder; "train:12", "test:3" where there are no files
+    split: np.ndarray  # str (N,), TRAIN or TEST
+    index: np.ndarray  # int (N,), position of the sample in that part of the data set
+    given: np.ndarray  # int (N,), label as delivered
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Short hash of classes, names and labels: decisions hold for these alone."""
+        content = repr((self.classes, self.names, self.given.tolist()))
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def samples_of(dataset: Dataset) -> Samples:
+    """Return the samples of a data set, both parts with the labels as delivered.
+
+    Test images of none of the classes are left out.
+    """
+    train, test = dataset.delivered_labels, dataset.test_labels
+    tested = np.flatnonzero(test >= 0)
+    index = {TRAIN: np.arange(len(train)), TEST: tested}
+    names = [name for part, positions in index.items() for name in _names(dataset, part, positions)]
+    return Samples(
+        dataset.classes,
+        tuple(names),
+        np.concatenate([np.full(len(positions), part) for part, positions in index.items()]),
+        np.concatenate(list(index.values())),
+        np.concatenate([train, test[tested]]),
+    )
+
+
+def files_of(dataset: Dataset, part: str) -> ImageFiles | None:
+    """Return the files of the images of one part; None if it has none."""
+    images = dataset.train_images if part == TRAIN else dataset.test_images
+    return images if isinstance(images, ImageFiles) else dataset.files.get(part)
+
+
+def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
+    files = files_of(dataset, part)
+    names = dataset.train_names if part == TRAIN and dataset.train_names is not None else None
+    if names is None and files is not None:
+        names = files.names
+    if names is None:
+        return [f"{part}:{position}" for position in positions.tolist()]
+    return [str(name) for name in names[positions]]

@@ -1,0 +1,258 @@
+"""Running of an audit: data, embeddings, trials, files, and what is printed."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.audit.assemble import assemble
+from bench.audit.audit import Audit
+from bench.audit.check import Check, check_audit, check_lines
+from bench.audit.files import write_files
+from bench.audit.images import image_issues
+from bench.audit.page import write_page
+from bench.audit.pool import Pool, pool_of
+from bench.audit.report import headline, report
+from bench.audit.similar import find_similar
+from bench.audit.trials import plan_trials, read_judgements
+from bench.cli.commands import writable
+from bench.cli.plan import check_command, resolve_device
+from bench.cli.progress import Display, duration
+from bench.cli.terminal import console, echo, line
+from bench.common.files import write_atomically
+from bench.datasets import (
+    Dataset,
+    ImageFiles,
+    check_dataset,
+    in_memory,
+    open_dataset,
+    warn_of_copies,
+)
+from bench.datasets.images.cache_folder import keep_library_caches
+from bench.embedding import embed
+from bench.errors import InputError
+from bench.networks.cpu import processors
+from bench.networks.pretrained import Pretrained, is_library_name, licence_note, load_pretrained
+from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, prepare, takes_rate
+from bench.planning.registry import display
+from bench.planning.spec import Plan, TrialSpec
+from bench.sweep.run import SweepResult, run_sweep
+from bench.sweep.work import Resources, Settings
+
+#: Network that embeds images where no option names one, and the side of its input.
+NETWORK, SIZE = "timm:tf_efficientnet_lite0.in1k", 160
+
+#: Name of --backbone for pixels as vectors, and the side up to which images are taken so.
+PIXELS, TINY = "pixels", 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    dataset: str
+    data_dir: str
+    image_size: int | None
+    subset: int | None
+    noise: float | None
+    noise_kind: str | None
+    noise_seed: int
+    methods: list[str] | None
+    seeds: int
+    backbone: str | None
+    weights: str | None
+    network_size: int | None
+    views: int
+    device: str
+    max_concurrent: int | None
+    address: str | None
+    storage: str | None
+    out: Path | None
+    check: bool
+    drop_flagged: bool
+    no_plots: bool
+
+
+def run_audit(**values: object) -> int:
+    """Audit a data set, write all files, and return the exit status."""
+    given = Options(**values)  # type: ignore[arg-type]  # click has checked the types
+    keep_library_caches()
+    check_command()
+    check_dataset(given.dataset, given.image_size)
+    device, precision = resolve_device(given.device, "auto", given.address)
+    dataset, labels = _labelled(given)
+    if given.check and not dataset.knows_truth:
+        raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
+    network, pool = _pool(given, dataset, labels, device)
+    training_set = pool.training_set()
+    plan = Plan(
+        device=device,
+        precision="fp32" if training_set.on_vectors else precision,
+        overrides=() if training_set.on_vectors else (("backbone", str(given.backbone)),),
+    )
+    specs = plan_trials(pool, training_set, given.methods or [], given.seeds, plan)
+    name = given.dataset.partition(":")[0]
+    out = writable(given.out or Path("results") / f"clean-{name}-{pool.samples.data_hash[:8]}")
+    result = _run(given, specs, training_set, out, device)
+    if result.missing or result.failures:
+        echo(f"{len(result.missing) + len(result.failures)} trials are missing or failed", err=True)
+    audit = assemble(
+        pool,
+        read_judgements(out, specs, pool),
+        find_similar(pool.vectors, network is not None),
+        image_issues(dataset),
+    )
+    check = check_audit(audit, pool) if given.check else None
+    _write(given, audit, check, dataset, network, out)
+    _print(audit, check, out)
+    return 1 if result.missing or result.failures else 0
+
+
+def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
+    """Return the data set in memory, where it fits, and the training labels to audit."""
+    kind = given.noise_kind or ("symmetric" if given.noise is not None else None)
+    dataset = open_dataset(given.dataset, given.data_dir, given.image_size)
+    if kind is not None:
+        if takes_rate(kind) and given.noise is None:
+            raise InputError(f"{kind} noise needs a rate: add --noise R")
+        files = dataset if isinstance(dataset.train_images, ImageFiles) else None
+        check_noise(kind, given.noise, files)
+    if given.subset is not None:
+        dataset = dataset.subset(given.subset)
+    dataset = in_memory(dataset)
+    warn_of_copies(dataset)
+    for remark in dataset.remarks:
+        echo(remark, err=True)
+    if kind is None:
+        return dataset, dataset.delivered_labels
+    check_noise(kind, given.noise, dataset)
+    dataset = prepare(dataset, kind, given.data_dir)
+    spec = NoiseSpec(kind, given.noise, given.noise_seed, file_hash=fingerprint(kind))
+    if spec.replaces_images:
+        raise InputError(f"{kind} replaces images and no labels: choose another --noise-kind")
+    return dataset, corrupt(dataset, spec)
+
+
+def _pool(
+    given: Options, dataset: Dataset, labels: np.ndarray, device: str
+) -> tuple[Pretrained | None, Pool]:
+    """Return the frozen network, if images are embedded, and the pool of the audit."""
+    backbone = given.backbone
+    if backbone is None:
+        backbone = PIXELS if dataset.on_vectors or dataset.side <= TINY else NETWORK
+    elif dataset.on_vectors:
+        raise InputError(f"{given.dataset} holds vectors already: leave --backbone out")
+    if not is_library_name(backbone) or given.weights == "none":
+        options = {"--weights": given.weights, "--network-size": given.network_size}
+        for name, value in (options | {"--views": given.views or None}).items():
+            if value is not None and value != "none":
+                raise InputError(f"{name} is for timm: and torchvision: networks: leave it out")
+        return None, pool_of(dataset, labels, as_vectors=backbone == PIXELS)
+    size = given.network_size or (SIZE if given.backbone is None else None)
+    network = load_pretrained(
+        backbone, given.weights or "default", size=size, frozen=True, views=given.views
+    )
+    if note := licence_note(network):
+        echo(note, err=True)
+    dataset = embed(dataset, network, device=device, threads=processors())
+    return network, pool_of(dataset, labels, as_vectors=True)
+
+
+def _run(
+    given: Options, specs: Sequence[TrialSpec], data: Dataset, out: Path, device: str
+) -> SweepResult:
+    """Run the trials that have no record."""
+    names = {spec.id: display(spec.method) for spec in specs}
+    with Display(console(), names, names) as progress:
+        progress.rates.clear()  # accuracies on the labels that are audited say nothing
+        result = run_sweep(
+            specs,
+            data,
+            out,
+            command=sys.argv[1:],
+            settings=Settings(
+                resources=Resources(
+                    gpus_per_trial=float(device == "cuda"),
+                    max_concurrent=given.max_concurrent,
+                    address=given.address,
+                    storage=given.storage,
+                )
+            ),
+            observer=progress,
+        )
+    if result.ran:
+        line(console(), f"{result.ran} trials in {duration(result.wall_seconds)}")
+    return result
+
+
+def _write(
+    given: Options,
+    audit: Audit,
+    check: Check | None,
+    dataset: Dataset,
+    network: Pretrained | None,
+    out: Path,
+) -> None:
+    """Write all files of the audit."""
+    facts: dict[str, object] = {"backbone": given.backbone or "default"}
+    if network:
+        identity = network.network
+        facts = {
+            "backbone": identity.network,
+            "weights": identity.weights,
+            "network_size": identity.size,
+            "licence": network.licence,
+        }
+    if check:
+        facts["check"] = check.to_json()
+    write_files(audit, out, facts)
+    figures = {} if given.no_plots else _write_plots(audit, check, out)
+    text = report(audit, figures)
+    if check:
+        text += "\n".join(["", "## Check against the true labels", "", *check_lines(check), ""])
+    write_atomically(out / "report.md", text.encode(errors="backslashreplace"))
+    write_page(audit, dataset, out)
+    if given.drop_flagged:
+        _drop(audit, dataset, out)
+
+
+def _write_plots(audit: Audit, check: Check | None, out: Path) -> dict[str, str]:
+    """Draw the figures; return their captions by path."""
+    from bench.report.plots.audit import audit_figures
+    from bench.report.plots.style import FORMATS, render
+
+    writable(out / "plots")
+    reliability = (check.confidence, check.share_wrong, check.counts) if check else None
+    figures = audit_figures(audit.transition, audit.classes, reliability)
+    captions = {}
+    for name, (figure, caption) in figures.items():
+        for kind in FORMATS:
+            write_atomically(out / "plots" / f"{name}.{kind}", render(figure, kind))
+        captions[f"plots/{name}.png"] = caption
+    return captions
+
+
+def _drop(audit: Audit, dataset: Dataset, out: Path) -> None:
+    """Write the labels without the flagged samples of the training part."""
+    import shutil
+
+    from bench.audit.audit import TRAIN
+    from bench.audit.decisions import Review
+    from bench.audit.reviewed import Reviewed
+    from bench.audit.samples import samples_of
+
+    flagged = np.flatnonzero(audit.flagged & (audit.split == TRAIN))
+    samples = replace(samples_of(dataset), given=audit.given)
+    review = Review({}, frozenset(flagged.tolist()), frozenset())
+    folder = out / "dropped"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run of the same command
+    Reviewed(dataset, samples, review).write(folder)
+    echo(f"{len(flagged):,} training labels are left out in {folder}")
+
+
+def _print(audit: Audit, check: Check | None, out: Path) -> None:
+    for sentence in [*headline(audit), *(check_lines(check) if check else [])]:
+        line(console(), sentence, wrap=True)
+    echo(f"suspects and report are in {out}; review them in {out / 'clean.html'}")

@@ -1,0 +1,74 @@
+"""Files of an audit, against the formats of what reads them."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from audits import CLASSES, fabricated
+
+from bench.audit.files import COLUMNS, label_studio_tasks, reviewing, write_files
+from bench.audit.report import report
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_files(fabricated(), tmp_path, {"backbone": "pixels"})
+    return tmp_path
+
+
+def read(path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def test_suspects_are_listed_worst_first(folder):
+    audit, rows = fabricated(), read(folder / "suspects.csv")
+    assert list(rows[0]) == [*COLUMNS, "score_margin", "score_forward"]
+    assert [int(row["rank"]) for row in rows] == list(range(1, 13))
+    first = audit.order[0]
+    assert rows[0]["path"] == audit.names[first]
+    assert rows[0]["given_label"] == CLASSES[audit.given[first]]
+    assert float(rows[0]["p_wrong"]) == pytest.approx(audit.p_wrong[first], abs=1e-4)
+    assert len(rows[0]["nearest_label"].split(";")) == 5
+    duplicates = [row for row in rows if row["duplicate_group"]]
+    assert [row["issues"] for row in duplicates] == ["duplicate conflict"] * 2
+
+
+def test_weights_are_the_probabilities_that_labels_are_right(folder):
+    weights = [float(row["weight"]) for row in read(folder / "weights.csv")]
+    assert weights == pytest.approx(1 - fabricated().p_wrong, abs=1e-4)
+
+
+def test_the_summary_is_strict_json_of_the_estimates(folder):
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert summary["rate"] == {"low": 0.15, "estimate": 0.25, "high": 0.27}
+    assert summary["issues"] == {"conflict": 2, "duplicate": 2}
+    assert summary["backbone"] == "pixels"
+    assert np.array(summary["transition_matrix"]).shape == (3, 3)
+
+
+def test_tasks_have_the_keys_that_label_studio_documents():
+    """Import of pre-annotations: labelstud.io/guide/predictions."""
+    audit, tasks = fabricated(), label_studio_tasks(fabricated())
+    assert len(tasks) == audit.flagged.sum()
+    for task in tasks:
+        [prediction] = task["predictions"]
+        [result] = prediction["result"]
+        assert result["type"] == "choices" and result["value"]["choices"][0] in CLASSES
+        assert {result["from_name"], result["to_name"]} == {"label", "image"}
+        assert 0 <= prediction["score"] <= 1
+        assert task["data"]["image"] in audit.names
+
+
+def test_what_a_review_brings_sums_probabilities():
+    audit = fabricated()
+    looks, wrong, share = reviewing(audit)[-1]
+    assert wrong == pytest.approx(np.sort(audit.p_wrong)[::-1][:looks].sum())
+    assert share == pytest.approx(wrong / audit.p_wrong.sum())
+
+
+def test_names_are_literal_in_the_report():
+    audit = fabricated(classes=("cat|<b>", "d*g", "fox"))
+    text = report(audit, {})
+    assert "cat\\|\\<b\\>" in text and "d\\*g" in text

@@ -1,0 +1,136 @@
+"""Labels after a review, as data sets."""
+
+import numpy as np
+import pytest
+from image_sets import save
+from reviews import write_pets
+
+from bench.audit.decisions import Review
+from bench.audit.reviewed import Reviewed
+from bench.audit.samples import samples_of
+from bench.datasets import UNKNOWN, Dataset, load_dataset
+from bench.errors import InputError
+
+
+def review_of(labels: dict[int, int], *dropped: int) -> Review:
+    return Review(labels, frozenset(dropped), frozenset())
+
+
+def write(dataset: Dataset, review: Review, out) -> None:
+    Reviewed(dataset, samples_of(dataset), review).write(out)
+
+
+def names(dataset: Dataset) -> list[str]:
+    return [str(name).split("/")[-1] for name in dataset.train_names]
+
+
+def test_a_folder_is_trained_on_and_scored_by_what_was_reviewed(tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets')}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    given = pets.delivered_labels
+    changed = (int(given[0]) + 1) % 3
+    write(pets, review_of({0: changed, 1: int(given[1])}, 2), tmp_path / "reviewed")
+    scored = load_dataset(f"folder:{tmp_path / 'reviewed' / 'reviewed.csv'}")
+    assert names(scored) == names(pets)  # the same fifth is held out
+    assert (scored.delivered_labels == given).all()
+    assert scored.train_labels.tolist() == [changed, given[1]] + [UNKNOWN] * (len(given) - 2)
+    assert scored.noisy_test
+    trained = load_dataset(f"folder:{tmp_path / 'reviewed'}")
+    labels = dict(zip(trained.all_names, range(len(trained.all_names)), strict=True))
+    assert len(labels) == 29 and not any(names(pets)[2] in name for name in labels)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+def test_a_test_part_of_the_user_stays_one(tmp_path):
+    for part in ("train", "test"):
+        write_pets(tmp_path / "pets" / part, each=4)
+    pets = load_dataset(f"folder:{tmp_path / 'pets'}")
+    position = len(pets.delivered_labels)  # first test image
+    label = (int(pets.test_labels[0]) + 1) % 3
+    write(pets, review_of({position: label}), tmp_path / "pets" / "reviewed")
+    trained = load_dataset(f"folder:{tmp_path / 'pets' / 'reviewed' / 'labels.csv'}")
+    assert trained.test_labels.tolist() == [label, *pets.test_labels[1:]]
+    assert not trained.noisy_test
+    # The new folder changes nothing about the old one.
+    again = load_dataset(f"folder:{tmp_path / 'pets'}")
+    assert samples_of(again).data_hash == samples_of(pets).data_hash
+
+
+def test_arrays_are_trained_on_and_scored_by_what_was_reviewed(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train_features": rng.random((9, 4), dtype=np.float32),
+        "train_labels": np.full(9, UNKNOWN),
+        "noisy_labels": np.arange(9) % 3,
+        "test_features": rng.random((6, 4), dtype=np.float32),
+        "test_labels": np.arange(6) % 3,
+        "classes": np.array(["cat", "dog", "fox"]),
+    }
+    np.savez(tmp_path / "pets.npz", **arrays)
+    pets = load_dataset(f"npz:{tmp_path / 'pets.npz'}")
+    write(pets, review_of({0: 1, 1: 1, 9: 2}, 3, 10), tmp_path / "reviewed")
+    trained = load_dataset(f"npz:{tmp_path / 'reviewed' / 'labels.npz'}")
+    assert trained.delivered_labels.tolist() == [1, 1, 2, 1, 2, 0, 1, 2]
+    assert (trained.train_images == np.delete(arrays["train_features"], 3, 0)).all()
+    assert trained.test_labels.tolist() == [2, 2, 0, 1, 2]
+    scored = load_dataset(f"npz:{tmp_path / 'reviewed' / 'reviewed.npz'}")
+    assert scored.train_labels.tolist() == [1, 1] + [UNKNOWN] * 7
+    assert scored.delivered_labels.tolist() == arrays["noisy_labels"].tolist()
+    lines = (tmp_path / "reviewed" / "reviewed.csv").read_text().splitlines()
+    assert lines[:3] == [
+        "path,label,clean_label,split",
+        "train:0,cat,dog,train",
+        "train:1,dog,dog,train",
+    ]
+
+
+def test_images_in_memory_are_written_as_they_are(digits, tmp_path):
+    write(digits, review_of({0: 3}, 1), tmp_path / "reviewed")
+    trained = load_dataset(f"npz:{tmp_path / 'reviewed' / 'labels.npz'}")
+    assert (trained.train_images == np.delete(digits.train_images, 1, 0)).all()
+    assert trained.delivered_labels[0] == 3
+
+
+def test_files_appear_together_or_not_at_all(tmp_path, monkeypatch):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets')}")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="there already"):
+        write(pets, review_of({}), tmp_path / "there")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another --out"):
+        write(pets, review_of({}), tmp_path / "file" / "out")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.audit.reviewed.os.rename", fail)
+    with pytest.raises(InputError, match="No space left"):
+        write(pets, review_of({}), tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pets", "there"]
+
+
+def test_a_class_without_a_sample_is_refused(tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=4)}")
+    foxes = np.flatnonzero(pets.delivered_labels == 2)
+    with pytest.raises(InputError, match="class fox"):
+        write(pets, review_of({}, *foxes.tolist()), tmp_path / "reviewed")
+
+
+def test_names_that_a_list_cannot_hold_are_refused(tmp_path):
+    write_pets(tmp_path / "pets")
+    for number in range(3):
+        save(tmp_path / "pets" / "None" / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
+    pets = load_dataset(f"folder:{tmp_path / 'pets'}")
+    with pytest.raises(InputError, match="'None'"):
+        write(pets, review_of({}), tmp_path / "reviewed")
+    assert not (tmp_path / "reviewed").exists()
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "a, b\n.png", ' "q" .png', "été.png"])
+def test_odd_names_come_back(tmp_path, name):
+    write_pets(tmp_path / "pets")
+    save(tmp_path / "pets" / "cat" / name, np.full((8, 8, 3), 9, np.uint8))
+    pets = load_dataset(f"folder:{tmp_path / 'pets'}")
+    write(pets, review_of({}), tmp_path / "reviewed")
+    scored = load_dataset(f"folder:{tmp_path / 'reviewed' / 'reviewed.csv'}")
+    assert sorted(names(scored)) == sorted(names(pets))

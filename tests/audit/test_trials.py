@@ -1,0 +1,61 @@
+"""Judgements of trials, from their per-sample results."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.audit import trials
+from bench.audit.pool import pool_of
+from bench.datasets.arrays import from_vectors
+from bench.planning.spec import Plan
+
+
+@pytest.fixture
+def pool():
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(60, 4)).astype("f4"), np.arange(60) % 3
+    dataset = from_vectors("npz:x", vectors[:48], labels[:48], vectors[48:], labels[48:])
+    return pool_of(dataset, labels[:48], as_vectors=True)
+
+
+def test_the_pool_has_both_parts_and_hides_the_truth(pool):
+    training = pool.training_set()
+    assert len(pool) == len(training.train_labels) == 60 and not training.knows_truth
+    assert pool.samples.split.tolist() == ["train"] * 48 + ["test"] * 12
+    assert np.array_equal(training.delivered_labels, pool.given)
+
+
+def test_both_scores_and_further_methods_have_trials_with_several_seeds(pool):
+    specs = trials.plan_trials(pool, pool.training_set(), ["elr", "alm"], 2, Plan())
+    assert [spec.method for spec in specs] == ["alm"] * 2 + ["crossfit"] * 2 + ["elr"] * 2
+    assert {spec.recipe.backbone for spec in specs[:4]} == {"linear"}
+    assert len({spec.id for spec in specs}) == 6
+
+
+def test_samples_that_a_trial_holds_out_are_judged_by_the_others(pool):
+    part = replace(pool, inputs=pool.inputs)
+    first, second = np.arange(50), np.arange(10, 60)
+    samples = [
+        {
+            "train_positions": train,
+            "validation_positions": np.setdiff1d(np.arange(60), train),
+            "validation_probabilities": np.full((10, 3), 1 / 3, np.float16),
+            "clean_probability": np.full(50, value),
+        }
+        for train, value in ((first, 0.9), (second, 0.5))
+    ]
+    clean = trials._averaged(samples, [], part, odds=False).clean
+    assert clean == pytest.approx(np.repeat([0.9, 0.7, 0.5], [10, 40, 10]))
+
+
+def test_a_sample_that_every_trial_holds_out_is_judged_by_its_prediction(pool):
+    train = np.arange(50)
+    sample = {
+        "train_positions": train,
+        "validation_positions": np.arange(50, 60),
+        "validation_probabilities": np.tile([0.2, 0.3, 0.5], (10, 1)).astype(np.float16),
+        "clean_probability": np.full(50, 0.9),
+    }
+    clean = trials._averaged([sample], [], pool, odds=False).clean
+    assert clean[50:] == pytest.approx(np.array([0.2, 0.3, 0.5])[pool.given[50:]], abs=1e-3)

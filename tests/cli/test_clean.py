@@ -1,0 +1,71 @@
+"""Command `python -m bench.clean`: an audit from end to end, and what is refused."""
+
+import csv
+import json
+
+import pytest
+
+from bench.cli.clean import main
+
+FILES = {"suspects.csv", "weights.csv", "summary.json", "tasks.json", "report.md", "clean.html"}
+
+
+def clean(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_path, capsys):
+    out = tmp_path / "audit"
+    options = ["digits", "--subset", "400", "--noise", "0.3", "--seeds", "1", "--check"]
+    options += ["--drop-flagged", "--out", str(out)]
+    status, text, err = clean(capsys, *options)
+    assert status == 0, err
+    assert {path.name for path in out.iterdir()} >= FILES
+    assert (out / "plots" / "transition.png").exists()
+    check = json.loads((out / "summary.json").read_text())["check"]
+    assert check["scores"]["audit"]["auc"] > 0.95
+    low, _, high = check["rate"]
+    assert low - 0.05 < check["true_rate"] < high + 0.05
+    rows = list(csv.DictReader((out / "suspects.csv").open()))
+    assert len(rows) == 400 + 360 and rows[0]["path"].startswith("train:")
+    assert (out / "dropped" / "labels.npz").exists()
+    trials = sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+    status, text, _ = clean(capsys, *options, "--no-plots")
+    assert status == 0 and "trials in" not in text
+    assert trials == sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["digits", "--noise", "1.5"], "--noise"),
+        (["digits", "--noise-kind", "symmetric"], "add --noise R"),
+        (["digits", "--backbone", "pixels", "--weights", "x.pth"], "--weights is for"),
+        (["digits", "--methods", "nothing"], "nothing"),
+        (["folder:/nowhere"], "nowhere"),
+        ([], "DATASET"),
+        (["apply"], "DECISIONS.csv"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(tmp_path, capsys, arguments, message):
+    status, _, err = clean(capsys, *arguments, *["--out", str(tmp_path / "x")])
+    assert status == 2 and message in err and "Traceback" not in err
+
+
+def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(100, 4)).astype("f4"), np.arange(100) % 2
+    np.savez(
+        tmp_path / "x.npz",
+        train_features=vectors,
+        noisy_labels=labels,
+        test_features=vectors[:10],
+        test_labels=labels[:10],
+    )
+    status, _, err = clean(capsys, f"npz:{tmp_path / 'x.npz'}", "--check")
+    assert status == 2 and "not known" in err
