@@ -212,7 +212,14 @@ class Questions(TorchDispatchMode):
 
 #: Questions among an epoch's batches: the samples are divided, once for each network, and the host
 #: has to know their number.
-DIVIDES = {"divide_mix": 2 * 2, "pes": 1, "prune": 1, "simifeat": 1, "unicon": 2 * 5}
+DIVIDES = {
+    "crossfit": 5,
+    "divide_mix": 2 * 2,
+    "pes": 1,
+    "prune": 1,
+    "simifeat": 1,
+    "unicon": 2 * 5,
+}
 
 
 @pytest.mark.parametrize("name", METHODS)
