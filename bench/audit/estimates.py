@@ -19,8 +19,11 @@ WEIGHT = 0.75
 #: Least probability of which log-odds are taken.
 LEAST = 1e-6
 
-#: Widest range of the rate that is printed.
+#: Widest range of the rate that is printed, where classes have at least ``SMALL`` samples.
 WIDEST = 0.12
+
+#: Number of samples of a class below which its estimates are rough.
+SMALL = 50
 
 #: Names of the columns of both scores.
 NAMES = {MARGIN: "margin", PROBE: "forward"}
@@ -112,8 +115,12 @@ def rates_of(
     true_sizes = _true_sizes(sizes, transition)
     right = true_sizes * transition.diagonal()
     high = 1 - right / np.maximum(true_sizes @ transition, 1e-12)
-    overall = _range(float(p_wrong.mean()), float((high * sizes).sum() / sizes.sum()))
-    return overall, np.array([_range(*ends) for ends in zip(low, high, strict=True)])
+    total = float(sizes.sum())
+    is_small = total < SMALL * np.count_nonzero(sizes)
+    overall = _range(float(p_wrong.mean()), float(high @ sizes) / total, total, is_small)
+    return overall, np.array(
+        [_range(*ends, size < SMALL) for *ends, size in zip(low, high, sizes, sizes, strict=True)]
+    )
 
 
 def _true_sizes(sizes: np.ndarray, transition: np.ndarray) -> np.ndarray:
@@ -122,13 +129,21 @@ def _true_sizes(sizes: np.ndarray, transition: np.ndarray) -> np.ndarray:
     return true
 
 
-def _range(first: float, second: float) -> tuple[float, float, float]:
-    """Return low end, estimate and high end of a range of at most the greatest width."""
+def _range(first: float, second: float, count: float, is_small: bool) -> tuple[float, float, float]:
+    """Return low end, estimate and high end of a range.
+
+    It is cut to the greatest width. Where classes are small, it is at least as wide as the 95 %
+    interval of a share among ``count`` samples instead.
+    """
     low, high = sorted((first, second))
     low, high = max(0.0, low - SLACK), min(1.0, high + SLACK)
     middle = (low + high) / 2
-    half = min(high - low, WIDEST) / 2
-    return middle - half, middle, middle + half
+    half = (high - low) / 2
+    if is_small:
+        half = max(half, 1.96 * float(np.sqrt(middle * (1 - middle) / max(count, 1))))
+    else:
+        half = min(half, WIDEST / 2)
+    return max(0.0, middle - half), middle, min(1.0, middle + half)
 
 
 def confused_pairs(

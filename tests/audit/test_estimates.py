@@ -45,6 +45,15 @@ def test_a_wide_range_is_cut_on_both_sides():
     assert middle == pytest.approx(0.25)
 
 
+def test_the_range_of_few_samples_is_not_cut_and_holds_their_sampling_error():
+    given, transition = np.repeat([0, 1], 20), np.array([[0.6, 0.4], [0.4, 0.6]])
+    (low, _, high), _ = rates_of(np.full(40, 0.1), given, transition)
+    assert (low, high) == (pytest.approx(0.25 - 0.165), pytest.approx(0.25 + 0.165))
+    (low, middle, high), classes = rates_of(np.full(40, 0.4), given, transition)
+    assert (middle, high - low) == (pytest.approx(0.4), pytest.approx(2 * 1.96 * 0.0775, abs=1e-3))
+    assert classes[0, 2] - classes[0, 0] == pytest.approx(2 * 1.96 * 0.1095, abs=1e-3)
+
+
 def test_pairs_are_ordered_by_the_number_of_wrong_labels_that_is_expected():
     given = np.array([0, 0, 1, 2])
     probabilities = np.array([[0.2, 0.8, 0.0], [0.3, 0.7, 0.0], [0, 0.4, 0.6], [0, 0, 1.0]])
