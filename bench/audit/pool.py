@@ -74,11 +74,19 @@ def pool_of(dataset: Dataset, labels: np.ndarray, as_vectors: bool) -> Pool:
     samples = replace(samples, given=np.concatenate([labels, dataset.test_labels]))
     unknown = np.full(len(dataset.test_labels), UNKNOWN)
     given, classes = samples.given, len(np.unique(samples.given))
-    if len(given) < FEWEST or classes < 2 or given.min() < 0:
+    if unlabelled := int((given < 0).sum()):
         raise InputError(
-            f"{dataset.name} has {len(given)} samples of {classes} classes, the lowest of them "
-            f"{given.min()}: an audit needs at least {FEWEST} samples of 2 classes, each with a "
-            "label"
+            f"{unlabelled:,} samples of {dataset.name} have no label: give each a label, or leave "
+            "them out"
+        )
+    if len(given) < FEWEST:
+        raise InputError(
+            f"{dataset.name} has {len(given)} samples: an audit needs at least {FEWEST}, add some"
+        )
+    if classes < 2:
+        raise InputError(
+            f"all labels of {dataset.name} are {samples.classes[given[0]]!r}: an audit needs "
+            "samples of at least 2 classes"
         )
     return Pool(
         dataset=dataset.name,

@@ -9,7 +9,8 @@ import numpy as np
 from bench.audit.pool import Pool
 from bench.datasets import FOUND, Dataset
 from bench.errors import InputError
-from bench.planning.registry import display
+from bench.method import Method, Wrapper
+from bench.planning.registry import display, load_method, split_name
 from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams
 from bench.records.schema import SUCCEEDED, present
 from bench.records.trials import read_done, read_samples, results
@@ -36,8 +37,11 @@ def plan_trials(
         plan: device, precision and threads; on images, also the network.
 
     Raises:
-        InputError: where there is no such method, or it refuses the data.
+        InputError: where there is no such method, it judges no labels, or it refuses the data.
     """
+    for method in methods:
+        if not _judges(method):
+            raise _no_judge(method)
     share = min(max(HELD_OUT, len(pool.classes)) / len(pool), 0.2)
     specs = []
     for method in dict.fromkeys([MARGIN, PROBE, *methods]):
@@ -56,6 +60,16 @@ def plan_trials(
         configurations = expand_hparams([method], {}, {})
         specs += trials.specs(training_set, configurations, [None], *Seeds(range(seeds)))
     return specs
+
+
+def _judges(method: str) -> bool:
+    """Return True if a method, or a part of it, estimates whether each label is right."""
+    silent = (Method.clean_probability, Wrapper.clean_probability)
+    return any(load_method(part).clean_probability not in silent for part in split_name(method))
+
+
+def _no_judge(method: str) -> InputError:
+    return InputError(f"{method} does not judge labels: leave it out of --methods")
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ def read_judgements(
         ]
         samples = [read_samples(trial) for trial in trials]
         if samples and not any("clean_probability" in sample for sample in samples):
-            raise InputError(f"{display(method)} does not judge labels: leave it out of --methods")
+            raise _no_judge(display(method))
         if samples:
             judgements[display(method)] = _averaged(samples, trials, pool, method == MARGIN)
         elif method in _EPOCHS:

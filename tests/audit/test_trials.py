@@ -8,6 +8,7 @@ import pytest
 from bench.audit import trials
 from bench.audit.pool import pool_of
 from bench.datasets.arrays import from_vectors
+from bench.errors import InputError
 from bench.planning.spec import Plan
 
 
@@ -31,6 +32,11 @@ def test_both_scores_and_further_methods_have_trials_with_several_seeds(pool):
     assert [spec.method for spec in specs] == ["alm"] * 2 + ["crossfit"] * 2 + ["elr"] * 2
     assert {spec.recipe.backbone for spec in specs[:4]} == {"linear"}
     assert len({spec.id for spec in specs}) == 6
+
+
+def test_a_method_that_judges_no_labels_is_refused_before_it_trains(pool):
+    with pytest.raises(InputError, match="ce does not judge labels"):
+        trials.plan_trials(pool, pool.training_set(), ["elr", "ce"], 1, Plan())
 
 
 def test_samples_that_a_trial_holds_out_are_judged_by_the_others(pool):
@@ -59,3 +65,18 @@ def test_a_sample_that_every_trial_holds_out_is_judged_by_its_prediction(pool):
     }
     clean = trials._averaged([sample], [], pool, odds=False).clean
     assert clean[50:] == pytest.approx(np.array([0.2, 0.3, 0.5])[pool.given[50:]], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (np.arange(40) % 2, "at least 50"),
+        (np.zeros(60, int), "all labels of npz:x are '0'"),
+        (np.where(np.arange(60) < 2, -1, np.arange(60) % 2), "2 samples of npz:x have no label"),
+    ],
+)
+def test_labels_that_cannot_be_audited_are_refused(labels, message):
+    vectors, truth = np.zeros((len(labels) - 2, 4), "f4"), np.arange(len(labels) - 2) % 2
+    dataset = from_vectors("npz:x", vectors, truth, vectors[:2], labels[-2:])
+    with pytest.raises(InputError, match=message):
+        pool_of(dataset, labels[:-2], as_vectors=True)
