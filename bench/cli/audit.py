@@ -1,5 +1,6 @@
 """Running of an audit: data, embeddings, trials, files, and what is printed."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +49,10 @@ NETWORK, SIZE = "timm:tf_efficientnet_lite0.in1k", 160
 PIXELS, TINY = "pixels", 16
 
 
+#: Files that an audit writes and other commands, or users, write as well.
+_WRITTEN = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the command."""
@@ -94,7 +99,9 @@ def run_audit(**values: object) -> int:
     )
     specs = plan_trials(pool, training_set, given.methods or [], given.seeds, plan)
     name = given.dataset.partition(":")[0]
-    out = writable(given.out or Path("results") / f"clean-{name}-{pool.samples.data_hash[:8]}")
+    out = given.out or Path("results") / f"clean-{name}-{pool.samples.data_hash[:8]}"
+    _check_folder(out, pool.samples.data_hash)
+    writable(out)
     result = _run(given, specs, training_set, out, device)
     if result.missing or result.failures:
         echo(f"{len(result.missing) + len(result.failures)} trials are missing or failed", err=True)
@@ -108,6 +115,27 @@ def run_audit(**values: object) -> int:
     _write(given, audit, check, dataset, network, out)
     _print(audit, check, out)
     return 1 if result.missing or result.failures else 0
+
+
+def _check_folder(out: Path, data_hash: str) -> None:
+    """Raise InputError where a folder holds files of something else, or an audit of other labels.
+
+    The folder of an audit that was interrupted has records of trials, but no summary yet.
+    """
+    if not out.is_dir():
+        return
+    try:
+        audited = json.loads((out / "summary.json").read_text(encoding="utf-8"))["data_hash"]
+    except FileNotFoundError:
+        if {path.name for path in out.iterdir()} & _WRITTEN and not (out / "trials").is_dir():
+            raise InputError(
+                f"{str(out)!r} holds files that are not of an audit: choose another --out"
+            ) from None
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        audited = None
+    if audited != data_hash:
+        raise InputError(f"{str(out)!r} holds another audit's files: choose another --out")
 
 
 def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:

@@ -63,7 +63,16 @@ def apply(
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
-    data = load_dataset(dataset or _audited(file), data_dir, subset)
+    name = dataset or _audited(file)
+    try:
+        data = load_dataset(name, data_dir, subset)
+    except InputError as error:
+        if dataset or (file.parent / _SUMMARY).exists():
+            raise
+        raise InputError(
+            f"there is no audit beside {str(file)!r}: move it into the folder of its audit (the "
+            f"one with {_SUMMARY}), or name the data set that was audited with --dataset"
+        ) from error
     samples = samples_of(data)
     review = read_decisions(file, samples)
     echo(summary(review, samples))

@@ -55,6 +55,14 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(tmp_path, capsys, argument
     assert status == 2 and message in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("name", ["report.md", "summary.json"])
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path, capsys, name):
+    (tmp_path / name).write_text('{"data_hash": "of other labels"}')
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "choose another --out" in err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
     import numpy as np
 

@@ -89,3 +89,11 @@ def test_other_data_are_refused(pets, tmp_path, capsys):
     assert status == 2 and "--dataset" in errors
     status, _, errors = call(capsys, tmp_path / "no.csv")
     assert status == 2 and "no file" in errors
+
+
+def test_decisions_without_an_audit_beside_them_have_to_be_moved(pets, tmp_path, capsys):
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    path = write_decisions(downloads / "decisions.csv", samples(pets), *LINES)
+    status, _, errors = call(capsys, path)
+    assert status == 2 and "no audit beside" in errors and "--dataset" in errors
