@@ -49,8 +49,8 @@ class Reviewed:
         if lost := sorted(set(before.tolist()) - set(after.tolist())):
             names = shortlist(printable(samples.classes[label]) for label in lost)
             raise InputError(
-                f"these decisions leave no training sample of the class {names}: keep one, or "
-                "move the class out of the data set"
+                f"no training sample of the class {names} would be left: keep one by a decision, "
+                "leave --drop-flagged out, or move the class out of the data set"
             )
 
     @property
