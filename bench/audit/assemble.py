@@ -84,6 +84,8 @@ def notes_of(estimates: Estimates, given: np.ndarray, classes: Sequence[str]) ->
     """Return sentences on what the audit cannot know, and on classes not to be trusted."""
     sizes = np.bincount(given, minlength=len(classes))
     names = [printable(name) for name in classes]
+    low, middle, _ = estimates.rate_per_class.T
+    doubted = np.where(sizes < SMALL, low, middle)
     notes = []
     if estimates.rate[0] <= 0:
         notes.append("no evidence of wrong labels: the range of their share reaches 0")
@@ -101,7 +103,7 @@ def notes_of(estimates: Estimates, given: np.ndarray, classes: Sequence[str]) ->
         ),
         (
             "labels that cannot be trusted, since half of them or more are estimated to be wrong: ",
-            (estimates.rate_per_class[:, 1] >= DISTRUSTED) & (sizes >= JUDGED),
+            (doubted >= DISTRUSTED) & (sizes >= JUDGED),
         ),
     ):
         if chosen.any():

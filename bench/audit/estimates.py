@@ -116,10 +116,13 @@ def rates_of(
     right = true_sizes * transition.diagonal()
     high = 1 - right / np.maximum(true_sizes @ transition, 1e-12)
     total = float(sizes.sum())
-    is_small = total < SMALL * np.count_nonzero(sizes)
+    is_small = total < SMALL * int(np.count_nonzero(sizes))
     overall = _range(float(p_wrong.mean()), float(high @ sizes) / total, total, is_small)
     return overall, np.array(
-        [_range(*ends, size < SMALL) for *ends, size in zip(low, high, sizes, sizes, strict=True)]
+        [
+            _range(first, second, size, size < SMALL)
+            for first, second, size in zip(low, high, sizes.tolist(), strict=True)
+        ]
     )
 
 

@@ -114,6 +114,8 @@ def run_audit(**values: object) -> int:
     check = check_audit(audit, pool) if given.check else None
     _write(given, audit, check, dataset, network, out)
     _print(audit, check, out)
+    if given.drop_flagged:
+        _drop(audit, dataset, out)
     return 1 if result.missing or result.failures else 0
 
 
@@ -242,8 +244,6 @@ def _write(
         text += "\n".join(["", "## Check against the true labels", "", *check_lines(check), ""])
     write_atomically(out / "report.md", text.encode(errors="backslashreplace"))
     write_page(audit, dataset, out)
-    if given.drop_flagged:
-        _drop(audit, dataset, out)
 
 
 def _write_plots(audit: Audit, check: Check | None, out: Path) -> dict[str, str]:
