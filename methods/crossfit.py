@@ -10,8 +10,8 @@ probability of each class, given a sample's features and its label: ``soft_targe
 ``clean_probability`` for the label itself. A part of what the matrix has beside its diagonal is
 spread evenly over the classes: a network that trains through a matrix with two similar rows may
 exchange their classes. Samples that are nearly equal share a fold, since a copy would vouch for a
-wrong label. A vector's nearest neighbour is a copy if their cosine is at least ``duplicate``;
-images are compared by their pixels, less the mean image.
+wrong label. One of a vector's ten nearest neighbours is a copy if their cosine is at least
+``duplicate``; images are compared by their pixels, less the mean image.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,6 +26,9 @@ from bench import ops
 from bench.errors import InputError
 from bench.method import Method, check_at_least
 from bench.task import Batch, Network, Task
+
+#: Nearest neighbours among which copies of a sample are looked for.
+NEIGHBOURS = 10
 
 
 class Fold(NamedTuple):
@@ -47,7 +50,7 @@ class CrossFit(Method):
 
         folds: int = 5
         spread: float = 0.3  # share of the errors that is spread evenly over the classes
-        duplicate: float = 0.97  # cosine from which a nearest neighbour counts as a copy
+        duplicate: float = 0.97  # cosine from which a near neighbour counts as a copy
 
         def __post_init__(self) -> None:
             check_at_least(self, 2, "folds")
@@ -146,15 +149,18 @@ class CrossFit(Method):
 def duplicate_groups(vectors: Tensor, cosine: float) -> Tensor:
     """Return for each row (N, D) the position (N,) of the first member of its group.
 
-    A row is in the group of its nearest neighbour where their cosine is at least ``cosine``.
+    A row is in the groups of those of its nearest neighbours whose cosine is at least ``cosine``.
+    One neighbour is not enough: four copies may be two pairs of nearest neighbours.
     """
     unit = F.normalize(vectors, dim=1)
-    nearest = ops.nearest_neighbours(unit, 1)[:, 0]
-    near = (unit * unit[nearest]).sum(1) >= cosine
+    columns = ops.nearest_neighbours(unit, NEIGHBOURS).unbind(1)
+    nearness = [(unit * unit[nearest]).sum(1) >= cosine for nearest in columns]
     first = torch.arange(len(unit), device=unit.device)
     while True:
-        lower = torch.where(near, torch.minimum(first, first[nearest]), first)
-        lower = lower.scatter_reduce(0, nearest[near], lower[near], "amin")
+        lower = first
+        for nearest, near in zip(columns, nearness, strict=True):
+            lower = torch.where(near, torch.minimum(lower, lower[nearest]), lower)
+            lower = lower.scatter_reduce(0, nearest[near], lower[near], "amin")
         if torch.equal(lower, first):
             return first
         first = lower

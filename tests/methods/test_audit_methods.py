@@ -44,6 +44,13 @@ def test_copies_share_a_group_through_a_chain():
     assert groups.tolist() == [0, 1, 2, 1, 1]
 
 
+def test_copies_that_are_pairs_of_nearest_neighbours_are_one_group():
+    vectors = torch.eye(6)
+    vectors[1:4] = vectors[0]
+    vectors[:4, 5] = torch.tensor([0.0, 0.01, 0.05, 0.06])
+    assert duplicate_groups(vectors, 0.97).tolist() == [0, 0, 0, 0, 4, 5]
+
+
 def test_margins_are_averaged_over_the_times_that_a_sample_passed_by(make_task, monkeypatch):
     """Average of z_y - max other z, in the order of the batches (github.com/asappresearch/aum)."""
     first, second = [[2.0, 0, 1], [0, 3, 5]], [[0.0, 4, 0], [0, 9, 5]]
