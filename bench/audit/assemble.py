@@ -34,7 +34,7 @@ def assemble(
         (*images, *copies, *[FEW] * bool(rare))
         for images, copies, rare in zip(
             image_issues,
-            duplicate_issues(similar.group, given, samples.split),
+            duplicate_issues(similar.group, given, samples.split if pool.has_split else None),
             few,
             strict=True,
         )

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.audit.samples import Samples, samples_of
+from bench.audit.audit import TRAIN
+from bench.audit.samples import Samples, files_of, samples_of
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, stratified_choice
 from bench.errors import InputError
 
@@ -23,6 +24,7 @@ class Pool:
     samples: Samples  # with the labels to audit
     truth: np.ndarray  # int64 (N,), UNKNOWN where it is not known; no trial sees it
     inputs: np.ndarray  # that trials learn from: float32 (N, D), or uint8 (N, C, H, W)
+    has_split: bool = True  # False where the test part is drawn here, from a folder without one
 
     def __len__(self) -> int:
         return len(self.samples.given)
@@ -95,6 +97,7 @@ def pool_of(dataset: Dataset, labels: np.ndarray, as_vectors: bool) -> Pool:
             [dataset.train_labels, unknown if dataset.noisy_test else dataset.test_labels]
         ),
         inputs=_features(dataset) if as_vectors else _images(dataset),
+        has_split=not (dataset.noisy_test and files_of(dataset, TRAIN) is not None),
     )
 
 

@@ -67,15 +67,23 @@ def _outliers(distances: np.ndarray) -> np.ndarray:
     return mean > third + FENCE * max(third - first, 1e-9)
 
 
-def duplicate_issues(group: np.ndarray, given: np.ndarray, split: np.ndarray) -> list[list[str]]:
-    """Return the issues (N,) of duplicates: also of other labels, and of both parts."""
+def duplicate_issues(
+    group: np.ndarray, given: np.ndarray, split: np.ndarray | None
+) -> list[list[str]]:
+    """Return the issues (N,) of duplicates: also of other labels, and of both parts.
+
+    Args:
+        group: number (N,) of the group of duplicates, or -1.
+        given: labels (N,).
+        split: part (N,) of the data set; None where the parts are not the user's.
+    """
     issues: list[list[str]] = [[] for _ in group]
     order = np.argsort(group, kind="stable")
     order = order[group[order] >= 0]
     for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         words = [DUPLICATE]
         words += [CONFLICT] * (len(set(given[members].tolist())) > 1)
-        words += [LEAK] * (len(set(split[members].tolist())) > 1)
+        words += [LEAK] * (split is not None and len(set(split[members].tolist())) > 1)
         for member in members.tolist():
             issues[member] += words
     return issues

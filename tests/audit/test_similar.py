@@ -32,3 +32,8 @@ def test_duplicates_name_other_labels_and_the_other_part():
         group, np.array([0, 0, 1, 0, 1]), np.array(["train", "test", "test", "train", "train"])
     )
     assert issues == [[DUPLICATE, LEAK]] * 2 + [[]] + [[DUPLICATE, CONFLICT]] * 2
+
+
+def test_parts_that_are_not_the_users_have_no_leaks():
+    group, given = np.array([0, 0, -1]), np.array([0, 0, 1])
+    assert duplicate_issues(group, given, None) == [[DUPLICATE]] * 2 + [[]]

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reviews import write_pets
 
 from bench.audit import trials
 from bench.audit.pool import pool_of
+from bench.datasets import load_dataset
 from bench.datasets.arrays import from_vectors
 from bench.errors import InputError
 from bench.planning.spec import Plan
@@ -25,6 +27,11 @@ def test_the_pool_has_both_parts_and_hides_the_truth(pool):
     assert len(pool) == len(training.train_labels) == 60 and not training.knows_truth
     assert pool.samples.split.tolist() == ["train"] * 48 + ["test"] * 12
     assert np.array_equal(training.delivered_labels, pool.given)
+
+
+def test_the_parts_of_a_folder_without_parts_are_not_the_users(pool, tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=20)}")
+    assert pool.has_split and not pool_of(pets, pets.delivered_labels, as_vectors=True).has_split
 
 
 def test_both_scores_and_further_methods_have_trials_with_several_seeds(pool):
