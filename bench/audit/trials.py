@@ -74,7 +74,7 @@ def _no_judge(method: str) -> InputError:
 
 @dataclass(frozen=True)
 class Judgements:
-    """What a method's trials say of each sample, averaged over seeds."""
+    """Judgements of each sample by a method's trials, averaged over seeds."""
 
     clean: np.ndarray  # (N,) probability that the label is right
     targets: np.ndarray | None  # (N, C) corrected targets
