@@ -19,6 +19,7 @@ from bench.audit.report import headline, report
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.cli.commands import writable
+from bench.cli.network import load_encoder
 from bench.cli.plan import check_command, resolve_device
 from bench.cli.progress import Display, duration
 from bench.cli.terminal import console, echo, line
@@ -34,8 +35,7 @@ from bench.datasets import (
 from bench.datasets.images.cache_folder import keep_library_caches
 from bench.embedding import embed
 from bench.errors import InputError
-from bench.networks.cpu import processors
-from bench.networks.pretrained import Pretrained, is_library_name, licence_note, load_pretrained
+from bench.networks.pretrained import Pretrained, is_library_name
 from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, prepare, takes_rate
 from bench.planning.registry import display
 from bench.planning.spec import Plan, TrialSpec
@@ -181,12 +181,8 @@ def _pool(
                 raise InputError(f"{name} is for timm: and torchvision: networks: leave it out")
         return None, pool_of(dataset, labels, as_vectors=backbone == PIXELS)
     size = given.network_size or (SIZE if given.backbone is None else None)
-    network = load_pretrained(
-        backbone, given.weights or "default", size=size, frozen=True, views=given.views
-    )
-    if note := licence_note(network):
-        echo(note, err=True)
-    dataset = embed(dataset, network, device=device, threads=processors())
+    network = load_encoder(backbone, given.weights, size, given.views)
+    dataset = embed(dataset, network, device=device)
     return network, pool_of(dataset, labels, as_vectors=True)
 
 

@@ -78,15 +78,17 @@ def load_network(training: Training, backbones: Collection[str] = ()) -> Pretrai
     )
 
 
-def load_encoder(backbone: str, weights: str | None, size: int | None) -> Pretrained:
-    """Return the frozen network whose features are written to a file.
+def load_encoder(
+    backbone: str, weights: str | None, size: int | None, views: int = 0
+) -> Pretrained:
+    """Return the frozen network whose features a command other than a sweep reads.
 
     Raises:
         InputError: where it cannot be had, or has no pretrained weights.
     """
     if not is_library_name(backbone) or weights == "none":
         raise _without_weights("embeddings need")
-    return _load(backbone, weights, size, frozen=True)
+    return _load(backbone, weights, size, frozen=True, views=views)
 
 
 def load_recorded(planned: PretrainedNetwork, weights: str | None) -> Pretrained:

@@ -12,6 +12,7 @@ from torch import nn
 
 from bench.datasets.dataset import Images
 from bench.embedding.inputs import Item, inputs
+from bench.networks.body import load_arrays
 from bench.networks.pretrained import Pretrained, PretrainedNetwork, build_body
 
 Batch = Sequence[Item]
@@ -83,7 +84,7 @@ def embed_batches(
 def frozen_body(pretrained: Pretrained, device: str) -> nn.Module:
     """Return the network with its weights, in evaluation mode."""
     body, _ = build_body(pretrained.network.network, 3, pretrained.network.size)
-    body.load_state_dict({name: torch.tensor(value) for name, value in pretrained.state.items()})
+    load_arrays(body, pretrained.state)
     return body.eval().to(device).to(memory_format=torch.channels_last)
 
 

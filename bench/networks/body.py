@@ -1,7 +1,9 @@
 """Body of a library's network: fits images of any side to the network's input."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,3 +56,8 @@ class FittedBody(nn.Module):
             leaf = next(module.children(), None) is None
             modules.append(module if leaf else nn.ParameterList(parameters))
         return modules
+
+
+def load_arrays(body: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give a network's body copies of these weights, by name; the arrays may be read-only."""
+    body.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})

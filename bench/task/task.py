@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.networks import augment
 from bench.networks.backbones import Network, build_network
 from bench.networks.bfloat16 import round_layers
+from bench.networks.body import load_arrays
 from bench.networks.cpu import bfloat16_units
 from bench.networks.pretrained import Pretrained
 from bench.task.pixels import Pixels
@@ -205,10 +206,7 @@ class Task:
         outputs = num_outputs or self.num_classes
         net = build_network(self.backbone, self.channels, outputs, size)
         if self._start:
-            state = self._start.state.items()
-            net.body.load_state_dict(
-                {name: torch.from_numpy(array.copy()) for name, array in state}
-            )
+            load_arrays(net.body, self._start.state)
         return self.place(net)
 
     def pretrained_encoder(self) -> Callable[[Tensor], Tensor]:

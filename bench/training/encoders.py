@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from bench.networks.body import load_arrays
 from bench.planning.code_hash import harness_hash
 from bench.planning.labels import Labels
 from bench.records.schema import Pretraining
@@ -60,8 +60,7 @@ class Encoder:
     def frozen(self, task: Task) -> FrozenEncoder:
         """Return the encoder as a function, on the device and in the precision of the task."""
         net = task.build_network()
-        weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights.items()}
-        net.body.load_state_dict(weights)
+        load_arrays(net.body, self.weights)
         return FrozenEncoder(net, task)
 
 
