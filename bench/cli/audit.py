@@ -20,23 +20,16 @@ from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.cli.commands import writable
 from bench.cli.network import load_encoder
-from bench.cli.plan import check_command, resolve_device
+from bench.cli.plan import check_command, decode, resolve_device
 from bench.cli.progress import Display, duration
 from bench.cli.terminal import console, echo, line
 from bench.common.files import write_atomically
-from bench.datasets import (
-    Dataset,
-    ImageFiles,
-    check_dataset,
-    in_memory,
-    open_dataset,
-    warn_of_copies,
-)
+from bench.datasets import Dataset, check_dataset, open_dataset
 from bench.datasets.images.cache_folder import keep_library_caches
 from bench.embedding import embed
 from bench.errors import InputError
 from bench.networks.pretrained import Pretrained, is_library_name
-from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, prepare, takes_rate
+from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, takes_rate
 from bench.planning.registry import display
 from bench.planning.spec import Plan, TrialSpec
 from bench.sweep.run import SweepResult, run_sweep
@@ -144,21 +137,12 @@ def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
     """Return the data set in memory, where it fits, and the training labels to audit."""
     kind = given.noise_kind or ("symmetric" if given.noise is not None else None)
     dataset = open_dataset(given.dataset, given.data_dir, given.image_size)
-    if kind is not None:
-        if takes_rate(kind) and given.noise is None:
-            raise InputError(f"{kind} noise needs a rate: add --noise R")
-        files = dataset if isinstance(dataset.train_images, ImageFiles) else None
-        check_noise(kind, given.noise, files)
-    if given.subset is not None:
-        dataset = dataset.subset(given.subset)
-    dataset = in_memory(dataset)
-    warn_of_copies(dataset)
-    for remark in dataset.remarks:
-        echo(remark, err=True)
+    if kind is not None and takes_rate(kind) and given.noise is None:
+        raise InputError(f"{kind} noise needs a rate: add --noise R")
+    dataset = decode(dataset, kind, [given.noise], given.subset, given.data_dir)
     if kind is None:
         return dataset, dataset.delivered_labels
     check_noise(kind, given.noise, dataset)
-    dataset = prepare(dataset, kind, given.data_dir)
     spec = NoiseSpec(kind, given.noise, given.noise_seed, file_hash=fingerprint(kind))
     if spec.replaces_images:
         raise InputError(f"{kind} replaces images and no labels: choose another --noise-kind")

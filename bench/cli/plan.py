@@ -149,14 +149,30 @@ def _load_data(request: Request, image_size: int | None) -> tuple[Dataset, str, 
     kind = request.noise.noise_kind
     kind = default_noise(data) if kind is None else kind
     rates = _rates(request, kind)
-    for rate in rates:  # before images are decoded, which may take minutes
-        check_noise(kind, rate, data if isinstance(data.train_images, ImageFiles) else None)
+    return decode(data, kind, rates, subset, place.data_dir), kind, rates
+
+
+def decode(
+    data: Dataset, kind: str | None, rates: Sequence[float | None], subset: int | None, folder: str
+) -> Dataset:
+    """Return a data set with its images decoded, ready for noise, and print its remarks.
+
+    Args:
+        kind: noise kind; None where labels stay as delivered.
+        subset: number of training samples that are kept; None keeps all.
+        folder: folder of the data, in which the noise's files are.
+    """
+    files = data if isinstance(data.train_images, ImageFiles) else None
+    if kind is not None:
+        for rate in rates:  # before images are decoded, which may take minutes
+            check_noise(kind, rate, files)
     data = in_memory(data if subset is None else data.subset(subset))
     warn_of_copies(data)
-    data = prepare(data, kind, place.data_dir)
+    if kind is not None:
+        data = prepare(data, kind, folder)
     for remark in data.remarks:
         echo(remark, err=True)
-    return data, kind, rates
+    return data
 
 
 def _rehearse_noise(specs: Sequence[TrialSpec], data: Dataset) -> None:
