@@ -37,6 +37,9 @@ from bench.training.trial import run_trial
 #: Neighbours whose votes are compared.
 VOTERS = (10, 50)
 
+#: Methods whose own judgements are compared; they do not enter the audit's.
+RIVALS = ("simifeat",)
+
 
 @click.command(cls=Command, name="study audit")
 @option("Data", "--dataset", type=NameOrFile(), default="digits", show_default=True, metavar="NAME")
@@ -114,7 +117,7 @@ def _audit(
     labels = corrupt(data, NoiseSpec(kind, float(rate) if rate else None, seed))
     pool, tests = _training_part(pool_of(data, labels, as_vectors=True), len(labels))
     training_set = pool.training_set()
-    specs = plan_trials(pool, training_set, [], 3, Plan())
+    specs = plan_trials(pool, training_set, RIVALS, 3, Plan())
     statuses = finished_statuses(place)
     seconds = 0.0
     for spec in specs:

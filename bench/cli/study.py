@@ -149,8 +149,8 @@ STUDIES = {
 #: Study with options of its own, which runs no sweeps; see audit_study.py.
 AUDIT = "audit"
 _AUDIT_QUESTION = (
-    "how well does bench.clean find wrong labels, beside cleanlab's scores and votes of neighbours "
-    "(digits, 20 %)"
+    "how well does bench.clean find wrong labels, beside cleanlab's scores, SimiFeat and votes "
+    "of neighbours (digits, 20 %)"
 )
 
 
