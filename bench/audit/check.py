@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from bench.audit.audit import Audit
+from bench.audit.audit import TEST, Audit
 from bench.audit.pool import Pool
 from bench.datasets import UNKNOWN
 
@@ -49,6 +49,8 @@ class Check:
     share_wrong: np.ndarray  # (BINS,), true share of wrong labels
     counts: np.ndarray  # (BINS,)
     cleanlab_rate: float  # share that cleanlab's filter flags
+    reviewed: dict[str, Detection] | None = None  # of test labels that people found wrong
+    reviewed_wrong: int = 0  # number of these
 
     def to_json(self) -> dict[str, Any]:
         """Return the check as summary.json holds it."""
@@ -58,17 +60,34 @@ class Check:
             "calibration_error": self.calibration_error,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
             "cleanlab_flagged": self.cleanlab_rate,
-        }
+        } | (
+            {
+                "reviewed_wrong": self.reviewed_wrong,
+                "reviewed_scores": {name: asdict(score) for name, score in self.reviewed.items()},
+            }
+            if self.reviewed is not None
+            else {}
+        )
 
 
-def check_audit(audit: Audit, pool: Pool) -> Check:
-    """Compare an audit with the truth; samples whose truth is unknown are left out."""
+def check_audit(audit: Audit, pool: Pool, verdicts: np.ndarray | None = None) -> Check:
+    """Compare an audit with the truth; samples whose truth is unknown are left out.
+
+    Args:
+        verdicts: for each test sample (M,) whether people found its label wrong.
+    """
     known = pool.truth != UNKNOWN
     wrong = (audit.given != pool.truth)[known]
     scores = {"audit": -audit.rank.astype(float), "p_wrong": audit.p_wrong} | dict(audit.scores)
     probabilities = probe(pool.vectors, audit.given)
     scores |= cleanlab_scores(probabilities, audit.given)
     error, confidence, share, counts = calibration(audit.p_wrong[known], wrong)
+    reviewed, reviewed_wrong = None, 0
+    if verdicts is not None:
+        tested = audit.split == TEST
+        judged = verdicts[audit.index[tested]]
+        reviewed = {name: detection(values[tested], judged) for name, values in scores.items()}
+        reviewed_wrong = int(judged.sum())
     return Check(
         scores={name: detection(values[known], wrong) for name, values in scores.items()},
         true_rate=float(wrong.mean()),
@@ -78,6 +97,8 @@ def check_audit(audit: Audit, pool: Pool) -> Check:
         share_wrong=share,
         counts=counts,
         cleanlab_rate=cleanlab_flagged(probabilities, audit.given),
+        reviewed=reviewed,
+        reviewed_wrong=reviewed_wrong,
     )
 
 
@@ -167,23 +188,38 @@ def cleanlab_flagged(probabilities: np.ndarray, given: np.ndarray) -> float:
 def check_lines(check: Check) -> list[str]:
     """Return the check as a Markdown table, which a terminal shows well, too."""
     low, _, high = check.rate
-    lines = [
-        "| Score | AUC | AP | Precision | Missed |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, score in check.scores.items():
-        figures = (score.auc, score.average_precision, score.precision, 1 - score.precision)
-        cells = ["–" if np.isnan(figure) else f"{figure:.3f}" for figure in figures]
-        lines.append(f"| {' | '.join([name, *cells])} |")
+    lines = _detections(check.scores)
+    reviewed = []
+    if check.reviewed is not None:
+        reviewed = [
+            f"Test labels alone, of which people found {check.reviewed_wrong:,} wrong:",
+            "",
+            *_detections(check.reviewed),
+            "",
+        ]
     return [
         *lines,
         "",
+        *reviewed,
         "Precision and missed share of the errors are those of as many labels as are wrong. True "
         "share of wrong labels: "
         f"{100 * check.true_rate:.1f} %; estimated: {100 * low:.1f} to {100 * high:.1f} %; flagged "
         f"by cleanlab: {100 * check.cleanlab_rate:.1f} %. Calibration error of the probability: "
         f"{check.calibration_error:.3f}.",
     ]
+
+
+def _detections(scores: Mapping[str, Detection]) -> list[str]:
+    """Return the lines of a Markdown table with a row for each score."""
+    lines = [
+        "| Score | AUC | AP | Precision | Missed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, score in scores.items():
+        figures = (score.auc, score.average_precision, score.precision, 1 - score.precision)
+        cells = ["–" if np.isnan(figure) else f"{figure:.3f}" for figure in figures]
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return lines
 
 
 def vote_scores(nearest: Mapping[int, np.ndarray], given: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
+from bench.audit.verdicts import read_verdicts
 from bench.cli.commands import writable
 from bench.cli.network import load_encoder
 from bench.cli.plan import check_command, decode, resolve_device
@@ -69,6 +70,7 @@ class Options:
     storage: str | None
     out: Path | None
     check: bool
+    reviewed_test: Path | None
     drop_flagged: bool
     no_plots: bool
 
@@ -79,10 +81,13 @@ def run_audit(**values: object) -> int:
     keep_library_caches()
     check_command()
     check_dataset(given.dataset, given.image_size)
+    if given.reviewed_test and not given.check:
+        raise InputError("--reviewed-test is for --check: add --check, or leave it out")
     device, precision = resolve_device(given.device, "auto", given.address)
     dataset, labels = _labelled(given)
     if given.check and not dataset.knows_truth:
         raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
+    verdicts = _verdicts(given, dataset)
     network, pool = _pool(given, dataset, labels, device)
     training_set = pool.training_set()
     plan = Plan(
@@ -104,7 +109,7 @@ def run_audit(**values: object) -> int:
         find_similar(pool.vectors, network is not None),
         image_issues(dataset),
     )
-    check = check_audit(audit, pool) if given.check else None
+    check = check_audit(audit, pool, verdicts) if given.check else None
     _write(given, audit, check, dataset, network, out)
     _print(audit, check, out)
     if given.drop_flagged:
@@ -147,6 +152,13 @@ def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
     if spec.replaces_images:
         raise InputError(f"{kind} replaces images and no labels: choose another --noise-kind")
     return dataset, corrupt(dataset, spec)
+
+
+def _verdicts(given: Options, dataset: Dataset) -> np.ndarray | None:
+    """Return for each test label whether people found it wrong, (M,); None without a file."""
+    if given.reviewed_test is None:
+        return None
+    return read_verdicts(given.reviewed_test, dataset.test_labels)
 
 
 def _pool(

@@ -10,7 +10,7 @@ from bench.cli import options
 from bench.cli.clean_apply import apply
 from bench.cli.commands import Command, execute
 from bench.cli.options import option
-from bench.cli.paths import NameOrFile, Place
+from bench.cli.paths import NameOrFile, Place, UserPath
 from bench.cli.values import CommaList, Finite
 
 
@@ -114,6 +114,14 @@ from bench.cli.values import CommaList, Finite
     "--check",
     is_flag=True,
     help="Compare the audit with the true labels, where they are known, and with cleanlab.",
+)
+@option(
+    "Output",
+    "--reviewed-test",
+    type=UserPath(dir_okay=False),
+    metavar="FILE",
+    help="With --check, also compare with people's verdicts on test labels: a file of mturk/ of "
+    "cleanlab/label-errors.",
 )
 @option(
     "Output",

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from bench.cli.clean import main
+from bench.datasets import load_dataset
 
 FILES = {"suspects.csv", "weights.csv", "summary.json", "tasks.json", "report.md", "clean.html"}
 
@@ -33,8 +34,20 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     assert len(rows) == 400 + 360 and rows[0]["path"].startswith("train:")
     assert (out / "dropped" / "labels.npz").exists()
     trials = sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
-    status, text, _ = clean(capsys, *options, "--no-plots")
-    assert status == 0 and "trials in" not in text
+    verdicts = tmp_path / "mturk.json"
+    labels = load_dataset("digits").test_labels[:3].tolist()
+    verdicts.write_text(
+        json.dumps(
+            [
+                {"id": number, "given_original_label": label, "mturk": {"given": number}}
+                for number, label in enumerate(labels)
+            ]
+        )
+    )
+    status, text, _ = clean(capsys, *options, "--no-plots", "--reviewed-test", str(verdicts))
+    assert status == 0 and "trials in" not in text and "people found 3 wrong" in text
+    check = json.loads((out / "summary.json").read_text())["check"]
+    assert check["reviewed_wrong"] == 3 and 0 <= check["reviewed_scores"]["audit"]["auc"] <= 1
     assert trials == sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
 
 
@@ -45,6 +58,7 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
         (["digits", "--noise-kind", "symmetric"], "add --noise R"),
         (["digits", "--backbone", "pixels", "--weights", "x.pth"], "--weights is for"),
         (["digits", "--methods", "nothing"], "nothing"),
+        (["digits", "--reviewed-test", "verdicts.json"], "add --check"),
         (["folder:/nowhere"], "nowhere"),
         ([], "DATASET"),
         (["apply"], "DECISIONS.csv"),
