@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from bench import ops
 from bench.method import Method, check_nonnegative
 from bench.task import Batch
 
@@ -52,12 +52,9 @@ class APL(Method):
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
-        losses = -log_p  # (B, C): column k is the loss if k were the label
-        if self.hp.active == "nfl":
-            losses = (-torch.expm1(log_p.detach())) ** self.hp.gamma * losses
-        y = batch.y[:, None]
-        active = losses.gather(1, y) / losses.sum(1, keepdim=True)
-        passive = -log_p.gather(1, y).expm1()  # 1 - p_y
+        gamma = self.hp.gamma if self.hp.active == "nfl" else 0.0
+        active = ops.normalised_loss(ops.focal_losses(log_p, gamma), batch.y)
+        passive = -log_p.gather(1, batch.y[:, None])[:, 0].expm1()  # 1 - p_y
         if self.hp.passive == "rce":
             passive = -math.log(1e-4) * passive
         return (self.hp.alpha * active + self.hp.beta * passive).mean()
