@@ -11,12 +11,13 @@ not among this project's, and clip the gradient's norm at 5, for which there is 
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from bench import ops
-from bench.method import Method, check_nonnegative
+from bench.method import Method, added, check_nonnegative
 from bench.task import Batch
 
 
@@ -45,9 +46,13 @@ class APL(Method):
         alpha: float = 1.0
         beta: float = 1.0
         gamma: float = 0.5  # of "nfl" alone
+        clip_norm: float = added(0.0, neutral=0.0)  # 0: no clipping; the authors have 5
 
         def __post_init__(self) -> None:
-            check_nonnegative(self, "alpha", "beta", "gamma")
+            check_nonnegative(self, "alpha", "beta", "gamma", "clip_norm")
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return ops.clip_gradients(super().optimizer(groups), self.networks, self.hp.clip_norm)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

@@ -42,7 +42,7 @@ from bench.ops.passes import (
     per_sample,
     per_sample_loss,
 )
-from bench.ops.privileges import inclusive_rate, is_asymmetric, nearest
+from bench.ops.privileges import inclusive, inclusive_rate, is_asymmetric, nearest
 from bench.ops.targets import distributions, mean_prediction, sharpen
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "fit_mixture",
     "focal_losses",
     "forever",
+    "inclusive",
     "inclusive_rate",
     "is_asymmetric",
     "l1_norm",
