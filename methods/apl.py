@@ -11,12 +11,13 @@ not among this project's, and clip the gradient's norm at 5, for which there is 
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from bench.method import Method, check_nonnegative
+from bench import ops
+from bench.method import Method, added, check_nonnegative
 from bench.task import Batch
 
 
@@ -45,19 +46,20 @@ class APL(Method):
         alpha: float = 1.0
         beta: float = 1.0
         gamma: float = 0.5  # of "nfl" alone
+        clip_norm: float = added(0.0, neutral=0.0)  # 0: no clipping; the authors have 5
 
         def __post_init__(self) -> None:
-            check_nonnegative(self, "alpha", "beta", "gamma")
+            check_nonnegative(self, "alpha", "beta", "gamma", "clip_norm")
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return ops.clip_gradients(super().optimizer(groups), self.networks, self.hp.clip_norm)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
-        losses = -log_p  # (B, C): column k is the loss if k were the label
-        if self.hp.active == "nfl":
-            losses = (-torch.expm1(log_p.detach())) ** self.hp.gamma * losses
-        y = batch.y[:, None]
-        active = losses.gather(1, y) / losses.sum(1, keepdim=True)
-        passive = -log_p.gather(1, y).expm1()  # 1 - p_y
+        gamma = self.hp.gamma if self.hp.active == "nfl" else 0.0
+        active = ops.normalised_loss(ops.focal_losses(log_p, gamma), batch.y)
+        passive = -log_p.gather(1, batch.y[:, None])[:, 0].expm1()  # 1 - p_y
         if self.hp.passive == "rce":
             passive = -math.log(1e-4) * passive
         return (self.hp.alpha * active + self.hp.beta * passive).mean()

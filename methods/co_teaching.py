@@ -76,9 +76,7 @@ class CoTeaching(Method):
     def epoch_start(self) -> None:
         self.ramp = self.warmup(self.hp.ramp_epochs)
         if self.hp.forget_rate == "estimate" and 1 <= self.epoch <= self.ramp:
-            losses = torch.stack([ops.per_sample_loss(self, net) for net in self.networks]).mean(0)
-            clean = ops.clean_probability(losses, shapes=self.task.mixtures)
-            self.forget_rate.copy_(1 - clean.mean())
+            self.forget_rate.copy_(ops.estimated_rate(self))
         rate = self.forget_rate.item()  # read once an epoch, since a GPU has to be waited for
         if self.epoch < self.ramp:
             rate = self.epoch / self.ramp * rate**self.hp.exponent

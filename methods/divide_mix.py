@@ -6,10 +6,15 @@ without labels.
 each network passes over the data by itself, with twice the batch size. Privileges of the authors,
 each of which "oracle" takes: they choose ``unlabelled_weight`` by noise rate and kind (the paper's
 table of settings), set ``loss_window`` to 5 at 90 % noise, and turn ``confidence_penalty`` on for
-asymmetric noise. [inferred] A rate between theirs takes the settings of the nearest. Warm-up is 30
-epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that
-network takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not
-their logits.
+asymmetric noise. [inferred] A rate between theirs takes the settings of the nearest.
+``unlabelled_weight="estimate"`` takes symmetric noise and the rate that the mixtures show: 1 - the
+mean clean probability of both networks, the median of the first three divided epochs. Epochs in
+which a mixture has one mode do not count; without any other, the weight is the default. On digits
+the estimate is within 0.06 of rates up to 50 %, and below 0.6 at 72 and 81 %: it cannot tell 80
+from 90 %, so that ``loss_window`` has none. Nor has ``confidence_penalty``: losses do not tell the
+kinds of noise apart. Warm-up is 30 epochs for CIFAR-100. [inferred] Where the mixture leaves either
+side fewer than two samples, that network takes an epoch of warm-up. The networks' probabilities are
+averaged for predictions, not their logits.
 
 [source] For Clothing1M they start from torchvision's ImageNet weights of ResNet-50 (their
 Train_clothing1M.py). An epoch of theirs is 1,000 batches of a draw with as many images of each
@@ -19,6 +24,7 @@ million images, so that 3 are as many steps; the mixtures are fitted once in eac
 eighth of the side; theirs are of 224 pixels from 256.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -96,7 +102,7 @@ class DivideMix(Method):
         clean_threshold: float = 0.5  # tau
         temperature: float = 0.5  # T
         mixup_alpha: float = 4.0  # alpha
-        unlabelled_weight: Literal["oracle"] | float = 25.0  # lambda_u
+        unlabelled_weight: Literal["estimate", "oracle"] | float = 25.0  # lambda_u
         ramp_epochs: int = 16
         loss_window: Literal["oracle"] | int = 1
         confidence_penalty: Literal["oracle"] | bool = False
@@ -107,9 +113,12 @@ class DivideMix(Method):
     clean: Tensor
     history: Tensor
     targets: Tensor
+    rates: Tensor
 
     def setup(self, task: Task) -> None:
         super().setup(task)
+        if self.hp.unlabelled_weight == "estimate":
+            self.register_buffer("rates", torch.full((3,), torch.nan, device=task.device))
         self.unlabelled_weight, window, self.confidence_penalty = self.settings(task)
         self.register_buffer("clean", torch.ones(2, task.num_train, device=task.device))
         history = torch.full((2, window, task.num_train), torch.nan, device=task.device)
@@ -120,13 +129,12 @@ class DivideMix(Method):
         """Return lambda_u, the loss window and the penalty: as given, or as the authors chose."""
         hp = self.hp
         weight, window, penalty = hp.unlabelled_weight, hp.loss_window, hp.confidence_penalty
-        if weight == "oracle" and ops.is_asymmetric(task):
+        if weight == "estimate":
+            weight = type(hp)().unlabelled_weight  # until there is one
+        elif weight == "oracle" and ops.is_asymmetric(task):
             weight = 0.0
         elif weight == "oracle":
-            by_rate = {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
-            if task.num_classes >= 100:
-                by_rate = {0.2: 25.0, 0.5: 150.0}
-            weight = by_rate[ops.nearest(ops.inclusive_rate(task), by_rate)]
+            weight = authors_weight(task.oracle.noise_rate, task.num_classes)  # type: ignore[arg-type]  # a fact
         if window == "oracle":
             window = 5 if ops.nearest(ops.inclusive_rate(task), (0.2, 0.5, 0.8, 0.9)) == 0.9 else 1
         if penalty == "oracle":
@@ -142,6 +150,17 @@ class DivideMix(Method):
             self.history[i] = torch.cat([self.history[i, 1:], losses[None]])
             mean_loss = self.history[i].nanmean(0)
             self.clean[i] = ops.clean_probability(mean_loss, scale=False, shapes=self.task.mixtures)
+        if self.hp.unlabelled_weight == "estimate":
+            self.estimate_weight()
+
+    def estimate_weight(self) -> None:
+        """Set lambda_u by the median estimate of the noise rate in the first divided epochs."""
+        number = self.epoch - self.first
+        if number < len(self.rates) and self.task.mixtures[-2:] == ["two modes"] * 2:
+            self.rates[number] = 1 - self.clean.mean()
+        rate = self.rates.nanmedian().item()
+        if not math.isnan(rate):
+            self.unlabelled_weight = authors_weight(rate, self.task.num_classes)
 
     def batches(self) -> Iterator[Division | PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)
@@ -214,3 +233,11 @@ class DivideMix(Method):
     def soft_targets(self) -> Tensor:
         """Return each sample's most recent target, refined or guessed, for either network."""
         return self.targets
+
+
+def authors_weight(rate: float, num_classes: int) -> float:
+    """Return the authors' lambda_u for symmetric noise with this share of wrong labels."""
+    by_rate = {0.2: 0.0, 0.5: 25.0, 0.8: 25.0, 0.9: 50.0}
+    if num_classes >= 100:
+        by_rate = {0.2: 25.0, 0.5: 150.0}
+    return by_rate[ops.nearest(ops.inclusive(rate, num_classes), by_rate)]

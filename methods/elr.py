@@ -3,11 +3,12 @@ towards their running average, which remembers those made before memorisation se
 
 [source] Written from the authors' code (GitHub shengliu66/ELR, commit 934af53). Defaults are theirs
 for CIFAR-10; they use momentum 0.9 and weight 7 for CIFAR-100, momentum 0.9 and weight 1 for
-asymmetric noise on CIFAR-10: "oracle" takes these by classes and kind of noise, a privilege. Their
-README has two rows of results. The ``paper`` recipe is their configuration for CIFAR-10,
-behind the row "cosine annealing": 150 epochs, restarts every 10, down to 0.001. The other row, and
-their released configurations for CIFAR-100 and asymmetric noise, divide the rate by 100 after 40
-and 80 of 120 epochs (80 and 120 of 150 for CIFAR-100).
+asymmetric noise on CIFAR-10: "oracle" takes these by classes and kind of noise, a privilege. There
+is no estimate, since losses do not tell kinds of noise apart. Their README has two rows of results.
+The ``paper`` recipe is their configuration for CIFAR-10, behind the row "cosine annealing": 150
+epochs, restarts every 10, down to 0.001. The other row, and their released configurations for
+CIFAR-100 and asymmetric noise, divide the rate by 100 after 40 and 80 of 120 epochs (80 and 120 of
+150 for CIFAR-100).
 
 [inferred] For Clothing1M the code has a configuration of ELR+ alone (ResNet-50 from ImageNet
 weights): its recipe is used here, 15 epochs of 3,000 batches being 3 of all images.

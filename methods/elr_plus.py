@@ -4,12 +4,12 @@ and two networks, each of which takes its targets from the weight average of the
 [source] Defaults are the authors' for CIFAR-10 (GitHub shengliu66/ELR, commit 934af53); for
 CIFAR-100 they use momentum 0.9, weight 7, weight_ramp_epochs 102 (40,000 steps of 391 an epoch, of
 250 epochs) and labels multiplied by the targets (``refine_labels``). "oracle" takes their momentum
-and weight, as in ``elr``. Their ramps count steps; here they are shares of the run. As in their
-code, averages run over the parameters alone, predict in train mode, and are not used for
-evaluation, for which the two networks' logits are averaged. [inferred] An average starts as a copy
-of its network (theirs at other weights, which the low initial factor forgets in one step).
-``clean_probability`` is the share at the given label of both networks' targets, with which
-``refine_labels`` multiplies it.
+and weight, as in ``elr``; there is no estimate. Their ramps count steps; here they are shares of
+the run. As in their code, averages run over the parameters alone, predict in train mode, and are
+not used for evaluation, for which the two networks' logits are averaged. [inferred] An average
+starts as a copy of its network (theirs at other weights, which the low initial factor forgets in
+one step). ``clean_probability`` is the share at the given label of both networks' targets, with
+which ``refine_labels`` multiplies it.
 
 [source] For Clothing1M they start from torchvision's ImageNet weights of ResNet-50
 (config_clothing1m.json). An epoch of theirs is 3,000 batches of a draw with as many images of each

@@ -11,12 +11,13 @@ slip). Any number of neighbours is possible: weights and targets are averaged ov
 its k neighbours. At k=1 that is the authors' formula, in which they count the sample itself and
 write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole training set,
 features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the
-authors use 5 at a noise rate of 0.8, as "oracle" does, a privilege. ``clean_probability`` is the
-mixture's while the target's class is the given label, and 0 once it is another. As in the authors'
-code, the unmixed images pass through the network in every step after the warm-up, even where no
-result of that pass is used: batch norm's statistics, which losses and predictions depend on, are
-then those of unmixed images too. In a run so short that the warm-up, a fifth of it at least,
-reaches the start of correction, there is no mixup phase.
+authors use 5 at a noise rate of 0.8, as "oracle" does, a privilege. It has no estimate: at high
+rates, a mixture shows too low ones (see ``divide_mix``). ``clean_probability`` is the mixture's
+while the target's class is the given label, and 0 once it is another. As in the authors' code, the
+unmixed images pass through the network in every step after the warm-up, even where no result of
+that pass is used: batch norm's statistics, which losses and predictions depend on, are then those
+of unmixed images too. In a run so short that the warm-up, a fifth of it at least, reaches the start
+of correction, there is no mixup phase.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,8 @@ v a sample and class. Cross-entropy of the prediction plus the noise trains the 
 squared error of the predicted class plus the noise trains u and v. Both descend by SGD without
 momentum, weight decay or schedule. The consistency and balance terms of SOP+ are left out. For
 asymmetric noise the authors set ``rate_v`` to 100; on CIFAR-100 ``rate_u`` to 1, or 0.1 if
-asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes these rates.
+asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes these rates;
+there is no estimate, since losses do not tell kinds of noise apart.
 [inferred] ``clean_probability`` is 1 - u^2; the weight decay is a port's (GitHub
 KlemenVovk/noisy-labels), since the code released for CIFAR-100, 1e-3, is that of SOP+.
 """

@@ -4,14 +4,15 @@ semi-supervised and by contrast.
 
 From the authors' code (GitHub nazmul-karim170/UNICON-Noisy-Label, commit 616dc49). Warm-up is 30
 epochs for CIFAR-100. The authors turn ``confidence_penalty`` on for asymmetric noise: "oracle", a
-privilege. Divergences use natural logarithms, as in that code, and so stay below ln 2: with the
-default ``high_divergence`` their rule for very noisy sets, whose line would fail, never acts. Not
-repeated, as slips: sample 0 fills the places of classes that have too few samples; the divergences
-for the second network come from the first in train mode. Not taken over: their loaders leave out a
-last batch that is not full, which on a small data set is a good part of an epoch. [inferred]
-Warm-up batches are the recipe's, not double. Where fewer than two samples are clean, or all but
-one, that network takes a plain epoch. The networks' probabilities are averaged for predictions, not
-their logits. On vectors, strong views are the task's in place of AutoAugment's.
+privilege. It has no estimate, since losses do not tell kinds of noise apart. Divergences use
+natural logarithms, as in that code, and so stay below ln 2: with the default ``high_divergence``
+their rule for very noisy sets, whose line would fail, never acts. Not repeated, as slips: sample 0
+fills the places of classes that have too few samples; the divergences for the second network come
+from the first in train mode. Not taken over: their loaders leave out a last batch that is not full,
+which on a small data set is a good part of an epoch. [inferred] Warm-up batches are the recipe's,
+not double. Where fewer than two samples are clean, or all but one, that network takes a plain
+epoch. The networks' probabilities are averaged for predictions, not their logits. On vectors,
+strong views are the task's in place of AutoAugment's.
 """
 
 from collections.abc import Iterable, Iterator

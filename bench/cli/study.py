@@ -16,7 +16,12 @@ from bench.cli.run import run
 from bench.cli.terminal import echo
 from bench.common.importing import module_command
 from bench.errors import InputError, unknown
-from bench.planning.registry import REFERENCE, load_method, method_names
+from bench.planning.registry import (
+    REFERENCE,
+    estimated_settings,
+    load_method,
+    method_names,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,13 @@ class Study:
 
 _ALL = "--methods METHODS"
 
-#: Privileged methods without their privileges, and with them.
-_VARIANTS = ("--methods PRIVILEGED", "--methods PRIVILEGED ORACLES")
+#: Privileged methods without their privileges, with estimates in place of fixed defaults, and with
+#: their privileges.
+_VARIANTS = (
+    "--methods PRIVILEGED",
+    "--methods ESTIMATING ESTIMATES",
+    "--methods PRIVILEGED ORACLES",
+)
 
 #: Fashion-MNIST without crops and flips, with which cross-entropy memorises 4 % of the wrong
 #: labels alone, so that nothing is left to repair.
@@ -105,8 +115,8 @@ STUDIES = {
         (f"{_FAMILIES} --noise 0.5 --save-features",),
     ),
     "privileges": Study(
-        "what it is worth to know the noise, to methods that can read it (digits, 50 % symmetric "
-        "and 40 % asymmetric)",
+        "what it is worth to know the noise, to methods that can read it, and what an estimate of "
+        "it is worth (digits, 50 % symmetric and 40 % asymmetric)",
         tuple(
             f"{each} {noise}"
             for noise in ("--noise 0.5", "--noise-kind asymmetric --noise 0.4")
@@ -247,6 +257,7 @@ def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
 
     METHODS are all methods but those of ``absent``, HOSTS those that can be wrapped, bare and
     wrapped, PRIVILEGED those that can read the truth, and ORACLES the settings with which they do.
+    ESTIMATING are methods with a fixed default that can be estimated, ESTIMATES the settings.
     """
     from bench.method import Wrapper, takes_own_steps
 
@@ -262,6 +273,7 @@ def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
     wrapped = [f"{wrapper}+{host}" for wrapper in wrappers for host in hosts]
     if not bases:
         raise InputError("there are no methods to study: put some into methods/")
+    estimates = {method: estimated_settings(method) for method in classes}
     words = {
         "METHODS": ",".join(
             method for method in [*bases, *wrappers] if method not in (REFERENCE, *absent)
@@ -272,6 +284,12 @@ def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
             f"--set {method}.{name}=oracle"
             for method, cls in classes.items()
             for name in cls.oracles
+        ),
+        "ESTIMATING": ",".join(method for method, names in estimates.items() if names),
+        "ESTIMATES": " ".join(
+            f"--set {method}.{name}=estimate"
+            for method, names in estimates.items()
+            for name in names
         ),
     }
     return " ".join(words.get(word, word) for word in arguments.split(" "))

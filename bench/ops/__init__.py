@@ -1,19 +1,23 @@
 """Tensor helpers that several methods share; a method file imports them from here.
 
-losses       scalar losses of logits: soft targets, transition matrix, contrast, penalties
+losses       losses of logits: soft targets, transition matrix, normalised, contrast, penalties
 targets      distributions as training targets: normalise, sharpen, guess
 mixing       mixup with random partners, means over neighbours
 mixtures     two-component mixtures on losses, which tell clean labels from noisy ones
 neighbours   nearest rows in feature space
-passes       passes over the training set: scores or features of every sample, endless batches
+passes       passes over the training set: scores, features, noise rate; endless batches
 privileges   facts about the noise, as the authors' tables use them
-optimizers   the change of Adam's first beta in Co-teaching and its descendants
+optimizers   clipped gradients; the change of Adam's first beta in Co-teaching
 """
 
+from bench.networks.augment import cutout
 from bench.networks.auto_augment import auto_augment_cifar10
 from bench.ops.losses import (
     confidence_penalty,
     corrected_cross_entropy,
+    focal_losses,
+    l1_norm,
+    normalised_loss,
     nt_xent,
     soft_cross_entropy,
     uniform_divergence,
@@ -30,9 +34,15 @@ from bench.ops.mixtures import (
     two_means,
 )
 from bench.ops.neighbours import nearest_neighbours
-from bench.ops.optimizers import lower_first_beta
-from bench.ops.passes import all_features, forever, per_sample, per_sample_loss
-from bench.ops.privileges import inclusive_rate, is_asymmetric, nearest
+from bench.ops.optimizers import clip_gradients, lower_first_beta
+from bench.ops.passes import (
+    all_features,
+    estimated_rate,
+    forever,
+    per_sample,
+    per_sample_loss,
+)
+from bench.ops.privileges import inclusive, inclusive_rate, is_asymmetric, nearest
 from bench.ops.targets import distributions, mean_prediction, sharpen
 
 __all__ = [
@@ -43,22 +53,29 @@ __all__ = [
     "auto_augment_cifar10",
     "beta_sample",
     "clean_probability",
+    "clip_gradients",
     "confidence_penalty",
     "corrected_cross_entropy",
+    "cutout",
     "distributions",
     "draw_mix",
+    "estimated_rate",
     "fit_betas",
     "fit_gaussians",
     "fit_mixture",
+    "focal_losses",
     "forever",
+    "inclusive",
     "inclusive_rate",
     "is_asymmetric",
+    "l1_norm",
     "lower_first_beta",
     "mean_prediction",
     "min_max",
     "mix_with_neighbours",
     "nearest",
     "nearest_neighbours",
+    "normalised_loss",
     "nt_xent",
     "per_sample",
     "per_sample_loss",

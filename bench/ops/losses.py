@@ -1,7 +1,9 @@
-"""Losses that several methods share, each a scalar."""
+"""Losses that several methods share."""
+
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -18,6 +20,25 @@ def corrected_cross_entropy(logits: Tensor, transition: Tensor, y: Tensor) -> Te
     """
     log_transition = transition.clamp_min(torch.finfo(transition.dtype).tiny).log()
     return -(logits.float().log_softmax(1) + log_transition.T[y]).logsumexp(1).mean()
+
+
+def focal_losses(log_p: Tensor, gamma: float) -> Tensor:
+    """Focal losses (B, C) of log-probabilities (B, C): column k is the loss if k were the label.
+
+    The factor (1 - p)^gamma is a constant to the gradient; gamma 0 gives cross-entropies.
+    """
+    return (-torch.expm1(log_p.detach())) ** gamma * -log_p if gamma else -log_p
+
+
+def normalised_loss(losses: Tensor, y: Tensor) -> Tensor:
+    """Loss (B,) with labels (B,), divided by the sum of the losses (B, C) with all classes."""
+    return losses.gather(1, y[:, None])[:, 0] / losses.sum(1)
+
+
+def l1_norm(networks: Iterable[nn.Module]) -> Tensor:
+    """Sum of the absolute values of all parameters of the networks."""
+    parameters = [parameter for net in networks for parameter in net.parameters()]
+    return torch.stack([parameter.abs().sum() for parameter in parameters]).sum()
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:

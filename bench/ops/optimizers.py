@@ -1,6 +1,9 @@
-"""Changes to an optimiser in the course of a run."""
+"""Changes to an optimiser: of its settings in the course of a run, of gradients before a step."""
+
+from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from bench.recipe import Recipe
 
@@ -14,3 +17,21 @@ def lower_first_beta(optimizer: torch.optim.Optimizer | None, recipe: Recipe, ep
     if isinstance(optimizer, torch.optim.Adam) and falling:
         for group in optimizer.param_groups:
             group["betas"] = (0.1, group["betas"][1])
+
+
+def clip_gradients(
+    optimizer: torch.optim.Optimizer, networks: Iterable[nn.Module], limit: float
+) -> torch.optim.Optimizer:
+    """Clip the norm of the networks' gradients, all together, before each step of an optimiser.
+
+    The optimiser may train further parameters, such as a wrapper's: their gradients stay. Without
+    a limit, which is 0 then, nothing is clipped.
+    """
+    parameters = [parameter for net in networks for parameter in net.parameters()]
+
+    def clip(*_: object) -> None:
+        nn.utils.clip_grad_norm_(parameters, limit)
+
+    if limit:
+        optimizer.register_step_pre_hook(clip)
+    return optimizer

@@ -1,4 +1,4 @@
-"""Passes over the training set: scores or features of every sample, and endless batches."""
+"""Passes over the training set: scores, features, the noise rate; endless batches."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.networks.backbones import Network
+from bench.ops.mixtures import clean_probability
 
 
 def forever(make_iterator: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -40,6 +41,16 @@ def per_sample_loss(method: Any, net: nn.Module) -> Tensor:
     return per_sample(
         method, net, lambda logits, y, index: F.cross_entropy(logits, y, reduction="none")
     )
+
+
+def estimated_rate(method: Any) -> Tensor:
+    """Share of wrong labels, from the noisy data alone.
+
+    It is the weight of the high-loss component of a two-component mixture on the mean loss of the
+    method's networks, whose shape goes on record.
+    """
+    losses = torch.stack([per_sample_loss(method, net) for net in method.networks]).mean(0)
+    return 1 - clean_probability(losses, shapes=method.task.mixtures).mean()
 
 
 @torch.no_grad()

@@ -10,9 +10,14 @@ def is_asymmetric(task: Task) -> bool:
     return str(task.oracle.noise_kind).startswith("asymmetric")
 
 
+def inclusive(rate: float, num_classes: int) -> float:
+    """Share of wrong labels as most authors count it, who draw labels from the true class too."""
+    return rate * num_classes / (num_classes - 1)
+
+
 def inclusive_rate(task: Task) -> float:
-    """Noise rate as most authors count it, who draw noisy labels from the true class too."""
-    return float(task.oracle.noise_rate) * task.num_classes / (task.num_classes - 1)  # type: ignore[arg-type]  # a fact
+    """Noise rate as most authors count it."""
+    return inclusive(float(task.oracle.noise_rate), task.num_classes)  # type: ignore[arg-type]  # a fact
 
 
 def nearest(value: float, choices: Iterable[float]) -> float:

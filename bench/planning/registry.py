@@ -269,6 +269,17 @@ def hyper_parameter_types(part: str) -> dict[str, Any]:
     return typing.get_type_hints(load_method(part).HParams)
 
 
+def estimated_settings(part: str) -> list[str]:
+    """Return the hyper-parameters with a fixed default that can be "estimate" instead."""
+    defaults = resolve(part, {})
+    return [
+        name
+        for name, hint in hyper_parameter_types(part).items()
+        if any("estimate" in typing.get_args(option) for option in options(hint))
+        and defaults[f"{part}.{name}"] != "estimate"
+    ]
+
+
 def changes(name: str, hparams: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return the hyper-parameters that differ from the method's defaults."""
     defaults = resolve(name, {})

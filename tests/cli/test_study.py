@@ -148,9 +148,11 @@ def test_every_sweep_of_a_study_would_run(name, monkeypatch, tmp_path, capsys):
             oracles = registry.load_method(method).oracles
             settings = "".join(f" {method}.{field}=oracle" for field in oracles)
             assert text.count(f"  {method} ·") == (
-                2 if oracles else 4 * (method == registry.REFERENCE)
+                2 if oracles else 6 * (method == registry.REFERENCE)
             ), method
             assert not oracles or text.count(f"  {method}{settings} ·") == 2, method
+        assert text.count("  divide_mix divide_mix.unlabelled_weight=estimate ·") == 2
+        assert "co_teaching.forget_rate=estimate" not in text, "its default"
 
 
 def test_a_study_without_ray_goes_on_and_makes_a_leaderboard(tmp_path, capsys):

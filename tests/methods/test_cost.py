@@ -62,6 +62,12 @@ def co_teaching(m: Method) -> Counts:
     return 2 * everything(m), 2 * m.task.num_train * estimating
 
 
+def cdr(m: Method) -> Counts:
+    """One pass a batch; in the ramp, all samples before each epoch but the first."""
+    estimating = m.hp.noise_rate == "estimate" and 1 <= m.epoch <= m.warmup(m.hp.ramp_epochs)
+    return everything(m), m.task.num_train * estimating
+
+
 def forward(m: Method) -> Counts:
     """First nine tenths and a pass over all samples after each epoch; then all samples."""
     samples, held_out = m.task.num_train, round(0.1 * m.task.num_train)
@@ -176,6 +182,8 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "co_teaching": co_teaching,
     "co_teaching_plus": co_teaching,
     "jocor": co_teaching,
+    "cdr": cdr,
+    "gjs": lambda m: (2 * everything(m), 0),  # two strong views
     "forward": forward,
     "selc": selc_,
     "m_correction": m_correction,
@@ -278,6 +286,7 @@ CASES: list[Any] = [
     *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
     *(pytest.param(name, {}, marks=pytest.mark.slow) for name in ALIKE),
     ("co_teaching", {"co_teaching.forget_rate": "0.3"}),
+    ("cdr", {"cdr.noise_rate": "0.3"}),
     ("selc", {"selc.turning_point": "100"}),
     ("softmix", LATE),
     ("softmix", LATE | {"softmix.scope": "dataset"}),

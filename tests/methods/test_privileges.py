@@ -30,6 +30,9 @@ def test_there_are_such_settings():
         "elr",
         "elr_plus",
         "sop",
+        "eps_softmax",
+        "gjs",
+        "cdr",
     }
 
 
@@ -60,6 +63,75 @@ def test_divide_mix_takes_the_authors_settings(make_task, rate, kind, classes, e
         method.history.shape[1],
         method.confidence_penalty,
     ) == expected
+
+
+def losses_of(share: float | None) -> torch.Tensor:
+    """Losses of 200 samples that show this share of wrong labels, or a single mode."""
+    if share is None:
+        return torch.special.ndtri(torch.linspace(0.005, 0.995, 200))
+    wrong = torch.arange(200) < 200 * share
+    return torch.sin(torch.arange(200.0)) * 0.1 + torch.where(wrong, 3.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("shares", "classes", "weights"),
+    [
+        ([0.15, 0.5, 0.15, 0.5, 0.5], 10, [0, 0, 0, 0, 0]),  # of two, the lower
+        ([0.45, 0.1, 0.45, 0.1, 0.1], 10, [25, 0, 25, 25, 25]),
+        ([0.9, 0.9, 0.9, 0.1, 0.1], 10, [50, 50, 50, 50, 50]),
+        ([0.1, 0.5, 0.5, 0.1, 0.1], 100, [25, 25, 150, 150, 150]),
+        ([None, None, None, 0.1, 0.1], 10, [25, 25, 25, 25, 25]),
+        ([None, 0.1, None, 0.5, 0.5], 10, [25, 0, 0, 0, 0]),
+    ],
+)
+def test_divide_mix_estimates_lambda_u(make_task, monkeypatch, shares, classes, weights):
+    """In the first three epochs after warm-up, where both mixtures have two modes."""
+    task = make_task(200, num_classes=classes)
+    method = setup("divide_mix", task, {"divide_mix.unlabelled_weight": "estimate"})
+    assert method.privileges == frozenset()
+    enter(method, 9)
+    assert method.unlabelled_weight == 25
+    for number, (share, weight) in enumerate(zip(shares, weights, strict=True)):
+        monkeypatch.setattr("bench.ops.per_sample_loss", lambda *_, share=share: losses_of(share))
+        enter(method, 10 + number)
+        assert task.mixtures[-1] == ("two modes" if share else "one mode")
+        assert method.unlabelled_weight == weight, number
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "classes", "expected"),
+    [
+        ("symmetric", 0.5, 10, (0.01, 5.0, 1e5)),
+        ("asymmetric", 0.2, 10, (0.02, 5.0, 1e3)),
+        ("instance", 0.3, 10, (0.045, 10.0, 1e5)),
+        ("human-worst", 0.4, 10, (0.5, 1.0, 1e4)),
+        ("human-noisy", 0.4, 100, (0.5, 1.0, 1e4)),
+        ("symmetric", 0.38, 100, (0.03, 1.0, 1e4)),
+        ("symmetric", 0.8, 100, (0.0075, 1.0, 1e4)),
+        ("asymmetric", 0.31, 100, (0.005, 1.0, 1e2)),
+    ],
+)
+def test_eps_softmax_takes_the_authors_settings(make_task, kind, rate, classes, expected):
+    """``get_loss_config`` of config.py, cswjl/eps-softmax; the paper's 0.0125 at 60 %."""
+    method = at("eps_softmax", make_task, rate, kind, classes=classes)
+    assert (method.alpha, method.beta, method.m) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "classes", "weight"),
+    [
+        ("symmetric", 0.0, 10, 0.5),
+        ("symmetric", 0.36, 10, 0.9),  # 40 % in the authors' count
+        ("symmetric", 0.5, 10, 0.1),
+        ("asymmetric", 0.2, 10, 0.3),
+        ("symmetric", 0.2, 100, 0.3),
+        ("symmetric", 0.6, 100, 0.9),
+        ("asymmetric", 0.4, 100, 0.1),
+    ],
+)
+def test_gjs_takes_the_authors_weight(make_task, kind, rate, classes, weight):
+    """Files gjs-RATE.yaml in scripts of ErikEnglesson/GJS, commit 1a3c9e0."""
+    assert at("gjs", make_task, rate, kind, classes=classes).label_weight == weight
 
 
 @pytest.mark.parametrize("name", ["elr", "elr_plus"])

@@ -18,7 +18,7 @@ SEED = 7919  # of noise, split and training, and likewise
 
 #: Call of a mixture fit, in the file of a method or of its base class.
 FITS = re.compile(
-    r"\bops\.(clean_probability|fit_mixture|fit_gaussians|fit_betas|gaussian_mixture)\("
+    r"\bops\.(clean_probability|fit_mixture|fit_gaussians|fit_betas|estimated_rate|gaussian_mixture)\("
 )
 FITTING = [
     name
