@@ -3,11 +3,13 @@
 losses       scalar losses of logits: soft targets, transition matrix, contrast, penalties
 targets      distributions as training targets: normalise, sharpen, guess
 mixing       mixup with random partners, means over neighbours
+mixmatch     MixMatch: labelled and unlabelled batches, their targets and losses
 mixtures     two-component mixtures on losses, which tell clean labels from noisy ones
 neighbours   nearest rows in feature space
 passes       passes over the training set: scores or features of every sample, endless batches
 privileges   facts about the noise, as the authors' tables use them
 optimizers   the change of Adam's first beta in Co-teaching and its descendants
+views        strong views: AutoAugment, with or without cutout
 """
 
 from bench.networks.auto_augment import auto_augment_cifar10
@@ -19,6 +21,14 @@ from bench.ops.losses import (
     uniform_divergence,
 )
 from bench.ops.mixing import Mix, beta_sample, draw_mix, mix_with_neighbours
+from bench.ops.mixmatch import (
+    Division,
+    MixMatchLosses,
+    PlainStep,
+    divisions,
+    mix_match,
+    refine_and_guess,
+)
 from bench.ops.mixtures import (
     BetaPair,
     GaussianPair,
@@ -34,18 +44,24 @@ from bench.ops.optimizers import lower_first_beta
 from bench.ops.passes import all_features, forever, per_sample, per_sample_loss
 from bench.ops.privileges import inclusive_rate, is_asymmetric, nearest
 from bench.ops.targets import distributions, mean_prediction, sharpen
+from bench.ops.views import auto_augmentation
 
 __all__ = [
     "BetaPair",
+    "Division",
     "GaussianPair",
     "Mix",
+    "MixMatchLosses",
+    "PlainStep",
     "all_features",
     "auto_augment_cifar10",
+    "auto_augmentation",
     "beta_sample",
     "clean_probability",
     "confidence_penalty",
     "corrected_cross_entropy",
     "distributions",
+    "divisions",
     "draw_mix",
     "fit_betas",
     "fit_gaussians",
@@ -56,12 +72,14 @@ __all__ = [
     "lower_first_beta",
     "mean_prediction",
     "min_max",
+    "mix_match",
     "mix_with_neighbours",
     "nearest",
     "nearest_neighbours",
     "nt_xent",
     "per_sample",
     "per_sample_loss",
+    "refine_and_guess",
     "sharpen",
     "soft_cross_entropy",
     "two_means",

@@ -13,6 +13,7 @@ from method_setup import Given, enter, given_batch, setup, softmax
 
 from bench import ops
 from bench.errors import InputError
+from bench.ops import Division, PlainStep
 from bench.planning.registry import build
 from bench.task import Task
 from methods.co_learning import structure_loss
@@ -20,7 +21,7 @@ from methods.co_teaching_plus import easiest
 from methods.elr_plus import Step, ramp
 from methods.m_correction import LossModel
 from methods.prune import label_issues
-from methods.unicon import Division, jensen_shannon, trust, uniform_selection
+from methods.unicon import jensen_shannon, trust, uniform_selection
 
 #: Logits of two networks for 8 samples and 3 classes, and their labels: arbitrary numbers.
 FIRST = [
@@ -671,7 +672,7 @@ def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypa
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
     enter(method, 14)
     for step in method.batches():
-        assert step.unlabelled is None
+        assert isinstance(step, PlainStep)
         assert torch.isfinite(method.loss(step))
     assert (method.clean_probability() > 0.5).all(), "it learns from every label"
 
