@@ -4,16 +4,18 @@ that agree with its predictions, and from the other samples without labels.
 
 [source] Written from the authors' PES_semi.py (GitHub tmllab/2021_NeurIPS_PES, commit ec5290d).
 Confident samples are those of ``pes``; their labels stay as they are, weighted by class. Guesses
-come from the network in train mode. T1 is 35 for CIFAR-100. Batches are half unlabelled where most
-samples are unconfident; otherwise the unlabelled share is theirs. The authors choose
-``unlabelled_weight`` by kind of noise: 150 in the code, 15 for instance-dependent noise and 50 for
-pair flips in the README, and for people's labels 5 on CIFAR-10N, 75 on CIFAR-100N. "oracle", a
-privilege, takes these; [inferred] for asymmetric noise that of pair flips, for PMD noise that of
-instance-dependent noise. As in ``pes``, the renewed head learns on after T2, ``freeze_renewed``
-repeats the authors' slip, and [inferred] T2 counts as epochs of the run and scales as a warm-up.
-Where fewer than two samples are unconfident, on which the authors' code fails, and so wherever
-there is nothing to guess, an epoch is that of ``pes``. An unlabelled batch has at least two
-samples. As in ``pes``, ``learning_rate`` has to rise on a small data set.
+come from the network in train mode. T1 is 35 for CIFAR-100. At most half of a batch is unlabelled:
+the share of the unconfident samples. The authors choose ``unlabelled_weight`` by kind of noise: 150
+in the code, 15 for instance-dependent noise and 50 for pair flips in the README, and for people's
+labels 5 on CIFAR-10N, 75 on CIFAR-100N. "oracle", a privilege, takes these. As in ``pes``, the
+renewed head learns on after T2, and ``freeze_renewed`` repeats the authors' slip.
+
+[inferred] The default weight is that of instance-dependent noise, which comes closest to noise of
+an unknown kind; "oracle" takes it for PMD noise too, and for asymmetric noise the weight of pair
+flips. T2 counts as epochs of the run and scales as a warm-up. Adam's rate is for the authors' 1,950
+steps in T2, and is higher in proportion where there are fewer: a head that stays near its random
+start finds almost every sample unconfident. Where fewer than two samples of a batch would be
+unlabelled (the authors' code fails at none), an epoch is that of ``pes``.
 """
 
 from collections.abc import Iterator
@@ -33,6 +35,10 @@ from methods.pes import PES
 
 #: Authors' weights of the unlabelled loss, by the beginning of the noise kind's name.
 AUTHORS_WEIGHTS = {"instance": 15.0, "pmd": 15.0, "pairflip": 50.0, "asymmetric": 50.0}
+
+
+#: Authors' steps with the renewed head: five epochs of 390 batches.
+HEAD_STEPS = 1950
 
 
 class PESSemi(PES):
@@ -61,16 +67,16 @@ class PESSemi(PES):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the authors' code for CIFAR-10, but for ``freeze_renewed``."""
+        """[source] Of the authors' code for CIFAR-10, but for the weight and ``freeze_renewed``."""
 
         whole_epochs: int = 20  # T1
         head_epochs: int = 5  # T2
-        learning_rate: float = 1e-4  # of Adam, in T2
+        learning_rate: float = 1e-4  # of Adam, for HEAD_STEPS steps in T2
         freeze_renewed: bool = False
         temperature: float = 0.5  # T
         mixup_alpha: float = 4.0  # alpha, in the first half of the run
         late_mixup_alpha: float = 0.75  # in the second half
-        unlabelled_weight: Literal["oracle"] | float = 150.0  # lambda_u
+        unlabelled_weight: Literal["oracle"] | float = 15.0  # lambda_u
         ramp_epochs: int = 16
 
         def __post_init__(self) -> None:
@@ -92,19 +98,26 @@ class PESSemi(PES):
         head = self.warmup(self.hp.whole_epochs)
         return [head, head, head + self.warmup(self.hp.head_epochs)]
 
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        if self.stage != 2:
+            return super().optimizer(groups)
+        epoch_steps = self.task.num_train / self.task.batch_size
+        steps = self.warmup(self.hp.head_epochs) * epoch_steps
+        return torch.optim.Adam(groups, self.hp.learning_rate * max(1.0, HEAD_STEPS / steps))
+
     def epoch_start(self) -> None:
         super().epoch_start()
         self.weights = self.weights.clamp(max=3)
 
     def batches(self) -> Iterator[Any]:
         sides = [side.nonzero()[:, 0] for side in (self.confident, ~self.confident)]
-        if self.stage < 3 or len(sides[1]) < 2:
+        size, number = self.task.batch_size, self.task.num_train
+        unlabelled_size = int(size * min(0.5, len(sides[1]) / number))
+        if self.stage < 3 or min(unlabelled_size, len(sides[1])) < 2:
             yield from super().batches()
             return
-        size, number = self.task.batch_size, self.task.num_train
-        unlabelled_size = max(2, int(size * min(0.5, len(sides[1]) / number)))
         loader = partial(self.task.loader, views=2)
-        labelled = partial(loader, sides[0], batch_size=max(2, size - unlabelled_size))
+        labelled = partial(loader, sides[0], batch_size=size - unlabelled_size)
         steps = max(1, number // size)
         yield from ops.divisions(
             0,

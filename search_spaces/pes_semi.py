@@ -8,7 +8,7 @@ from ray import tune
 SPACE = {
     "whole_epochs": tune.randint(10, 61),
     "head_epochs": tune.randint(1, 21),
-    "learning_rate": tune.loguniform(1e-5, 1e-2),
+    "learning_rate": tune.loguniform(1e-5, 1e-3),
     "freeze_renewed": tune.choice([False, True]),
     "temperature": tune.uniform(0.2, 1.0),
     "mixup_alpha": tune.loguniform(0.5, 8.0),

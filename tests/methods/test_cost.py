@@ -110,11 +110,11 @@ def pes_semi(m: Method) -> Counts:
     if m.stage < 3:
         return plain(m)
     samples, size, confident = m.task.num_train, m.task.batch_size, int(m.confident.sum())
-    if samples - confident < 2:
+    guessed = int(size * min(0.5, (samples - confident) / samples))
+    if guessed < 2:
         return pes(m)
-    guessed = max(2, int(size * min(0.5, 1 - confident / samples)))
     steps = samples // size
-    labelled = beside(confident, max(2, size - guessed), steps)
+    labelled = beside(confident, size - guessed, steps)
     unlabelled = beside(samples - confident, guessed, steps)
     return 2 * (labelled + unlabelled), 2 * (samples + unlabelled)
 

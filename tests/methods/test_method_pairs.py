@@ -575,8 +575,10 @@ def test_pes_semis_stages_and_what_they_train(make_task):
         trained = {id(p) for group in method.param_groups() for p in group["params"]}
         assert trained == (head if stage == 2 else {id(p) for p in net.parameters()})
         assert {id(p) for p in net.parameters() if p.requires_grad} == trained
-        adam = isinstance(method.optimizer(method.param_groups()), torch.optim.Adam)
-        assert adam == (stage == 2)
+        optimizer = method.optimizer(method.param_groups())
+        assert isinstance(optimizer, torch.optim.Adam) == (stage == 2)
+        if stage == 2:  # 5 steps, not 1,950
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * 390)
         assert torch.equal(net.head.weight, weight) == (epoch != 20)
     frozen = setup(
         "pes_semi", task, {"pes_semi.freeze_renewed": True}, 300, [Task.build_network(task)]
@@ -585,6 +587,14 @@ def test_pes_semis_stages_and_what_they_train(make_task):
     head = {id(p) for p in frozen.networks[0].head.parameters()}
     trained = {id(p) for group in frozen.param_groups() for p in group["params"]}
     assert trained == {id(p) for p in frozen.networks[0].parameters()} - head
+
+
+def test_pes_semis_rate_for_the_head_is_the_authors_where_steps_are_as_many(make_task):
+    task = make_task(num=800, batch_size=2)
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    enter(method, 20)
+    [group] = method.optimizer(method.param_groups()).param_groups
+    assert group["lr"] == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -610,7 +620,7 @@ def test_pes_semis_batches(make_task, monkeypatch, confident, labelled_size, unl
     assert torch.equal(method.clean_probability(), (torch.arange(40) < confident).float())
 
 
-@pytest.mark.parametrize("unconfident", [0, 1])
+@pytest.mark.parametrize("unconfident", [0, 1, 3])
 def test_pes_semi_takes_an_epoch_of_pes_where_nothing_is_to_guess(
     make_task, monkeypatch, unconfident
 ):
