@@ -28,7 +28,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,23 +36,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.method import Method, check_positive
-from bench.task import Batch, Network, Task
-
-
-class Division(NamedTuple):
-    """A labelled and an unlabelled batch for one of the two networks."""
-
-    student: int
-    labelled: Batch  # two views
-    unlabelled: Batch  # two views
-    ramp: float  # share of the unlabelled loss's weight, from 0 to 1
-
-
-class PlainStep(NamedTuple):
-    """A batch for one of the two networks, in warm-up and where nothing is divided."""
-
-    student: int
-    batch: Batch
+from bench.task import Network, Task
 
 
 class DivideMix(Method):
@@ -162,7 +146,7 @@ class DivideMix(Method):
         if not math.isnan(rate):
             self.unlabelled_weight = authors_weight(rate, self.task.num_classes)
 
-    def batches(self) -> Iterator[Division | PlainStep]:
+    def batches(self) -> Iterator[ops.Division | ops.PlainStep]:
         ramp = self.interval(self.hp.ramp_epochs)
         for student in (0, 1):
             if self.epoch < self.first:
@@ -175,39 +159,38 @@ class DivideMix(Method):
             if min(map(len, sides)) < 2:
                 yield from self.plain_epoch(student)
                 continue
-            unlabelled = ops.forever(partial(self.task.loader, sides[1], views=2))
-            steps = len(sides[0]) // self.task.batch_size + 1
-            for step, labelled in enumerate(self.task.loader(sides[0], views=2)):
-                progress = self.epoch - self.first + step / steps
-                yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
+            yield from ops.divisions(
+                student,
+                self.task.loader(sides[0], views=2),
+                partial(self.task.loader, sides[1], views=2),
+                epoch=self.epoch - self.first,
+                steps=len(sides[0]) // self.task.batch_size + 1,
+                ramp=ramp,
+            )
 
-    def plain_epoch(self, student: int) -> Iterator[PlainStep]:
+    def plain_epoch(self, student: int) -> Iterator[ops.PlainStep]:
         batches = self.task.loader(batch_size=2 * self.task.batch_size)
-        return (PlainStep(student, batch) for batch in batches)
+        return (ops.PlainStep(student, batch) for batch in batches)
 
-    def students(self, batch: Division | PlainStep) -> Iterable[Network]:
+    def students(self, batch: ops.Division | ops.PlainStep) -> Iterable[Network]:
         return [self.networks[batch.student]]
 
-    def loss(self, batch: Division | PlainStep) -> Tensor:
+    def loss(self, batch: ops.Division | ops.PlainStep) -> Tensor:
         net = self.networks[batch.student]
-        if isinstance(batch, PlainStep):
+        if isinstance(batch, ops.PlainStep):
             return self.plain_loss(net(batch.batch.x), batch.batch.y)
         labelled, unlabelled = self.guess(batch)
         self.targets[batch.labelled.index] = labelled
         self.targets[batch.unlabelled.index] = unlabelled
-        x = torch.cat([*batch.labelled.views, *batch.unlabelled.views])
-        targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
-        mix = ops.draw_mix(self.task, len(x), self.hp.mixup_alpha, larger=True)
-        logits, targets = net(mix(x)).float(), mix(targets)
-
-        boundary, probabilities = 2 * len(labelled), logits.softmax(1)
-        labelled_loss = ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
-        unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
-        return (
-            labelled_loss
-            + batch.ramp * self.unlabelled_weight * unlabelled_loss
-            + ops.uniform_divergence(probabilities)
+        losses = ops.mix_match(
+            self.task,
+            net,
+            (batch.labelled.views, labelled),
+            (batch.unlabelled.views, unlabelled),
+            self.hp.mixup_alpha,
         )
+        weight = batch.ramp * self.unlabelled_weight
+        return losses.labelled + weight * losses.unlabelled + losses.divergence
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, y)
@@ -215,17 +198,11 @@ class DivideMix(Method):
             loss = loss + ops.confidence_penalty(logits)
         return loss
 
-    @torch.no_grad()
-    def guess(self, batch: Division) -> tuple[Tensor, Tensor]:
+    def guess(self, batch: ops.Division) -> tuple[Tensor, Tensor]:
         """Return refined targets of the labelled samples, co-guessed ones of the unlabelled."""
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
-        # The order is the authors': the student is in train mode, and its batch norm follows the
-        # last images most.
-        guessed = ops.mean_prediction([net, peer], batch.unlabelled.views)
-        predicted = ops.mean_prediction([net], batch.labelled.views)
-        w = self.clean[1 - batch.student, batch.labelled.index][:, None]
-        refined = w * F.one_hot(batch.labelled.y, self.task.num_classes) + (1 - w) * predicted
-        return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
+        trust = self.clean[1 - batch.student, batch.labelled.index]
+        return ops.refine_and_guess(net, peer, batch, trust, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:
         return self.clean.mean(0)

@@ -17,7 +17,7 @@ few, Adam's 1e-4 leaves the new head near its start, and ``learning_rate`` has t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,9 @@ class PES(Method):
             check_at_least(self, 0, "block_epochs", "head_epochs")
             check_positive(self, "learning_rate")
 
+    #: Blocks before the head that are renewed with it.
+    renewed_blocks: ClassVar[int] = 1
+
     confident: Tensor
 
     def setup(self, task: Task) -> None:
@@ -93,7 +96,8 @@ class PES(Method):
         if self.stage in (1, 2):
             return list(self.last_parts(2 - self.stage).parameters())
         if self.stage == 3 and self.hp.freeze_renewed:
-            renewed = {id(parameter) for parameter in self.last_parts(1).parameters()}
+            parts = self.last_parts(self.renewed_blocks)
+            renewed = {id(parameter) for parameter in parts.parameters()}
             return [parameter for parameter in parameters if id(parameter) not in renewed]
         return parameters
 

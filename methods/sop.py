@@ -4,7 +4,7 @@ noise of each sample as u^2 - v^2, which gradient descent from near 0 keeps spar
 [source] Written from the authors' code (GitHub shengliu66/SOP, commit 4d991ce): one u a sample, one
 v a sample and class. Cross-entropy of the prediction plus the noise trains the network and u. A
 squared error of the predicted class plus the noise trains u and v. Both descend by SGD without
-momentum, weight decay or schedule. The consistency and balance terms of SOP+ are left out. For
+momentum, weight decay or schedule. ``sop_plus`` adds the consistency and balance terms. For
 asymmetric noise the authors set ``rate_v`` to 100; on CIFAR-100 ``rate_u`` to 1, or 0.1 if
 asymmetric (by their README, for the released code; 1 in the paper). "oracle" takes these rates;
 there is no estimate, since losses do not tell kinds of noise apart.
@@ -84,6 +84,11 @@ class SOP(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
+        loss, _ = self.shifted_loss(net(batch.x).float(), batch)
+        return loss
+
+    def shifted_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of logits (B, C), and their probabilities shifted by the noise (B, C)."""
         u, v = self.u[batch.index], self.v[batch.index]
         # The harness applies the network's schedule to every group: here its factor is undone.
         factor = self.schedule(self.epoch / self.recipe.epochs)
@@ -91,11 +96,12 @@ class SOP(Method):
             rows.register_hook(lambda gradient: gradient / factor)
         y = F.one_hot(batch.y, self.task.num_classes).float()
         added, taken = (u**2 * y).clamp(0, 1), (v**2 * (1 - y)).clamp(0, 1)
-        p = net(batch.x).float().softmax(1)
+        p = logits.softmax(1)
         shifted = F.normalize((p + added - taken.detach()).clamp_min(FLOOR), p=1, dim=1, eps=FLOOR)
+        shifted = shifted.clamp_min(FLOOR)
         predicted = F.one_hot(p.argmax(1), self.task.num_classes).float()
         error = (predicted + added - taken - y).square().sum(1).mean()
-        return F.nll_loss(shifted.clamp_min(FLOOR).log(), batch.y) + error
+        return F.nll_loss(shifted.log(), batch.y) + error, shifted
 
     def clean_probability(self) -> Tensor:
         return 1 - (self.u.detach()[:, 0] ** 2).clamp(0, 1)

@@ -18,24 +18,15 @@ strong views are the task's in place of AutoAugment's.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
 from bench.method import Method, check_positive
 from bench.task import Batch, Network, Task
-
-
-class Division(NamedTuple):
-    """A labelled and an unlabelled batch for one of the two networks, or a plain batch alone."""
-
-    student: int
-    labelled: Batch  # two weak and two strong views
-    unlabelled: Batch | None = None
-    ramp: float = 0.0  # share of the unlabelled loss's weight, from 0 to 1
 
 
 class Unicon(Method):
@@ -99,17 +90,13 @@ class Unicon(Method):
     def param_groups(self) -> list[dict[str, Any]]:
         return [*super().param_groups(), {"params": list(self.projections.parameters())}]
 
-    def strong(self, images: Tensor, generator: Generator) -> Tensor:
-        """Augment by the recipe, then by AutoAugment."""
-        return ops.auto_augment_cifar10(self.task.augment(images, generator), generator)
-
-    def batches(self) -> Iterator[Batch | Division]:
+    def batches(self) -> Iterator[Batch | ops.PlainStep | ops.Division]:
         warmup = self.warmup(self.hp.warmup_epochs)
         if self.epoch < warmup:
             yield from self.task.loader()
             return
         ramp, size = self.interval(self.hp.ramp_epochs), self.task.batch_size
-        strong = self.task.strong_augment if self.task.on_vectors else self.strong
+        strong = ops.auto_augmentation(self.task)
         views = (self.task.augment, self.task.augment, strong, strong)
         loader = partial(self.task.loader, augmentations=views)
         trusted: list[Tensor] = []
@@ -126,14 +113,16 @@ class Unicon(Method):
             trusted.append(trust(distance, clean if divides else torch.ones_like(clean)))
             self.clean = torch.stack(trusted).mean(0)
             if not divides:
-                yield from (Division(student, batch) for batch in self.task.loader())
+                yield from (ops.PlainStep(student, batch) for batch in self.task.loader())
                 continue
-            steps = len(sides[0]) // size + 1
-            others = partial(loader, sides[1], batch_size=max(2, int(size / (2 * share))))
-            unlabelled = ops.forever(others)
-            for step, labelled in enumerate(loader(sides[0])):
-                progress = self.epoch - warmup + step / steps
-                yield Division(student, labelled, next(unlabelled), min(1.0, progress / ramp))
+            yield from ops.divisions(
+                student,
+                loader(sides[0]),
+                partial(loader, sides[1], batch_size=max(2, int(size / (2 * share)))),
+                epoch=self.epoch - warmup,
+                steps=len(sides[0]) // size + 1,
+                ramp=ramp,
+            )
 
     def clean_share(self, distance: Tensor) -> float:
         """Return the share of samples whose divergence (N,) is below the cutoff."""
@@ -151,35 +140,34 @@ class Unicon(Method):
         ]
         return jensen_shannon(torch.stack(probabilities).mean(0), self.task.noisy_labels)
 
-    def students(self, batch: Batch | Division) -> Iterable[Network]:
+    def students(self, batch: Batch | ops.PlainStep | ops.Division) -> Iterable[Network]:
         return self.networks if isinstance(batch, Batch) else [self.networks[batch.student]]
 
-    def loss(self, batch: Batch | Division) -> Tensor:
+    def loss(self, batch: Batch | ops.PlainStep | ops.Division) -> Tensor:
         if isinstance(batch, Batch):
-            losses = (self.plain_loss(net(batch.x), batch.y) for net in self.networks)
-            return sum(losses, torch.zeros(()))
+            plain = (self.plain_loss(net(batch.x), batch.y) for net in self.networks)
+            return sum(plain, torch.zeros(()))
         net = self.networks[batch.student]
-        if batch.unlabelled is None:
-            return self.plain_loss(net(batch.labelled.x), batch.labelled.y)
-        labelled, unlabelled = self.guess(batch, batch.unlabelled)
+        if isinstance(batch, ops.PlainStep):
+            return self.plain_loss(net(batch.batch.x), batch.batch.y)
+        labelled, unlabelled = self.guess(batch)
         self.targets[batch.labelled.index] = labelled
         self.targets[batch.unlabelled.index] = unlabelled
         strong = batch.unlabelled.views[2:]
         first, second = (self.projections[batch.student](net.forward_features(x)) for x in strong)
         contrast = ops.nt_xent(first, second, self.hp.contrast_temperature)
-        x = torch.cat([*batch.labelled.views[2:], *strong])
-        targets = torch.cat([labelled, labelled, unlabelled, unlabelled])
-        mix = ops.draw_mix(self.task, len(x), self.hp.mixup_alpha, larger=True)
-        logits, targets = net(mix(x)).float(), mix(targets)
-
-        boundary, probabilities = 2 * len(labelled), logits.softmax(1)
-        labelled_loss = ops.soft_cross_entropy(logits[:boundary], targets[:boundary])
-        unlabelled_loss = F.mse_loss(probabilities[boundary:], targets[boundary:])
+        losses = ops.mix_match(
+            self.task,
+            net,
+            (batch.labelled.views[2:], labelled),
+            (strong, unlabelled),
+            self.hp.mixup_alpha,
+        )
         return (
-            labelled_loss
-            + batch.ramp * self.hp.unlabelled_weight * unlabelled_loss
+            losses.labelled
+            + batch.ramp * self.hp.unlabelled_weight * losses.unlabelled
             + self.hp.contrast_weight * contrast
-            + ops.uniform_divergence(probabilities)
+            + losses.divergence
         )
 
     def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
@@ -188,20 +176,14 @@ class Unicon(Method):
             loss = loss + ops.confidence_penalty(logits)
         return loss
 
-    @torch.no_grad()
-    def guess(self, batch: Division, unlabelled: Batch) -> tuple[Tensor, Tensor]:
+    def guess(self, batch: ops.Division) -> tuple[Tensor, Tensor]:
         """Return refined targets of the labelled samples, co-guessed ones of the unlabelled.
 
-        Both come from the weak views.
+        Both come from the weak views, the first two.
         """
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
-        # The order is the authors': the student is in train mode, and its batch norm follows the
-        # last images most.
-        guessed = ops.mean_prediction([net, peer], unlabelled.views[:2])
-        predicted = ops.mean_prediction([net], batch.labelled.views[:2])
-        w = self.weight[batch.labelled.index][:, None]
-        refined = w * F.one_hot(batch.labelled.y, self.task.num_classes) + (1 - w) * predicted
-        return ops.sharpen(refined, self.hp.temperature), ops.sharpen(guessed, self.hp.temperature)
+        trust = self.weight[batch.labelled.index]
+        return ops.refine_and_guess(net, peer, batch, trust, self.hp.temperature)
 
     def clean_probability(self) -> Tensor:
         """Return the mean of ``trust`` for both networks.

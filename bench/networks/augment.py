@@ -238,7 +238,11 @@ def strong(channels: int, flips: bool) -> Augmentation:
     """
     flip: list[Augmentation] = [random_flip] if flips else []
     colourless = random_grey if channels == 3 else cutout
-    steps = [random_resized_crop, *flip, colour_jitter, colourless, random_blur]
+    return chain(random_resized_crop, *flip, colour_jitter, colourless, random_blur)
+
+
+def chain(*steps: Augmentation) -> Augmentation:
+    """Return the augmentation that applies these, one after the other."""
 
     def augment(images: Tensor, generator: Generator) -> Tensor:
         for step in steps:

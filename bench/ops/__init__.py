@@ -3,11 +3,13 @@
 losses       losses of logits: soft targets, transition matrix, normalised, contrast, penalties
 targets      distributions as training targets: normalise, sharpen, guess
 mixing       mixup with random partners, means over neighbours
+mixmatch     MixMatch: labelled and unlabelled batches, their targets and losses
 mixtures     two-component mixtures on losses, which tell clean labels from noisy ones
 neighbours   nearest rows in feature space
 passes       passes over the training set: scores, features, noise rate; endless batches
 privileges   facts about the noise, as the authors' tables use them
 optimizers   clipped gradients; the change of Adam's first beta in Co-teaching
+views        strong views: AutoAugment, with or without cutout
 """
 
 from bench.networks.augment import cutout
@@ -23,6 +25,14 @@ from bench.ops.losses import (
     uniform_divergence,
 )
 from bench.ops.mixing import Mix, beta_sample, draw_mix, mix_with_neighbours
+from bench.ops.mixmatch import (
+    Division,
+    MixMatchLosses,
+    PlainStep,
+    divisions,
+    mix_match,
+    refine_and_guess,
+)
 from bench.ops.mixtures import (
     BetaPair,
     GaussianPair,
@@ -44,13 +54,18 @@ from bench.ops.passes import (
 )
 from bench.ops.privileges import inclusive, inclusive_rate, is_asymmetric, nearest
 from bench.ops.targets import distributions, mean_prediction, sharpen
+from bench.ops.views import auto_augmentation
 
 __all__ = [
     "BetaPair",
+    "Division",
     "GaussianPair",
     "Mix",
+    "MixMatchLosses",
+    "PlainStep",
     "all_features",
     "auto_augment_cifar10",
+    "auto_augmentation",
     "beta_sample",
     "clean_probability",
     "clip_gradients",
@@ -58,6 +73,7 @@ __all__ = [
     "corrected_cross_entropy",
     "cutout",
     "distributions",
+    "divisions",
     "draw_mix",
     "estimated_rate",
     "fit_betas",
@@ -72,6 +88,7 @@ __all__ = [
     "lower_first_beta",
     "mean_prediction",
     "min_max",
+    "mix_match",
     "mix_with_neighbours",
     "nearest",
     "nearest_neighbours",
@@ -79,6 +96,7 @@ __all__ = [
     "nt_xent",
     "per_sample",
     "per_sample_loss",
+    "refine_and_guess",
     "sharpen",
     "soft_cross_entropy",
     "two_means",

@@ -15,10 +15,10 @@ from torch import nn
 
 from bench import ops
 from bench.method import Method
+from bench.ops import Division, PlainStep
 from bench.recipe import Recipe
 from bench.task import Batch
 from methods import unicon
-from methods.divide_mix import Division, PlainStep
 from methods.pes import class_weights
 from methods.rmd import distance_loss
 
@@ -710,7 +710,7 @@ def test_unicon_trains_as_the_authors_do(make_task, monkeypatch):
         return Batch((x, x.flip(3), x.flip(2), x.roll(1, 3)), LABELS[[*index]], torch.tensor(index))
 
     steps = [
-        unicon.Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
+        Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
         for epoch in (2, 3)  # after ten of warm-up
         for step, (labelled, unlabelled) in enumerate(
             [(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))]
@@ -757,7 +757,7 @@ def test_unicon_moves_batch_norm_as_the_authors_do(make_task, monkeypatch):
         return Batch((x, x.flip(3), x.flip(2), x.roll(1, 3)), LABELS[[*index]], torch.tensor(index))
 
     steps = [
-        unicon.Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
+        Division(0, labelled, unlabelled, (epoch + step / 3) / 16)
         for epoch in (2, 3)
         for step, (labelled, unlabelled) in enumerate(
             [(four(2, 7, 10), four(5, 3, 0)), (four(11, 4, 9), four(8, 1, 6))]

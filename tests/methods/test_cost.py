@@ -108,6 +108,23 @@ def pes(m: Method) -> Counts:
     return sum(batches(int(m.confident.sum()), m.task.batch_size)), 2 * m.task.num_train
 
 
+def pes_semi(m: Method) -> Counts:
+    """As pes at first; then N // B steps, each of two views of a labelled and an unlabelled batch.
+
+    The network also predicts the latter. Two views of all samples tell which are labelled.
+    """
+    if m.stage < 3:
+        return plain(m)
+    samples, size, confident = m.task.num_train, m.task.batch_size, int(m.confident.sum())
+    guessed = int(size * min(0.5, (samples - confident) / samples))
+    if guessed < 2:
+        return pes(m)
+    steps = samples // size
+    labelled = beside(confident, size - guessed, steps)
+    unlabelled = beside(samples - confident, guessed, steps)
+    return 2 * (labelled + unlabelled), 2 * (samples + unlabelled)
+
+
 def simifeat(m: Method) -> Counts:
     """The clean samples, found once by a view of all for each round: one without augmentation."""
     detecting = m.epoch == m.warmup(m.hp.warmup_epochs)
@@ -189,6 +206,8 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "m_correction": m_correction,
     "softmix": softmix,
     "pes": pes,
+    "pes_semi": pes_semi,
+    "sop_plus": lambda m: (2 * everything(m), 0),  # a weak and a strong view
     "prune": prune,
     "crossfit": crossfit,
     "simifeat": simifeat,
@@ -319,8 +338,9 @@ def main_phase(name: str, make_task) -> Method:
     half = torch.arange(4000) % 2 == 0
     if name == "divide_mix":
         method.clean = half.float().expand(2, -1)
-    if name in ("pes", "prune", "simifeat"):
-        setattr(method, {"pes": "confident", "prune": "clean"}.get(name, "selected"), half)
+    if name in ("pes", "pes_semi", "prune", "simifeat"):
+        fields = {"prune": "clean", "simifeat": "selected"}
+        setattr(method, fields.get(name, "confident"), half)
     if name == "selc":
         method.turned.fill_(EPOCHS // 2)
     return method

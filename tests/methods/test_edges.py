@@ -31,6 +31,7 @@ SETTINGS: list[dict[str, str]] = [
     {"m_correction.bootstrap": "soft"},
     {"elr_plus.refine_labels": "true"},
     {"pes.freeze_renewed": "true"},
+    {"pes_semi.freeze_renewed": "true"},
     {"co_learning.kernel": "student"},
     *({"prune.rule": rule} for rule in ("prune_by_class", "both", "confident_learning")),
     # a random teacher
@@ -124,7 +125,8 @@ def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch)
     # gradients are as large as the logits
     still = (("learning_rate", 1e-12), ("weight_decay", 0.0))
     samples, _ = survives(name, settings, DATA["remainder of one sample"], recipe=still)
-    if not name.endswith(("pes", "knn", "wann")):  # they draw the head anew, or vote without it
+    # These draw the head anew, or vote without it.
+    if not name.endswith(("pes", "pes_semi", "knn", "wann")):
         votes = np.arange(6) / 5 if name.endswith("crossfit") else [0, 0.5, 1]
         assert np.isin(samples["test_probabilities"], np.float16(votes)).mean() > 0.9, (
             "the networks were not certain"

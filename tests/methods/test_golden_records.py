@@ -51,7 +51,9 @@ def test_a_change_of_what_is_computed_is_noticed(data, monkeypatch):
     monkeypatch.setattr(golden_records, "machine", dict)
     sharpen = ops.sharpen
     monkeypatch.setattr(
-        ops, "sharpen", lambda probabilities, temperature: sharpen(probabilities, 4 * temperature)
+        ops.mixmatch,
+        "sharpen",
+        lambda probabilities, temperature: sharpen(probabilities, 4 * temperature),
     )
     with pytest.raises(AssertionError, match="divide_mix, epoch"):
         assert_golden("divide_mix", golden_records.record("divide_mix", data))

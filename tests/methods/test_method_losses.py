@@ -23,6 +23,7 @@ from bench.method import Method
 from bench.planning.registry import build
 from bench.recipe import Recipe
 from bench.records.schema import Epoch
+from bench.task import Batch
 from bench.training.checkpoint import Checkpoint
 from bench.training.trial import run_trial
 from methods import forward, selc
@@ -689,6 +690,60 @@ def test_sops_clean_probability_falls_with_u(make_task):
 
 
 # ----------------------------------------------------------------------------
+# sop_plus
+
+#: Logits of weak and of strong views of three samples of classes 0, 1 and 2 of four.
+WEAK = [[2, 0, 0, -1], [0, 1, -1, 0], [1, 1.5, 0, 0.5]]
+STRONG = [[1, 0, 0, 0], [0, 2, 0, -1], [0.5, 0.5, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("balance", "consistency", "theirs"),
+    [
+        (0.0, 0.0, 1.029011),
+        (0.1, 0.0, 1.225440),
+        (0.0, 0.9, 1.227799),
+        (0.1, 0.9, 1.424228),
+    ],
+)
+def test_sop_plus_gives_the_authors_numbers(make_task, balance, consistency, theirs):
+    """`overparametrization_loss` of shengliu66/SOP, commit 4d991ce, and its `consistency_loss`."""
+    settings = {"balance_weight": balance, "consistency_weight": consistency}
+    method, _ = at("sop_plus", make_task(num_classes=4), settings, logits=WEAK + STRONG)
+    with torch.no_grad():
+        method.u[:3] = torch.tensor([[0.1], [0.2], [0.5]])
+        method.v[:3] = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    images = torch.zeros(3, 1, 8, 8)
+    loss = method.loss(Batch((images, images), torch.arange(3), torch.arange(3)))
+    assert loss.item() == pytest.approx(theirs, abs=1e-6)
+
+
+def test_sop_plus_learns_consistency_by_the_strong_views_alone(make_task):
+    """The gradient of KL(p || s) by the logits of s is s - p; the weak views' is that of sop."""
+    logits = [*WEAK, *STRONG]
+    gradients = {}
+    for name, weights in (("sop", {}), ("sop_plus", {"balance_weight": 0.0})):
+        method, net = at(name, make_task(num_classes=4), weights, logits=logits)
+        images = (torch.zeros(3, 1, 8, 8),) * (2 if name == "sop_plus" else 1)
+        method.loss(Batch(images, torch.arange(3), torch.arange(3))).backward()
+        gradients[name] = net.logits.grad
+    expected = 0.9 * (softmax(np.array(STRONG)) - softmax(np.array(WEAK))) / 3
+    np.testing.assert_allclose(gradients["sop_plus"][:3], gradients["sop"][:3], atol=1e-6)
+    np.testing.assert_allclose(gradients["sop_plus"][3:], expected, atol=1e-6)
+
+
+def test_sop_pluss_batches_hold_a_weak_and_a_strong_view(make_task):
+    task = make_task(num=16, channels=3, batch_size=8)
+    method = setup("sop_plus", task)
+    for batch in method.batches():
+        weak, strong = batch.views
+        torch.testing.assert_close(weak, task.batch(batch.index).x)  # nothing is augmented
+        # black, normalised, is -2: the square of cutout
+        black = (strong == -2).all(1).flatten(1).sum(1)
+        assert (black > (weak == -2).all(1).flatten(1).sum(1)).float().mean() > 0.8
+
+
+# ----------------------------------------------------------------------------
 # selc
 
 
@@ -912,6 +967,11 @@ WRONG = {
     "volminnet.weight": -1.0,
     "cores2.ramp_epochs": 0,
     "sop.rate_v": 0.0,
+    "sop_plus.rate_u": 0.0,
+    "sop_plus.balance_weight": -0.1,
+    "pes_semi.unlabelled_weight": -1.0,
+    "pes_semi.temperature": 0.0,
+    "pes_semi.whole_epochs": 0,
     "selc.momentum": 1.5,
     "selc.turning_point": 0,
     "selc.patience": 0,

@@ -4,6 +4,7 @@ The authors' functions were run outside this repository on FIRST, SECOND and LAB
 precision). Their results stand here, with the repository and the commit.
 """
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,14 +14,15 @@ from method_setup import Given, enter, given_batch, setup, softmax
 
 from bench import ops
 from bench.errors import InputError
+from bench.ops import Division, PlainStep
 from bench.planning.registry import build
-from bench.task import Task
+from bench.task import Batch, Task
 from methods.co_learning import structure_loss
 from methods.co_teaching_plus import easiest
 from methods.elr_plus import Step, ramp
 from methods.m_correction import LossModel
 from methods.prune import label_issues
-from methods.unicon import Division, jensen_shannon, trust, uniform_selection
+from methods.unicon import jensen_shannon, trust, uniform_selection
 
 #: Logits of two networks for 8 samples and 3 classes, and their labels: arbitrary numbers.
 FIRST = [
@@ -558,6 +560,145 @@ def test_pes_learns_from_the_labels_it_agrees_with_weighted_by_class(make_task, 
 
 
 # ----------------------------------------------------------------------------
+# pes_semi
+
+
+def test_pes_semis_stages_and_what_they_train(make_task):
+    task = make_task()
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    [net] = method.networks
+    head = {id(p) for p in net.head.parameters()}
+    for epoch, stage in ((0, 0), (19, 0), (20, 2), (24, 2), (25, 3), (299, 3)):
+        weight = net.head.weight.detach().clone()
+        enter(method, epoch)
+        assert method.stage == stage, epoch
+        trained = {id(p) for group in method.param_groups() for p in group["params"]}
+        assert trained == (head if stage == 2 else {id(p) for p in net.parameters()})
+        assert {id(p) for p in net.parameters() if p.requires_grad} == trained
+        optimizer = method.optimizer(method.param_groups())
+        assert isinstance(optimizer, torch.optim.Adam) == (stage == 2)
+        if stage == 2:  # 5 steps, not 1,950
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * 390)
+        assert torch.equal(net.head.weight, weight) == (epoch != 20)
+    frozen = setup(
+        "pes_semi", task, {"pes_semi.freeze_renewed": True}, 300, [Task.build_network(task)]
+    )
+    enter(frozen, 25)
+    head = {id(p) for p in frozen.networks[0].head.parameters()}
+    trained = {id(p) for group in frozen.param_groups() for p in group["params"]}
+    assert trained == {id(p) for p in frozen.networks[0].parameters()} - head
+
+
+def test_pes_semis_rate_for_the_head_is_the_authors_where_steps_are_as_many(make_task):
+    task = make_task(num=800, batch_size=2)
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    enter(method, 20)
+    [group] = method.optimizer(method.param_groups()).param_groups
+    assert group["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("confident", "labelled_size", "unlabelled_size"), [(10, 4, 4), (30, 6, 2), (16, 4, 4)]
+)
+def test_pes_semis_batches(make_task, monkeypatch, confident, labelled_size, unlabelled_size):
+    """Half unlabelled where most are unconfident, else their share; N // B steps."""
+    task = make_task(num=40, batch_size=8)
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    y = task.noisy_labels
+    predicted = torch.where(torch.arange(40) < confident, y, (y + 1) % 3)
+    monkeypatch.setattr(type(method), "predicted", lambda self: predicted)
+    enter(method, 33)
+    steps = list(method.batches())
+    assert len(steps) == 5
+    for number, step in enumerate(steps):
+        assert (step.labelled.index < confident).all()
+        assert (step.unlabelled.index >= confident).all()
+        assert len(step.labelled.views) == len(step.unlabelled.views) == 2
+        assert step.ramp == pytest.approx((8 + number / 5) / 16)
+    assert len(steps[0].labelled.y) == labelled_size
+    assert len(steps[0].unlabelled.y) == unlabelled_size
+    assert torch.equal(method.clean_probability(), (torch.arange(40) < confident).float())
+
+
+@pytest.mark.parametrize("unconfident", [0, 1, 3])
+def test_pes_semi_takes_an_epoch_of_pes_where_nothing_is_to_guess(
+    make_task, monkeypatch, unconfident
+):
+    task = make_task(batch_size=8)
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    y = task.noisy_labels
+    predicted = torch.where(torch.arange(16) < unconfident, (y + 1) % 3, y)
+    monkeypatch.setattr(type(method), "predicted", lambda self: predicted)
+    enter(method, 100)
+    batches = list(method.batches())
+    assert all(isinstance(batch, Batch) for batch in batches)
+    assert not set(range(unconfident)) & set(torch.cat([b.index for b in batches]).tolist())
+
+
+def test_pes_semi_gives_the_authors_class_weights(make_task, monkeypatch):
+    task = make_task(num_classes=4)
+    task.noisy_labels = torch.tensor([0] * 4 + [1] + [3] * 3 + [2] * 8)
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    answers = torch.tensor([0] * 4 + [1] + [3] * 3 + [0] * 8)
+    monkeypatch.setattr(type(method), "predicted", lambda self: answers)
+    enter(method, 100)
+    np.testing.assert_allclose(method.weights, [2 / 3, 8 / 3, 0, 8 / 9], rtol=1e-6)
+    task.noisy_labels = torch.tensor([0] * 9 + [1] + [2] * 6)
+    monkeypatch.setattr(type(method), "predicted", lambda self: task.noisy_labels.clamp(max=1))
+    enter(method, 101)
+    assert method.weights.tolist() == pytest.approx([5 / 9, 3, 0, 0]), "they are at most 3"
+
+
+class Answers(torch.nn.Module):
+    """Network that gives these logits in turn, whatever the input."""
+
+    def __init__(self, *logits: list[list[float]]) -> None:
+        super().__init__()
+        self.answers = itertools.cycle([torch.tensor(rows) for rows in logits])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return next(self.answers)
+
+
+def test_pes_semi_gives_the_authors_numbers(make_task, monkeypatch):
+    """`MixMatch_train` of tmllab/2021_NeurIPS_PES, commit ec5290d.
+
+    Both sides' losses, on the same logits for either view of a sample, without a partner.
+    """
+    weak = [[2.0, 0, 0, -1], [0, 1, -1, 0], [1, 1.5, 0, 0.5]]
+    strong = [[1.0, 0, 0, 0], [0, 2, 0, -1], [0.5, 0.5, 1, 0]]
+    task = make_task(num_classes=4)
+    # The two views that are guessed from; the mixed batch of both sides' views.
+    net = Answers(weak, strong, weak * 4)
+    method = setup("pes_semi", task, {"pes_semi.unlabelled_weight": 10.0}, 300, [net])
+    method.epoch = 25
+    method.weights = torch.tensor([2 / 3, 8 / 3, 0, 8 / 9])
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: 1.0)
+    images = (torch.zeros(3, 1, 8, 8),) * 2
+    labelled = Batch(images, torch.arange(3), torch.arange(3))
+    unlabelled = Batch(images, torch.arange(3), torch.arange(3, 6))
+    losses = [method.loss(Division(0, labelled, unlabelled, ramp)).item() for ramp in (0.0, 0.5)]
+    assert losses[0] == pytest.approx(0.618683, abs=1e-6)
+    assert losses[1] == pytest.approx(0.618683 + 0.5 * 10 * 0.019594, abs=5e-6)
+    targets = method.soft_targets()
+    assert torch.equal(targets[:3], torch.eye(4)[:3])
+    p = (torch.tensor(weak).softmax(1) + torch.tensor(strong).softmax(1)) / 2
+    torch.testing.assert_close(targets[3:6], p**2 / (p**2).sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize(("epoch", "alpha"), [(149, 4.0), (150, 0.75)])
+def test_pes_semis_mixing_changes_at_half_the_run(make_task, monkeypatch, epoch, alpha):
+    task = make_task()
+    method = setup("pes_semi", task, epochs=300, networks=[Task.build_network(task)])
+    drawn = []
+    monkeypatch.setattr(ops.mixing, "beta_sample", lambda alpha, rng: drawn.append(alpha) or 0.3)
+    enter(method, epoch)
+    both = [task.batch(torch.tensor(index), (task.augment,) * 2) for index in ([0, 1], [2, 3])]
+    method.loss(Division(0, *both, 1.0))
+    assert drawn == [alpha]
+
+
+# ----------------------------------------------------------------------------
 # unicon
 
 
@@ -671,7 +812,7 @@ def test_unicon_takes_a_plain_epoch_where_nothing_is_divided(make_task, monkeypa
     monkeypatch.setattr(type(method), "divergences", lambda self: distances)
     enter(method, 14)
     for step in method.batches():
-        assert step.unlabelled is None
+        assert isinstance(step, PlainStep)
         assert torch.isfinite(method.loss(step))
     assert (method.clean_probability() > 0.5).all(), "it learns from every label"
 

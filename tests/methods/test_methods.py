@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from bench import ops
 from bench.errors import InputError
 from bench.method import Method
+from bench.ops import Division, PlainStep
 from bench.planning.pretraining import PretrainJob
 from bench.planning.registry import build
 from bench.recipe import SimSiam
@@ -38,7 +39,6 @@ from bench.training.pretrain import (
     pretrain,
     spread,
 )
-from methods.divide_mix import Division, PlainStep
 from methods.rmd import correlation, distance_loss, row_divergence, strongest
 
 

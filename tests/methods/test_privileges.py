@@ -33,6 +33,8 @@ def test_there_are_such_settings():
         "eps_softmax",
         "gjs",
         "cdr",
+        "sop_plus",
+        "pes_semi",
     }
 
 
@@ -165,10 +167,28 @@ def test_elr_takes_the_authors_settings(make_task, name, kind, classes, weight, 
         ("asymmetric", 100, (0.1, 100)),
     ],
 )
-def test_sop_takes_the_authors_rates(make_task, kind, classes, rates):
+@pytest.mark.parametrize("name", ["sop", "sop_plus"])
+def test_sop_takes_the_authors_rates(make_task, name, kind, classes, rates):
     """Table A.1, and for asymmetric CIFAR-100 the README of shengliu66/SOP, commit 4d991ce."""
-    method = at("sop", make_task, 0.4, kind, classes=classes)
+    method = at(name, make_task, 0.4, kind, classes=classes)
     assert tuple(group["lr"] for group in method.param_groups()[1:]) == rates
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "weight"),
+    [
+        ("symmetric", 10, 150.0),
+        ("instance", 10, 15.0),
+        ("instance-raw", 100, 15.0),
+        ("pairflip", 100, 50.0),
+        ("human-worse", 10, 5.0),
+        ("human-noisy", 100, 75.0),
+    ],
+)
+def test_pes_semi_takes_the_authors_weight(make_task, kind, classes, weight):
+    """PES_semi.py, README and PES_noisylabels.py of tmllab/2021_NeurIPS_PES, commit ec5290d."""
+    method = at("pes_semi", make_task, 0.4, kind, classes=classes)
+    assert method.unlabelled_weight == weight
 
 
 @pytest.mark.parametrize(("rate", "window"), [(0.45, 1), (0.72, 5)])

@@ -216,6 +216,7 @@ DIVIDES = {
     "crossfit": 5,
     "divide_mix": 2 * 2,
     "pes": 1,
+    "pes_semi": 2,
     "prune": 1,
     "simifeat": 1,
     "unicon": 2 * 5,
