@@ -130,10 +130,8 @@ class DISC(Method):
         ops.lower_first_beta(self.adam, self.recipe, self.epoch)
 
     def strong(self, images: Tensor, generator: Generator) -> Tensor:
-        """Augment by the recipe, then by RandAugment, then cut a square out."""
-        views = self.task.augment(images, generator)
-        views = ops.rand_augment(views, generator, ops.DISC_POOL, 2, 0.5, self.hp.magnitude)
-        return ops.cutout(views, generator, share=0.15**2, level=0.5)
+        """Augment by the recipe, then by the authors' RandAugment."""
+        return ops.disc_augment(self.task.augment(images, generator), generator, self.hp.magnitude)
 
     def batches(self) -> Iterator[Batch | Step]:
         views = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from bench.networks.augment import constant
+from bench.networks.augment import constant, cutout, uniform
 from bench.networks.auto_augment import (
     OPERATIONS,
     Operation,
@@ -117,3 +117,22 @@ def rand_augment(
     """Apply RandAugment (Cubuk et al., 2020, arXiv 1909.13719); see ``draw_rand_augment``."""
     drawn = draw_rand_augment(len(images), generator, pool, num_ops, probability, magnitude)
     return operate(images, *drawn, pool)
+
+
+def fixmatch_augment(images: Tensor, generator: Generator) -> Tensor:
+    """Apply three operations of FixMatch's, then grey out a square of up to half the side.
+
+    Every magnitude and the side are uniform, as in ProMix (Xiao et al., IJCAI 2023).
+    """
+    images = rand_augment(images, generator, FIXMATCH_POOL, num_ops=3)
+    side = uniform(len(images), 0, 0.5, images, generator)
+    return cutout(images, generator, side**2, level=0.5)
+
+
+def disc_augment(images: Tensor, generator: Generator, magnitude: int = 5) -> Tensor:
+    """Apply up to two operations of DISC's, then grey out a square of 0.15 of the side.
+
+    ``magnitude`` is that of ``draw_rand_augment``; the authors take 10 for CIFAR-100.
+    """
+    images = rand_augment(images, generator, DISC_POOL, 2, 0.5, magnitude)
+    return cutout(images, generator, 0.15**2, level=0.5)

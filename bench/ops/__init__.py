@@ -11,9 +11,8 @@ privileges   facts about the noise, as the authors' tables use them
 optimizers   the change of Adam's first beta in Co-teaching and its descendants
 """
 
-from bench.networks.augment import cutout
 from bench.networks.auto_augment import auto_augment_cifar10
-from bench.networks.rand_augment import DISC_POOL, FIXMATCH_POOL, rand_augment
+from bench.networks.rand_augment import disc_augment, fixmatch_augment
 from bench.ops.losses import (
     confidence_penalty,
     corrected_cross_entropy,
@@ -41,8 +40,6 @@ from bench.ops.selection import smallest_of_each_class
 from bench.ops.targets import distributions, mean_prediction, sharpen
 
 __all__ = [
-    "DISC_POOL",
-    "FIXMATCH_POOL",
     "BetaPair",
     "FMix",
     "GaussianPair",
@@ -53,13 +50,14 @@ __all__ = [
     "clean_probability",
     "confidence_penalty",
     "corrected_cross_entropy",
-    "cutout",
+    "disc_augment",
     "distributions",
     "draw_fmix",
     "draw_mix",
     "fit_betas",
     "fit_gaussians",
     "fit_mixture",
+    "fixmatch_augment",
     "forever",
     "generalised_cross_entropy",
     "inclusive_rate",
@@ -73,7 +71,6 @@ __all__ = [
     "nt_xent",
     "per_sample",
     "per_sample_loss",
-    "rand_augment",
     "sharpen",
     "smallest_of_each_class",
     "soft_cross_entropy",

@@ -21,7 +21,7 @@ from bench.recipe import Recipe
 from bench.training import loop
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
-from methods import selc, unicon
+from methods import promix, selc, unicon
 
 EPOCHS = 8
 BATCH = 41  # of 288 samples one is left, which a shuffled pass leaves out
@@ -172,6 +172,28 @@ def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
     return trained, inferred
 
 
+def disc(m: Method) -> Counts:
+    """Two views of all samples, and after warm-up the mixed views of those mixed by batches.
+
+    A batch with a single one of them is not mixed. The labels are divided after the epoch: those of
+    the epoch before count.
+    """
+    if m.epoch < m.warmup(m.warmup_epochs):
+        return 2 * everything(m), 0
+    return 2 * (everything(m) + m.count_mixed), 0
+
+
+def promix_(m: Method, selections: list[list[int]]) -> Counts:
+    """Two views of all samples for both networks, which pass over all once more to select.
+
+    Each mixes its selected samples of a batch twice for each of two heads.
+    """
+    if m.epoch < m.first:
+        return 2 * everything(m), 0
+    mixed = sum(count for counts in selections for count in counts if count > 1)
+    return 4 * everything(m) + (2 if m.hp.share_mix else 4) * mixed, 2 * m.task.num_train
+
+
 PAPER: dict[str, Callable[..., Counts]] = {
     "co_teaching": co_teaching,
     "co_teaching_plus": co_teaching,
@@ -184,6 +206,7 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "prune": prune,
     "crossfit": crossfit,
     "simifeat": simifeat,
+    "disc": disc,
     "cufit": lambda m: (2 * everything(m), 0),
     "divide_mix": divide_mix,
     # the mixed images; the averages on the unmixed ones
@@ -240,6 +263,15 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
         selections.append((share, int(chosen.sum())))
         return chosen
 
+    select_labels = promix.ProMix.select
+    counts_selected: list[list[int]] = []
+
+    def label_selection(method, log_p, batch):
+        selected, labels = select_labels(method, log_p, batch)
+        counts_selected.append(selected.sum(1).tolist())
+        return selected, labels
+
+    monkeypatch.setattr(promix.ProMix, "select", label_selection)
     monkeypatch.setattr(loop, "method_for", lambda spec: built.append(build(spec)) or built[-1])
     monkeypatch.setattr(unicon, "uniform_selection", selection)
     counts: list[tuple[Counts, Counts]] = []
@@ -272,7 +304,7 @@ LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}
 ALIKE = [
     name
     for name in registry.method_names()
-    if name not in PAPER and name not in ("rmd", "unicon", "ce")
+    if name not in PAPER and name not in ("rmd", "unicon", "promix", "ce")
 ]
 CASES: list[Any] = [
     *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
