@@ -21,7 +21,7 @@ from bench.recipe import Recipe
 from bench.training import loop
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
-from methods import promix, selc, unicon
+from methods import disc, promix, selc, unicon
 
 EPOCHS = 8
 BATCH = 41  # of 288 samples one is left, which a shuffled pass leaves out
@@ -172,25 +172,20 @@ def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
     return trained, inferred
 
 
-def disc(m: Method) -> Counts:
-    """Two views of all samples, and after warm-up the mixed views of those mixed by batches.
-
-    A batch with a single one of them is not mixed. The labels are divided after the epoch: those of
-    the epoch before count.
-    """
-    if m.epoch < m.warmup(m.warmup_epochs):
-        return 2 * everything(m), 0
-    return 2 * (everything(m) + m.count_mixed), 0
+def disc_(m: Method, mixed: list[int]) -> Counts:
+    """Two views of all samples, and after warm-up those of each batch's samples to mix."""
+    warming = m.epoch < m.warmup(m.warmup_epochs)
+    return 2 * (everything(m) + (0 if warming else sum(n for n in mixed if n > 1))), 0
 
 
-def promix_(m: Method, selections: list[list[int]]) -> Counts:
+def promix_(m: Method, selected: list[int]) -> Counts:
     """Two views of all samples for both networks, which pass over all once more to select.
 
-    Each mixes its selected samples of a batch twice for each of two heads.
+    Each mixes those selected of a batch in two ways, for each of its heads or once for both.
     """
-    if m.epoch < m.first:
+    if m.epoch < m.warmup(m.hp.warmup_epochs):
         return 2 * everything(m), 0
-    mixed = sum(count for counts in selections for count in counts if count > 1)
+    mixed = sum(n for n in selected if n > 1)
     return 4 * everything(m) + (2 if m.hp.share_mix else 4) * mixed, 2 * m.task.num_train
 
 
@@ -206,7 +201,6 @@ PAPER: dict[str, Callable[..., Counts]] = {
     "prune": prune,
     "crossfit": crossfit,
     "simifeat": simifeat,
-    "disc": disc,
     "cufit": lambda m: (2 * everything(m), 0),
     "divide_mix": divide_mix,
     # the mixed images; the averages on the unmixed ones
@@ -216,6 +210,9 @@ PAPER: dict[str, Callable[..., Counts]] = {
     # mixed images and two strong views; a weak one
     "co_learning": lambda m: (3 * everything(m), everything(m)),
 }
+
+
+MIXING = {"disc": disc_, "promix": promix_}
 
 
 def steps(m: Method) -> list[int]:
@@ -263,15 +260,16 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
         selections.append((share, int(chosen.sum())))
         return chosen
 
-    select_labels = promix.ProMix.select
-    counts_selected: list[list[int]] = []
+    choose, step = promix.ProMix.select, disc.Step
+    mixed: list[int] = []  # samples of each batch that are mixed
 
-    def label_selection(method, log_p, batch):
-        selected, labels = select_labels(method, log_p, batch)
-        counts_selected.append(selected.sum(1).tolist())
+    def choice(self, log_p, batch):
+        selected, labels = choose(self, log_p, batch)
+        mixed.extend(selected.sum(1).tolist())
         return selected, labels
 
-    monkeypatch.setattr(promix.ProMix, "select", label_selection)
+    monkeypatch.setattr(promix.ProMix, "select", choice)
+    monkeypatch.setattr(disc, "Step", lambda batch, n: mixed.append(n) or step(batch, n))
     monkeypatch.setattr(loop, "method_for", lambda spec: built.append(build(spec)) or built[-1])
     monkeypatch.setattr(unicon, "uniform_selection", selection)
     counts: list[tuple[Counts, Counts]] = []
@@ -284,6 +282,9 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
             if host == "unicon":
                 paper = unicon_(method, selections)
                 selections.clear()
+            elif host in MIXING and name == host:
+                paper = MIXING[host](method, mixed)
+                mixed.clear()
             elif name != host:
                 paper = rmd(method, PAPER.get(host, plain))
             else:
@@ -302,9 +303,7 @@ LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}
 #: Those of one pass a sample, all counted alike: one of them stands for the others, which minutes
 #: are left for.
 ALIKE = [
-    name
-    for name in registry.method_names()
-    if name not in PAPER and name not in ("rmd", "unicon", "promix", "ce")
+    name for name in registry.method_names() if name not in {*PAPER, *MIXING, "rmd", "unicon", "ce"}
 ]
 CASES: list[Any] = [
     *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
@@ -314,6 +313,7 @@ CASES: list[Any] = [
     ("softmix", LATE),
     ("softmix", LATE | {"softmix.scope": "dataset"}),
     ("prune", {"prune.folds": "5"}),
+    ("promix", {"promix.share_mix": "true"}),
     *((f"rmd+{host}", NO_PRETRAINING) for host in ("ce", "co_teaching", "divide_mix")),
 ]
 
@@ -355,9 +355,13 @@ def test_declared_passes_are_those_on_paper(name, make_task):
     method = main_phase(name, make_task)
     if name == "crossfit":
         method.epoch -= 1  # its last epoch also judges
-    passes = (
-        unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
-    )
+    noted: dict[str, list[Any]] = {
+        "unicon": [(0.5, 2000)] * 2,
+        "promix": [2000] * 2,  # half of the samples, for each network
+        "disc": [3000],
+    }
+    on_paper = {"unicon": unicon_, **MIXING}.get(name) or PAPER.get(name, plain)
+    passes = on_paper(method, noted[name]) if name in noted else on_paper(method)
     if name in ("forward", "prune"):
         method.epoch = 1
         passes = tuple(

@@ -272,6 +272,23 @@ def test_promix_selects_small_losses_of_each_class_and_certain_labels(make_task,
     assert torch.equal(labels[0], batch.y)
 
 
+def test_promix_estimates_the_share_once_at_the_end_of_warm_up(make_task, monkeypatch):
+    """60 of 100 small losses: 15 of each of four classes."""
+    task = four_classes(make_task, 100)
+    task.noisy_labels = torch.arange(100) % 4
+    losses = torch.cat([torch.linspace(0, 0.2, 60), torch.linspace(2.8, 3, 40)])
+    monkeypatch.setattr(ops, "per_sample_loss", lambda method, net: losses)
+    method = promix_of(task, epoch=10)
+    assert method.selected_share.item() == pytest.approx(0.6, abs=1e-3)
+    assert task.mixtures == ["two modes"]
+    losses = torch.linspace(0, 3, 100)
+    enter(method, 11)
+    assert method.selected_share.item() == pytest.approx(0.6, abs=1e-3)
+    assert method.selected.sum(1).tolist() == [60, 60]
+    losses = torch.full((100,), torch.nan)
+    assert promix_of(task, epoch=10).selected_share == 1
+
+
 def agreeing() -> Tensor:
     """Predictions of two networks for five samples, which differ in the class of sample 2."""
     tops = [[0.7, 0.65, 0.8, 0.9, 0.3], [0.8, 0.7, 0.7, 0.95, 0.3]]
