@@ -64,7 +64,7 @@ class ProMix(Method):
 
     @dataclass(frozen=True)
     class HParams:
-        """[source] Defaults of the authors' code for CIFAR-10."""
+        """[source] Defaults of the authors' code for CIFAR-10, except the estimate."""
 
         warmup_epochs: int = 10
         selected_share: Literal["estimate", "oracle"] | float = "estimate"  # rho
