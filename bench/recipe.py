@@ -18,7 +18,7 @@ _PARAMETERS = {
     "restarts": ("period", "minimum"),
 }
 
-AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
+AUGMENTATIONS = ("none", "crop", "flip", "crop_flip", "reflect_crop", "reflect_crop_flip")
 VECTOR_AUGMENTATIONS = ("none", "dropout")
 
 #: Backbones that take vectors: features of a frozen network, or a data set that has no images.
@@ -34,7 +34,8 @@ class Recipe:
 
     backbone: str
     epochs: int
-    # "crop" pads by an eighth of the side; "flip" mirrors half; "dropout" zeroes half of a vector
+    # "crop" pads by an eighth of the side, with black or, as "reflect_crop", the mirror image;
+    # "flip" mirrors half; "dropout" zeroes half of a vector
     augmentation: str = "none"
     batch_size: int = 128
     optimizer: str = "sgd"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench import ops
 from bench.errors import InputError
 from bench.method import Method
 from bench.task import Batch, Task
@@ -68,8 +69,7 @@ class GCE(Method):
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = -F.cross_entropy(net(batch.x), batch.y, reduction="none")
-        # p^q is taken by expm1 of the logarithm: p^q itself has an infinite gradient at p = 0.
-        loss = -torch.expm1(self.hp.q * log_p) / self.hp.q
+        loss = ops.generalised_cross_entropy(log_p, self.hp.q)
         if self.hp.truncated and self.epoch >= self.warmup(self.hp.warmup_epochs):
             self.clean[batch.index] = clean = (log_p.detach().exp() > self.hp.threshold).float()
             loss = loss * clean

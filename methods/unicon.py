@@ -218,10 +218,5 @@ def uniform_selection(distance: Tensor, y: Tensor, share: float, num_classes: in
 
     Together they make up a share of all samples, if every class has enough.
     """
-    order = distance.argsort(stable=True)
-    order = order[y[order].argsort(stable=True)]  # by class, the smallest divergence first
-    sizes = y.bincount(minlength=num_classes)
-    rank = torch.arange(len(y), device=y.device) - (sizes.cumsum(0) - sizes)[y[order]]
-    clean = torch.zeros_like(y, dtype=torch.bool)
-    clean[order] = rank < int(share * len(y) / num_classes)
-    return clean
+    count = int(share * len(y) / num_classes)
+    return ops.smallest_of_each_class(distance, y, count, num_classes)

@@ -72,8 +72,8 @@ _SLOW = (
 )
 
 #: Heads on features of CIFAR-10, each image embedded once. No method is left out: an MLP head
-#: takes all of them. Strong views of ``co_learning`` and ``unicon`` are dropout there, and the
-#: teacher of ``rmd`` is the features themselves.
+#: takes all of them. Strong views are dropout there, and the teacher of ``rmd`` is the features
+#: themselves.
 _FEATURES = (
     f"--dataset cifar10n {_ALL} --freeze --backbone timm:tf_efficientnet_lite0.in1k "
     "--network-size 160 --head mlp --no-plots"

@@ -12,4 +12,5 @@ bfloat16              layers that round as bfloat16 units do, for CPUs without s
 cpu                   name and units of the processor
 augment               augmentations as batched tensor code; weak and strong views
 auto_augment          AutoAugment's policy for CIFAR-10 and its operations, for strong views
+rand_augment          RandAugment with a range of magnitudes for each operation, for strong views
 """

@@ -39,12 +39,28 @@ def uniform(batch: int, low: float, high: float, like: Tensor, generator: Genera
     return (low + (high - low) * draws).to(like.device, like.dtype)
 
 
-def random_crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
-    """Pad with black on every side, then cut out the old size at a random place.
+def random_crop(
+    images: Tensor, generator: Generator, padding: int, reflect: bool = False
+) -> Tensor:
+    """Pad on every side, then cut out the old size at a random place.
 
-    torchvision's RandomCrop does the same.
+    The border is black, or with ``reflect`` the mirror image. torchvision's RandomCrop does the
+    same.
     """
-    return random_window(F.pad(images, [padding] * 4), generator, *images.shape[2:])
+    padded = reflected(images, padding) if reflect else F.pad(images, [padding] * 4)
+    return random_window(padded, generator, *images.shape[2:])
+
+
+def reflected(images: Tensor, padding: int) -> Tensor:
+    """Pad on every side by the mirror image, in which the edge itself is not repeated.
+
+    torch's own padding takes no bytes. The images have more pixels a side than the padding.
+    """
+    for axis in (2, 3):
+        last = images.shape[axis] - 1
+        places = torch.arange(-padding, last + padding + 1, device=images.device).abs()
+        images = images.index_select(axis, last - (last - places).abs())
+    return images
 
 
 def random_window(images: Tensor, generator: Generator, height: int, width: int) -> Tensor:
@@ -195,15 +211,20 @@ def random_blur(images: Tensor, generator: Generator, probability: float = 0.5) 
     return torch.where(chosen, blurred, images)
 
 
-def cutout(images: Tensor, generator: Generator, share: float = 0.25) -> Tensor:
-    """Black out a square of ``share`` of the area, centred anywhere (DeVries & Taylor, 2017)."""
+def cutout(
+    images: Tensor, generator: Generator, share: float | Tensor = 0.25, level: float = 0
+) -> Tensor:
+    """Set a square of ``share`` of the area, centred anywhere, to ``level``: black, or brighter.
+
+    The share may differ between samples, (B, 1, 1, 1). After DeVries & Taylor, 2017.
+    """
     batch, _, height, width = images.shape
     half_height, half_width = height * share**0.5 / 2, width * share**0.5 / 2
     y = torch.arange(height, device=images.device).view(1, 1, -1, 1) + 0.5
     x = torch.arange(width, device=images.device).view(1, 1, 1, -1) + 0.5
     inside_y = (y - uniform(batch, 0, height, images, generator)).abs() <= half_height
     inside_x = (x - uniform(batch, 0, width, images, generator)).abs() <= half_width
-    return images.masked_fill(inside_y & inside_x, 0)
+    return images.masked_fill(inside_y & inside_x, level)
 
 
 @dataclass(frozen=True)
@@ -212,10 +233,11 @@ class Geometric:
 
     padding: int = 0  # pixels on every side before a crop; 0 for no crop
     flips: bool = False
+    reflect: bool = False  # the border of a crop mirrors the image
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         if self.padding:
-            images = random_crop(images, generator, self.padding)
+            images = random_crop(images, generator, self.padding, self.reflect)
         return random_flip(images, generator) if self.flips else images
 
 
@@ -226,7 +248,8 @@ def weak(name: str, side: int) -> Augmentation:
     """
     if name == "none":
         return identity
-    return Geometric(max(1, side // 8) if "crop" in name else 0, "flip" in name)
+    padding = max(1, side // 8) if "crop" in name else 0
+    return Geometric(padding, "flip" in name, "reflect" in name)
 
 
 def strong(channels: int, flips: bool) -> Augmentation:

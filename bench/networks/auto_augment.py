@@ -3,7 +3,7 @@
 Images come and go as in ``augment``: float tensors (B, C, H, W) with values in [0, 1].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -121,7 +121,7 @@ def equalize(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that AutoAugment chooses from, and the ends of its scale of magnitudes."""
+    """An operation to choose from, and the ends of its scale of magnitudes."""
 
     apply: Callable[[Tensor, Tensor], Tensor]  # images (B, C, H, W), magnitudes (B, 1, 1, 1)
     weakest: float = 0
@@ -206,30 +206,48 @@ def draw_auto_augment(batch: int, generator: Generator) -> tuple[Tensor, Tensor]
     return operation, magnitude * (1 - 2 * signed * negative)
 
 
-def operate(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
-    """Apply operations to each sample, one after the other; numbers and magnitudes are (S, B)."""
+def operate(
+    images: Tensor,
+    operation: Tensor,
+    magnitude: Tensor,
+    pool: Mapping[str, Operation] = OPERATIONS,
+) -> Tensor:
+    """Apply operations to each sample, one after the other.
+
+    Their places in the pool and their magnitudes are (S, B).
+    """
     # The host does not know the sizes of groups before a GPU has been waited for.
     step = operate_in_groups if images.device.type == "cpu" else operate_on_all
     magnitude = magnitude.to(images.device, images.dtype)
     for chosen, values in zip(operation.to(images.device), magnitude, strict=True):
-        images = step(images, chosen, values.view(-1, 1, 1, 1))
+        images = step(images, chosen, values.view(-1, 1, 1, 1), pool)
     return images
 
 
-def operate_in_groups(images: Tensor, chosen: Tensor, magnitude: Tensor) -> Tensor:
+def operate_in_groups(
+    images: Tensor,
+    chosen: Tensor,
+    magnitude: Tensor,
+    pool: Mapping[str, Operation] = OPERATIONS,
+) -> Tensor:
     """Apply each operation to the samples that chose it, and to no other."""
-    order, sizes = chosen.argsort(), chosen.bincount(minlength=len(OPERATIONS)).tolist()
+    order, sizes = chosen.argsort(), chosen.bincount(minlength=len(pool)).tolist()
     # index_select is several times as fast as indexing with a tensor.
     groups, strengths = (part.index_select(0, order).split(sizes) for part in (images, magnitude))
-    steps = zip(OPERATIONS.values(), groups, strengths, strict=True)
+    steps = zip(pool.values(), groups, strengths, strict=True)
     pieces = [step.apply(group, strength) for step, group, strength in steps if len(group)]
     return torch.cat(pieces).index_select(0, order.argsort())
 
 
-def operate_on_all(images: Tensor, chosen: Tensor, magnitude: Tensor) -> Tensor:
+def operate_on_all(
+    images: Tensor,
+    chosen: Tensor,
+    magnitude: Tensor,
+    pool: Mapping[str, Operation] = OPERATIONS,
+) -> Tensor:
     """Apply each operation to all samples; those that chose it take the result."""
     result = images
-    for number, step in enumerate(OPERATIONS.values()):
+    for number, step in enumerate(pool.values()):
         mask = (chosen == number).view(-1, 1, 1, 1)
         result = torch.where(mask, step.apply(images, magnitude), result)
     return result

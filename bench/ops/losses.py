@@ -1,4 +1,4 @@
-"""Losses that several methods share."""
+"""Losses that several methods share, scalars unless said otherwise."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,14 @@ from torch.nn import functional as F
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of logits (B, C) against target distributions (B, C)."""
     return -(targets * logits.log_softmax(1)).sum(1).mean()
+
+
+def generalised_cross_entropy(log_p: Tensor, q: float) -> Tensor:
+    """(1 - p^q) / q of each label's probability, from its logarithm (B,); not averaged.
+
+    p^q is taken by expm1 of the logarithm: p^q itself has an infinite gradient at p = 0.
+    """
+    return -torch.expm1(q * log_p) / q
 
 
 def corrected_cross_entropy(logits: Tensor, transition: Tensor, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mixing of samples: mixup with random partners, and means over neighbours."""
+"""Mixing of samples: mixup and FMix with random partners, and means over neighbours."""
 
 from typing import NamedTuple
 
@@ -39,6 +39,46 @@ def draw_mix(task: Task, size: int, alpha: float, larger: bool = False) -> Mix:
     lam = beta_sample(alpha, task.rng)
     partner = torch.randperm(size, generator=task.generator, device=task.device)
     return Mix(max(lam, 1 - lam) if larger else lam, partner)
+
+
+class FMix(NamedTuple):
+    """FMix of a batch: each image keeps its pixels under a mask, and has its partner's elsewhere.
+
+    The mask is the same for all. ``mix`` has the share of its area as the weight of the labels.
+    """
+
+    mix: Mix
+    mask: Tensor  # (H, W), or (D,) for vectors; bool
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Mix images (B, C, H, W) or vectors (B, D) with their partners."""
+        return torch.where(self.mask, images, images[self.mix.partner])
+
+    def cross_entropy(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Mean cross-entropy of mixed images' logits (B, C) with the labels (B,) of both."""
+        return self.mix.cross_entropy(logits, y)
+
+
+def draw_fmix(task: Task, images: Tensor, alpha: float = 1.0, decay: float = 3.0) -> FMix:
+    """Draw FMix (Harris et al., 2020, arXiv 2002.12047) for images (B, C, H, W) or vectors (B, D).
+
+    The mask is the share lambda ~ Beta(alpha, alpha) of the pixels where a random grey image is
+    brightest. That image has the spectrum 1 / frequency^decay, so that the mask has few pieces.
+    The entries of vectors have no order, so that theirs is a random share.
+    """
+    mix = draw_mix(task, len(images), alpha)
+    generator, device = task.generator, task.device
+    if images.ndim == 2:
+        noise = torch.rand(images.shape[1], generator=generator, device=device)
+    else:
+        height, width = images.shape[2:]
+        vertical = torch.fft.fftfreq(height, device=device)[:, None]
+        frequency = (vertical**2 + torch.fft.rfftfreq(width, device=device) ** 2).sqrt()
+        waves = torch.randn(2, *frequency.shape, generator=generator, device=device)
+        waves = waves / frequency.clamp_min(1 / max(height, width)) ** decay
+        noise = torch.fft.irfft2(torch.complex(*waves), s=(height, width))
+    rank = noise.flatten().argsort(descending=True).argsort().view(noise.shape)
+    return FMix(mix, rank < round(mix.lam * noise.numel()))
 
 
 def mix_with_neighbours(

@@ -158,21 +158,24 @@ class Task:
         views: int = 1,
         train: bool = True,
         *,
+        shuffle: bool = True,
         batch_size: int | None = None,
         augmentations: tuple[augment.Augmentation, ...] | None = None,
     ) -> Iterator[Batch]:
         """Yield batches of the training set, or of the samples at ``indices`` (M,).
 
         Training batches are shuffled, and each view is augmented independently: ``views`` of them
-        by the recipe, or one for each of ``augmentations``. A last batch of a single sample is left
-        out, since batch normalisation cannot take it. With ``train=False`` batches hold every
-        sample, in order, without augmentation.
+        by the recipe, or one for each of ``augmentations``. Without ``shuffle`` the samples come in
+        the order of ``indices``. A last batch of a single sample is left out, since batch
+        normalisation cannot take it. With ``train=False`` batches hold every sample, in order,
+        without augmentation.
         """
         if indices is None:
             indices = torch.arange(self.num_train, device=self.device)
         if train:
-            order = torch.randperm(len(indices), generator=self.generator, device=self.device)
-            indices = indices[order]
+            if shuffle:
+                order = torch.randperm(len(indices), generator=self.generator, device=self.device)
+                indices = indices[order]
             steps = augmentations or (self.augment,) * views
         else:
             steps = (augment.identity,)

@@ -21,7 +21,7 @@ from bench.recipe import Recipe
 from bench.training import loop
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
-from methods import selc, unicon
+from methods import disc, promix, selc, unicon
 
 EPOCHS = 8
 BATCH = 41  # of 288 samples one is left, which a shuffled pass leaves out
@@ -195,6 +195,23 @@ def unicon_(m: Method, selections: list[tuple[float, int]]) -> Counts:
     return trained, inferred
 
 
+def disc_(m: Method, mixed: list[int]) -> Counts:
+    """Two views of all samples, and after warm-up those of each batch's samples to mix."""
+    warming = m.epoch < m.warmup(m.warmup_epochs)
+    return 2 * (everything(m) + (0 if warming else sum(n for n in mixed if n > 1))), 0
+
+
+def promix_(m: Method, selected: list[int]) -> Counts:
+    """Two views of all samples for both networks, which pass over all once more to select.
+
+    Each mixes those selected of a batch in two ways, for each of its heads or once for both.
+    """
+    if m.epoch < m.warmup(m.hp.warmup_epochs):
+        return 2 * everything(m), 0
+    mixed = sum(n for n in selected if n > 1)
+    return 4 * everything(m) + (2 if m.hp.share_mix else 4) * mixed, 2 * m.task.num_train
+
+
 PAPER: dict[str, Callable[..., Counts]] = {
     "co_teaching": co_teaching,
     "co_teaching_plus": co_teaching,
@@ -220,6 +237,9 @@ PAPER: dict[str, Callable[..., Counts]] = {
     # mixed images and two strong views; a weak one
     "co_learning": lambda m: (3 * everything(m), everything(m)),
 }
+
+
+MIXING = {"disc": disc_, "promix": promix_}
 
 
 def steps(m: Method) -> list[int]:
@@ -267,6 +287,16 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
         selections.append((share, int(chosen.sum())))
         return chosen
 
+    choose, step = promix.ProMix.select, disc.Step
+    mixed: list[int] = []  # samples of each batch that are mixed
+
+    def choice(self, log_p, batch):
+        selected, labels = choose(self, log_p, batch)
+        mixed.extend(selected.sum(1).tolist())
+        return selected, labels
+
+    monkeypatch.setattr(promix.ProMix, "select", choice)
+    monkeypatch.setattr(disc, "Step", lambda batch, n: mixed.append(n) or step(batch, n))
     monkeypatch.setattr(loop, "method_for", lambda spec: built.append(build(spec)) or built[-1])
     monkeypatch.setattr(unicon, "uniform_selection", selection)
     counts: list[tuple[Counts, Counts]] = []
@@ -279,6 +309,9 @@ def compare(name: str, data, monkeypatch, settings: dict[str, str]) -> list[tupl
             if host == "unicon":
                 paper = unicon_(method, selections)
                 selections.clear()
+            elif host in MIXING and name == host:
+                paper = MIXING[host](method, mixed)
+                mixed.clear()
             elif name != host:
                 paper = rmd(method, PAPER.get(host, plain))
             else:
@@ -297,9 +330,7 @@ LATE = {"softmix.correction_start": "150", "softmix.update_every": "80"}
 #: Those of one pass a sample, all counted alike: one of them stands for the others, which minutes
 #: are left for.
 ALIKE = [
-    name
-    for name in registry.method_names()
-    if name not in PAPER and name not in ("rmd", "unicon", "ce")
+    name for name in registry.method_names() if name not in {*PAPER, *MIXING, "rmd", "unicon", "ce"}
 ]
 CASES: list[Any] = [
     *((name, {}) for name in registry.method_names() if name not in ("rmd", *ALIKE)),
@@ -310,6 +341,7 @@ CASES: list[Any] = [
     ("softmix", LATE),
     ("softmix", LATE | {"softmix.scope": "dataset"}),
     ("prune", {"prune.folds": "5"}),
+    ("promix", {"promix.share_mix": "true"}),
     *((f"rmd+{host}", NO_PRETRAINING) for host in ("ce", "co_teaching", "divide_mix")),
 ]
 
@@ -352,9 +384,13 @@ def test_declared_passes_are_those_on_paper(name, make_task):
     method = main_phase(name, make_task)
     if name == "crossfit":
         method.epoch -= 1  # its last epoch also judges
-    passes = (
-        unicon_(method, [(0.5, 2000)] * 2) if name == "unicon" else PAPER.get(name, plain)(method)
-    )
+    noted: dict[str, list[Any]] = {
+        "unicon": [(0.5, 2000)] * 2,
+        "promix": [2000] * 2,  # half of the samples, for each network
+        "disc": [3000],
+    }
+    on_paper = {"unicon": unicon_, **MIXING}.get(name) or PAPER.get(name, plain)
+    passes = on_paper(method, noted[name]) if name in noted else on_paper(method)
     if name in ("forward", "prune"):
         method.epoch = 1
         passes = tuple(

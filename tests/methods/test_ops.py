@@ -10,14 +10,17 @@ import torch
 from scipy import stats
 
 from bench.ops import (
+    FMix,
     Mix,
     beta_sample,
     distributions,
+    draw_fmix,
     draw_mix,
     forever,
     per_sample,
     per_sample_loss,
     sharpen,
+    smallest_of_each_class,
     soft_cross_entropy,
 )
 
@@ -123,3 +126,71 @@ def test_mixup_draws_from_the_tasks_streams(make_task):
     again = draw_mix(task, 8, 0.5, larger=True)
     assert torch.equal(again.partner, first.partner)
     assert again.lam == max(first.lam, 1 - first.lam) >= 0.5
+
+
+def test_fmix_by_hand():
+    mask = torch.tensor([[True, False], [False, False]])
+    fmix = FMix(Mix(0.25, torch.tensor([1, 0])), mask)
+    images = torch.arange(8.0).view(2, 1, 2, 2)
+    assert fmix(images).tolist() == [[[[0, 5], [6, 7]]], [[[4, 1], [2, 3]]]]
+    logits, y = torch.tensor([[0.0, math.log(3)]]).repeat(2, 1), torch.tensor([0, 1])
+    assert fmix.cross_entropy(logits, y) == fmix.mix.cross_entropy(logits, y)
+
+
+@pytest.mark.parametrize("side", [(16, 16), (9, 12)])
+def test_fmix_masks_are_shares_in_few_pieces(make_task, side):
+    """Edges of the masks are far fewer than those of random pixels, of which half would differ."""
+    task = make_task()
+    images = torch.zeros(6, 3, *side)
+    shares, edges = [], []
+    for _ in range(300):
+        fmix = draw_fmix(task, images)
+        assert fmix.mask.shape == side and fmix.mask.dtype == torch.bool
+        assert fmix.mask.sum() == round(fmix.mix.lam * side[0] * side[1])
+        assert sorted(fmix.mix.partner.tolist()) == list(range(6))
+        shares.append(fmix.mix.lam)
+        if 0.3 < fmix.mix.lam < 0.7:
+            edges.append((fmix.mask[:, 1:] != fmix.mask[:, :-1]).float().mean().item())
+    assert stats.kstest(shares, "uniform").pvalue > 1e-3
+    assert np.mean(edges) < 0.25
+
+
+def test_fmix_has_the_spectrum_of_its_decay(make_task):
+    """With a decay of 0, neighbours in the mask are independent; the more of it, the more alike."""
+    task = make_task()
+    agreement = []
+    for decay in (0.0, 1.5, 3.0):
+        masks = [draw_fmix(task, torch.zeros(2, 1, 32, 32), 1e6, decay).mask for _ in range(100)]
+        alike = [(mask[:, 1:] == mask[:, :-1]).float().mean().item() for mask in masks]
+        agreement.append(np.mean(alike))
+    assert agreement[0] == pytest.approx(0.5, abs=0.01)
+    assert agreement[0] + 0.1 < agreement[1] < agreement[2] - 0.03
+
+
+def test_fmix_of_vectors_takes_entries_at_random(make_task):
+    task = make_task()
+    masks = torch.stack([draw_fmix(task, torch.zeros(4, 50), 1e6).mask for _ in range(2000)])
+    assert (masks.sum(1) == 25).all()
+    assert (masks.float().mean(0) - 0.5).abs().max() < 5 * (0.25 / 2000) ** 0.5
+    alike = (masks[:, 1:] == masks[:, :-1]).float().mean().item()
+    assert alike == pytest.approx(24 / 49, abs=0.01), "of 49 others, 24 are on the same side"
+
+
+def test_the_smallest_of_each_class_by_hand():
+    """Of a class with fewer samples than that, all are taken; the first of equal ones is."""
+    y = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+    losses = torch.tensor([0.9, 0.2, 0.5, 0.1, 0.7, 0.3, 0.4, 0.6])
+    selected = smallest_of_each_class(losses, y, 2, 4)
+    assert selected.nonzero()[:, 0].tolist() == [1, 3, 5, 6, 7]
+    equal = smallest_of_each_class(torch.zeros(8), y, 1, 4)
+    assert equal.nonzero()[:, 0].tolist() == [0, 5, 7]
+
+
+def test_batches_come_in_the_order_given_where_they_are_not_shuffled(make_task):
+    task = make_task(batch_size=4, augmentation="crop")
+    order = torch.tensor([5, 3, 15, 0, 7, 9, 2, 1, 11])
+    batches = list(task.loader(order, shuffle=False, views=2))
+    assert [batch.index.tolist() for batch in batches] == [[5, 3, 15, 0], [7, 9, 2, 1]]
+    assert not torch.equal(*batches[0].views), "augmented all the same"
+    shuffled = [batch.index.tolist() for batch in task.loader(order)]
+    assert shuffled != [[5, 3, 15, 0], [7, 9, 2, 1]]

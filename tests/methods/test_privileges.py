@@ -202,6 +202,40 @@ def test_unicon_takes_the_authors_penalty(make_task, kind, penalty):
 
 
 @pytest.mark.parametrize(
+    ("rate", "kind", "expected"),
+    [
+        (0.18, "symmetric", (20, 0.99, 1.0)),
+        (0.5, "symmetric", (20, 0.99, 1.0)),
+        (0.72, "symmetric", (20, 0.95, 0.2)),  # 80 % in the authors' count
+        (0.4, "asymmetric", (20, 0.95, 1.0)),
+        (0.4, "instance", (15, 0.99, 1.0)),
+        (0.6, "instance", (15, 0.95, 0.2)),
+        (0.4, "human-worst", (20, 0.99, 1.0)),
+    ],
+)
+def test_disc_takes_the_authors_settings(make_task, rate, kind, expected):
+    """``DISC.py`` of JackYFL/DISC, commit a21e910."""
+    method = at("disc", make_task, rate, kind)
+    assert (method.warmup_epochs, method.momentum, method.hard_weight) == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "expected"),
+    [
+        (0.18, "symmetric", (0.7, False)),
+        (0.45, "symmetric-inclusive", (0.5, False)),
+        (0.72, "symmetric", (0.5, False)),
+        (0.2, "asymmetric", (0.5, True)),
+        (0.09, "human-aggre", (0.5, False)),
+    ],
+)
+def test_promix_takes_the_authors_settings(make_task, rate, kind, expected):
+    """``run.sh`` and ``Train_promix.py`` of Justherozen/ProMix, commit 40d8378."""
+    method = at("promix", make_task, rate, kind)
+    assert (method.selected_share, method.confidence_penalty) == expected
+
+
+@pytest.mark.parametrize(
     ("rate", "kind", "classes", "epoch"),
     [
         (0.36, "symmetric", 10, 30),

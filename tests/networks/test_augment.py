@@ -27,6 +27,7 @@ from bench.networks.augment import (
     weak,
 )
 from bench.networks.auto_augment import auto_augment_cifar10
+from bench.networks.rand_augment import disc_augment, fixmatch_augment
 from bench.task import Pixels
 
 SHAPES = [(1, 1, 8, 8), (5, 1, 8, 12), (4, 3, 9, 7), (1, 3, 16, 16), (6, 3, 8, 8)]
@@ -40,8 +41,11 @@ STEPS = {
     "cutout": cutout,
     "weak crop": weak("crop", 8),
     "weak crop_flip": weak("crop_flip", 8),
+    "weak reflect_crop": weak("reflect_crop", 8),
     "strong": lambda images, generator: strong(images.shape[1], flips=True)(images, generator),
     "auto_augment_cifar10": auto_augment_cifar10,
+    "disc_augment": disc_augment,
+    "fixmatch_augment": fixmatch_augment,
 }
 
 
@@ -123,6 +127,20 @@ def test_crop_is_torchvisions_pad_and_crop(channels, height, width, padding):
     assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > padding, (
         "the places differ between samples"
     )
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
+@pytest.mark.parametrize("padding", [1, 3])
+def test_reflected_borders_are_torchvisions(kind, padding):
+    images = (255 * pictures(40, 3, 6, 9)).to(kind)
+    cropped = random_crop(images, seeded(3), padding, reflect=True)
+    top, left = torch.randint(0, 2 * padding + 1, (2, 40), generator=seeded(3))
+    expected = [
+        tv.crop(tv.pad(image, [padding] * 4, padding_mode="reflect"), int(t), int(s), 6, 9)
+        for image, t, s in zip(images, top, left, strict=True)
+    ]
+    assert torch.equal(cropped, torch.stack(expected))
+    assert not torch.equal(cropped, random_crop(images, seeded(3), padding))
 
 
 def test_crop_reaches_every_place():
@@ -390,6 +408,12 @@ def test_recipes_augmentations():
     generator = seeded(1)
     expected = random_flip(random_crop(images, generator, 1), generator)
     assert torch.equal(weak("crop_flip", 8)(images, seeded(1)), expected)
+    generator = seeded(1)
+    expected = random_flip(random_crop(images, generator, 1, reflect=True), generator)
+    assert torch.equal(weak("reflect_crop_flip", 8)(images, seeded(1)), expected)
+    assert torch.equal(
+        weak("reflect_crop", 8)(images, seeded(1)), random_crop(images, seeded(1), 1, reflect=True)
+    )
 
 
 @pytest.mark.parametrize("flips", [False, True])
