@@ -34,6 +34,7 @@ class ELR(Method):
 
     reference_epochs = 150
     oracles = {"weight": ["noise_kind"], "momentum": ["noise_kind"]}
+    axes = {"weight": "weight"}
     static_step = True
     paper = {
         "backbone": "resnet34",
