@@ -33,7 +33,8 @@ class Method(nn.Module):
     #: Length of the authors' run, in epochs. Hyper-parameters that count epochs are for a run of
     #: this length; ``phase``, ``interval`` and ``warmup`` scale them.
     reference_epochs: ClassVar[int] = 300
-    #: Axes of a sweep: name on the command line -> hyper-parameter.
+    #: Axes of a sweep: name on the command line -> hyper-parameter. They are "k" (neighbours),
+    #: "temperature" (of distillation) and "weight" (of the regulariser that the loss adds).
     axes: ClassVar[Mapping[str, str]] = {}
     #: The authors' recipe, for ``--recipe paper``: all fields, except ``backbone`` and
     #: ``augmentation`` where this project has no equal. An empty recipe stands for the data set's.

@@ -24,6 +24,7 @@ class CORES2(Method):
 
     reference_epochs = 100
     begins = ["sieve_start"]
+    axes = {"weight": "weight"}
     paper = {
         "backbone": "resnet34",
         "epochs": 100,

@@ -35,6 +35,7 @@ class ELR(Method):
 
     reference_epochs = 150
     oracles = {"weight": ["noise_kind"], "momentum": ["noise_kind"]}
+    axes = {"weight": "weight"}
     static_step = True
     paper = {
         "backbone": "resnet34",

@@ -48,6 +48,7 @@ class ELRPlus(Method):
     num_networks = 2
     reference_epochs = 200
     oracles = ELR.oracles
+    axes = ELR.axes
     passes = (2, 2)  # two networks on mixed images, the averages of both on unmixed ones
     paper = {
         "backbone": "preact_resnet18",

@@ -7,8 +7,13 @@ formulas. They are Pearson correlations and the Frobenius losses of embedding gr
 Ma et al., BMVC 2022, arXiv 2211.13264; ``relation="ega"``), divided by the batch size, with which
 EGA's grow. By default (``"kl"``) each row of relations is a distribution at ``temperature``.
 ``"rkd"`` is relational knowledge distillation's distance (Park et al., 2019), which has no node
-term. ``k`` keeps each row's k strongest relations of the teacher within the batch. Batches for the
-relations are drawn apart from the host's.
+term. Batches for the relations are drawn apart from the host's.
+
+K can be read in two ways, and each is an axis of a sweep: sweep one of them at a time. ``weight``
+(0.1 to 300) multiplies the regulariser. The only text on K that is known says that it controls the
+regulariser beside cross-entropy [second-hand]: by its grammar, a weight. ``k`` (4, 8, 16, 32, or 0
+for all) keeps each row's k strongest relations of the teacher within the batch, as K does in graphs
+of nearest neighbours [inferred].
 
 EGA's released default (GitHub yccm/EGA, commit 0963f8e) is 0.8 * L_node + 0.24 * L_edge in batches
 of 64, neither divided: a ``weight`` of 0.8 * 64 = 51.2 and an ``edge_weight`` of 0.24 / 0.8 = 0.3
@@ -39,7 +44,7 @@ class RMD(Wrapper):
 
     # A second batch, once for each network that the step trains, and once for the teacher.
     passes = (1, 1)
-    axes = {"k": "k", "temperature": "temperature"}
+    axes = {"k": "k", "temperature": "temperature", "weight": "weight"}
     linear_head = "a linear head has no features to teach"
 
     @dataclass(frozen=True)

@@ -9,15 +9,19 @@ commit 99e4b12), which counts epochs from 1: a phase that starts in its epoch 60
 [inferred] Warm-up shuffles and augments (the released loop takes the evaluation loader, surely by a
 slip). Any number of neighbours is possible: weights and targets are averaged over the sample and
 its k neighbours. At k=1 that is the authors' formula, in which they count the sample itself and
-write K=2. ``scope="dataset"`` follows the paper's words (neighbours in the whole training set,
-features refreshed each epoch), "batch" the code. ``loss_window`` averages losses over epochs; the
-authors use 5 at a noise rate of 0.8, as "oracle" does, a privilege. It has no estimate: at high
-rates, a mixture shows too low ones (see ``divide_mix``). ``clean_probability`` is the mixture's
-while the target's class is the given label, and 0 once it is another. As in the authors' code, the
-unmixed images pass through the network in every step after the warm-up, even where no result of
-that pass is used: batch norm's statistics, which losses and predictions depend on, are then those
-of unmixed images too. In a run so short that the warm-up, a fifth of it at least, reaches the start
-of correction, there is no mixup phase.
+write K=2. ``loss_window`` averages losses over epochs; the authors use 5 at a noise rate of 0.8, as
+"oracle" does, a privilege. It has no estimate: at high rates, a mixture shows too low ones (see
+``divide_mix``). ``clean_probability`` is the mixture's while the target's class is the
+given label, and 0 once it is another. As in the authors' code, the unmixed images pass through the
+network in every step after the warm-up, even where no result of that pass is used: batch norm's
+statistics, which losses and predictions depend on, are then those of unmixed images too. In a run
+so short that the warm-up, a fifth of it at least, reaches the start of correction, there is no
+mixup phase.
+
+[source] ``scope``: the authors ran "batch", neighbours within the batch by features of augmented
+images in train mode. They intended something else: a to-do above that line asks for neighbours of
+the original data, and the paper speaks of the training set. [inferred] "dataset" takes that for
+neighbours among all training images, by features without augmentation, taken anew each epoch.
 """
 
 from dataclasses import dataclass

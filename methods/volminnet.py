@@ -25,6 +25,7 @@ class VolMinNet(Method):
     """Cross-entropy of p T with the noisy label, plus lambda * log |det T|."""
 
     reference_epochs = 80
+    axes = {"weight": "weight"}
     paper = {
         "backbone": "resnet18",
         "epochs": 80,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bench.cli.plan import PlannedSweep
 from bench.cli.progress import duration
 from bench.cli.terminal import line
-from bench.datasets import UNKNOWN, Dataset
+from bench.datasets import Dataset
 from bench.datasets.features import Features, VectorStatistics
 from bench.embedding import embedding_seconds
 from bench.networks.backbones import Network
@@ -28,9 +28,9 @@ from bench.planning.spec import TrialSpec, relative_cost
 from bench.sweep.run import other_code, pending
 from bench.sweep.work import Resources
 from bench.task import Batch, Task
+from bench.training.data import predicted_samples
 from bench.training.isolation import use_threads
 from bench.training.pixels import pixels_for
-from bench.training.scoring import PROBES
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class EpochImages:
     def of(cls, spec: TrialSpec, dataset: Dataset, labels: Labels) -> "EpochImages":
         """Count training images, without a last batch of one, and images that are predicted.
 
-        The latter are validation images, test images and probes.
+        The latter are validation images, test images and some training images.
         """
-        training, known = len(labels.train), int((labels.truth[labels.train] != UNKNOWN).sum())
+        training, predicted = len(labels.train), np.union1d(*predicted_samples(labels))
         tests = [dataset.test_labels, *(labels for _, labels in dataset.extra_tests.values())]
-        evaluated = len(labels.validation) + sum(map(len, tests)) + min(PROBES, known)
+        evaluated = len(labels.validation) + sum(map(len, tests)) + len(predicted)
         return cls(training - (training % spec.recipe.batch_size == 1), evaluated)
 
 

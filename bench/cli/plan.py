@@ -213,8 +213,8 @@ def _fixed_hparams(
     swept = {
         f"{part}.{name}"
         for part in parts
-        for name, axis in load_method(part).axes.items()
-        if axes.get(name)
+        for axis, name in load_method(part).axes.items()
+        if axes.get(axis)
     }
     return swept | set(request.methods.hparams)
 

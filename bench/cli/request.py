@@ -42,6 +42,7 @@ class Methods:
     reference: str
     k: list[str] | None
     temperature: list[str] | None
+    weight: list[str] | None
     settings: dict[str, list[str]]  # "part.name" or "recipe.name" -> values
 
     @property
@@ -53,7 +54,11 @@ class Methods:
     @property
     def axes(self) -> dict[str, list[str]]:
         """Values of the options that several methods share."""
-        return {"k": self.k or [], "temperature": self.temperature or []}
+        return {
+            "k": self.k or [],
+            "temperature": self.temperature or [],
+            "weight": self.weight or [],
+        }
 
     @property
     def hparams(self) -> dict[str, list[str]]:

@@ -110,6 +110,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @option(
     "Methods",
+    "--weight",
+    type=CommaList(),
+    metavar="W1,W2",
+    help="Weights of the regulariser to try, for all methods whose loss has one.",
+)
+@option(
+    "Methods",
     "--set",
     "settings",
     multiple=True,

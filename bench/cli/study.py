@@ -104,7 +104,7 @@ STUDIES = {
         "which relation, how strong, at which temperature, over how many neighbours, with how much "
         "pretraining (digits, 50 %)",
         (
-            "--methods rmd --noise 0.5 --set rmd.weight=1,10,30,100 --set rmd.relation=kl,ega,rkd",
+            "--methods rmd --noise 0.5 --weight 1,10,30,100 --set rmd.relation=kl,ega,rkd",
             "--methods rmd --noise 0.5 --temperature 0.1,0.5,1 --k 0,4,16",
             "--methods rmd --noise 0.5 --set rmd.node_weight=0,1 --set rmd.edge_weight=0,0.3,1",
             "--methods rmd --noise 0.5 --set rmd.pretrain_epochs=0,80,800",

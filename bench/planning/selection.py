@@ -3,7 +3,8 @@
 Every rule gives two figures: the test accuracy that it selects, and the score by which it compares
 configurations. Only ``oracle`` lets test accuracy decide anything; it is there to be set beside
 published numbers, which mostly do. ``clean-val:n`` reads the right labels of n validation images,
-or of all whose truth is known: a privilege, and called one.
+or of all whose truth is known: a privilege, and called one. ``label-wave`` picks an epoch without
+any label; records of earlier versions lack its curve.
 """
 
 from collections.abc import Callable
@@ -25,8 +26,35 @@ CLEAN_VAL = "clean-val"
 ALL = "all"
 ORACLE = "oracle"
 
+#: Rule that stops where the predictions of training samples change least.
+LABEL_WAVE = "label-wave"
+#: Epochs whose changes it averages. The authors recommend 3 [second-hand]: Yuan et al., 2024.
+WINDOW = 3
+#: Epochs that have to pass without a lower mean. The authors give no value. [inferred] After as
+#: many epochs as the window holds, a mean shares no epoch with that of the minimum.
+PATIENCE = WINDOW
+
 #: Scores and means this close are equal: sums of the same numbers in another order differ by less.
 DECIMALS = 12
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Figures of one trial over its epochs, (E,) each, or of N trials, (N, E), with E >= 1.
+
+    Single epochs may be NaN, but of validation and test accuracy not all of them. Accuracies are
+    fractions.
+    """
+
+    validation: np.ndarray  # accuracy on noisy validation labels
+    clean: np.ndarray  # accuracy on the true labels of validation images; clean-val alone reads it
+    changes: np.ndarray  # changed predictions of training samples; label-wave alone reads them
+    test: np.ndarray  # test accuracy
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of all curves."""
+        return [curve.shape for curve in (self.validation, self.clean, self.changes, self.test)]
 
 
 @dataclass(frozen=True)
@@ -38,15 +66,11 @@ class Choice:
 
     test_accuracy: np.ndarray
     score: np.ndarray  # compares configurations of one method
-    epoch: np.ndarray | None  # position in the record; None where the rule picks no single epoch
+    epoch: np.ndarray  # position in the record; NaN stands for the mean over the final epochs
 
     def of(self, curves: np.ndarray) -> np.ndarray:
         """Return other figures over epochs, (..., E), at the epochs chosen."""
-        return (
-            curves[..., final(curves.shape[-1])].mean(-1)
-            if self.epoch is None
-            else _at(curves, self.epoch)
-        )
+        return _at(curves, self.epoch)
 
 
 def final(epochs: int) -> slice:
@@ -54,40 +78,80 @@ def final(epochs: int) -> slice:
     return slice(-max(1, epochs // 10), None)
 
 
-def last(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+def last(curves: Curves) -> Choice:
     """Choose means over the final tenth of the epochs.
 
     Configurations are still compared on noisy validation labels.
     """
-    at = final(test.shape[-1])
-    return Choice(test[..., at].mean(-1), validation[..., at].mean(-1), None)
+    return _choice(curves, np.full(curves.test.shape[:-1], np.nan), curves.validation)
 
 
-def noisy_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+def label_wave(curves: Curves) -> Choice:
+    """Choose the epoch where the predictions of training samples first change least.
+
+    Label Wave (Yuan et al., ICLR 2024, arXiv 2502.07551) stops at the first minimum of the mean
+    number of changed predictions over the last epochs, before wrong labels are memorised. The
+    minimum is the first epoch whose mean over ``WINDOW`` epochs is below that of the epoch before,
+    and not above those of the ``PATIENCE`` epochs after it. Where there is none, training would not
+    have stopped: the choice is that of ``last``. Configurations are still compared on noisy
+    validation labels.
+
+    [source] The authors (GitHub tmllab/2024_ICLR_LabelWave, commit cf3e9eb, which logs the changes
+    alone) count all training samples, by predictions in training mode, each in its own step, at a
+    constant learning rate. [inferred] Here it is up to 2,000 samples, predicted as test images are
+    at the end of each epoch, at any learning rate.
+    """
+    *trials, epochs = curves.changes.shape
+    # Means over whole windows; no epoch follows the last one, and none is before the first.
+    means = np.full([*trials, epochs + PATIENCE], np.nan)
+    if epochs >= WINDOW:
+        windows = np.lib.stride_tricks.sliding_window_view(curves.changes, WINDOW, axis=-1)
+        means[..., WINDOW - 1 : epochs] = windows.mean(-1)
+    minimal = np.zeros(curves.changes.shape, dtype=bool)
+    minimal[..., 1:] = means[..., 1:epochs] < means[..., : epochs - 1]
+    for later in range(1, PATIENCE + 1):
+        minimal &= means[..., :epochs] <= means[..., later : epochs + later]
+    epoch = np.where(minimal.any(-1), minimal.argmax(-1), np.nan)
+    return _choice(curves, epoch, curves.validation)
+
+
+def noisy_val(curves: Curves) -> Choice:
     """Choose the earliest epoch of best accuracy on the noisy validation labels."""
-    epoch = np.where(np.isnan(validation), -np.inf, validation).argmax(-1)
-    return Choice(_at(test, epoch), _at(validation, epoch), epoch)
+    return _best(curves, curves.validation)
 
 
-def clean_val(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+def clean_val(curves: Curves) -> Choice:
     """Choose the earliest epoch of best accuracy on the true labels of validation images."""
-    return noisy_val(clean, clean, test)
+    return _best(curves, curves.clean)
 
 
-def oracle(validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
+def oracle(curves: Curves) -> Choice:
     """Choose the earliest epoch of best test accuracy, for comparison only."""
-    return noisy_val(test, clean, test)
+    return _best(curves, curves.test)
 
 
-def _at(curves: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    return np.take_along_axis(curves, epochs[..., None], -1)[..., 0]
+def _best(curves: Curves, scores: np.ndarray) -> Choice:
+    return _choice(curves, np.where(np.isnan(scores), -np.inf, scores).argmax(-1), scores)
+
+
+def _choice(curves: Curves, epoch: np.ndarray, scores: np.ndarray) -> Choice:
+    return Choice(_at(curves.test, epoch), _at(scores, epoch), epoch)
+
+
+def _at(curves: np.ndarray, epoch: np.ndarray) -> np.ndarray:
+    """Return the values (...) of curves (..., E) at epochs (...), see ``Choice.epoch``."""
+    several = np.isnan(epoch)
+    places = np.where(several, 0, epoch).astype(int)[..., None]
+    values = np.take_along_axis(curves, places, -1)[..., 0]
+    return np.where(several, curves[..., final(curves.shape[-1])].mean(-1), values)
 
 
 #: All rules, the default first: the order of tables. A rule that is added here is in every table
 #: and on the page; ``check_goal`` names those that a search may maximise.
-RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Choice]] = {
+RULES: dict[str, Callable[[Curves], Choice]] = {
     DEFAULT_RULE: noisy_val,
     "last": last,
+    LABEL_WAVE: label_wave,
     CLEAN_VAL: clean_val,
     ORACLE: oracle,
 }
@@ -103,22 +167,16 @@ def rule_order(rule: str) -> int:
     return list(RULES).index(rule.partition(":")[0])
 
 
-def select(rule: str, validation: np.ndarray, clean: np.ndarray, test: np.ndarray) -> Choice:
-    """Apply the rule to accuracies over epochs, on noisy and clean validation and on test labels.
-
-    Args:
-        validation, clean, test: curves of one trial, (E,), or of N trials, (N, E), with E >= 1.
-            Single epochs may be NaN, not all of them; only clean-val reads ``clean``.
+def select(rule: str, curves: Curves) -> Choice:
+    """Apply the rule to the figures of trials over their epochs.
 
     Raises:
         ValueError: where the curves differ in length or are empty.
     """
-    if not validation.shape == clean.shape == test.shape or not test.shape[-1]:
-        raise ValueError(
-            f"a rule needs equally long curves, not {validation.shape}, {clean.shape} and "
-            f"{test.shape}"
-        )
-    return RULES[rule.partition(":")[0]](validation, clean, test)
+    first, *others = curves.shapes
+    if any(shape != first for shape in others) or not first[-1]:
+        raise ValueError(f"a rule needs equally long curves, not {curves.shapes}")
+    return RULES[rule.partition(":")[0]](curves)
 
 
 def check_clean_images(text: str) -> str:

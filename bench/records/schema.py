@@ -34,6 +34,7 @@ STATUSES = (*COMPLETED, *RETRIED, LOST)
 #: Keys of the figures over epochs that select and rank.
 TEST_ACCURACY = "test_accuracy"
 NOISY_VAL_ACCURACY = "noisy_val_accuracy"
+PREDICTION_CHANGES = "prediction_changes"
 
 Figure = float | UnsetType | None
 Count = int | UnsetType | None
@@ -157,6 +158,9 @@ class Epoch(msgspec.Struct, kw_only=True):
     detection_precision: Figure = UNSET
     detection_recall: Figure = UNSET
     label_correction_accuracy: Figure = UNSET
+    #: Number of ``Done.compared_images`` that are predicted otherwise than in the epoch before;
+    #: absent in the first epoch.
+    prediction_changes: Count = UNSET
     val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_numbers``
     eval_seconds: Figure = UNSET
 
@@ -232,6 +236,7 @@ class Done(msgspec.Struct, kw_only=True):
     classes: Count = UNSET
     noise: Noise | UnsetType = UNSET
     train_images: Count = UNSET
+    compared_images: Count = UNSET  # training images whose predictions are compared over epochs
     validation_images: Count = UNSET
     validation_truth: str | UnsetType | None = UNSET
     test_images: Count = UNSET

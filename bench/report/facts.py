@@ -19,12 +19,13 @@ from bench.common.identity import PAPER
 from bench.errors import InputError
 from bench.planning.registry import display
 from bench.planning.searches import SEARCH, goal_values
-from bench.planning.selection import ALL, CLEAN_VAL
+from bench.planning.selection import ALL, CLEAN_VAL, LABEL_WAVE
 from bench.records.code import to_text
 from bench.records.merge import merged
 from bench.records.packing import unpack_truth
 from bench.records.schema import (
     NOISY_VAL_ACCURACY,
+    PREDICTION_CHANGES,
     TEST_ACCURACY,
     Done,
     Noise,
@@ -49,12 +50,20 @@ CURVES = {
     "test_curve": TEST_ACCURACY,
     "memorised_clean_curve": "memorised_clean",
     "clean_val_curve": "clean_val_accuracy",
+    "changes_curve": PREDICTION_CHANGES,
     **{f"{key}_curve": key for key in LEARNING},
 }
 
 
 #: Columns of ``CURVES`` by their keys.
 CURVE_OF = {key: column for column, key in CURVES.items()}
+
+#: Rules that need a curve which some records lack: a fact that says whether a trial has it, and the
+#: column of ``CURVES``.
+RULE_CURVES = {
+    CLEAN_VAL: ("clean_labels", "clean_val_curve"),
+    LABEL_WAVE: ("changes_known", "changes_curve"),
+}
 
 
 def read_facts(
@@ -231,7 +240,7 @@ def _complete_labels(trials: Sequence[Facts]) -> None:
 
 
 def _complete_methods(trials: Sequence[Facts]) -> None:
-    """Give failed trials the classes, privileges and clean labels that other trials recorded."""
+    """Give failed trials what other trials recorded: classes, privileges, curves for rules."""
     classes, privileges = {}, {}
     for facts in trials:
         if np.isfinite(facts["classes"]):
@@ -241,11 +250,13 @@ def _complete_methods(trials: Sequence[Facts]) -> None:
     for facts in trials:
         facts["classes"] = classes.get(facts["data_hash"], np.nan)
         facts["privileges"] = privileges.get((facts["method"], facts["hparams"]), "")
-        facts["clean_labels"] = bool(np.isfinite(facts["clean_val_curve"]).any())
-    cells = {facts["cell"] for facts in trials if facts["clean_labels"]}
-    for facts in trials:
-        if not facts["succeeded"]:
-            facts["clean_labels"] = facts["cell"] in cells
+    for name, curve in RULE_CURVES.values():
+        for facts in trials:
+            facts[name] = bool(np.isfinite(facts[curve]).any())
+        cells = {facts["cell"] for facts in trials if facts[name]}
+        for facts in trials:
+            if not facts["succeeded"]:
+                facts[name] = facts["cell"] in cells
 
 
 def _complete_failures(trials: Sequence[Facts]) -> None:

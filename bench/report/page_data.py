@@ -12,7 +12,7 @@ import pandas as pd
 from bench.common.text import printable
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
-from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, LABEL_WAVE, ORACLE
 from bench.records.packing import pack_numbers
 from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY
 from bench.report.agreement import rules_of
@@ -31,7 +31,7 @@ from bench.report.standings import (
 )
 from bench.report.statistics import SLACK
 from bench.report.tables import Section
-from bench.report.wording import clean_note, rate_title, rates_of, rule_label
+from bench.report.wording import LABEL_WAVE_EPOCH, clean_note, rate_title, rates_of, rule_label
 
 #: Labels of the curves that the page shows, by their names in the records.
 CURVES = {
@@ -139,6 +139,8 @@ def _trials(board: Board) -> pd.DataFrame:
 def _rule(rule: str) -> dict[str, Any]:
     """Return a rule with the objection to it."""
     note = clean_note([rule]) if rule.startswith(CLEAN_VAL) else ""
+    if rule == LABEL_WAVE:
+        note = f"{rule} picks an epoch without any label: {LABEL_WAVE_EPOCH}."
     if rule == ORACLE:
         note = (
             "The oracle picks by test accuracy, which nobody could have done: a yardstick, not for "

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.planning.selection import ALL, CLEAN_VAL, rule_names, rule_order, select
+from bench.planning.selection import ALL, CLEAN_VAL, Curves, rule_names, rule_order, select
 from bench.report.cells import Facts
 from bench.report.columns import LEARNING, SEEDS
-from bench.report.facts import CURVE_OF, CURVES, read_facts
+from bench.report.facts import CURVE_OF, CURVES, RULE_CURVES, read_facts
 from bench.report.metrics import ACCURACY
 
 
@@ -31,7 +31,8 @@ def load_sides(sides: Sequence[Sequence[Path]], clean_images: str = ALL) -> list
 def rows_of(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
     """Apply every rule to the facts of trials: a row per trial, track and rule, in their order.
 
-    A trial whose record knows too few clean validation labels has no row by clean-val.
+    A trial whose record knows too few clean validation labels has no row by clean-val, and one
+    without counts of changed predictions none by label-wave.
     ``test_curve``, ``noisy_val_curve`` and those of ``LEARNING`` are figures over epochs, (E,)
     arrays, the same objects under every rule; without ``_curve`` in its name a figure is that of
     the rule's epoch. Accuracies are fractions.
@@ -44,7 +45,9 @@ def rows_of(trials: Sequence[Facts], clean_images: str) -> pd.DataFrame:
         rows = table.assign(rule=rule, **_at_epochs(rule, trials, stacks))
         if rule.startswith(CLEAN_VAL):
             privileges = [f"{text},{rule}" if text else rule for text in rows["privileges"]]
-            rows = rows.assign(privileges=privileges)[rows["clean_labels"]]
+            rows = rows.assign(privileges=privileges)
+        if needs := RULE_CURVES.get(rule.partition(":")[0]):
+            rows = rows[rows[needs[0]]]
         tables.append(rows)
     return in_order(pd.concat(tables, ignore_index=True), ["method", "config", "hparams", *SEEDS])
 
@@ -84,12 +87,17 @@ def _at_epochs(
                 columns["score"][place] = value
     for places, curves in stacks:
         choice = select(
-            rule, curves["noisy_val_curve"], curves["clean_val_curve"], curves["test_curve"]
+            rule,
+            Curves(
+                validation=curves["noisy_val_curve"],
+                clean=curves["clean_val_curve"],
+                changes=curves["changes_curve"],
+                test=curves["test_curve"],
+            ),
         )
         columns[ACCURACY.name][places] = choice.test_accuracy
         columns["score"][places] = choice.score
-        if choice.epoch is not None:
-            columns["epoch"][places] = choice.epoch
+        columns["epoch"][places] = choice.epoch
         for name in LEARNING:
             columns[name][places] = choice.of(curves[CURVE_OF[name]])
     return columns

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.noise import takes_rate
 from bench.planning.registry import REFERENCE
-from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, ORACLE
+from bench.planning.selection import CLEAN_VAL, DEFAULT_RULE, LABEL_WAVE, ORACLE
 from bench.report.agreement import rules_of
 from bench.report.board import Board
 from bench.report.columns import COST
@@ -17,6 +17,7 @@ from bench.report.notes import mixed_code, notes_of
 from bench.report.tables import Entry, Section, Table, entries, rows_by
 from bench.report.wording import (
     DOUBTFUL,
+    LABEL_WAVE_EPOCH,
     LOST_SEEDS,
     MIXED,
     NONE,
@@ -149,6 +150,7 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
         entries(method, rule_label(rule)) + [_mean(rows.get((method, rule, at))) for at in rates]
         for method, rule in product(order, rules)
     ]
+    wave = f"{LABEL_WAVE} ({LABEL_WAVE_EPOCH}), " if LABEL_WAVE in rules else ""
     clean = "".join(
         f"{rule} ({clean_labels_of(rule)}: a privilege), "
         for rule in rules
@@ -156,7 +158,7 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     )
     caption = (
         "The same by other rules, each with its own epoch and configuration: last (mean of the "
-        f"final tenth of the epochs), {clean}oracle (test accuracy: not for ranking)"
+        f"final tenth of the epochs), {wave}{clean}oracle (test accuracy: not for ranking)"
     )
     return Table(caption, ["Method", "Rule", *map(rate_title, rates)], lines)
 

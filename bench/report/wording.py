@@ -9,6 +9,10 @@ from bench.planning.selection import ALL, CLEAN_VAL, ORACLE
 from bench.records.schema import Imported, NetworkFacts
 
 NONE = "–"
+#: Epoch that the rule label-wave picks.
+LABEL_WAVE_EPOCH = (
+    "where predictions of training samples first change least, else the final tenth of the epochs"
+)
 #: Marks of a row or a figure: its footnote explains each.
 BETTER, WORSE, DOUBTFUL, LOST_SEEDS, MIXED = MARKS = "*", "†", "‡", "§", "¶"
 

@@ -11,7 +11,7 @@ from bench.training import scoring
 from bench.training.pixels import Inputs, pixels_for, replaced
 from bench.training.seeds import hidden_seed, shuffled
 
-#: Seed of the choice of training samples that are predicted after each epoch.
+#: Seed of the choices of training samples that are predicted after each epoch.
 PROBE_SEED = 3000
 
 
@@ -36,10 +36,9 @@ class TrialData:
             name: (pixels_for(dataset, spec, inputs.tests[name]), classes)
             for name, (_, classes) in dataset.tests.items()
         }
-        # Training samples, in the data set's order, that scores can judge.
+        # Training samples, in the data set's order, whose truth is known.
         self.known = np.flatnonzero(labels.truth[labels.train] != UNKNOWN)
-        rng = np.random.default_rng(PROBE_SEED)
-        self.probes = np.sort(rng.permutation(self.known)[: scoring.PROBES])
+        self.probes, self.compared = predicted_samples(labels)
 
     @property
     def numbering(self) -> str:
@@ -49,3 +48,20 @@ class TrialData:
         """
         content = self.positions.tobytes() + self.labels.noisy.tobytes()
         return hashlib.sha256(content).hexdigest()[:16]
+
+
+def predicted_samples(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the training samples that are predicted after each epoch, in the data set's order.
+
+    Returns:
+        Positions (P,) of those that scores judge, whose truth is known; positions (S,) of those
+        whose predictions are compared from epoch to epoch, drawn without regard to the truth. Both
+        are the same where all of it is known.
+    """
+
+    def drawn(positions: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(PROBE_SEED)
+        return np.sort(rng.permutation(positions)[: scoring.PROBES])
+
+    known = np.flatnonzero(labels.truth[labels.train] != UNKNOWN)
+    return drawn(known), drawn(np.arange(len(labels.train)))

@@ -34,12 +34,16 @@ class Evaluation:
 
     validation: np.ndarray  # (V, C) probabilities
     tests: dict[str, np.ndarray]  # test set -> (T, C) probabilities
-    probes: np.ndarray  # (P,) predicted classes of some training samples whose truth is known
+    probes: np.ndarray  # (P,) predicted classes of the training samples that scores judge
+    #: Predicted classes (S,) of the training samples that are compared from epoch to epoch; None
+    #: before the first epoch.
+    compared: np.ndarray | None
 
     def __init__(self, spec: TrialSpec, data: TrialData, method: Method) -> None:
         self.spec, self.data, self.method = spec, data, method
         self.seed = hidden_seed("evaluation", spec.train_seed, data.dataset)
         self.checked = self.predicted = False
+        self.compared = None
 
     @property
     def test(self) -> np.ndarray:
@@ -74,11 +78,20 @@ class Evaluation:
         data, self.predicted = self.data, True
         self.validation = self.predict(data.validation)
         self.tests = {name: self.predict(pixels) for name, (pixels, _) in data.tests.items()}
-        if self.finite and len(data.known):
-            self.probes = self.predict(data.pixels, data.numbers[data.probes]).argmax(1)
+        if self.finite:
+            self._predict_training()
+
+    def _predict_training(self) -> None:
+        """Predict the samples that scores judge, and those that are compared, each once."""
+        data = self.data
+        classes = np.empty(len(data.numbers), dtype=int)
+        for positions in (data.probes, np.setdiff1d(data.compared, data.probes)):
+            if len(positions):
+                classes[positions] = self.predict(data.pixels, data.numbers[positions]).argmax(1)
+        self.probes, self.compared = classes[data.probes], classes[data.compared]
 
     def _measure(self, epoch: Epoch) -> None:
-        labels = self.data.labels
+        labels, before = self.data.labels, self.compared
         self._predict()
         accuracies = {
             f"{name}_accuracy": float((values.argmax(1) == self.data.tests[name][1]).mean())
@@ -91,6 +104,8 @@ class Evaluation:
         epoch.others = accuracies
         if self.finite:
             self._score(epoch)
+            if before is not None:
+                epoch.prediction_changes = int(np.count_nonzero(self.compared != before))
         epoch.val_predictions = pack_numbers(guesses)
 
     def _score(self, epoch: Epoch) -> None:

@@ -222,6 +222,7 @@ class Run:
             "method": self.method.state_dict(),
             "optimizer": optimizer.state_dict(),
             "records": [record.to_json() for record in self.records],
+            "compared": torch.from_numpy(self.evaluation.compared),
         }
 
     def restore(self) -> torch.optim.Optimizer | None:
@@ -239,6 +240,7 @@ class Run:
         self.records = [Epoch.from_json(record) for record in state["records"]]
         granted = present(self.records[0].privileges, [])  # before the restart
         self.outcome.privileges = sorted({*granted, *present(self.outcome.privileges, [])})
+        self.evaluation.compared = state["compared"].numpy()
         self.enter(self.records[-1].epoch)
         self.method.load_state_dict(state["method"])
         optimizer = self.new_optimizer()

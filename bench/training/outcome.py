@@ -14,6 +14,7 @@ from bench.planning.method_checks import check_privileges
 from bench.planning.spec import TrialSpec, method_for
 from bench.records.packing import pack_numbers
 from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, amount, present
+from bench.training import scoring
 
 
 class Outcome(Done, kw_only=True):
@@ -47,6 +48,7 @@ class Outcome(Done, kw_only=True):
             openset_images=int((labels.truth == OUTSIDE).sum()),
         )
         self.train_images = len(labels.train)
+        self.compared_images = min(scoring.PROBES, len(labels.train))
         self.validation_images = len(labels.validation)
         # With it, reports compute the accuracy on any number of clean labels from predictions.
         truth = labels.validation_truth

@@ -94,7 +94,7 @@ EVERYTHING = [
     *("--save-models", "--save-features", "--retry-failed", "--checkpoint-seconds", "0"),
     *("--track", "mlflow", "--no-plots", "--details", "--set", "rmd.weight=1,2"),
     *("--set", "recipe.gamma=0.5", "--noise-sampling", "independent", "--weights", "w.pth"),
-    *("--network-size", "64", "--freeze", "--head", "linear", "--views", "2"),
+    *("--network-size", "64", "--freeze", "--head", "linear", "--views", "2", "--weight", "3"),
 ]
 
 

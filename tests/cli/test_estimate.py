@@ -12,6 +12,7 @@ from bench.datasets import UNKNOWN, Dataset, load_dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.records.schema import Epoch
+from bench.training import scoring
 from bench.training.evaluation import Evaluation
 from bench.training.trial import run_trial as train
 
@@ -59,11 +60,13 @@ def test_images_are_those_of_a_real_epoch(subset, batch_size, share, trained, mo
     assert (images.trained, images.evaluated) == evaluated(spec, data, monkeypatch)
 
 
-def test_further_test_sets_and_unknown_labels_count(tiny_dataset, monkeypatch):
+@pytest.mark.parametrize("unknown", [0, 30, 60])
+def test_further_test_sets_and_unknown_labels_count(unknown, tiny_dataset, monkeypatch):
     from dataclasses import replace
 
+    monkeypatch.setattr(scoring, "PROBES", 20)
     labels = tiny_dataset.train_labels.copy()
-    labels[:30] = UNKNOWN
+    labels[:unknown] = UNKNOWN
     noisy = {"found": tiny_dataset.train_labels}
     more = {"more": (tiny_dataset.test_images[:7], tiny_dataset.test_labels[:7])}
     data = replace(tiny_dataset, train_labels=labels, found=noisy, extra_tests=more)
@@ -71,7 +74,9 @@ def test_further_test_sets_and_unknown_labels_count(tiny_dataset, monkeypatch):
     [spec] = plan.specs(data, expand_hparams(["ce"], {}, {}), [None], [0])
     images = EpochImages.of(spec, data, Labels.of(spec, data))
     assert (images.trained, images.evaluated) == evaluated(spec, data, monkeypatch)
-    assert 6 + 20 + 7 < images.evaluated < 6 + 20 + 7 + 54
+    # Twenty training images, and where some truths are unknown up to twenty others.
+    more = images.evaluated - (6 + 20 + 7 + 20)
+    assert (more == 0) if unknown in (0, 60) else (0 < more < 20)
 
 
 @pytest.mark.parametrize("subset", [60, 150, 200, 600])

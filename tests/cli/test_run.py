@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 from commands import call
 
+from bench.cli import plan
 from bench.cli.commands import execute
 from bench.networks import cpu
 from bench.planning import registry
@@ -134,6 +136,10 @@ REFUSED = {
     "recipe twice": (
         ["--methods", "elr", "--epochs", "3", "--set", "recipe.epochs=4"],
         "recipe.epochs is set by --epochs and by --set",
+    ),
+    "axis of no method's loss": (
+        ["--methods", "gce", "--weight", "1,2"],
+        "--weight is given, but none of ce, gce has that axis",
     ),
     "temperature of 0": (
         ["--methods", "rmd", "--temperature", "0"],
@@ -300,6 +306,15 @@ def test_list_names_everything_on_one_line_each(capsys):
         [line] = [line for line in lines if line.split()[:1] == [name]]
         assert len(line.split()) > 3, "a name and what it is"
     assert call(capsys, "--list", "noise")[1].startswith("noise\n")
+
+
+def test_tuning_leaves_alone_what_an_axis_sets(monkeypatch):
+    """Under the name of the hyper-parameter, which may differ from that of the axis."""
+    axes = {"rmd": {"weight": "strength", "k": "k"}, "elr": {"weight": "weight"}}
+    monkeypatch.setattr(plan, "load_method", lambda part: SimpleNamespace(axes=axes[part]))
+    methods = SimpleNamespace(axes={"k": [], "weight": ["1"]}, hparams={"elr.momentum": ["0"]})
+    fixed = plan._fixed_hparams(SimpleNamespace(methods=methods), [("rmd+elr", {})])
+    assert fixed == {"rmd.strength", "elr.weight", "elr.momentum"}
 
 
 def in_fresh_process(code: str) -> str:

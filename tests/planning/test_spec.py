@@ -639,6 +639,26 @@ def test_temperature_is_the_distillation_temperature_alone():
     assert found["rmd+divide_mix"]["divide_mix.temperature"] == 0.5
 
 
+def test_weight_is_that_of_a_regulariser_alone():
+    names = ["rmd+elr", "cores2", "volminnet", "elr_plus", "rmd+divide_mix"]
+    found = dict(expand_hparams([*names, "ce"], {"weight": ["2.5"]}, {}))
+    for key in ("rmd.weight", "elr.weight"):
+        assert found["rmd+elr"][key] == 2.5
+    for name in ("cores2", "volminnet", "elr_plus"):
+        assert found[name][f"{name}.weight"] == 2.5
+    assert found["rmd+divide_mix"]["divide_mix.unlabelled_weight"] == 25
+    assert found["rmd+divide_mix"]["rmd.node_weight"] == 1
+
+
+def test_three_axes_multiply():
+    axes = {"k": ["0", "4"], "temperature": ["0.5", "1"], "weight": ["1", "2", "3"]}
+    found = expand_hparams(["rmd", "elr"], axes, {})
+    combinations = {
+        (h["rmd.k"], h["rmd.temperature"], h["rmd.weight"]) for name, h in found if name != "elr"
+    }
+    assert len(combinations) == 12 and len(found) == 12 + 3
+
+
 def test_axes_and_settings_multiply():
     found = expand_hparams(
         ["rmd"], {"k": ["0", "4"], "temperature": ["0.5", "1"]}, {"rmd.weight": ["1", "2", "3"]}
@@ -678,6 +698,19 @@ def test_repetitions_are_left_out():
             {},
             "--temperature is given, but none of softmix, divide_mix",
         ),
+        (
+            ["gce", "divide_mix"],
+            {"weight": ["1"]},
+            {},
+            "--weight is given, but none of gce, divide_mix has that axis: leave it out",
+        ),
+        (
+            ["rmd"],
+            {"weight": ["1"]},
+            {"rmd.weight": ["2"]},
+            "rmd.weight is set by --weight and by --set: use either",
+        ),
+        (["elr"], {"weight": ["-1"]}, {}, "elr.weight is -1: give a number from 0"),
         (["ce"], {}, {"elr.weight": ["1"]}, "there is no part among the requested methods 'elr'"),
         (
             ["softmix"],
