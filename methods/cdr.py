@@ -84,7 +84,7 @@ class CDR(Method):
         return optimizer
 
     @torch.no_grad()
-    def hold_back(self, *_: object) -> None:
+    def hold_back(self, *hook: object) -> None:
         """Set the gradients of the weights that matter least to 0, and shrink the others."""
         share = self.critical_share
         parameters = [parameter for net in self.networks for parameter in net.parameters()]
