@@ -24,6 +24,9 @@ VERIFIED, CONSISTENT, REJECTED = OUTCOMES = "verified", "consistent", "rejected"
 
 #: Agreement of a new run with its record: to the bit, within the tolerance, or not.
 EXACT, CLOSE, APART = "exact", "close", "apart"
+#: No statement: both begin alike, and are later further apart than rounding explains for most
+#: methods.
+DRIFTED = "drifted"
 #: No statement: other code made the record, so that a new run is another draw.
 OTHER_CODE = "other code"
 

@@ -8,6 +8,7 @@ from bench.planning.registry import display
 from bench.records.verdict import (
     APART,
     CLOSE,
+    DRIFTED,
     EXACT,
     OTHER_CODE,
     REJECTED,
@@ -61,6 +62,7 @@ def _agreements(verdict: Verdict) -> str:
         EXACT: "equal to the bit",
         CLOSE: "equal within the tolerance",
         APART: "apart",
+        DRIFTED: "equal in the first epoch and further apart later than rounding mostly explains",
         OTHER_CODE: "by code that has changed since, which draws other random numbers",
     }
     if len(counts) == 1:
@@ -85,4 +87,9 @@ def rerun_text(rerun: Rerun) -> str:
     )
     if rerun.agreement == OTHER_CODE:
         return f"the code has changed since the record; {apart}"
-    return f"within the tolerance, {apart}" if rerun.agreement == CLOSE else f"differs, {apart}"
+    beginnings = {
+        CLOSE: "within the tolerance",
+        DRIFTED: "equal in the first epoch",
+        APART: "differs",
+    }
+    return f"{beginnings[rerun.agreement]}, {apart}"

@@ -79,7 +79,8 @@ class Check:
         self.faults += copy_faults(trials)
         self.unchecked += equal_pairs(trials)
         if records.unfinished:
-            self.unchecked.append(f"{records.unfinished} trials are not over: no table counts them")
+            text = f"trials that are not over, and in no table: {records.unfinished}"
+            self.unchecked.append(text)
         self._check_obstacles(trials)
         self._check_tables(archive)
         self._check_labels(trials)

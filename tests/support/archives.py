@@ -3,7 +3,7 @@
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,16 @@ SEEDS = [0, 1]
 EPOCHS = 4
 
 
-def write_archive(sweep: Path) -> Path:
-    """Run three methods on 300 digits, at two noise rates and seeds; write records and tables."""
+def write_archive(
+    sweep: Path,
+    methods: Sequence[str] = METHODS,
+    rates: Sequence[float] = RATES,
+    seeds: Sequence[int] = SEEDS,
+) -> Path:
+    """Run methods on 300 digits; write records and tables."""
     data = load_dataset("digits", subset=300)
     plan = Plan(subset=300, overrides=(("epochs", EPOCHS),))
-    specs = plan.specs(data, expand_hparams(METHODS, {}, {}), RATES, SEEDS)
+    specs = plan.specs(data, expand_hparams(methods, {}, {}), rates, seeds)
     for spec in specs:
         run_recorded(spec, data, sweep)
     (sweep / "sweep.json").write_bytes(to_json(describe(specs, ["bench.run"], sweep, {})))
