@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench.common.text import shortlist
 from bench.records.schema import Noise, present
 from bench.records.verdict import Fault
 from bench.verification.records import Record
@@ -28,19 +29,23 @@ def copy_faults(records: Sequence[Record]) -> Iterator[Fault]:
                 yield Fault("duplicate", text, other.name)
 
 
-def equal_pairs(records: Sequence[Record]) -> Iterator[str]:
-    """Yield a remark for each pair of trials of equal seeds and figures, of other settings.
+def equal_pairs(records: Sequence[Record]) -> list[str]:
+    """Return a remark on trials of equal seeds and figures, of other settings; none without any.
 
-    Settings without effect in a short run give such pairs honestly.
+    Settings without effect give such pairs honestly.
     """
-    for first, *others in _equal(records):
-        for other in others:
-            if all(first.raw[seed] == other.raw[seed] for seed in _SEEDS):
-                yield (
-                    f"{first.name} ({first.raw['method']}) and {other.name} "
-                    f"({other.raw['method']}) have equal figures in all epochs, which may be "
-                    "honest: run one of them again with --sample"
-                )
+    pairs = [
+        f"{first.name} and {other.name}"
+        for first, *others in _equal(records)
+        for other in others
+        if all(first.raw[seed] == other.raw[seed] for seed in _SEEDS)
+    ]
+    if not pairs:
+        return []
+    return [
+        "settings of trials with equal figures in all epochs, which may be without effect "
+        f"({shortlist(pairs, 3)}): run one of them again with --sample"
+    ]
 
 
 def _labels(record: Record) -> str | None:
