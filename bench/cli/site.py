@@ -44,7 +44,8 @@ def site(folder: Path, out: Path) -> None:
             "bench.verify on each"
         )
     files = write_site(list(read_sources(accepted)), writable(out))
-    echo(f"{len(accepted)} boards on {len(files)} pages: open {files[0]}")
+    boards = f"{len(accepted)} board{'s' * (len(accepted) > 1)}"
+    echo(f"{boards} on {len(files)} pages: open {files[0]}")
 
 
 main = partial(execute, site)

@@ -13,6 +13,7 @@ from bench.cli.site import main
 from bench.records.verdict import REJECTED
 from bench.report.site.html import escaped, file_name
 from bench.report.site.overview import overview, standings
+from bench.report.site.pages import citation
 from bench.report.site.sources import read_sources
 
 HOSTILE = "</td><script>document.title='run'</script><img src=x onerror=alert(1)>"
@@ -135,6 +136,12 @@ def test_other_records_get_another_page_and_the_cited_one_stays(tmp_path):
     assert current.name in index and cited.name not in index
     version = current.stem.rpartition("-")[2]
     assert f"@misc{{lnl-bench-mine-{version}" in current.read_text()
+
+
+def test_a_citation_is_latex(tmp_path):
+    [source] = read_sources([write_board(tmp_path / "my_board", {"ce": 0.5})])
+    text = citation(source)
+    assert r"board my\_board, version" in text and f"records {source.verdict.records}" in text
 
 
 def test_records_without_an_accepting_verdict_are_left_out(boards, tmp_path, capsys):

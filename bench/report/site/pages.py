@@ -9,6 +9,7 @@ from bench.errors import InputError
 from bench.planning.registry import REFERENCE, method_names, summary
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.verdict import CONSISTENT, VERIFIED
+from bench.report import latex
 from bench.report.columns import COST
 from bench.report.site.html import (
     escaped,
@@ -325,7 +326,7 @@ def citation(source: Source) -> str:
     return (
         f"@misc{{lnl-bench-{key}-{source.version},\n"
         f"  author = {{{{{AUTHORS}}}}},\n"
-        f"  title = {{lnl-bench, board {source.name}, version {source.version}}},\n"
+        f"  title = {{lnl-bench, board {latex.escaped(source.name)}, version {source.version}}},\n"
         f"  year = {{{source.year}}},\n"
         f"  note = {{{', '.join(notes)}}},\n"
         "}"
