@@ -42,8 +42,9 @@ format: install
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-## write the tables of methods, noise and data sets into the READMEs of their folders
+## write the tables of the READMEs, and figure and table of the front page, from the committed boards
 docs: install
+	$(BIN)/python -m bench.report results/reference/digits >/dev/null
 	$(BIN)/python .ci/tables
 
 ## install into .venv, with the tools for development

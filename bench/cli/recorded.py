@@ -48,29 +48,49 @@ def run_file(
     spec = _load_spec(spec_file)
     if out:
         check_not_imported(out)
-    if spec.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
-    dataset = noise.prepare(
-        load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size),
-        spec.noise_kind,
-        data_dir,
-    )
-    for line in dataset.remarks:
-        echo(line, err=True)
-    network = load_recorded(spec.pretrained, weights) if spec.pretrained else None
-    frozen = network is not None and network.network.frozen
-    if network and frozen:
-        dataset = embed(dataset, network, device=spec.device, threads=spec.threads)
+    dataset, start = inputs_of(spec, data_dir, weights)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:
             check_specification(out, spec.id, record_of(spec))
             echo(f"{spec.id} is on record in {out} already: nothing was run", err=True)
             return 0
-        start = None if frozen else network
         outcome = run_recorded(spec, dataset, out, keep, start=start)
     reason = f": {outcome.error}" if outcome.error else ""
     echo(f"{spec.id} {outcome.status}{reason}", err=True)
     return 0 if outcome.status == FINISHED else 1
+
+
+def data_of(spec: TrialSpec, data_dir: str) -> Dataset:
+    """Return the data set of a specification, with what its noise needs."""
+    return noise.prepare(
+        load_dataset(spec.dataset, data_dir, spec.subset, spec.image_size),
+        spec.noise_kind,
+        data_dir,
+    )
+
+
+def inputs_of(
+    spec: TrialSpec, data_dir: str, weights: str | None
+) -> tuple[Dataset, Pretrained | None]:
+    """Return what a trial trains on: its data set, and the network that it fine-tunes.
+
+    Images are embedded where the trial has a frozen network.
+
+    Args:
+        weights: file of the pretrained network's weights; by default the library's.
+
+    Raises:
+        InputError: where this machine lacks what the trial needs.
+    """
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("the trial is for cuda, but torch sees no GPU here: set its device to cpu")
+    dataset = data_of(spec, data_dir)
+    for line in dataset.remarks:
+        echo(line, err=True)
+    network = load_recorded(spec.pretrained, weights) if spec.pretrained else None
+    if network and network.network.frozen:
+        return embed(dataset, network, device=spec.device, threads=spec.threads), None
+    return dataset, network
 
 
 def run_recorded(

@@ -10,6 +10,7 @@ lite0                 key names of a file of EfficientNet-Lite0
 body                  images of any side fitted to a network's input
 bfloat16              layers that round as bfloat16 units do, for CPUs without such units
 cpu                   name and units of the processor
+machine               facts of the machine that rounding depends on
 augment               augmentations as batched tensor code; weak and strong views
 auto_augment          AutoAugment's policy for CIFAR-10 and its operations, for strong views
 rand_augment          RandAugment with a range of magnitudes for each operation, for strong views

@@ -7,7 +7,7 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -197,8 +197,12 @@ def _neutral_hparams(method: str) -> dict[str, Any]:
     }
 
 
+#: Types of the fields of a class, each read once: an archive has thousands of specifications.
+_hints = cache(typing.get_type_hints)
+
+
 def _converted(owner: type, name: str, value: Any) -> Any:
-    hints = typing.get_type_hints(owner)
+    hints = _hints(owner)
     # The constructor refuses names that are no fields.
     return convert(name, value, hints[name]) if name in hints else value
 

@@ -17,6 +17,8 @@ The modules in the order of the data:
   ``standings`` (the leaderboard of every choice on the page) compute;
 - own rows and a reference's: ``beside`` says what they share, or why no cell has both;
 - boards -> ledger: ``ledger`` sets published numbers beside the rows of several boards;
+- boards with verdicts -> site: ``site/``; ``verdicts`` words a verdict, and ``reproduced`` compares
+  tables beside an archive with its records;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and

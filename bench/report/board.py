@@ -27,6 +27,7 @@ from bench.report.published import against_published, read_published
 from bench.report.rows import rows_of
 from bench.report.statistics import AverageRanks, average_ranks, cell_statistics, variance_split
 from bench.report.tracks import search_summary
+from bench.report.verdicts import verdict_notes
 from bench.report.wording import rates_of
 
 
@@ -110,6 +111,9 @@ def read_board(
         compared, remarks = set_beside(compared, folders, beside)
         groups = {facts["group"] for facts in compared}
         searched = [facts for facts in searched if facts["group"] in groups]
+    if verdicts := [note for folder in folders for note in verdict_notes(folder)]:
+        groups = {facts["group"] for facts in compared}
+        remarks = {group: [*verdicts, *remarks.get(group, [])] for group in groups}
     rows = rows_of(compared, clean_images)
     board = board_of(rows, reference, metric, searched, clean_images)
     return replace(board, remarks=remarks)

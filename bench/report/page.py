@@ -15,12 +15,20 @@ from bench.report.tables import Section
 ASSETS = Path(__file__).parent / "assets"
 
 
-def write_page(board: Board, tables: Sequence[Section], published: Section | None = None) -> bytes:
+def write_page(
+    board: Board,
+    tables: Sequence[Section],
+    published: Section | None = None,
+    navigation: str = "",
+    verdict: str = "",
+) -> bytes:
     """Return the page of a board.
 
     Args:
         tables: sections of the board's groups, from ``sections.sections``.
         published: section of published numbers, from ``published.published_section``.
+        navigation: links to other pages of a site, as HTML.
+        verdict: section on the board's verdict and version, as HTML.
     """
     curves = recorded_curves(board)
     scripts = [
@@ -33,6 +41,8 @@ def write_page(board: Board, tables: Sequence[Section], published: Section | Non
         "datatables.js": _asset("dataTables.min.js"),
         "uplot.js": _asset("uPlot.iife.min.js"),
         "page.js": _asset("page.js"),
+        "navigation": navigation,
+        "verdict": verdict,
         "curves": "\n".join(scripts),
         "data": embedded(page_data(board, tables, published, list(curves))),
     }

@@ -1,7 +1,6 @@
 """Provenance of a sweep's records: its commands, versions and machine, in sweep.json."""
 
 import json
-import os
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common.version import __version__, git_commit
-from bench.networks.cpu import processor
+from bench.networks.machine import machine
 from bench.planning.spec import TrialSpec
 from bench.records.schema import SCHEMA
 
@@ -42,11 +41,7 @@ def describe(
         "versions": {"lnl-bench": __version__, "python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
-        "machine": {
-            "system": platform.platform(),
-            "processor": processor(),
-            "cpus": os.cpu_count(),
-        },
+        "machine": machine(),
         "trials": sorted({*earlier.get("trials", []), *(spec.id for spec in specs)}),
         "runs": [
             *earlier.get("runs", []),

@@ -19,6 +19,8 @@ ARGUMENTS = {
     "bench.cli.ingest": ["curves.csv", "--out", "sweep"],
     "bench.cli.noise": ["show"],
     "bench.cli.clean": ["digits"],
+    "bench.cli.verify": ["records.tar.gz"],
+    "bench.cli.site": ["results", "--out", "site"],
     "bench.speed.__main__": ["data"],
 }
 

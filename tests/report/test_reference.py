@@ -9,6 +9,8 @@ import pytest
 from bench.records.archive import opened
 from bench.records.curves import read_curves
 from bench.records.imports import write_imported
+from bench.records.verdict import NAME as VERDICT
+from bench.records.verdict import read_verdict, records_hash
 from bench.report.writer import write_report
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -29,7 +31,8 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     assert {".csv", ".md", ".tex"} == {path.suffix for path in made}
     other = [path.name for path in made if committed(archive.parent / path.name) != committed(path)]
     assert not other, f"make them again: {', '.join(other)}"
-    known = {"README.md", "records.tar.gz", "sweep.json", CURVES, *(p.name for p in report.files)}
+    known = {"README.md", "records.tar.gz", "sweep.json", CURVES, VERDICT}
+    known |= {path.name for path in report.files}
     beside = {
         path.name
         for path in archive.parent.iterdir()
@@ -38,6 +41,17 @@ def test_the_tables_are_those_of_the_records(archive, tmp_path):
     assert beside <= known and (opened(archive) / "sweep.json").exists(), (
         "results/README.md says where files are from"
     )
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [archive for archive in ARCHIVES if archive.with_name(VERDICT).exists()],
+    ids=lambda archive: archive.parent.name,
+)
+def test_a_verdict_accepts_the_records(archive):
+    verdict = read_verdict(archive)
+    assert verdict is not None and verdict.accepted
+    assert verdict.records == records_hash(archive), "python -m bench.verify writes it anew"
 
 
 @pytest.mark.parametrize(

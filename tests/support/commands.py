@@ -14,6 +14,8 @@ COMMANDS = {
     "bench.cli.ingest": "ingest",
     "bench.cli.noise": "noise",
     "bench.cli.clean": "clean",
+    "bench.cli.verify": "verify",
+    "bench.cli.site": "site",
     "bench.speed.__main__": "speed",
 }
 

@@ -1,0 +1,48 @@
+"""Files of the site."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.common.files import write_atomically
+from bench.report.page import write_page
+from bench.report.published import published_section
+from bench.report.sections import sections
+from bench.report.site.overview import overview
+from bench.report.site.pages import (
+    board_address,
+    board_frame,
+    dataset_address,
+    dataset_page,
+    index_page,
+    method_address,
+    method_page,
+)
+from bench.report.site.sources import Source
+
+
+def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
+    """Write the site of these boards; return its files, the page of all boards first.
+
+    Pages of earlier versions of boards stay where they are.
+    """
+    files = []
+    for address, content in _pages(sources):
+        path = out / address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+        files.append(path)
+    return files
+
+
+def _pages(sources: Sequence[Source]) -> Iterator[tuple[str, bytes]]:
+    rows = overview(sources)
+    yield "index.html", index_page(sources, rows)
+    for source in sources:
+        board = source.board
+        published = published_section(board.published)
+        frame = board_frame(source)
+        yield board_address(source), write_page(board, sections(board), published, *frame)
+    for name in rows["name"].unique():
+        yield method_address(name), method_page(name, sources, rows)
+    for dataset in rows["dataset"].unique():
+        yield dataset_address(dataset), dataset_page(dataset, sources, rows)

@@ -1,0 +1,161 @@
+"""Agreement of records with new runs: to the bit, within the tolerance, or by other code."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from archives import Tampering, verdict_of, write_archive
+
+from bench.cli.verify import main
+from bench.networks.machine import machine
+from bench.planning.code_hash import code_of
+from bench.records.schema import STOPPED, Done, Epoch
+from bench.records.verdict import APART, CLOSE, CONSISTENT, DRIFTED, EXACT, OTHER_CODE, VERIFIED
+from bench.verification.again import TOLERANCE, compare, same_build, versions
+from bench.verification.records import Record
+
+
+def record_of(epochs: list[Epoch], status: str = "finished") -> Record:
+    return Record("abc", {}, None, epochs, Done(status=status))
+
+
+def curve(accuracies: list[float], loss: float = 2.0) -> list[Epoch]:
+    return [
+        Epoch(epoch=number, train_loss=loss / (1 + number), test_accuracy=accuracy)
+        for number, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_equal_epochs_agree_to_the_bit_whatever_they_took():
+    again = [msgspec.structs.replace(epoch, train_seconds=9.0) for epoch in curve([0.1, 0.5])]
+    assert compare(record_of(curve([0.1, 0.5])), again).agreement == EXACT
+
+
+@pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, DRIFTED), (5.1, APART)])
+def test_the_end_may_differ_by_the_tolerance(share, agreement):
+    """The last tenth of 20 epochs is two of them, and the mean over all differs by a tenth."""
+    difference = share * TOLERANCE["at_end"]
+    again = curve([0.3] * 18 + [0.5 + difference] * 2)
+    result = compare(record_of(curve([0.3] * 18 + [0.5] * 2)), again)
+    assert result.at_end == pytest.approx(difference) and result.agreement == agreement
+
+
+@pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, DRIFTED), (4, APART)])
+def test_the_mean_over_all_epochs_may_differ_by_the_tolerance(share, agreement):
+    difference = share * TOLERANCE["over_epochs"] * 20 / 17
+    again = curve([0.1] + [0.3 + difference] * 17 + [0.5] * 2)
+    result = compare(record_of(curve([0.1] + [0.3] * 17 + [0.5] * 2)), again)
+    assert result.at_end == 0 and result.agreement == agreement
+
+
+@pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, APART)])
+def test_the_first_accuracy_may_differ_by_the_tolerance(share, agreement):
+    again = curve([0.1 + share * TOLERANCE["first_accuracy"], *[0.5] * 19])
+    assert compare(record_of(curve([0.1, *[0.5] * 19])), again).agreement == agreement
+
+
+@pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, APART)])
+def test_the_first_loss_may_differ_by_the_tolerance(share, agreement):
+    again = curve([0.1, 0.5], loss=2.0 * (1 + share * TOLERANCE["first_loss"]))
+    assert compare(record_of(curve([0.1, 0.5])), again).agreement == agreement
+
+
+def test_a_trial_that_a_search_stopped_is_compared_as_far_as_it_goes():
+    again = curve([0.1, 0.5, 0.6])
+    assert compare(record_of(curve([0.1, 0.5]), STOPPED), again).agreement == EXACT
+    assert compare(record_of(curve([0.1, 0.5])), again).agreement == APART
+
+
+def test_a_build_is_the_same_by_machine_and_libraries():
+    sweep = {"machine": machine(), "versions": versions() | {"ray": "1"}}
+    assert same_build(sweep)
+    assert not same_build(sweep | {"versions": versions() | {"torch": "0.1"}})
+    assert not same_build(sweep | {"machine": machine() | {"instructions": "other"}})
+    assert not same_build({}) and not same_build({"machine": None, "versions": []})
+
+
+# ----------------------------------------------------------------------------
+# the command
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("honest") / "sweep"
+    return write_archive(folder, methods=["ce", "gce"], rates=[0.5], seeds=[0])
+
+
+@pytest.fixture
+def tampering(archive, tmp_path) -> Tampering:
+    copy = Tampering(archive, tmp_path / "sweep")
+    copy.remove_tables()
+    return copy
+
+
+def verify(sweep: Path, *words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(sweep), *words])
+    return end.value.code or 0
+
+
+def test_a_record_of_other_code_is_neither_verified_nor_refused(tampering):
+    folder = tampering.trial("gce")
+    other = code_of("gce") | {"harness": "0123456789ab"}
+    tampering.change(folder, "done.json", lambda done: done.update(code=other))
+    tampering.change(folder, "epochs.jsonl", lambda lines: lines[0].update(train_loss=9.0))
+    assert verify(tampering.sweep, "--sample", folder.name) == 0
+    verdict = verdict_of(tampering.sweep)
+    assert verdict.outcome == CONSISTENT and verdict.reruns[0].agreement == OTHER_CODE
+
+
+def test_a_record_of_another_machine_agrees_within_the_tolerance(tampering):
+    folder = tampering.trial("gce")
+    tampering.change(folder, "epochs.jsonl", lambda lines: lines[2].update(train_loss=1.5))
+    assert verify(tampering.sweep, "--sample", folder.name) == 1
+    tampering.change(
+        tampering.sweep, "sweep.json", lambda sweep: sweep.update(machine={"system": "other"})
+    )
+    assert verify(tampering.sweep, "--sample", folder.name) == 0
+    verdict = verdict_of(tampering.sweep)
+    assert verdict.outcome == VERIFIED and verdict.reruns[0].agreement == CLOSE
+
+
+def test_data_and_devices_that_are_not_here_are_named_and_leave_a_verdict(tampering, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    folder = tampering.respecify(tampering.trial("gce"), device="cuda")
+    absent = tampering.respecify(tampering.trial("ce"), dataset="npz:/missing.npz")
+    assert verify(tampering.sweep, "--sample", "all") == 0
+    unchecked = " ".join(verdict_of(tampering.sweep).unchecked)
+    assert "labels of npz:/missing.npz" in unchecked and "no GPU" in unchecked
+    assert f"{folder.name} was not run again" in unchecked and absent.name in unchecked
+
+
+def test_a_trial_that_is_not_over_is_counted_apart(tampering):
+    (tampering.trial("gce") / "done.json").unlink()
+    assert verify(tampering.sweep, "--sample", "0") == 0
+    verdict = verdict_of(tampering.sweep)
+    assert verdict.trials == 1 and "not over, and in no table: 1" in " ".join(verdict.unchecked)
+
+
+@pytest.mark.parametrize("sample", ["-1", "x", "", "1.5", "abc,def"])
+def test_a_wrong_sample_is_refused_in_one_sentence(tampering, capsys, sample):
+    assert verify(tampering.sweep, f"--sample={sample}") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unknown_id_is_named(tampering, capsys):
+    assert verify(tampering.sweep, "--sample", f"{tampering.trial('ce').name},abc") == 2
+    assert "'abc'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["missing.tar.gz", "."])
+def test_what_is_no_archive_is_refused(tmp_path, capsys, name):
+    assert verify(tmp_path / name) == 2
+    assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_a_verdict_can_lie_elsewhere(tampering, tmp_path):
+    out = tmp_path / "new" / "verdict.json"
+    assert verify(tampering.sweep, "--sample", "0", "--out", str(out)) == 0
+    assert json.loads(out.read_text())["trials"] == 2
+    assert not (tampering.sweep / "verdict.json").exists()

@@ -1,0 +1,282 @@
+"""Ten kinds of tampering with a real archive: each is named, and an honest archive is accepted."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from archives import EPOCHS, Tampering, verdict_of, write_archive
+
+from bench.cli.verify import main
+from bench.datasets import load_dataset
+from bench.planning.labels import Labels
+from bench.planning.spec import TrialSpec
+from bench.records.packing import unpack_numbers
+from bench.records.verdict import CONSISTENT, EXACT, REJECTED, VERIFIED, Verdict
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("honest") / "sweep")
+
+
+@pytest.fixture
+def tampering(archive, tmp_path) -> Tampering:
+    return Tampering(archive, tmp_path / "sweep")
+
+
+def verify(sweep: Path, *words: str) -> Verdict:
+    """Run the command; return the verdict that it has written."""
+    with pytest.raises(SystemExit) as end:
+        main([str(sweep), *words])
+    verdict = verdict_of(sweep)
+    assert end.value.code == (0 if verdict.accepted else 1)
+    return verdict
+
+
+def kinds(sweep: Path, sample: str = "0") -> set[str]:
+    verdict = verify(sweep, "--sample", sample)
+    assert verdict.outcome == (REJECTED if verdict.faults else CONSISTENT)
+    return {fault.kind for fault in verdict.faults}
+
+
+def test_an_honest_archive_is_accepted(tampering, capsys):
+    verdict = verify(tampering.pack(), "--sample", "all")
+    assert (verdict.outcome, verdict.faults, verdict.unchecked) == (VERIFIED, [], [])
+    assert verdict.trials == len(verdict.reruns) == 12
+    assert {rerun.agreement for rerun in verdict.reruns} == {EXACT}
+    assert "Verified" in capsys.readouterr().out
+
+
+def test_the_seed_chooses_the_trials_and_is_printed(tampering, capsys):
+    tampering.remove_tables()
+    verdicts = [verify(tampering.sweep, "--sample", "3", "--seed", "7") for _ in range(2)]
+    chosen = [[rerun.trial for rerun in verdict.reruns] for verdict in verdicts]
+    assert chosen[0] == chosen[1] and len(chosen[0]) == 3 and verdicts[0].seed == 7
+    assert "seed 7" in capsys.readouterr().out
+    assert len({verify(tampering.sweep, "--sample", "0").seed for _ in range(3)}) > 1
+
+
+def test_trials_are_run_again_by_id(tampering):
+    name = tampering.trial("gce").name
+    [rerun] = verify(tampering.sweep, "--sample", name).reruns
+    assert (rerun.trial, rerun.method) == (name, "gce")
+
+
+# ----------------------------------------------------------------------------
+# tampering that the files show
+
+
+def test_an_edited_accuracy(tampering):
+    folder = tampering.trial("gce")
+    tampering.change(folder, "epochs.jsonl", lambda lines: lines[2].update(test_accuracy=0.951))
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"accuracy"}
+
+
+def test_an_edited_validation_accuracy(tampering):
+    def change(lines):
+        lines[2]["noisy_val_accuracy"] = 29 / 30
+
+    tampering.change(tampering.trial("gce"), "epochs.jsonl", change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"accuracy"}
+
+
+def test_an_edited_accuracy_of_the_last_epoch(tampering):
+    def change(lines):
+        lines[-1]["test_accuracy"] = 350 / 360
+
+    tampering.change(tampering.trial("gce"), "epochs.jsonl", change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"accuracy"}
+
+
+@pytest.mark.parametrize("place", [0, 2, EPOCHS - 1])
+def test_a_dropped_epoch(tampering, place):
+    folder = tampering.trial("gce")
+    tampering.change(folder, "epochs.jsonl", lambda lines: lines[:place] + lines[place + 1 :])
+    assert "epochs" in kinds(tampering.sweep)
+
+
+def test_labels_of_another_seed(tampering, archive):
+    """The record of seed 1 as that of seed 0."""
+    other = tampering.trial("gce", seed=1)
+    tampering.respecify(other, noise_seed=0, split_seed=0, train_seed=0)
+    tampering.remove_tables()
+    verdict = verify(tampering.sweep, "--sample", "0")
+    [fault] = [fault for fault in verdict.faults if fault.kind == "labels"]
+    assert "noise seed 1" in fault.text
+
+
+def test_labels_of_another_seed_under_the_right_hash(tampering):
+    right = json.loads((tampering.trial("gce") / "done.json").read_text())["noise"]
+    other = tampering.trial("gce", seed=1)
+    tampering.change(other, "done.json", lambda done: done.update(noise=right))
+    tampering.respecify(other, noise_seed=0, split_seed=0, train_seed=0)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"labels"}
+
+
+def test_results_in_the_folder_of_another_method(tampering):
+    folder, other = tampering.trial("elr"), tampering.trial("gce")
+    for name in ("epochs.jsonl", "done.json"):
+        shutil.copy(other / name, folder / name)
+    tampering.remove_tables()
+    assert "method" in kinds(tampering.sweep)
+
+
+def test_a_changed_configuration(tampering):
+    def change(file):
+        file["spec"]["hparams"]["gce.q"] = 0.9
+
+    tampering.change(tampering.trial("gce"), "spec.json", change)
+    assert kinds(tampering.sweep) == {"config"}
+
+
+def test_clean_labels(tampering):
+    clean = tampering.trial("gce", rate=0.0)
+    tampering.respecify(clean, noise_rate=0.5)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"clean-labels"}
+
+
+def test_a_trial_under_two_seeds(tampering):
+    folder = tampering.trial("gce")
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    tampering.respecify(copy, noise_seed=7, split_seed=7, train_seed=7)
+    tampering.remove_tables()
+    assert "duplicate" in kinds(tampering.sweep)
+
+
+def test_a_file_twice_in_the_archive(tampering):
+    folder = tampering.trial("gce")
+    with tarfile.open(tampering.sweep / "records.tar.gz", "w:gz") as packed:
+        for name in ("sweep.json", "trials"):
+            packed.add(tampering.sweep / name, name)
+        packed.add(folder / "epochs.jsonl", f"trials/{folder.name}/epochs.jsonl")
+    assert kinds(tampering.sweep / "records.tar.gz") == {"duplicate"}
+
+
+def test_a_wrong_data_hash(tampering):
+    tampering.respecify(tampering.trial("gce"), data_hash="0123456789abcdef")
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"data"}
+
+
+@pytest.mark.parametrize("file", ["epochs.jsonl", "done.json", "sweep.json"])
+def test_a_future_schema(tampering, file):
+    def change(content):
+        (content[0] if file == "epochs.jsonl" else content)["schema"] = 2
+
+    folder = tampering.sweep if file == "sweep.json" else tampering.trial("gce")
+    tampering.change(folder, file, change)
+    assert "schema" in kinds(tampering.sweep)
+
+
+@pytest.mark.parametrize("file", ["epochs.jsonl", "done.json", "spec.json"])
+def test_a_truncated_file(tampering, file):
+    path = tampering.trial("gce") / file
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "truncated" in kinds(tampering.sweep)
+
+
+def test_a_truncated_archive(tampering):
+    path = tampering.pack()
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert kinds(path) == {"truncated"}
+
+
+def test_an_edited_table(tampering):
+    path = tampering.sweep / "leaderboard.csv"
+    header, first, *rest = path.read_text().splitlines()
+    mean = header.split(",").index("mean")
+    cells = first.split(",")
+    cells[mean] = "0.99"
+    path.write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
+    assert kinds(tampering.sweep) == {"leaderboard"}
+
+
+# ----------------------------------------------------------------------------
+# tampering that only a new run shows
+
+
+def test_an_edited_accuracy_that_is_a_share_of_the_images(tampering):
+    folder = tampering.trial("gce")
+
+    def change(lines):
+        lines[2]["test_accuracy"] = 351 / 360
+
+    tampering.change(folder, "epochs.jsonl", change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {"accuracy"}
+
+
+def test_epochs_dropped_with_their_sums(tampering):
+    """The last epochs are taken away, as if fewer had been planned."""
+    folder = tampering.trial("gce")
+    tampering.change(folder, "epochs.jsonl", lambda lines: lines[:-2])
+
+    def forge(done):
+        lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+        done["epochs"] = len(lines)
+        for name in ("train_seconds", "eval_seconds"):
+            done[name] = sum(line[name] for line in lines)
+        for kind in ("trained", "inferred"):
+            total = sum(line[f"samples_{kind}"] for line in lines)
+            done[f"passes_{kind}"] = total / done["train_images"]
+        del done["reliability"]
+
+    tampering.change(folder, "done.json", forge)
+    recipe = json.loads((folder / "spec.json").read_text())["spec"]["recipe"]
+    folder = tampering.respecify(folder, recipe=recipe | {"epochs": EPOCHS - 2})
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {"epochs"}
+
+
+def test_clean_labels_under_a_forged_record(tampering):
+    """Trained on clean labels, with all facts of the noisy ones."""
+    folder = tampering.trial("gce", rate=0.0)
+    target = tampering.trial("gce", rate=0.5)
+    right = json.loads((target / "done.json").read_text())
+    data = load_dataset("digits", subset=300)
+    values = json.loads((target / "spec.json").read_text())["spec"]
+    labels = Labels.of(TrialSpec.from_json(values), data)
+
+    def forge(lines):
+        for line in lines:
+            guesses = unpack_numbers(line["val_predictions"])
+            line["noisy_val_accuracy"] = float((guesses == labels.noisy[labels.validation]).mean())
+            line["clean_val_accuracy"] = float((guesses == labels.validation_truth).mean())
+
+    tampering.change(folder, "epochs.jsonl", forge)
+    tampering.change(folder, "done.json", lambda done: done.update(noise=right["noise"]))
+    folder = tampering.respecify(folder, noise_rate=0.5)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {"clean-labels"}
+
+
+def test_a_swapped_method_under_a_forged_record(tampering):
+    folder, other = tampering.trial("elr"), tampering.trial("gce")
+    own = json.loads((folder / "done.json").read_text())
+    for name in ("epochs.jsonl", "done.json"):
+        shutil.copy(other / name, folder / name)
+    tampering.change(folder, "done.json", lambda done: done.update(code=own["code"]))
+    shutil.rmtree(other)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {"method"}
+
+
+def test_a_changed_configuration_under_its_own_id(tampering):
+    folder = tampering.trial("gce")
+    hparams = json.loads((folder / "spec.json").read_text())["spec"]["hparams"]
+    folder = tampering.respecify(folder, hparams=hparams | {"gce.q": 0.9})
+    tampering.change(folder, "spec.json", lambda file: file.update(config={"gce.q": 0.9}))
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {"config"}
