@@ -35,12 +35,12 @@ class Proposal(msgspec.Struct, frozen=True):
     evidence: Evidence
 
 
-class TunedDefaults(msgspec.Struct, frozen=True):
+class TunedDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """Content of the file."""
 
-    methods: dict[str, Proposal]  # by the name that commands take
     schema: int = SCHEMA
     selected_by: str = "mean rank by accuracy on noisy validation labels over cells"
+    methods: dict[str, Proposal]  # by the name that commands take
 
 
 def read_tuned_defaults(place: Path) -> Mapping[str, Mapping[str, Scalar]]:

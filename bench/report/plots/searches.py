@@ -184,7 +184,12 @@ def _importances(
             [100 * row["low"], 100 * row["high"]], [y, y], color=color, linewidth=0.9, zorder=2
         )
         face = "white" if row["verdict"] == UNKNOWN else color
-        point: dict[str, Any] = {"color": color, "markerfacecolor": face, "markeredgewidth": 0.9, "markersize": 4}
+        point: dict[str, Any] = {
+            "color": color,
+            "markerfacecolor": face,
+            "markeredgewidth": 0.9,
+            "markersize": 4,
+        }
         axes.plot([100 * row["importance"]], [y], linestyle="none", marker=marker, **point)
     for edge in np.arange(len(names) - 1) + 0.5:
         axes.axhline(edge, color="0.9", linewidth=0.5)
@@ -236,7 +241,12 @@ def picks_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             picked, best = (tried["place"] == 0).to_numpy(), int(np.argmax(y.to_numpy()))
             edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.9, "zorder": 4}
             axes.plot(x[picked], y[picked], **look | edge | {"markersize": 7})
-            ring: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markersize": 8, "zorder": 3}
+            ring: dict[str, Any] = {
+                "marker": "o",
+                "markerfacecolor": "none",
+                "markersize": 8,
+                "zorder": 3,
+            }
             axes.plot(x.iloc[best], y.iloc[best], markeredgecolor=drawn[method].color, **ring)
         axes.grid()
     goals = set(trials["goal"])

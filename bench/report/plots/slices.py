@@ -19,11 +19,14 @@ SLICES_CAPTION = (
     "{}. Noisy validation accuracy of each configuration that the search tried, against its two "
     "hyper-parameters of highest importance (fANOVA, mean over noise rates); darker points were "
     "drawn later. Below, both together: colours show noisy validation accuracy, interpolated "
-    "between configurations. Star: the pick. All other hyper-parameters vary, too."
+    "between configurations where both are numbers of many values. Star: the pick. All other "
+    "hyper-parameters vary, too."
 )
 
 #: Values of a number span at least this ratio where its axis is logarithmic.
 _WIDE = 20
+#: Fewest distinct values of either hyper-parameter between which a contour interpolates.
+_MANY = 8
 
 
 def important(importance: pd.DataFrame) -> list[str]:
@@ -93,7 +96,7 @@ def _contour(
     table = pd.DataFrame({"x": places[0], "y": places[1], "accuracy": accuracy})
     table = table.groupby(["x", "y"], as_index=False)["accuracy"].mean()
     norm = Normalize(accuracy.min(), max(accuracy.max(), accuracy.min() + 1e-9))
-    if len(table) > 3 and table["x"].nunique() > 1 and table["y"].nunique() > 1:
+    if min(table["x"].nunique(), table["y"].nunique()) >= _MANY:
         # Triangles are found on equal scales.
         unit = table[["x", "y"]].apply(lambda values: (values - values.min()) / np.ptp(values))
         try:
@@ -109,7 +112,7 @@ def _contour(
         c=table["accuracy"],
         cmap="viridis",
         norm=norm,
-        s=9,
+        s=9 if axes.collections else 26,
         edgecolors="white",
         linewidths=0.4,
     )

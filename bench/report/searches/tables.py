@@ -65,7 +65,7 @@ def _importance_table(importance: pd.DataFrame, evaluator: str) -> Table:
     rates = sorted(table["noise_rate"].dropna().unique())
     several = bool((table["cells"] > 1).any())
     rows = rows_by(
-        table.assign(noise_rate=table["noise_rate"].fillna("all")),
+        table.assign(noise_rate=table["noise_rate"].astype(object).fillna("all")),
         "method",
         "hyper_parameter",
         "noise_rate",
@@ -166,7 +166,9 @@ def _tunability_table(tunability: pd.DataFrame) -> Table:
     rates = sorted(tunability["noise_rate"].dropna().unique())
     several = bool((tunability["cells"] > 1).any())
     rows = rows_by(
-        tunability.assign(noise_rate=tunability["noise_rate"].fillna("all")), "method", "noise_rate"
+        tunability.assign(noise_rate=tunability["noise_rate"].astype(object).fillna("all")),
+        "method",
+        "noise_rate",
     )
     lines = []
     for method in tunability["method"].drop_duplicates():
