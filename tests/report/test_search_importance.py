@@ -92,6 +92,14 @@ def test_the_mean_over_cells_counts_cells_alike():
     assert fanova.loc[fanova["cells"] == 2, "noise_rate"].isna().all()
 
 
+def test_a_large_search_is_sampled(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 30)
+    trials = frame(np.random.default_rng(0).random(300))
+    trials["value"] = [settings["m.a"] for settings in trials["settings"]]
+    table = importance(trials).query("evaluator == 'fANOVA'").set_index("hyper_parameter")
+    assert table["verdict"].to_dict() == {"m.a": MATTERS, "m.b": LITTLE}
+
+
 def test_few_configurations_have_no_importance():
     assert importance(frame(np.arange(9.0))).empty
 

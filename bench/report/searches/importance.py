@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FANOVA, PED_ANOVA = EVALUATORS = "fANOVA", "PED-ANOVA"
 #: Fewest configurations of a search whose importances are computed.
 FEWEST = 10
+#: Largest number of configurations of a fit: fANOVA's time grows with its square.
+MOST = 200
 #: Share of configurations that count as good for PED-ANOVA. Optuna advises five at least.
 TOP = 0.25
 #: Resamples of the bootstrap: a fit of fANOVA takes some 20 ms.
@@ -75,14 +77,15 @@ _Shares = Mapping[str, pd.DataFrame]
 def shares(tried: pd.DataFrame, names: Sequence[str]) -> _Shares:
     """Return, by evaluator, shares of hyper-parameters: a column each, a row per (re)sample.
 
-    The first row is of all trials, the others are of resamples. A row is NaN where all values are
-    equal.
+    The first row is of all trials, the others are of resamples; each is of at most ``MOST``, so
+    that intervals of larger searches are wider than they could be. A row is NaN where all values
+    are equal.
     """
     known = tried[tried["value"].notna()]
     values = known["value"].to_numpy(dtype=float)
-    samples = [np.arange(len(known))]
-    rng = np.random.default_rng(0)
-    samples += [rng.integers(len(known), size=len(known)) for _ in range(RESAMPLES)]
+    rng, size = np.random.default_rng(0), min(MOST, len(known))
+    samples = [rng.permutation(len(known))[:size] if size == MOST else np.arange(size)]
+    samples += [rng.integers(len(known), size=size) for _ in range(RESAMPLES)]
     lines: dict[str, list[list[float]]] = {name: [] for name in EVALUATORS}
     with _quiet():
         frozen = _frozen(known, names, values)
