@@ -12,7 +12,7 @@ from search_records import (
 )
 
 from bench.report.plots import figures, render
-from bench.report.plots.searches import budgets_figure, picks_figure
+from bench.report.plots.searches import budgets_figure, lifted, picks_figure
 from bench.report.plots.slices import slices_figure
 from bench.report.plots.style import looks, style
 from bench.report.searches import importance
@@ -78,6 +78,11 @@ def test_hollow_markers_are_importances_that_cannot_be_told(board, drawn):
     hollow = [line for line in points if line.get_markerfacecolor() == "white"]
     told = board.importance["verdict"] != importance.UNKNOWN
     assert len(points) == len(told) and len(hollow) == (~told).sum()
+
+
+def test_an_outlier_stands_at_the_edge_and_all_others_at_their_place():
+    accuracy = np.array([50.0, 51.0, 52.0, 53.0, 10.0])  # quartiles 50 and 52
+    assert lifted(accuracy).tolist() == [50, 51, 52, 53, 44]
 
 
 def test_slices_are_of_the_most_important(board, drawn):

@@ -49,12 +49,23 @@ TUNABILITY_CAPTION = (
 PICKS_CAPTION = (
     "All configurations of the searches, by what the search compared and by test accuracy at the "
     "epoch of best noisy validation accuracy. Large, with a black edge: the pick of a search; "
-    "ringed: its best configuration by test accuracy, which nobody can know."
+    "ringed: its best configuration by test accuracy, which nobody can know. Those far below the "
+    "others stand at the edge."
 )
 
 #: Colours of noise rates, from the lowest to the highest, and their markers.
 _RATES = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#5D3A9B")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def lifted(accuracy: np.ndarray) -> np.ndarray:
+    """Return accuracies in percent, (N,), with outliers lifted to an edge below the others.
+
+    The edge is three times the distance between the quartiles, and 1 point at least, below the
+    lower one.
+    """
+    low, high = np.nanpercentile(accuracy, [25, 75])
+    return np.maximum(accuracy, low - max(3 * (high - low), 1))
 
 
 def looks_of(labels: Sequence[str], drawn: Mapping[str, Look]) -> Mapping[str, Look]:
@@ -231,11 +242,15 @@ def picks_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
     methods = methods_of(trials, drawn)
     panels = Panels(trials, 2.1, methods)
     for axes, at_rate in panels.each():
+        shown = at_rate.assign(
+            x=lifted(100 * at_rate["value"].to_numpy(dtype=float)),
+            y=lifted(100 * at_rate[ACCURACY.name].to_numpy(dtype=float)),
+        )
         for method in methods:
-            tried = at_rate[at_rate["method"] == method]
+            tried = shown[shown["method"] == method]
             if tried.empty:
                 continue
-            x, y = 100 * tried["value"].astype(float), 100 * tried[ACCURACY.name].astype(float)
+            x, y = tried["x"], tried["y"]
             look = drawn[method].artist(line=False)
             axes.plot(x, y, **look | {"markersize": 3, "alpha": 0.55})
             picked, best = (tried["place"] == 0).to_numpy(), int(np.argmax(y.to_numpy()))

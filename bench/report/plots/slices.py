@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 
+from bench.report.plots.searches import lifted
 from bench.report.plots.style import PAGE, noise_title
 from bench.report.searches.importance import FANOVA
 from bench.report.searches.trials import is_numeric, short_names
@@ -19,8 +20,8 @@ SLICES_CAPTION = (
     "{}. Noisy validation accuracy of each configuration that the search tried, against its two "
     "hyper-parameters of highest importance (fANOVA, mean over noise rates); darker points were "
     "drawn later. Below, both together: colours show noisy validation accuracy, interpolated "
-    "between configurations where both are numbers of many values. Star: the pick. All other "
-    "hyper-parameters vary, too."
+    "between configurations where both are numbers of many values. Star: the pick. Accuracies far "
+    "below the others stand at the edge. All other hyper-parameters vary, too."
 )
 
 #: Values of a number span at least this ratio where its axis is logarithmic.
@@ -61,7 +62,7 @@ def slices_figure(trials: pd.DataFrame, names: Sequence[str]) -> Figure:
             scale.places(values.get(name) for values in tried["settings"])
             for name, scale in zip(names, scales, strict=True)
         ]
-        accuracy = 100 * tried["value"].to_numpy(dtype=float)
+        accuracy = lifted(100 * tried["value"].to_numpy(dtype=float))
         picked = (tried["place"] == 0).to_numpy()
         for axes, scale, place, name in zip(column, scales, places, names, strict=False):
             axes.scatter(
