@@ -159,7 +159,7 @@ class _Scale:
                 for digit in ((1, 3) if high - low < 2 else (1,))
             ]
             ticks = [tick for tick in ticks if low <= tick <= high]
-            axis.set_ticks(ticks, [f"{10**tick:.2g}" for tick in ticks])
+            axis.set_ticks(ticks, [f"{10**tick:g}" for tick in ticks])
 
 
 def _text(value: Any) -> str:

@@ -149,7 +149,7 @@ def _budget_notes(budgets: pd.DataFrame) -> Iterator[str]:
         "anything better than what was tried."
     )
     yield (
-        "Optuna learns from what it has tried, so that later draws are better than earlier ones: a "
+        "Optuna learns from what it has tried, so that later draws tend to be better: a "
         "search in its own order (thin lines of the figure) may lag behind the mean over orders."
     )
     for rate, at_rate in budgets.groupby("noise_rate"):
