@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bench.common.identity import PAPER, SHARED, TUNED_DEFAULTS
 from bench.common.importing import ROOT
 from bench.errors import InputError, unknown
 
@@ -80,6 +81,20 @@ class NameOrFile(click.ParamType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         kind, colon, path = value.partition(":")
         return f"{kind}{colon}{_expand(self, path, param, ctx)}"
+
+
+class RecipeName(click.ParamType):
+    """Name of a recipe, or tuned-defaults: and a path."""
+
+    name = "recipe"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, _, path = value.partition(":")
+        if value in (SHARED, PAPER) or (kind == TUNED_DEFAULTS and path):
+            return NameOrFile().convert(value, param, ctx)
+        self.fail(
+            f"{value!r} is no recipe: choose {SHARED}, {PAPER} or {TUNED_DEFAULTS}:FILE", param, ctx
+        )
 
 
 def _expand(

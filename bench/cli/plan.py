@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from bench.cli.network import check_options, load_network
 from bench.cli.request import Request
 from bench.cli.terminal import echo
-from bench.common.identity import plain_id
+from bench.common.identity import PAPER, SHARED, TUNED_DEFAULTS, plain_id
 from bench.common.text import encodable
 from bench.datasets import (
     Dataset,
@@ -32,6 +32,7 @@ from bench.planning.registry import Scalar, convert, load_method, split_name
 from bench.planning.selection import DEFAULT_RULE
 from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams, misspecified
 from bench.planning.trial_checks import check_trials
+from bench.planning.tuned_defaults import read_tuned_defaults
 from bench.recipe import RECIPE_FIELDS, Recipe
 from bench.sweep.environment import prepare_environment
 from bench.sweep.stopping import TuneStopper
@@ -66,7 +67,9 @@ def plan_sweep(request: Request) -> PlannedSweep:
     keep_library_caches()
     _check_names(request)
     methods, training = request.methods, request.training
-    configurations = expand_hparams(methods.names, methods.axes, methods.hparams)
+    configurations = expand_hparams(
+        methods.names, methods.axes, methods.hparams, _tuned_defaults(training.recipe)
+    )
     fixed = _fixed_hparams(request, configurations)
     settings = _search_settings(request)
     if settings:
@@ -85,7 +88,7 @@ def plan_sweep(request: Request) -> PlannedSweep:
         image_size=image_size,
         noise_kind=noise_kind,
         noise_sampling=request.noise.noise_sampling,
-        recipe=training.recipe,
+        recipe=training.recipe if training.recipe == PAPER else SHARED,
         overrides=overrides,
         device=device,
         precision=precision,
@@ -114,6 +117,12 @@ def plan_sweep(request: Request) -> PlannedSweep:
         specs = misspecified(specs, request.noise.misspecify)
     folder = Path(request.output.out) if request.output.out else default_folder(specs)
     return PlannedSweep(request, data, specs, tuning, folder, _resources(request, device), network)
+
+
+def _tuned_defaults(recipe: str) -> Mapping[str, Mapping[str, Scalar]]:
+    """Return the settings in place of methods' defaults; none where the recipe names no file."""
+    name, colon, place = recipe.partition(":")
+    return read_tuned_defaults(Path(place)) if name == TUNED_DEFAULTS and colon else {}
 
 
 def _check_names(request: Request) -> None:

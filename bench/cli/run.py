@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from bench.cli import options
 from bench.cli.commands import Command, execute
 from bench.cli.options import option
-from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.cli.paths import NameOrFile, Place, RecipeName, UserPath
 from bench.cli.request import Request
 from bench.cli.values import CommaList, Finite, parse_settings
 from bench.common.version import __version__
@@ -139,8 +139,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--recipe",
     default="shared",
     show_default=True,
-    type=click.Choice(["shared", "paper"]),
-    help="Train all methods by one recipe, or each by the recipe of its paper.",
+    type=RecipeName(),
+    metavar="RECIPE",
+    help="Train all methods by one recipe (shared), or each by the recipe of its paper (paper); "
+    "tuned-defaults:FILE is shared, with the settings that the report of a tuned sweep proposes.",
 )
 @option(
     "Training",

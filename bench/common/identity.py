@@ -22,6 +22,10 @@ _OPENSET = "openset"
 
 #: Protocol under which each method has its own recipe.
 PAPER = "paper"
+#: Protocol of the data set's recipe for all methods.
+SHARED = "shared"
+#: Recipe that is shared, with settings from a file in place of methods' defaults.
+TUNED_DEFAULTS = "tuned-defaults"
 #: Protocol of trials that other people ran, each with a recipe of its own that is not on record.
 IMPORTED = "imported"
 

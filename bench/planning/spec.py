@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench.common.identity import PAPER, neutral_values, trial_id, without_neutral
+from bench.common.identity import PAPER, SHARED, neutral_values, trial_id, without_neutral
 from bench.datasets import Dataset
 from bench.errors import InputError, unknown
 from bench.method import Method
@@ -247,7 +247,10 @@ def relative_cost(spec: TrialSpec) -> float:
 
 
 def expand_hparams(
-    methods: Sequence[str], axes: Mapping[str, Sequence[str]], settings: Mapping[str, Sequence[str]]
+    methods: Sequence[str],
+    axes: Mapping[str, Sequence[str]],
+    settings: Mapping[str, Sequence[str]],
+    tuned: Mapping[str, Mapping[str, Scalar]] | None = None,
 ) -> list[tuple[str, dict[str, Scalar]]]:
     """Return all configurations to run, as (canonical method, hyper-parameters), each once.
 
@@ -255,6 +258,7 @@ def expand_hparams(
         axes: the sweep's axes, such as {"k": ["1", "4"]}. Each goes to every part that has it, the
             same value to all.
         settings: "part.name" -> values, for the methods that have the part.
+        tuned: settings in place of defaults, by canonical method; axes and settings replace them.
 
     Raises:
         InputError: where an axis or a setting fits none of the methods.
@@ -290,9 +294,8 @@ def expand_hparams(
             if key.partition(".")[0] in split_name(name):
                 choices.append([{key: value} for value in values])
         for choice in itertools.product(*choices):
-            hparams = resolve(
-                name, {key: value for assignment in choice for key, value in assignment.items()}
-            )
+            chosen = {key: value for assignment in choice for key, value in assignment.items()}
+            hparams = resolve(name, {**(tuned or {}).get(name, {}), **chosen})
             configurations[name, json.dumps(hparams)] = (name, hparams)
     return list(configurations.values())
 
@@ -360,7 +363,7 @@ class Plan:
     image_size: int | None = None
     noise_kind: str = "symmetric"
     noise_sampling: str = "exact"
-    recipe: str = "shared"
+    recipe: str = SHARED
     overrides: tuple[tuple[str, Any], ...] = ()  # fields of the recipe
     validation_share: float = 0.1
     device: str = "cpu"
@@ -391,8 +394,8 @@ class Plan:
         Raises:
             InputError: where the recipe, the noise or a method refuses the plan.
         """
-        if self.recipe not in ("shared", PAPER):
-            raise unknown("recipe", self.recipe, ["shared", PAPER])
+        if self.recipe not in (SHARED, PAPER):
+            raise unknown("recipe", self.recipe, [SHARED, PAPER])
         for key, _ in self.overrides:
             if key not in RECIPE_FIELDS:
                 raise unknown("field of the recipe", key, RECIPE_FIELDS)

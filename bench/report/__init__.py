@@ -9,7 +9,8 @@ The modules in the order of the data:
 - choice -> leaderboard: ``leaderboard`` adds ranks, ties, budgets, differences and marks, with the
   tests of ``statistics`` and the metrics of ``metrics``;
 - leaderboard -> board: ``board`` holds all of it, with ``agreement`` (selection rules),
-  ``learning`` (corrected labels, features) and ``published`` (other people's numbers);
+  ``learning`` (corrected labels, features), ``published`` (other people's numbers) and
+  ``searches/`` (what searches have learned);
 - board -> tables: ``sections`` with its footnotes in ``notes``, ``analysis``; ``compare`` sets two
   sweeps side by side;
 - tables -> text: ``markdown``, ``latex``, and for a terminal ``bench/cli/tables.py``;

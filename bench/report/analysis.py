@@ -16,6 +16,7 @@ from bench.report.leaderboard import methods_in_order
 from bench.report.learning import learning_table
 from bench.report.notes import mixed_code
 from bench.report.published import published_section
+from bench.report.searches.tables import search_sections
 from bench.report.statistics import (
     CONFIDENCE,
     MOST_SEEDS,
@@ -56,6 +57,7 @@ def analysis_sections(board: Board) -> list[Section]:
         sections.append(_rank_section(board.ranks, mixed=mixed))
     else:
         sections.append(_no_ranks(competing))
+    sections += search_sections(board)
     published = published_section(board.published)
     return [*sections, published] if published else sections
 

@@ -25,6 +25,12 @@ from bench.report.learning import learning
 from bench.report.metrics import ACCURACY, Metric
 from bench.report.published import against_published, read_published
 from bench.report.rows import rows_of
+from bench.report.searches.budgets import budgets
+from bench.report.searches.defaults import tuned_defaults
+from bench.report.searches.importance import importance
+from bench.report.searches.picks import picks
+from bench.report.searches.trials import search_trials
+from bench.report.searches.tunability import tunability
 from bench.report.statistics import AverageRanks, average_ranks, cell_statistics, variance_split
 from bench.report.tracks import search_summary
 from bench.report.verdicts import verdict_notes
@@ -46,6 +52,7 @@ class Board:
     flagged: frozenset[str]  # cells where noisy validation and test accuracy disagree
     searched: pd.DataFrame  # configurations that searches tried, likewise; may be empty
     searches: pd.DataFrame  # a row per search: ``tracks.search_summary``; may be empty
+    search_trials: pd.DataFrame  # a row per trial of a search; may be empty
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # notes on groups
 
     @cached_property
@@ -74,6 +81,31 @@ class Board:
     def ranks(self) -> AverageRanks | None:
         """Average ranks over all cells; None where too few methods or cells are complete."""
         return average_ranks(_competing(self.leaderboard))
+
+    @cached_property
+    def importance(self) -> pd.DataFrame:
+        """Importance of hyper-parameters: a row per search, hyper-parameter and evaluator."""
+        return importance(self.search_trials)
+
+    @cached_property
+    def budgets(self) -> pd.DataFrame:
+        """Accuracy to expect of n configurations: a row per search and n."""
+        return budgets(self.search_trials)
+
+    @cached_property
+    def picks(self) -> pd.DataFrame:
+        """Distance of a search's pick from its best configuration: a row per search."""
+        return picks(self.search_trials)
+
+    @cached_property
+    def tunability(self) -> pd.DataFrame:
+        """Gain of tuned configurations over the first ones: a row per search."""
+        return tunability(self.rows, self.search_trials)
+
+    @cached_property
+    def tuned_defaults(self) -> pd.DataFrame:
+        """Configurations that ran in all cells, by mean rank: a row per method and candidate."""
+        return tuned_defaults(self.rows, self.search_trials)
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -145,6 +177,7 @@ def board_of(
         flagged=frozenset(cells.loc[cells["flagged"].astype(bool), "cell"]),
         searched=_searched(searched, clean_images),
         searches=search_summary(searched),
+        search_trials=search_trials(searched, clean_images),
     )
 
 

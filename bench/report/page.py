@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.common.pages import embedded, filled
 from bench.report.board import Board
 from bench.report.page_data import page_data, recorded_curves
+from bench.report.searches.page import searches_data
 from bench.report.tables import Section
 
 ASSETS = Path(__file__).parent / "assets"
@@ -43,10 +44,20 @@ def write_page(
         "page.js": _asset("page.js"),
         "navigation": navigation,
         "verdict": verdict,
+        **_searches(board),
         "curves": "\n".join(scripts),
         "data": embedded(page_data(board, tables, published, list(curves))),
     }
     return filled(_asset("page.html"), parts).encode()
+
+
+def _searches(board: Board) -> dict[str, str]:
+    """Return the parts of the page about searches, empty where there are none."""
+    if not (searches := searches_data(board)):
+        return {"searches.html": "", "searches.js": ""}
+    data = f'<script type="application/json" id="search-data">{embedded(searches)}</script>'
+    script = f"<script>\n{_asset('searches.js')}</script>\n"
+    return {"searches.html": _asset("searches.html"), "searches.js": f"{data}\n{script}"}
 
 
 def _asset(name: str) -> str:

@@ -52,6 +52,7 @@ def track_facts(trial: Trial) -> Facts:
     if stage.startswith(SEARCH):
         seconds = sum(amount(epoch.train_seconds) for epoch in trial.epochs)
         facts |= {"track": SEARCH, "value": _value(trial, stage), "search_seconds": seconds}
+        facts["draw"] = present(trial.file.draw, np.nan)  # records of earlier versions lack it
     return facts
 
 

@@ -26,6 +26,7 @@ from bench.report.metrics import ACCURACY, ranked_by
 from bench.report.page import write_page
 from bench.report.plots import FORMATS, write_plots
 from bench.report.published import published_section
+from bench.report.searches.files import search_files
 from bench.report.sections import sections
 from bench.report.statistics import STATISTICS
 from bench.report.tables import Section
@@ -88,6 +89,7 @@ def write_report(
     page = write_page(board, tables, published_section(board.published))
     contents = {
         **csv_files(board),
+        **search_files(board, to_csv),
         "leaderboard.md": to_markdown(tables, figures, about_figures=about_figures).encode(),
         "leaderboard.tex": to_latex(board).encode(),
         "analysis.md": to_markdown(analysis_sections(board), [], "Analysis").encode(),

@@ -114,6 +114,14 @@ REFUSED = {
         ["--methods", "gce", "--set", "gce.q=0"],
         "gce.q is 0: give a number above 0",
     ),
+    "unknown recipe": (
+        ["--methods", "elr", "--recipe", "papers"],
+        "'papers' is no recipe: choose shared, paper or tuned-defaults:FILE",
+    ),
+    "tuned defaults that are not there": (
+        ["--methods", "elr", "--recipe", "tuned-defaults:nowhere"],
+        "--recipe tuned-defaults:nowhere cannot be read",
+    ),
     "unknown recipe field": (
         ["--methods", "elr", "--set", "recipe.lr=0.1"],
         "there is no field of the recipe 'lr'",

@@ -91,6 +91,7 @@ def write_trial(
     recipe: Mapping[str, Any] | None = None,
     epochs: Mapping[str, Sequence[float | str | None]] | None = None,
     earlier: bool = False,
+    draw: int | None = None,
 ) -> Path:
     """Write one trial of 100 validation images and 10 classes; return its folder.
 
@@ -103,6 +104,7 @@ def write_trial(
         recipe: fields of the recipe to replace.
         epochs: further figures of each epoch, by name.
         earlier: whether a version wrote it that took paths for a part of what a trial is.
+        draw: number of configurations that the trial's search had drawn before it.
     """
     config = dict(config or {})
     fields: dict[str, Any] = {
@@ -151,7 +153,7 @@ def write_trial(
         **(done or {}),
     }
     name = plain_id(fields) if earlier else trial_id(fields)
-    writer = RecordWriter(sweep, name, {"spec": fields, "config": config})
+    writer = RecordWriter(sweep, name, {"spec": fields, "config": config}, draw)
     writer.restart()
     curves = {"noisy_val_accuracy": noisy_val or test, "test_accuracy": test, **(epochs or {})}
     figures = zip(*curves.values(), strict=True)

@@ -35,6 +35,17 @@ from bench.report.plots.results import (
     ranks_figure,
     rules_figure,
 )
+from bench.report.plots.searches import (
+    BUDGETS_CAPTION,
+    IMPORTANCE_CAPTION,
+    PICKS_CAPTION,
+    TUNABILITY_CAPTION,
+    budgets_figure,
+    importance_figure,
+    looks_of,
+    picks_figure,
+    tunability_figure,
+)
 from bench.report.plots.settings import (
     MISSPECIFIED_CAPTION,
     SWEEP_CAPTION,
@@ -44,6 +55,7 @@ from bench.report.plots.settings import (
     transfer_figure,
     transfer_losses,
 )
+from bench.report.plots.slices import SLICES_CAPTION, important, slices_figure
 from bench.report.plots.style import FORMATS, Look, looks, render, style
 from bench.report.plots.training import (
     CURVES_CAPTION,
@@ -51,6 +63,7 @@ from bench.report.plots.training import (
     curves_figure,
     learning_figure,
 )
+from bench.report.searches.importance import ALONE
 from bench.report.statistics import AverageRanks, average_ranks
 from bench.report.wording import group_title, rate_title
 
@@ -102,11 +115,10 @@ def figures(board: Board) -> dict[str, tuple[Figure, str]]:
                 by_cell=dict(iter(by_cell)),
             )
             name, title = _name(rows.iloc[0], names), group_title(rows)
-            for figures_of in (_results, _training, _final, _costs, _settings):
-                for suffix, figure, caption in figures_of(group, drawn):
-                    if figure:
-                        separator = "," if suffix.startswith(("sweep", "transfer")) else "."
-                        result[f"{name}-{suffix}"] = figure, f"{title}{separator} {caption}"
+            for suffix, figure, caption in _of_group(board, str(key), group, drawn):
+                if figure:
+                    separator = "," if suffix.startswith(("sweep", "transfer", "slices")) else "."
+                    result[f"{name}-{suffix}"] = figure, f"{title}{separator} {caption}"
     return result
 
 
@@ -125,6 +137,13 @@ def _ranks_caption(ranks: AverageRanks) -> str:
     return RANKS_CAPTION.format(
         ranks.cells, ranks.critical_difference, RANKS_ALIKE if alike else ""
     )
+
+
+def _of_group(board: Board, key: str, group: Group, drawn: Mapping[str, Look]) -> Named:
+    for figures_of in (_results, _training, _final, _costs, _settings):
+        yield from figures_of(group, drawn)
+    if len(board.search_trials):
+        yield from _searches(board, key, drawn)
 
 
 def _results(group: Group, drawn: Mapping[str, Look]) -> Named:
@@ -167,6 +186,27 @@ def _settings(group: Group, drawn: Mapping[str, Look]) -> Named:
         yield name, figure, f"{method} ({search}). {TRANSFER_CAPTION}"
     if (group.leaderboard["track"] == "misspecified").any():
         yield "misspecified", misspecified_figure(group.leaderboard), MISSPECIFIED_CAPTION
+
+
+def _searches(board: Board, key: str, drawn: Mapping[str, Look]) -> Named:
+    trials, budgets, importance, tunability = (
+        table[table["group"] == key]
+        for table in (board.search_trials, board.budgets, board.importance, board.tunability)
+    )
+    if trials.empty:
+        return
+    drawn = looks_of(list(trials["method"].drop_duplicates()), drawn)
+    yield "budgets", budgets_figure(budgets, drawn), BUDGETS_CAPTION
+    yield "picks", picks_figure(trials, drawn), PICKS_CAPTION
+    in_cells = tunability[tunability["cells"] == 1]
+    if in_cells["gain"].any():
+        yield "tunability", tunability_figure(in_cells, drawn), TUNABILITY_CAPTION
+    if (importance["verdict"] != ALONE).any():
+        yield "importance", importance_figure(importance), IMPORTANCE_CAPTION
+    for method, rows in importance.groupby("method", sort=False):
+        tried = trials[trials["method"] == method]
+        figure = slices_figure(tried, important(rows))
+        yield f"slices-{_slug(str(method))}", figure, SLICES_CAPTION.format(method)
 
 
 def _slug(text: str) -> str:

@@ -1,0 +1,79 @@
+"""File of tuned defaults, which a report proposes and ``--recipe tuned-defaults:FILE`` reads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bench.common.identity import TUNED_DEFAULTS
+from bench.errors import InputError
+from bench.planning.registry import Scalar, canonical, resolve
+
+#: Name of the file in a sweep's folder.
+FILE = f"{TUNED_DEFAULTS}.json"
+#: Version of its format.
+SCHEMA = 1
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Reasons for a proposal: accuracies are fractions, of means over cells."""
+
+    candidates: int  # configurations that ran in all cells
+    cells: list[str]
+    seeds: int  # of each cell
+    mean_rank: float  # by accuracy on noisy validation labels, 1 for the best
+    mean_rank_of_first: float  # of the configuration that the sweep began with
+    gain: float | None  # in test accuracy over that configuration: the outcome
+    gain_low: float | None  # ends of its 95 % interval over seeds
+    gain_high: float | None
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """Proposed settings of one method."""
+
+    hparams: dict[str, Scalar]  # all of them, "part.name"
+    evidence: Evidence
+
+
+class TunedDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of the file."""
+
+    schema: int = SCHEMA
+    selected_by: str = "mean rank by accuracy on noisy validation labels over cells"
+    methods: dict[str, Proposal]  # by the name that commands take
+
+
+def read_tuned_defaults(place: Path) -> Mapping[str, Mapping[str, Scalar]]:
+    """Return proposed hyper-parameters by a method's canonical name.
+
+    Args:
+        place: the file, or the folder of a sweep that holds it.
+
+    Raises:
+        InputError: where it cannot be read, or a setting fits no method of today.
+    """
+    path = place / FILE if place.is_dir() else place
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=TunedDefaults)
+    except OSError as error:
+        raise InputError(
+            f"--recipe {TUNED_DEFAULTS}:{place} cannot be read ({error.strerror}): give a "
+            f"{FILE}, or the folder of a sweep with --tune N --transfer, whose report writes one"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"{str(path)!r} is no file of tuned defaults ({error}): write it anew with python -m "
+            "bench.report"
+        ) from error
+    if content.schema > SCHEMA:
+        raise InputError(
+            f"{str(path)!r} has version {content.schema} of its format, and this code knows "
+            f"{SCHEMA}: update lnl-bench"
+        )
+    settings = {}
+    for name, proposal in content.methods.items():
+        try:
+            settings[canonical(name)] = resolve(canonical(name), proposal.hparams)
+        except InputError as error:
+            raise InputError(f"{str(path)!r}: {error}") from error
+    return settings
