@@ -88,13 +88,17 @@ class CDR(Method):
         """Set the gradients of the weights that matter least to 0, and shrink the others."""
         share = self.critical_share
         parameters = [parameter for net in self.networks for parameter in net.parameters()]
-        weights = [weight for weight in parameters if weight.dim() in (2, 4)]
-        scores = [(weight * weight.grad).abs() for weight in weights]
+        pairs = [
+            (weight, weight.grad)
+            for weight in parameters
+            if weight.dim() in (2, 4) and weight.grad is not None
+        ]
+        scores = [(weight * gradient).abs() for weight, gradient in pairs]
         every = torch.cat([score.flatten() for score in scores])
         held = len(every) - max(1, int(share * len(every)))
         least = every.kthvalue(held + 1).values
-        for weight, score in zip(weights, scores, strict=True):
-            weight.grad *= share * (score >= least)
+        for (_, gradient), score in zip(pairs, scores, strict=True):
+            gradient *= share * (score >= least)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
