@@ -98,7 +98,7 @@ class CDR(Method):
         held = len(every) - max(1, int(share * len(every)))
         least = every.kthvalue(held + 1).values
         for (_, gradient), score in zip(pairs, scores, strict=True):
-            gradient *= share * (score >= least)
+            gradient.mul_(share * (score >= least))
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
