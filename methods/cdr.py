@@ -97,7 +97,7 @@ class CDR(Method):
         every = torch.cat([score.flatten() for score in scores])
         held = len(every) - max(1, int(share * len(every)))
         least = every.kthvalue(held + 1).values
-        for (_, gradient), score in zip(pairs, scores, strict=True):
+        for (_weight, gradient), score in zip(pairs, scores, strict=True):
             gradient.mul_(share * (score >= least))
 
     def loss(self, batch: Batch) -> Tensor:
