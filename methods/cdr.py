@@ -88,14 +88,17 @@ class CDR(Method):
         """Set the gradients of the weights that matter least to 0, and shrink the others."""
         share = self.critical_share
         parameters = [parameter for net in self.networks for parameter in net.parameters()]
-        matrices = [weight for weight in parameters if weight.dim() in (2, 4)]
-        pairs = [(weight, weight.grad) for weight in matrices if weight.grad is not None]
+        pairs = [
+            (weight, weight.grad)
+            for weight in parameters
+            if weight.dim() in (2, 4) and weight.grad is not None
+        ]
         scores = [(weight * gradient).abs() for weight, gradient in pairs]
         every = torch.cat([score.flatten() for score in scores])
         held = len(every) - max(1, int(share * len(every)))
         least = every.kthvalue(held + 1).values
-        for (_, gradient), score in zip(pairs, scores, strict=True):
-            gradient *= share * (score >= least)
+        for (_weight, gradient), score in zip(pairs, scores, strict=True):
+            gradient.mul_(share * (score >= least))
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

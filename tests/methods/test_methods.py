@@ -262,7 +262,7 @@ def test_co_teaching_estimates_the_rate_during_the_ramp_and_keeps_it(make_task, 
     low, high = np.linspace(0, 0.1, 12), np.linspace(2, 2.1, 4)
     first, second = np.concatenate([low, high]), np.zeros(16)
     monkeypatch.setattr(
-        ops,
+        ops.passes,
         "per_sample_loss",
         lambda m, net: torch.tensor(first if net is m.networks[0] else second),
     )
