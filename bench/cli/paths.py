@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from bench.common.identity import PAPER, SHARED, TUNED_DEFAULTS
 from bench.common.importing import ROOT
 from bench.errors import InputError, unknown
 
@@ -89,6 +88,8 @@ class RecipeName(click.ParamType):
     name = "recipe"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from bench.common.identity import PAPER, SHARED, TUNED_DEFAULTS  # imports NumPy
+
         kind, _, path = value.partition(":")
         if value in (SHARED, PAPER) or (kind == TUNED_DEFAULTS and path):
             return NameOrFile().convert(value, param, ctx)
