@@ -292,9 +292,9 @@ def test_both_data_paths_compute_the_same(form):
     assert difference(form, 200) <= 1e-6
 
 
-def shifted(images, generator, padding):
+def shifted(images, generator, padding, reflect=False):
     """A crop that is off by one pixel."""
-    return random_crop(images, generator, padding).roll(1, 3)
+    return random_crop(images, generator, padding, reflect).roll(1, 3)
 
 
 def never(images, generator):
