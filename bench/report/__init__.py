@@ -17,6 +17,7 @@ The modules in the order of the data:
   ``standings`` (the leaderboard of every choice on the page) compute;
 - own rows and a reference's: ``beside`` says what they share, or why no cell has both;
 - boards -> ledger: ``ledger`` sets published numbers beside the rows of several boards;
+- trials of the authors' code -> tables: ``parity`` sets ours beside them;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and
