@@ -20,6 +20,7 @@ The modules in the order of the data:
 - boards -> ledger: ``ledger`` sets published numbers beside the rows of several boards;
 - boards with verdicts -> site: ``site/``; ``verdicts`` words a verdict, and ``reproduced`` compares
   tables beside an archive with its records;
+- trials of the authors' code -> tables: ``parity`` sets ours beside them;
 - all -> files: ``writer``.
 
 ``columns`` holds the names of columns and the columns of the CSV files, ``wording`` the words and
