@@ -219,7 +219,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--scheduler",
     default="none",
     show_default=True,
-    type=click.Choice(["none", "asha", "median"]),
+    type=click.Choice(["none", "asha", "hyperband", "median"]),
     help="Stop poor configurations of a search early, after the warm-up of the method.",
 )
 @option(

@@ -75,8 +75,8 @@ class Stopper(Protocol):
         """Take a value of a trial that is over, without a decision."""
 
 
-#: Function that makes a search's stopper from the name of a scheduler (asha, median, none), the
-#: epochs before which no trial is judged, and the epochs of a whole trial.
+#: Function that makes a search's stopper from the name of a scheduler (asha, hyperband, median,
+#: none), the epochs before which no trial is judged, and the epochs of a whole trial.
 MakeStopper = Callable[[str, int, int], Stopper]
 
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import types
+from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -384,6 +385,26 @@ def test_the_median_rule_waits_for_three_others(data):
         assert not tuning.judge(spec, curve(*[0.8] * EPOCHS))
     assert tuning.judge(specs[3], curve(*[0.1] * (EPOCHS - 1)))
     assert not tuning.judge(specs[4], curve(*[0.9] * EPOCHS))
+
+
+def test_hyperband_stops_later_in_later_brackets_and_nobody_in_the_last():
+    epochs = 20
+    stopper = TuneStopper("hyperband", 0, epochs)  # brackets begin at 1, 4, 16 and 20 epochs
+    stopped = {}
+    for number in range(400):
+        value = 1 - number / 400  # each one is the worst so far
+        steps = range(1, epochs)
+        stopped[str(number)] = next(
+            (count for count in steps if stopper.judge(str(number), count, value)), None
+        )
+    counts = Counter(stopped.values())
+    assert {1, 4, 16, None} <= counts.keys()
+    assert counts[1] > counts[4] > counts[16] > 0
+    again = TuneStopper("hyperband", 0, epochs)
+    poor = [name for name, count in stopped.items() if count == 1]
+    for name in stopped.keys() - {poor[-1]}:
+        again.remember(name, 1, 0.9)
+    assert again.judge(poor[-1], 1, 0.0), "its bracket depends on its id alone"
 
 
 def test_a_stopped_trial_has_a_whole_record(data):
