@@ -224,6 +224,14 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @option(
     "Tuning",
+    "--sampler",
+    default="tpe",
+    show_default=True,
+    type=click.Choice(["tpe", "random"]),
+    help="Draw configurations where earlier ones did well (tpe), or at random.",
+)
+@option(
+    "Tuning",
     "--transfer",
     is_flag=True,
     help="Also use the configuration tuned at one noise rate at all other noise rates.",

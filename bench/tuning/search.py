@@ -37,6 +37,7 @@ class Settings:
     goal: str = DEFAULT_RULE
     scheduler: str = "none"
     transfer: bool = False
+    sampler: str = "tpe"
 
     def __post_init__(self) -> None:
         check_goal(self.goal)
@@ -104,7 +105,7 @@ class Search:
         self.kind, self.fixed, self.limit, self.truth = kind, fixed, limit, truth
         self.candidates: dict[str, Candidate] = {}
         self.exhausted = False
-        self._study = Study(self.base, fixed)
+        self._study = Study(self.base, fixed, kind.sampler)
         self._stopper = make_stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
 
     def _in_state(self, state: str) -> list[Candidate]:

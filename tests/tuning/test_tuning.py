@@ -262,6 +262,23 @@ def test_trials_at_a_time_are_limited_and_spread_over_the_searches(data):
     assert started[4] is None and not tuning.over
 
 
+def test_random_draws_ignore_what_was_found_and_have_searches_of_their_own(data):
+    settings = {"configurations": 16, "sampler": "random"}
+    rising = drain(make(data, "elr", **settings), lambda spec: spec.hparams["elr.weight"])
+    falling = drain(make(data, "elr", **settings), lambda spec: -spec.hparams["elr.weight"])
+    assert rising == falling
+    kind = SearchKind("tuned", sampler="random")
+    assert rising[0].stage == kind.stage and SearchKind.of(kind.stage) == kind
+    assert rising[0].stage != SearchKind("tuned").stage
+
+
+def test_parallel_draws_are_never_the_same(data, space):
+    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0]), "momentum": tune.choice([0.5, 0.7])})
+    tuning = make(data, "elr", configurations=6)
+    ran = [tuning.next(6) for _ in range(6)]
+    assert None not in ran and len({spec.id for spec in ran}) == 6
+
+
 def test_a_budget_ends_with_its_seconds(data):
     tuning = make(data, "elr", configurations=None, seconds=5 * EPOCHS)
     assert len(drain(tuning)) == 5
