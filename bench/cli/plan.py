@@ -199,6 +199,7 @@ def _search_settings(request: Request) -> Settings | None:
         given = {
             "--tune-for": tuning.tune_for != DEFAULT_RULE,
             "--scheduler": tuning.scheduler != "none",
+            "--sampler": tuning.sampler != "tpe",
             "--transfer": tuning.transfer,
         }
         for name, is_set in given.items():
@@ -209,7 +210,12 @@ def _search_settings(request: Request) -> Settings | None:
         return None
     prepare_environment(address)  # search spaces import Ray Tune, for its domains
     return Settings(
-        tuning.tune, tuning.tune_seconds, tuning.tune_for, tuning.scheduler, tuning.transfer
+        tuning.tune,
+        tuning.tune_seconds,
+        tuning.tune_for,
+        tuning.scheduler,
+        tuning.transfer,
+        tuning.sampler,
     )
 
 

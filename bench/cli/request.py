@@ -102,6 +102,7 @@ class Tuning:
     tune_seconds: float | None
     tune_for: str
     scheduler: str
+    sampler: str
     transfer: bool
 
 

@@ -219,8 +219,16 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--scheduler",
     default="none",
     show_default=True,
-    type=click.Choice(["none", "asha", "median"]),
+    type=click.Choice(["none", "asha", "hyperband", "median"]),
     help="Stop poor configurations of a search early, after the warm-up of the method.",
+)
+@option(
+    "Tuning",
+    "--sampler",
+    default="tpe",
+    show_default=True,
+    type=click.Choice(["tpe", "random"]),
+    help="Draw configurations where earlier ones did well (tpe), or at random.",
 )
 @option(
     "Tuning",

@@ -22,6 +22,9 @@ from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Epoch
 #: seeds.
 SEARCH, TUNED = "search", "tuned"
 
+#: Beginning of the word of a stage that names a sampler; stages of TPE lack it.
+_SAMPLER = "sampler="
+
 
 @dataclass(frozen=True)
 class SearchKind:
@@ -34,11 +37,13 @@ class SearchKind:
     goal: str = DEFAULT_RULE  # what a search maximises
     scheduler: str = "none"
     fixed: tuple[str, ...] = ()  # "part.name=value", not searched
+    sampler: str = "tpe"
 
     @property
     def stage(self) -> str:
         """The kind as a specification holds it."""
-        return " ".join([SEARCH, self.track, self.goal, self.scheduler, *self.fixed])
+        sampler = [] if self.sampler == "tpe" else [f"{_SAMPLER}{self.sampler}"]
+        return " ".join([SEARCH, self.track, self.goal, self.scheduler, *sampler, *self.fixed])
 
     @classmethod
     def of(cls, stage: str) -> "SearchKind":
@@ -49,7 +54,10 @@ class SearchKind:
             raise InputError(
                 f"the stage {stage!r} is none of a search: move that trial's folder away"
             ) from None
-        return cls(track, goal, scheduler, tuple(fixed))
+        sampler = "tpe"
+        if fixed and fixed[0].startswith(_SAMPLER):
+            sampler = fixed.pop(0).removeprefix(_SAMPLER)
+        return cls(track, goal, scheduler, tuple(fixed), sampler)
 
 
 def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) -> np.ndarray:

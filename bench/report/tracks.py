@@ -212,7 +212,8 @@ def _search_words(searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
     for key in searches:
         kind = SearchKind.of(key[1])
         goal = [] if kind.goal == DEFAULT_RULE else [kind.goal]
-        words[key], schedulers[key] = [kind.track, *goal, *kind.fixed], kind.scheduler
+        sampler = [] if kind.sampler == "tpe" else [kind.sampler]
+        words[key], schedulers[key] = [kind.track, *sampler, *goal, *kind.fixed], kind.scheduler
     keys = [(method, words[method, stage]) for method, stage in searches]
     return {
         key: words[key] + [schedulers[key]] * (keys.count((key[0], words[key])) > 1)

@@ -195,7 +195,7 @@ def plan_tuning(
         if not check_space(method, hparams, settings_of_method):
             continue
         texts = tuple(f"{key}={value}" for key, value in sorted(settings_of_method.items()))
-        kind = SearchKind("tuned", settings.goal, settings.scheduler, texts)
+        kind = SearchKind("tuned", settings.goal, settings.scheduler, texts, settings.sampler)
         kinds = [kind] * (settings.configurations is not None)
         kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
         # Noise and split have a seed of their own even where the replicas share theirs: nobody

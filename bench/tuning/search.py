@@ -37,6 +37,7 @@ class Settings:
     goal: str = DEFAULT_RULE
     scheduler: str = "none"
     transfer: bool = False
+    sampler: str = "tpe"
 
     def __post_init__(self) -> None:
         check_goal(self.goal)
@@ -75,8 +76,8 @@ class Stopper(Protocol):
         """Take a value of a trial that is over, without a decision."""
 
 
-#: Function that makes a search's stopper from the name of a scheduler (asha, median, none), the
-#: epochs before which no trial is judged, and the epochs of a whole trial.
+#: Function that makes a search's stopper from the name of a scheduler (asha, hyperband, median,
+#: none), the epochs before which no trial is judged, and the epochs of a whole trial.
 MakeStopper = Callable[[str, int, int], Stopper]
 
 
@@ -104,7 +105,7 @@ class Search:
         self.kind, self.fixed, self.limit, self.truth = kind, fixed, limit, truth
         self.candidates: dict[str, Candidate] = {}
         self.exhausted = False
-        self._study = Study(self.base, fixed)
+        self._study = Study(self.base, fixed, kind.sampler)
         self._stopper = make_stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
 
     def _in_state(self, state: str) -> list[Candidate]:

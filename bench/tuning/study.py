@@ -20,9 +20,13 @@ PATIENCE = 100
 class Study:
     """Optuna study of one search, made when the first suggestion is needed."""
 
-    def __init__(self, base: TrialSpec, fixed: Mapping[str, Scalar]) -> None:
-        """Take the search's first configuration, and the hyper-parameters that are not searched."""
-        self.base, self.fixed = base, fixed
+    def __init__(self, base: TrialSpec, fixed: Mapping[str, Scalar], sampler: str = "tpe") -> None:
+        """Take the search's first configuration, and the hyper-parameters that are not searched.
+
+        Args:
+            sampler: tpe or random.
+        """
+        self.base, self.fixed, self.sampler = base, fixed, sampler
         self._optuna: Any = None
 
     def open(self, over: Sequence[tuple[TrialSpec, float]]) -> None:
@@ -70,7 +74,7 @@ class Study:
             pass
 
     def suggestions(self, drawn: int) -> Iterator[tuple[Any, Callable[[], dict[str, Scalar]]]]:
-        """Yield suggestions: the most promising one, then random ones, at most ``PATIENCE``.
+        """Yield suggestions: the sampler's, then random ones, at most ``PATIENCE``.
 
         Args:
             drawn: number of configurations that the search has drawn before. It seeds the samplers,
@@ -83,8 +87,10 @@ class Study:
 
         text = json.dumps([identity(self.base.to_json()), drawn], sort_keys=True)
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
-        samplers: list[Any] = [optuna.samplers.TPESampler(seed=seed)]
-        samplers += [optuna.samplers.RandomSampler(seed=seed)] * (PATIENCE - 1)
+        chance = optuna.samplers.RandomSampler(seed=seed)
+        is_random = self.sampler == "random"
+        samplers: list[Any] = [chance if is_random else optuna.samplers.TPESampler(seed=seed)]
+        samplers += [chance] * (PATIENCE - 1)
         for sampler in samplers:
             self._optuna.sampler = sampler
             ask = self._optuna.ask()

@@ -165,6 +165,7 @@ REFUSED = {
         ["--methods", "elr", "--scheduler", "asha"],
         "nothing is tuned: add --tune N",
     ),
+    "a sampler of no search": (["--methods", "elr", "--sampler", "random"], "--sampler says how"),
     "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
     "npz without a file": (
         ["--methods", "elr", "--dataset", "npz:"],

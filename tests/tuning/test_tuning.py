@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import types
+from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -261,6 +262,23 @@ def test_trials_at_a_time_are_limited_and_spread_over_the_searches(data):
     assert started[4] is None and not tuning.over
 
 
+def test_random_draws_ignore_what_was_found_and_have_searches_of_their_own(data):
+    settings = {"configurations": 16, "sampler": "random"}
+    rising = drain(make(data, "elr", **settings), lambda spec: spec.hparams["elr.weight"])
+    falling = drain(make(data, "elr", **settings), lambda spec: -spec.hparams["elr.weight"])
+    assert rising == falling
+    kind = SearchKind("tuned", sampler="random")
+    assert rising[0].stage == kind.stage and SearchKind.of(kind.stage) == kind
+    assert rising[0].stage != SearchKind("tuned").stage
+
+
+def test_parallel_draws_are_never_the_same(data, space):
+    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0]), "momentum": tune.choice([0.5, 0.7])})
+    tuning = make(data, "elr", configurations=6)
+    ran = [tuning.next(6) for _ in range(6)]
+    assert None not in ran and len({spec.id for spec in ran}) == 6
+
+
 def test_a_budget_ends_with_its_seconds(data):
     tuning = make(data, "elr", configurations=None, seconds=5 * EPOCHS)
     assert len(drain(tuning)) == 5
@@ -384,6 +402,26 @@ def test_the_median_rule_waits_for_three_others(data):
         assert not tuning.judge(spec, curve(*[0.8] * EPOCHS))
     assert tuning.judge(specs[3], curve(*[0.1] * (EPOCHS - 1)))
     assert not tuning.judge(specs[4], curve(*[0.9] * EPOCHS))
+
+
+def test_hyperband_stops_later_in_later_brackets_and_nobody_in_the_last():
+    epochs = 20
+    stopper = TuneStopper("hyperband", 0, epochs)  # brackets begin at 1, 4, 16 and 20 epochs
+    stopped = {}
+    for number in range(400):
+        value = 1 - number / 400  # each one is the worst so far
+        steps = range(1, epochs)
+        stopped[str(number)] = next(
+            (count for count in steps if stopper.judge(str(number), count, value)), None
+        )
+    counts = Counter(stopped.values())
+    assert {1, 4, 16, None} <= counts.keys()
+    assert counts[1] > counts[4] > counts[16] > 0
+    again = TuneStopper("hyperband", 0, epochs)
+    poor = [name for name, count in stopped.items() if count == 1]
+    for name in stopped.keys() - {poor[-1]}:
+        again.remember(name, 1, 0.9)
+    assert again.judge(poor[-1], 1, 0.0), "its bracket depends on its id alone"
 
 
 def test_a_stopped_trial_has_a_whole_record(data):
