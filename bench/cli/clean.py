@@ -10,7 +10,7 @@ from bench.cli import options
 from bench.cli.clean_apply import apply
 from bench.cli.commands import Command, execute
 from bench.cli.options import option
-from bench.cli.paths import NameOrFile, Place, UserPath
+from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.values import CommaList, Finite
 
 
@@ -86,28 +86,9 @@ from bench.cli.values import CommaList, Finite
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Compute on CPUs or on GPUs (cuda); auto uses a GPU where there is one.",
 )
-@option(
-    "Resources",
-    "--max-concurrent",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default="as many as fit",
-    help="Largest number of trials that run at the same time.",
-)
-@option(
-    "Resources",
-    "--address",
-    metavar="ADDRESS",
-    help="Use a running Ray cluster: auto, host:port or ray://host:port.",
-)
-@option(
-    "Resources",
-    "--storage",
-    type=Place(),
-    metavar="PLACE",
-    show_default="--out",
-    help="Place of checkpoints that all machines can reach: a folder, s3://... or gs://...",
-)
+@options.max_concurrent
+@options.address
+@options.storage
 @options.out("results/clean-NAME-HASH", help="Folder for the audit; it goes on where it was.")
 @option(
     "Output",

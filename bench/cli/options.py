@@ -84,6 +84,28 @@ network_size = option(
     show_default="that of the weights",
     help="Height and width of the images that a timm: or torchvision: network takes.",
 )
+max_concurrent = option(
+    "Resources",
+    "--max-concurrent",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="as many as fit",
+    help="Largest number of trials that run at the same time.",
+)
+address = option(
+    "Resources",
+    "--address",
+    metavar="ADDRESS",
+    help="Use a running Ray cluster: auto, host:port or ray://host:port.",
+)
+storage = option(
+    "Resources",
+    "--storage",
+    type=Place(),
+    metavar="PLACE",
+    show_default="--out",
+    help="Place of checkpoints that all machines can reach: a folder, s3://... or gs://...",
+)
 freeze = option(
     "Training",
     "--freeze",

@@ -253,28 +253,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     show_default="1 on cuda, else 0",
     help="GPUs of a trial; 0.25 lets four trials share one GPU.",
 )
-@option(
-    "Resources",
-    "--max-concurrent",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default="as many as fit",
-    help="Largest number of trials that run at the same time.",
-)
-@option(
-    "Resources",
-    "--address",
-    metavar="ADDRESS",
-    help="Use a running Ray cluster: auto, host:port or ray://host:port.",
-)
-@option(
-    "Resources",
-    "--storage",
-    type=Place(),
-    metavar="PLACE",
-    show_default="--out",
-    help="Place of checkpoints that all machines can reach: a folder, s3://... or gs://...",
-)
+@options.max_concurrent
+@options.address
+@options.storage
 @option(
     "Resources",
     "--checkpoint-seconds",
