@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.metrics import ACCURACY
-from bench.report.searches.trials import ABOUT, SEARCH_KEY
+from bench.report.searches.trials import ABOUT, parts
 from bench.report.statistics import CONFIDENCE, RESAMPLES
 
 #: Up to this many configurations, every number of them has a row.
@@ -43,10 +43,7 @@ def budgets(trials: pd.DataFrame) -> pd.DataFrame:
         the first n as they were drawn, ``value_so_far`` and ``test_so_far``; mean ``seconds`` of
         training of n configurations. Accuracies are fractions.
     """
-    tables = [
-        _of_search(tried)
-        for _, tried in (trials.groupby(SEARCH_KEY, sort=False) if len(trials) else ())
-    ]
+    tables = [_of_search(tried) for tried in parts(trials)]
     return (
         pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*ABOUT, *COLUMNS])
     )

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.report.searches.trials import ABOUT, SEARCH_KEY, is_numeric, varied
+from bench.report.searches.trials import ABOUT, METHOD_KEY, is_numeric, parts, varied
 from bench.report.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def importance(trials: pd.DataFrame) -> pd.DataFrame:
         ``FEWEST`` configurations have no rows.
     """
     rows: list[dict[str, Any]] = []
-    for _, search in trials.groupby(["group", "method"], sort=False) if len(trials) else ():
+    for search in parts(trials, METHOD_KEY):
         estimates = []
-        for _, tried in search.groupby(SEARCH_KEY, sort=False):
+        for tried in parts(search):
             if len(tried) < FEWEST or not (names := varied(tried)):
                 continue
             about = tried.iloc[0][ABOUT].to_dict() | {"configurations": len(tried), "cells": 1}

@@ -13,7 +13,7 @@ from scipy import stats
 
 from bench.report.agreement import ENOUGH
 from bench.report.metrics import ACCURACY
-from bench.report.searches.trials import ABOUT, SEARCH_KEY
+from bench.report.searches.trials import ABOUT, parts
 
 COLUMNS = (
     "configurations config best_config first picked best oracle lost_by_configuration "
@@ -34,10 +34,7 @@ def picks(trials: pd.DataFrame) -> pd.DataFrame:
         accuracy, 1 for the best; Spearman's ``correlation`` of the search's values with test
         accuracy. Accuracies are fractions.
     """
-    rows = [
-        _of_search(tried)
-        for _, tried in (trials.groupby(SEARCH_KEY, sort=False) if len(trials) else ())
-    ]
+    rows = [_of_search(tried) for tried in parts(trials)]
     return pd.DataFrame(rows, columns=[*ABOUT, *COLUMNS])
 
 

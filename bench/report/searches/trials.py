@@ -16,6 +16,9 @@ from bench.report.rows import rows_of
 #: Columns that identify a search.
 SEARCH_KEY = ["cell", "method"]
 
+#: Columns that identify a method's searches, one in each cell.
+METHOD_KEY = ["group", "method"]
+
 #: Columns that every table of searches takes over from the trials.
 ABOUT = [*dict.fromkeys([*CELL, *GROUP, "group", "cell", "method", "name", "goal"])]
 
@@ -50,8 +53,13 @@ def search_trials(searched: Sequence[Facts], clean_images: str) -> pd.DataFrame:
         settings=[msgspec.json.decode(text) for text in table["hparams"]],
         goal=[SearchKind.of(stage).goal for stage in table["stage"]],
     )
-    parts = [_ordered(tried) for _, tried in table.groupby(SEARCH_KEY, sort=False)]
-    return pd.concat(parts).sort_values(["group", "method", "noise_rate", "draw"], kind="stable")
+    ordered = [_ordered(tried) for tried in parts(table)]
+    return pd.concat(ordered).sort_values(["group", "method", "noise_rate", "draw"], kind="stable")
+
+
+def parts(trials: pd.DataFrame, key: list[str] = SEARCH_KEY) -> list[pd.DataFrame]:
+    """Return the trials of each search, or of each method's searches; none without trials."""
+    return [part for _, part in trials.groupby(key, sort=False)] if len(trials) else []
 
 
 def _ordered(tried: pd.DataFrame) -> pd.DataFrame:

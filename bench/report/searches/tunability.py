@@ -12,7 +12,7 @@ import pandas as pd
 from bench.planning.selection import DEFAULT_RULE
 from bench.report.columns import PAIRED, SEEDS
 from bench.report.metrics import ACCURACY
-from bench.report.searches.trials import ABOUT, SEARCH_KEY
+from bench.report.searches.trials import ABOUT, METHOD_KEY, parts
 from bench.report.statistics import paired_differences
 
 COLUMNS = "config first tuned gain gain_low gain_high p_value pairs search_seconds cells".split()
@@ -35,9 +35,9 @@ def tunability(rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """
     table: list[dict[str, Any]] = []
     by_rule = rows[(rows["rule"] == DEFAULT_RULE) & (rows["told"] == 1)]
-    for _, search in trials.groupby(["group", "method"], sort=False) if len(trials) else ():
+    for search in parts(trials, METHOD_KEY):
         cells: list[tuple[Mapping[str, Any], pd.DataFrame]] = []
-        for _, tried in search.groupby(SEARCH_KEY, sort=False):
+        for tried in parts(search):
             first = tried[tried["first"]].iloc[0]
             picked = tried[tried["place"] == 0].iloc[0]
             pairs = paired(by_rule, first, picked)
