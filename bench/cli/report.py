@@ -60,6 +60,12 @@ from bench.report.metrics import RANKED
     help="Number of validation images whose true labels the rule clean-val reads.",
 )
 @options.out("the first SWEEP", type=UserPath(file_okay=False), help="Folder to write to.")
+@option(
+    "Output",
+    "--archive",
+    is_flag=True,
+    help="Write the records of one SWEEP to records.tar.gz there, too, as a board to publish.",
+)
 @options.no_plots
 @options.details
 def report(
@@ -69,6 +75,7 @@ def report(
     ledger: bool,
     clean_val: str,
     details: bool,
+    archive: bool,
     **ranking: Any,
 ) -> None:
     """Rebuild tables, figures and the page index.html from the records of sweeps.
@@ -80,7 +87,9 @@ def report(
     if compare and ledger:
         raise InputError("--compare and --ledger write files of their own: give one of them")
     if compare or ledger:
-        _refuse(ranking, "--compare" if compare else "--ledger")
+        _refuse([*ranking, "archive"], "--compare" if compare else "--ledger")
+    if archive and len(folders) > 1:
+        raise InputError("--archive packs one sweep: give one SWEEP")
     from bench.cli.tables import print_place, print_report, print_sections
     from bench.records.trials import check_sweep
     from bench.report.writer import write_comparison, write_ledger, write_report
@@ -109,6 +118,21 @@ def report(
     )
     print_report(console(), leaderboard, details)
     print_place(console(), out, plots)
+    if archive:
+        _pack(folders[0], out)
+
+
+def _pack(sweep: Path, out: Path) -> None:
+    """Write the archive of a sweep's records, and print its size and what it leaves out."""
+    from bench.records.publish import write_archive
+
+    path, complete = write_archive(sweep, out)
+    echo(f"records are in {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    if not complete:
+        echo(
+            "It leaves out predictions on held-out images, which would make it too large: "
+            "--clean-val N cannot be computed from it."
+        )
 
 
 def _refuse(ranking: Iterable[str], other: str) -> None:

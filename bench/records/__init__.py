@@ -4,6 +4,7 @@ schema   every JSON key and status, as typed structs
 writer   writing, by one driver at a time
 trials   reading
 archive  records.tar.gz in the place of a folder
+publish  records.tar.gz of a sweep, for a board
 epochs   reading of epochs.jsonl
 packing  classes of many images as a short text
 index    columns of a large sweep, for the next report

@@ -68,8 +68,8 @@ def _unpacked(archive: Path, changed: int, size: int) -> Path:
         ) from error
     if not (folder / "trials").is_dir():
         raise InputError(
-            f"{str(archive)!r} holds no sweep: pack it with tar -czf {ARCHIVE} -C results/SWEEP "
-            "sweep.json trials"
+            f"{str(archive)!r} holds no sweep: pack one with python -m bench.report SWEEP "
+            "--archive --out DIR"
         )
     _SOURCES[folder] = archive
     return folder

@@ -45,6 +45,28 @@ def test_an_archive_alone_needs_a_folder_to_write_to(boards, capsys):
     assert status == 2 and "with --out" in errors and errors.count("\n") == 1
 
 
+def test_a_board_is_made_by_one_command(boards, tmp_path, capsys):
+    arguments = (tmp_path / "sweep", "--archive", "--no-plots", "--out", tmp_path / "board")
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2 and "sweep.json" in errors and errors.count("\n") == 1
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    status, text, errors = call(capsys, *arguments)
+    assert status == 0 and "board/records.tar.gz (0.00 MB)" in text, errors
+    status, _, errors = call(capsys, tmp_path / "board", "--no-plots", "--out", tmp_path / "again")
+    tables = [(tmp_path / out / "leaderboard.csv").read_bytes() for out in ("board", "again")]
+    assert status == 0 and tables[0] == tables[1], errors
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["sweep"], "one SWEEP"), (["--compare", "sweep"], "--archive has no meaning")],
+)
+def test_an_archive_is_of_one_sweep_and_with_a_leaderboard(boards, tmp_path, capsys, more, message):
+    more = [tmp_path / word if word == "sweep" else word for word in more]
+    status, _, errors = call(capsys, tmp_path / "sweep", "--archive", *more)
+    assert status == 2 and message in errors and errors.count("\n") == 1
+
+
 def test_two_archives_are_compared(boards, tmp_path, capsys):
     archive = boards / "tiny" / "records.tar.gz"
     status, _, errors = call(capsys, archive, "--compare", archive, "--out", tmp_path / "out")

@@ -94,5 +94,5 @@ def test_files_that_are_no_sweep_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no archive")
     with pytest.raises(InputError, match="no archive of records"):
         check_sweep(tmp_path / "notes.txt")
-    with pytest.raises(InputError, match="holds no sweep: pack it"):
+    with pytest.raises(InputError, match="holds no sweep: pack one"):
         check_sweep(with_member(tmp_path / "other.tar.gz", "readme.md"))

@@ -1,0 +1,61 @@
+"""Archives that are written: all of a record, or all but the predictions on held-out images."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from fabricate import write_trial
+
+from bench.records import publish
+from bench.records.archive import opened
+from bench.records.packing import pack_numbers
+from bench.records.trials import read_trials
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for seed in (0, 1):
+        folder = write_trial(tmp_path / "sweep", test=[0.1, 0.2], seed=seed)
+        np.savez(folder / "samples.npz", clean_probability=np.zeros(3))
+        epochs = (folder / "epochs.jsonl").read_text().splitlines()
+        packed = pack_numbers(np.arange(5))
+        lines = [json.dumps(json.loads(line) | {"val_predictions": packed}) for line in epochs]
+        (folder / "epochs.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    (tmp_path / "sweep" / "trials" / "begun").mkdir()
+    (tmp_path / "sweep" / "trials" / "begun" / "spec.json").write_text("{}")
+    (tmp_path / "sweep" / "sweep.json").write_text('{"command": []}')
+    return tmp_path / "sweep"
+
+
+def test_an_archive_holds_the_records_of_trials_that_are_over(sweep, tmp_path):
+    path, complete = publish.write_archive(sweep, tmp_path / "board")
+    assert complete and path.parent == tmp_path / "board"
+    with tarfile.open(path) as archive:
+        names = archive.getnames()
+    ids = [trial.id for trial in read_trials(sweep)]
+    files = ("spec.json", "epochs.jsonl", "done.json")
+    assert names == ["sweep.json", *(f"trials/{name}/{file}" for name in ids for file in files)]
+    for name in names:
+        assert (opened(path) / name).read_bytes() == (sweep / name).read_bytes()
+    assert (path.parent / "sweep.json").read_bytes() == (sweep / "sweep.json").read_bytes()
+
+
+def test_the_same_records_make_the_same_bytes(sweep, tmp_path):
+    first, _ = publish.write_archive(sweep, tmp_path / "a")
+    second, _ = publish.write_archive(first, tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_large_archive_leaves_out_predictions_alone(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LARGEST", 100)
+    path, complete = publish.write_archive(sweep, tmp_path / "board")
+    assert not complete
+    pairs = list(zip(read_trials(path), read_trials(sweep), strict=True))
+    assert len(pairs) == 2
+    for ours, theirs in pairs:
+        assert ours.file == theirs.file and ours.done == theirs.done
+        for epoch, complete_epoch in zip(ours.epochs, theirs.epochs, strict=True):
+            assert complete_epoch.val_predictions
+            complete_epoch.val_predictions = epoch.val_predictions
+            assert epoch == complete_epoch
