@@ -229,6 +229,10 @@ class Method(nn.Module):
         """
         return None
 
+    def figures(self) -> dict[str, float]:
+        """Return figures of the epoch, such as an estimated noise rate, for its record."""
+        return {}
+
     # ------------------------------------------------------------------------
     # called by the harness
 
@@ -318,6 +322,9 @@ class Wrapper(Method):
     def transition_matrix(self) -> Tensor | None:
         return self.base.transition_matrix()
 
+    def figures(self) -> dict[str, float]:
+        return self.base.figures()
+
 
 def takes_own_steps(method: type[Method]) -> bool:
     """Tell whether a method steps its optimiser itself, so that no wrapper can add a loss."""
@@ -332,6 +339,11 @@ def check_positive(hparams: object, *names: str) -> None:
 def check_nonnegative(hparams: object, *names: str) -> None:
     """Raise InputError unless these hyper-parameters are 0 or above; words pass."""
     _check(hparams, names, lambda value: value >= 0, "give a number from 0")
+
+
+def check_share(hparams: object, *names: str) -> None:
+    """Raise InputError unless these hyper-parameters are from 0 to 1; words pass."""
+    _check(hparams, names, lambda value: 0 <= value <= 1, "give a number from 0 to 1")
 
 
 def check_at_least(hparams: object, least: int, *names: str) -> None:

@@ -77,6 +77,8 @@ class Recipe:
                 f"a linear schedule needs one milestone below 1, not {self.milestones}: choose "
                 "another schedule"
             )
+        if self.gamma <= 0:
+            raise InputError(f"gamma is {self.gamma:g}: give a number above 0")
         if self.period <= 0:
             raise InputError(f"period is {self.period:g}: give a share of the run above 0")
 

@@ -6,7 +6,7 @@ commit 04bce53): alpha * active + beta * passive. Active losses are "nce", cross
 its sum over all classes as labels, and "nfl", the focal loss normalised in the same way, whose
 factor (1 - p)^gamma is a constant to the gradient. Passive losses are "rce", reverse cross-entropy
 with A = ln 1e-4, and "mae", 1 - p_y. The authors train an eight-layer network on CIFAR-10, which is
-not among this project's, and clip the gradient's norm at 5, for which there is no hook.
+not among this project's, and clip the gradient's norm at 5; by default nothing is clipped here.
 """
 
 import math
@@ -54,11 +54,15 @@ class APL(Method):
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return ops.clip_gradients(super().optimizer(groups), self.networks, self.hp.clip_norm)
 
+    @property
+    def gamma(self) -> float:
+        """Exponent of the focal loss; 0 makes it cross-entropy."""
+        return self.hp.gamma if self.hp.active == "nfl" else 0.0
+
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
-        gamma = self.hp.gamma if self.hp.active == "nfl" else 0.0
-        active = ops.normalised_loss(ops.focal_losses(log_p, gamma), batch.y)
+        active = ops.normalised_loss(ops.focal_losses(log_p, self.gamma), batch.y)
         passive = -log_p.gather(1, batch.y[:, None])[:, 0].expm1()  # 1 - p_y
         if self.hp.passive == "rce":
             passive = -math.log(1e-4) * passive

@@ -94,12 +94,15 @@ class CDR(Method):
             if weight.dim() in (2, 4) and weight.grad is not None
         ]
         scores = [(weight * gradient).abs() for weight, gradient in pairs]
-        every = torch.cat([score.flatten() for score in scores])
-        held = len(every) - max(1, int(share * len(every)))
-        least = every.kthvalue(held + 1).values
+        all_scores = torch.cat([score.flatten() for score in scores])
+        critical = max(1, int(share * len(all_scores)))
+        threshold = all_scores.kthvalue(len(all_scores) - critical + 1).values
         for (_weight, gradient), score in zip(pairs, scores, strict=True):
-            gradient.mul_(share * (score >= least))
+            gradient.mul_(share * (score >= threshold))
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         return F.cross_entropy(net(batch.x), batch.y)
+
+    def figures(self) -> dict[str, float]:
+        return {"noise_rate": self.noise_rate.item()}

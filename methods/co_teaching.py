@@ -105,6 +105,9 @@ class CoTeaching(Method):
         """Return the share of the two networks that selected the sample when they last saw it."""
         return self.selected
 
+    def figures(self) -> dict[str, float]:
+        return {"forget_rate": self.forget_rate.item()}
+
 
 def check_forgetting(method: str, rate: str | float) -> None:
     """Raise InputError unless a forget rate is a word or a share below 1."""

@@ -37,7 +37,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench import ops
-from bench.method import Method, check_positive
+from bench.method import Method, check_nonnegative, check_positive, check_share
 from bench.task import Network, Task
 
 
@@ -95,6 +95,8 @@ class DivideMix(Method):
 
         def __post_init__(self) -> None:
             check_positive(self, "temperature", "mixup_alpha", "loss_window", "ramp_epochs")
+            check_nonnegative(self, "warmup_epochs", "unlabelled_weight")
+            check_share(self, "clean_threshold")
 
     clean: Tensor
     history: Tensor
@@ -180,7 +182,8 @@ class DivideMix(Method):
     def loss(self, batch: ops.Division | ops.PlainStep) -> Tensor:
         net = self.networks[batch.student]
         if isinstance(batch, ops.PlainStep):
-            return self.plain_loss(net(batch.batch.x), batch.batch.y)
+            x, y = batch.batch.x, batch.batch.y
+            return ops.warmup_loss(net(x), y, self.confidence_penalty)
         labelled, unlabelled = self.guess(batch)
         self.targets[batch.labelled.index] = labelled
         self.targets[batch.unlabelled.index] = unlabelled
@@ -194,12 +197,6 @@ class DivideMix(Method):
         weight = batch.ramp * self.unlabelled_weight
         return losses.labelled + weight * losses.unlabelled + losses.divergence
 
-    def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(logits, y)
-        if self.confidence_penalty:
-            loss = loss + ops.confidence_penalty(logits)
-        return loss
-
     def guess(self, batch: ops.Division) -> tuple[Tensor, Tensor]:
         """Return refined targets of the labelled samples, co-guessed ones of the unlabelled."""
         net, peer = self.networks[batch.student], self.networks[1 - batch.student]
@@ -212,6 +209,12 @@ class DivideMix(Method):
     def soft_targets(self) -> Tensor:
         """Return each sample's most recent target, refined or guessed, for either network."""
         return self.targets
+
+    def figures(self) -> dict[str, float]:
+        if self.hp.unlabelled_weight != "estimate":
+            return {}
+        rate = self.rates.nanmedian().item()
+        return {"noise_rate": rate, "unlabelled_weight": self.unlabelled_weight}
 
 
 def authors_weight(rate: float, num_classes: int) -> float:

@@ -4,36 +4,26 @@ of predictions from a magnified label, which is robust, to a normalised loss.
 [source] Written from the authors' code (GitHub cswjl/joint-asymmetric-loss, commit 0f9eb7b):
 alpha * active + beta * mean over classes of (p - a y)^2 + delta * L1 norm of all parameters. Active
 is apl's "nce" (their JAL-CE) or "nfl" (JAL-FL). Gradients are clipped at a norm of 5. The authors
-train without weight decay, as the ``paper`` recipe does, and on CIFAR-10 an eight-layer network,
-which is not among this project's.
+train without weight decay, as the ``paper`` recipe does; by a data set's recipe its weight decay
+acts beside the L1 norm. On CIFAR-10 they train an eight-layer network, which is not among this
+project's.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bench import ops
-from bench.method import Method, check_nonnegative
+from bench.method import check_nonnegative
 from bench.task import Batch
+from methods.apl import APL
 
 
-class JAL(Method):
+class JAL(APL):
     """alpha * active + beta * mean over classes of (p - a y)^2 + delta * |weights|."""
 
-    reference_epochs = 120
-    static_step = True
-    paper = {
-        "epochs": 120,
-        "augmentation": "crop_flip",
-        "batch_size": 128,
-        "optimizer": "sgd",
-        "learning_rate": 0.01,
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "schedule": "cosine",
-    }
+    paper = APL.paper | {"weight_decay": 0.0}
 
     @dataclass(frozen=True)
     class HParams:
@@ -50,14 +40,10 @@ class JAL(Method):
         def __post_init__(self) -> None:
             check_nonnegative(self, "alpha", "beta", "a", "delta", "gamma", "clip_norm")
 
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return ops.clip_gradients(super().optimizer(groups), self.networks, self.hp.clip_norm)
-
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks
         log_p = net(batch.x).float().log_softmax(1)
-        gamma = self.hp.gamma if self.hp.active == "nfl" else 0.0
-        active = ops.normalised_loss(ops.focal_losses(log_p, gamma), batch.y)
+        active = ops.normalised_loss(ops.focal_losses(log_p, self.gamma), batch.y)
         p, a = log_p.exp(), self.hp.a
         p_y = p.gather(1, batch.y[:, None])[:, 0]
         distance = (p.square().sum(1) - 2 * a * p_y + a**2) / p.shape[1]

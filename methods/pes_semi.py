@@ -15,9 +15,12 @@ an unknown kind; "oracle" takes it for PMD noise too, and for asymmetric noise t
 flips. T2 counts as epochs of the run and scales as a warm-up. Adam's rate is for the authors' 1,950
 steps in T2, and is higher in proportion where there are fewer: a head that stays near its random
 start finds almost every sample unconfident. Where fewer than two samples of a batch would be
-unlabelled (the authors' code fails at none), an epoch is that of ``pes``.
+unlabelled (the authors' code fails at none), an epoch is that of ``pes``: with few unconfident
+samples or small batches that is every epoch. The weight has no "estimate": it follows the kind of
+noise, which losses do not tell.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -36,9 +39,11 @@ from methods.pes import PES
 #: Authors' weights of the unlabelled loss, by the beginning of the noise kind's name.
 AUTHORS_WEIGHTS = {"instance": 15.0, "pmd": 15.0, "pairflip": 50.0, "asymmetric": 50.0}
 
-
 #: Authors' steps with the renewed head: five epochs of 390 batches.
 HEAD_STEPS = 1950
+
+#: Largest factor of Adam's rate: a head that has a few steps alone does not settle at a higher one.
+LARGEST_FACTOR = 100.0
 
 
 class PESSemi(PES):
@@ -101,9 +106,10 @@ class PESSemi(PES):
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.stage != 2:
             return super().optimizer(groups)
-        epoch_steps = self.task.num_train / self.task.batch_size
-        steps = self.warmup(self.hp.head_epochs) * epoch_steps
-        return torch.optim.Adam(groups, self.hp.learning_rate * max(1.0, HEAD_STEPS / steps))
+        epoch_steps = math.ceil(self.task.num_train / self.task.batch_size)
+        factor = HEAD_STEPS / (self.warmup(self.hp.head_epochs) * epoch_steps)
+        factor = min(max(factor, 1.0), LARGEST_FACTOR)
+        return torch.optim.Adam(groups, self.hp.learning_rate * factor)
 
     def epoch_start(self) -> None:
         super().epoch_start()
@@ -150,7 +156,7 @@ class PESSemi(PES):
         return losses.labelled + batch.ramp * self.unlabelled_weight * losses.unlabelled
 
     def soft_targets(self) -> Tensor:
-        """Return each sample's most recent target: its label where confident, else a guess."""
+        """Return each sample's most recent target in MixMatch; before the first, its label."""
         return self.targets
 
 

@@ -6,7 +6,8 @@ with a second head from the rest.
 they set ``warmup_epochs`` to 30, ``confidence`` to 0.95 and ``debiasing`` to 0.5. Privileges of the
 authors, each of which "oracle" takes: ``selected_share`` is 0.7 at 20 % of symmetric noise and 0.5
 at 50 %, of asymmetric noise and for CIFAR-N (they name none for 80 %; [inferred] the nearest of
-these), and ``confidence_penalty`` is on for asymmetric noise. [inferred] By default that share is
+these), and ``confidence_penalty`` is on for asymmetric noise (losses do not tell kinds of noise
+apart, so that it has no "estimate"). [inferred] By default that share is
 estimated: it is the weight of the low-loss component of a two-component mixture on both networks'
 mean loss at the end of warm-up. Hardly any label outside the share was certain enough on digits, so
 that a share of 0.5 cost 4 points there where all labels are right.
@@ -14,7 +15,9 @@ that a share of 0.5 cost 4 points there where all labels are right.
 [source] Each network learns from its own selection, as in that code. Not repeated, as slips: its
 penalty clamps logits for probabilities; an empty side of a selection makes the class shares NaN.
 Not taken over: their loaders leave out a last batch that is not full. [inferred] Ramps go by the
-authors' clock from the end of warm-up on, which is longer in short runs. ``share_mix`` mixes once
+authors' clock from the end of warm-up on, which is longer in short runs. The momentum of a step is
+scaled to the steps of the run, so that class shares follow predictions as far as in the authors'
+117,000 steps. ``share_mix`` mixes once
 for both heads: half the cost of mixing. ``clean_probability`` is the networks' mean probability of
 the label where they select. On vectors, strong views are the task's, and FMix takes a random share
 of the entries.
@@ -33,6 +36,9 @@ from bench import ops
 from bench.errors import InputError
 from bench.method import Method, check_nonnegative, check_positive
 from bench.task import Batch, Network, Task
+
+#: Authors' steps: 600 epochs of 195 whole batches.
+STEPS = 117_000
 
 
 class ProMix(Method):
@@ -70,7 +76,7 @@ class ProMix(Method):
         selected_share: Literal["estimate", "oracle"] | float = "estimate"  # rho
         confidence: float = 0.99  # tau: a label above it is selected, too
         debiasing: float = 0.8  # alpha
-        momentum: float = 0.9999  # of the class shares pi, in steps
+        momentum: float = 0.9999  # of the class shares pi, a step
         ramp_epochs: int = 50  # until gamma is 1; lambda_u rises for twice as long, then is 0
         unlabelled_weight: float = 0.1  # lambda_u
         temperature: float = 0.5  # T, of the targets of samples that are not selected
@@ -82,7 +88,13 @@ class ProMix(Method):
 
         def __post_init__(self) -> None:
             check_positive(self, "temperature", "mixup_alpha", "ramp_epochs", "selected_share")
-            check_nonnegative(self, "debiasing", "unlabelled_weight", "guess_epochs")
+            check_nonnegative(self, "warmup_epochs", "debiasing")
+            check_nonnegative(self, "unlabelled_weight", "guess_epochs")
+            if self.selected_share == "estimate" and self.warmup_epochs == 0:
+                raise InputError(
+                    "promix.selected_share=estimate reads the losses of warm-up: give "
+                    "promix.warmup_epochs of at least 1, or a share"
+                )
             for name in ("selected_share", "confidence", "momentum", "guess_share"):
                 if not isinstance(value := getattr(self, name), str) and not 0 <= value <= 1:
                     raise InputError(f"promix.{name} is {value:g}: give a number from 0 to 1")
@@ -95,6 +107,8 @@ class ProMix(Method):
     def setup(self, task: Task) -> None:
         super().setup(task)
         share, self.confidence_penalty = self.settings(task)
+        steps = self.recipe.epochs * math.ceil(task.num_train / task.batch_size)
+        self.momentum = self.hp.momentum ** (STEPS / steps)
         start = torch.tensor(1.0 if share == "estimate" else share)
         self.register_buffer("selected_share", start.to(task.device))
         heads = [nn.Linear(net.num_features, task.num_classes) for net in self.networks]
@@ -151,8 +165,9 @@ class ProMix(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         if self.epoch < self.first:
-            losses = [self.plain_loss(net(batch.x).float(), batch.y) for net in self.networks]
-            return torch.stack(losses).sum()
+            penalty = self.confidence_penalty
+            logits = (net(batch.x).float() for net in self.networks)
+            return torch.stack([ops.warmup_loss(z, batch.y, penalty) for z in logits]).sum()
         features = [[net.forward_features(x) for x in batch.views] for net in self.networks]
         logits = [net.head(f[0].detach()) for net, f in zip(self.networks, features, strict=True)]
         log_p = torch.stack(logits).detach().float().log_softmax(2)
@@ -161,21 +176,17 @@ class ProMix(Method):
         loss = batch.x.new_zeros(())
         # The host has to know how many samples are mixed: a step asks for that alone.
         for i, count in enumerate(selected.sum(1).tolist()):
-            chosen, others = order[i, :count], order[i, count:]
+            chosen, rest = order[i, :count], order[i, count:]
             if len(chosen):
                 views = [f[chosen] for f in features[i]]
                 loss = loss + self.selected_loss(i, batch.x[chosen], views, labels[i, chosen])
-            if len(others) and self.unlabelled_weight:
-                views = [f[others] for f in features[i]]
-                loss = loss + self.unselected_loss(i, views, log_p[i, others])
-            for shares, places in zip(self.shares, (chosen, others), strict=True):
-                if len(places):
-                    shares[i].lerp_(log_p[i, places].exp().mean(0), 1 - self.hp.momentum)
+            if len(rest) and self.unlabelled_weight:
+                views = [f[rest] for f in features[i]]
+                loss = loss + self.unselected_loss(i, views, log_p[i, rest])
+            for shares, members in zip(self.shares, (chosen, rest), strict=True):
+                if len(members):
+                    shares[i].lerp_(log_p[i, members].exp().mean(0), 1 - self.momentum)
         return loss
-
-    def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(logits, y)
-        return loss + ops.confidence_penalty(logits) if self.confidence_penalty else loss
 
     def select(self, log_p: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return each network's selection (2, B) and labels (2, B), from predictions (2, B, C)."""
@@ -233,6 +244,9 @@ class ProMix(Method):
 
     def clean_probability(self) -> Tensor:
         return self.clean
+
+    def figures(self) -> dict[str, float]:
+        return {"selected_share": self.selected_share.item()}
 
 
 def agreed(p: Tensor, selected: Tensor, threshold: float, limit: int) -> Tensor:

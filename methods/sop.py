@@ -78,7 +78,7 @@ class SOP(Method):
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.recipe.optimizer != "sgd":
             raise InputError(
-                "sop's noise is sparse under plain SGD alone: leave the recipe's optimizer at sgd"
+                "SOP's noise is sparse under plain SGD alone: leave the recipe's optimizer at sgd"
             )
         return super().optimizer(groups)
 

@@ -145,11 +145,13 @@ class Unicon(Method):
 
     def loss(self, batch: Batch | ops.PlainStep | ops.Division) -> Tensor:
         if isinstance(batch, Batch):
-            plain = (self.plain_loss(net(batch.x), batch.y) for net in self.networks)
+            penalty = self.confidence_penalty
+            plain = (ops.warmup_loss(net(batch.x), batch.y, penalty) for net in self.networks)
             return sum(plain, torch.zeros(()))
         net = self.networks[batch.student]
         if isinstance(batch, ops.PlainStep):
-            return self.plain_loss(net(batch.batch.x), batch.batch.y)
+            x, y = batch.batch.x, batch.batch.y
+            return ops.warmup_loss(net(x), y, self.confidence_penalty)
         labelled, unlabelled = self.guess(batch)
         self.targets[batch.labelled.index] = labelled
         self.targets[batch.unlabelled.index] = unlabelled
@@ -169,12 +171,6 @@ class Unicon(Method):
             + self.hp.contrast_weight * contrast
             + losses.divergence
         )
-
-    def plain_loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(logits, y)
-        if self.confidence_penalty:
-            loss = loss + ops.confidence_penalty(logits)
-        return loss
 
     def guess(self, batch: ops.Division) -> tuple[Tensor, Tensor]:
         """Return refined targets of the labelled samples, co-guessed ones of the unlabelled.

@@ -26,6 +26,7 @@ from bench.ops.losses import (
     nt_xent,
     soft_cross_entropy,
     uniform_divergence,
+    warmup_loss,
 )
 from bench.ops.mixing import FMix, Mix, beta_sample, draw_fmix, draw_mix, mix_with_neighbours
 from bench.ops.mixmatch import (
@@ -111,4 +112,5 @@ __all__ = [
     "soft_cross_entropy",
     "two_means",
     "uniform_divergence",
+    "warmup_loss",
 ]

@@ -12,6 +12,12 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(1)).sum(1).mean()
 
 
+def warmup_loss(logits: Tensor, y: Tensor, penalty: bool) -> Tensor:
+    """Mean cross-entropy of logits (B, C) with labels (B,), and perhaps ``confidence_penalty``."""
+    loss = F.cross_entropy(logits, y)
+    return loss + confidence_penalty(logits) if penalty else loss
+
+
 def generalised_cross_entropy(log_p: Tensor, q: float) -> Tensor:
     """(1 - p^q) / q of each label's probability, from its logarithm (B,); not averaged.
 

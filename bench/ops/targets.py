@@ -21,7 +21,10 @@ def distributions(targets: Tensor, y: Tensor) -> Tensor:
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
     """Distributions (B, C) raised to 1 / temperature and normalised again."""
     powers = probabilities ** (1 / temperature)
-    return powers / powers.sum(1, keepdim=True)
+    sums = powers.sum(1, keepdim=True)
+    # At low temperatures all powers of a row can underflow: then relative to its largest.
+    relative = (probabilities / probabilities.amax(1, keepdim=True)) ** (1 / temperature)
+    return torch.where(sums > 0, powers / sums, relative / relative.sum(1, keepdim=True))
 
 
 def mean_prediction(nets: Iterable[nn.Module], views: Sequence[Tensor]) -> Tensor:

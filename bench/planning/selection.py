@@ -92,9 +92,9 @@ def label_wave(curves: Curves) -> Choice:
     Label Wave (Yuan et al., ICLR 2024, arXiv 2502.07551) stops at the first minimum of the mean
     number of changed predictions over the last epochs, before wrong labels are memorised. The
     minimum is the first epoch whose mean over ``WINDOW`` epochs is below that of the epoch before,
-    and not above those of the ``PATIENCE`` epochs after it. Where there is none, training would not
-    have stopped: the choice is that of ``last``. Configurations are still compared on noisy
-    validation labels.
+    and not above those of the ``PATIENCE`` epochs after it. [inferred] The first whole window is
+    none, as no mean is before it. Where there is no minimum, training would not have stopped: the
+    choice is that of ``last``. Configurations are still compared on noisy validation labels.
 
     [source] The authors (GitHub tmllab/2024_ICLR_LabelWave, commit cf3e9eb, which logs the changes
     alone) count all training samples, by predictions in training mode, each in its own step, at a

@@ -161,6 +161,7 @@ class Epoch(msgspec.Struct, kw_only=True):
     #: Number of ``Done.compared_images`` that are predicted otherwise than in the epoch before;
     #: absent in the first epoch.
     prediction_changes: Count = UNSET
+    method_figures: dict[str, Figure] | UnsetType = UNSET  # ``Method.figures``, where it has any
     val_predictions: str | UnsetType = UNSET  # classes (V,), packed by ``pack_numbers``
     eval_seconds: Figure = UNSET
 

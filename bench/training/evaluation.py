@@ -106,6 +106,8 @@ class Evaluation:
             self._score(epoch)
             if before is not None:
                 epoch.prediction_changes = int(np.count_nonzero(self.compared != before))
+        if figures := self.method.figures():
+            epoch.method_figures = {name: float(value) for name, value in figures.items()}
         epoch.val_predictions = pack_numbers(guesses)
 
     def _score(self, epoch: Epoch) -> None:

@@ -901,6 +901,21 @@ def test_rmds_temperature_is_that_of_the_rows(make_task):
     assert method.relation_loss(teacher, student).item() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("divide_mix.warmup_epochs", -3, "give a number from 0"),
+        ("divide_mix.unlabelled_weight", -5.0, "give a number from 0"),
+        ("divide_mix.clean_threshold", 7.0, "give a number from 0 to 1"),
+        ("promix.warmup_epochs", -5, "give a number from 0"),
+        ("gjs.label_weight", 1e-20, "give a number from 0.001 up to 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting, value, message):
+    with pytest.raises(InputError, match=f"{setting} is {value:g}: {message}"):
+        build(setting.partition(".")[0], {setting: value})
+
+
 @pytest.mark.parametrize("relation", ["ega", "rkd"])
 def test_a_temperature_that_does_nothing_is_refused(relation):
     with pytest.raises(

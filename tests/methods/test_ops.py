@@ -57,6 +57,13 @@ def test_sharpen_by_hand():
     torch.testing.assert_close(sharpen(p, 2.0)[0], p[0].sqrt() / p[0].sqrt().sum())
 
 
+def test_sharpening_at_a_low_temperature_stays_a_distribution():
+    """0.4 to the power of 200 is 0 in float32."""
+    p = torch.tensor([[0.3, 0.3, 0.4], [0.4, 0.4, 0.2]])
+    expected = torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
+    torch.testing.assert_close(sharpen(p, 0.005), expected)
+
+
 def test_beta_sample_is_beta_distributed_and_seeded():
     draws = [beta_sample(4.0, np.random.default_rng(0)) for _ in range(2)]
     assert draws[0] == draws[1]

@@ -92,7 +92,7 @@ def test_divide_mix_estimates_lambda_u(make_task, monkeypatch, shares, classes, 
     method = setup("divide_mix", task, {"divide_mix.unlabelled_weight": "estimate"})
     assert method.privileges == frozenset()
     enter(method, 9)
-    assert method.unlabelled_weight == 25
+    assert method.unlabelled_weight == method.figures()["unlabelled_weight"] == 25
     for number, (share, weight) in enumerate(zip(shares, weights, strict=True)):
         monkeypatch.setattr("bench.ops.per_sample_loss", lambda *_, share=share: losses_of(share))
         enter(method, 10 + number)

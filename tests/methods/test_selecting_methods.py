@@ -100,6 +100,14 @@ def test_discs_thresholds_follow_the_largest_probabilities(make_task):
     torch.testing.assert_close(method.thresholds[1], 0.2375 + 0.05 * PREDICTIONS[1].amax(1))
 
 
+def test_discs_momentum_scales_with_the_run(make_task):
+    """In a tenth of the authors' epochs, each moves thresholds as far as ten of theirs."""
+    method = setup("disc", disc_task(make_task), {"disc.momentum": 0.9}, epochs=20)
+    enter(method, 19)
+    method.epoch_end()
+    torch.testing.assert_close(method.thresholds, torch.full((2, 4), 0.25 * 0.9**10))
+
+
 def test_discs_clean_probability_by_hand(make_task):
     method = ready(disc_task(make_task), {"disc.momentum": 0.95})
     assert PREDICTIONS[0, 3, 3] == pytest.approx(0.01)
@@ -173,6 +181,7 @@ def test_disc_lowers_adams_first_beta_as_the_rate_falls(make_task, epoch):
         ({"momentum": 1.0}, "disc.momentum is 1: give a number from 0 up to 1"),
         ({"q": 0.0}, "disc.q is 0: give a number above 0"),
         ({"magnitude": 1}, "disc.magnitude is 1: give 2 to 11"),
+        ({"certainty": -1.0}, "disc.certainty is -1: give a number from 0"),
     ],
 )
 def test_disc_refuses_settings_that_mean_nothing(setting, message):
@@ -235,7 +244,8 @@ def test_promixs_others_train_the_second_head_towards_sharpened_guesses(make_tas
 
 
 def test_promixs_class_shares_follow_the_predictions_of_their_side(make_task):
-    method = promix_of(four_classes(make_task), {"momentum": 0.9})
+    method = promix_of(four_classes(make_task))
+    method.momentum = 0.9
     method.selected[0], method.selected[1] = True, False
     method.loss(given())
     moved = [0.400998, 0.306400, 0.189212, 0.103391]
@@ -243,6 +253,19 @@ def test_promixs_class_shares_follow_the_predictions_of_their_side(make_task):
     np.testing.assert_allclose(method.shares[1, 1], moved, atol=1e-6)
     torch.testing.assert_close(method.shares[1, 0], SHARES)
     torch.testing.assert_close(method.shares[0, 1], SHARES)
+
+
+def test_promixs_momentum_is_that_of_the_authors_run(make_task):
+    """Two steps an epoch: 600 epochs take 1,200 steps, and the authors' 117,000."""
+    task = four_classes(make_task)
+    task.batch_size = 8
+    method = promix_of(task, {"momentum": 0.9999})
+    assert method.momentum**1200 == pytest.approx(0.9999**117_000)
+
+
+def test_promix_records_the_share_that_it_selects(make_task):
+    method = promix_of(four_classes(make_task), {"selected_share": 0.25})
+    assert method.figures() == {"selected_share": 0.25}
 
 
 def test_promix_stays_finite_where_a_side_is_empty(make_task):
@@ -384,6 +407,12 @@ def test_promixs_warm_up_is_cross_entropy_of_the_first_heads(make_task, penalty)
         p = WEAK.softmax(1)
         loss = loss + (p * p.log()).sum(1).mean()
     assert method.loss(given()).item() == pytest.approx(2 * loss.item(), rel=1e-5)
+
+
+def test_promix_refuses_an_estimate_without_warm_up():
+    with pytest.raises(InputError, match="reads the losses of warm-up"):
+        build("promix", {"promix.warmup_epochs": 0})
+    build("promix", {"promix.warmup_epochs": 0, "promix.selected_share": 0.5})
 
 
 @pytest.mark.parametrize("name", ["selected_share", "confidence", "momentum", "guess_share"])

@@ -123,6 +123,7 @@ def test_every_schedule_starts_at_one_and_stays_within_0_and_1(schedule):
             "a linear schedule needs one milestone below 1",
         ),
         ({"schedule": "restarts", "period": 0}, "period is 0: give a share of the run above 0"),
+        ({"gamma": 0}, "gamma is 0: give a number above 0"),
     ],
 )
 def test_impossible_recipes_are_refused_with_the_fix(settings, message):

@@ -125,6 +125,13 @@ def test_the_record_holds_them_every_epoch(tiny_dataset):
     ), "at first the targets are the noisy labels"
 
 
+def test_the_record_holds_a_methods_figures(tiny_dataset):
+    first, second, _ = run(tiny_dataset, "symmetric", 0.4, "co_teaching")
+    assert first["method_figures"] == {"forget_rate": 0.0}, "nothing is forgotten at first"
+    assert 0 <= second["method_figures"]["forget_rate"] < 1
+    assert "method_figures" not in run(tiny_dataset, "symmetric", 0.4)[0]
+
+
 def test_the_methods_that_fit_a_mixture():
     known = {
         "co_teaching",
