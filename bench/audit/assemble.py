@@ -67,6 +67,7 @@ def assemble(
         rate_per_class=estimates.rate_per_class,
         pairs=confused_pairs(given, estimates.probabilities),
         notes=tuple(notes_of(estimates, given, pool.classes)),
+        has_split=pool.has_split,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -54,6 +55,12 @@ class Audit:
     rate_per_class: np.ndarray  # float (C, 3), low, estimate, high, among labels of the class
     pairs: tuple[tuple[int, int, float], ...]  # given, suggested class, expected wrong labels
     notes: tuple[str, ...]  # sentences: what the audit cannot know, classes not to be trusted
+    has_split: bool = True  # False where the test part was drawn from a data set without parts
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """Parts (N,) of the data set as it was delivered; empty words where it has none."""
+        return self.split.tolist() if self.has_split else [""] * len(self.split)
 
     @property
     def order(self) -> np.ndarray:

@@ -47,7 +47,7 @@ def write_files(audit: Audit, out: Path, facts: Mapping[str, Any]) -> None:
             (
                 [
                     audit.names[i],
-                    audit.split[i],
+                    audit.parts[i],
                     audit.classes[audit.given[i]],
                     f"{1 - audit.p_wrong[i]:.4f}",
                 ]
@@ -72,7 +72,7 @@ def _suspect_rows(audit: Audit) -> Iterable[list[str]]:
         yield [
             str(audit.rank[i]),
             audit.names[i],
-            str(audit.split[i]),
+            audit.parts[i],
             names[audit.given[i]],
             names[audit.suggested[i]],
             names[audit.second[i]],
@@ -142,7 +142,7 @@ def label_studio_tasks(audit: Audit) -> list[dict[str, Any]]:
             "data": {
                 "image": audit.names[i],
                 "given_label": audit.classes[audit.given[i]],
-                "split": str(audit.split[i]),
+                "split": audit.parts[i],
                 "p_wrong": round(float(audit.p_wrong[i]), 4),
             },
             "predictions": [

@@ -83,7 +83,7 @@ def page_data(audit: Audit) -> dict[str, Any]:
         "hash": audit.data_hash,
         "classes": [encodable(name) for name in audit.classes],
         "names": [encodable(audit.names[position]) for position in order],
-        "test": (audit.split[order] == TEST).astype(int),
+        "test": [int(audit.parts[position] == TEST) for position in order],
         "given": audit.given[order],
         "suggested": audit.suggested[order],
         "second": audit.second[order],

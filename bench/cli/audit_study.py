@@ -37,8 +37,9 @@ from bench.training.trial import run_trial
 #: Neighbours whose votes are compared.
 VOTERS = (10, 50)
 
-#: Methods whose own judgements are compared; they do not enter the audit's.
-RIVALS = ("simifeat",)
+#: Methods whose own judgements are compared; they do not enter the audit's. They judge vectors
+#: before they train, so that an epoch is enough.
+RIVALS, RIVAL_EPOCHS = ("simifeat",), 1
 
 
 @click.command(cls=Command, name="study audit")
@@ -117,7 +118,7 @@ def _audit(
     labels = corrupt(data, NoiseSpec(kind, float(rate) if rate else None, seed))
     pool, tests = _training_part(pool_of(data, labels, as_vectors=True), len(labels))
     training_set = pool.training_set()
-    specs = plan_trials(pool, training_set, RIVALS, 3, Plan())
+    specs = plan_trials(pool, training_set, RIVALS, 3, Plan(overrides=(("epochs", RIVAL_EPOCHS),)))
     statuses = finished_statuses(place)
     seconds = 0.0
     for spec in specs:

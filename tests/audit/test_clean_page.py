@@ -357,6 +357,32 @@ def test_fifty_thousand_samples_open_and_a_thousand_cards_scroll(opened, tmp_pat
 
 
 @pytest.mark.browser
+def test_a_thousand_thumbnails_scroll_without_layouts(opened, tmp_path):
+    """Frames depend on the machine; a frame that lays out a thousand cards is slow on any."""
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=350)}")
+    tab = opened(write_page(audit_of(pets), pets, tmp_path))
+    tab.fill("#threshold", "0")
+    tab.select_option("#length", "1000")
+    tab.wait_for_function("() => document.querySelectorAll('.card').length === 1000")
+    session = tab.context.new_cdp_session(tab)
+    session.send("Performance.enable")
+
+    def layouts() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(entry["value"] for entry in metrics if entry["name"] == "LayoutCount")
+
+    before = layouts()
+    images = tab.evaluate("""async () => {
+        for (let i = 0; i < 100; i++) {
+            scrollBy(0, 100);
+            await new Promise(requestAnimationFrame);
+        }
+        return [...document.images].filter((image) => image.naturalWidth > 0).length;
+    }""")
+    assert images > 100 and layouts() - before < 10
+
+
+@pytest.mark.browser
 def test_the_page_fits_a_phone(opened, made):
     tab = opened(made[1], viewport={"width": 360, "height": 740}, has_touch=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360

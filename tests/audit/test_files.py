@@ -33,6 +33,15 @@ def test_suspects_are_listed_worst_first(folder):
     assert len(rows[0]["nearest_label"].split(";")) == 5
     duplicates = [row for row in rows if row["duplicate_group"]]
     assert [row["issues"] for row in duplicates] == ["duplicate conflict"] * 2
+    assert [row["split"] for row in rows] == [audit.split[i] for i in audit.order]
+
+
+def test_no_sample_is_of_a_part_where_the_data_set_has_none(tmp_path):
+    write_files(fabricated(has_split=False), tmp_path, {})
+    for name in ("suspects.csv", "weights.csv"):
+        assert {row["split"] for row in read(tmp_path / name)} == {""}
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert {task["data"]["split"] for task in tasks} == {""}
 
 
 def test_weights_are_the_probabilities_that_labels_are_right(folder):

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 
 import pytest
+from image_sets import save
 
 from bench.cli.clean import main
 from bench.datasets import load_dataset
@@ -91,3 +93,23 @@ def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
     )
     status, _, err = clean(capsys, f"npz:{tmp_path / 'x.npz'}", "--check")
     assert status == 2 and "not known" in err
+
+
+@pytest.mark.slow
+def test_tiny_grey_images_of_a_folder_without_parts(tmp_path, capsys):
+    """Images as small as the network's own input are vectors of pixels, and have thumbnails."""
+    digits = load_dataset("digits")
+    for number, (image, label) in enumerate(
+        zip(digits.train_images[:200], digits.train_labels, strict=False)
+    ):
+        save(tmp_path / "grey" / str(label) / f"{number:03}.png", image[0])
+    out = tmp_path / "audit"
+    options = ["--image-size", "8", "--seeds", "1", "--no-plots", "--out", str(out)]
+    status, _, err = clean(capsys, f"folder:{tmp_path / 'grey'}", *options)
+    assert status == 0, err
+    rows = list(csv.DictReader((out / "suspects.csv").open()))
+    assert {row["split"] for row in rows} == {""}
+    assert not [row for row in rows if {"blank", "dark", "tiny"} & set(row["issues"].split())]
+    page = (out / "clean.html").read_text()
+    pictures = re.search(r'id="pictures">(.*?)</script>', page, re.S).group(1)
+    assert len(json.loads(pictures)) == len(rows) == 200

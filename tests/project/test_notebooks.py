@@ -1,5 +1,6 @@
 """Notebooks, run from top to bottom."""
 
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_a_fresh_clone_shows_the_reference(execute, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_noise_and_memorisation(execute):
     assert pictures(execute("noise_and_memorisation.ipynb")) == 6
+
+
+@pytest.mark.slow
+def test_an_audit_ends_as_better_labels(execute, tmp_path):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for folder in ("bench", "methods", "search_spaces"):
+        (checkout / folder).symlink_to(ROOT / folder)
+    shutil.copytree(ROOT / "notebooks", checkout / "notebooks")
+    outputs = execute("find_wrong_labels.ipynb", checkout)
+    results = "".join(output.data.get("text/plain", "") for output in outputs if "data" in output)
+    before, after = re.search(r"review: ([\d.]+)% and ([\d.]+)%", results).groups()
+    assert float(before) < 81 and float(after) > 98
+    assert pictures(outputs) == 3
+    assert "labels reviewed: 9" in markdown(outputs)
+    assert (checkout / "results" / "find-wrong-labels" / "audit" / "clean.html").exists()
 
 
 @pytest.mark.slow

@@ -105,11 +105,12 @@
   const source = (row) => (pictures[row] === undefined ? null
     : data.folder ? `${data.folder}/${pictures[row]}` : `data:image/webp;base64,${pictures[row]}`);
 
-  function picture(row, alt) {
+  function picture(row, alt, side = 96) {
     const src = source(row);
     if (!src) return null;
-    const image = make("img", { src, alt, className: "picture", loading: "lazy", decoding: "async", width: 96, height: 96 });
-    image.addEventListener("load", () => image.classList.toggle("pixels", image.naturalWidth < image.width));
+    const image = make("img", { src, alt, className: "picture", loading: "lazy", decoding: "async", width: side, height: side });
+    /* image.width in place of side would lay the page out again for each image. */
+    image.addEventListener("load", () => image.classList.toggle("pixels", Math.max(image.naturalWidth, image.naturalHeight) < side));
     return image;
   }
 
@@ -142,7 +143,7 @@
     const words = [...(data.issues[row] ?? []).filter((word) => word !== "duplicate" || !has(row, "conflict", "leak")).map((word) => WORDS[word] ?? word),
       ...(outliers.has(row) ? ["outlier"] : [])];
     const near = nearest[row].map((other) => {
-      const label = classes[given[other]], image = picture(other, "");
+      const label = classes[given[other]], image = picture(other, "", 48);
       return make("li", { className: given[other] === given[row] ? "same" : "other", title: `${label}: ${names[other]}` },
         image && linked(other, image), make("div", { textContent: label }));
     });
