@@ -25,6 +25,7 @@ from bench.sweep.private import (
     SESSION_PREFIX,
     driving_here,
     end_session,
+    files_in,
     job_config,
     without_sigterm_handler,
 )
@@ -88,8 +89,8 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=size,
-            _temp_dir=folder,
             job_config=job_config(worker_path(sys.path, same_machine=True)),
+            **files_in(folder),
             **quiet,
         )
     except Exception as error:

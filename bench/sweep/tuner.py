@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from bench.errors import last_line, one_line
 from bench.sweep.driver import MAX_FAILURES, Driver
-from bench.sweep.private import TrialProgressCallback, forget, kill
+from bench.sweep.private import forget, kill, last_error, progress_callback
 from bench.sweep.worker import Duties, train
 
 UNLIMITED = 1_000_000_000  # trials; the queue ends the sweep when it is empty
@@ -120,7 +120,10 @@ class Stopping(FIFOScheduler):
         return FIFOScheduler.CONTINUE
 
 
-class Recorder(TrialProgressCallback):
+_Callback: Any = progress_callback()
+
+
+class Recorder(_Callback):
     """Callback that passes Tune's events to the driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -156,23 +159,15 @@ class Recorder(TrialProgressCallback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         # The driver has learned it from the last message.
-        self.shape = self.shape or trial.placement_group_factory
-        forget(trial, self.shape)
+        self.shape = forget(trial, self.shape)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.driver.lost(self.driver.work[trial.config["key"]])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
-            work, error = self.driver.work[trial.config["key"]], _last_error(trial)
+            work, error = self.driver.work[trial.config["key"]], last_error(trial)
             self.driver.died(work, _reason(error), _out_of_memory(error))
-
-
-def _last_error(trial: Any) -> Exception | None:
-    """Return the last error of a Tune trial; None where its class is on another machine only."""
-    with contextlib.suppress(Exception):
-        return trial.get_pickled_error()
-    return None
 
 
 def _reason(error: Exception | None) -> str | None:
