@@ -252,6 +252,22 @@ def progress_callback() -> Any:
     return _lookup("ray.tune.progress_reporter.TrialProgressCallback") or tune.Callback
 
 
+def first_pending(trials: dict[str, Any]) -> Any:
+    """Return the first of Tune's trials that wait for a worker, or None.
+
+    ``Trial.status``: changed, Tune starts waiting trials in an order of its own.
+
+    Args:
+        trials: by their ids; those that do not wait any more are taken out.
+    """
+    while trials:
+        trial_id, trial = next(iter(trials.items()))
+        if getattr(trial, "status", None) == "PENDING":
+            return trial
+        del trials[trial_id]
+    return None
+
+
 def forget(trial: Any, shape: Any) -> Any:
     """Release the memory that Tune holds for a trial that is over.
 

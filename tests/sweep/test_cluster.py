@@ -19,7 +19,7 @@ from bench.cli.plan import resolve_device
 from bench.cli.run import run
 from bench.errors import InputError
 from bench.sweep.address import connect, unreachable
-from bench.sweep.session import parallel_trials
+from bench.sweep.cluster import parallel_trials
 from bench.sweep.work import Resources
 
 FILES = ROOT / "bench" / "cluster"
