@@ -195,6 +195,18 @@ def test_a_trial_of_tune_lets_go_of_what_it_holds():
     assert trial.max_failures == 0
 
 
+def test_a_trial_of_tune_says_that_it_waits():
+    from ray.tune.experiment import Trial
+
+    trials = {name: Trial("no such trainable", stub=True, trial_id=name) for name in "ab"}
+    first, second = trials.values()
+    assert private.first_pending(trials) is first
+    first.set_status(Trial.RUNNING)
+    assert private.first_pending(trials) is second and list(trials) == ["b"]
+    second.set_status(Trial.TERMINATED)
+    assert private.first_pending(trials) is None and not trials
+
+
 def test_tune_leaves_out_its_own_display_for_one_derived_from_it():
     from ray.tune.utils import callback
 
@@ -267,6 +279,7 @@ def test_without_the_attributes_of_trials_a_sweep_goes_on():
         config = {"key": "a"}
 
     trial = Bare()
+    assert private.first_pending({"a": trial}) is None
     assert private.forget(trial, None) is None
     assert private.last_error(trial) is None
     private.kill(trial)
