@@ -14,6 +14,7 @@ import psutil
 import pytest
 import ray
 from packaging.requirements import Requirement
+from packaging.version import Version
 from ray import tune
 from ray_names import private_names
 
@@ -305,11 +306,16 @@ def names_in_ray() -> bytes:
     )
 
 
+#: Variables that the lowest Ray does not know yet.
+NEWER = {"RAY_ENABLE_GCS_LEADER_ELECTION"}
+
 SET = sorted(private.ALWAYS | private.ON_ONE_MACHINE | private.FOR_A_CLUSTER)
 
 
 @pytest.mark.parametrize("name", [*SET, *private.OF_A_CLUSTER])
 def test_ray_reads_the_variables_that_are_set_for_it(names_in_ray, name):
+    if name in NEWER and Version(version("ray")) < Version("2.60"):
+        pytest.skip("this Ray does not know it")
     prefix, _, rest = name.partition("_")
     flag = (
         rest.encode() if prefix == "RAY" and rest[0].islower() else name.encode()
