@@ -17,7 +17,7 @@ from bench.errors import last_line, one_line
 from bench.sweep import cluster
 from bench.sweep.driver import MAX_FAILURES, Driver
 from bench.sweep.private import first_pending, forget, kill, last_error, progress_callback
-from bench.sweep.worker import Duties, train
+from bench.sweep.worker import Duties, report_seconds, train
 
 #: Seconds between two looks at the cluster.
 LOOK_SECONDS = 10.0
@@ -43,6 +43,7 @@ def fit(driver: Driver, state: Path) -> None:
                 driver.checkpoint_seconds,
                 driver.keep,
                 timed=resources.trial_timeout is not None,
+                report_seconds=report_seconds(driver.parallel),
             ),
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},

@@ -434,3 +434,17 @@ def test_the_scheduler_starts_a_trial_that_lost_its_worker_again():
     first.status = "PENDING"
     scheduler.on_trial_add(None, first)
     assert scheduler.choose_trial_to_run(None) is first
+
+
+@pytest.mark.parametrize(
+    ("parallel", "messages"), [(2, [[0], [1], [2], [3]]), (300, [[0], [1, 2, 3]])]
+)
+def test_many_trials_at_a_time_report_more_epochs_together(monkeypatch, parallel, messages):
+    """Epochs of a second each; the driver gets at most 100 messages a second."""
+    sent: list[Epochs] = []
+    reporter = worker._Reporter(sent.append, "cpu", worker.report_seconds(parallel))
+    for epoch in range(4):
+        monkeypatch.setattr(worker.time, "perf_counter", lambda now=100.0 + epoch: now)
+        reporter([SimpleNamespace(epoch=epoch)], False)
+    reporter.flush()
+    assert [[epoch.epoch for epoch in message.epochs] for message in sent] == messages
