@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Each test computes on one thread.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help bench test test-all wheel-test lint check format docs install clean
+.PHONY: help bench test test-all test-ray wheel-test lint check format docs install clean
 
 ## list the targets
 help:
@@ -21,6 +21,11 @@ test: install
 ## run all tests; those that this machine cannot run are skipped with a reason
 test-all: install
 	$(BIN)/python -m pytest -m ""
+	.ci/ray-test $(BIN)/python
+
+## run the tests of sweeps with the lowest and the newest Ray that pyproject.toml allows
+test-ray: install
+	.ci/ray-test $(BIN)/python
 
 ## build a wheel, install it into a clean environment and run a short sweep there
 wheel-test: install

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
+from bench.cli.placement import look_at, print_placement
 from bench.cli.plan import PlannedSweep
 from bench.cli.progress import duration
 from bench.cli.terminal import line
@@ -151,23 +152,31 @@ def work_seconds(
 
 
 def print_plan(console: Console, sweep: PlannedSweep) -> None:
-    """Print the trials that would run, and an estimate of the time they take on this machine."""
+    """Print the trials that would run, where on a cluster, and an estimate of their time."""
+    address = sweep.resources.address
+    survey = look_at(address) if address else None
     specs, searches = _print_trials(console, sweep)
     trials = [*((spec, 1) for spec in pending(specs, sweep.folder)), *searches]
+    slots = _slots(sweep.resources, sum(count for _, count in trials))
+    if survey:
+        slots = print_placement(console, sweep, survey, trials)
     if not trials:
+        return
+    if specs[0].device == "cuda" and not torch.cuda.is_available():
+        line(console, "no estimate of the time: the trials run on GPUs, and this machine has none")
         return
     data, start, embedding = sweep.data, sweep.network, 0.0
     if start and start.network.frozen:
         embedding = embedding_seconds(data, start, device=specs[0].device)
         data, start = _with_blank_features(data, start), None
     seconds = work_seconds(trials, data, start)
-    slots = _slots(sweep.resources, sum(count for _, count in trials))
     parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
+    machine = "at the speed of this machine" if survey else "on this machine"
     total = embedding + sum(seconds.values()) / slots
     first = f", after {duration(embedding)} of embedding images" if embedding else ""
     line(
         console,
-        f"estimate: {duration(total)} on this machine, {slots} at a time ({parts} of work{first}); "
+        f"estimate: {duration(total)} {machine}, {slots} at a time ({parts} of work{first}); "
         f"rough, from a few measured steps",
     )
 

@@ -9,6 +9,6 @@
 """
 
 from bench.embedding.compute import Compute, on_this_machine
-from bench.embedding.embed import embed, embedding_seconds
+from bench.embedding.embed import embed, embedding_seconds, images_to_embed
 
-__all__ = ["Compute", "embed", "embedding_seconds", "on_this_machine"]
+__all__ = ["Compute", "embed", "embedding_seconds", "images_to_embed", "on_this_machine"]

@@ -68,6 +68,14 @@ def embed(
     return replace(dataset, features=_features(dataset, pretrained, contents, vectors))
 
 
+def images_to_embed(dataset: Dataset, pretrained: Pretrained) -> int:
+    """Return the number of images, and augmented views of them, whose vectors are not in the store.
+
+    Equal images count once.
+    """
+    return len(_missing_items(dataset, pretrained))
+
+
 def embedding_seconds(dataset: Dataset, pretrained: Pretrained, *, device: str) -> float:
     """Estimate the seconds of ``embed`` from a batch for each processor; 0 where none is missing.
 
@@ -75,9 +83,7 @@ def embedding_seconds(dataset: Dataset, pretrained: Pretrained, *, device: str) 
     """
     threads = processors()
     parts = _parts(dataset)
-    contents = _contents(parts, pretrained.network.views)
-    missing = Store(pretrained).read([key for keys in contents.values() for key in keys]).missing
-    items = list(_items(contents, missing, pretrained.network.views).values())
+    items = _missing_items(dataset, pretrained)
     size = batch_size(device)
     batches = [items[start : start + size] for start in range(0, len(items), size)][:threads]
     start = time.perf_counter()
@@ -85,6 +91,14 @@ def embedding_seconds(dataset: Dataset, pretrained: Pretrained, *, device: str) 
         pass
     taken = time.perf_counter() - start
     return taken * len(items) / sum(map(len, batches)) if items else 0.0
+
+
+def _missing_items(dataset: Dataset, pretrained: Pretrained) -> list[Item]:
+    """Return an item for each content whose vector is not in the store."""
+    views = pretrained.network.views
+    contents = _contents(_parts(dataset), views)
+    missing = Store(pretrained).read([key for keys in contents.values() for key in keys]).missing
+    return list(_items(contents, missing, views).values())
 
 
 def _contents(parts: Mapping[str, Images], views: int) -> dict[str, Sequence[bytes]]:

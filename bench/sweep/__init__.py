@@ -12,6 +12,7 @@ reads the records, runs what is missing, and goes on from each trial's own check
     messages        messages of a worker to the driver, a type each
     worker          does one piece of work after another, and reports
     tuner           Ray Tune, and the driver's hooks in it
+    cluster         machines of a cluster: trials that fit, and their use
     session         start of Ray, or connection to a cluster, and end
     address         joining of an existing cluster
     stopping        early stopping within searches, by Ray Tune's schedulers

@@ -82,6 +82,8 @@ class Driver:
         jobs = [pretrain_job(spec) for spec in todo]
         self.jobs = list({job.key: job for job in jobs if job}.values())
         self.work = {work.key: work for work in self._ordered(todo, jobs)}
+        self.untaken = dict(self.work)  # in the order of their start
+        self.unfinished = len(self.work)
 
     @property
     def frozen(self) -> bool:
@@ -129,18 +131,16 @@ class Driver:
         return self._ready()
 
     def _ready(self) -> Work | None:
-        for work in self.work.values():
-            if not work.taken and (work.needs is None or work.needs in self.encoders.references):
-                work.taken = True
+        for work in self.untaken.values():
+            if work.needs is None or work.needs in self.encoders.references:
+                del self.untaken[work.key]
                 return work
         return None
 
     @property
     def all_over(self) -> bool:
         """Return whether no work is left, and none will be added."""
-        return all(work.over for work in self.work.values()) and (
-            self.tuning is None or self.tuning.over
-        )
+        return not self.unfinished and (self.tuning is None or self.tuning.over)
 
     def _add(self, spec: TrialSpec) -> None:
         """Add a trial of the tuning."""
@@ -162,7 +162,8 @@ class Driver:
 
     def _announce(self, work: Work) -> None:
         assert self.tuning is not None
-        self.work[work.key] = work
+        self.work[work.key] = self.untaken[work.key] = work
+        self.unfinished += 1
         self.observer.add(work.key, work.cost, work.spec)
         self.observer.later(*self.tuning.remaining())
 
@@ -257,7 +258,7 @@ class Driver:
             return
         if work.deaths < MAX_FAILURES:
             self.lost(work)
-            work.taken = False
+            self.untaken = {work.key: work, **self.untaken}
             return
         self._release(work)
         error = reason or (
@@ -297,9 +298,9 @@ class Driver:
 
     def _give_up_on(self, pretraining: Work, error: str, status: str) -> None:
         """End the trials whose encoder this run cannot train, with their pretraining's status."""
-        for work in list(self.work.values()):
-            if work.spec and work.needs == pretraining.key and not work.taken:
-                work.taken = True
+        for work in list(self.untaken.values()):
+            if work.spec and work.needs == pretraining.key:
+                del self.untaken[work.key]
                 verb = "was lost" if status == LOST else status
                 self._write_failure(work, f"its pretraining {verb}: {error}", 0.0, status)
                 self._end(work, status, error, 0.0)
@@ -331,6 +332,7 @@ class Driver:
 
     def _end(self, work: Work, status: str, error: str | None, seconds: float) -> None:
         work.over = True
+        self.unfinished -= 1
         work.status = status
         work.writer = None
         work.reports.clear()

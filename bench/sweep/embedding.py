@@ -1,5 +1,6 @@
 """Embedding on a cluster: chunks of batches are Ray tasks, with the resources of a trial."""
 
+import math
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 
@@ -25,6 +26,16 @@ from bench.sweep.work import Resources
 TASK_IMAGES = 512
 
 
+def tasks_of(images: int, device: str) -> int:
+    """Return the number of tasks that embed so many images."""
+    size = batch_size(device)
+    return math.ceil(math.ceil(images / size) / _batches_of_task(device))
+
+
+def _batches_of_task(device: str) -> int:
+    return max(1, TASK_IMAGES // batch_size(device))
+
+
 def on_cluster(resources: Resources, device: str) -> Compute:
     """Return the computation on the workers of the Ray session that is open.
 
@@ -40,7 +51,7 @@ def on_cluster(resources: Resources, device: str) -> Compute:
         parts: Mapping[str, Images], pretrained: Pretrained, batches: Sequence[Batch]
     ) -> Generator[Computed, None, None]:
         images, network = ray.put(parts), ray.put(pretrained)
-        step = max(1, TASK_IMAGES // batch_size(device))
+        step = _batches_of_task(device)
         tasks = deque(
             task.remote(images, network, batches[start : start + step], device, threads)
             for start in range(0, len(batches), step)

@@ -177,7 +177,7 @@ def _add_cost(facts: dict[str, Any], result: SweepResult, driver: Driver) -> Non
 def _run(driver: Driver) -> None:
     """Let Ray's workers do all of the driver's work."""
     prepare_environment(driver.resources.address)
-    from bench.sweep import session, tuner  # Ray, in an environment that is ready for it
+    from bench.sweep import cluster, session, tuner  # Ray, in an environment that is ready for it
 
     store, tuning = driver.store, driver.tuning
     if driver.resources.storage:
@@ -193,7 +193,9 @@ def _run(driver: Driver) -> None:
         later = tuning.remaining() if tuning else (0, 0.0)
         open_ended = tuning is not None and tuning.open_ended
         pieces = sys.maxsize if open_ended else len(driver.work) + later[0]
-        driver.parallel = session.parallel_trials(driver.resources, session.nodes(), pieces)
+        driver.parallel = cluster.parallel_trials(
+            driver.resources, [node.resources for node in cluster.nodes()], pieces
+        )
         driver.share_encoders()
         driver.observer.later(*later)
         driver.observer.begin(

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,20 @@ from bench.common.importing import worker_path
 from bench.errors import InputError, one_line
 from bench.networks.cpu import processors
 from bench.sweep.address import CLIENT, connect
+from bench.sweep.cluster import Survey, nodes, use
 from bench.sweep.object_store import machine_memory, shared_memory, store_bytes
 from bench.sweep.private import (
     SESSION_PREFIX,
     driving_here,
     end_session,
+    files_in,
     job_config,
     without_sigterm_handler,
 )
 from bench.sweep.work import Resources
+
+#: Arguments of ``ray.init``: nothing but our own lines is shown.
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
 
 def _parent() -> str:
@@ -70,11 +75,24 @@ def ray_session(resources: Resources, out: Path, content: int) -> Iterator[Path]
         (out / ".ray-session").unlink(missing_ok=True)
 
 
+def survey(address: str) -> Survey:
+    """Return the machines of a cluster, and leave it at once.
+
+    Raises:
+        InputError: where no cluster answers, or it refuses this command.
+    """
+    try:
+        with holding_back_sigterm():
+            address = connect(address, QUIET)
+        return Survey(address, nodes(), use())
+    finally:
+        ray.shutdown()
+
+
 def _start(resources: Resources, content: int, folder: str) -> str | None:
     """Start Ray here, or join a cluster; return the cluster's address."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if resources.address:
-        return connect(resources.address, quiet)
+        return connect(resources.address, QUIET)
     cpus = processors()
     if resources.cpus_per_trial > cpus:
         raise InputError(
@@ -88,9 +106,9 @@ def _start(resources: Resources, content: int, folder: str) -> str | None:
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=size,
-            _temp_dir=folder,
             job_config=job_config(worker_path(sys.path, same_machine=True)),
-            **quiet,
+            **files_in(folder),
+            **QUIET,
         )
     except Exception as error:
         # Ray raises errors of any type where its processes fail, or do not answer in time.
@@ -162,39 +180,3 @@ def _alive(pid: int) -> bool:
         return True
     # In a container the next driver often has the same number.
     return pid != os.getpid()
-
-
-def nodes() -> list[dict[str, float]]:
-    """Return the resources of every machine that Ray has now."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def parallel_trials(resources: Resources, nodes: Sequence[Mapping[str, float]], pieces: int) -> int:
-    """Return the number of trials that run at once, each on one machine.
-
-    Args:
-        nodes: resources of each machine.
-        pieces: number of pieces of work.
-
-    Raises:
-        InputError: where no trial fits on any machine.
-    """
-    if resources.gpus_per_trial and max(node.get("GPU", 0) for node in nodes) < min(
-        1, resources.gpus_per_trial
-    ):
-        raise InputError(
-            "a trial asks for a GPU, but Ray sees none: use --device cpu, or --gpus-per-trial 0"
-        )
-    slots = sum(_slots(resources, node) for node in nodes)
-    if slots < 1:
-        raise InputError("no trial fits on any machine: lower --cpus-per-trial or --gpus-per-trial")
-    return max(1, min(slots, resources.max_concurrent or slots, pieces))
-
-
-def _slots(resources: Resources, node: Mapping[str, float]) -> int:
-    """Return the number of trials that fit on one machine."""
-    slots = int(node.get("CPU", 0) / resources.cpus_per_trial)
-    if share := resources.gpus_per_trial:
-        gpus = node.get("GPU", 0)  # a part of a GPU comes from a single one
-        slots = min(slots, int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share))
-    return slots

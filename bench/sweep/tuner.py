@@ -1,6 +1,7 @@
 """Ray Tune, and the driver's hooks in it: a searcher, a scheduler and a callback."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from bench.errors import last_line, one_line
+from bench.sweep import cluster
 from bench.sweep.driver import MAX_FAILURES, Driver
-from bench.sweep.private import TrialProgressCallback, forget, kill
-from bench.sweep.worker import Duties, train
+from bench.sweep.private import first_pending, forget, kill, last_error, progress_callback
+from bench.sweep.worker import Duties, report_seconds, train
+
+#: Seconds between two looks at the cluster.
+LOOK_SECONDS = 10.0
 
 UNLIMITED = 1_000_000_000  # trials; the queue ends the sweep when it is empty
 
@@ -38,6 +43,7 @@ def fit(driver: Driver, state: Path) -> None:
                 driver.checkpoint_seconds,
                 driver.keep,
                 timed=resources.trial_timeout is not None,
+                report_seconds=report_seconds(driver.parallel),
             ),
         ),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
@@ -46,7 +52,7 @@ def fit(driver: Driver, state: Path) -> None:
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=Queue(driver),
-            scheduler=Stopping(driver) if driver.tuning else None,
+            scheduler=Scheduler(driver),
             num_samples=UNLIMITED,
             reuse_actors=True,
             max_concurrent_trials=driver.parallel,
@@ -106,12 +112,21 @@ class Queue(Searcher):
         """Do nothing: a resumed sweep reads the records."""
 
 
-class Stopping(FIFOScheduler):
+class Scheduler(FIFOScheduler):
     """Scheduler that leaves each decision to the scheduler of the trial's own search."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
         self.driver = driver
+        self.added: dict[str, Any] = {}  # Tune's trials that may still wait for a worker
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Take a trial that is new, or that lost its worker."""
+        self.added[trial.trial_id] = trial
+
+    def choose_trial_to_run(self, controller: Any) -> Any:
+        """Return a trial that waits; the base class would look at all trials, at every step."""
+        return first_pending(self.added)
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         message = result.get("message")  # Tune calls the callback after the scheduler
@@ -120,12 +135,16 @@ class Stopping(FIFOScheduler):
         return FIFOScheduler.CONTINUE
 
 
-class Recorder(TrialProgressCallback):
+_Callback: Any = progress_callback()
+
+
+class Recorder(_Callback):
     """Callback that passes Tune's events to the driver."""
 
     def __init__(self, driver: Driver) -> None:
         super().__init__()
         self.driver = driver
+        self.looked: float | None = None  # when the cluster was looked at, by the monotonic clock
         self.shape: Any = None  # of resources, the same for all trials
 
     @contextlib.contextmanager
@@ -139,6 +158,16 @@ class Recorder(TrialProgressCallback):
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         with self._remembering_faults():
             self.driver.tick()
+        self._look_at_cluster()
+
+    def _look_at_cluster(self) -> None:
+        """Show the state of the cluster, where there is one, every few seconds."""
+        now = time.monotonic()
+        if not self.driver.resources.address or (self.looked and now - self.looked < LOOK_SECONDS):
+            return
+        self.looked = now
+        with contextlib.suppress(Exception):  # a display ends no sweep
+            self.driver.observer.cluster(cluster.use())
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
@@ -156,23 +185,15 @@ class Recorder(TrialProgressCallback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         # The driver has learned it from the last message.
-        self.shape = self.shape or trial.placement_group_factory
-        forget(trial, self.shape)
+        self.shape = forget(trial, self.shape)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.driver.lost(self.driver.work[trial.config["key"]])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         with self._remembering_faults():
-            work, error = self.driver.work[trial.config["key"]], _last_error(trial)
+            work, error = self.driver.work[trial.config["key"]], last_error(trial)
             self.driver.died(work, _reason(error), _out_of_memory(error))
-
-
-def _last_error(trial: Any) -> Exception | None:
-    """Return the last error of a Tune trial; None where its class is on another machine only."""
-    with contextlib.suppress(Exception):
-        return trial.get_pickled_error()
-    return None
 
 
 def _reason(error: Exception | None) -> str | None:

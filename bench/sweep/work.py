@@ -35,6 +35,23 @@ class Settings:
     track: Sequence[str] = ()  # names of trackers
 
 
+@dataclass(frozen=True)
+class ClusterUse:
+    """Machines of a cluster, and what all of its jobs use of them."""
+
+    nodes: int
+    cpus_used: float
+    cpus: float
+    gpus_used: float
+    gpus: float
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus_used:g} of {self.cpus:g} CPU{'s' * (self.cpus != 1)}"]
+        if self.gpus:
+            parts.append(f"{self.gpus_used:g} of {self.gpus:g} GPU{'s' * (self.gpus != 1)}")
+        return f"{self.nodes} node{'s' * (self.nodes != 1)} · {' and '.join(parts)} in use"
+
+
 class Observer:
     """Base class of displays of a sweep's progress."""
 
@@ -62,6 +79,9 @@ class Observer:
     def end(self, key: str, label: str, status: str, error: str | None) -> None:
         """Note that this work is over."""
 
+    def cluster(self, use: ClusterUse) -> None:
+        """Note the state of the cluster; called every few seconds, and on a cluster alone."""
+
     def tick(self) -> None:
         """Refresh the display; called several times a second."""
 
@@ -81,7 +101,6 @@ class Work:
     spec: TrialSpec | None = None
     job: PretrainJob | None = None
     needs: str | None = None  # key of the encoder that a trial waits for
-    taken: bool = False
     deaths: int = 0  # of its workers
     over: bool = False
     status: str = ""  # of work that is over

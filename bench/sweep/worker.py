@@ -42,6 +42,10 @@ for _package in PLUGINS:
 #: Epochs shorter than this many seconds are reported together.
 REPORT_SECONDS = 0.5
 
+#: Bound of the messages a second that the driver gets from all trials, of which it takes some
+#: milliseconds each: with more trials at a time, each of them reports more epochs together.
+MESSAGES_PER_SECOND = 100
+
 Send = Callable[[Message], None]
 
 
@@ -54,6 +58,12 @@ class Duties:
     checkpoint_seconds: float
     keep: Collection[str]  # names from ``records.writer.extra_results``
     timed: bool  # whether there is a time limit for a trial
+    report_seconds: float = REPORT_SECONDS  # least time between two reports of epochs
+
+
+def report_seconds(parallel: int) -> float:
+    """Return the least seconds between two reports of a trial, where so many run at a time."""
+    return max(REPORT_SECONDS, parallel / MESSAGES_PER_SECOND)
 
 
 def train(
@@ -102,7 +112,7 @@ def _train(
         spec = TrialSpec.from_json(values)
         encoder = load_encoder(content) if content else None
         status = FAILED
-        report = _Reporter(send, spec.device)
+        report = _Reporter(send, spec.device, duties.report_seconds)
         store = Store(duties.store)
         outcome = run_trial(
             spec,
@@ -169,9 +179,10 @@ def _pretrain(job: PretrainJob, dataset: Dataset, start: Pretrained | None, send
 class _Reporter:
     """Sender of epochs, several at once where they are short: each message waits for an answer."""
 
-    def __init__(self, send: Send, device: str) -> None:
+    def __init__(self, send: Send, device: str, seconds: float = REPORT_SECONDS) -> None:
         self.send = send
         self.device = device
+        self.seconds = seconds
         self.waiting: list[Epoch] = []
         self.last = 0.0
 
@@ -181,7 +192,7 @@ class _Reporter:
             self._send(epochs, True)
             return
         self.waiting += epochs
-        if time.perf_counter() - self.last >= REPORT_SECONDS:
+        if time.perf_counter() - self.last >= self.seconds:
             self.flush()
 
     def flush(self) -> None:

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "bench.cli.verify": ["records.tar.gz"],
     "bench.cli.site": ["results", "--out", "site"],
     "bench.speed.__main__": ["data"],
+    "bench.speed.throughput": ["--trials", "1"],
 }
 
 

@@ -1000,6 +1000,7 @@ def test_an_error_of_several_lines():
     ],
 )
 def test_a_tune_trial_whose_error_has_no_text_has_a_reason(error, reason):
-    from bench.sweep.tuner import _last_error, _reason
+    from bench.sweep.private import last_error
+    from bench.sweep.tuner import _reason
 
-    assert _reason(_last_error(types.SimpleNamespace(get_pickled_error=lambda: error))) == reason
+    assert _reason(last_error(types.SimpleNamespace(get_pickled_error=lambda: error))) == reason

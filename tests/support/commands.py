@@ -17,6 +17,7 @@ COMMANDS = {
     "bench.cli.verify": "verify",
     "bench.cli.site": "site",
     "bench.speed.__main__": "speed",
+    "bench.speed.throughput": "throughput",
 }
 
 

@@ -1,6 +1,7 @@
 """Which Ray a sweep joins."""
 
 import contextlib
+import importlib
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import InputError
-from bench.sweep import address, environment, private
+from bench.sweep import address, private
 from bench.sweep.environment import prepare_environment
 from bench.sweep.private import Running
 
@@ -101,7 +102,8 @@ def test_processes_are_told_apart_by_their_command_lines(monkeypatch):
         SimpleNamespace(info={"cmdline": None}),
         SimpleNamespace(info={"cmdline": []}),
     ]
-    monkeypatch.setattr(private.services.psutil, "process_iter", lambda attributes: processes)
+    services = importlib.import_module("ray._private.services")
+    monkeypatch.setattr(services.psutil, "process_iter", lambda attributes: processes)
     found = private.running()
     assert found.clusters == {"10.0.0.1:6379"} and found.sweeps == {"127.0.0.1:5", "127.0.0.1:6"}
 
@@ -202,7 +204,7 @@ def test_what_is_no_address_is_one_clear_sentence(running, given):
 def test_a_local_sweep_leaves_clusters_of_the_environment_alone(
     surroundings, monkeypatch, given, said
 ):
-    for name in environment._OF_A_CLUSTER:
+    for name in private.OF_A_CLUSTER:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)

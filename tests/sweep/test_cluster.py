@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from bench.cli.plan import resolve_device
 from bench.cli.run import run
 from bench.errors import InputError
 from bench.sweep.address import connect, unreachable
-from bench.sweep.session import parallel_trials
+from bench.sweep.cluster import parallel_trials
 from bench.sweep.work import Resources
 
 FILES = ROOT / "bench" / "cluster"
@@ -240,10 +241,10 @@ def test_a_cluster_of_another_version_is_named_in_one_sentence():
     from ray._private.utils import check_version_info
 
     with pytest.raises(RuntimeError) as caught:
-        check_version_info({"ray_version": "2.52.0", "python_version": "3.10.1"}, "node 10.0.0.2")
+        check_version_info({"ray_version": "2.51.0", "python_version": "3.10.1"}, "node 10.0.0.2")
     error = unreachable("10.0.0.1:6379", caught.value)
     assert isinstance(error, InputError) and "\n" not in str(error)
-    for word in ("10.0.0.1:6379", "2.52.0", "3.10.1", RAY, "install the same"):
+    for word in ("10.0.0.1:6379", "2.51.0", "3.10.1", version("ray"), "install the same"):
         assert word in str(error)
 
 
@@ -292,9 +293,17 @@ def test_two_nodes_with_a_token_give_the_records_of_one(tmp_path):
         address = cluster.stdout.readline().strip()
         assert re.fullmatch(r"[\d.]+:\d+", address), address
         alone, apart = tmp_path / "alone", tmp_path / "apart"
+        plan = sweep(*SMALL, "--address", address, "--out", str(apart), "--dry-run", env=env)
+        assert f"cluster {address}: 2 nodes · 0 of 2 CPUs in use\n" in plan
+        assert re.search(r"2 nodes with 1 CPU \(\S+\): 1 trial at a time on each\n", plan), plan
+        assert "6 trials and 1 pretraining to run, in 4 waves of 2, with 1 CPU each" in plan
+        assert not apart.exists()
         sweep(*SMALL, "--out", str(alone))
         text = sweep(*SMALL, "--address", address, "--out", str(apart), env=env)
         assert "6 trials and 1 pretraining to run, 2 at a time" in text
+        assert re.search(
+            r"cluster: 2 nodes · [012] of 2 CPUs in use · \d trials? waiting\n", text
+        ), text
         assert contents(apart) == contents(alone)
         assert json.loads((apart / "sweep.json").read_text())["parallel_trials"] == 2
         assert not (apart / "checkpoints").exists() and not (apart / ".ray-session").exists()

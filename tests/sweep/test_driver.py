@@ -26,8 +26,9 @@ from bench.planning.spec import Plan, TrialSpec, expand_hparams
 from bench.sweep import session, worker
 from bench.sweep.driver import Driver
 from bench.sweep.messages import EncoderTrained, Epochs, Failed, Message
+from bench.sweep.private import last_error
 from bench.sweep.run import pending
-from bench.sweep.tuner import _last_error, _out_of_memory, _reason
+from bench.sweep.tuner import Scheduler, _out_of_memory, _reason
 from bench.sweep.work import Resources, Settings, Work
 from bench.training.encoders import Encoder, save_encoder
 from bench.training.storage import Store
@@ -216,7 +217,7 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
     empty = SimpleNamespace(get_pickled_error=lambda: ValueError())
     full = SimpleNamespace(get_pickled_error=lambda: OutOfMemoryError("Task was killed"))
     unknown = SimpleNamespace(get_pickled_error=lambda: pickle.loads(b"no pickle"))
-    reasons = [_reason(_last_error(trial)) for trial in (raised, killed, empty, unknown)]
+    reasons = [_reason(last_error(trial)) for trial in (raised, killed, empty, unknown)]
     assert reasons == ["ImportError: no bench", None, "ValueError", None]
     spec = spec_of(data)
     for trial, error, status in (
@@ -226,12 +227,12 @@ def test_a_worker_that_did_not_die_is_not_said_to_have_died(data, tmp_path):
             "the worker process died 3 times (killed, out of memory, or its machine was lost)",
             "lost",
         ),
-        (full, _reason(_last_error(full)), "failed"),
+        (full, _reason(last_error(full)), "failed"),
     ):
         driver, work = driver_for(spec, data, tmp_path / error[:3])
         driver.lost(work)
         driver.lost(work)
-        driver.died(work, _reason(_last_error(trial)), _out_of_memory(_last_error(trial)))
+        driver.died(work, _reason(last_error(trial)), _out_of_memory(last_error(trial)))
         assert (record(driver.out, spec)["error"], record(driver.out, spec)["status"]) == (
             error,
             status,
@@ -359,7 +360,7 @@ def test_a_damaged_encoder_is_trained_again_and_a_whole_one_is_not(data, tmp_pat
     path.write_bytes(whole[:-1])
     with pytest.warns(UserWarning, match=r"safetensors is damaged \(.*; it is trained again"):
         driver, work = driver_for(spec, data, tmp_path)
-    assert not path.exists() and not driver.work[job.key].taken and driver.next().key == job.key
+    assert not path.exists() and job.key in driver.untaken and driver.next().key == job.key
     driver.received(driver.work[job.key], EncoderTrained(number=1, encoder=whole, seconds=7.0))
     assert path.read_bytes() == whole
     path.write_bytes(b"")  # damaged later
@@ -399,3 +400,51 @@ def test_a_torn_note_of_a_session_stops_nobody(tmp_path):
     (tmp_path / ".ray-session").write_bytes(b'{"folder": "/tm')
     session._remove_left_session(tmp_path)
     assert not (tmp_path / ".ray-session").exists()
+
+
+def test_a_driver_looks_at_no_trial_twice_that_has_started(data, tmp_path):
+    """With 10,000 trials, a look at all of them at each message takes longer than the message."""
+    plan = Plan(overrides=(("epochs", 1),))
+    specs = plan.specs(data, expand_hparams(["ce"], {}, {}), [0.2], [0, 1, 2])
+    driver = Driver(specs, data, tmp_path, Settings())
+    first, second = driver.next(), driver.next()
+    assert [first.key, second.key] == [spec.id for spec in specs[:2]]
+    assert list(driver.untaken) == [specs[2].id]
+    driver.started(first, lambda: None)
+    driver.died(first)
+    assert list(driver.untaken) == [first.key, specs[2].id], "tried again before new ones"
+    assert [driver.next().key, driver.next().key] == [first.key, specs[2].id]
+    assert driver.next() is None and not driver.untaken
+    for number, work in enumerate(driver.work.values()):
+        assert not driver.all_over and driver.unfinished == 3 - number
+        driver.received(work, Failed(number=9, status="failed", error="gone", seconds=1.0))
+    assert driver.all_over
+
+
+def test_the_scheduler_starts_a_trial_that_lost_its_worker_again():
+    scheduler = Scheduler(SimpleNamespace())
+    first, second = (SimpleNamespace(trial_id=name, status="PENDING") for name in "ab")
+    for trial in (first, second):
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(None) is first
+    first.status = "RUNNING"
+    assert scheduler.choose_trial_to_run(None) is second
+    second.status = "TERMINATED"
+    assert scheduler.choose_trial_to_run(None) is None
+    first.status = "PENDING"
+    scheduler.on_trial_add(None, first)
+    assert scheduler.choose_trial_to_run(None) is first
+
+
+@pytest.mark.parametrize(
+    ("parallel", "messages"), [(2, [[0], [1], [2], [3]]), (300, [[0], [1, 2, 3]])]
+)
+def test_many_trials_at_a_time_report_more_epochs_together(monkeypatch, parallel, messages):
+    """Epochs of a second each; the driver gets at most 100 messages a second."""
+    sent: list[Epochs] = []
+    reporter = worker._Reporter(sent.append, "cpu", worker.report_seconds(parallel))
+    for epoch in range(4):
+        monkeypatch.setattr(worker.time, "perf_counter", lambda now=100.0 + epoch: now)
+        reporter([SimpleNamespace(epoch=epoch)], False)
+    reporter.flush()
+    assert [[epoch.epoch for epoch in message.epochs] for message in sent] == messages

@@ -2,8 +2,8 @@
 bench/sweep/private.py relies on.
 """
 
+import importlib
 import inspect
-import re
 import subprocess
 import sys
 import tomllib
@@ -14,9 +14,12 @@ import psutil
 import pytest
 import ray
 from packaging.requirements import Requirement
+from packaging.version import Version
 from ray import tune
+from ray_names import private_names
 
-from bench.sweep import environment, private
+from bench.errors import InputError
+from bench.sweep import address, private
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(ray.__file__).parent
@@ -38,14 +41,51 @@ def test_the_installed_ray_is_one_that_is_allowed():
 
 
 def test_private_names_are_used_in_one_module_alone():
-    wanted = re.compile(
-        r"\bray\.(?:\w+\.)*_\w+|from ray\S*\._|_default_placement_group_factory|temporary_state"
-        r"|progress_reporter"
-    )
-    users = {
-        path.name for path in (ROOT / "bench").rglob("*.py") if wanted.search(path.read_text())
-    }
-    assert users == {"private.py"}
+    users = {}
+    for path in sorted((ROOT / "bench").rglob("*.py")):
+        if names := list(private_names(path.read_text())):
+            users[str(path.relative_to(ROOT / "bench"))] = names
+    assert len(users.pop("sweep/private.py")) > 10
+    assert users == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ray._private.services",
+        "from ray._private import services",
+        "from ray.train._internal.storage import get_fs",
+        "import ray\nray._private.worker.connect()",
+        "import ray.util as util\nutil._hidden",
+        "from ray import tune\ntune.Tuner._run",
+        "from ray.job_config import JobConfig as Job\nJob()\nJob._py_driver_sys_path = []",
+        "import ray\nray.init(_temp_dir='/tmp/x')",
+        "import ray\nray.init = None",
+        "import ray\ndel ray.util.client.ray.is_connected",
+        "import ray\nsetattr(ray, 'init', None)",
+        "from ray import tune\ndef stop(trial):\n    trial.temporary_state = None",
+        "from ray import tune\ndef stop(trial):\n    return trial.run_metadata.last_result",
+        "import os\nos.environ['RAY_worker_niceness'] = '0'",
+        "settings = {'TUNE_MAX_LEN_IDENTIFIER': '50'}",
+        "patch('ray._private.utils.set_sigterm_handler')",
+    ],
+)
+def test_a_private_name_is_noticed(code):
+    assert list(private_names(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ray\nray.init(address='auto')\nray.__version__",
+        "from ray import tune\ndef stop(trial):\n    return trial.config['key'], trial.last_result",
+        "import optuna\ndef tell(trial):\n    return trial._trial_id",
+        "import os\nos.environ['RAY_ADDRESS']",
+        "class Hidden:\n    def __init__(self):\n        self._ray = 'ray'",
+    ],
+)
+def test_what_is_public_or_not_of_ray_is_left_alone(code):
+    assert not list(private_names(code))
 
 
 def test_ray_asks_for_its_signal_handler_by_this_name():
@@ -55,6 +95,11 @@ def test_ray_asks_for_its_signal_handler_by_this_name():
     with private.without_sigterm_handler():
         assert ray._private.utils.set_sigterm_handler is not before
     assert ray._private.utils.set_sigterm_handler is before
+
+
+def test_ray_takes_the_folder_of_its_files_by_this_name(tmp_path):
+    [name] = private.files_in(str(tmp_path))
+    assert f'kwargs.pop("{name}"' in inspect.getsource(ray.init)
 
 
 def test_tune_asks_the_client_and_the_session_folder_by_these_names(tmp_path):
@@ -140,7 +185,7 @@ def test_a_trial_of_tune_lets_go_of_what_it_holds():
     trial.evaluated_params = {"work": 1}
     trial.run_metadata.metric_analysis["x"] = {"max": 1}
     shape = tune.PlacementGroupFactory([{"CPU": 1}])
-    private.forget(trial, shape)
+    assert private.forget(trial, shape) is shape
     assert trial.config == {"key": "a"} and not trial.run_metadata.metric_analysis
     assert trial.last_result["done"] is True
     assert (
@@ -151,11 +196,94 @@ def test_a_trial_of_tune_lets_go_of_what_it_holds():
     assert trial.max_failures == 0
 
 
+def test_a_trial_of_tune_says_that_it_waits():
+    from ray.tune.experiment import Trial
+
+    trials = {name: Trial("no such trainable", stub=True, trial_id=name) for name in "ab"}
+    first, second = trials.values()
+    assert private.first_pending(trials) is first
+    first.set_status(Trial.RUNNING)
+    assert private.first_pending(trials) is second and list(trials) == ["b"]
+    second.set_status(Trial.TERMINATED)
+    assert private.first_pending(trials) is None and not trials
+
+
 def test_tune_leaves_out_its_own_display_for_one_derived_from_it():
     from ray.tune.utils import callback
 
     assert "TrialProgressCallback" in inspect.getsource(callback)
-    assert issubclass(private.TrialProgressCallback, tune.Callback)
+    callback_class = private.progress_callback()
+    assert callback_class.__name__ == "TrialProgressCallback"
+    assert issubclass(callback_class, tune.Callback)
+
+
+# ----------------------------------------------------------------------------
+# a Ray without these names
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Function that takes a name out of Ray."""
+
+    def remove(path: str) -> None:
+        owner, _, name = path.rpartition(".")
+        monkeypatch.delattr(importlib.import_module(owner), name)
+
+    return remove
+
+
+def test_without_the_name_of_the_signal_handler_ray_starts(without):
+    without("ray._private.utils.set_sigterm_handler")
+    with private.without_sigterm_handler():
+        pass
+
+
+@pytest.mark.parametrize(
+    "name", ["ray.util.client.ray", "ray.train._internal.storage._get_ray_train_session_dir"]
+)
+def test_without_the_names_of_ray_client_its_addresses_are_refused(without, name, tmp_path):
+    without(name)
+    with (
+        pytest.raises(InputError, match=r"ray:// does not work with Ray .*: give host:port"),
+        private.driving_here(str(tmp_path)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ray._private.services._is_raylet_process",
+        "ray._private.services.psutil",
+        "ray._private.utils.read_ray_address",
+    ],
+)
+def test_without_the_names_of_processes_no_cluster_is_found(without, name, monkeypatch, tmp_path):
+    services = importlib.import_module("ray._private.services")
+    monkeypatch.setattr(services.psutil, "process_iter", lambda attributes: [])
+    without(name)
+    assert private.running().clusters == frozenset()
+    private.end_session(str(tmp_path))
+    monkeypatch.setattr(address, "running", private.running)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match="finds no Ray cluster on this machine"):
+        address.find_cluster()
+
+
+def test_without_the_display_of_tune_the_callback_is_a_plain_one(without):
+    without("ray.tune.progress_reporter.TrialProgressCallback")
+    assert private.progress_callback() is tune.Callback
+
+
+def test_without_the_attributes_of_trials_a_sweep_goes_on():
+    class Bare:
+        config = {"key": "a"}
+
+    trial = Bare()
+    assert private.first_pending({"a": trial}) is None
+    assert private.forget(trial, None) is None
+    assert private.last_error(trial) is None
+    private.kill(trial)
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +306,16 @@ def names_in_ray() -> bytes:
     )
 
 
-SET = sorted(environment._ALWAYS | environment._ON_ONE_MACHINE)
+#: Variables that the lowest Ray does not know yet.
+NEWER = {"RAY_ENABLE_GCS_LEADER_ELECTION"}
+
+SET = sorted(private.ALWAYS | private.ON_ONE_MACHINE | private.FOR_A_CLUSTER)
 
 
-@pytest.mark.parametrize("name", [*SET, *environment._OF_A_CLUSTER])
+@pytest.mark.parametrize("name", [*SET, *private.OF_A_CLUSTER])
 def test_ray_reads_the_variables_that_are_set_for_it(names_in_ray, name):
+    if name in NEWER and Version(version("ray")) < Version("2.60"):
+        pytest.skip("this Ray does not know it")
     prefix, _, rest = name.partition("_")
     flag = (
         rest.encode() if prefix == "RAY" and rest[0].islower() else name.encode()
