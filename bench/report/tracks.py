@@ -52,7 +52,19 @@ def track_facts(trial: Trial) -> Facts:
         seconds = sum(amount(epoch.train_seconds) for epoch in trial.epochs)
         facts |= {"track": SEARCH, "value": _value(trial, stage), "search_seconds": seconds}
         facts["draw"] = present(trial.file.draw, np.nan)  # records of earlier versions lack it
+        facts["grace"] = _grace(trial)
     return facts
+
+
+def _grace(trial: Trial) -> float:
+    """Return the epochs of a trial's warm-up; NaN where its method is not here, or has changed."""
+    from bench.planning.brackets import grace_of  # imports torch
+    from bench.planning.spec import TrialSpec
+
+    try:
+        return grace_of(TrialSpec.from_json(trial.file.spec))
+    except InputError:
+        return np.nan
 
 
 def _value(trial: Trial, stage: str) -> float:

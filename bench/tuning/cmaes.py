@@ -17,10 +17,7 @@ from optuna.trial import FrozenTrial
 
 from bench.errors import InputError
 from bench.planning.registry import Scalar, display
-from bench.tuning.spaces import draw
-
-#: Number of random draws that show which hyper-parameters every configuration has.
-_DRAWS = 64
+from bench.tuning.study import drawn_ranges
 
 #: Fewest trials of which a distribution can be made: the best tenth of them is one.
 FEWEST = 10
@@ -67,12 +64,7 @@ def numeric_space(method: str, fixed: Mapping[str, Scalar]) -> dict[str, BaseDis
     Raises:
         InputError: where there is none.
     """
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    spaces = []
-    for _ in range(_DRAWS):
-        ask = study.ask()
-        draw(method, ask, fixed)
-        spaces.append(ask.distributions)
+    spaces = drawn_ranges(method, fixed)
     space = {
         key: drawn_from
         for key, drawn_from in sorted(spaces[0].items())

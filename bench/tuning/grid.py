@@ -18,6 +18,7 @@ from bench.errors import InputError
 from bench.planning.registry import Scalar
 from bench.planning.spec import TrialSpec
 from bench.tuning.spaces import space_file, space_of
+from bench.tuning.study import drawn_ranges
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -30,20 +31,16 @@ class Grid:
     """Configurations of one search space; it takes the place of ``bench.tuning.study.Study``."""
 
     def __init__(self, base: TrialSpec, fixed: Mapping[str, Scalar]) -> None:
-        """Enumerate the configurations of a search whose first one is ``base``.
+        """Enumerate the configurations of a search; its first one, ``base``, is among them.
 
         Raises:
             InputError: where the space is not finite, or too large.
         """
-        self._configurations = grid(base.method, fixed)
+        configurations = grid(base.method, fixed)
         text = json.dumps(identity(base.to_json()), sort_keys=True)
-        random.Random(hashlib.sha256(text.encode()).digest()).shuffle(self._configurations)
-        #: Number of configurations with the first one, which may lie off the grid.
-        self.size = len(self._configurations) + all(
-            {**base.hparams, **configuration} != base.hparams
-            for configuration in self._configurations
-        )
-        self._left = iter(self._configurations)
+        random.Random(hashlib.sha256(text.encode()).digest()).shuffle(configurations)
+        self.size = len(configurations)
+        self._left = iter(configurations)
 
     def open(self, over: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
         """Do nothing: a grid learns nothing."""
@@ -66,6 +63,14 @@ def grid(method: str, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
     Raises:
         InputError: where a range is continuous, or there are more than ``MOST``.
     """
+    ranges = {key: each for drawn in drawn_ranges(method, fixed) for key, each in drawn.items()}
+    if continuous := [key for key, each in ranges.items() if _is_continuous(each)]:
+        files = dict.fromkeys(space_file(key.partition(".")[0]) for key in continuous)
+        raise InputError(
+            f"--sampler grid cannot try all values of {', '.join(continuous)}, drawn from a "
+            f"continuous range: fix them with --set, give them steps or choices in "
+            f"{' and '.join(files)}, or use --sampler random"
+        )
     configurations = list(itertools.islice(_each(method, fixed), MOST + 1))
     if len(configurations) > MOST:
         raise InputError(
@@ -84,7 +89,7 @@ def _each(method: str, fixed: Mapping[str, Scalar]) -> Iterator[dict[str, Scalar
     def take(key: str, drawn_from: "BaseDistribution") -> Any:
         nonlocal place
         if place == len(wheels):
-            wheels.append((_values(key, drawn_from), 0))
+            wheels.append((_values(drawn_from), 0))
         values, number = wheels[place]
         place += 1
         return values[number]
@@ -100,17 +105,15 @@ def _each(method: str, fixed: Mapping[str, Scalar]) -> Iterator[dict[str, Scalar
         wheels.append((values, number + 1))
 
 
-def _values(key: str, drawn_from: Any) -> Sequence[Any]:
+def _is_continuous(drawn_from: Any) -> bool:
+    return not hasattr(drawn_from, "choices") and drawn_from.step is None
+
+
+def _values(drawn_from: Any) -> Sequence[Any]:
     """Return all values of a hyper-parameter, in order."""
     if hasattr(drawn_from, "choices"):
         return list(drawn_from.choices)
     low, high, step = drawn_from.low, drawn_from.high, drawn_from.step
-    if step is None:
-        raise InputError(
-            f"--sampler grid cannot try all values of {key}, whose range is continuous: fix it "
-            f"with --set {key}=VALUE, give it steps or choices in "
-            f"{space_file(key.partition('.')[0])}, or use --sampler random"
-        )
     if isinstance(low, int):
         return range(low, high + 1, step)
     first, width = Decimal(str(low)), Decimal(str(step))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import InputError
+from bench.planning.brackets import grace_of
 from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
@@ -64,11 +65,6 @@ class Candidate:
         self.grace = grace_of(self.spec)
 
 
-def grace_of(spec: TrialSpec) -> int:
-    """Return the number of epochs of warm-up, before which a trial is not judged."""
-    return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)
-
-
 class Stopper(Protocol):
     """Scheduler of one search: decides which trials to stop early."""
 
@@ -92,7 +88,10 @@ def make_study(
     Raises:
         InputError: where the sampler cannot search the method's space.
     """
-    return Grid(base, fixed) if sampler == "grid" else Study(base, fixed, sampler, start)
+    if sampler == "grid":
+        return Grid(base, fixed)
+    check_sampler(sampler, base.method, fixed)
+    return Study(base, fixed, sampler, start)
 
 
 def check_sampler(sampler: str, method: str, fixed: Mapping[str, Scalar]) -> None:

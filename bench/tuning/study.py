@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bench.common.identity import identity
 from bench.planning.registry import Scalar
 from bench.planning.spec import TrialSpec
-from bench.tuning.spaces import draw
+from bench.tuning.domains import suggest
+from bench.tuning.spaces import draw, space_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -24,6 +25,9 @@ LEARNING = ("tpe", "cmaes")
 
 #: Number of duplicate draws in a row after which a space counts as exhausted.
 PATIENCE = 100
+
+#: Number of random draws that show what a search space draws.
+_DRAWS = 64
 
 #: Number of draws from which on a study holds a part of the configurations: the time of a draw by
 #: TPE grows with their number.
@@ -55,6 +59,7 @@ class Study:
         self.base, self.fixed, self.sampler, self.start = base, fixed, sampler, start
         self._optuna: Any = None
         self._since = 0  # number of draws before which the study holds a part
+        self._frozen: dict[str, FrozenTrial | None] = {}  # of configurations that are over, by id
 
     def open(self, over: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
         """Create the study if there is none, or if it holds too many configurations.
@@ -88,20 +93,23 @@ class Study:
         if ask is None or ask.study is not self._optuna:
             self._add(spec, value)
         else:
-            self._optuna.tell(ask, *_result(value))
+            self._frozen[spec.id] = self._optuna.tell(ask, *_result(value))
 
     def _add(self, spec: TrialSpec, value: float) -> None:
         """Add a configuration that was drawn in another process, or for an earlier study."""
-        objective, state = _result(value)
-        trial = frozen_trial(self.base.method, spec.hparams, self.fixed, value)
-        if trial is None:  # drawn from an earlier version of the space: Optuna cannot use it
-            return
+        if spec.id not in self._frozen:
+            trial = frozen_trial(self.base.method, spec.hparams, self.fixed, value)
+            self._frozen[spec.id] = trial
+        if (trial := self._frozen[spec.id]) is None:
+            return  # drawn from an earlier version of the space: Optuna cannot use it
         if self.sampler == "cmaes":
             self._optuna.sampler = self._cmaes(0)
             self._optuna.enqueue_trial(trial.params)
             ask = self._optuna.ask()
+            # Optuna updates the distribution where these are read: it does not for given values.
+            assert ask.relative_params is not None
             draw(self.base.method, ask, self.fixed)
-            self._optuna.tell(ask, objective, state)
+            self._optuna.tell(ask, *_result(value))
             return
         self._optuna.add_trial(trial)
         if self.start and self.sampler == "tpe" and spec.id == self.base.id and not self._since:
@@ -177,6 +185,19 @@ class Study:
         import optuna
 
         self._optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
+
+
+def drawn_ranges(method: str, fixed: Mapping[str, Scalar]) -> "list[dict[str, BaseDistribution]]":
+    """Return what random draws of a method's search space are drawn from, "part.name" -> range."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    asks = [study.ask() for _ in range(_DRAWS)]
+    go_through = space_of(method, fixed)
+    for ask in asks:
+        go_through(partial(suggest, ask))
+    return [ask.distributions for ask in asks]
 
 
 def frozen_trial(
