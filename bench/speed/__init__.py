@@ -2,6 +2,6 @@
 
 ``measure`` times two sides in turn. Each part is a module that first checks that both sides
 compute the same thing: ``data``, ``networks``, ``pieces``, ``epochs`` (with
-``authors`` and their base, ``reference``), ``overhead`` and ``methods``. ``sessions`` repeats one
-epoch of a trial.
+``authors`` and their base, ``reference``), ``searches``, ``overhead`` and ``methods``. ``sessions``
+repeats one epoch of a trial.
 """

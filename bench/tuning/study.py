@@ -71,13 +71,14 @@ class Study:
         """
         import optuna
 
-        is_bounded = drawn >= BOUND and self.sampler != "cmaes"  # that one needs all of them
-        since = drawn // STEP * STEP if is_bounded else 0
+        since = drawn // STEP * STEP if drawn >= BOUND else 0
         if self._optuna is None or since != self._since:
+            # CMA-ES needs all configurations of an earlier process once: see ``_add``.
+            needs_all = self._optuna is None and self.sampler == "cmaes"
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             self._optuna = optuna.create_study(direction="maximize")
             self._since = since
-            for spec, value in _part(over, since):
+            for spec, value in _part(over, 0 if needs_all else since):
                 self._add(spec, value)
 
     def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:
@@ -90,32 +91,41 @@ class Study:
         """
         if self._optuna is None:
             return
-        if ask is None or ask.study is not self._optuna:
+        if ask is None:
             self._add(spec, value)
-        else:
-            self._frozen[spec.id] = self._optuna.tell(ask, *_result(value))
+            return
+        trial = self._frozen[spec.id] = ask.study.tell(ask, *_result(value))
+        if ask.study is not self._optuna:
+            self._optuna.add_trial(trial)
 
     def _add(self, spec: TrialSpec, value: float) -> None:
         """Add a configuration that was drawn in another process, or for an earlier study."""
         if spec.id not in self._frozen:
             trial = frozen_trial(self.base.method, spec.hparams, self.fixed, value)
+            if trial and self.sampler == "cmaes":
+                self._frozen[spec.id] = self._replayed(trial, value)
+                return
             self._frozen[spec.id] = trial
         if (trial := self._frozen[spec.id]) is None:
             return  # drawn from an earlier version of the space: Optuna cannot use it
-        if self.sampler == "cmaes":
-            self._optuna.sampler = self._cmaes(0)
-            self._optuna.enqueue_trial(trial.params)
-            ask = self._optuna.ask()
-            # Optuna updates the distribution where these are read: it does not for given values.
-            assert ask.relative_params is not None
-            draw(self.base.method, ask, self.fixed)
-            self._optuna.tell(ask, *_result(value))
-            return
         self._optuna.add_trial(trial)
         if self.start and self.sampler == "tpe" and spec.id == self.base.id and not self._since:
             for hparams, gain in self.start.gains:
                 if hparams != spec.hparams and (trial := self._known(hparams, gain + value)):
                     self._optuna.add_trial(trial)
+
+    def _replayed(self, trial: "FrozenTrial", value: float) -> "FrozenTrial":
+        """Add a configuration as if it had been drawn now, and return Optuna's trial of it.
+
+        CMA-ES then updates its distribution, which it keeps in attributes of trials.
+        """
+        self._optuna.sampler = self._cmaes(0)
+        self._optuna.enqueue_trial(trial.params)
+        ask = self._optuna.ask()
+        # Optuna updates the distribution where these are read: it does not for given values.
+        assert ask.relative_params is not None
+        draw(self.base.method, ask, self.fixed)
+        return self._optuna.tell(ask, *_result(value))
 
     def _known(self, hparams: Mapping[str, Scalar], value: float) -> "FrozenTrial | None":
         """Return a configuration of the start; None where the first one has failed."""

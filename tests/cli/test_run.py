@@ -166,6 +166,24 @@ REFUSED = {
         "nothing is tuned: add --tune N",
     ),
     "a sampler of no search": (["--methods", "elr", "--sampler", "random"], "--sampler says how"),
+    "a start of no search": (["--methods", "elr", "--start-from", "o"], "--start-from says how"),
+    "a start that teaches nothing": (
+        ["--methods", "elr", "--tune", "2", "--sampler", "random", "--start-from", "digits-tuned"],
+        "--sampler random learns from no trials, so that --start-from changes nothing: use "
+        "--sampler tpe or cmaes",
+    ),
+    "a start that is the sweep itself": (
+        ["--methods", "elr", "--tune", "2", "--start-from", ".", "--out", "."],
+        "the sweep's own folder",
+    ),
+    "a board that is none": (
+        ["--methods", "elr", "--tune", "2", "--start-from", "digits-tunde"],
+        "digits-tunde",
+    ),
+    "a grid of a continuous range": (
+        ["--methods", "elr", "--tune", "2", "--sampler", "grid"],
+        "--sampler grid cannot try all values of elr.weight, elr.momentum",
+    ),
     "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
     "npz without a file": (
         ["--methods", "elr", "--dataset", "npz:"],

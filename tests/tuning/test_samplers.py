@@ -256,8 +256,17 @@ def test_short_searches_draw_as_without_a_bound(data, small_bound, monkeypatch):
     assert bounded[:20] == free[:20] and bounded[20:] != free[20:]
 
 
+@pytest.mark.parametrize("sampler", ["random", "cmaes"])
+def test_a_bound_changes_no_draw_that_learns_nothing_of_old_trials(
+    data, small_bound, monkeypatch, sampler
+):
+    bounded = drain(make(data, "elr", configurations=34, sampler=sampler), hill)
+    monkeypatch.setattr(bench.tuning.study, "BOUND", 1000)
+    assert bounded == drain(make(data, "elr", configurations=34, sampler=sampler), hill)
+
+
 @pytest.mark.parametrize("over", [19, 20, 23, 30])
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_a_long_search_that_was_killed_goes_on(data, tmp_path, small_bound, sampler, over):
     options = {"configurations": 34, "sampler": sampler}
     whole = drain(make(data, "elr", **options), hill)
