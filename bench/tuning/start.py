@@ -21,6 +21,7 @@ from bench.planning.searches import recorded_value
 from bench.planning.spec import TrialSpec
 from bench.records.schema import FINISHED
 from bench.records.trials import Trial, read_trials
+from bench.tuning.spaces import space_of
 from bench.tuning.study import BEST, LAST, frozen_trial
 
 #: Most configurations that a search takes: as many as a study holds of a long search.
@@ -127,6 +128,7 @@ def _comparable(
     trials: Iterable[Trial], base: TrialSpec, fixed: Mapping[str, Scalar]
 ) -> Iterator[tuple[Trial, TrialSpec]]:
     """Yield the trials of a search's method whose settings the search could draw."""
+    go_through = space_of(base.method, fixed)
     for trial in trials:
         if trial.file.spec.get("method") != base.method:
             continue
@@ -134,7 +136,7 @@ def _comparable(
             spec = TrialSpec.from_json(trial.file.spec)
         except InputError:  # of another version of the method
             continue
-        drawn = frozen_trial(base.method, spec.hparams, fixed, 0.0)
+        drawn = frozen_trial(go_through, spec.hparams, 0.0)
         if drawn is None or spec.told != 1:
             continue
         if {**base.hparams, **{key: spec.hparams[key] for key in drawn.params}} == spec.hparams:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+    from bench.tuning.rehearsal import Take
     from bench.tuning.start import Start
 
 #: Samplers that learn from trials.
@@ -101,7 +102,7 @@ class Study:
     def _add(self, spec: TrialSpec, value: float) -> None:
         """Add a configuration that was drawn in another process, or for an earlier study."""
         if spec.id not in self._frozen:
-            trial = frozen_trial(self.base.method, spec.hparams, self.fixed, value)
+            trial = frozen_trial(self._go_through, spec.hparams, value)
             if trial and self.sampler == "cmaes":
                 self._frozen[spec.id] = self._replayed(trial, value)
                 return
@@ -124,14 +125,14 @@ class Study:
         ask = self._optuna.ask()
         # Optuna updates the distribution where these are read: it does not for given values.
         assert ask.relative_params is not None
-        draw(self.base.method, ask, self.fixed)
+        self._go_through(partial(suggest, ask))
         return self._optuna.tell(ask, *_result(value))
 
     def _known(self, hparams: Mapping[str, Scalar], value: float) -> "FrozenTrial | None":
         """Return a configuration of the start; None where the first one has failed."""
         if not math.isfinite(value):
             return None
-        return frozen_trial(self.base.method, hparams, self.fixed, value)
+        return frozen_trial(self._go_through, hparams, value)
 
     def suggestions(self, drawn: int) -> Iterator[tuple[Any, Callable[[], dict[str, Scalar]]]]:
         """Yield suggestions: the sampler's, then random ones, at most ``PATIENCE``.
@@ -169,6 +170,11 @@ class Study:
         from bench.tuning.cmaes import SeededCmaEs
 
         return SeededCmaEs(seed, self._numbers, self._source)
+
+    @cached_property
+    def _go_through(self) -> "Callable[[Take], dict[str, Scalar]]":
+        """Function that goes through the search space: its file is read once."""
+        return space_of(self.base.method, self.fixed)
 
     @cached_property
     def _numbers(self) -> "dict[str, BaseDistribution]":
@@ -211,11 +217,12 @@ def drawn_ranges(method: str, fixed: Mapping[str, Scalar]) -> "list[dict[str, Ba
 
 
 def frozen_trial(
-    method: str, hparams: Mapping[str, Scalar], fixed: Mapping[str, Scalar], value: float
+    go_through: "Callable[[Take], object]", hparams: Mapping[str, Scalar], value: float
 ) -> "FrozenTrial | None":
     """Return Optuna's trial of a configuration; None where it lies outside the search space.
 
     Args:
+        go_through: function that goes through the space: ``bench.tuning.spaces.space_of``.
         value: of the objective; NaN where the configuration has failed.
     """
     import optuna
@@ -225,7 +232,7 @@ def frozen_trial(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draw(method, replay, fixed)
+            go_through(partial(suggest, replay))
         return optuna.trial.create_trial(
             state=state,
             value=objective,

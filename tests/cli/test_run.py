@@ -172,10 +172,6 @@ REFUSED = {
         "--sampler random learns from no trials, so that --start-from changes nothing: use "
         "--sampler tpe or cmaes",
     ),
-    "a start that is the sweep itself": (
-        ["--methods", "elr", "--tune", "2", "--start-from", ".", "--out", "."],
-        "the sweep's own folder",
-    ),
     "a board that is none": (
         ["--methods", "elr", "--tune", "2", "--start-from", "digits-tunde"],
         "digits-tunde",
@@ -202,6 +198,12 @@ def test_bad_input_is_one_sentence_and_status_2(case, capsys, tmp_path):
     assert errors.startswith("Error: ") and errors.count("\n") == 1
     assert "Traceback" not in errors and text == ""
     assert not out.exists(), "nothing was started"
+
+
+def test_a_search_does_not_start_from_its_own_sweep(capsys, tmp_path):
+    arguments = ["--methods", "elr", "--tune", "2", "--start-from", str(tmp_path)]
+    status, _, errors = call(capsys, *arguments, "--out", str(tmp_path))
+    assert status == 2 and "the sweep's own folder" in errors
 
 
 def test_truncated_data_is_named(capsys, tmp_path):
