@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bench.cli.network import check_options, load_network
+from bench.cli.paths import reference_board
 from bench.cli.request import Request
 from bench.cli.terminal import echo
 from bench.common.identity import PAPER, SHARED, TUNED_DEFAULTS, plain_id
@@ -39,8 +40,10 @@ from bench.sweep.stopping import TuneStopper
 from bench.sweep.trackers import check_trackers
 from bench.sweep.work import Resources
 from bench.tuning.plan import Tuning, plan_tuning
-from bench.tuning.search import Settings
+from bench.tuning.search import Settings, check_sampler
 from bench.tuning.spaces import check_space
+from bench.tuning.start import Source, read_source
+from bench.tuning.study import LEARNING
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def plan_sweep(request: Request) -> PlannedSweep:
     settings = _search_settings(request)
     if settings:
         for name, hparams in configurations:
-            check_space(name, hparams, {key: hparams[key] for key in fixed if key in hparams})
+            given = {key: hparams[key] for key in fixed if key in hparams}
+            if check_space(name, hparams, given):
+                check_sampler(settings.sampler, name, given)
     address = request.resources.address
     device, precision = resolve_device(training.device, training.precision, address)
     _check_graphs(request, device)
@@ -113,6 +118,8 @@ def plan_sweep(request: Request) -> PlannedSweep:
     if settings:
         rates = sorted({spec.noise_rate for spec in specs}, key=str)
         tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings, TuneStopper)
+        for remark in tuning.remarks:
+            echo(remark, err=True)
     if request.noise.misspecify:
         specs = misspecified(specs, request.noise.misspecify)
     folder = Path(request.output.out) if request.output.out else default_folder(specs)
@@ -200,6 +207,7 @@ def _search_settings(request: Request) -> Settings | None:
             "--tune-for": tuning.tune_for != DEFAULT_RULE,
             "--scheduler": tuning.scheduler != "none",
             "--sampler": tuning.sampler != "tpe",
+            "--start-from": tuning.start_from is not None,
             "--transfer": tuning.transfer,
         }
         for name, is_set in given.items():
@@ -216,7 +224,27 @@ def _search_settings(request: Request) -> Settings | None:
         tuning.scheduler,
         tuning.transfer,
         tuning.sampler,
+        _source(request),
     )
+
+
+def _source(request: Request) -> Source | None:
+    """Return the trials of another sweep that searches start from; None without one."""
+    tuning = request.tuning
+    if tuning.start_from is None:
+        return None
+    if tuning.sampler not in LEARNING:
+        raise InputError(
+            f"--sampler {tuning.sampler} learns from no trials, so that --start-from changes "
+            "nothing: use --sampler tpe or cmaes, or leave it out"
+        )
+    place = reference_board(Path(tuning.start_from))
+    if request.output.out and Path(request.output.out).resolve() == place.resolve():
+        raise InputError(
+            f"--start-from is {str(place)!r}, the sweep's own folder, whose trials are still to "
+            "come: give another one, or leave it out, since a sweep goes on from its records"
+        )
+    return read_source(place)
 
 
 def _fixed_hparams(

@@ -103,6 +103,7 @@ class Tuning:
     tune_for: str
     scheduler: str
     sampler: str
+    start_from: str | None
     transfer: bool
 
 

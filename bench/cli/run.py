@@ -227,8 +227,17 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--sampler",
     default="tpe",
     show_default=True,
-    type=click.Choice(["tpe", "random"]),
-    help="Draw configurations where earlier ones did well (tpe), or at random.",
+    type=click.Choice(["tpe", "cmaes", "random", "grid"]),
+    help="Draw configurations where earlier ones did well (tpe; cmaes for ranges of numbers), at "
+    "random, or all of a finite search space (grid).",
+)
+@option(
+    "Tuning",
+    "--start-from",
+    type=Place(),
+    metavar="SWEEP",
+    help="Let tpe or cmaes start from the finished trials of another sweep: its folder, an archive "
+    "of it, or a name below results/reference.",
 )
 @option(
     "Tuning",

@@ -15,15 +15,16 @@ from bench.planning.selection import (
     check_goal,
     clean_validation,
 )
-from bench.records.packing import unpack_numbers
-from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Epoch
+from bench.records.packing import unpack_numbers, unpack_truth
+from bench.records.schema import NOISY_VAL_ACCURACY, TEST_ACCURACY, Done, Epoch, present
 
 #: Stages of tuning: what a search tries, and what it has picked, run again on the leaderboard's
 #: seeds.
 SEARCH, TUNED = "search", "tuned"
 
-#: Beginning of the word of a stage that names a sampler; stages of TPE lack it.
-_SAMPLER = "sampler="
+#: Beginnings of the words of a stage that name a sampler, which stages of TPE lack, and the trials
+#: that a search starts from.
+_SAMPLER, _START = "sampler=", "start="
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class SearchKind:
     scheduler: str = "none"
     fixed: tuple[str, ...] = ()  # "part.name=value", not searched
     sampler: str = "tpe"
+    start: str = ""  # digest of the ids of the trials that it starts from
 
     @property
     def stage(self) -> str:
         """The kind as a specification holds it."""
-        sampler = [] if self.sampler == "tpe" else [f"{_SAMPLER}{self.sampler}"]
-        return " ".join([SEARCH, self.track, self.goal, self.scheduler, *sampler, *self.fixed])
+        further = [] if self.sampler == "tpe" else [f"{_SAMPLER}{self.sampler}"]
+        further += [f"{_START}{self.start}"] if self.start else []
+        return " ".join([SEARCH, self.track, self.goal, self.scheduler, *further, *self.fixed])
 
     @classmethod
     def of(cls, stage: str) -> "SearchKind":
@@ -54,10 +57,12 @@ class SearchKind:
             raise InputError(
                 f"the stage {stage!r} is none of a search: move that trial's folder away"
             ) from None
-        sampler = "tpe"
+        sampler, start = "tpe", ""
         if fixed and fixed[0].startswith(_SAMPLER):
             sampler = fixed.pop(0).removeprefix(_SAMPLER)
-        return cls(track, goal, scheduler, tuple(fixed), sampler)
+        if fixed and fixed[0].startswith(_START):
+            start = fixed.pop(0).removeprefix(_START)
+        return cls(track, goal, scheduler, tuple(fixed), sampler, start)
 
 
 def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) -> np.ndarray:
@@ -87,6 +92,17 @@ def goal_values(goal: str, epochs: Sequence[Epoch], truth: np.ndarray | None) ->
 def best_value(values: np.ndarray) -> float:
     """Return the best value of a trial's curve; NaN where it has none."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+def recorded_value(goal: str, epochs: Sequence[Epoch], done: Done) -> float:
+    """Return the value that a search compares, from the record of a trial with a result.
+
+    Raises:
+        KeyError: where the goal needs predictions that the record lacks.
+        TypeError, AssertionError: where it needs true labels that the record lacks.
+    """
+    truth = unpack_truth(present(done.validation_truth))
+    return best_value(goal_values(goal, epochs, truth))
 
 
 def pick(tried: Iterable[tuple[str, float, int]]) -> str:

@@ -29,6 +29,7 @@ from bench.report.searches.budgets import budgets
 from bench.report.searches.defaults import tuned_defaults
 from bench.report.searches.importance import importance
 from bench.report.searches.picks import picks
+from bench.report.searches.schedulers import schedulers
 from bench.report.searches.trials import search_trials
 from bench.report.searches.tunability import tunability
 from bench.report.statistics import AverageRanks, average_ranks, cell_statistics, variance_split
@@ -96,6 +97,11 @@ class Board:
     def picks(self) -> pd.DataFrame:
         """Distance of a search's pick from its best configuration: a row per search."""
         return picks(self.search_trials)
+
+    @cached_property
+    def schedulers(self) -> pd.DataFrame:
+        """What early stopping saves and loses: a row per search and scheduler."""
+        return schedulers(self.search_trials)
 
     @cached_property
     def tunability(self) -> pd.DataFrame:

@@ -20,9 +20,8 @@ import pandas as pd
 from bench.common.identity import IMPORTED
 from bench.errors import InputError
 from bench.planning.registry import REFERENCE
-from bench.planning.searches import SEARCH, TUNED, SearchKind, best_value, goal_values, pick
+from bench.planning.searches import SEARCH, TUNED, SearchKind, pick, recorded_value
 from bench.planning.selection import DEFAULT_RULE, ORACLE
-from bench.records.packing import unpack_truth
 from bench.records.schema import STOPPED, amount, present
 from bench.records.trials import Trial
 from bench.report.cells import Facts
@@ -53,7 +52,19 @@ def track_facts(trial: Trial) -> Facts:
         seconds = sum(amount(epoch.train_seconds) for epoch in trial.epochs)
         facts |= {"track": SEARCH, "value": _value(trial, stage), "search_seconds": seconds}
         facts["draw"] = present(trial.file.draw, np.nan)  # records of earlier versions lack it
+        facts["grace"] = _grace(trial)
     return facts
+
+
+def _grace(trial: Trial) -> float:
+    """Return the epochs of a trial's warm-up; NaN where its method is not here, or has changed."""
+    from bench.planning.brackets import grace_of  # imports torch
+    from bench.planning.spec import TrialSpec
+
+    try:
+        return grace_of(TrialSpec.from_json(trial.file.spec))
+    except InputError:
+        return np.nan
 
 
 def _value(trial: Trial, stage: str) -> float:
@@ -62,8 +73,7 @@ def _value(trial: Trial, stage: str) -> float:
     if not trial.succeeded:
         return np.nan
     try:
-        truth = unpack_truth(present(trial.done.validation_truth))
-        return best_value(goal_values(goal, trial.epochs, truth))
+        return recorded_value(goal, trial.epochs, trial.done)
     except (KeyError, TypeError, AssertionError) as error:
         raise InputError(
             f"{str(trial.folder)!r} does not hold what {goal} needs: delete its folder and run "
@@ -213,7 +223,9 @@ def _search_words(searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
         kind = SearchKind.of(key[1])
         goal = [] if kind.goal == DEFAULT_RULE else [kind.goal]
         sampler = [] if kind.sampler == "tpe" else [kind.sampler]
-        words[key], schedulers[key] = [kind.track, *sampler, *goal, *kind.fixed], kind.scheduler
+        start = [f"start {kind.start}"] if kind.start else []
+        words[key] = [kind.track, *sampler, *start, *goal, *kind.fixed]
+        schedulers[key] = kind.scheduler
     keys = [(method, words[method, stage]) for method, stage in searches]
     return {
         key: words[key] + [schedulers[key]] * (keys.count((key[0], words[key])) > 1)

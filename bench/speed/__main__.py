@@ -59,11 +59,11 @@ def _count(name: str, metavar: str, text: str, least: int = 1, **extra: Any) -> 
 def speed(part: str, file: Path | None, names: str, device: str, **counts: Any) -> None:
     """Measure the speed of this package beside the same work in the style of authors' codes.
 
-    PART is data, step, eval, neighbours, mixture, epoch, methods, sweep or all. A ratio above 1
-    says how many times faster this package is. Some parts compare with something else: rows that
-    end in "bf16" with this package in float32, methods with the method's passes through the network
-    alone, and sweep with trials of some seconds without records, checkpoints and Ray (one sweep,
-    whatever --repeats is).
+    PART is data, step, eval, neighbours, mixture, search, epoch, methods, sweep or all. A ratio
+    above 1 says how many times faster this package is. Some parts compare with something else: rows
+    that end in "bf16" with this package in float32, search with draws from all earlier
+    configurations, methods with the method's passes through the network alone, and sweep with
+    trials of some seconds without records, checkpoints and Ray (one sweep, whatever --repeats is).
     """
     import torch
 

@@ -19,6 +19,7 @@ from bench.speed.methods import BOUND, methods
 from bench.speed.networks import computes_bfloat16, evaluation, step
 from bench.speed.overhead import sweep
 from bench.speed.pieces import mixture, neighbours
+from bench.speed.searches import search
 from bench.training.isolation import give_back_memory
 from bench.training.memory import keep_freed_memory
 
@@ -29,6 +30,7 @@ PARTS: dict[str, tuple[Callable[[Settings], Iterable[Row]], str]] = {
     "eval": (evaluation, "authors' style"),
     "neighbours": (neighbours, "authors' style"),
     "mixture": (mixture, "authors' style"),
+    "search": (search, "TPE that sees all configurations; images are draws"),
     "epoch": (epoch, "authors' style; of bf16: ours in float32"),
     "sweep": (sweep, "the same trials without records and Ray"),
     "methods": (methods, f"its passes through the network; ! if ours takes over {BOUND:.0%}"),

@@ -3,13 +3,11 @@
 Each search has a scheduler of its own: at another noise rate it would stop the wrong trials.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
-#: Factor between the first rungs of Hyperband's brackets, and Ray Tune's between two rungs.
-ETA = 4
+from bench.planning.brackets import ETA, bracket_of, brackets
 
 
 @dataclass(frozen=True)
@@ -42,26 +40,19 @@ class TuneStopper:
             "metric": "value",
             "mode": "max",
         }
-        rungs = [grace + 1]
-        if scheduler == "hyperband":
-            while rungs[-1] * ETA < epochs:
-                rungs.append(rungs[-1] * ETA)
-            rungs.append(epochs)  # trials of the last bracket have all their epochs
         if scheduler in ("asha", "hyperband"):
+            parts = brackets(scheduler, grace, epochs)
             self._tunes = [
                 ASHAScheduler(
                     max_t=epochs,
                     stop_last_trials=False,
-                    grace_period=rung,
+                    grace_period=part.first_rung,
                     reduction_factor=ETA,
                     **settings,
                 )
-                for rung in rungs
+                for part in parts
             ]
-            # Numbers of trials in Hyperband's brackets (Li et al., 2018).
-            halvings = range(len(rungs) - 1, -1, -1)
-            counts = [math.ceil(len(rungs) / (s + 1) * ETA**s) for s in halvings]
-            self._shares = [count / sum(counts) for count in counts]
+            self._shares = [part.share for part in parts]
         else:
             # A finite slice would pause trials that cannot be judged yet.
             settings["min_time_slice"] = math.inf
@@ -72,12 +63,7 @@ class TuneStopper:
         """Return the scheduler of a trial's bracket, the same after any interruption."""
         if not self._tunes:
             return None
-        place = int(hashlib.sha256(trial_id.encode()).hexdigest()[:8], 16) / 2**32
-        for tune, share in zip(self._tunes, self._shares, strict=True):
-            if place < share:
-                return tune
-            place -= share
-        return self._tunes[-1]
+        return self._tunes[bracket_of(trial_id, self._shares)]
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Return whether to stop a trial that has reached ``value`` after ``epochs``."""

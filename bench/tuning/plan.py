@@ -42,9 +42,11 @@ class Tuning:
         settings: Settings,
         rates: Sequence[float | None],
         evaluate: Evaluate,
+        remarks: Sequence[str] = (),
     ) -> None:
         self.searches, self.settings = list(searches), settings
         self.rates, self.evaluate = rates, evaluate
+        self.remarks = remarks  # sentences for people
         self._by_key = {_key_of(search.base): search for search in self.searches}
         self._followed: dict[str, TrialSpec] = {}  # trials of settled searches, by id
         self._settled: set[int] = set()
@@ -189,28 +191,51 @@ def plan_tuning(
 
     methods = [method for method, _ in configurations]
     _check(methods, rates, seeds.replicas, settings)
-    searches = []
+    searches: list[Search] = []
+    remarks = []
     for method, hparams in configurations:
         settings_of_method = {key: hparams[key] for key in fixed if key in hparams}
         if not check_space(method, hparams, settings_of_method):
             continue
         texts = tuple(f"{key}={value}" for key, value in sorted(settings_of_method.items()))
-        kind = SearchKind("tuned", settings.goal, settings.scheduler, texts, settings.sampler)
-        kinds = [kind] * (settings.configurations is not None)
-        kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
         # Noise and split have a seed of their own even where the replicas share theirs: nobody
         # tunes on the leaderboard's.
-        for base in plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED]):
+        bases = plan.specs(data, [(method, dict(hparams))], rates, [SEARCH_SEED])
+        start = None
+        if source := settings.source:
+            start = source.start(bases, settings_of_method, settings.goal)
+            remarks.append(
+                start.remark
+                if start
+                else f"{display(method)} starts from nothing: {source.name} has no finished trials "
+                "of several configurations of it that this search could draw"
+            )
+        kind = SearchKind(
+            "tuned",
+            settings.goal,
+            settings.scheduler,
+            texts,
+            settings.sampler,
+            start.digest if start else "",
+        )
+        kinds = [kind] * (settings.configurations is not None)
+        kinds += [replace(kind, track="budget")] * (settings.seconds is not None)
+        for base in bases:
             truth = _validation_truth(base, data, settings.goal)
             searches += [
-                Search(base, kind, settings_of_method, settings, make_stopper, truth)
+                Search(base, kind, settings_of_method, settings, make_stopper, truth, start)
                 for kind in kinds
             ]
     if not searches:
         raise InputError(
             f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"
         )
-    return Tuning(searches, settings, rates, evaluate)
+    if settings.source and not any(search.kind.start for search in searches):
+        raise InputError(
+            f"--start-from {settings.source.name} teaches no search of this sweep anything "
+            f"({remarks[0]}): give a tuned sweep of the same methods, or leave it out"
+        )
+    return Tuning(searches, settings, rates, evaluate, remarks)
 
 
 def _check(

@@ -13,11 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import InputError
+from bench.planning.brackets import grace_of
 from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
 from bench.planning.spec import TrialSpec, method_for
 from bench.records.schema import SUCCEEDED, Done, Epoch, amount
+from bench.tuning.grid import Grid, grid
+from bench.tuning.start import Source, Start
 from bench.tuning.study import Study
 
 #: Number of configurations after which a search within a budget ends if all have failed: failures
@@ -38,6 +41,7 @@ class Settings:
     scheduler: str = "none"
     transfer: bool = False
     sampler: str = "tpe"
+    source: Source | None = None  # trials of another sweep that searches start from
 
     def __post_init__(self) -> None:
         check_goal(self.goal)
@@ -61,11 +65,6 @@ class Candidate:
         self.grace = grace_of(self.spec)
 
 
-def grace_of(spec: TrialSpec) -> int:
-    """Return the number of epochs of warm-up, before which a trial is not judged."""
-    return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)
-
-
 class Stopper(Protocol):
     """Scheduler of one search: decides which trials to stop early."""
 
@@ -81,6 +80,30 @@ class Stopper(Protocol):
 MakeStopper = Callable[[str, int, int], Stopper]
 
 
+def make_study(
+    base: TrialSpec, fixed: Mapping[str, Scalar], sampler: str, start: Start | None = None
+) -> Study | Grid:
+    """Return the source of a search's configurations, by the name of its sampler.
+
+    Raises:
+        InputError: where the sampler cannot search the method's space.
+    """
+    if sampler == "grid":
+        return Grid(base, fixed)
+    check_sampler(sampler, base.method, fixed)
+    return Study(base, fixed, sampler, start)
+
+
+def check_sampler(sampler: str, method: str, fixed: Mapping[str, Scalar]) -> None:
+    """Raise InputError where a sampler cannot search a method's space."""
+    if sampler == "grid":
+        grid(method, fixed)
+    elif sampler == "cmaes":
+        from bench.tuning.cmaes import numeric_space  # imports Optuna
+
+        numeric_space(method, fixed)
+
+
 class Search:
     """Search of one kind for one cell."""
 
@@ -92,6 +115,7 @@ class Search:
         limit: Settings,
         make_stopper: MakeStopper,
         truth: np.ndarray | None = None,
+        start: Start | None = None,
     ) -> None:
         """Begin a search without candidates.
 
@@ -100,12 +124,18 @@ class Search:
                 search's seeds.
             fixed: hyper-parameters that are not searched.
             truth: true classes (V,) of the validation images, where the goal needs them.
+            start: what is known from another sweep.
+
+        Raises:
+            InputError: where the sampler cannot search the method's space.
         """
         self.base = replace(base, stage=kind.stage)
         self.kind, self.fixed, self.limit, self.truth = kind, fixed, limit, truth
         self.candidates: dict[str, Candidate] = {}
         self.exhausted = False
-        self._study = Study(self.base, fixed, kind.sampler)
+        #: Configurations to try before the sampler draws.
+        self._given = [self.base, *([self._spec(start.best)] if start else [])]
+        self._study = make_study(self.base, fixed, kind.sampler, start)
         self._stopper = make_stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
 
     def _in_state(self, state: str) -> list[Candidate]:
@@ -122,7 +152,12 @@ class Search:
         waiting = len(self._in_state(_WAITING))
         if self.kind.track != "tuned" or self.exhausted:
             return max(waiting, int(self.wants_more))
-        return waiting + max(0, (self.limit.configurations or 0) - len(self.candidates))
+        return waiting + int(max(0, self._most - len(self.candidates)))
+
+    @property
+    def _most(self) -> float:
+        """Number of configurations that a search of the track "tuned" tries at most."""
+        return min(self.limit.configurations or 0, self._study.size)
 
     @property
     def wants_more(self) -> bool:
@@ -130,8 +165,7 @@ class Search:
         if self.exhausted:
             return False
         if self.kind.track == "tuned":
-            assert self.limit.configurations is not None
-            return len(self.candidates) < self.limit.configurations
+            return len(self.candidates) < self._most
         assert self.limit.seconds is not None
         over = self._in_state(_OVER)
         if not over:
@@ -219,20 +253,25 @@ class Search:
         self._study.tell(candidate.spec, candidate.value, candidate.ask)
 
     def _draw(self) -> Candidate | None:
-        """Return a configuration that was not tried yet: the first one, then Optuna's.
+        """Return a configuration that was not tried yet: the given ones, then the sampler's.
 
         None means that the search is exhausted.
         """
-        if self.base.id not in self.candidates:
-            self.candidates[self.base.id] = Candidate(self.base)
-            return self.candidates[self.base.id]
-        self._study.open([(candidate.spec, candidate.value) for candidate in self._in_state(_OVER)])
+        for spec in self._given:
+            if spec.id not in self.candidates:
+                self.candidates[spec.id] = Candidate(spec)
+                return self.candidates[spec.id]
+        drawn = len(self.candidates)
+        over = [
+            (number, candidate.spec, candidate.value)
+            for number, candidate in enumerate(self.candidates.values())
+            if candidate.state == _OVER
+        ]
+        self._study.open(over, drawn)
         fault: InputError | None = None
-        for ask, hparams in self._study.suggestions(len(self.candidates)):
+        for ask, suggested in self._study.suggestions(drawn):
             try:
-                drawn = {"hparams": {**self.base.hparams, **hparams()}}
-                spec = TrialSpec.from_json(self.base.to_json() | drawn)
-                method_for(spec)
+                spec = self._spec(suggested())
             except InputError as error:  # a combination that the method refuses
                 fault = error
                 self._study.refuse(ask)
@@ -248,3 +287,14 @@ class Search:
             )
         self.exhausted = True
         return None
+
+    def _spec(self, hparams: Mapping[str, Scalar]) -> TrialSpec:
+        """Return the trial of a configuration.
+
+        Raises:
+            InputError: where the method refuses the combination.
+        """
+        merged = {"hparams": {**self.base.hparams, **hparams}}
+        spec = TrialSpec.from_json(self.base.to_json() | merged)
+        method_for(spec)
+        return spec

@@ -124,6 +124,15 @@ def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scal
     return _go_through(_spaces(method), partial(suggest, trial), fixed)
 
 
+def space_of(method: str, fixed: Mapping[str, Scalar]) -> Callable[[Take], dict[str, Scalar]]:
+    """Return a function that goes through a method's search space with values of its argument.
+
+    It returns a configuration as ``draw`` does, and may be called many times.
+    """
+    spaces = _spaces(method)
+    return lambda take: _go_through(spaces, take, fixed)
+
+
 def _spaces(method: str) -> dict[str, Callable[[Draw], None]]:
     return {part: load_space(part) for part in split_name(method)}
 

@@ -95,7 +95,7 @@ EVERYTHING = [
     *("--track", "mlflow", "--no-plots", "--details", "--set", "rmd.weight=1,2"),
     *("--set", "recipe.gamma=0.5", "--noise-sampling", "independent", "--weights", "w.pth"),
     *("--network-size", "64", "--freeze", "--head", "linear", "--views", "2", "--weight", "3"),
-    *("--sampler", "random"),
+    *("--sampler", "cmaes", "--start-from", "results/before"),
 ]
 
 

@@ -166,6 +166,20 @@ REFUSED = {
         "nothing is tuned: add --tune N",
     ),
     "a sampler of no search": (["--methods", "elr", "--sampler", "random"], "--sampler says how"),
+    "a start of no search": (["--methods", "elr", "--start-from", "o"], "--start-from says how"),
+    "a start that teaches nothing": (
+        ["--methods", "elr", "--tune", "2", "--sampler", "random", "--start-from", "digits-tuned"],
+        "--sampler random learns from no trials, so that --start-from changes nothing: use "
+        "--sampler tpe or cmaes",
+    ),
+    "a board that is none": (
+        ["--methods", "elr", "--tune", "2", "--start-from", "digits-tunde"],
+        "digits-tunde",
+    ),
+    "a grid of a continuous range": (
+        ["--methods", "elr", "--tune", "2", "--sampler", "grid"],
+        "--sampler grid cannot try all values of elr.weight, elr.momentum",
+    ),
     "goal that is none": (["--methods", "elr", "--tune", "2", "--tune-for", "test"], "test"),
     "npz without a file": (
         ["--methods", "elr", "--dataset", "npz:"],
@@ -184,6 +198,12 @@ def test_bad_input_is_one_sentence_and_status_2(case, capsys, tmp_path):
     assert errors.startswith("Error: ") and errors.count("\n") == 1
     assert "Traceback" not in errors and text == ""
     assert not out.exists(), "nothing was started"
+
+
+def test_a_search_does_not_start_from_its_own_sweep(capsys, tmp_path):
+    arguments = ["--methods", "elr", "--tune", "2", "--start-from", str(tmp_path)]
+    status, _, errors = call(capsys, *arguments, "--out", str(tmp_path))
+    assert status == 2 and "the sweep's own folder" in errors
 
 
 def test_truncated_data_is_named(capsys, tmp_path):

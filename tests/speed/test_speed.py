@@ -15,7 +15,7 @@ import torch
 from bench import ops
 from bench.networks import augment, cpu
 from bench.records import trials as records
-from bench.speed import data, epochs, measure, methods, networks, overhead, pieces
+from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, searches
 from bench.speed import parts as speed
 from bench.speed.__main__ import main
 from bench.speed.data import FORMATS, difference
@@ -769,3 +769,13 @@ def test_a_sweep_is_one_that_people_run(monkeypatch):
     monkeypatch.setattr(overhead, "TRIAL_EPOCHS", 1)
     row = overhead.under_ray(Settings())
     assert 0 < row.ratio < 1 and row.ours_images_per_s > 0
+
+
+def test_long_searches_are_compared_by_the_same_number_of_draws(monkeypatch):
+    monkeypatch.setattr(searches, "COUNTS", (30,))
+    monkeypatch.setattr(searches, "DRAWS", 8)
+    for name, value in {"BOUND": 12, "BEST": 2, "LAST": 4, "STEP": 4}.items():
+        monkeypatch.setattr(searches.studies, name, value)
+    [row] = rows_of("search", replace(QUICK, images=None))
+    assert row.name == "8 draws after 30 configurations"
+    assert row.ours_images_per_s == pytest.approx(8 / row.ours_s)

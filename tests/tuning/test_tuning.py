@@ -2,7 +2,6 @@
 compute by hand.
 """
 
-import importlib
 import io
 import itertools
 import json
@@ -16,6 +15,7 @@ import optuna
 import pytest
 from ray import tune
 from rich.console import Console
+from searching import EPOCHS, PLAN, curve, drain, finish, make, write
 
 import bench.tuning.spaces
 import bench.tuning.study
@@ -26,7 +26,6 @@ from bench.planning.labels import Labels
 from bench.planning.searches import TUNED, SearchKind, goal_values, pick
 from bench.planning.selection import clean_validation
 from bench.planning.spec import (
-    Plan,
     Seeds,
     TrialSpec,
     expand_hparams,
@@ -45,61 +44,6 @@ from bench.training.trial import run_trial
 from bench.tuning.plan import SEARCH_SEED, plan_tuning
 from bench.tuning.search import Search, Settings
 from bench.tuning.spaces import draw, load_space
-
-EPOCHS = 8
-PLAN = Plan(subset=200, overrides=(("epochs", EPOCHS),))
-
-
-@pytest.fixture(scope="module")
-def data(digits):
-    return digits.subset(200)
-
-
-@pytest.fixture
-def space(monkeypatch):
-    """Puts a search space in place of a method's own."""
-
-    def put(method: str, domains) -> None:
-        monkeypatch.setattr(importlib.import_module(f"search_spaces.{method}"), "SPACE", domains)
-
-    return put
-
-
-def make(data, *methods: str, rates=(0.5,), seeds=(0, 1), fixed=None, **settings):
-    settings = Settings(**({"configurations": 3} | settings))
-    given = {key: [value] for key, value in (fixed or {}).items()}
-    configurations = expand_hparams(methods, {}, given)
-    return plan_tuning(
-        PLAN, data, configurations, set(given), rates, Seeds(seeds), settings, TuneStopper
-    )
-
-
-def curve(*values: float, seconds: float = 1.0) -> list[Epoch]:
-    return [
-        Epoch(
-            epoch=epoch,
-            noisy_val_accuracy=value,
-            test_accuracy=1 - value,
-            train_seconds=seconds,
-        )
-        for epoch, value in enumerate(values)
-    ]
-
-
-def finish(
-    tuning, spec: TrialSpec, value: float, status: str = "finished", seconds: float = 1.0
-) -> None:
-    tuning.end(spec, Done(status=status), curve(*[value] * EPOCHS, seconds=seconds))
-
-
-def drain(tuning, value=lambda spec: 0.5, **facts) -> list[TrialSpec]:
-    """Run all of the searches' trials, one after another."""
-    ran = []
-    while spec := tuning.next():
-        finish(tuning, spec, value(spec), **facts)
-        ran.append(spec)
-    return ran
-
 
 # ----------------------------------------------------------------------------
 # spaces
@@ -446,13 +390,6 @@ def test_a_stopped_trial_has_a_whole_record(data):
 
 # ----------------------------------------------------------------------------
 # resuming
-
-
-def write(out, spec: TrialSpec, values, status: str | None = "finished") -> None:
-    writer = TrialWriter(out, spec.id, record_of(spec))
-    writer.restart(curve(*values))
-    if status:
-        writer.finish(Done(status=status, epochs=len(values)))
 
 
 def planned(data, tuning, out) -> str:

@@ -49,6 +49,25 @@ def statuses(out: Path) -> dict[str, str]:
     }
 
 
+def run_until_killed(arguments: list[str], out: Path, enough: int) -> None:
+    """Start a sweep, kill its driver once so many trials are over, and wait for the end of Ray."""
+    driver = subprocess.Popen(
+        command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: sum(trial in specs(out) for trial in statuses(out)) >= enough)
+    driver.kill()
+    driver.wait()
+    session = (out / ".ray-session").read_text()
+    wait_for(
+        lambda: (
+            not any(
+                session in " ".join(process.info["cmdline"] or [])
+                for process in psutil.process_iter(["cmdline"])
+            )
+        )
+    )
+
+
 def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
     arguments = [*SMALL, "--epochs", "3", "--scheduler", "asha", "--out", str(tmp_path / "sweep")]
     out = tmp_path / "sweep"
@@ -95,22 +114,7 @@ def test_a_killed_driver_loses_no_configuration(tmp_path):
     ]
     over: dict[str, int] = {}
     for enough in (2, 5):  # once in the middle of the searches, and again
-        driver = subprocess.Popen(
-            command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for(
-            lambda enough=enough: sum(trial in specs(out) for trial in statuses(out)) >= enough
-        )
-        driver.kill()
-        driver.wait()
-        session = (out / ".ray-session").read_text()
-        wait_for(
-            lambda s=session: (
-                not any(
-                    s in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])
-                )
-            )
-        )
+        run_until_killed(arguments, out, enough)
         over |= {
             str(path): path.stat().st_mtime_ns
             for path in out.glob("trials/*/done.json")
@@ -126,6 +130,30 @@ def test_a_killed_driver_loses_no_configuration(tmp_path):
     )
     assert re.search(r"gce \(tuned\)", text)
     assert "nothing was missing" in sweep(*arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "sampler"),
+    [
+        ("elr", ["--sampler", "random"]),
+        ("bootstrap", ["--sampler", "grid"]),
+        ("elr", ["--sampler", "cmaes"]),
+        ("elr", ["--sampler", "cmaes", "--start-from", "digits-tuned"]),
+        ("elr", ["--sampler", "tpe", "--start-from", "digits-tuned"]),
+    ],
+)
+def test_a_search_whose_driver_was_killed_tries_the_same_configurations(tmp_path, method, sampler):
+    arguments = ["--methods", method, "--reference", "none", "--noise", "0.5", "--seeds", "1"]
+    arguments += ["--subset", "200", "--epochs", "2", "--device", "cpu", "--no-plots"]
+    arguments += ["--tune", "14", "--max-concurrent", "1", *sampler]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    sweep(*arguments, "--out", str(whole))
+    again = [*arguments, "--out", str(killed)]
+    run_until_killed(again, killed, 9)
+    assert len(statuses(killed)) < 14
+    sweep(*again)
+    assert searched(whole) == {0.5: 14} and statuses(killed).keys() == statuses(whole).keys()
 
 
 @pytest.mark.slow

@@ -8,7 +8,14 @@ import pandas as pd
 from bench.planning.tuned_defaults import FILE
 from bench.report.board import Board
 from bench.report.columns import CELL
-from bench.report.searches import budgets, defaults, importance, picks, tunability
+from bench.report.searches import (
+    budgets,
+    defaults,
+    importance,
+    picks,
+    schedulers,
+    tunability,
+)
 
 #: Columns of each table behind those that name the cell and the search.
 _COLUMNS = {
@@ -34,6 +41,9 @@ def search_files(
         name: to_csv(table.drop(columns="name"), [*CELL, "method", "goal", *columns])
         for (name, columns), table in zip(_COLUMNS.items(), tables, strict=True)
     }
+    if len(board.schedulers):
+        columns = [*CELL, "method", "goal", *schedulers.COLUMNS]
+        files["schedulers.csv"] = to_csv(board.schedulers.drop(columns="name"), columns)
     candidates = board.tuned_defaults
     if proposal := defaults.proposal(candidates):
         content = msgspec.json.format(msgspec.json.encode(proposal), indent=1) + b"\n"

@@ -41,9 +41,15 @@ def search_sections(board: Board) -> list[Section]:
 
 
 def _section(board: Board, name: str, trials: pd.DataFrame) -> Section:
-    importance, budgets, picks, tunability = (
+    importance, budgets, picks, tunability, schedulers = (
         table[table["group"] == name]
-        for table in (board.importance, board.budgets, board.picks, board.tunability)
+        for table in (
+            board.importance,
+            board.budgets,
+            board.picks,
+            board.tunability,
+            board.schedulers,
+        )
     )
     tables: list[Table] = []
     notes: list[str] = []
@@ -57,6 +63,9 @@ def _section(board: Board, name: str, trials: pd.DataFrame) -> Section:
         notes.append(_TUNABILITY)
     tables.append(_pick_table(picks))
     notes.append(_PICKS)
+    if len(schedulers):
+        tables.append(_scheduler_table(schedulers))
+        notes.append(_SCHEDULERS)
     return Section(f"{_TITLE}: {group_title(trials)}", _SETUP, tables, notes)
 
 
@@ -219,6 +228,28 @@ _PICKS = (
     "validation selects; the last column is Spearman's correlation, over configurations, of what "
     "the search compared with test accuracy. The best of many test accuracies is partly luck, so "
     "the losses are upper bounds."
+)
+
+
+def _scheduler_table(schedulers: pd.DataFrame) -> Table:
+    lines = []
+    order = ["noise_rate", "method", "evidence", "scheduler"]
+    for _, row in schedulers.sort_values(order, kind="stable").iterrows():
+        line = entries(rate_title(row["noise_rate"]), row["method"], row["scheduler"])
+        line += entries(row["evidence"], f"{row['stopped']} of {row['configurations']}")
+        line += entries(percent(row["epochs_saved"]), f"{row['seconds_saved']:.3g}")
+        lines.append(line + entries(signed(row["value_lost"]), signed(row["test_lost"])))
+    columns = ["Noise rate", "Search", "Scheduler", "Evidence", "Stopped", "Epochs saved (%)"]
+    columns += ["Seconds saved", "Lost by what is compared", "Lost test accuracy"]
+    return Table("What schedulers save, and points that their picks lose", columns, lines)
+
+
+_SCHEDULERS = (
+    "Schedulers: seconds of training on the device, at a trial's mean seconds an epoch; points "
+    "less than the pick of the search without scheduler, on the search's own seed (below 0: the "
+    "pick is better). A scheduler that ran is compared where the sweep also holds that search. "
+    "Replayed are its decisions over the whole curves of a search without one, trial by trial in "
+    "the order of the draws: a search that learns would have drawn other configurations."
 )
 
 
