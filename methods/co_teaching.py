@@ -5,8 +5,9 @@ samples that have a small loss in the other.
 ``paper`` recipe, when the rate starts to fall (after 80 of 200 epochs; 100 for CIFAR-100), Adam's
 first beta goes from 0.9 to 0.1. Their loss divides the mean over the selected samples by their
 number once more, which Adam does not feel while all batches have one size; here it is the mean. Not
-taken over: their CNN of nine layers, the last batch left out. Their first trained epoch is the second of a ramp that ends an
-epoch sooner; [inferred] here the first forgets nothing, since the networks know nothing yet.
+taken over: their CNN of nine layers, the last batch left out. Their first trained epoch is the
+second of a ramp that ends an epoch sooner; [inferred] here the first forgets nothing, since the
+networks know nothing yet.
 
 The authors forget as many samples as there are wrong labels: ``forget_rate="oracle"``, a privilege.
 [inferred] The default estimates that share on the noisy data alone: after each epoch of the ramp it

@@ -165,9 +165,9 @@ class ProMix(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         if self.epoch < self.first:
-            penalty = self.confidence_penalty
-            logits = (net(batch.x).float() for net in self.networks)
-            return torch.stack([ops.warmup_loss(z, batch.y, penalty) for z in logits]).sum()
+            outputs = [net(batch.x).float() for net in self.networks]
+            losses = [ops.warmup_loss(z, batch.y, self.confidence_penalty) for z in outputs]
+            return torch.stack(losses).sum()
         features = [[net.forward_features(x) for x in batch.views] for net in self.networks]
         logits = [net.head(f[0].detach()) for net, f in zip(self.networks, features, strict=True)]
         log_p = torch.stack(logits).detach().float().log_softmax(2)
