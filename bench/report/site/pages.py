@@ -92,8 +92,8 @@ def index_page(sources: Sequence[Source], rows: pd.DataFrame) -> bytes:
             paragraphs(
                 "A board is frozen under a hash of its records, sweep.json and verdict, which is "
                 "in its address: where one of them changes, it gets another page, and a page that "
-                "was cited stays as it is. Each board says how to cite it. Cite the methods that you "
-                "compare, too."
+                "was cited stays as it is. Each board says how to cite it. Cite the methods that "
+                "you compare, too."
             ),
         ),
     ]
