@@ -281,5 +281,6 @@ def _defaults_notes(table: pd.DataFrame, trials: pd.DataFrame) -> Iterable[str]:
         )
     else:
         yield (
-            f"None: {why_none(trials)}. --tune N with --transfer runs each pick at every noise rate."
+            f"None: {why_none(trials)}. --tune N with --transfer runs each pick at every noise "
+            "rate."
         )
