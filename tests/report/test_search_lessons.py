@@ -182,6 +182,7 @@ def note_without_candidates(sweep) -> str:
 
 
 def test_the_reason_for_no_defaults_is_named(tmp_path):
+    write_seeds(tmp_path, {}, [0.4, 0.4], [0.6, 0.6], rate=0.2)
     for rate, configurations in ((0.2, [{}, HEAVY]), (0.5, [LIGHT, HEAVY])):
         write_search(tmp_path, configurations, [0.5, 0.7], [0.6, 0.6], rate=rate)
         expected = "two cells" if rate == 0.2 else "other configurations in each cell"
