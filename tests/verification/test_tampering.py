@@ -133,6 +133,7 @@ def test_a_changed_configuration(tampering):
         file["spec"]["hparams"]["gce.q"] = 0.9
 
     tampering.change(tampering.trial("gce"), "spec.json", change)
+    tampering.remove_tables()
     assert kinds(tampering.sweep) == {"config"}
 
 
