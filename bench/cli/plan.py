@@ -29,7 +29,15 @@ from bench.errors import InputError, unknown
 from bench.networks import cpu
 from bench.networks.pretrained import Pretrained
 from bench.noise import check_noise, default_noise, prepare, rehearse, rounding_note, takes_rate
-from bench.planning.registry import Scalar, convert, load_method, split_name
+from bench.planning.registry import (
+    Scalar,
+    canonical,
+    convert,
+    display,
+    load_method,
+    resolve,
+    split_name,
+)
 from bench.planning.selection import DEFAULT_RULE
 from bench.planning.spec import Plan, Seeds, TrialSpec, expand_hparams, misspecified
 from bench.planning.trial_checks import check_trials
@@ -71,7 +79,10 @@ def plan_sweep(request: Request) -> PlannedSweep:
     _check_names(request)
     methods, training = request.methods, request.training
     configurations = expand_hparams(
-        methods.names, methods.axes, methods.hparams, _tuned_defaults(training.recipe)
+        methods.names,
+        methods.axes,
+        methods.hparams,
+        _tuned_defaults(training.recipe, methods.names),
     )
     fixed = _fixed_hparams(request, configurations)
     settings = _search_settings(request)
@@ -126,10 +137,22 @@ def plan_sweep(request: Request) -> PlannedSweep:
     return PlannedSweep(request, data, specs, tuning, folder, _resources(request, device), network)
 
 
-def _tuned_defaults(recipe: str) -> Mapping[str, Mapping[str, Scalar]]:
-    """Return the settings in place of methods' defaults; none where the recipe names no file."""
+def _tuned_defaults(recipe: str, methods: Sequence[str]) -> Mapping[str, Mapping[str, Scalar]]:
+    """Return the settings in place of methods' defaults; none where the recipe names no file.
+
+    Methods that the file does not name are in a warning.
+    """
     name, colon, place = recipe.partition(":")
-    return read_tuned_defaults(Path(place)) if name == TUNED_DEFAULTS and colon else {}
+    if name != TUNED_DEFAULTS or not colon:
+        return {}
+    tuned = read_tuned_defaults(Path(place))
+    names = dict.fromkeys(map(canonical, methods))
+    if absent := [display(each) for each in names if each not in tuned and resolve(each, {})]:
+        warnings.warn(
+            f"{place} has no settings of {', '.join(absent)}, which run at their defaults",
+            stacklevel=2,
+        )
+    return tuned
 
 
 def _check_names(request: Request) -> None:

@@ -21,7 +21,7 @@ from bench.errors import InputError
     type=UserPath(file_okay=False),
     metavar="DIR",
     required=True,
-    help="Folder to write to. Pages of earlier versions of boards stay there.",
+    help="Folder to write to. Pages of boards that are there stay as they are.",
 )
 def site(folder: Path, out: Path) -> None:
     """Write a static site of the boards in FOLDER, which need an accepting verdict.json.
@@ -30,21 +30,22 @@ def site(folder: Path, out: Path) -> None:
     for each data set. The pages need no network and no server. A verdict comes from:
     python -m bench.verify FOLDER/BOARD
     """
-    from bench.report.site.sources import read_sources, refusal, sweeps_below
+    from bench.report.site.sources import read_source, sweeps_below
     from bench.report.site.writer import write_site
 
-    sweeps = sweeps_below(folder)
-    refusals = {sweep: reason for sweep in sweeps if (reason := refusal(sweep))}
-    for sweep, reason in refusals.items():
-        echo(f"left out: {sweep}: {reason}; python -m bench.verify {sweep} writes one", err=True)
-    accepted = [sweep for sweep in sweeps if sweep not in refusals]
-    if not accepted:
+    sources = []
+    for sweep in sweeps_below(folder):
+        try:
+            sources.append(read_source(sweep))
+        except InputError as error:
+            echo(f"left out: {sweep}: {error}", err=True)
+    if not sources:
         raise InputError(
             f"no records in {str(folder)!r} have a verdict that accepts them: run python -m "
             "bench.verify on each"
         )
-    files = write_site(list(read_sources(accepted)), writable(out))
-    boards = f"{len(accepted)} board{'s' * (len(accepted) > 1)}"
+    files = write_site(sources, writable(out))
+    boards = f"{len(sources)} board{'s' * (len(sources) > 1)}"
     echo(f"{boards} on {len(files)} pages: open {files[0]}")
 
 

@@ -10,11 +10,12 @@ import click
 import msgspec
 
 from bench.cli import options
-from bench.cli.commands import Command, execute
+from bench.cli.commands import Command, execute, writable
 from bench.cli.options import option
 from bench.cli.paths import UserPath
 from bench.cli.terminal import echo
 from bench.common.files import to_json, write_output
+from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.records.verdict import Verdict
@@ -71,9 +72,13 @@ def verify(
         sample=sample,
         seed=secrets.randbelow(_SEEDS) if seed is None else seed,
     )
+    path = out or verdict_path(archive)
+    if path.is_dir():
+        raise InputError(f"--out {str(path)!r} is a folder: give the name of a file in it")
+    if archive.exists():
+        writable(path.parent)
     with reading_once():
         verdict = check.run(archive)
-    path = out or verdict_path(archive)
     write_output(path, to_json(msgspec.to_builtins(verdict), indent=1))
     _print(verdict)
     echo(f"the verdict is in {path}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -50,30 +51,49 @@ def read_tuned_defaults(place: Path) -> Mapping[str, Mapping[str, Scalar]]:
         place: the file, or the folder of a sweep that holds it.
 
     Raises:
-        InputError: where it cannot be read, or a setting fits no method of today.
+        InputError: where it cannot be read, a setting fits no method of today, or one is missing.
     """
     path = place / FILE if place.is_dir() else place
     try:
-        content = msgspec.json.decode(path.read_bytes(), type=TunedDefaults)
+        values = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"--recipe {TUNED_DEFAULTS}:{place} cannot be read ({error.strerror}): give a "
             f"{FILE}, or the folder of a sweep with --tune N --transfer, whose report writes one"
         ) from error
-    except msgspec.DecodeError as error:
-        raise InputError(
-            f"{str(path)!r} is no file of tuned defaults ({error}): write it anew with python -m "
-            "bench.report"
-        ) from error
-    if content.schema > SCHEMA:
-        raise InputError(
-            f"{str(path)!r} has version {content.schema} of its format, and this code knows "
-            f"{SCHEMA}: update lnl-bench"
-        )
+    except ValueError as error:  # msgspec's errors, too
+        raise _no_file(path, error) from error
+    _check_schema(path, values)
+    try:
+        content = msgspec.convert(values, TunedDefaults)
+    except msgspec.ValidationError as error:
+        raise _no_file(path, error) from error
     settings = {}
     for name, proposal in content.methods.items():
         try:
             settings[canonical(name)] = resolve(canonical(name), proposal.hparams)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from error
+        if absent := sorted(settings[canonical(name)].keys() - proposal.hparams.keys()):
+            raise InputError(
+                f"{str(path)!r} has no {absent[0]} of {name}: add it, or write the file anew with "
+                "python -m bench.report"
+            )
     return settings
+
+
+def _no_file(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{str(path)!r} is no file of tuned defaults ({error}): write it anew with python -m "
+        "bench.report"
+    )
+
+
+def _check_schema(path: Path, values: Any) -> None:
+    """Raise InputError where a file is of a later version, whatever its structure."""
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise InputError(
+            f"{str(path)!r} has version {schema} of its format, and this code knows {SCHEMA}: "
+            "update lnl-bench"
+        )

@@ -125,6 +125,7 @@ class Origin(msgspec.Struct, frozen=True):
 class SpecFile(msgspec.Struct, frozen=True, kw_only=True):
     """Content of ``spec.json``."""
 
+    schema: int | UnsetType = UNSET  # of version 2 and later
     #: Specification as it is on disk: ids and comparisons of whole specifications are of these
     #: values, fields of other versions among them.
     spec: dict[str, Any]

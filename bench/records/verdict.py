@@ -6,7 +6,7 @@ hash, so that a verdict on other records is told apart.
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,20 +20,27 @@ SCHEMA = 1
 
 #: Outcomes: trials were run again and agree; nothing contradicts the records, but no trial could be
 #: compared with a new run of the same code; at least one fault.
-VERIFIED, CONSISTENT, REJECTED = OUTCOMES = "verified", "consistent", "rejected"
+VERIFIED: Final = "verified"
+CONSISTENT: Final = "consistent"
+REJECTED: Final = "rejected"
+Outcome = Literal["verified", "consistent", "rejected"]
 
 #: Agreement of a new run with its record: to the bit, within the tolerance, or not.
-EXACT, CLOSE, APART = "exact", "close", "apart"
+EXACT: Final = "exact"
+CLOSE: Final = "close"
+APART: Final = "apart"
 #: No statement: both begin alike, and are later further apart than rounding explains for most
 #: methods.
-DRIFTED = "drifted"
+DRIFTED: Final = "drifted"
 #: No statement: other code made the record, so that a new run is another draw.
-OTHER_CODE = "other code"
+OTHER_CODE: Final = "other code"
+Agreement = Literal["exact", "close", "apart", "drifted", "other code"]
 
 #: Kinds of fault, and their names for people.
 FAULTS = {
     "truncated": "truncated or damaged file",
-    "schema": "future schema",
+    "stray": "not a trial",
+    "schema": "future or unknown schema",
     "duplicate": "duplicate",
     "config": "changed configuration",
     "method": "swapped method",
@@ -63,7 +70,7 @@ class Rerun(msgspec.Struct, frozen=True):
 
     trial: str
     method: str
-    agreement: str
+    agreement: Agreement
     at_end: float | None  # difference of mean test accuracies over the last tenth of the epochs
     first_loss: float | None  # relative difference of the first epoch's training losses
     seconds: float
@@ -73,7 +80,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Content of ``verdict.json``."""
 
     schema: int = SCHEMA
-    outcome: str
+    outcome: Outcome
     records: str  # ``records_hash``; empty where the archive cannot be read
     trials: int
     checked: list[str] = []  # parts of all records that were checked
@@ -92,7 +99,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def accepted(self) -> bool:
         """True without faults."""
-        return self.outcome != REJECTED
+        return self.outcome in (VERIFIED, CONSISTENT)
 
 
 def records_hash(sweep: Path) -> str:
@@ -115,7 +122,7 @@ def verdict_path(sweep: Path) -> Path:
     place = source_of(sweep)
     if place.is_dir():
         return place / NAME
-    name = NAME if place.name == ARCHIVE else f"{place.name.partition('.')[0]}.{NAME}"
+    name = NAME if place.name == ARCHIVE else f"{place.name.removesuffix('.tar.gz')}.{NAME}"
     return place.with_name(name)
 
 
@@ -123,11 +130,15 @@ def read_verdict(sweep: Path) -> Verdict | None:
     """Return the verdict on a sweep; None where there is none.
 
     Raises:
-        InputError: where the file is no verdict.
+        InputError: where the file is no verdict, or of a later version.
     """
     path = verdict_path(sweep)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Verdict)
+        values = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        schema = values.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ValueError(f"schema {schema}, and this version knows {SCHEMA}")
+        return msgspec.convert(values, Verdict)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -40,7 +40,8 @@ def summary(verdict: Verdict) -> str:
     """Return a verdict in one or two sentences."""
     by = f"by version {verdict.version} on {verdict.date[:10]}"
     if verdict.outcome == REJECTED:
-        return f"Rejected {by}: {len(verdict.faults)} faults, which verdict.json lists."
+        count = len(verdict.faults)
+        return f"Rejected {by}: {count} fault{'s' * (count > 1)}, which verdict.json lists."
     checked = ", ".join(verdict.checked)
     if verdict.unchecked:
         checked += " (verdict.json says what could not be checked)"
@@ -52,7 +53,8 @@ def summary(verdict: Verdict) -> str:
 
 def rerun_sentence(verdict: Verdict) -> str:
     """Return what running trials again has shown."""
-    trials = f"{len(verdict.reruns)} of {verdict.trials} trials run again (seed {verdict.seed})"
+    seed = f" (seed {verdict.seed})" if verdict.sample.isdecimal() else ""
+    trials = f"{len(verdict.reruns)} of {verdict.trials} trials run again{seed}"
     return f"{trials}, {_agreements(verdict)}"
 
 

@@ -1,4 +1,4 @@
-"""Trials that are run again, and the comparison of their epochs with those on record.
+"""Trials that are run again, and the comparison of their figures with those on record.
 
 Records agree to the bit where the same code ran on the same kind of machine with the same versions
 of the libraries that compute. Elsewhere sums are rounded in another order; training amplifies these
@@ -7,7 +7,7 @@ differences, and README.md of this room says how the tolerance was measured.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.common.files import to_json
 from bench.datasets import Dataset
 from bench.errors import InputError, Unavailable
 from bench.networks.machine import machine
@@ -23,8 +24,8 @@ from bench.planning.code_hash import code_of
 from bench.planning.selection import final
 from bench.planning.spec import TrialSpec
 from bench.records.code import differing, to_text
-from bench.records.schema import COMPLETED, TEST_ACCURACY, Epoch, present
-from bench.records.verdict import APART, CLOSE, DRIFTED, EXACT, OTHER_CODE, Rerun
+from bench.records.schema import COMPLETED, STOPPED, TEST_ACCURACY, Done, Epoch
+from bench.records.verdict import APART, CLOSE, DRIFTED, EXACT, OTHER_CODE, Agreement, Rerun
 from bench.training.trial import run_trial
 from bench.verification.records import Record
 
@@ -41,10 +42,10 @@ _COMPUTING = ("torch", "numpy", "scipy", "scikit-learn")
 #: Keys of a machine that do the same.
 _ROUNDING = ("system", "processor", "instructions")
 
-#: Figures of an epoch that are compared to the bit.
-_EXACT = (
-    "train_loss learning_rate samples_trained noisy_val_accuracy clean_val_accuracy test_accuracy "
-    "worst_class_accuracy val_predictions"
+#: Keys of an epoch and of done.json that a new run may change: cost, and who ran what when.
+_OF_RUN = (
+    "schema train_seconds eval_seconds pretrain_seconds embedding_seconds work_seconds "
+    "peak_memory_bytes git_commit code error traceback"
 ).split()
 
 
@@ -52,7 +53,7 @@ _EXACT = (
 class Comparison:
     """Epochs of a new run beside those on record."""
 
-    agreement: str  # EXACT, CLOSE, DRIFTED or APART
+    agreement: Agreement
     at_end: float | None = None
     first_loss: float | None = None
 
@@ -109,8 +110,10 @@ def choose(records: Sequence[Record], sample: str, seed: int) -> list[Record]:
     return [runnable[place] for place in sorted(order)]
 
 
-def run_again(spec: TrialSpec, dataset: Dataset, start: Pretrained | None) -> list[Epoch]:
-    """Run a trial; return its epochs.
+def run_again(
+    record: Record, spec: TrialSpec, dataset: Dataset, start: Pretrained | None
+) -> Record:
+    """Run a trial; return the record of the new run.
 
     Raises:
         InputError: where this machine lacks what the trial needs, or the trial fails here.
@@ -119,48 +122,94 @@ def run_again(spec: TrialSpec, dataset: Dataset, start: Pretrained | None) -> li
     outcome = run_trial(spec, dataset, start=start, report=lambda new, _: epochs.extend(new))
     if outcome.status not in COMPLETED:
         raise Unavailable(f"the trial has {outcome.status} here: {outcome.error}")
-    return epochs
+    done = msgspec.json.decode(to_json(msgspec.to_builtins(outcome.done())), type=Done)
+    return replace(record, epochs=[_as_recorded(epoch) for epoch in epochs], done=done)
 
 
-def first_epoch(spec: TrialSpec, dataset: Dataset, start: Pretrained | None) -> Epoch | None:
-    """Run the first epoch of a trial; None where it has failed."""
+def _as_recorded(epoch: Epoch) -> Epoch:
+    """Return an epoch as a reader of its line gets it."""
+    return Epoch.from_json(msgspec.json.decode(to_json(epoch.to_json())))
+
+
+def first_epochs(
+    spec: TrialSpec, dataset: Dataset, start: Pretrained | None, count: int = 1
+) -> list[Epoch]:
+    """Run the first epochs of a trial; return fewer where it fails or cannot be run here."""
     epochs: list[Epoch] = []
 
     def report(new: list[Epoch], restart: bool) -> None:
         epochs.extend(new)
-        if epochs:
-            raise _FirstEpochDone
+        if len(epochs) >= count:
+            raise _EpochsDone
 
-    run_trial(spec, dataset, start=start, report=report)
-    return epochs[0] if epochs else None
+    try:
+        run_trial(spec, dataset, start=start, report=report)
+    except InputError:
+        return []
+    return [_as_recorded(epoch) for epoch in epochs]
 
 
-class _FirstEpochDone(Exception):
-    """End of a run of one epoch, which ``run_trial`` takes for a failure of the method."""
+class _EpochsDone(Exception):
+    """End of a run of few epochs, which ``run_trial`` takes for a failure of the method."""
 
 
-def compare(record: Record, again: Sequence[Epoch]) -> Comparison:
-    """Compare the epochs on record with those of a new run.
+def compare(record: Record, again: Record) -> Comparison:
+    """Compare a record with that of a new run.
 
     A search may have stopped the recorded trial early: it is compared as far as it goes.
     """
-    recorded = record.epochs
-    again = again[: len(recorded)] if record.done.status == "stopped" else again
-    if len(recorded) != len(again) or not recorded:
-        return Comparison(EXACT if not recorded and not again else APART)
-    if all(map(equal, recorded, again)):
+    recorded, epochs = record.epochs, again.epochs
+    if record.done.status == STOPPED:
+        epochs = epochs[: len(recorded)]
+    if len(recorded) != len(epochs) or "privileges" in different_facts(record, again):
+        return Comparison(APART)
+    if all(map(equal, recorded, epochs)) and not different_facts(record, again):
         return Comparison(EXACT, 0.0, 0.0)
-    figures = differences(recorded, again)
-    agreement = APART
-    for limits, name in ((LIMITS, DRIFTED), (TOLERANCE, CLOSE)):
-        if all(figures[key] <= limit for key, limit in limits.items()):
-            agreement = name
+    if not recorded:
+        return Comparison(APART)
+    figures = differences(recorded, epochs)
+    agreement: Agreement = APART
+    if all(figures[key] <= limit for key, limit in LIMITS.items()):
+        agreement = DRIFTED
+    if all(figures[key] <= limit for key, limit in TOLERANCE.items()):
+        agreement = CLOSE
     return Comparison(agreement, figures["at_end"], figures["first_loss"])
 
 
 def equal(first: Epoch, second: Epoch) -> bool:
     """Return whether two epochs agree to the bit, in all but times."""
-    return all(present(getattr(first, n)) == present(getattr(second, n)) for n in _EXACT)
+    return not different_figures(first, second)
+
+
+def different_figures(first: Epoch, second: Epoch) -> list[str]:
+    """Return the keys of two epochs whose values are not equal to the bit, but for times."""
+    return _different(first.to_json(), second.to_json())
+
+
+def different_facts(record: Record, again: Record) -> list[str]:
+    """Return the keys of two done.json whose values are not equal to the bit, but for cost.
+
+    The facts of a trial that a search has stopped are those of its end, but for the privileges.
+    """
+    values = [msgspec.to_builtins(each.done) for each in (record, again)]
+    if record.done.status == STOPPED:
+        values = [{"privileges": facts.get("privileges")} for facts in values]
+    return _different(*values)
+
+
+def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values differ; one without a value is equal to a missing one."""
+    names = []
+    for name in dict.fromkeys([*first, *second]):
+        values = [
+            {key: part for key, part in value.items() if key not in _OF_RUN}
+            if isinstance(value, dict)
+            else value
+            for value in (first.get(name), second.get(name))
+        ]
+        if name not in _OF_RUN and values[0] != values[1]:
+            names.append(name)
+    return names
 
 
 def differences(recorded: Sequence[Epoch], again: Sequence[Epoch]) -> dict[str, float]:
@@ -194,14 +243,14 @@ def other_code(record: Record, spec: TrialSpec) -> list[str]:
 
 def rerun_of(
     record: Record, spec: TrialSpec, dataset: Dataset, start: Pretrained | None, exact: bool
-) -> tuple[Rerun, list[Epoch]]:
+) -> tuple[Rerun, Record]:
     """Run a trial again, and compare.
 
     Args:
         exact: whether the record has to agree to the bit.
     """
     began = time.perf_counter()
-    again = run_again(spec, dataset, start)
+    again = run_again(record, spec, dataset, start)
     result = compare(record, again)
     agreement = result.agreement
     if agreement != EXACT and other_code(record, spec):

@@ -2,7 +2,7 @@
 
 Suspects are few: the same trial with clean labels, with other seeds, with the settings and methods
 of the archive's other trials, and at defaults. The first epoch of each is run; one that gives the
-first epoch on record names the fault.
+first epoch on record names the fault. A suspect that cannot be run names none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.common.text import shortlist
 from bench.datasets import Dataset
 from bench.errors import InputError
 from bench.networks.pretrained import Pretrained
 from bench.planning.registry import changes, display, resolve
 from bench.planning.spec import TrialSpec
-from bench.records.schema import TEST_ACCURACY, Epoch, present
+from bench.records.schema import STOPPED, TEST_ACCURACY, Epoch, present
 from bench.records.verdict import Fault
-from bench.verification.again import differences, equal, first_epoch, relative, run_again
+from bench.verification.again import (
+    differences,
+    different_facts,
+    different_figures,
+    first_epochs,
+    relative,
+)
 from bench.verification.figures import epochs_text
 from bench.verification.records import Record
 
@@ -31,7 +38,7 @@ Suspect = tuple[str, str, TrialSpec]  # kind of fault, its text, what may have b
 
 def cause_of(
     record: Record,
-    again: Sequence[Epoch],
+    again: Record,
     trials: Sequence[Record],
     dataset: Dataset,
     start: Pretrained | None,
@@ -39,28 +46,37 @@ def cause_of(
     """Return the fault of a record that differs from a new run.
 
     Args:
-        again: epochs of the new run.
+        again: record of the new run.
         trials: all of the archive.
     """
     kind, text = (
         _edited(record, again)
-        or _dropped(record, again)
+        or _dropped(record, again.epochs)
         or _cut(record, trials, dataset, start)
         or _replaced(record, trials, dataset, start)
-        or _unnamed(record, again)
+        or _unnamed(record, again.epochs)
     )
     return Fault(kind, text, record.name)
 
 
-def _edited(record: Record, again: Sequence[Epoch]) -> tuple[str, str] | None:
-    """Return the fault of accuracies that differ while all losses are the same."""
-    pairs = list(zip(record.epochs, again, strict=False))
-    if len(record.epochs) != len(again) or not all(_same_training(*pair) for pair in pairs):
+def _edited(record: Record, again: Record) -> tuple[str, str] | None:
+    """Return the fault of figures that differ while all losses are the same."""
+    stopped = record.done.status == STOPPED and len(record.epochs) < len(again.epochs)
+    pairs = list(zip(record.epochs, again.epochs, strict=False))
+    if not (stopped or len(record.epochs) == len(again.epochs)):
         return None
-    changed = [place for place, pair in enumerate(pairs) if not equal(*pair)]
-    return "accuracy", (
-        "a new run has the same training losses, and other accuracies in "
-        f"{epochs_text(np.array(changed))}"
+    if not all(_same_training(*pair) for pair in pairs):
+        return None
+    changed = {place: different_figures(*pair) for place, pair in enumerate(pairs)}
+    names = list(dict.fromkeys(name for figures in changed.values() for name in figures))
+    if not names:
+        facts = shortlist(different_facts(record, again))
+        return "rerun", f"a new run has the same epochs, and other facts in done.json: {facts}"
+    places = np.array([place for place, figures in changed.items() if figures])
+    accuracies = any("accuracy" in name or name == "val_predictions" for name in names)
+    return "accuracy" if accuracies else "rerun", (
+        f"a new run has the same training losses, and another {shortlist(names)} in "
+        f"{epochs_text(places)}"
     )
 
 
@@ -88,8 +104,11 @@ def _cut(
     recipes = {trial.spec.recipe for trial in trials if trial.spec}
     for recipe in sorted(recipes, key=lambda recipe: recipe.epochs):
         if recipe.epochs > len(record.epochs) and recipe != record.spec.recipe:
-            longer = run_again(replace(record.spec, recipe=recipe), dataset, start)
-            if all(map(_same_training, record.epochs, longer)):
+            spec = replace(record.spec, recipe=recipe)
+            longer = first_epochs(spec, dataset, start, len(record.epochs))
+            if len(longer) == len(record.epochs) and all(
+                map(_same_training, record.epochs, longer)
+            ):
                 return "epochs", (
                     f"the epochs are the first {len(record.epochs)} of a run of {recipe.epochs}"
                 )
@@ -113,8 +132,7 @@ def _replaced(
     for number, (kind, text, spec) in enumerate(_suspects(record.spec, trials)):
         if number == _SUSPECTS:
             break
-        epoch = first_epoch(spec, dataset, start)
-        if epoch is not None and _gives(record.epochs[0], epoch):
+        if any(_gives(record.epochs[0], epoch) for epoch in first_epochs(spec, dataset, start)):
             return kind, text
     return None
 
@@ -171,9 +189,9 @@ def _named(spec: TrialSpec) -> str:
 
 
 def _unnamed(record: Record, again: Sequence[Epoch]) -> tuple[str, str]:
-    if len(record.epochs) != len(again):
+    if len(record.epochs) != len(again) and record.done.status != STOPPED:
         return "rerun", f"a new run has {len(again)} epochs, and the record {len(record.epochs)}"
-    figures = differences(record.epochs, again)
+    figures = differences(record.epochs, again[: len(record.epochs)])
     return "rerun", (
         f"a new run ends {100 * figures['at_end']:.1f} points of test accuracy apart, and the loss "
         f"of its first epoch differs by {100 * figures['first_loss']:.2g} %: method, settings, "

@@ -1,12 +1,13 @@
 """All checks of an archive, and the verdict on it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.common.progress import track
+from bench.common.text import shortlist
 from bench.common.version import __version__, git_commit
 from bench.datasets import Dataset
 from bench.errors import InputError
@@ -18,9 +19,11 @@ from bench.records.verdict import (
     CLOSE,
     CONSISTENT,
     EXACT,
+    OTHER_CODE,
     REJECTED,
     VERIFIED,
     Fault,
+    Outcome,
     Rerun,
     Verdict,
     records_hash,
@@ -44,8 +47,9 @@ LoadData = Callable[[TrialSpec], Dataset]
 #: Loader of what a trial trains on: its data set, embedded where a network is frozen, and the
 #: network that it fine-tunes.
 LoadInputs = Callable[[TrialSpec], tuple[Dataset, Pretrained | None]]
-#: Comparison of the tables beside an archive: their names, and a sentence on each that differs.
-CompareTables = Callable[[Path], tuple[list[str], list[str]]]
+#: Comparison of the tables beside an archive: their names, a sentence on each that differs, and
+#: one on each that cannot be compared.
+CompareTables = Callable[[Path], tuple[list[str], list[str], list[str]]]
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Check:
             self.faults.append(records)
             return self._verdict("", 0)
         trials = records.trials
+        chosen = choose(trials, self.sample, self.seed)
         self.faults += [*schema_of_sweep(records.folder), *records.faults]
         for record in trials:
             self.faults += figure_faults(record)
@@ -82,9 +87,10 @@ class Check:
             text = f"trials that are not over, and in no table: {records.unfinished}"
             self.unchecked.append(text)
         self._check_obstacles(trials)
+        self.unchecked.append("cost: seconds and memory, of which each run has others")
         self._check_tables(archive)
         self._check_labels(trials)
-        self._check_again(records)
+        self._check_again(records, chosen)
         return self._verdict(records_hash(archive), len(trials))
 
     def _check_obstacles(self, trials: Sequence[Record]) -> None:
@@ -96,12 +102,9 @@ class Check:
         self.unchecked += [f"{count} trials: {reason}" for reason, count in counts.items()]
 
     def _check_tables(self, archive: Path) -> None:
-        try:
-            tables, differing = self.compare_tables(archive)
-        except InputError as error:
-            self.unchecked.append(f"tables: {error}")
-            return
+        tables, differing, passed_over = self.compare_tables(archive)
         self.faults += [Fault("leaderboard", sentence) for sentence in differing]
+        self.unchecked += [f"tables: {sentence}" for sentence in passed_over]
         if tables:
             self.checked.append("tables")
         else:
@@ -114,39 +117,53 @@ class Check:
             if spec := record.spec:
                 key = (spec.dataset, spec.subset, spec.image_size, spec.noise_kind)
                 groups[key].append((record, spec))
-        drawn = 0
+        undrawn = Counter[str]()
         for members in groups.values():
             first = members[0][1]
+            name = f"{first.dataset}, {first.noise_kind}"
             try:
                 redrawn = Redrawn(self.load_data(first), trials)
-                for record, spec in track(members, f"labels of {first.dataset}"):
-                    self.faults += label_faults(record, spec, redrawn)
-                drawn += len(members)
             except InputError as error:
-                self.unchecked.append(f"labels of {first.dataset}, {first.noise_kind}: {error}")
-        if drawn == len(trials):
+                undrawn[f"{name}: {error}"] += len(members)
+                continue
+            for record, spec in track(members, f"labels of {first.dataset}"):
+                try:
+                    self.faults += label_faults(record, spec, redrawn)
+                except InputError as error:
+                    undrawn[f"{name}: {error}"] += 1
+        self.unchecked += [f"labels of {text} (trials: {count})" for text, count in undrawn.items()]
+        if not undrawn and all(record.spec for record in trials):
             self.checked.append("labels")
 
-    def _check_again(self, records: Records) -> None:
+    def _check_again(self, records: Records, chosen: Sequence[Record]) -> None:
         """Run a sample of the trials again."""
         exact = same_build(sweep_facts(records.folder))
-        chosen = choose(records.trials, self.sample, self.seed)
         for record in track(chosen, "trials run again"):
             assert record.spec
             try:
                 dataset, start = self.load_inputs(record.spec)
                 rerun, again = rerun_of(record, record.spec, dataset, start, exact)
-                self.reruns.append(rerun)
-                if rerun.agreement == APART:
-                    self.faults.append(cause_of(record, again, records.trials, dataset, start))
             except InputError as error:
                 self.unchecked.append(f"{record.name} was not run again: {error}")
+                continue
+            self.reruns.append(rerun)
+            if rerun.agreement == APART:
+                self.faults.append(cause_of(record, again, records.trials, dataset, start))
+        if others := [rerun.trial for rerun in self.reruns if rerun.agreement == OTHER_CODE]:
+            self.unchecked.append(
+                f"records of other code ({shortlist(others, 3)}), whether or not a commit has it: "
+                "check out the commit that done.json names, and check again there"
+            )
 
     def _verdict(self, records: str, trials: int) -> Verdict:
         agreements = {rerun.agreement for rerun in self.reruns}
-        outcome = VERIFIED if agreements and agreements <= {EXACT, CLOSE} else CONSISTENT
+        outcome: Outcome = CONSISTENT
+        if self.faults:
+            outcome = REJECTED
+        elif agreements and agreements <= {EXACT, CLOSE}:
+            outcome = VERIFIED
         return Verdict(
-            outcome=REJECTED if self.faults else outcome,
+            outcome=outcome,
             records=records,
             trials=trials,
             checked=self.checked,

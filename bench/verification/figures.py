@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.planning.searches import SEARCH
+from bench.errors import InputError
+from bench.planning.searches import SEARCH, SearchKind
 from bench.records.schema import (
     COMPLETED,
     DIVERGED,
     FINISHED,
     NOISY_VAL_ACCURACY,
     STOPPED,
+    SUCCEEDED,
     TEST_ACCURACY,
     Figure,
     amount,
@@ -22,6 +24,8 @@ from bench.verification.records import Record
 
 #: Largest distance of a share from a whole number of images, in images: rounding of the division.
 _ROUNDING = 1e-6
+#: Epochs up to which missing ones are named.
+_MISSING = 10_000
 #: Relative difference of sums that rounding explains.
 _OF_SUM = 1e-9
 #: Decimals of the accuracies of ``reliability``.
@@ -38,19 +42,28 @@ def _epoch_faults(record: Record) -> Iterator[tuple[str, str]]:
     epochs, done = record.epochs, record.done
     numbers = [epoch.epoch for epoch in epochs]
     if numbers != list(range(len(epochs))):
-        missing = sorted(set(range(max(numbers, default=0) + 1)) - set(numbers))
-        what = f"lacks the epochs {missing}" if missing else "has its epochs out of order"
+        last = max(numbers, default=0)
+        missing = sorted(set(range(min(last, _MISSING) + 1)) - set(numbers))
+        what = "lacks " + epochs_text(np.array(missing)) if missing else "has epochs out of order"
         yield "epochs", f"epochs.jsonl {what}"
     if done.status in COMPLETED and present(done.epochs) not in (None, len(epochs)):
         yield "epochs", f"done.json counts {done.epochs} epochs, and epochs.jsonl has {len(epochs)}"
     planned = record.raw["recipe"].get("epochs")
     if done.status == FINISHED and "imported" not in record.raw and planned != len(epochs):
         yield "epochs", f"the recipe has {planned} epochs, and epochs.jsonl {len(epochs)}"
-    if done.status == STOPPED and not str(record.raw.get("stage", "")).startswith(SEARCH):
-        yield "epochs", "it was stopped early, as only trials of searches are"
+    if done.status == STOPPED and not _has_scheduler(str(record.raw.get("stage", ""))):
+        yield "epochs", "it was stopped early, as only trials of searches with a scheduler are"
     # The epoch in which a loss was not finite is in the sums, and not in epochs.jsonl.
     if done.status != DIVERGED and (different := list(_different_sums(record))):
         yield "epochs", f"the sums over epochs are not those of done.json ({', '.join(different)})"
+
+
+def _has_scheduler(stage: str) -> bool:
+    """Return whether a stage is that of a search whose scheduler ends trials early."""
+    try:
+        return stage.startswith(SEARCH) and SearchKind.of(stage).scheduler != "none"
+    except InputError:
+        return False
 
 
 def _different_sums(record: Record) -> Iterator[str]:
@@ -74,6 +87,10 @@ def _different_sums(record: Record) -> Iterator[str]:
 
 def _accuracy_faults(record: Record) -> Iterator[tuple[str, str]]:
     done = record.done
+    if done.status in SUCCEEDED:
+        accuracies = np.array([epoch.figure(TEST_ACCURACY) for epoch in record.epochs])
+        if len(places := np.flatnonzero(np.isnan(accuracies))):
+            yield "accuracy", f"{TEST_ACCURACY} is missing in {epochs_text(places)}"
     for name, images in (
         (TEST_ACCURACY, present(done.test_images)),
         (NOISY_VAL_ACCURACY, present(done.validation_images)),
@@ -87,16 +104,23 @@ def _accuracy_faults(record: Record) -> Iterator[tuple[str, str]]:
                 f"{name} is no share of {images} images in {epochs_text(places)}",
             )
     reliability = present(done.reliability)
-    if done.status == FINISHED and reliability and record.epochs:
-        counts = np.array(reliability["count"], dtype=float)
-        right = np.array([value or 0.0 for value in reliability["accuracy"]])
-        share = float(counts @ right / max(1.0, counts.sum()))
-        if abs(share - record.epochs[-1].figure(TEST_ACCURACY)) > _RELIABILITY:
+    if done.status == FINISHED and reliability is not None and record.epochs:
+        last, share = record.epochs[-1].figure(TEST_ACCURACY), _share(reliability)
+        if not abs(share - last) <= _RELIABILITY:  # NaN compares as False
             yield (
                 "accuracy",
-                f"test_accuracy of the last epoch is {record.epochs[-1].test_accuracy:.4f}, and "
-                f"{share:.4f} by the reliability of done.json",
+                f"test_accuracy of the last epoch is {last:.4f}, and {share:.4f} by the "
+                "reliability of done.json",
             )
+
+
+def _share(reliability: dict[str, list[float | None]]) -> float:
+    """Return the share of right predictions over all bins; NaN where the bins are damaged."""
+    counts, right = reliability.get("count", []), reliability.get("accuracy", [])
+    if len(counts) != len(right) or None in counts or not sum(map(amount, counts)):
+        return math.nan
+    products = (amount(count) * amount(share) for count, share in zip(counts, right, strict=True))
+    return sum(products) / sum(map(amount, counts))
 
 
 def epochs_text(places: np.ndarray) -> str:

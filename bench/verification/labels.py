@@ -88,7 +88,8 @@ def _hash_fault(record: Record, spec: TrialSpec, labels: Labels, redrawn: Redraw
     )
     stated = present(facts.transition_matrix)
     same_matrix = stated is None or (
-        np.shape(stated) == matrix.shape and np.allclose(stated, matrix, atol=_ROUNDING)
+        [len(row) for row in stated] == [len(row) for row in matrix]
+        and np.allclose(stated, matrix, atol=_ROUNDING)
     )
     if same_rate and same_matrix:
         return None

@@ -1,22 +1,25 @@
 """Strict reading of an archive: a file that cannot be read whole is a fault, not a gap."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from bench.common.identity import plain_id, trial_id
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
 from bench.records.archive import opened
 from bench.records.epochs import content_of, lines
-from bench.records.schema import SCHEMA, STATUSES, Done, Epoch, SpecFile, present
+from bench.records.packing import unpack_numbers
+from bench.records.schema import SCHEMA, STATUSES, Done, Epoch, Recorded, SpecFile, present
 from bench.records.trials import check_sweep
 from bench.records.verdict import Fault
 
-_DAMAGE = (OSError, ValueError)  # msgspec's errors, too
+_DAMAGE = (OSError, ValueError, zlib.error)  # msgspec's errors, too
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def read_records(archive: Path) -> Records | Fault:
     """Return the records of an archive, or the fault for which nothing in it can be read.
 
     Raises:
-        InputError: where there is no such file or folder.
+        InputError: where there is no such file or folder, or no trial in it is over.
     """
     if archive.is_dir():
         check_sweep(archive)
@@ -68,12 +71,16 @@ def read_records(archive: Path) -> Records | Fault:
             unfinished += 1
         else:
             faults.append(record)
+    if not trials and not faults:
+        raise InputError(f"{str(archive)!r} holds no trial that is over: run the sweep first")
     return Records(folder, trials, [*faults, *_repeated(trials)], unfinished)
 
 
 def _read(folder: Path) -> Record | Fault | None:
     """Return the record of a trial's folder, its fault, or None where the trial is not over."""
     path = folder / "spec.json"
+    if not path.exists():
+        return Fault("stray", "it has no spec.json: take it out of trials/", folder.name)
     try:
         file = msgspec.json.decode(content_of(path), type=SpecFile)
         if not (folder / "done.json").exists():
@@ -88,6 +95,7 @@ def _read(folder: Path) -> Record | Fault | None:
     except _DAMAGE as error:
         return Fault("truncated", f"{path.name} is damaged or cut off ({error})", folder.name)
     for name, schema in (
+        ("spec.json", present(file.schema)),
         ("epochs.jsonl", values[0].get("schema") if values else None),
         ("done.json", ending.get("schema")),
     ):
@@ -95,16 +103,27 @@ def _read(folder: Path) -> Record | Fault | None:
             text = f"{name} has schema {schema}, and this version knows {SCHEMA}"
             return Fault("schema", text, folder.name)
     try:
+        path = folder / "spec.json"
+        msgspec.convert(file.spec, Recorded)
         path = folder / "epochs.jsonl"
         epochs = [Epoch.from_json(line) for line in values]
+        _check_packed([epoch.val_predictions for epoch in epochs])
         path = folder / "done.json"
         done = msgspec.convert(ending, Done)
+        _check_packed([done.validation_truth])
         if done.status not in STATUSES:
             raise ValueError(f"status {done.status!r}")
     except _DAMAGE as error:
         return Fault("schema", f"{path.name} is no record of this version ({error})", folder.name)
     spec, obstacle = _specification(file.spec)
     return Record(folder.name, file.spec, spec, epochs, done, obstacle)
+
+
+def _check_packed(texts: Sequence[Any]) -> None:
+    """Raise an error where a packed text of a record cannot be read."""
+    for text in texts:
+        if text not in (None, UNSET):
+            unpack_numbers(text)
 
 
 def _specification(raw: dict[str, Any]) -> tuple[TrialSpec | None, str]:
@@ -123,7 +142,7 @@ def _identity_faults(record: Record) -> Iterator[Fault]:
             record.name,
         )
     code = present(record.done.code)
-    parts = set(record.raw.get("method", "").split("+"))
+    parts = set(record.raw["method"].split("+"))
     if isinstance(code, dict) and not code.keys() <= {"harness", *parts}:
         others = sorted(code.keys() - {"harness", *parts})
         yield Fault(

@@ -16,7 +16,7 @@ WORDS = ("--methods", "elr", "--noise", "0.5", "--seeds", "1", "--out", "results
 def file(tmp_path) -> Path:
     evidence = {"candidates": 2, "cells": [], "seeds": 3, "mean_rank": 1, "mean_rank_of_first": 2}
     evidence |= dict.fromkeys(("gain", "gain_low", "gain_high"))
-    proposal = {"hparams": {"elr.weight": 7.5}, "evidence": evidence}
+    proposal = {"hparams": {"elr.weight": 7.5, "elr.momentum": 0.7}, "evidence": evidence}
     path = tmp_path / "tuned-defaults.json"
     path.write_text(json.dumps({"methods": {"elr": proposal}}))
     return path
@@ -33,6 +33,12 @@ def test_trials_have_the_files_settings_and_the_shared_recipe(file):
     assert {spec.protocol for spec in sweep.specs} == {"shared"}
     plain = {spec.method: spec for spec in planned().specs}
     assert by_method["ce"].id == plain["ce"].id and by_method["elr"].id != plain["elr"].id
+
+
+def test_methods_without_settings_in_the_file_are_named(file):
+    words = ["--methods", "elr,gce", *WORDS[2:], "--recipe", f"tuned-defaults:{file}"]
+    with pytest.warns(UserWarning, match="no settings of gce, which"):
+        plan_sweep(Request.of(run.make_context("run", words).params))
 
 
 def test_a_search_begins_with_the_files_settings(file):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import InputError
+from bench.planning.registry import resolve
 from bench.planning.spec import expand_hparams
 from bench.planning.tuned_defaults import FILE, read_tuned_defaults
 
@@ -19,6 +20,9 @@ EVIDENCE = {
     "gain_low": None,
     "gain_high": None,
 }
+
+
+ELR = {"elr.weight": 7.5, "elr.momentum": 0.7}
 
 
 def write(folder: Path, methods: dict[str, dict], **fields) -> Path:
@@ -35,14 +39,14 @@ def write(folder: Path, methods: dict[str, dict], **fields) -> Path:
 
 
 def test_settings_replace_the_defaults_of_their_method_alone(tmp_path):
-    tuned = read_tuned_defaults(write(tmp_path, {"elr": {"elr.weight": 7.5}}))
+    tuned = read_tuned_defaults(write(tmp_path, {"elr": ELR}))
     found = dict(expand_hparams(["elr", "rmd+elr", "gce"], {}, {}, tuned))
     assert found["elr"] == {"elr.weight": 7.5, "elr.momentum": 0.7}
     assert found["rmd+elr"]["elr.weight"] == 3.0
 
 
 def test_a_wrapper_alone_is_the_one_on_the_reference(tmp_path):
-    tuned = read_tuned_defaults(write(tmp_path, {"rmd": {"rmd.k": 16}}))
+    tuned = read_tuned_defaults(write(tmp_path, {"rmd": resolve("rmd+ce", {}) | {"rmd.k": 16}}))
     [(name, hparams)] = expand_hparams(["rmd"], {}, {}, tuned)
     assert name == "rmd+ce" and hparams["rmd.k"] == 16
 
@@ -55,7 +59,7 @@ def test_the_command_line_goes_before(tmp_path):
 
 
 def test_the_folder_of_a_sweep_stands_for_its_file(tmp_path):
-    write(tmp_path, {"elr": {"elr.weight": 7.5}})
+    write(tmp_path, {"elr": ELR})
     assert read_tuned_defaults(tmp_path)["elr"]["elr.weight"] == 7.5
 
 
@@ -66,7 +70,10 @@ def test_the_folder_of_a_sweep_stands_for_its_file(tmp_path):
         ({"elr": {"elr.wait": 1.0}}, {}, "elr.wait"),
         ({"elr": {"elr.weight": "heavy"}}, {}, "elr.weight"),
         ({}, {"schema": 2}, "update lnl-bench"),
+        ({}, {"schema": 2, "selected_by": 3}, "update lnl-bench"),
         ({}, {"schema": "one"}, "is no file of tuned defaults"),
+        ({"elr": {}}, {}, "has no elr.momentum of elr"),
+        ({"elr": {"elr.momentum": 0.7}}, {}, "has no elr.weight of elr"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_files_name(tmp_path, methods, fields, message):
@@ -74,6 +81,12 @@ def test_what_does_not_fit_is_refused_with_the_files_name(tmp_path, methods, fie
     with pytest.raises(InputError, match=message) as caught:
         read_tuned_defaults(path)
     assert FILE in str(caught.value)
+
+
+def test_a_file_of_other_bytes_is_refused(tmp_path):
+    (tmp_path / FILE).write_bytes(b'{"schema": 1, "selected_by": "\xff"}')
+    with pytest.raises(InputError, match="is no file of tuned defaults"):
+        read_tuned_defaults(tmp_path)
 
 
 def test_a_missing_file_is_an_error_that_says_who_writes_one(tmp_path):

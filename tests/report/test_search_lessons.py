@@ -175,3 +175,15 @@ def test_page_data_of_searches(sweep):
     assert validation["values"] == [50, 70, 60] and test["values"] == [60, 65, 80]
     assert entries[0]["picked"] == 1 and msgspec.json.encode(entries)
     assert np.array_equal(entries[0]["places"], [2, 0, 1])
+
+
+def note_without_candidates(sweep) -> str:
+    return search_sections(board_of(sweep))[-1].notes[0]
+
+
+def test_the_reason_for_no_defaults_is_named(tmp_path):
+    write_seeds(tmp_path, {}, [0.4, 0.4], [0.6, 0.6], rate=0.2)
+    for rate, configurations in ((0.2, [{}, HEAVY]), (0.5, [LIGHT, HEAVY])):
+        write_search(tmp_path, configurations, [0.5, 0.7], [0.6, 0.6], rate=rate)
+        expected = "two cells" if rate == 0.2 else "other configurations in each cell"
+        assert expected in note_without_candidates(tmp_path)

@@ -13,7 +13,7 @@ from bench.cli.site import main
 from bench.records.verdict import REJECTED
 from bench.report.site.html import escaped, file_name
 from bench.report.site.overview import overview, standings
-from bench.report.site.pages import citation
+from bench.report.site.pages import citation, index_page, method_page
 from bench.report.site.sources import read_sources
 
 HOSTILE = "</td><script>document.title='run'</script><img src=x onerror=alert(1)>"
@@ -155,6 +155,79 @@ def test_records_without_an_accepting_verdict_are_left_out(boards, tmp_path, cap
     errors = capsys.readouterr().err
     assert end.value.code == 2 and errors.count("left out: ") == 3
     assert "no records" in errors and not (tmp_path / "site").exists()
+
+
+def test_rows_of_a_method_are_counted_apart(tmp_path):
+    """A tuned or privileged row is neither a cell nor a method more."""
+    write_trial(tmp_path, "ce", test=[0.1, 0.5])
+    write_trial(tmp_path, "unicon", test=[0.1, 0.6])
+    write_trial(
+        tmp_path, "unicon", test=[0.1, 0.9], done={"privileges": ["noise_kind"]}, config={"x": 1}
+    )
+    write_verdict(tmp_path)
+    sources = list(read_sources([tmp_path]))
+    rows = overview(sources)
+    table = standings(rows)
+    assert table["cells"].to_dict() == {"ce": 1, "unicon": 1, "unicon (oracle)": 1}
+    assert table["first"].to_dict() == {"ce": 0, "unicon": 0, "unicon (oracle)": 1}
+    page = method_page("unicon", sources, rows).decode()
+    assert "<li>First in 0 of 1 cells" in page and "<li>unicon (oracle): First in 1 of 1" in page
+    assert page.count("First on ") == 1 and "among 3 rows" in page
+    assert "2 methods" in index_page(sources, rows).decode()
+
+
+def test_a_page_that_is_there_stays_as_it_is(tmp_path):
+    """A new verdict and another sweep.json, with equal records, get a page of their own."""
+    boards, out = tmp_path / "boards", tmp_path / "site"
+    board = write_board(boards / "mine", {"ce": 0.5})
+    make(boards, out)
+    [cited] = out.glob("boards/*.html")
+    cited.write_text("as it was cited")
+    make(boards, out)
+    assert cited.read_text() == "as it was cited"
+    write_verdict(board, version="9.9.9")
+    make(boards, out)
+    (board / "sweep.json").write_text('{"git_commit": "c0ffee"}')
+    make(boards, out)
+    assert len(list(out.glob("boards/*.html"))) == 3 and cited.read_text() == "as it was cited"
+
+
+def test_boards_of_one_name_have_pages_of_their_own(tmp_path):
+    mine = write_board(tmp_path / "mine", {"ce": 0.5})
+    write_board(mine / "mine", {"ce": 0.5, "gce": 0.7})
+    make(mine, tmp_path / "site")
+    links = Links(tmp_path / "site" / "index.html").addresses
+    assert len({address for address in links if address.startswith("boards/")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("verdict.json", "{"),
+        ("verdict.json", '{"schema": 99}'),
+        ("sweep.json", '{"runs": [1]}'),
+        ("sweep.json", '{"runs": {"a": 1}}'),
+        ("records.tar.gz", "damaged"),
+    ],
+)
+def test_a_damaged_board_is_left_out(tmp_path, capsys, file, content):
+    boards, out = tmp_path / "boards", tmp_path / "site"
+    for name in ("good", "bad"):
+        write_board(boards / name, {"ce": 0.5})
+    (boards / "bad" / file).write_text(content)
+    if file == "records.tar.gz":
+        (boards / "bad" / "trials").rename(tmp_path / "trials")
+    make(boards, out)
+    assert f"left out: {boards / 'bad'}: " in capsys.readouterr().err
+    assert [path.name.rpartition("-")[0] for path in out.glob("boards/*")] == ["good"]
+
+
+def test_a_board_without_finished_trials_is_left_out(tmp_path, capsys):
+    write_board(tmp_path / "good", {"ce": 0.5})
+    (tmp_path / "bad" / "trials").mkdir(parents=True)
+    write_verdict(tmp_path / "bad")
+    make(tmp_path, tmp_path / "site")
+    assert f"left out: {tmp_path / 'bad'}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", ["missing", "."])

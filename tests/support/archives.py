@@ -82,8 +82,8 @@ class Tampering:
 
     def remove_tables(self) -> None:
         """Remove the tables, which would show the change as well."""
-        for path in self.sweep.glob("*.csv"):
-            path.unlink()
+        for path in [*self.sweep.glob("*.csv"), self.sweep / "leaderboard.md"]:
+            path.unlink(missing_ok=True)
 
     def pack(self) -> Path:
         """Return an archive of the sweep."""

@@ -1,6 +1,8 @@
 """Agreement of records with new runs: to the bit, within the tolerance, or by other code."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -29,7 +31,24 @@ def curve(accuracies: list[float], loss: float = 2.0) -> list[Epoch]:
 
 def test_equal_epochs_agree_to_the_bit_whatever_they_took():
     again = [msgspec.structs.replace(epoch, train_seconds=9.0) for epoch in curve([0.1, 0.5])]
-    assert compare(record_of(curve([0.1, 0.5])), again).agreement == EXACT
+    assert compare(record_of(curve([0.1, 0.5])), record_of(again)).agreement == EXACT
+
+
+@pytest.mark.parametrize("figure", ["calibration_error", "memorised_wrong", "detection_auc"])
+def test_an_epoch_with_another_figure_is_not_equal(figure):
+    again = curve([0.1, 0.5])
+    setattr(again[1], figure, 0.5)
+    assert compare(record_of(curve([0.1, 0.5])), record_of(again)).agreement == CLOSE
+
+
+def test_facts_of_the_end_are_compared_but_for_cost():
+    def agreement(**facts):
+        again = Done(status="finished", peak_memory_bytes=7, **facts)
+        return compare(record_of(curve([0.1])), replace(record_of(curve([0.1])), done=again))
+
+    assert agreement().agreement == EXACT
+    assert agreement(feature_knn_accuracy=0.9).agreement == CLOSE
+    assert agreement(privileges=["noise_rate"]).agreement == APART
 
 
 @pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, DRIFTED), (5.1, APART)])
@@ -37,7 +56,7 @@ def test_the_end_may_differ_by_the_tolerance(share, agreement):
     """The last tenth of 20 epochs is two of them, and the mean over all differs by a tenth."""
     difference = share * TOLERANCE["at_end"]
     again = curve([0.3] * 18 + [0.5 + difference] * 2)
-    result = compare(record_of(curve([0.3] * 18 + [0.5] * 2)), again)
+    result = compare(record_of(curve([0.3] * 18 + [0.5] * 2)), record_of(again))
     assert result.at_end == pytest.approx(difference) and result.agreement == agreement
 
 
@@ -45,24 +64,24 @@ def test_the_end_may_differ_by_the_tolerance(share, agreement):
 def test_the_mean_over_all_epochs_may_differ_by_the_tolerance(share, agreement):
     difference = share * TOLERANCE["over_epochs"] * 20 / 17
     again = curve([0.1] + [0.3 + difference] * 17 + [0.5] * 2)
-    result = compare(record_of(curve([0.1] + [0.3] * 17 + [0.5] * 2)), again)
+    result = compare(record_of(curve([0.1] + [0.3] * 17 + [0.5] * 2)), record_of(again))
     assert result.at_end == 0 and result.agreement == agreement
 
 
 @pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, APART)])
 def test_the_first_accuracy_may_differ_by_the_tolerance(share, agreement):
     again = curve([0.1 + share * TOLERANCE["first_accuracy"], *[0.5] * 19])
-    assert compare(record_of(curve([0.1, *[0.5] * 19])), again).agreement == agreement
+    assert compare(record_of(curve([0.1, *[0.5] * 19])), record_of(again)).agreement == agreement
 
 
 @pytest.mark.parametrize(("share", "agreement"), [(0.9, CLOSE), (1.1, APART)])
 def test_the_first_loss_may_differ_by_the_tolerance(share, agreement):
-    again = curve([0.1, 0.5], loss=2.0 * (1 + share * TOLERANCE["first_loss"]))
+    again = record_of(curve([0.1, 0.5], loss=2.0 * (1 + share * TOLERANCE["first_loss"])))
     assert compare(record_of(curve([0.1, 0.5])), again).agreement == agreement
 
 
 def test_a_trial_that_a_search_stopped_is_compared_as_far_as_it_goes():
-    again = curve([0.1, 0.5, 0.6])
+    again = record_of(curve([0.1, 0.5, 0.6]))
     assert compare(record_of(curve([0.1, 0.5]), STOPPED), again).agreement == EXACT
     assert compare(record_of(curve([0.1, 0.5])), again).agreement == APART
 
@@ -106,6 +125,7 @@ def test_a_record_of_other_code_is_neither_verified_nor_refused(tampering):
     assert verify(tampering.sweep, "--sample", folder.name) == 0
     verdict = verdict_of(tampering.sweep)
     assert verdict.outcome == CONSISTENT and verdict.reruns[0].agreement == OTHER_CODE
+    assert f"records of other code ({folder.name})" in " ".join(verdict.unchecked)
 
 
 def test_a_record_of_another_machine_agrees_within_the_tolerance(tampering):
@@ -152,6 +172,22 @@ def test_an_unknown_id_is_named(tampering, capsys):
 def test_what_is_no_archive_is_refused(tmp_path, capsys, name):
     assert verify(tmp_path / name) == 2
     assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_options_are_checked_before_the_archive(tampering, capsys, monkeypatch):
+    monkeypatch.setattr("bench.report.reproduced.compare_tables", lambda _: pytest.fail("too late"))
+    assert verify(tampering.sweep, "--sample", "foo") == 2
+    assert verify(tampering.sweep, "--sample", "0", "--out", str(tampering.sweep)) == 2
+    assert "is a folder" in capsys.readouterr().err
+    blocked = tampering.sweep / "sweep.json" / "verdict.json"
+    assert verify(tampering.sweep, "--sample", "0", "--out", str(blocked)) == 2
+
+
+def test_an_archive_without_trials_is_refused(tampering, capsys):
+    for name in ("ce", "gce"):
+        shutil.rmtree(tampering.trial(name))
+    assert verify(tampering.sweep) == 2
+    assert "no trial" in capsys.readouterr().err
 
 
 def test_a_verdict_can_lie_elsewhere(tampering, tmp_path):

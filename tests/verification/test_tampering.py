@@ -43,7 +43,8 @@ def kinds(sweep: Path, sample: str = "0") -> set[str]:
 
 def test_an_honest_archive_is_accepted(tampering, capsys):
     verdict = verify(tampering.pack(), "--sample", "all")
-    assert (verdict.outcome, verdict.faults, verdict.unchecked) == (VERIFIED, [], [])
+    assert (verdict.outcome, verdict.faults) == (VERIFIED, [])
+    assert len(verdict.unchecked) == 1 and verdict.unchecked[0].startswith("cost: ")
     assert verdict.trials == len(verdict.reruns) == 12
     assert {rerun.agreement for rerun in verdict.reruns} == {EXACT}
     assert "Verified" in capsys.readouterr().out
@@ -132,6 +133,7 @@ def test_a_changed_configuration(tampering):
         file["spec"]["hparams"]["gce.q"] = 0.9
 
     tampering.change(tampering.trial("gce"), "spec.json", change)
+    tampering.remove_tables()
     assert kinds(tampering.sweep) == {"config"}
 
 
@@ -196,6 +198,70 @@ def test_an_edited_table(tampering):
     cells[mean] = "0.99"
     path.write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
     assert kinds(tampering.sweep) == {"leaderboard"}
+
+
+# ----------------------------------------------------------------------------
+# damage
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipe", None),
+        ("recipe", [1]),
+        ("noise_seed", None),
+        ("noise_seed", "x"),
+        ("method", 3),
+        ("stage", 3),
+    ],
+)
+def test_a_specification_of_another_structure(tampering, field, value):
+    def change(file):
+        file["spec"][field] = value
+        if value is None:
+            del file["spec"][field]
+
+    tampering.change(tampering.trial("gce"), "spec.json", change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"schema"}
+
+
+@pytest.mark.parametrize(
+    ("file", "figures", "kind"),
+    [
+        ("spec.json", {"spec": {}}, "schema"),
+        ("spec.json", {"schema": 9}, "schema"),
+        ("epochs.jsonl", {"val_predictions": "!!!"}, "schema"),
+        ("epochs.jsonl", {"val_predictions": "AAAA"}, "schema"),
+        ("epochs.jsonl", {"epoch": 10**9}, "epochs"),
+        ("epochs.jsonl", {"test_accuracy": None}, "accuracy"),
+        ("done.json", {"validation_truth": "AAAA"}, "schema"),
+        ("done.json", {"reliability": {}}, "accuracy"),
+        ("done.json", {"reliability": {"count": [1.0], "accuracy": [1.0, 1.0]}}, "accuracy"),
+        ("done.json", {"reliability": {"count": [None], "accuracy": [1.0]}}, "accuracy"),
+        ("done.json", {"noise": {"transition_matrix": [[1.0], [0.5, 0.5]]}}, "labels"),
+    ],
+)
+def test_values_that_no_version_writes(tampering, capsys, file, figures, kind):
+    def change(content):
+        (content[1] if file == "epochs.jsonl" else content).update(figures)
+
+    tampering.change(tampering.trial("gce"), file, change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {kind}
+    assert len(capsys.readouterr().out) < 2000
+
+
+def test_what_is_no_trial_is_named_without_its_path(tampering):
+    (tampering.sweep / "trials" / ".DS_Store").write_bytes(b"x")
+    (tampering.sweep / "trials" / "empty").mkdir()
+    tampering.remove_tables()
+    faults = verify(tampering.sweep, "--sample", "0").faults
+    assert [(fault.kind, fault.trial) for fault in faults] == [
+        ("stray", ".DS_Store"),
+        ("stray", "empty"),
+    ]
+    assert not any(str(tampering.sweep) in fault.text for fault in faults)
 
 
 # ----------------------------------------------------------------------------
@@ -280,3 +346,76 @@ def test_a_changed_configuration_under_its_own_id(tampering):
     tampering.remove_tables()
     assert kinds(tampering.sweep) == set()
     assert kinds(tampering.sweep, folder.name) == {"config"}
+
+
+def forge_losses(tampering) -> Path:
+    """Change losses and accuracies of a trial as no other specification gives them."""
+    folder = tampering.trial("gce")
+
+    def change(lines):
+        for line in lines:
+            line.update(train_loss=line["train_loss"] / 2, test_accuracy=359 / 360)
+
+    tampering.change(folder, "epochs.jsonl", change)
+    tampering.change(folder, "done.json", lambda done: done.pop("reliability") and None)
+    tampering.remove_tables()
+    return folder
+
+
+def test_a_suspect_that_cannot_be_run_hides_nothing(tampering):
+    """A failed trial of a longer recipe, which fails here as well."""
+    folder = forge_losses(tampering)
+    copy = shutil.copytree(tampering.trial("ce"), tampering.sweep / "trials" / "copy")
+    tampering.change(copy, "done.json", lambda done: done.update(status="failed", error="x"))
+    recipe = json.loads((copy / "spec.json").read_text())["spec"]["recipe"]
+    tampering.respecify(copy, recipe=recipe | {"backbone": "linear", "epochs": EPOCHS + 2})
+    assert "rerun" in kinds(tampering.sweep, folder.name)
+
+
+def test_a_trial_whose_labels_cannot_be_drawn_hides_no_other(tampering):
+    """A failed trial with the hash of a file that its noise does not read, before the others."""
+    other = tampering.trial("gce", seed=1)
+    tampering.respecify(other, noise_seed=0, split_seed=0, train_seed=0)
+    copy = tampering.trial("ce")
+    tampering.change(copy, "done.json", lambda done: done.update(status="failed"))
+    names = [path.name for path in copy.parent.iterdir() if path != copy]
+    for number in range(1000):
+        copy = tampering.respecify(copy, noise_hash=f"{number:x}")
+        if copy.name < min(names):
+            break
+    tampering.remove_tables()
+    assert "labels" in kinds(tampering.sweep)
+    assert "labels" not in verdict_of(tampering.sweep).checked
+
+
+def test_a_trial_stopped_by_a_search_without_a_scheduler(tampering):
+    folder = tampering.trial("gce")
+    tampering.change(folder, "done.json", lambda done: done.update(status="stopped"))
+    tampering.respecify(folder, stage="search tuned noisy-val none")
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"epochs"}
+    folder = tampering.trial("gce")
+    tampering.respecify(folder, stage="search tuned noisy-val asha")
+    assert kinds(tampering.sweep) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "figures", "kind"),
+    [
+        ("epochs.jsonl", {"calibration_error": 0.0}, "rerun"),
+        ("epochs.jsonl", {"worst_class_accuracy": 0.99}, "accuracy"),
+        ("done.json", {"feature_knn_accuracy": 0.99}, "rerun"),
+        ("done.json", {"privileges": ["noise_rate"]}, "rerun"),
+    ],
+)
+def test_an_edited_figure_that_files_alone_do_not_contradict(tampering, file, figures, kind):
+    folder = tampering.trial("gce")
+
+    def change(content):
+        (content[-1] if file == "epochs.jsonl" else content).update(figures)
+
+    tampering.change(folder, file, change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == set()
+    assert kinds(tampering.sweep, folder.name) == {kind}
+    assert all(name in verdict_of(tampering.sweep).faults[0].text for name in figures)

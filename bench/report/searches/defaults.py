@@ -45,13 +45,36 @@ def tuned_defaults(rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """
     if not len(trials):
         return pd.DataFrame(columns=COLUMNS)
-    shared = [protocol.partition(", ")[0] == SHARED for protocol in trials["protocol"]]
     plain = rows[(rows["rule"] == DEFAULT_RULE) & (rows["told"] == 1) & ~rows["lost"].astype(bool)]
     tables = [
         _of_method(plain[plain["name"] == name], tried)
-        for name, tried in trials[shared].groupby("name", sort=True)
+        for name, tried in _shared(trials).groupby("name", sort=True)
     ]
     return pd.DataFrame([row for table in tables for row in table], columns=COLUMNS)
+
+
+def why_none(trials: pd.DataFrame) -> str:
+    """Return why no method has several candidates, as ``tuned_defaults`` gives none.
+
+    Args:
+        trials: from ``trials.search_trials``.
+    """
+    firsts = [
+        tried[tried["first"]].drop_duplicates("cell")
+        for _, tried in _shared(trials).groupby("name", sort=True)
+    ]
+    if not firsts:
+        return "no search has the shared recipe"
+    if all(len(cells) < 2 for cells in firsts):
+        return "no method was searched in two cells"
+    if all(len(cells) < 2 or cells["hparams"].nunique() > 1 for cells in firsts):
+        return "the searches of a method began with other configurations in each cell"
+    return "no configuration but the first ran in all cells"
+
+
+def _shared(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of searches with the shared recipe."""
+    return trials[[protocol.partition(", ")[0] == SHARED for protocol in trials["protocol"]]]
 
 
 def _of_method(rows: pd.DataFrame, tried: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,16 @@ from bench.common.identity import TUNED_DEFAULTS
 from bench.planning.tuned_defaults import FILE
 from bench.report.board import Board
 from bench.report.searches.budgets import overtakings, shown_numbers
-from bench.report.searches.importance import ALONE, EVALUATORS, FEWEST, RESAMPLES, UNKNOWN
+from bench.report.searches.defaults import why_none
+from bench.report.searches.importance import (
+    ALONE,
+    EVALUATORS,
+    FEWEST,
+    RESAMPLES,
+    TREES,
+    TREES_OF_RESAMPLE,
+    UNKNOWN,
+)
 from bench.report.searches.trials import SEARCH_KEY, short_names
 from bench.report.statistics import RESAMPLES as BOOTSTRAPS
 from bench.report.tables import Section, Table, entries, rows_by
@@ -37,7 +46,7 @@ def search_sections(board: Board) -> list[Section]:
     sections = [
         _section(board, str(name), group) for name, group in trials.groupby("group", sort=False)
     ]
-    return [*sections, _defaults_section(board.tuned_defaults)]
+    return [*sections, _defaults_section(board.tuned_defaults, trials)]
 
 
 def _section(board: Board, name: str, trials: pd.DataFrame) -> Section:
@@ -121,6 +130,10 @@ def _importance_notes(importance: pd.DataFrame) -> Iterator[str]:
         "for all, and matters little where it lies below. Otherwise its importance cannot be told: "
         "more configurations would tell. Validation images are the same in all resamples: where "
         "accuracies differ by one or two images, importance is of those."
+    )
+    yield (
+        f"A resample repeats configurations, and its forest has {TREES_OF_RESAMPLE} trees, that of "
+        f"the estimate {TREES}: an estimate may lie just outside its interval."
     )
     yield f"Searches of fewer than {FEWEST} configurations have no importances."
 
@@ -253,8 +266,8 @@ _SCHEDULERS = (
 )
 
 
-def _defaults_section(table: pd.DataFrame) -> Section:
-    notes = list(_defaults_notes(table))
+def _defaults_section(table: pd.DataFrame, trials: pd.DataFrame) -> Section:
+    notes = list(_defaults_notes(table, trials))
     tables = [_defaults_table(table)] if len(table) else []
     return Section("Defaults that do well in all cells", "", tables, notes)
 
@@ -285,7 +298,7 @@ def _defaults_table(table: pd.DataFrame) -> Table:
     return Table(caption, [*columns, "Seeds", ""], lines)
 
 
-def _defaults_notes(table: pd.DataFrame) -> Iterable[str]:
+def _defaults_notes(table: pd.DataFrame, trials: pd.DataFrame) -> Iterable[str]:
     if (table.groupby("method").size() > 1).any() if len(table) else False:
         yield (
             f"{FILE} holds the proposed settings with this evidence: --recipe "
@@ -299,6 +312,6 @@ def _defaults_notes(table: pd.DataFrame) -> Iterable[str]:
         )
     else:
         yield (
-            "None: no configuration but the first ran in all cells. --tune N with --transfer runs "
-            "each pick at every noise rate."
+            f"None: {why_none(trials)}. --tune N with --transfer runs each pick at every noise "
+            "rate."
         )

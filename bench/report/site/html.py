@@ -12,8 +12,8 @@ from bench.report.tables import Entry, Table
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
-#: Addresses of a column's texts, by the position of the column.
-Links = Mapping[int, Mapping[str, str]]
+#: Addresses by the position of a column: of its texts, or of its rows in their order.
+Links = Mapping[int, Mapping[str, str] | Sequence[str]]
 
 
 def escaped(text: str) -> str:
@@ -61,9 +61,10 @@ def table(content: Table, links: Links | None = None) -> str:
     )
     addresses = links or {}
     lines = []
-    for row in content.rows:
+    for place, row in enumerate(content.rows):
         cells = "".join(
-            f"<td{_class(numeric[column], column)}>{_cell(entry, addresses.get(column, {}))}</td>"
+            f"<td{_class(numeric[column], column)}>"
+            f"{_cell(entry, _address(entry, place, addresses.get(column, {})))}</td>"
             for column, entry in enumerate(row)
         )
         lines.append(f"<tr>{cells}</tr>")
@@ -80,9 +81,13 @@ def _class(number: bool, column: int) -> str:
     return f' class="{names}"' if names else ""
 
 
-def _cell(entry: Entry, addresses: Mapping[str, str]) -> str:
+def _address(entry: Entry, place: int, addresses: Mapping[str, str] | Sequence[str]) -> str | None:
+    return addresses.get(entry.value) if isinstance(addresses, Mapping) else addresses[place]
+
+
+def _cell(entry: Entry, address: str | None) -> str:
     text = escaped(entry.text)
-    if address := addresses.get(entry.value):
+    if address:
         text = link(address, entry.text)
     text = {0: text, 1: f"<b>{text}</b>", 2: f"<u>{text}</u>"}[entry.place]
     return text + (f"<sup>{escaped(entry.mark)}</sup>" if entry.mark else "")

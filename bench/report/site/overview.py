@@ -13,12 +13,13 @@ LAST = "last"
 
 
 def overview(sources: Sequence[Source]) -> pd.DataFrame:
-    """Return the ranked rows of all boards by the default rule, a row per board, cell and method.
+    """Return the ranked rows of all boards by the default rule, a row per board, cell and label.
 
-    Columns beside those of ``Board.leaderboard``: ``board`` (position in ``sources``);
-    ``contenders``, the number of ranked methods of the cell; ``standing``, from 0 for the first of
-    a cell to 1 for the last, missing where it has one method; ``rank_last``, the rank by the rule
-    ``last``.
+    A method has further rows, with labels of their own, where its settings were tuned or it reads
+    the truth: column ``method`` is the label, and ``name`` the method. Columns beside those of
+    ``Board.leaderboard``: ``board`` (position in ``sources``); ``contenders``, the number of
+    ranked rows of the cell; ``standing``, from 0 for the first of a cell to 1 for the last,
+    missing where it has one row; ``rank_last``, the rank by the rule ``last``.
     """
     keys = ["cell", "method"]
     tables = []
@@ -36,14 +37,14 @@ def overview(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def standings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the standing of each method over all boards, the best first.
+    """Return the standing of each label over all boards, the best first.
 
-    Index: the method's name. Columns: ``boards``, ``cells``, ``standing`` (mean), ``first`` (cells
+    Index: the label. Columns: ``boards``, ``cells``, ``standing`` (mean), ``first`` (cells
     in which nobody prints higher), ``better``, ``worse`` (cells in which the interval of the
     difference to the reference lies on one side of 0) and ``cost``, the median multiple of the
     reference's.
     """
-    grouped = rows.groupby("name")
+    grouped = rows.groupby("method")
     table = pd.DataFrame(
         {
             "boards": grouped["board"].nunique(),

@@ -12,6 +12,7 @@ from bench.records.verdict import CONSISTENT, VERIFIED
 from bench.report import latex
 from bench.report.columns import COST
 from bench.report.site.html import (
+    Links,
     escaped,
     file_name,
     items,
@@ -42,7 +43,8 @@ AUTHORS = "The lnl-bench authors"
 
 _RANKS = (
     f"Ranks are by the rule {DEFAULT_RULE}: the epoch of best accuracy on noisy validation labels. "
-    "A cell is a data set with a kind and a rate of noise, on one board."
+    "A cell is a data set with a kind and a rate of noise, on one board. A method has further rows "
+    "where its settings were tuned or it reads the truth: elr (tuned), unicon (oracle)."
 )
 _VERDICTS = (
     f"{VERIFIED.capitalize()}: trials were run again, and agree with the records. "
@@ -56,7 +58,7 @@ _MARKS = (
 
 
 def board_address(source: Source) -> str:
-    """Return the address of a board's page; records that change get another page."""
+    """Return the address of a board's page; a board that changes gets another page."""
     return f"boards/{file_name(source.name).removesuffix('.html')}-{source.version}.html"
 
 
@@ -88,9 +90,10 @@ def index_page(sources: Sequence[Source], rows: pd.DataFrame) -> bytes:
         section(
             "Versions and citation",
             paragraphs(
-                "A board is frozen under the hash of its records, which is in its address: other "
-                "records get another page, and a page that was cited stays as it is. Each board "
-                "says how to cite it. Cite the methods that you compare, too."
+                "A board is frozen under a hash of its records, sweep.json and verdict, which is "
+                "in its address: where one of them changes, it gets another page, and a page that "
+                "was cited stays as it is. Each board says how to cite it. Cite the methods that "
+                "you compare, too."
             ),
         ),
     ]
@@ -99,28 +102,29 @@ def index_page(sources: Sequence[Source], rows: pd.DataFrame) -> bytes:
 
 def _about_standings() -> tuple[str, str]:
     return (
-        "Standing: mean place among the methods of a cell, from 0 % (first) to 100 % (last). "
+        "Standing: mean place among the rows of a cell, from 0 % (first) to 100 % (last). "
         "Boards hold different methods, so that a method of few cells stands among others.",
-        "First: cells in which no method prints higher. Better and worse: cells in which the 95 % "
+        "First: cells in which no row prints higher. Better and worse: cells in which the 95 % "
         f"interval of the paired difference to {REFERENCE} lies on one side of 0. Cost: median "
         f"multiple of the training time of {REFERENCE}.",
     )
 
 
 def _table_of_boards(sources: Sequence[Source], rows: pd.DataFrame) -> str:
-    lines = []
+    lines, addresses = [], []
     for position, source in enumerate(sources):
         for _, group in rows[rows["board"] == position].groupby("group", sort=False):
             first = group.iloc[0]
-            ranks = group.groupby("name")["rank"].mean()
+            ranks = group.groupby("method")["rank"].mean()
             best = ranks[ranks == ranks.min()].index[0]
             rates = ", ".join(map(rate_title, sorted(set(group["noise_rate"]))))
             line = entries(source.name, _dataset(first["dataset"]), first["noise_kind"], rates)
             line += entries(group["name"].nunique(), best, source.verdict.outcome, source.version)
             lines.append(line)
+            addresses.append(board_address(source))
     columns = ["Board", "Data set", "Noise", "Rates", "Methods", "First by average rank"]
-    links = {
-        0: {source.name: board_address(source) for source in sources},
+    links: Links = {
+        0: addresses,
         1: _dataset_links(rows),
         5: _method_links(rows),
     }
@@ -157,15 +161,20 @@ def _dataset(name: object) -> str:
 
 
 def _method_links(rows: pd.DataFrame, root: str = "") -> dict[str, str]:
-    return {name: root + method_address(name) for name in rows["name"].unique()}
+    """Return the address of each row's method by the row's label."""
+    return {
+        label: root + method_address(name)
+        for label, name in zip(rows["method"], rows["name"], strict=True)
+    }
 
 
 def _dataset_links(rows: pd.DataFrame, root: str = "") -> dict[str, str]:
     return {_dataset(name): root + dataset_address(name) for name in rows["dataset"].unique()}
 
 
-def _board_links(sources: Sequence[Source], root: str) -> dict[str, str]:
-    return {source.name: root + board_address(source) for source in sources}
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a method as its table shows them: the boards in their order."""
+    return rows.sort_values(["board", "noise_kind", "noise_rate"], kind="stable")
 
 
 # ----------------------------------------------------------------------------
@@ -174,15 +183,16 @@ def _board_links(sources: Sequence[Source], root: str) -> dict[str, str]:
 
 def method_page(name: str, sources: Sequence[Source], rows: pd.DataFrame) -> bytes:
     """Return the page of a method: where it wins, and its ranks and costs on all boards."""
-    mine = rows[rows["name"] == name]
+    mine = _in_order(rows[rows["name"] == name])
+    boards = [f"../{board_address(sources[board])}" for board in mine["board"]]
     body = [
-        section("Where it wins", items(_wins(mine, sources))),
+        section("Where it wins", items(_wins(name, mine, sources))),
         section(
             "All boards",
             paragraphs(_RANKS, _MARKS),
             table(
                 _table_of_cells(mine, sources),
-                {0: _board_links(sources, "../"), 1: _dataset_links(mine, "../")},
+                {0: boards, 1: _dataset_links(mine, "../")},
             ),
         ),
     ]
@@ -198,36 +208,44 @@ def _about_method(name: str) -> str:
         return ""
 
 
-def _wins(mine: pd.DataFrame, sources: Sequence[Source]) -> Iterator[str]:
-    total = standings(mine).iloc[0]
-    cells = len(mine)
+def _wins(name: str, mine: pd.DataFrame, sources: Sequence[Source]) -> Iterator[str]:
+    """Yield sentences on each label of a method, the plain one first."""
+    for label in sorted(mine["method"].unique(), key=lambda label: (label != name, label)):
+        prefix = "" if label == name else f"{label}: "
+        for sentence in _wins_of(mine[mine["method"] == label], sources):
+            yield prefix + sentence
+
+
+def _wins_of(rows: pd.DataFrame, sources: Sequence[Source]) -> Iterator[str]:
+    """Yield sentences on the rows of one label."""
+    total = standings(rows).iloc[0]
     standing = percent(total["standing"])
-    yield f"First in {int(total['first'])} of {cells} cells; mean standing {standing} %."
-    compared = mine["significantly_better"].notna().sum()
+    yield f"First in {int(total['first'])} of {len(rows)} cells; mean standing {standing} %."
+    compared = rows["significantly_better"].notna().sum()
     if compared:
         yield (
             f"Better than {REFERENCE} in {int(total['better'])} of the {compared} cells with an "
             f"interval, worse in {int(total['worse'])}."
         )
     if pd.notna(total["cost"]):
-        low, high = mine[COST].min(), mine[COST].max()
+        low, high = rows[COST].min(), rows[COST].max()
         yield (
             f"Cost: {decimal(total['cost'])} times that of {REFERENCE} in the median, "
             f"{decimal(low)} to {decimal(high)} over cells."
         )
-    for _, row in mine[mine["place"] == 1].iterrows():
+    for _, row in rows[rows["place"] == 1].iterrows():
         yield (
             f"First on {sources[row['board']].name}: {_dataset(row['dataset'])}, "
             f"{row['noise_kind']} noise, {rate_title(row['noise_rate'])}, with "
-            f"{percent(row['mean'])} % among {row['contenders']} methods."
+            f"{percent(row['mean'])} % among {row['contenders']} rows."
         )
 
 
 def _table_of_cells(mine: pd.DataFrame, sources: Sequence[Source]) -> Table:
-    """Return the cells of a method, the boards in their order."""
-    labels = mine["method"].nunique() > 1
+    """Return the cells of a method, a line for each of its rows."""
+    labels = bool((mine["method"] != mine["name"]).any())
     lines = []
-    for _, row in mine.sort_values(["board", "noise_kind", "noise_rate"], kind="stable").iterrows():
+    for _, row in mine.iterrows():
         interval = "" if pd.isna(row["ci95"]) else percent(row["ci95"])
         apart = half_interval(row["diff_ci_low"], row["diff_ci_high"])
         line = entries(sources[row["board"]].name, _dataset(row["dataset"]), row["noise_kind"])
@@ -265,7 +283,10 @@ def dataset_page(dataset: str, sources: Sequence[Source], rows: pd.DataFrame) ->
             table(
                 _table_of_best(mine, sources),
                 {
-                    0: _board_links(sources, "../"),
+                    0: [
+                        f"../{board_address(sources[board])}"
+                        for (board, _), _ in mine.groupby(["board", "cell"], sort=False)
+                    ],
                     **{3 + n: _method_links(mine, "../") for n in (0, 2, 4)},
                 },
             ),
@@ -281,10 +302,11 @@ def _table_of_best(mine: pd.DataFrame, sources: Sequence[Source]) -> Table:
         line = entries(sources[board].name, first["noise_kind"], rate_title(first["noise_rate"]))
         best = cell.sort_values("rank", kind="stable").head(3)
         for _, row in best.iterrows():
-            line += [Entry(row["name"]), Entry(percent(row["mean"]), mark=row["mark"])]
+            line += [Entry(row["method"]), Entry(percent(row["mean"]), mark=row["mark"])]
         line += entries(*[NONE] * (2 * (3 - len(best))))
-        reference = cell.loc[cell["name"] == REFERENCE, "mean"]
-        line += entries(percent(reference.iloc[0]) if len(reference) else NONE, len(cell))
+        reference = cell.loc[cell["method"] == REFERENCE, "mean"]
+        line += entries(percent(reference.iloc[0]) if len(reference) else NONE)
+        line += entries(cell["name"].nunique())
         lines.append(line)
     columns = ["Board", "Noise", "Rate", "First", "%", "Second", "%", "Third", "%"]
     return Table("", [*columns, f"{REFERENCE} (%)", "Methods"], lines)

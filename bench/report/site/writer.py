@@ -23,15 +23,16 @@ from bench.report.site.sources import Source
 def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
     """Write the site of these boards; return its files, the page of all boards first.
 
-    Pages of earlier versions of boards stay where they are.
+    A page of a board that is there stays as it is: it may have been cited.
     """
-    files = []
-    for address, content in _pages(sources):
+    cited = {board_address(source) for source in sources}
+    pages = dict(_pages(sources))
+    for address, content in pages.items():
         path = out / address
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-        files.append(path)
-    return files
+        if address not in cited or not path.exists():
+            write_atomically(path, content)
+    return [out / address for address in pages]
 
 
 def _pages(sources: Sequence[Source]) -> Iterator[tuple[str, bytes]]:
