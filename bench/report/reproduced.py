@@ -32,6 +32,7 @@ TABLES = (
     _LEADERBOARD,
     *"configs.csv statistics.csv rules.csv agreement.csv variance.csv learning.csv".split(),
     *"importance.csv search_budgets.csv picks.csv tunability.csv tuned_defaults.csv".split(),
+    "schedulers.csv",
     *(FILE, _PAGE),
 )
 #: Table whose figures follow a version of a library, too, and that library.
