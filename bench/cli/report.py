@@ -91,6 +91,7 @@ def report(
     if archive and len(folders) > 1:
         raise InputError("--archive packs one sweep: give one SWEEP")
     from bench.cli.tables import print_place, print_report, print_sections
+    from bench.records.publish import check_archivable
     from bench.records.trials import check_sweep
     from bench.report.writer import write_comparison, write_ledger, write_report
 
@@ -112,6 +113,8 @@ def report(
         what = "the comparison is" if compare else "all published numbers are"
         echo(f"{what} in {' and '.join(str(file) for file in files)}")
         return
+    if archive:
+        check_archivable(folders[0])
     plots = not ranking["no_plots"]
     leaderboard = write_report(
         folders, out, ranking["reference"], plots, ranking["rank_by"], clean_val, beside
@@ -119,19 +122,20 @@ def report(
     print_report(console(), leaderboard, details)
     print_place(console(), out, plots)
     if archive:
-        _pack(folders[0], out)
+        _pack(folders[0], out, clean_val)
 
 
-def _pack(sweep: Path, out: Path) -> None:
+def _pack(sweep: Path, out: Path, clean_val: str) -> None:
     """Write the archive of a sweep's records, and print its size and what it leaves out."""
+    from bench.planning.selection import ALL
     from bench.records.publish import write_archive
 
-    path, complete = write_archive(sweep, out)
+    path, complete = write_archive(sweep, out, complete=clean_val != ALL)
     echo(f"records are in {path} ({path.stat().st_size / 1e6:.2f} MB)")
     if not complete:
         echo(
             "It leaves out predictions on held-out images, which would make it too large: "
-            "--clean-val N cannot be computed from it."
+            "nothing with --clean-val N or --tune-for clean-val:N can be computed from it."
         )
 
 

@@ -4,8 +4,6 @@ import hashlib
 import math
 from typing import NamedTuple
 
-from bench.planning.spec import TrialSpec, method_for
-
 #: Factor between two rungs, and between the first rungs of Hyperband's brackets.
 ETA = 4
 
@@ -43,8 +41,3 @@ def bracket_of(trial_id: str, shares: list[float]) -> int:
             return number
         place -= share
     return len(shares) - 1
-
-
-def grace_of(spec: TrialSpec) -> int:
-    """Return the number of epochs of warm-up, before which a trial is not judged."""
-    return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)

@@ -236,6 +236,11 @@ def method_for(spec: TrialSpec) -> Method:
     return method
 
 
+def grace_of(spec: TrialSpec) -> int:
+    """Return the number of epochs of warm-up, before which a trial is not judged."""
+    return min(max(part.grace() for part in method_for(spec).parts()), spec.recipe.epochs - 1)
+
+
 def relative_cost(spec: TrialSpec) -> float:
     """Return the rough time of an epoch, in epochs of plain cross-entropy.
 

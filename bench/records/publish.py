@@ -6,11 +6,11 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import msgspec
+from msgspec import UNSET
 
 from bench.common.files import to_json, write_output
 from bench.records.archive import ARCHIVE, opened
-from bench.records.epochs import content_of, lines, unreadable
+from bench.records.epochs import content_of, lines, read_epochs, unreadable
 from bench.records.trials import results
 
 #: Bytes above which an archive leaves out the predictions on held-out images. They are 95 % of a
@@ -18,7 +18,7 @@ from bench.records.trials import results
 LARGEST = 3 << 20
 
 
-def write_archive(sweep: Path, folder: Path) -> tuple[Path, bool]:
+def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Path, bool]:
     """Write ``records.tar.gz`` and a copy of ``sweep.json`` into a folder.
 
     The archive holds every trial that is over, without per-sample results and weights. The same
@@ -26,21 +26,21 @@ def write_archive(sweep: Path, folder: Path) -> tuple[Path, bool]:
 
     Args:
         sweep: a sweep's folder, or an archive of one.
+        complete: keep the predictions on held-out images in an archive of any size.
 
     Returns:
         The archive's path, and whether it holds the predictions on the held-out images.
 
     Raises:
-        InputError: where sweep.json cannot be read, or the folder not be written.
+        InputError: where sweep.json or a record cannot be read, or the folder not be written.
     """
+    facts = check_archivable(sweep)
     sweep = opened(sweep)
     trials = sorted(result.folder for result in results(sweep).values())
-    try:
-        facts = content_of(sweep / "sweep.json")
-    except OSError as error:
-        raise unreadable(sweep / "sweep.json", error) from error
+    # A search by true labels of some held-out images cannot be checked without predictions.
+    complete = complete or any(b"clean-val:" in content_of(t / "spec.json") for t in trials)
     content = _packed([("sweep.json", facts), *_members(trials, predictions=True)])
-    complete = len(content) <= LARGEST
+    complete = complete or len(content) <= LARGEST
     if not complete:
         content = _packed([("sweep.json", facts), *_members(trials, predictions=False)])
     write_output(folder / ARCHIVE, content)
@@ -48,21 +48,35 @@ def write_archive(sweep: Path, folder: Path) -> tuple[Path, bool]:
     return folder / ARCHIVE, complete
 
 
+def check_archivable(sweep: Path) -> bytes:
+    """Return the content of a sweep's ``sweep.json``.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
+    path = opened(sweep) / "sweep.json"
+    try:
+        return content_of(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def _members(trials: Iterable[Path], predictions: bool) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file of the trials' records."""
     for trial in trials:
         epochs = lines(trial / "epochs.jsonl")
         if not predictions:
-            epochs = b"".join(map(_without_predictions, epochs.splitlines()))
+            epochs = _without_predictions(trial / "epochs.jsonl")
         yield f"trials/{trial.name}/spec.json", content_of(trial / "spec.json")
         yield f"trials/{trial.name}/epochs.jsonl", epochs
         yield f"trials/{trial.name}/done.json", content_of(trial / "done.json")
 
 
-def _without_predictions(line: bytes) -> bytes:
-    epoch = msgspec.json.decode(line)
-    epoch.pop("val_predictions", None)
-    return to_json(epoch)
+def _without_predictions(path: Path) -> bytes:
+    epochs = read_epochs(path)
+    for epoch in epochs:
+        epoch.val_predictions = UNSET
+    return b"".join(to_json(epoch.to_json()) for epoch in epochs)
 
 
 def _packed(members: Iterable[tuple[str, bytes]]) -> bytes:

@@ -100,7 +100,7 @@ class Board:
 
     @cached_property
     def schedulers(self) -> pd.DataFrame:
-        """What early stopping saves and loses: a row per search and scheduler."""
+        """Savings and losses by early stopping: a row per search and scheduler."""
         return schedulers(self.search_trials)
 
     @cached_property

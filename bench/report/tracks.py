@@ -58,8 +58,7 @@ def track_facts(trial: Trial) -> Facts:
 
 def _grace(trial: Trial) -> float:
     """Return the epochs of a trial's warm-up; NaN where its method is not here, or has changed."""
-    from bench.planning.brackets import grace_of  # imports torch
-    from bench.planning.spec import TrialSpec
+    from bench.planning.spec import TrialSpec, grace_of  # imports torch
 
     try:
         return grace_of(TrialSpec.from_json(trial.file.spec))

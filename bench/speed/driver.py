@@ -178,10 +178,10 @@ def replaying(choice: list[Script]) -> Callable[..., None]:
     """
 
     def replay(config: dict[str, Any], dataset: Any, duties: Any, start: Any = None) -> None:
-        from ray import tune
+        from bench.sweep import worker
 
         for message in script_of(config["key"], choice).messages:
-            tune.report({"message": (message,)})
+            worker.tune.report({"message": (message,)})
 
     return replay
 

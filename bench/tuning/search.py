@@ -13,11 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.errors import InputError
-from bench.planning.brackets import grace_of
 from bench.planning.registry import Scalar, changes, display
 from bench.planning.searches import SearchKind, best_value, goal_values, pick
 from bench.planning.selection import DEFAULT_RULE, check_goal
-from bench.planning.spec import TrialSpec, method_for
+from bench.planning.spec import TrialSpec, grace_of, method_for
 from bench.records.schema import SUCCEEDED, Done, Epoch, amount
 from bench.tuning.grid import Grid, grid
 from bench.tuning.start import Source, Start

@@ -151,8 +151,8 @@ class Check:
                 self.faults.append(cause_of(record, again, records.trials, dataset, start))
         if others := [rerun.trial for rerun in self.reruns if rerun.agreement == OTHER_CODE]:
             self.unchecked.append(
-                f"records of other code ({shortlist(others, 3)}), whether or not a commit has it: "
-                "check out the commit that done.json names, and check again there"
+                f"records of other code than this checkout ({shortlist(others, 3)}): check out the "
+                "commit that done.json names, if there is one, and check again there"
             )
 
     def _verdict(self, records: str, trials: int) -> Verdict:

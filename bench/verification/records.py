@@ -63,6 +63,8 @@ def read_records(archive: Path) -> Records | Fault:
         return Fault("truncated", str(error))
     trials, faults, unfinished = [], list[Fault](), 0
     for path in sorted((folder / "trials").iterdir()):
+        if path.is_file() and path.name.startswith("."):  # of a file manager
+            continue
         record = _read(path)
         if isinstance(record, Record):
             trials.append(record)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
+from bench.errors import InputError
 from bench.records import publish
 from bench.records.archive import opened
 from bench.records.packing import pack_numbers
@@ -45,6 +46,22 @@ def test_the_same_records_make_the_same_bytes(sweep, tmp_path):
     first, _ = publish.write_archive(sweep, tmp_path / "a")
     second, _ = publish.write_archive(first, tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_archive_keeps_the_predictions_that_a_search_has_compared(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LARGEST", 100)
+    spec = {"stage": "search tuned clean-val:5 none"}
+    write_trial(sweep, test=[0.1, 0.2], seed=2, spec=spec)
+    _, complete = publish.write_archive(sweep, tmp_path / "board")
+    assert complete
+
+
+def test_a_damaged_record_is_one_sentence(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LARGEST", 100)
+    damaged = next((sweep / "trials").glob("*/epochs.jsonl"))
+    damaged.write_bytes(b"{\n" + damaged.read_bytes().partition(b"\n")[2])
+    with pytest.raises(InputError, match=r"epochs\.jsonl"):
+        publish.write_archive(sweep, tmp_path / "board")
 
 
 def test_a_large_archive_leaves_out_predictions_alone(sweep, tmp_path, monkeypatch):

@@ -34,6 +34,24 @@ def test_rules_decide_as_ray_tunes_schedulers(scheduler, grace, epochs):
     assert min(ends) < epochs
 
 
+def test_the_median_rule_decides_as_ray_tunes_with_warm_ups_of_other_lengths():
+    """The scheduler has the warm-up of the first configuration; others have shorter, or longer."""
+    rng = np.random.default_rng(0)
+    rule, ray = rule_of("median", 4, 20), TuneStopper("median", 4, 20)
+    stopped = 0
+    for number in range(60):
+        curve = np.cumsum(rng.normal(0.02, 0.05, 20)).round(2)
+        for count in range(1 + number % 9, 21):
+            decisions = {
+                each.judge(str(number), count, float(curve[count - 1])) for each in (rule, ray)
+            }
+            assert len(decisions) == 1
+            if decisions == {True}:
+                stopped += 1
+                break
+    assert 0 < stopped < 60
+
+
 def test_hyperbands_last_bracket_stops_nobody():
     parts = brackets("hyperband", 0, 20)
     assert [part.first_rung for part in parts] == [1, 4, 16, 20]

@@ -12,6 +12,7 @@ from bench.cli.verify import main
 from bench.datasets import load_dataset
 from bench.planning.labels import Labels
 from bench.planning.spec import TrialSpec
+from bench.records import publish
 from bench.records.packing import unpack_numbers
 from bench.records.verdict import CONSISTENT, EXACT, REJECTED, VERIFIED, Verdict
 
@@ -57,6 +58,14 @@ def test_the_seed_chooses_the_trials_and_is_printed(tampering, capsys):
     assert chosen[0] == chosen[1] and len(chosen[0]) == 3 and verdicts[0].seed == 7
     assert "seed 7" in capsys.readouterr().out
     assert len({verify(tampering.sweep, "--sample", "0").seed for _ in range(3)}) > 1
+
+
+def test_a_large_archive_without_predictions_is_accepted(tampering, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LARGEST", 0)
+    _, complete = publish.write_archive(tampering.sweep, tmp_path / "board")
+    assert not complete
+    verdict = verify(tmp_path / "board", "--sample", "1")
+    assert verdict.accepted and [rerun.agreement for rerun in verdict.reruns] == ["exact"]
 
 
 def test_trials_are_run_again_by_id(tampering):
@@ -253,13 +262,14 @@ def test_values_that_no_version_writes(tampering, capsys, file, figures, kind):
 
 
 def test_what_is_no_trial_is_named_without_its_path(tampering):
-    (tampering.sweep / "trials" / ".DS_Store").write_bytes(b"x")
+    (tampering.sweep / "trials" / ".DS_Store").write_bytes(b"x")  # macOS leaves it: no fault
+    (tampering.sweep / "trials" / "notes.txt").write_bytes(b"x")
     (tampering.sweep / "trials" / "empty").mkdir()
     tampering.remove_tables()
     faults = verify(tampering.sweep, "--sample", "0").faults
     assert [(fault.kind, fault.trial) for fault in faults] == [
-        ("stray", ".DS_Store"),
         ("stray", "empty"),
+        ("stray", "notes.txt"),
     ]
     assert not any(str(tampering.sweep) in fault.text for fault in faults)
 

@@ -1,4 +1,4 @@
-"""What schedulers save and lose: epochs and seconds not trained, and accuracy of the pick.
+"""Savings and losses by schedulers: epochs and seconds not trained, and accuracy of the pick.
 
 Where a search ran with a scheduler, its records say what it saved, and another search of the same
 sweep without a scheduler, if there is one, what it lost. A search without a scheduler has whole
@@ -56,13 +56,13 @@ class Halving:
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Stop at a rung below the best quarter of those that have reached it."""
-        for rung, reached in self._rungs[bracket_of(trial_id, self._shares)]:
+        for rung, values in self._rungs[bracket_of(trial_id, self._shares)]:
             if epochs < rung:
                 continue
-            if trial_id in reached:
+            if trial_id in values:
                 return False
-            others = list(reached.values())
-            reached[trial_id] = value
+            others = list(values.values())
+            values[trial_id] = value
             return bool(others) and value < float(np.percentile(others, 100 * (1 - 1 / ETA)))
         return False
 
@@ -76,18 +76,24 @@ def _rungs(first: int, epochs: int) -> list[tuple[int, dict[str, float]]]:
 class Median:
     """Median stopping rule (Golovin et al., 2017)."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        """Take the first epoch that is judged, and that running means begin with."""
+        self._first = first
         self._curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Stop where the best value so far is below the median of the others' running means."""
         curve = self._curves[trial_id]
         curve.append((epochs, value))
-        means = [
-            np.mean([reached for count, reached in other if count <= epochs])
+        if epochs < self._first:
+            return False
+        ranges = (
+            [reached for count, reached in other if self._first <= count <= epochs]
             for name, other in self._curves.items()
             if name != trial_id and other[-1][0] >= epochs
-        ]
+        )
+        # A trial with a longer warm-up has no value in that range.
+        means = [np.mean(values) for values in ranges if values]
         best = max(reached for _, reached in curve)
         return len(means) >= _OTHERS and best < float(np.median(means))
 
@@ -99,9 +105,9 @@ def rule_of(scheduler: str, grace: int, epochs: int) -> Rule:
         grace: number of epochs before which no trial is judged.
         epochs: number of epochs of a whole trial.
     """
-    return (
-        Median() if scheduler == "median" else Halving(brackets(scheduler, grace, epochs), epochs)
-    )
+    if scheduler == "median":
+        return Median(grace + 1)
+    return Halving(brackets(scheduler, grace, epochs), epochs)
 
 
 def schedulers(trials: pd.DataFrame) -> pd.DataFrame:
