@@ -47,10 +47,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Source:
-    """Finished trials of another sweep, and its name for people."""
+    """Finished trials of another sweep."""
 
-    name: str
+    place: Path  # its folder, or an archive of it
     trials: Sequence[Trial]
+
+    @property
+    def name(self) -> str:
+        """Name of the sweep for people."""
+        return self.place.resolve().name
 
     def start(
         self, bases: Sequence[TrialSpec], fixed: Mapping[str, Scalar], goal: str
@@ -121,7 +126,7 @@ def read_source(place: Path) -> Source:
         raise InputError(
             f"--start-from {place} holds no finished trial: give a sweep that has some"
         )
-    return Source(place.name, finished)
+    return Source(place, finished)
 
 
 def _comparable(
