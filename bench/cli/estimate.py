@@ -177,8 +177,8 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     bound = "at least " * (sweep.tuning is not None and sweep.tuning.open_ended)
     line(
         console,
-        f"estimate: {bound}{duration(total)} {machine}, {slots} at a time ({parts} of work{first}); "
-        f"rough, from a few measured steps",
+        f"estimate: {bound}{duration(total)} {machine}, {slots} at a time "
+        f"({parts} of work{first}); rough, from a few measured steps",
     )
 
 

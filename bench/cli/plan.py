@@ -263,7 +263,7 @@ def _source(request: Request) -> Source | None:
             f"--sampler {tuning.sampler} learns from no trials, so that --start-from changes "
             "nothing: use --sampler tpe or cmaes, or leave it out"
         )
-    return read_source(reference_board(Path(tuning.start_from)))
+    return read_source(reference_board(tuning.start_from, "--start-from"))
 
 
 def _check_source(source: Source, folder: Path) -> None:

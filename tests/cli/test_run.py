@@ -176,7 +176,12 @@ REFUSED = {
     ),
     "a board that is none": (
         ["--methods", "elr", "--tune", "2", "--start-from", "digits-tunde"],
-        "digits-tunde",
+        "--start-from: there is no folder, archive or reference board 'digits-tunde': did you "
+        "mean digits-tuned",
+    ),
+    "a start of nothing": (
+        ["--methods", "elr", "--tune", "2", "--start-from", ""],
+        "--start-from is empty: give a folder, an archive or the name of a reference board",
     ),
     "a grid of a continuous range": (
         ["--methods", "elr", "--tune", "2", "--sampler", "grid"],
