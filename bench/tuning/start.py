@@ -20,7 +20,7 @@ from bench.planning.registry import Scalar, display
 from bench.planning.searches import recorded_value
 from bench.planning.spec import TrialSpec
 from bench.records.schema import FINISHED
-from bench.records.trials import Trial, read_trials
+from bench.records.trials import Trial, read_trials, warn_of_damage
 from bench.tuning.spaces import space_of
 from bench.tuning.study import BEST, LAST, frozen_trial
 
@@ -104,6 +104,9 @@ class Source:
                 value = recorded_value(goal, trial.epochs, trial.done)
             except (KeyError, TypeError, AssertionError):  # the record lacks what the goal needs
                 continue
+            except InputError:
+                warn_of_damage(trial.folder)
+                continue
             if math.isfinite(value):
                 cell = _cell(spec.to_json())
                 values[cell][_settings_key(spec.hparams)].append(value)
@@ -114,12 +117,14 @@ class Source:
 def read_source(place: Path) -> Source:
     """Return the finished trials of a sweep's folder, or of an archive of it.
 
+    Damaged trials are left out, with a warning: the sweep may be somebody else's.
+
     Raises:
         InputError: where there is no sweep, or none of its trials has finished.
     """
     finished = [
         trial
-        for trial in read_trials(place)
+        for trial in read_trials(place, skip_damaged=True)
         if trial.done.status == FINISHED and "imported" not in trial.file.spec
     ]
     if not finished:
