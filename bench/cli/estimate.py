@@ -174,10 +174,11 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     machine = "at the speed of this machine" if survey else "on this machine"
     total = embedding + sum(seconds.values()) / slots
     first = f", after {duration(embedding)} of embedding images" if embedding else ""
+    bound = "at least " * (sweep.tuning is not None and sweep.tuning.open_ended)
     line(
         console,
-        f"estimate: {duration(total)} {machine}, {slots} at a time ({parts} of work{first}); "
-        f"rough, from a few measured steps",
+        f"estimate: {bound}{duration(total)} {machine}, {slots} at a time "
+        f"({parts} of work{first}); rough, from a few measured steps",
     )
 
 

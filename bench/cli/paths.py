@@ -34,23 +34,33 @@ def expanded(path: str) -> str:
     return full
 
 
-def reference_board(board: Path) -> Path:
+def reference_board(board: str, option: str) -> Path:
     """Return the folder of a reference board by its name, or a path as it is.
+
+    Args:
+        board: the name or path.
+        option: option that it comes from, for messages.
 
     Raises:
         InputError: where there is neither, or this installation has no reference boards.
     """
-    if board.exists():
-        return board
+    if not board:
+        raise InputError(
+            f"{option} is empty: give a folder, an archive or the name of a reference board"
+        )
+    if Path(board).exists():
+        return Path(board)
     places = {path.parent.name: path.parent for path in BOARDS.glob("*/records.tar.gz")}
     if not places:
         raise InputError(
-            f"there is no {str(board)!r}, and this installation has no reference boards: give the "
-            "path of a records.tar.gz from results/reference of the repository"
+            f"{option} is {board!r}, but there is no such folder or archive, and this "
+            "installation has no reference boards: give the path of a records.tar.gz from "
+            "results/reference of the repository"
         )
-    if str(board) not in places:
-        raise unknown("reference board", str(board), places)
-    return places[str(board)]
+    if board not in places:
+        error = unknown("folder, archive or reference board", board, places)
+        raise InputError(f"{option}: {error}")
+    return places[board]
 
 
 class UserPath(click.Path):

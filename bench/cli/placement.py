@@ -1,6 +1,7 @@
 """Where the work of a planned sweep would run on a cluster: lines of ``--dry-run --address``."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ def print_placement(
     survey: "Survey",
     trials: Sequence[tuple[TrialSpec, int]],
 ) -> int:
-    """Print what would run where, and return the number of trials at a time.
+    """Print what would run where, and return how many of these trials run at a time.
 
     Args:
         trials: each as (specification, how many like it), those without a record.
@@ -61,20 +62,29 @@ def print_placement(
         shown = ", ".join([*names][:_HOSTS]) + ", ..." * (len(names) > _HOSTS)
         fit = f"{_count(fitting, 'trial')} at a time" + " on each" * (count > 1)
         line(console, f"  {_count(count, 'node')} with {description} ({shown}): {fit}")
+    if not trials:
+        line(console, "nothing to run: every trial is on record")
+        return 0
     jobs = {job.key for spec, _ in trials if (job := pretrain_job(spec))}
     encoders = Encoders(sweep.folder / "encoders")
     missing = [key for key in jobs if not encoders.path(key).exists()]
     runs = sum(count for _, count in trials)
     pieces = runs + len(missing)
-    slots = parallel_trials(resources, [node.resources for node in survey.nodes], max(1, pieces))
+    open_ended = sweep.tuning is not None and sweep.tuning.open_ended
+    slots = parallel_trials(
+        resources, [node.resources for node in survey.nodes], sys.maxsize if open_ended else pieces
+    )
     share = f"{resources.cpus_per_trial:g} CPU{'s' * (resources.cpus_per_trial != 1)}"
     share += f" and {resources.gpus_per_trial:g} GPU" * bool(resources.gpus_per_trial)
-    if embedding := _embedding(sweep) if trials else "":
+    if embedding := _embedding(sweep):
         line(console, f"first {embedding}, on all nodes, with {share} each")
     work = _count(runs, "trial") + f" and {_count(len(missing), 'pretraining')}" * bool(missing)
-    waves = f"in {_count(math.ceil(pieces / slots), 'wave')} of {slots}, " if pieces else ""
-    line(console, f"{work} to run, {waves}with {share} each, wherever they are free")
-    return slots
+    if open_ended:
+        work, waves = f"at least {work}", f"up to {slots} at a time"
+    else:
+        waves = f"in {_count(math.ceil(pieces / slots), 'wave')} of {slots}"
+    line(console, f"{work} to run, {waves}, with {share} each, wherever they are free")
+    return min(slots, pieces)
 
 
 def _embedding(sweep: PlannedSweep) -> str:

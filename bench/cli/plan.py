@@ -125,15 +125,17 @@ def plan_sweep(request: Request) -> PlannedSweep:
     specs = plan.specs(data, configurations, rates, *seeds)
     check_trials(specs)
     _rehearse_noise(specs, data)
+    if request.noise.misspecify:
+        specs = misspecified(specs, request.noise.misspecify)
+    folder = Path(request.output.out) if request.output.out else default_folder(specs)
     tuning = None
     if settings:
+        if settings.source:
+            _check_source(settings.source, folder)
         rates = sorted({spec.noise_rate for spec in specs}, key=str)
         tuning = plan_tuning(plan, data, configurations, fixed, rates, seeds, settings, TuneStopper)
         for remark in tuning.remarks:
             echo(remark, err=True)
-    if request.noise.misspecify:
-        specs = misspecified(specs, request.noise.misspecify)
-    folder = Path(request.output.out) if request.output.out else default_folder(specs)
     return PlannedSweep(request, data, specs, tuning, folder, _resources(request, device), network)
 
 
@@ -261,13 +263,17 @@ def _source(request: Request) -> Source | None:
             f"--sampler {tuning.sampler} learns from no trials, so that --start-from changes "
             "nothing: use --sampler tpe or cmaes, or leave it out"
         )
-    place = reference_board(Path(tuning.start_from))
-    if request.output.out and Path(request.output.out).resolve() == place.resolve():
+    return read_source(reference_board(tuning.start_from, "--start-from"))
+
+
+def _check_source(source: Source, folder: Path) -> None:
+    """Refuse a start from the folder of the sweep itself."""
+    if source.place.resolve() == folder.resolve():
         raise InputError(
-            f"--start-from is {str(place)!r}, the sweep's own folder, whose trials are still to "
-            "come: give another one, or leave it out, since a sweep goes on from its records"
+            f"--start-from is {str(source.place)!r}, the sweep's own folder, whose trials are "
+            "still to come: give another one, or leave it out, since a sweep goes on from its "
+            "records"
         )
-    return read_source(place)
 
 
 def _fixed_hparams(

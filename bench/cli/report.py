@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from bench.cli import options
 from bench.cli.commands import Command, execute, writable
 from bench.cli.options import option
-from bench.cli.paths import UserPath, reference_board
+from bench.cli.paths import Place, UserPath, reference_board
 from bench.cli.terminal import console, echo
 from bench.errors import InputError
 from bench.report.metrics import RANKED
@@ -30,7 +30,7 @@ from bench.report.metrics import RANKED
 @option(
     "Data",
     "--with",
-    type=UserPath(),
+    type=Place(),
     metavar="BOARD",
     help="Set the rows of the sweeps beside those of a reference board: a name below "
     "results/reference, a folder or an archive. Rows of the board in other cells are left out.",
@@ -97,7 +97,8 @@ def report(
 
     if ledger:
         folders = _with_records(folders)
-    beside = reference_board(ranking["with"]) if ranking["with"] else None
+    board = ranking["with"]
+    beside = None if board is None else reference_board(board, "--with")
     for sweep in filter(None, [*folders, compare, beside]):
         check_sweep(sweep)
     if not out and (ledger or folders[0].is_file()):

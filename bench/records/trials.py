@@ -202,13 +202,20 @@ def without_weights(sweep: Path, names: Collection[str]) -> int:
     return sum(not (result.folder / "model.safetensors").exists() for result in succeeded)
 
 
-def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
+def read_trials(
+    sweep: Path, keys: Sequence[str] = (), *, skip_damaged: bool = False
+) -> Iterator[Trial]:
     """Yield all trials of a sweep's folder that are over, in a stable order.
 
     Args:
         sweep: the folder, or an archive of it (``bench.records.archive``).
         keys: figures whose curves are read too, which is many times as fast as from
             ``Trial.epochs``; those of a large sweep are kept in an index (``bench.records.index``).
+        skip_damaged: whether a trial without a valid specification or ending is left out, with a
+            warning; only without ``keys``.
+
+    Raises:
+        InputError: where there is no sweep, or such a trial is not to be left out.
     """
     check_sweep(sweep)
     sweep = opened(sweep)
@@ -216,7 +223,14 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
         for name in _names(sweep):
             if record := _read_over(f"{sweep}/trials/{name}"):
                 folder = sweep / "trials" / name
-                yield Trial(folder, _specification(folder)[0], _done(record.text, folder))
+                try:
+                    trial = Trial(folder, _specification(folder)[0], _done(record.text, folder))
+                except InputError:
+                    if not skip_damaged:
+                        raise
+                    warn_of_damage(folder)
+                    continue
+                yield trial
         return
     index = Index(sweep, tuple(keys))
     for name in _names(sweep):
@@ -228,6 +242,11 @@ def read_trials(sweep: Path, keys: Sequence[str] = ()) -> Iterator[Trial]:
     if (columns := index.content()) is not None:
         with contextlib.suppress(OSError):  # a folder that takes no file goes without one
             write_atomically(index.path, columns)
+
+
+def warn_of_damage(folder: Path) -> None:
+    """Warn that the trial of a folder, of somebody else's sweep, is left out."""
+    warnings.warn(f"{str(folder)!r} is no trial's record, and is left out", stacklevel=3)
 
 
 def _indexed(index: Index, sweep: Path, name: str, keys: tuple[str, ...]) -> Entry | None:

@@ -9,6 +9,7 @@ import click
 from bench.cli.commands import Command, execute, writable
 from bench.cli.options import option
 from bench.cli.paths import UserPath
+from bench.cli.values import Finite
 from bench.errors import InputError
 
 _count = partial(option, "Resources", type=click.IntRange(min=1), show_default=True)
@@ -22,7 +23,7 @@ _count = partial(option, "Resources", type=click.IntRange(min=1), show_default=T
 @option(
     "Resources",
     "--megabytes",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=0.0,
     show_default=True,
     metavar="MB",

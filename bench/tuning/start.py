@@ -20,7 +20,7 @@ from bench.planning.registry import Scalar, display
 from bench.planning.searches import recorded_value
 from bench.planning.spec import TrialSpec
 from bench.records.schema import FINISHED
-from bench.records.trials import Trial, read_trials
+from bench.records.trials import Trial, read_trials, warn_of_damage
 from bench.tuning.spaces import space_of
 from bench.tuning.study import BEST, LAST, frozen_trial
 
@@ -47,10 +47,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Source:
-    """Finished trials of another sweep, and its name for people."""
+    """Finished trials of another sweep."""
 
-    name: str
+    place: Path  # its folder, or an archive of it
     trials: Sequence[Trial]
+
+    @property
+    def name(self) -> str:
+        """Name of the sweep for people."""
+        return self.place.resolve().name
 
     def start(
         self, bases: Sequence[TrialSpec], fixed: Mapping[str, Scalar], goal: str
@@ -99,6 +104,9 @@ class Source:
                 value = recorded_value(goal, trial.epochs, trial.done)
             except (KeyError, TypeError, AssertionError):  # the record lacks what the goal needs
                 continue
+            except InputError:
+                warn_of_damage(trial.folder)
+                continue
             if math.isfinite(value):
                 cell = _cell(spec.to_json())
                 values[cell][_settings_key(spec.hparams)].append(value)
@@ -109,19 +117,21 @@ class Source:
 def read_source(place: Path) -> Source:
     """Return the finished trials of a sweep's folder, or of an archive of it.
 
+    Damaged trials are left out, with a warning: the sweep may be somebody else's.
+
     Raises:
         InputError: where there is no sweep, or none of its trials has finished.
     """
     finished = [
         trial
-        for trial in read_trials(place)
+        for trial in read_trials(place, skip_damaged=True)
         if trial.done.status == FINISHED and "imported" not in trial.file.spec
     ]
     if not finished:
         raise InputError(
             f"--start-from {place} holds no finished trial: give a sweep that has some"
         )
-    return Source(place.name, finished)
+    return Source(place, finished)
 
 
 def _comparable(

@@ -1,6 +1,7 @@
 """What `--dry-run --address` says about a cluster."""
 
 import os
+import re
 
 import pytest
 from commands import call
@@ -56,6 +57,24 @@ def test_waves_are_counted(cluster, capsys, tmp_path):
     assert "  1 node with 1 CPU (b): 1 trial at a time\n" in out
     assert "in 3 waves of 3, with 1 CPU each" in out  # 7 pieces of work
     assert "at the speed of this machine, 3 at a time" in out
+
+
+def test_a_search_by_seconds_fills_the_cluster(cluster, capsys, tmp_path):
+    cluster(Node("a", {"CPU": 64}), Node("b", {"CPU": 64}))
+    arguments = ["--tune-seconds", "600", "--device", "cpu", "--out", str(tmp_path / "new")]
+    status, out, _ = call(capsys, "--methods", "elr", *CLUSTER[2:], *arguments)
+    assert status == 0
+    # The two noise rates of cross-entropy and ELR, and of ELR's search and pick.
+    assert "at least 8 trials to run, up to 128 at a time, with 1 CPU each" in out
+    assert re.search(r"estimate: at least .* at the speed of this machine, 8 at a time", out)
+
+
+def test_nothing_runs_where_all_is_on_record(cluster, capsys, tmp_path, monkeypatch):
+    cluster(Node("a", {"CPU": 2}))
+    monkeypatch.setattr(estimate, "pending", lambda specs, folder: [])
+    status, out, _ = call(capsys, *CLUSTER, "--device", "cpu", "--out", str(tmp_path / "new"))
+    assert status == 0
+    assert out.endswith("nothing to run: every trial is on record\n")
 
 
 def test_trials_that_fit_nowhere_are_refused(cluster, capsys, tmp_path):

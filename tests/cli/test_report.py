@@ -90,7 +90,11 @@ def test_a_board_is_given_by_name(boards, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("board", "message"),
     [
-        ("tine", "there is no reference board 'tine': did you mean tiny?"),
+        (
+            "tine",
+            "--with: there is no folder, archive or reference board 'tine': did you mean tiny?",
+        ),
+        ("", "--with is empty: give a folder"),
         ("x/y", "choose from tiny"),
     ],
 )

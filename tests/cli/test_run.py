@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from commands import call
+from fabricate import write_trial
 
 from bench.cli import plan
 from bench.cli.commands import execute
@@ -174,7 +176,12 @@ REFUSED = {
     ),
     "a board that is none": (
         ["--methods", "elr", "--tune", "2", "--start-from", "digits-tunde"],
-        "digits-tunde",
+        "--start-from: there is no folder, archive or reference board 'digits-tunde': did you "
+        "mean digits-tuned",
+    ),
+    "a start of nothing": (
+        ["--methods", "elr", "--tune", "2", "--start-from", ""],
+        "--start-from is empty: give a folder, an archive or the name of a reference board",
     ),
     "a grid of a continuous range": (
         ["--methods", "elr", "--tune", "2", "--sampler", "grid"],
@@ -200,10 +207,16 @@ def test_bad_input_is_one_sentence_and_status_2(case, capsys, tmp_path):
     assert not out.exists(), "nothing was started"
 
 
-def test_a_search_does_not_start_from_its_own_sweep(capsys, tmp_path):
-    arguments = ["--methods", "elr", "--tune", "2", "--start-from", str(tmp_path)]
-    status, _, errors = call(capsys, *arguments, "--out", str(tmp_path))
-    assert status == 2 and "the sweep's own folder" in errors
+@pytest.mark.parametrize("is_default", [True, False])
+def test_a_search_does_not_start_from_its_own_sweep(capsys, tmp_path, monkeypatch, is_default):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--methods", "elr", "--subset", "200", "--tune", "2", "--device", "cpu"]
+    arguments += [] if is_default else ["--out", str(tmp_path / "sweep")]
+    _, text, _ = call(capsys, *arguments, "--dry-run")
+    folder = Path(re.search("on record in (.*)", text)[1])
+    write_trial(folder, "elr")
+    status, _, errors = call(capsys, *arguments, "--start-from", str(folder))
+    assert status == 2 and f"--start-from is '{folder}', the sweep's own folder" in errors
 
 
 def test_truncated_data_is_named(capsys, tmp_path):

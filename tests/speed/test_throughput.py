@@ -57,3 +57,11 @@ def test_a_folder_with_files_is_refused(capsys, tmp_path):
     with pytest.raises(SystemExit) as end:
         main([*SMALL, "--out", str(tmp_path)])
     assert end.value.code == 2 and "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["nan", "inf"])
+def test_a_size_without_end_is_refused(size, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*SMALL, "--megabytes", size])
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and f"'{size}' is no number to count with" in errors
