@@ -71,9 +71,6 @@ class Stopper(Protocol):
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Return whether to stop a trial that has reached ``value`` after ``epochs``."""
 
-    def remember(self, trial_id: str, epochs: int, value: float) -> None:
-        """Take a value of a trial that is over, without a decision."""
-
 
 #: Function that makes a search's stopper from the name of a scheduler (asha, hyperband, median,
 #: none), the epochs before which no trial is judged, and the epochs of a whole trial.
@@ -188,8 +185,7 @@ class Search:
         candidate = self.candidates[spec.id] = Candidate(spec)
         if done is None:
             return
-        for count, value in self._values(candidate, epochs):
-            self._stopper.remember(spec.id, count, value)
+        self.judge(spec, epochs)  # a trial's record goes on after the epoch that stopped it
         self._close(candidate, done, epochs)
 
     def prepare(self) -> None:

@@ -364,8 +364,23 @@ def test_hyperband_stops_later_in_later_brackets_and_nobody_in_the_last():
     again = TuneStopper("hyperband", 0, epochs)
     poor = [name for name, count in stopped.items() if count == 1]
     for name in stopped.keys() - {poor[-1]}:
-        again.remember(name, 1, 0.9)
+        again.judge(name, 1, 0.9)
     assert again.judge(poor[-1], 1, 0.0), "its bracket depends on its id alone"
+
+
+def test_a_resumed_scheduler_knows_no_epochs_after_the_one_that_stopped_a_trial(data, tmp_path):
+    options = {"configurations": 5, "scheduler": "asha"}  # which judges after 1 and 4 epochs
+    tuning = make(data, "elr", **options)
+    for values in ([0.5] * EPOCHS, *[[0.1, 0.1, 0.1, 0.9, 0.9]] * 3):
+        spec, stops = tuning.next(), len(values) < EPOCHS
+        assert tuning.judge(spec, curve(*values)) == stops, "all epochs come at a time"
+        status = "stopped" if stops else "finished"
+        finish(tuning, spec, max(values), status)
+        write(tmp_path, spec, values, status)
+    again = make(data, "elr", **options)
+    again.resume(tmp_path)
+    for resumed in (tuning, again):
+        assert not resumed.judge(resumed.next(), curve(*[0.6] * 5))
 
 
 def test_a_stopped_trial_has_a_whole_record(data):
