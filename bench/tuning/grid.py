@@ -42,7 +42,7 @@ class Grid:
         self.size = len(configurations)
         self._left = iter(configurations)
 
-    def open(self, over: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
+    def open(self, finished: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
         """Do nothing: a grid learns nothing."""
 
     def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:

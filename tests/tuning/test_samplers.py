@@ -9,6 +9,7 @@ from ray import tune
 from searching import EPOCHS, PLAN, curve, drain, finish, make, write
 
 import bench.tuning.grid
+import bench.tuning.spaces
 import bench.tuning.study
 from bench.errors import InputError
 from bench.planning.searches import SearchKind
@@ -146,6 +147,30 @@ def test_a_killed_search_draws_what_it_would_have_drawn(data, tmp_path, space, s
     assert after_a_kill(data, tmp_path, over, hill, **options) == whole[over:]
 
 
+def test_a_killed_search_goes_on_where_random_draws_stepped_in(data, tmp_path, space):
+    """CMA-ES settles on few whole numbers, so that its draws repeat earlier ones."""
+    space("elr", {"weight": tune.qrandint(1, 5, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
+    options = {"configurations": 40, "sampler": "cmaes"}
+    whole = drain(make(data, "elr", **options), hill)
+    for over in (12, 22):
+        assert after_a_kill(data, tmp_path / str(over), over, hill, **options) == whole[over:]
+
+
+def test_cma_es_tries_all_of_a_finite_space(data, space):
+    space("elr", {"weight": tune.qrandint(1, 5, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
+    assert len(drain(make(data, "elr", configurations=40, sampler="cmaes"), hill)) == 20
+
+
+def test_a_search_reads_its_space_once(data, monkeypatch):
+    tuning, reads = make(data, "elr", configurations=8), []
+    original = bench.tuning.spaces.load_space
+    monkeypatch.setattr(
+        bench.tuning.spaces, "load_space", lambda part: [reads.append(part), original(part)][1]
+    )
+    drain(tuning)
+    assert reads == ["elr"]
+
+
 # ----------------------------------------------------------------------------
 # starts
 
@@ -214,6 +239,13 @@ def test_a_killed_search_with_a_start_goes_on(data, tmp_path, source, sampler):
     options = {"configurations": 16, "sampler": sampler, "source": read_source(source)}
     whole = drain(make(data, "elr", **options), hill)
     assert after_a_kill(data, tmp_path / "out", 9, hill, **options) == whole[9:]
+
+
+def test_each_configuration_of_a_start_counts_once(data, source):
+    tuning = make(data, "elr", configurations=4, source=read_source(source))
+    drain(tuning, hill)
+    trials = [tuple(trial.params.values()) for trial in tuning.searches[0]._study._optuna.trials]
+    assert len(trials) > 30 and len(set(trials)) == len(trials)
 
 
 def test_a_start_of_other_methods_is_refused_or_said(data, source):

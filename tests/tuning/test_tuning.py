@@ -8,6 +8,7 @@ import json
 import types
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -41,12 +42,17 @@ from bench.sweep.stopping import TuneStopper
 from bench.sweep.work import Resources
 from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
+from bench.tuning.domains import suggest
 from bench.tuning.plan import SEARCH_SEED, plan_tuning
 from bench.tuning.search import Search, Settings
-from bench.tuning.spaces import draw, load_space
+from bench.tuning.spaces import load_space, space_of
 
 # ----------------------------------------------------------------------------
 # spaces
+
+
+def draw(method: str, trial, fixed) -> dict:
+    return space_of(method, fixed)(partial(suggest, trial))
 
 
 def test_domains_become_what_optuna_draws(space):
@@ -697,14 +703,14 @@ def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, 
 
 def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
     tuning = make(data, "elr", "gce")
-    original = bench.tuning.study.draw
+    original = bench.tuning.study.suggest
 
-    def fail(method, trial, fixed):
-        if method == "elr":
+    def fail(trial, key, drawn_from):
+        if key.startswith("elr.") and not isinstance(trial, optuna.trial.FixedTrial):
             raise InputError("search_spaces/elr.py: space(draw) raised KeyError: mend it")
-        return original(method, trial, fixed)
+        return original(trial, key, drawn_from)
 
-    monkeypatch.setattr(bench.tuning.study, "draw", fail)
+    monkeypatch.setattr(bench.tuning.study, "suggest", fail)
     with pytest.warns(
         UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"
     ):
