@@ -94,7 +94,7 @@ def make_study(
 def check_sampler(sampler: str, method: str, fixed: Mapping[str, Scalar]) -> None:
     """Raise InputError where a sampler cannot search a method's space."""
     if sampler == "grid":
-        grid(method, fixed)
+        grid(method, tuple(sorted(fixed.items())))
     elif sampler == "cmaes":
         from bench.tuning.cmaes import numeric_space  # imports Optuna
 

@@ -81,10 +81,41 @@ def test_a_grid_follows_ranges_that_depend_on_other_draws(monkeypatch):
             draw("warmup_epochs", tune.randint(10, 13))
 
     monkeypatch.setattr("search_spaces.gce.space", branches)
-    assert bench.tuning.grid.grid("gce", {}) == [
+    assert [*bench.tuning.grid.grid("gce", ())] == [
         {"gce.truncated": False},
         *({"gce.truncated": True, "gce.warmup_epochs": epochs} for epochs in (10, 11, 12)),
     ]
+
+
+def test_a_grid_meets_every_continuous_range(monkeypatch):
+    """In the first space one branch draws steps; in the second the branch is rare."""
+
+    def steps(draw):
+        stepped = draw("truncated", tune.choice([True, False]))
+        draw("q", tune.quniform(0.1, 1.0, 0.1) if stepped else tune.uniform(0.1, 1.0))
+
+    def rare(draw):
+        if draw("warmup_epochs", tune.randint(1, 1000)) == 7:
+            draw("threshold", tune.uniform(0.1, 0.9))
+
+    for branches, key in ((steps, "q"), (rare, "threshold")):
+        bench.tuning.grid.grid.cache_clear()
+        monkeypatch.setattr("search_spaces.gce.space", branches)
+        with pytest.raises(InputError, match=rf"all values of gce\.{key}, drawn from a continuous"):
+            bench.tuning.grid.grid("gce", ())
+
+
+def test_searches_of_a_method_share_its_grid(data, space, monkeypatch):
+    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0])})
+    original, counts = bench.tuning.grid._each, []
+
+    def counting(*arguments):
+        counts.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(bench.tuning.grid, "_each", counting)
+    tuning = make(data, "elr", rates=(0.2, 0.5), configurations=9, sampler="grid")
+    assert len(drain(tuning)) == 6 and len(counts) == 1
 
 
 def test_a_grid_leaves_out_what_the_method_refuses(data, space, monkeypatch):
@@ -157,8 +188,8 @@ def test_a_killed_search_goes_on_where_random_draws_stepped_in(data, tmp_path, s
 
 
 def test_cma_es_tries_all_of_a_finite_space(data, space):
-    space("elr", {"weight": tune.qrandint(1, 5, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
-    assert len(drain(make(data, "elr", configurations=40, sampler="cmaes"), hill)) == 20
+    space("elr", {"weight": tune.qrandint(1, 9, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
+    assert len(drain(make(data, "elr", configurations=99, sampler="cmaes"), hill)) == 8 * 5
 
 
 def test_a_search_reads_its_space_once(data, monkeypatch):
