@@ -334,3 +334,23 @@ def test_a_long_search_that_was_killed_goes_on(data, tmp_path, small_bound, samp
     options = {"configurations": 34, "sampler": sampler}
     whole = drain(make(data, "elr", **options), hill)
     assert after_a_kill(data, tmp_path, over, hill, **options) == whole[over:]
+
+
+class Unscanned(dict):
+    """Dictionary that can be looked up, but not gone through: that takes longer the more it has."""
+
+    def __iter__(self):
+        raise AssertionError("all candidates are gone through")
+
+    keys = values = items = __iter__
+
+
+@pytest.mark.parametrize("limit", [{"configurations": 4}, {"configurations": None, "seconds": 30}])
+def test_a_draw_goes_through_no_earlier_candidates(data, limit):
+    tuning = make(data, "elr", **limit)
+    [search] = tuning.searches
+    search.candidates = Unscanned()
+    for number, spec in enumerate(iter(tuning.next, None)):
+        assert tuning.position(spec) == number and tuning.remaining()[0] > 0 and not tuning.over
+        finish(tuning, spec, hill(spec))
+    assert tuning.over and number == 3
