@@ -155,6 +155,13 @@ def test_cma_es_comes_closer_to_the_best(data):
     assert np.mean(values[-16:]) > 1.5 * np.mean(values[:16])
 
 
+def test_cma_es_learns_a_single_range(data, space):
+    space("elr", {"weight": tune.loguniform(0.5, 20.0)})
+    ran = drain(make(data, "elr", configurations=40, sampler="cmaes"), hill)
+    far = [abs(math.log(spec.hparams[WEIGHT] / 8)) for spec in ran]
+    assert np.mean(far[-12:]) < 0.5 * np.mean(far[:12])
+
+
 def test_cma_es_draws_choices_at_random_and_needs_a_number(data, space):
     choices = [0.5, 0.7, 0.9]
     space("elr", {"weight": tune.loguniform(0.5, 20.0), "momentum": tune.choice(choices)})
