@@ -119,8 +119,8 @@ class Study:
             return  # drawn from an earlier version of the space: Optuna cannot use it
         self._optuna.add_trial(trial)
         if self.start and self.sampler == "tpe" and spec.id == self.base.id and not self._bound_at:
+            tried = (spec.hparams, self.start.best)  # the search tries the best one itself
             for hparams, gain in self.start.gains:
-                tried = (spec.hparams, self.start.best)  # a search tries the best one itself
                 if hparams not in tried and (trial := self._known(hparams, gain + value)):
                     self._optuna.add_trial(trial)
 
