@@ -16,7 +16,7 @@ class Bracket(NamedTuple):
 
 
 def brackets(scheduler: str, grace: int, epochs: int) -> list[Bracket]:
-    """Return the brackets of asha or hyperband; hyperband's last one stops nobody.
+    """Return the brackets of asha or hyperband; hyperband's last bracket stops no trial.
 
     Args:
         grace: number of epochs before which no trial is judged.

@@ -75,10 +75,3 @@ class TuneStopper:
             tune.on_trial_result(None, _Trial(trial_id), {"epochs": epochs, "value": value})
             == "STOP"
         )
-
-    def remember(self, trial_id: str, epochs: int, value: float) -> None:
-        """Take a value of a trial that is over, without a decision."""
-        tune = self._tune(trial_id)
-        if tune is not None:
-            tune.on_trial_add(None, _Trial(trial_id))
-            tune.on_trial_complete(None, _Trial(trial_id), {"epochs": epochs, "value": value})

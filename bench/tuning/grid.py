@@ -11,17 +11,14 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 from bench.common.identity import identity
 from bench.errors import InputError
 from bench.planning.registry import Scalar
 from bench.planning.spec import TrialSpec
 from bench.tuning.spaces import space_file, space_of
-from bench.tuning.study import drawn_ranges
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 #: Largest number of configurations of a grid: it is held in memory.
 MOST = 100_000
@@ -36,13 +33,13 @@ class Grid:
         Raises:
             InputError: where the space is not finite, or too large.
         """
-        configurations = grid(base.method, fixed)
+        configurations = [*grid(base.method, tuple(sorted(fixed.items())))]
         text = json.dumps(identity(base.to_json()), sort_keys=True)
         random.Random(hashlib.sha256(text.encode()).digest()).shuffle(configurations)
         self.size = len(configurations)
         self._left = iter(configurations)
 
-    def open(self, over: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
+    def open(self, finished: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
         """Do nothing: a grid learns nothing."""
 
     def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:
@@ -57,21 +54,20 @@ class Grid:
         """Do nothing: a configuration is yielded once."""
 
 
-def grid(method: str, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
+@cache
+def grid(method: str, fixed: tuple[tuple[str, Scalar], ...]) -> tuple[dict[str, Scalar], ...]:
     """Return all configurations of a search space, "part.name" -> value, without ``fixed`` ones.
+
+    They are enumerated once for all searches of a method.
+
+    Args:
+        fixed: hyper-parameters that are not searched, and their values, in the order of their
+            names.
 
     Raises:
         InputError: where a range is continuous, or there are more than ``MOST``.
     """
-    ranges = {key: each for drawn in drawn_ranges(method, fixed) for key, each in drawn.items()}
-    if continuous := [key for key, each in ranges.items() if _is_continuous(each)]:
-        files = dict.fromkeys(space_file(key.partition(".")[0]) for key in continuous)
-        raise InputError(
-            f"--sampler grid cannot try all values of {', '.join(continuous)}, drawn from a "
-            f"continuous range: fix them with --set, give them steps or choices in "
-            f"{' and '.join(files)}, or use --sampler random"
-        )
-    configurations = list(itertools.islice(_each(method, fixed), MOST + 1))
+    configurations = tuple(itertools.islice(_each(method, dict(fixed)), MOST + 1))
     if len(configurations) > MOST:
         raise InputError(
             f"the search space of {method} has more than {MOST} configurations, too many for "
@@ -81,13 +77,21 @@ def grid(method: str, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
 
 
 def _each(method: str, fixed: Mapping[str, Scalar]) -> Iterator[dict[str, Scalar]]:
-    """Yield the configurations depth first, as an odometer: the last draw changes fastest."""
+    """Yield the configurations depth first, as an odometer: the last draw changes fastest.
+
+    Raises:
+        InputError: where a configuration draws from continuous ranges.
+    """
     go_through = space_of(method, fixed)
     wheels: list[tuple[Sequence[Any], int]] = []  # values of each draw, and the present one's place
     place = 0
+    continuous: list[str] = []
 
-    def take(key: str, drawn_from: "BaseDistribution") -> Any:
+    def take(key: str, drawn_from: Any) -> Any:
         nonlocal place
+        if _is_continuous(drawn_from):
+            continuous.append(key)
+            return drawn_from.low
         if place == len(wheels):
             wheels.append((_values(drawn_from), 0))
         values, number = wheels[place]
@@ -96,13 +100,25 @@ def _each(method: str, fixed: Mapping[str, Scalar]) -> Iterator[dict[str, Scalar
 
     while True:
         place = 0
-        yield go_through(take)
+        configuration = go_through(take)
+        if continuous:
+            raise _refusal(continuous)
+        yield configuration
         while wheels and wheels[-1][1] == len(wheels[-1][0]) - 1:
             wheels.pop()
         if not wheels:
             return
         values, number = wheels.pop()
         wheels.append((values, number + 1))
+
+
+def _refusal(continuous: Sequence[str]) -> InputError:
+    files = dict.fromkeys(space_file(key.partition(".")[0]) for key in continuous)
+    return InputError(
+        f"--sampler grid cannot try all values of {', '.join(continuous)}, drawn from a "
+        f"continuous range: fix them with --set, give them steps or choices in "
+        f"{' and '.join(files)}, or use --sampler random"
+    )
 
 
 def _is_continuous(drawn_from: Any) -> bool:

@@ -88,7 +88,7 @@ class Tuning:
 
     def position(self, spec: TrialSpec) -> int:
         """Return the number of configurations that the trial's search had drawn before it."""
-        return list(self._by_key[_key_of(spec)].candidates).index(spec.id)
+        return self._by_key[_key_of(spec)].candidates[spec.id].number
 
     def next(self, parallel: int = 1) -> TrialSpec | None:
         """Return a trial of the search with the fewest under way; None where none can start."""

@@ -6,6 +6,8 @@ any crash it is rebuilt from them, and goes on.
 
 import math
 import warnings
+from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -25,9 +27,6 @@ from bench.tuning.study import Study
 #: Number of configurations after which a search within a budget ends if all have failed: failures
 #: that take no time would never use up the budget.
 HOPELESS = 5
-
-#: States of a candidate.
-_WAITING, _RUNNING, _OVER = "waiting", "running", "over"
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,8 @@ class Candidate:
     """Configuration that a search has drawn, and its result."""
 
     spec: TrialSpec
-    state: str = _WAITING
+    number: int  # of configurations that its search had drawn before
     value: float = math.nan  # of the objective; NaN where it failed
-    seconds: float = 0.0  # of training on the device
-    pretrain_seconds: float = 0.0
     judged: int = 0  # epochs that the scheduler was shown, or would have been
     stopped: bool = False  # by the scheduler
     ask: Any = None  # Optuna's trial, if it was drawn in this process
@@ -69,9 +66,6 @@ class Stopper(Protocol):
 
     def judge(self, trial_id: str, epochs: int, value: float) -> bool:
         """Return whether to stop a trial that has reached ``value`` after ``epochs``."""
-
-    def remember(self, trial_id: str, epochs: int, value: float) -> None:
-        """Take a value of a trial that is over, without a decision."""
 
 
 #: Function that makes a search's stopper from the name of a scheduler (asha, hyperband, median,
@@ -96,7 +90,7 @@ def make_study(
 def check_sampler(sampler: str, method: str, fixed: Mapping[str, Scalar]) -> None:
     """Raise InputError where a sampler cannot search a method's space."""
     if sampler == "grid":
-        grid(method, fixed)
+        grid(method, tuple(sorted(fixed.items())))
     elif sampler == "cmaes":
         from bench.tuning.cmaes import numeric_space  # imports Optuna
 
@@ -131,24 +125,27 @@ class Search:
         self.base = replace(base, stage=kind.stage)
         self.kind, self.fixed, self.limit, self.truth = kind, fixed, limit, truth
         self.candidates: dict[str, Candidate] = {}
+        self._waiting: deque[Candidate] = deque()
+        #: Candidates that are over, in the order of their draws.
+        self._finished: list[tuple[int, TrialSpec, float]] = []
         self.exhausted = False
+        self._seconds = 0.0  # of training on the device, of all candidates that are over
+        self._pretrain_seconds = 0.0  # the most of any of them
+        self._hopeless = True  # none of them has a value
         #: Configurations to try before the sampler draws.
         self._given = [self.base, *([self._spec(start.best)] if start else [])]
         self._study = make_study(self.base, fixed, kind.sampler, start)
         self._stopper = make_stopper(kind.scheduler, grace_of(base), base.recipe.epochs)
 
-    def _in_state(self, state: str) -> list[Candidate]:
-        return [candidate for candidate in self.candidates.values() if candidate.state == state]
-
     @property
     def running(self) -> int:
         """Number of trials under way."""
-        return len(self._in_state(_RUNNING))
+        return len(self.candidates) - len(self._waiting) - len(self._finished)
 
     @property
     def remaining(self) -> int:
         """Number of trials still to start; for a budget, a lower bound."""
-        waiting = len(self._in_state(_WAITING))
+        waiting = len(self._waiting)
         if self.kind.track != "tuned" or self.exhausted:
             return max(waiting, int(self.wants_more))
         return waiting + int(max(0, self._most - len(self.candidates)))
@@ -166,45 +163,44 @@ class Search:
         if self.kind.track == "tuned":
             return len(self.candidates) < self._most
         assert self.limit.seconds is not None
-        over = self._in_state(_OVER)
-        if not over:
+        if not self._finished:
             return not self.candidates  # the time of a trial is not known yet
-        if len(over) >= HOPELESS and all(math.isnan(candidate.value) for candidate in over):
+        if len(self._finished) >= HOPELESS and self._hopeless:
             return False
-        trained = sum(candidate.seconds for candidate in over)
         # Trials under way will take about as long as the others did; a pretrained encoder is
         # shared.
-        trained *= len(self.candidates) / len(over)
-        return trained + max(candidate.pretrain_seconds for candidate in over) < self.limit.seconds
+        trained = self._seconds * (len(self.candidates) / len(self._finished))
+        return trained + self._pretrain_seconds < self.limit.seconds
 
     @property
     def over(self) -> bool:
         """True where every configuration is over, and no other is wanted."""
-        return not self.wants_more and len(self._in_state(_OVER)) == len(self.candidates)
+        return not self.wants_more and self._all_over
+
+    @property
+    def _all_over(self) -> bool:
+        return len(self._finished) == len(self.candidates)
 
     def resume(self, spec: TrialSpec, done: Done | None, epochs: Sequence[Epoch]) -> None:
         """Take up a trial on record; without ``done`` it was begun, and begins again."""
-        candidate = self.candidates[spec.id] = Candidate(spec)
+        candidate = self._add(spec)
         if done is None:
+            self._waiting.append(candidate)
             return
-        for count, value in self._values(candidate, epochs):
-            self._stopper.remember(spec.id, count, value)
+        self.judge(spec, epochs)  # a trial's record goes on after the epoch that stopped it
         self._close(candidate, done, epochs)
 
     def prepare(self) -> None:
         """Draw the next configuration, which shows whether the space is exhausted."""
-        if self.wants_more and len(self._in_state(_OVER)) == len(self.candidates):
-            self._draw()
+        if self.wants_more and self._all_over and (candidate := self._draw()):
+            self._waiting.append(candidate)
 
     def take(self) -> TrialSpec | None:
         """Return the next trial to run; None where there is none, for now or for good."""
-        candidate = next(iter(self._in_state(_WAITING)), None)
-        if candidate is None and self.wants_more:
-            candidate = self._draw()
-        if candidate is None:
-            return None
-        candidate.state = _RUNNING
-        return candidate.spec
+        if self._waiting:
+            return self._waiting.popleft().spec
+        candidate = self._draw() if self.wants_more else None
+        return candidate.spec if candidate else None
 
     def judge(self, spec: TrialSpec, epochs: Iterable[Epoch]) -> bool:
         """Show a trial's new epochs to the scheduler; return whether it stops the trial."""
@@ -234,21 +230,22 @@ class Search:
 
     def pick(self) -> dict[str, Scalar]:
         """Return the hyper-parameters of the best candidate."""
-        over = {candidate.spec.id: candidate for candidate in self._in_state(_OVER)}
         best = pick(
-            (name, candidate.value, len(changes(candidate.spec.method, candidate.spec.hparams)))
-            for name, candidate in over.items()
+            (spec.id, value, len(changes(spec.method, spec.hparams)))
+            for _, spec, value in self._finished
         )
-        return over[best].spec.hparams
+        return self.candidates[best].spec.hparams
 
     def _close(self, candidate: Candidate, done: Done, epochs: Sequence[Epoch]) -> None:
-        candidate.state = _OVER
-        candidate.seconds = sum(amount(epoch.train_seconds) for epoch in epochs)
+        seconds = sum(amount(epoch.train_seconds) for epoch in epochs)
         if done.status not in SUCCEEDED:  # a failure within an epoch is in no epoch's record
-            candidate.seconds = max(candidate.seconds, amount(done.work_seconds))
-        candidate.pretrain_seconds = amount(done.pretrain_seconds)
+            seconds = max(seconds, amount(done.work_seconds))
+        self._seconds += seconds
+        self._pretrain_seconds = max(self._pretrain_seconds, amount(done.pretrain_seconds))
         if done.status in SUCCEEDED:
             candidate.value = best_value(goal_values(self.kind.goal, epochs, self.truth))
+        self._hopeless &= math.isnan(candidate.value)
+        insort(self._finished, (candidate.number, candidate.spec, candidate.value))
         self._study.tell(candidate.spec, candidate.value, candidate.ask)
 
     def _draw(self) -> Candidate | None:
@@ -258,15 +255,9 @@ class Search:
         """
         for spec in self._given:
             if spec.id not in self.candidates:
-                self.candidates[spec.id] = Candidate(spec)
-                return self.candidates[spec.id]
+                return self._add(spec)
         drawn = len(self.candidates)
-        over = [
-            (number, candidate.spec, candidate.value)
-            for number, candidate in enumerate(self.candidates.values())
-            if candidate.state == _OVER
-        ]
-        self._study.open(over, drawn)
+        self._study.open(self._finished, drawn)
         fault: InputError | None = None
         for ask, suggested in self._study.suggestions(drawn):
             try:
@@ -276,8 +267,7 @@ class Search:
                 self._study.refuse(ask)
                 continue
             if spec.id not in self.candidates:
-                self.candidates[spec.id] = Candidate(spec, ask=ask)
-                return self.candidates[spec.id]
+                return self._add(spec, ask)
             self._study.refuse(ask)  # the repetition has no record
         if fault and len(self.candidates) == 1:  # the searches of other methods go on
             warnings.warn(
@@ -286,6 +276,10 @@ class Search:
             )
         self.exhausted = True
         return None
+
+    def _add(self, spec: TrialSpec, ask: Any = None) -> Candidate:
+        candidate = self.candidates[spec.id] = Candidate(spec, len(self.candidates), ask=ask)
+        return candidate
 
     def _spec(self, hparams: Mapping[str, Scalar]) -> TrialSpec:
         """Return the trial of a configuration.

@@ -29,7 +29,7 @@ from bench.planning.registry import (
     resolve,
     split_name,
 )
-from bench.tuning.domains import distribution, suggest
+from bench.tuning.domains import distribution
 from bench.tuning.rehearsal import Take, defaults_of, rehearse
 
 #: Function of the name of a hyper-parameter and its domain; it returns a value.
@@ -112,22 +112,12 @@ def _draw_each(domains: Mapping[str, Any], draw: Draw) -> None:
         draw(name, domain)
 
 
-def draw(method: str, trial: Any, fixed: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return a configuration of a method, "part.name" -> value, without ``fixed`` settings.
-
-    Args:
-        trial: an Optuna trial; a ``FixedTrial`` goes through the space with given values.
-
-    Raises:
-        InputError: where the search space fails. ``check_space`` finds most faults before.
-    """
-    return _go_through(_spaces(method), partial(suggest, trial), fixed)
-
-
 def space_of(method: str, fixed: Mapping[str, Scalar]) -> Callable[[Take], dict[str, Scalar]]:
     """Return a function that goes through a method's search space with values of its argument.
 
-    It returns a configuration as ``draw`` does, and may be called many times.
+    It returns a configuration, "part.name" -> value, without ``fixed`` settings, and raises
+    InputError where the search space fails; ``check_space`` finds most faults before. It may be
+    called many times.
     """
     spaces = _spaces(method)
     return lambda take: _go_through(spaces, take, fixed)
@@ -143,7 +133,7 @@ def _go_through(
     fixed: Mapping[str, Scalar],
     check: Callable[[str, Any], None] = lambda key, domain: None,
 ) -> dict[str, Scalar]:
-    """Draw as ``draw`` does, and show ``check`` each name, "part.name", and its domain."""
+    """Draw a configuration, and show ``check`` each name, "part.name", and its domain."""
     drawn: dict[str, Scalar] = {}
 
     def draw_of(part: str) -> Draw:

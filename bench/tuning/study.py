@@ -12,7 +12,7 @@ from bench.common.identity import identity
 from bench.planning.registry import Scalar
 from bench.planning.spec import TrialSpec
 from bench.tuning.domains import suggest
-from bench.tuning.spaces import draw, space_of
+from bench.tuning.spaces import space_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,6 +26,10 @@ LEARNING = ("tpe", "cmaes")
 
 #: Number of duplicate draws in a row after which a space counts as exhausted.
 PATIENCE = 100
+
+#: Number of draws of CMA-ES before random ones. Only its own draws update the distribution: they
+#: come again where one was refused.
+_CMAES_DRAWS = 50
 
 #: Number of random draws that show what a search space draws.
 _DRAWS = 64
@@ -59,27 +63,31 @@ class Study:
         """
         self.base, self.fixed, self.sampler, self.start = base, fixed, sampler, start
         self._optuna: Any = None
-        self._since = 0  # number of draws before which the study holds a part
+        self._bound_at = 0  # number of draws before which the study holds a part
         self._frozen: dict[str, FrozenTrial | None] = {}  # of configurations that are over, by id
 
-    def open(self, over: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
+    def open(self, finished: Sequence[tuple[int, TrialSpec, float]], drawn: int) -> None:
         """Create the study if there is none, or if it holds too many configurations.
 
+        Random draws need none.
+
         Args:
-            over: configurations that are over, in the order of their draws: number of the draw,
-                specification and value.
+            finished: configurations that are over, in the order of their draws: number of the
+                draw, specification and value.
             drawn: number of configurations that the search has drawn.
         """
         import optuna
 
-        since = drawn // STEP * STEP if drawn >= BOUND else 0
-        if self._optuna is None or since != self._since:
-            # CMA-ES needs all configurations of an earlier process once: see ``_add``.
-            needs_all = self._optuna is None and self.sampler == "cmaes"
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        if self.sampler not in LEARNING:
+            return
+        bound_at = drawn // STEP * STEP if drawn >= BOUND else 0
+        if self._optuna is None or bound_at != self._bound_at:
+            # CMA-ES takes all configurations of an earlier process once: see ``_add``.
+            replays = self._optuna is None and self.sampler == "cmaes"
             self._optuna = optuna.create_study(direction="maximize")
-            self._since = since
-            for spec, value in _part(over, 0 if needs_all else since):
+            self._bound_at = bound_at
+            for spec, value in _held(finished, 0 if replays else bound_at):
                 self._add(spec, value)
 
     def tell(self, spec: TrialSpec, value: float, ask: Any = None) -> None:
@@ -88,7 +96,7 @@ class Study:
         Without a study nothing happens: ``open`` adds all of them.
 
         Args:
-            ask: Optuna's trial, if the configuration was drawn in this process.
+            ask: Optuna's trial, if the sampler drew the configuration in this process.
         """
         if self._optuna is None:
             return
@@ -100,7 +108,7 @@ class Study:
             self._optuna.add_trial(trial)
 
     def _add(self, spec: TrialSpec, value: float) -> None:
-        """Add a configuration that was drawn in another process, or for an earlier study."""
+        """Add a configuration drawn in another process, for an earlier study, or at random."""
         if spec.id not in self._frozen:
             trial = frozen_trial(self._go_through, spec.hparams, value)
             if trial and self.sampler == "cmaes":
@@ -110,9 +118,10 @@ class Study:
         if (trial := self._frozen[spec.id]) is None:
             return  # drawn from an earlier version of the space: Optuna cannot use it
         self._optuna.add_trial(trial)
-        if self.start and self.sampler == "tpe" and spec.id == self.base.id and not self._since:
+        if self.start and self.sampler == "tpe" and spec.id == self.base.id and not self._bound_at:
+            tried = (spec.hparams, self.start.best)  # the search tries the best one itself
             for hparams, gain in self.start.gains:
-                if hparams != spec.hparams and (trial := self._known(hparams, gain + value)):
+                if hparams not in tried and (trial := self._known(hparams, gain + value)):
                     self._optuna.add_trial(trial)
 
     def _replayed(self, trial: "FrozenTrial", value: float) -> "FrozenTrial":
@@ -135,36 +144,37 @@ class Study:
         return frozen_trial(self._go_through, hparams, value)
 
     def suggestions(self, drawn: int) -> Iterator[tuple[Any, Callable[[], dict[str, Scalar]]]]:
-        """Yield suggestions: the sampler's, then random ones, at most ``PATIENCE``.
+        """Yield suggestions: the sampler's, then random ones until its patience is at an end.
 
         Args:
             drawn: number of configurations that the search has drawn before. It seeds the samplers,
                 so that a search that is resumed goes on as if nothing had happened.
 
         Yields:
-            Optuna's trial, and a function that draws its hyper-parameters.
+            Optuna's trial, and a function that draws its hyper-parameters. A random draw has no
+            trial: it is told as a configuration of another process is, so that CMA-ES learns the
+            same from it before and after an interruption.
         """
+        import optuna
+
         text = json.dumps([identity(self.base.to_json()), drawn], sort_keys=True)
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
         for sampler in self._samplers(seed):
             self._optuna.sampler = sampler
             ask = self._optuna.ask()
-            yield ask, partial(draw, self.base.method, ask, self.fixed)
+            yield ask, partial(self._go_through, partial(suggest, ask))
+        chance = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        for _ in range(PATIENCE - (self.sampler in LEARNING)):
+            yield None, partial(self._go_through, partial(suggest, chance.ask()))
 
     def _samplers(self, seed: int) -> Iterator[Any]:
-        """Yield the sampler of each suggestion."""
+        """Yield samplers that learn, one for each suggestion."""
         import optuna
 
-        chance = optuna.samplers.RandomSampler(seed=seed)
-        first = 0
         if self.sampler == "tpe":
-            first = 1
             yield optuna.samplers.TPESampler(seed=seed)
         elif self.sampler == "cmaes":
-            # Only its own draws update the distribution: they come again where one was refused.
-            first = PATIENCE // 2
-            yield from (self._cmaes((seed + number) % 2**32) for number in range(first))
-        yield from [chance] * (PATIENCE - first)
+            yield from (self._cmaes((seed + number) % 2**32) for number in range(_CMAES_DRAWS))
 
     def _cmaes(self, seed: int) -> Any:
         from bench.tuning.cmaes import SeededCmaEs
@@ -200,7 +210,8 @@ class Study:
         """Mark a suggestion as failed: it was refused, or tried before."""
         import optuna
 
-        self._optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
+        if ask is not None:
+            self._optuna.tell(ask, state=optuna.trial.TrialState.FAIL)
 
 
 def drawn_ranges(method: str, fixed: Mapping[str, Scalar]) -> "list[dict[str, BaseDistribution]]":
@@ -251,15 +262,17 @@ def _result(value: float) -> tuple[float | None, Any]:
     return (value, states.COMPLETE) if math.isfinite(value) else (None, states.FAIL)
 
 
-def _part(
-    over: Sequence[tuple[int, TrialSpec, float]], since: int
+def _held(
+    finished: Sequence[tuple[int, TrialSpec, float]], bound_at: int
 ) -> list[tuple[TrialSpec, float]]:
     """Return the configurations that a study holds, in the order of their draws.
 
     It depends on the number of draws and on their results alone, so that a search which is resumed
     holds the same ones.
     """
-    before = [entry for entry in over if entry[0] < since and math.isfinite(entry[2])]
+    before = [entry for entry in finished if entry[0] < bound_at and math.isfinite(entry[2])]
     best = sorted(before, key=lambda entry: (-entry[2], entry[0]))[:BEST]
-    held = {number for number, _, _ in [*best, *before[-LAST:]]}
-    return [(spec, value) for number, spec, value in over if number >= since or number in held]
+    numbers = {number for number, _, _ in [*best, *before[-LAST:]]}
+    return [
+        (spec, value) for number, spec, value in finished if number >= bound_at or number in numbers
+    ]

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import pkgutil
 import typing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,8 @@ from bench.training.checkpoint import Checkpoint
 from bench.training.pixels import pixels_for
 from bench.training.pretrain import run_pretraining
 from bench.training.trial import run_trial
-from bench.tuning.spaces import draw
+from bench.tuning.domains import suggest
+from bench.tuning.spaces import space_of
 
 #: Seeds of a generator that would give it away.
 TELLING = {
@@ -356,9 +358,10 @@ def test_search_space_agrees_with_the_hyper_parameters(name):
     """Draws have the declared types, ranges are reached, and defaults lie inside."""
     defaults = registry.resolve(name, {})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    go_through = space_of(name, {})
     for _ in range(50):
         ask = study.ask()
-        drawn = draw(name, ask, {})
+        drawn = go_through(partial(suggest, ask))
         for key, distribution in ask.distributions.items():
             # Raises where the default is outside.
             optuna.trial.create_trial(

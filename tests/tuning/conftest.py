@@ -4,10 +4,18 @@ import importlib
 
 import pytest
 
+import bench.tuning.grid
+
 
 @pytest.fixture(scope="module")
 def data(digits):
     return digits.subset(200)
+
+
+@pytest.fixture(autouse=True)
+def fresh_grids():
+    """Forgets grids of other tests' search spaces."""
+    bench.tuning.grid.grid.cache_clear()
 
 
 @pytest.fixture

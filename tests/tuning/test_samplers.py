@@ -9,6 +9,7 @@ from ray import tune
 from searching import EPOCHS, PLAN, curve, drain, finish, make, write
 
 import bench.tuning.grid
+import bench.tuning.spaces
 import bench.tuning.study
 from bench.errors import InputError
 from bench.planning.searches import SearchKind
@@ -80,10 +81,41 @@ def test_a_grid_follows_ranges_that_depend_on_other_draws(monkeypatch):
             draw("warmup_epochs", tune.randint(10, 13))
 
     monkeypatch.setattr("search_spaces.gce.space", branches)
-    assert bench.tuning.grid.grid("gce", {}) == [
+    assert [*bench.tuning.grid.grid("gce", ())] == [
         {"gce.truncated": False},
         *({"gce.truncated": True, "gce.warmup_epochs": epochs} for epochs in (10, 11, 12)),
     ]
+
+
+def test_a_grid_meets_every_continuous_range(monkeypatch):
+    """In the first space one branch draws steps; in the second the branch is rare."""
+
+    def steps(draw):
+        stepped = draw("truncated", tune.choice([True, False]))
+        draw("q", tune.quniform(0.1, 1.0, 0.1) if stepped else tune.uniform(0.1, 1.0))
+
+    def rare(draw):
+        if draw("warmup_epochs", tune.randint(1, 1000)) == 7:
+            draw("threshold", tune.uniform(0.1, 0.9))
+
+    for branches, key in ((steps, "q"), (rare, "threshold")):
+        bench.tuning.grid.grid.cache_clear()
+        monkeypatch.setattr("search_spaces.gce.space", branches)
+        with pytest.raises(InputError, match=rf"all values of gce\.{key}, drawn from a continuous"):
+            bench.tuning.grid.grid("gce", ())
+
+
+def test_searches_of_a_method_share_its_grid(data, space, monkeypatch):
+    space("elr", {"weight": tune.choice([1.0, 3.0, 7.0])})
+    original, counts = bench.tuning.grid._each, []
+
+    def counting(*arguments):
+        counts.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(bench.tuning.grid, "_each", counting)
+    tuning = make(data, "elr", rates=(0.2, 0.5), configurations=9, sampler="grid")
+    assert len(drain(tuning)) == 6 and len(counts) == 1
 
 
 def test_a_grid_leaves_out_what_the_method_refuses(data, space, monkeypatch):
@@ -123,6 +155,13 @@ def test_cma_es_comes_closer_to_the_best(data):
     assert np.mean(values[-16:]) > 1.5 * np.mean(values[:16])
 
 
+def test_cma_es_learns_a_single_range(data, space):
+    space("elr", {"weight": tune.loguniform(0.5, 20.0)})
+    ran = drain(make(data, "elr", configurations=40, sampler="cmaes"), hill)
+    far = [abs(math.log(spec.hparams[WEIGHT] / 8)) for spec in ran]
+    assert np.mean(far[-12:]) < 0.5 * np.mean(far[:12])
+
+
 def test_cma_es_draws_choices_at_random_and_needs_a_number(data, space):
     choices = [0.5, 0.7, 0.9]
     space("elr", {"weight": tune.loguniform(0.5, 20.0), "momentum": tune.choice(choices)})
@@ -144,6 +183,30 @@ def test_a_killed_search_draws_what_it_would_have_drawn(data, tmp_path, space, s
     whole = drain(make(data, "elr", **options), hill)
     assert len({spec.id for spec in whole}) == 24
     assert after_a_kill(data, tmp_path, over, hill, **options) == whole[over:]
+
+
+def test_a_killed_search_goes_on_where_random_draws_stepped_in(data, tmp_path, space):
+    """CMA-ES settles on few whole numbers, so that its draws repeat earlier ones."""
+    space("elr", {"weight": tune.qrandint(1, 5, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
+    options = {"configurations": 40, "sampler": "cmaes"}
+    whole = drain(make(data, "elr", **options), hill)
+    for over in (12, 22):
+        assert after_a_kill(data, tmp_path / str(over), over, hill, **options) == whole[over:]
+
+
+def test_cma_es_tries_all_of_a_finite_space(data, space):
+    space("elr", {"weight": tune.qrandint(1, 9, 1), "momentum": tune.quniform(0.5, 0.9, 0.1)})
+    assert len(drain(make(data, "elr", configurations=99, sampler="cmaes"), hill)) == 8 * 5
+
+
+def test_a_search_reads_its_space_once(data, monkeypatch):
+    tuning, reads = make(data, "elr", configurations=8), []
+    original = bench.tuning.spaces.load_space
+    monkeypatch.setattr(
+        bench.tuning.spaces, "load_space", lambda part: [reads.append(part), original(part)][1]
+    )
+    drain(tuning)
+    assert reads == ["elr"]
 
 
 # ----------------------------------------------------------------------------
@@ -216,6 +279,13 @@ def test_a_killed_search_with_a_start_goes_on(data, tmp_path, source, sampler):
     assert after_a_kill(data, tmp_path / "out", 9, hill, **options) == whole[9:]
 
 
+def test_each_configuration_of_a_start_counts_once(data, source):
+    tuning = make(data, "elr", configurations=4, source=read_source(source))
+    drain(tuning, hill)
+    trials = [tuple(trial.params.values()) for trial in tuning.searches[0]._study._optuna.trials]
+    assert len(trials) > 30 and len(set(trials)) == len(trials)
+
+
 def test_a_start_of_other_methods_is_refused_or_said(data, source):
     with pytest.raises(InputError, match="--start-from source teaches no search of this sweep"):
         make(data, "gce", source=read_source(source))
@@ -271,3 +341,23 @@ def test_a_long_search_that_was_killed_goes_on(data, tmp_path, small_bound, samp
     options = {"configurations": 34, "sampler": sampler}
     whole = drain(make(data, "elr", **options), hill)
     assert after_a_kill(data, tmp_path, over, hill, **options) == whole[over:]
+
+
+class Unscanned(dict):
+    """Dictionary that can be looked up, but not gone through: that takes longer the more it has."""
+
+    def __iter__(self):
+        raise AssertionError("all candidates are gone through")
+
+    keys = values = items = __iter__
+
+
+@pytest.mark.parametrize("limit", [{"configurations": 4}, {"configurations": None, "seconds": 30}])
+def test_a_draw_goes_through_no_earlier_candidates(data, limit):
+    tuning = make(data, "elr", **limit)
+    [search] = tuning.searches
+    search.candidates = Unscanned()
+    for number, spec in enumerate(iter(tuning.next, None)):
+        assert tuning.position(spec) == number and tuning.remaining()[0] > 0 and not tuning.over
+        finish(tuning, spec, hill(spec))
+    assert tuning.over and number == 3

@@ -8,6 +8,7 @@ import json
 import types
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -41,12 +42,17 @@ from bench.sweep.stopping import TuneStopper
 from bench.sweep.work import Resources
 from bench.training.outcome import stopped_outcome
 from bench.training.trial import run_trial
+from bench.tuning.domains import suggest
 from bench.tuning.plan import SEARCH_SEED, plan_tuning
 from bench.tuning.search import Search, Settings
-from bench.tuning.spaces import draw, load_space
+from bench.tuning.spaces import load_space, space_of
 
 # ----------------------------------------------------------------------------
 # spaces
+
+
+def draw(method: str, trial, fixed) -> dict:
+    return space_of(method, fixed)(partial(suggest, trial))
 
 
 def test_domains_become_what_optuna_draws(space):
@@ -364,8 +370,23 @@ def test_hyperband_stops_later_in_later_brackets_and_nobody_in_the_last():
     again = TuneStopper("hyperband", 0, epochs)
     poor = [name for name, count in stopped.items() if count == 1]
     for name in stopped.keys() - {poor[-1]}:
-        again.remember(name, 1, 0.9)
+        again.judge(name, 1, 0.9)
     assert again.judge(poor[-1], 1, 0.0), "its bracket depends on its id alone"
+
+
+def test_a_resumed_scheduler_knows_no_epochs_after_the_one_that_stopped_a_trial(data, tmp_path):
+    options = {"configurations": 5, "scheduler": "asha"}  # which judges after 1 and 4 epochs
+    tuning = make(data, "elr", **options)
+    for values in ([0.5] * EPOCHS, *[[0.1, 0.1, 0.1, 0.9, 0.9]] * 3):
+        spec, stops = tuning.next(), len(values) < EPOCHS
+        assert tuning.judge(spec, curve(*values)) == stops, "all epochs come at a time"
+        status = "stopped" if stops else "finished"
+        finish(tuning, spec, max(values), status)
+        write(tmp_path, spec, values, status)
+    again = make(data, "elr", **options)
+    again.resume(tmp_path)
+    for resumed in (tuning, again):
+        assert not resumed.judge(resumed.next(), curve(*[0.6] * 5))
 
 
 def test_a_stopped_trial_has_a_whole_record(data):
@@ -682,14 +703,14 @@ def test_trials_of_a_method_that_has_changed_are_left_alone_and_said_once(data, 
 
 def test_a_search_that_can_draw_nothing_more_ends_alone(data, monkeypatch):
     tuning = make(data, "elr", "gce")
-    original = bench.tuning.study.draw
+    original = bench.tuning.study.suggest
 
-    def fail(method, trial, fixed):
-        if method == "elr":
+    def fail(trial, key, drawn_from):
+        if key.startswith("elr.") and not isinstance(trial, optuna.trial.FixedTrial):
             raise InputError("search_spaces/elr.py: space(draw) raised KeyError: mend it")
-        return original(method, trial, fixed)
+        return original(trial, key, drawn_from)
 
-    monkeypatch.setattr(bench.tuning.study, "draw", fail)
+    monkeypatch.setattr(bench.tuning.study, "suggest", fail)
     with pytest.warns(
         UserWarning, match="no other configuration of elr can be drawn: search_spaces/elr"
     ):
