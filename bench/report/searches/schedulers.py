@@ -121,8 +121,9 @@ def schedulers(trials: pd.DataFrame) -> pd.DataFrame:
         ``epochs_saved`` as a share of all epochs; ``seconds_saved`` of training, at a trial's mean
         seconds an epoch; ``value_lost`` and ``test_lost``, what the pick has less than that of the
         search without the scheduler, in the value that the search compares and in test accuracy at
-        the epoch of best noisy validation accuracy. Accuracies are fractions. Searches without a
-        scheduler of fewer than ``FEWEST`` configurations have no rows.
+        the epoch of best noisy validation accuracy. Accuracies are fractions; they are NaN where
+        the two searches have tried other numbers of configurations. Searches without a scheduler
+        of fewer than ``FEWEST`` configurations, or without a result, have no rows.
     """
     searches = parts(trials)
     whole = {_key(tried, "none"): tried for tried in searches if _kind(tried).scheduler == "none"}
@@ -147,7 +148,7 @@ def _key(tried: pd.DataFrame, scheduler: str) -> tuple[str, str, str]:
 
 
 def _can_be_replayed(tried: pd.DataFrame) -> bool:
-    known = tried["grace"].notna().all() and _kind(tried).goal in (DEFAULT_RULE, ORACLE)
+    known = tried["grace"].notna().all() and tried["succeeded"].any() and _kind(tried).goal in (DEFAULT_RULE, ORACLE)
     return (
         bool(known) and len(tried) >= FEWEST and bool((tried["grace"] + 1 < tried["epochs"]).all())
     )
@@ -158,7 +159,7 @@ def _measured(tried: pd.DataFrame, whole: pd.DataFrame | None) -> dict[str, Any]
     run = np.array([len(curve) for curve in tried["noisy_val_curve"]])
     saved = np.where(stopped, tried["epochs"] - run, 0)
     values = {"value_lost": np.nan, "test_lost": np.nan}
-    if whole is not None:
+    if whole is not None and len(whole) == len(tried):
         [pick], [other] = (each[each["place"] == 0].to_dict("records") for each in (tried, whole))
         values = {
             "value_lost": other["value"] - pick["value"],
