@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from bench import ops
 from bench.errors import InputError
-from bench.method import Method, check_nonnegative, check_positive
+from bench.method import Method, check_nonnegative, check_positive, check_share
 from bench.task import Batch, Network, Task
 
 #: Authors' steps: 600 epochs of 195 whole batches.
@@ -95,9 +95,7 @@ class ProMix(Method):
                     "promix.selected_share=estimate reads the losses of warm-up: give "
                     "promix.warmup_epochs of at least 1, or a share"
                 )
-            for name in ("selected_share", "confidence", "momentum", "guess_share"):
-                if not isinstance(value := getattr(self, name), str) and not 0 <= value <= 1:
-                    raise InputError(f"promix.{name} is {value:g}: give a number from 0 to 1")
+            check_share(self, "selected_share", "confidence", "momentum", "guess_share")
 
     selected_share: Tensor
     selected: Tensor

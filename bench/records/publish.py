@@ -64,9 +64,8 @@ def check_archivable(sweep: Path) -> bytes:
 def _members(trials: Iterable[Path], predictions: bool) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file of the trials' records."""
     for trial in trials:
-        epochs = lines(trial / "epochs.jsonl")
-        if not predictions:
-            epochs = _without_predictions(trial / "epochs.jsonl")
+        path = trial / "epochs.jsonl"
+        epochs = lines(path) if predictions else _without_predictions(path)
         yield f"trials/{trial.name}/spec.json", content_of(trial / "spec.json")
         yield f"trials/{trial.name}/epochs.jsonl", epochs
         yield f"trials/{trial.name}/done.json", content_of(trial / "done.json")

@@ -33,7 +33,7 @@ _SEEDS = ("noise_seed", "split_seed", "train_seed")
 
 @dataclass(frozen=True)
 class Start:
-    """What a search knows before its first draw."""
+    """Knowledge of a search before its first draw."""
 
     gains: Sequence[tuple[Mapping[str, Scalar], float]]  # settings and mean gain, in a fixed order
     digest: str  # of the ids of the trials

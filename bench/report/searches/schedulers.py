@@ -148,10 +148,10 @@ def _key(tried: pd.DataFrame, scheduler: str) -> tuple[str, str, str]:
 
 
 def _can_be_replayed(tried: pd.DataFrame) -> bool:
-    known = tried["grace"].notna().all() and tried["succeeded"].any() and _kind(tried).goal in (DEFAULT_RULE, ORACLE)
-    return (
-        bool(known) and len(tried) >= FEWEST and bool((tried["grace"] + 1 < tried["epochs"]).all())
-    )
+    if len(tried) < FEWEST or not tried["succeeded"].any():
+        return False
+    whole = (tried["grace"] + 1 < tried["epochs"]).all()  # false where a warm-up is unknown
+    return bool(whole) and _kind(tried).goal in (DEFAULT_RULE, ORACLE)
 
 
 def _measured(tried: pd.DataFrame, whole: pd.DataFrame | None) -> dict[str, Any]:
