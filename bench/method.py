@@ -59,6 +59,9 @@ class Method(nn.Module):
     #: Reason why the method cannot train a linear head on vectors; planning refuses with it. It
     #: completes the sentence "NAME cannot train a linear head: REASON". Empty where it can.
     linear_head: ClassVar[str] = ""
+    #: Reason why the method needs plain SGD; planning refuses any other optimizer with it. It
+    #: completes the sentence "NAME trains by SGD alone: REASON". Empty where it needs none.
+    needs_sgd: ClassVar[str] = ""
 
     #: Privileges that a hyper-parameter reads when it is set to "oracle", such as
     #: {"forget_rate": ["noise_rate"]}.

@@ -133,14 +133,13 @@ class DISC(Method):
         ops.lower_first_beta(self.adam, self.recipe, self.epoch)
 
     def strong(self, images: Tensor, generator: Generator) -> Tensor:
-        """Augment by the recipe, then by the authors' RandAugment."""
+        """Augment by the recipe, then by the authors' RandAugment; vectors as the task does."""
+        if self.task.on_vectors:
+            return self.task.strong_augment(images, generator)
         return ops.disc_augment(self.task.augment(images, generator), generator, self.hp.magnitude)
 
     def batches(self) -> Iterator[Batch | Step]:
-        views = (
-            self.task.augment,
-            self.task.strong_augment if self.task.on_vectors else self.strong,
-        )
+        views = (self.task.augment, self.strong)
         if self.epoch < self.warmup(self.warmup_epochs):
             yield from self.task.loader(augmentations=views)
             return

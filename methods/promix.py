@@ -152,14 +152,15 @@ class ProMix(Method):
         self.clean = (-losses).exp().mean(0)
 
     def strong(self, images: Tensor, generator: Generator) -> Tensor:
-        """Augment by RandAugment, then by the recipe."""
+        """Augment by RandAugment, then by the recipe; vectors as the task does."""
+        if self.task.on_vectors:
+            return self.task.strong_augment(images, generator)
         return self.task.augment(ops.fixmatch_augment(images, generator), generator)
 
     def batches(self) -> Iterator[Batch]:
         if self.epoch < self.first:
             return self.task.loader()
-        strong = self.task.strong_augment if self.task.on_vectors else self.strong
-        return self.task.loader(augmentations=(self.task.augment, strong))
+        return self.task.loader(augmentations=(self.task.augment, self.strong))
 
     def loss(self, batch: Batch) -> Tensor:
         if self.epoch < self.first:

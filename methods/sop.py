@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import ops
-from bench.errors import InputError
 from bench.method import Method, check_positive
 from bench.task import Batch, Task
 
@@ -32,6 +31,7 @@ class SOP(Method):
     """CE(p + u^2 - v^2, y) + squared error of onehot(argmax p) + u^2 - v^2 and y."""
 
     reference_epochs = 120
+    needs_sgd = "its noise is sparse only so"
     oracles = {"rate_u": ["noise_kind"], "rate_v": ["noise_kind"]}
     paper = {
         "backbone": "resnet34",
@@ -74,13 +74,6 @@ class SOP(Method):
         plain = {"momentum": 0.0, "weight_decay": 0.0}
         noise = [{"params": [self.u], "lr": rate_u}, {"params": [self.v], "lr": rate_v}]
         return [*super().param_groups(), *(group | plain for group in noise)]
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        if self.recipe.optimizer != "sgd":
-            raise InputError(
-                "SOP's noise is sparse under plain SGD alone: leave the recipe's optimizer at sgd"
-            )
-        return super().optimizer(groups)
 
     def loss(self, batch: Batch) -> Tensor:
         [net] = self.networks

@@ -23,8 +23,16 @@ def check_trials(specs: Iterable[TrialSpec]) -> None:
         for name, part in zip(reversed(split_name(spec.method)), method.parts(), strict=True):
             with plugins.blame(method_file(name), "planning its trials"):
                 check_plan(part)
+            _check_optimizer(name, part, spec)
             _check_network(name, part, spec)
         pretrain_job(spec)
+
+
+def _check_optimizer(name: str, part: Method, spec: TrialSpec) -> None:
+    if part.needs_sgd and spec.recipe.optimizer != "sgd":
+        raise InputError(
+            f"{name} trains by SGD alone: {part.needs_sgd}; use --set recipe.optimizer=sgd"
+        )
 
 
 def _check_network(name: str, part: Method, spec: TrialSpec) -> None:

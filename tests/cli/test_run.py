@@ -167,6 +167,10 @@ REFUSED = {
         ["--methods", "elr", "--scheduler", "asha"],
         "nothing is tuned: add --tune N",
     ),
+    "an optimizer that a method cannot use": (
+        ["--methods", "rmd+sop_plus", "--set", "recipe.optimizer=adam"],
+        "sop_plus trains by SGD alone: its noise is sparse only so; use --set recipe.optimizer=sgd",
+    ),
     "a sampler of no search": (["--methods", "elr", "--sampler", "random"], "--sampler says how"),
     "a start of no search": (["--methods", "elr", "--start-from", "o"], "--start-from says how"),
     "a start that teaches nothing": (
