@@ -20,7 +20,8 @@ def study_report(rows: Sequence[Row]) -> str:
         settings.setdefault((row["dataset"], row["noise"], row["samples"]), []).append(row)
     parts = []
     for (dataset, noise, samples), group in sorted(settings.items()):
-        parts += [f"## {dataset}, {noise}, {samples:,} samples, {len(group)} seeds", ""]
+        seeds = "1 seed" if len(group) == 1 else f"{len(group)} seeds"
+        parts += [f"## {dataset}, {noise}, {samples:,} samples, {seeds}", ""]
         parts += [*_scores(group), "", *_facts(group), ""]
     return "\n".join(parts)
 
@@ -42,12 +43,11 @@ def _scores(group: Sequence[Row]) -> list[str]:
     ]
     for figure, title in (("auc", "AUC"), ("average_precision", "AP")):
         differences = _values(group, "audit", figure) - _values(group, best[figure], figure)
-        low, high = interval(differences)
-        lines += [
-            "",
-            f"{title}: audit less {best[figure]} {differences.mean():+.3f} "
-            f"({low:+.3f} to {high:+.3f}, 95 %, paired).",
-        ]
+        line = f"{title}: audit less {best[figure]} {differences.mean():+.3f}"
+        if len(group) > 1:
+            low, high = interval(differences)
+            line += f" ({low:+.3f} to {high:+.3f}, 95 %, paired)"
+        lines += ["", f"{line}."]
     return lines
 
 
@@ -80,8 +80,6 @@ def _mean(group: Sequence[Row], name: str, figure: str) -> float:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of a mean by Student's t; infinite for a single value."""
-    if len(values) < 2:
-        return -np.inf, np.inf
+    """Return the 95 % interval of a mean of two or more values, by Student's t."""
     half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)

@@ -63,7 +63,15 @@ RIVALS, RIVAL_EPOCHS = ("simifeat",), 1
     show_default="symmetric, asymmetric and instance noise at 0.2",
     help="Noises of the labels.",
 )
-@option("Training", "--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@option(
+    "Training",
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Draws of samples and noise. Labels as delivered of all samples are audited once.",
+)
 @option("Training", "--embedded", is_flag=True, help="The vectors are embeddings of images.")
 def audit_study(
     dataset: str,
@@ -80,7 +88,9 @@ def audit_study(
         raise InputError(f"the true labels of {dataset} are not known: choose another --dataset")
     for noise in noises:
         for size in sizes:
-            for seed in range(seeds):
+            # The labels as delivered of the whole set are the same for every seed.
+            whole = size in (0, len(data.train_labels))
+            for seed in range(1 if whole and ":" not in noise else seeds):
                 place = writable(out / _slug(dataset, noise, size, seed))
                 if not (place / "check.json").exists():
                     facts = _audit(

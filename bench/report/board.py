@@ -23,7 +23,7 @@ from bench.report.facts import read_facts
 from bench.report.leaderboard import NO_REFERENCE, leaderboard, reference_label
 from bench.report.learning import learning
 from bench.report.metrics import ACCURACY, Metric
-from bench.report.published import against_published, read_published
+from bench.report.published import beside_published
 from bench.report.rows import rows_of
 from bench.report.searches.budgets import budgets
 from bench.report.searches.defaults import tuned_defaults
@@ -115,8 +115,8 @@ class Board:
 
     @cached_property
     def published(self) -> pd.DataFrame:
-        """Published numbers beside ours."""
-        return against_published(read_published(), self.leaderboard)
+        """Published numbers on the same data sets, beside ours."""
+        return beside_published(self.leaderboard)
 
     def doubtful_rates(self, group: pd.DataFrame) -> list[float]:
         """Return the noise rates of rows of a leaderboard whose cells are flagged, in order."""

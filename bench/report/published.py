@@ -136,6 +136,13 @@ def against_published(published: pd.DataFrame, leaderboard: pd.DataFrame) -> pd.
     return table.astype({"seeds": "Int64"})
 
 
+def beside_published(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """Return the published numbers on the leaderboard's data sets, with ours beside them."""
+    table = against_published(read_published(), leaderboard)
+    elsewhere = table["not_comparable"].str.startswith(LACKS["data set"], na=False)
+    return table[~elsewhere.astype(bool)]
+
+
 def _matches(
     theirs: pd.Series, ours: pd.DataFrame | None, dataset: str, kind: str
 ) -> pd.DataFrame | str:
@@ -187,7 +194,7 @@ def published_section(table: pd.DataFrame) -> Section | None:
     """Return our numbers beside published ones; None where nothing is published.
 
     Args:
-        table: from ``against_published``.
+        table: from ``beside_published``.
     """
     if table.empty:
         return None

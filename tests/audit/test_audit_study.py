@@ -34,6 +34,11 @@ def test_the_audit_is_paired_with_the_best_score_of_cleanlab():
     assert "given 50.0, true 60.0" in text
 
 
+def test_a_single_seed_has_no_interval():
+    text = study_report([row(0, 0.9, 0.8)])
+    assert "1 seed\n" in text and "audit less cleanlab a +0.100.\n" in text
+
+
 def test_the_interval_is_students():
     low, high = interval(np.array([1.0, 2.0, 3.0]))
     assert (low, high) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)

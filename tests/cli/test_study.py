@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cli import audit_study
 from bench.cli.commands import execute
 from bench.cli.run import run
 from bench.cli.study import AUDIT, STUDIES, study
@@ -187,6 +188,28 @@ def test_the_study_of_audits_compares_scores_and_goes_on(tmp_path, capsys):
     [check] = tmp_path.glob("*/check.json")
     before = check.stat().st_mtime_ns
     assert call(capsys, *arguments)[0] == 0 and check.stat().st_mtime_ns == before
+
+
+def test_labels_as_delivered_of_a_whole_set_are_audited_once(tmp_path, monkeypatch):
+    labels = np.arange(12) % 3
+    images = np.zeros((12, 8, 8, 3), np.uint8)
+    parts = {
+        f"{part}_{name}": array
+        for part in ("train", "test")
+        for name, array in zip(("images", "labels"), (images, labels), strict=True)
+    }
+    np.savez(tmp_path / "d.npz", **parts, noisy_labels_worst=labels[::-1])
+    audited = []
+    monkeypatch.setattr(
+        audit_study, "_audit", lambda _, *setting: audited.append(setting[:3]) or {}
+    )
+    monkeypatch.setattr(audit_study, "study_report", lambda rows: "")
+    options = ["--dataset", f"npz:{tmp_path / 'd.npz'}", "--noises", "human-worst,symmetric:0.2"]
+    with pytest.raises(SystemExit):
+        execute(study, [AUDIT, "--out", str(tmp_path), "--", *options, "--sizes", "0,6,12"])
+    drawn = [(noise, size) for noise, size, _ in audited]
+    assert [drawn.count(("human-worst", size)) for size in (0, 6, 12)] == [1, 3, 1]
+    assert [drawn.count(("symmetric:0.2", size)) for size in (0, 6, 12)] == [3, 3, 3]
 
 
 def test_options_of_the_study_of_audits_are_checked(tmp_path, capsys):

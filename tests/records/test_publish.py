@@ -35,8 +35,8 @@ def test_an_archive_holds_the_records_of_trials_that_are_over(sweep, tmp_path):
     with tarfile.open(path) as archive:
         names = archive.getnames()
     ids = [trial.id for trial in read_trials(sweep)]
-    files = ("spec.json", "epochs.jsonl", "done.json")
-    assert names == ["sweep.json", *(f"trials/{name}/{file}" for name in ids for file in files)]
+    files = ("spec.json", "done.json", "epochs.jsonl")
+    assert names == ["sweep.json", *(f"trials/{name}/{file}" for file in files for name in ids)]
     for name in names:
         assert (opened(path) / name).read_bytes() == (sweep / name).read_bytes()
     assert (path.parent / "sweep.json").read_bytes() == (sweep / "sweep.json").read_bytes()
