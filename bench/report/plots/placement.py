@@ -85,8 +85,8 @@ def _covered(
     """
     hidden = ((markers > low - 2) & (markers < high + 2)).all(1).sum()
     names_under = ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(1).sum()
-    # Four points outside are allowed.
-    outside = (np.maximum(-low - 4, 0) + np.maximum(high - size - 4, 0)).sum()
+    # Four points outside are allowed where no axis is.
+    outside = (np.maximum(-low, 0) + np.maximum(high - size - 4, 0)).sum()
     return float(hidden + 3 * names_under + outside)
 
 

@@ -1,6 +1,7 @@
 """Figures of accuracy, cost, average ranks, selection rules, and gains by wrapping."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -347,7 +348,7 @@ def _rules_panel(
     labels = []
     for rule in rules:
         tau = kendall_tau(means[rule].to_numpy(), means[ORACLE].to_numpy())
-        name = rule.replace(":", "\n")  # "clean-val:all" is wider than a column
+        name = fill(rule.replace(":", " "), 9)  # a column's width
         labels.append(name if np.isnan(tau) else f"{name}\nτ {tau:.2f}")
     axes.set_xticks(range(len(rules)), labels)
     axes.tick_params(length=0)
