@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.audit.audit import FEW, Audit
-from bench.audit.estimates import SMALL, Estimates, confused_pairs, estimate
+from bench.audit.estimates import SMALL, Estimates, confused_pairs, estimate, is_small
 from bench.audit.pool import Pool
 from bench.audit.similar import Similar, duplicate_issues
 from bench.audit.trials import Judgements
@@ -90,11 +90,11 @@ def notes_of(estimates: Estimates, given: np.ndarray, classes: Sequence[str]) ->
     notes = []
     if estimates.rate[0] <= 0:
         notes.append("no evidence of wrong labels: the range of their share reaches 0")
-    if len(given) < SMALL * np.count_nonzero(sizes):
+    if is_small(sizes):
         notes.append(
             f"fewer than {SMALL} samples per class: the share of wrong labels is rough, and "
-            "probably too high (estimated for 300 photographs whose labels were all right: 13 to "
-            "26 %)"
+            "probably too high (estimated for 300 photographs whose labels were all right: 7 to "
+            "20 %)"
         )
     for text, chosen in (
         (f"too few samples to judge (fewer than {JUDGED}): ", (sizes < JUDGED)),

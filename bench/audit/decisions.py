@@ -105,12 +105,12 @@ def read_flagged(path: Path, samples: Samples) -> frozenset[int]:
 
 
 def warn_of_formulas(texts: Iterable[str]) -> None:
-    """Warn of names that a spreadsheet would take for formulas."""
-    formulas = [printable(text) for text in texts if text.startswith(_FORMULA)]
+    """Warn of names that a spreadsheet would take for formulas; each counts once."""
+    formulas = [printable(text) for text in dict.fromkeys(texts) if text.startswith(_FORMULA)]
     if formulas:
         warnings.warn(
             f"names that begin with =, +, - or @ are formulas to a spreadsheet "
-            f"({shortlist(formulas, 2)}): do not open the files of this review in one",
+            f"({shortlist(formulas, 2)}): do not open these files in one",
             stacklevel=2,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.audit.audit import Audit
+from bench.audit.decisions import warn_of_formulas
 from bench.common.files import to_json, write_atomically
 from bench.common.text import encodable
 
@@ -39,6 +40,7 @@ def write_files(audit: Audit, out: Path, facts: Mapping[str, Any]) -> None:
     Args:
         facts: further entries of summary.json, such as the network.
     """
+    warn_of_formulas([*audit.classes, *audit.names])
     write_atomically(out / "suspects.csv", _csv(_suspect_header(audit), _suspect_rows(audit)))
     write_atomically(
         out / "weights.csv",

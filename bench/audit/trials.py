@@ -24,6 +24,10 @@ HELD_OUT = 20
 #: Epochs of a linear head by method, at a rate of 1.
 _EPOCHS = {MARGIN: 30, PROBE: 60}
 
+#: Fewer samples than this get more epochs of the probe, for the steps that its heads need. The
+#: margin is an average over training, and more epochs made it worse.
+FULL = 1000
+
 
 def plan_trials(
     pool: Pool, training_set: Dataset, methods: Sequence[str], seeds: int, plan: Plan
@@ -47,7 +51,7 @@ def plan_trials(
     for method in dict.fromkeys([MARGIN, PROBE, *methods]):
         overrides = dict(plan.overrides)
         if training_set.on_vectors and method in _EPOCHS:
-            overrides |= {"learning_rate": 1.0, "epochs": _EPOCHS[method]}
+            overrides |= {"learning_rate": 1.0, "epochs": _epochs(method, len(pool))}
         trials = Plan(
             noise_kind=FOUND,
             validation_share=share,
@@ -60,6 +64,11 @@ def plan_trials(
         configurations = expand_hparams([method], {}, {})
         specs += trials.specs(training_set, configurations, [None], *Seeds(range(seeds)))
     return specs
+
+
+def _epochs(method: str, samples: int) -> int:
+    """Return the epochs of a linear head on a pool of this size."""
+    return round(_EPOCHS[method] * (max(1, FULL / samples) if method == PROBE else 1))
 
 
 def _judges(method: str) -> bool:

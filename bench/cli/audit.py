@@ -1,6 +1,7 @@
 """Running of an audit: data, embeddings, trials, files, and what is printed."""
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from bench.audit.assemble import assemble
-from bench.audit.audit import Audit
+from bench.audit.audit import TRAIN, Audit
 from bench.audit.check import Check, check_audit, check_lines
+from bench.audit.decisions import Review
 from bench.audit.files import write_files
 from bench.audit.images import image_issues
 from bench.audit.page import write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
+from bench.audit.reviewed import Reviewed
+from bench.audit.samples import samples_of
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
@@ -41,7 +45,6 @@ NETWORK, SIZE = "timm:tf_efficientnet_lite0.in1k", 160
 
 #: Name of --backbone for pixels as vectors, and the side up to which images are taken so.
 PIXELS, TINY = "pixels", 16
-
 
 #: Files that an audit writes and other commands, or users, write as well.
 _WRITTEN = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
@@ -256,13 +259,6 @@ def _write_plots(audit: Audit, check: Check | None, out: Path) -> dict[str, str]
 
 def _drop(audit: Audit, dataset: Dataset, out: Path) -> None:
     """Write the labels without the flagged samples of the training part."""
-    import shutil
-
-    from bench.audit.audit import TRAIN
-    from bench.audit.decisions import Review
-    from bench.audit.reviewed import Reviewed
-    from bench.audit.samples import samples_of
-
     flagged = np.flatnonzero(audit.flagged & (audit.split == TRAIN))
     samples = replace(samples_of(dataset), given=audit.given)
     review = Review({}, frozenset(flagged.tolist()), frozenset())

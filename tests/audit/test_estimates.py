@@ -30,6 +30,17 @@ def test_both_scores_order_the_samples_and_the_probability_is_that_of_the_other_
     assert result.order[:, 0].tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("each, first", [(49, "margin"), (50, "forward")])
+def test_few_samples_a_class_are_ordered_by_both_scores_alike(each, first):
+    given = np.repeat([0, 1], each)
+    margins, right = np.full(2 * each, 0.9), np.full(2 * each, 0.9)
+    margins[:2], right[:2] = [0.1, 0.5], [0.5, 0.3]  # the margin's suspect, and the forward score's
+    targets = np.where(given[:, None] == [0, 1], right[:, None], 1 - right[:, None])
+    judged = judgements(margins, targets) | {PROBE: Judgements(right, targets, np.eye(2))}
+    worst = int(np.argmin(estimate(judged, given).rank))
+    assert ["margin", "forward"][worst] == first
+
+
 def test_the_range_lies_between_mean_probability_and_confident_joint():
     # of 50 + 50 samples, 20 % of each class are labelled as the other
     given = np.repeat([0, 1], 50)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,12 @@ def test_suspects_are_listed_worst_first(folder):
     duplicates = [row for row in rows if row["duplicate_group"]]
     assert [row["issues"] for row in duplicates] == ["duplicate conflict"] * 2
     assert [row["split"] for row in rows] == [audit.split[i] for i in audit.order]
+
+
+def test_names_that_a_spreadsheet_would_run_are_warned_of_once_each(tmp_path):
+    audit = replace(fabricated(), classes=("=1+1", *CLASSES[1:]))
+    with pytest.warns(UserWarning, match=r"formulas to a spreadsheet \(=1\+1\)"):
+        write_files(audit, tmp_path, {})
 
 
 def test_no_sample_is_of_a_part_where_the_data_set_has_none(tmp_path):

@@ -41,6 +41,11 @@ def test_both_scores_and_further_methods_have_trials_with_several_seeds(pool):
     assert len({spec.id for spec in specs}) == 6
 
 
+def test_heads_of_few_samples_are_trained_for_as_many_steps(pool):
+    specs = trials.plan_trials(pool, pool.training_set(), [], 1, Plan())
+    assert [spec.recipe.epochs for spec in specs] == [30, 60 * 1000 // 60]
+
+
 def test_a_method_that_judges_no_labels_is_refused_before_it_trains(pool):
     with pytest.raises(InputError, match="ce does not judge labels"):
         trials.plan_trials(pool, pool.training_set(), ["elr", "ce"], 1, Plan())
