@@ -148,8 +148,16 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     put_working_directory_last()
     terminal.prepare()
     progress.show(terminal.track, partial(echo, err=True))
-    warnings.showwarning = lambda message, *_: echo(f"Warning: {_joined(message)}", err=True)
+    warned = set()  # records are read several times
     status = 130
+
+    def show_once(message: Warning | str, *_: object, **__: object) -> None:
+        text = _joined(message)
+        if text not in warned:
+            warned.add(text)
+            echo(f"Warning: {text}", err=True)
+
+    warnings.showwarning = show_once
 
     def terminate(number: int, _: object) -> NoReturn:
         nonlocal status

@@ -17,7 +17,7 @@ from bench.errors import InputError
 from bench.networks.pretrained import Pretrained
 from bench.planning.spec import TrialSpec, record_of
 from bench.records.schema import COMPLETED, FINISHED, Epoch
-from bench.records.trials import check_not_imported, check_specification, finished_statuses
+from bench.records.trials import check_own, check_specification, finished_statuses
 from bench.records.writer import TrialWriter, lock
 from bench.training.checkpoint import Checkpoint
 from bench.training.outcome import Outcome
@@ -47,7 +47,7 @@ def run_file(
     """
     spec = _load_spec(spec_file)
     if out:
-        check_not_imported(out)
+        check_own(out)
     dataset, start = inputs_of(spec, data_dir, weights)
     with lock(writable(out)) if out else nullcontext():
         if out and finished_statuses(out).get(spec.id) in COMPLETED:

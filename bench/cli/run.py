@@ -358,9 +358,11 @@ def run(ctx: click.Context, list_what: str | None, list_format: str, **values: A
     from bench.cli.plan import plan_sweep
     from bench.cli.terminal import console
     from bench.noise import reading_once
+    from bench.records.trials import check_own
 
     with reading_once():
         sweep = plan_sweep(request)
+        check_own(sweep.folder)
         if request.output.dry_run:
             from bench.cli.estimate import print_plan
 

@@ -11,7 +11,7 @@ from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import line
 from bench.embedding import embed
 from bench.planning.registry import display
-from bench.records.trials import check_not_imported, without_weights
+from bench.records.trials import without_weights
 from bench.records.writer import extra_results
 from bench.report.writer import write_report
 from bench.sweep.run import SweepResult, other_code, pending, run_sweep
@@ -21,7 +21,6 @@ from bench.sweep.work import Settings
 def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     """Run the trials, write and print the leaderboard, and return the exit status."""
     check_command()
-    check_not_imported(sweep.folder)
     out, output, specs = writable(sweep.folder), sweep.request.output, sweep.specs
     network, data = sweep.network, sweep.data
     on_cluster = sweep.resources.address is not None  # its workers embed the images

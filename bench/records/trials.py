@@ -22,7 +22,7 @@ from msgspec import UNSET
 from bench.common.files import write_atomically
 from bench.common.identity import identity, plain_id, trial_id
 from bench.errors import InputError
-from bench.records.archive import opened
+from bench.records.archive import ARCHIVE, opened
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
 from bench.records.schema import (
@@ -144,11 +144,24 @@ def check_sweep(sweep: Path) -> None:
         raise unreadable(sweep / "trials", error) from error
 
 
-def check_not_imported(sweep: Path) -> None:
-    """Raise InputError where a folder's trials are imported, to which a sweep may not add.
+#: Files without trials beside them that are no sweep's, and that its report would overwrite, or
+#: contradict.
+_OF_OTHERS = (ARCHIVE, "leaderboard.md", "leaderboard.csv", "index.html")
 
-    Such a folder holds no other trials, so that the first one decides.
+
+def check_own(sweep: Path) -> None:
+    """Raise InputError where a folder holds what is not a sweep's own, to which it may not add.
+
+    That is a board, or somebody's page, without trials; or imported trials. A folder with these
+    holds no others, so that the first one decides.
     """
+    if not (sweep / "trials").is_dir():
+        for name in _OF_OTHERS:
+            if (sweep / name).exists():
+                raise InputError(
+                    f"{str(sweep)!r} holds {name}, but no trials that a sweep could add to: choose "
+                    "another --out"
+                )
     for name in _names(sweep):
         try:
             file = _file(_read_json(sweep / "trials" / name / "spec.json")[0])

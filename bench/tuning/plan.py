@@ -228,7 +228,7 @@ def plan_tuning(
             ]
     if not searches:
         raise InputError(
-            f"none of {', '.join(map(display, methods))} has anything to tune: leave out --tune"
+            f"there is nothing to tune in {', '.join(map(display, methods))}: leave out --tune"
         )
     if settings.source and not any(search.kind.start for search in searches):
         raise InputError(

@@ -99,7 +99,7 @@ class Check:
         for record in trials:
             if record.obstacle:
                 counts[record.obstacle] += 1
-        self.unchecked += [f"{count} trials: {reason}" for reason, count in counts.items()]
+        self.unchecked += [f"{reason} (trials: {count})" for reason, count in counts.items()]
 
     def _check_tables(self, archive: Path) -> None:
         tables, differing, passed_over = self.compare_tables(archive)

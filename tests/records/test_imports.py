@@ -8,7 +8,7 @@ from fabricate import write_trial
 
 from bench.errors import InputError
 from bench.records.merge import merged
-from bench.records.trials import check_not_imported, read_trials
+from bench.records.trials import check_own, read_trials
 
 HEADER = f"{SOURCE}# code: repo, commit 1\n# licence: MIT\n# backbone: vgg\n"
 
@@ -56,7 +56,16 @@ def test_a_share_of_validation_is_a_fraction(tmp_path, share):
 
 def test_a_sweep_adds_nothing_to_imported_trials(tmp_path):
     write_trial(tmp_path / "ours")
-    check_not_imported(tmp_path / "ours")
-    check_not_imported(tmp_path / "nowhere")
+    check_own(tmp_path / "ours")
+    check_own(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds imported trials"):
-        check_not_imported(import_runs(tmp_path / "a", run_rows()))
+        check_own(import_runs(tmp_path / "a", run_rows()))
+
+
+@pytest.mark.parametrize("name", ["records.tar.gz", "leaderboard.md", "index.html"])
+def test_no_sweep_writes_over_a_board_or_a_page_of_somebody(tmp_path, name):
+    (tmp_path / name).write_text("not ours")
+    with pytest.raises(InputError, match=f"holds {name}, but no trials .* choose another --out"):
+        check_own(tmp_path)
+    (tmp_path / "trials").mkdir()
+    check_own(tmp_path)

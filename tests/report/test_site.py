@@ -237,6 +237,15 @@ def test_a_folder_without_records_is_refused(tmp_path, folder, capsys):
     assert end.value.code == 2 and "Error: " in capsys.readouterr().err
 
 
+def test_a_page_that_is_not_the_sites_is_kept(boards, tmp_path, capsys):
+    (tmp_path / "index.html").write_text("a page of somebody")
+    with pytest.raises(SystemExit) as end:
+        main([str(boards), "-o", str(tmp_path)])
+    assert end.value.code == 2 and "choose another --out" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert (tmp_path / "index.html").read_text() == "a page of somebody"
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_pages_open_fast_without_errors_or_network(browser, site, width):

@@ -394,7 +394,9 @@
     if (opened !== null && $("trial").open) openTrial(opened);
   };
 
-  $("about").textContent = `${trials.id.length} trials of ${methods.length} method${methods.length > 1 ? "s" : ""}. Everything here comes from their records.`;
+  // A trial may be in several rows, and a method has several: elr, elr (tuned).
+  const [distinct, names] = [new Set(trials.id).size, new Set(methods.map((label) => label.split(" (")[0])).size];
+  $("about").textContent = `${distinct} trial${distinct > 1 ? "s" : ""} of ${names} method${names > 1 ? "s" : ""}. Everything here comes from their records.`;
   DataTable.ext.errMode = "throw";
   fill($("rule"), rules.map(({ name, label }) => [name, label]), state.rule);
   fill($("metric"), metrics.map(({ name, label }) => [name, label]), state.metric);

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from bench.report.metrics import ACCURACY
 from bench.report.plots.style import (
@@ -105,6 +105,7 @@ def budgets_figure(budgets: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
             FixedLocator(shown_numbers(int(at_rate["configurations"].max())))
         )
         column[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        column[1].xaxis.set_major_locator(_seconds_locator(budgets["seconds"]))
         column[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         column[0].set_xlabel("Configurations")
         column[1].set_xlabel("Seconds of training")
@@ -112,6 +113,12 @@ def budgets_figure(budgets: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         axes.set_ylabel("Expected test accuracy (%)")
     legend(figure, methods, drawn, width)
     return figure
+
+
+def _seconds_locator(seconds: pd.Series) -> LogLocator:
+    """Return ticks at powers of ten, or closer ones where fewer than two lie in the range."""
+    low, high = np.log10(seconds.min()), np.log10(seconds.max())
+    return LogLocator(subs=(1, 2, 5) if np.floor(high) - np.ceil(low) < 1 else (1,))
 
 
 def _budget_line(axes: Axes, rows: pd.DataFrame, x: str, look: Look) -> None:

@@ -15,6 +15,9 @@ ASSETS = Path(__file__).parents[1] / "assets"
 #: Addresses by the position of a column: of its texts, or of its rows in their order.
 Links = Mapping[int, Mapping[str, str] | Sequence[str]]
 
+#: Longest text of a table, in characters, that stays on one line.
+_LONG = 40
+
 
 def escaped(text: str) -> str:
     """Return a text that is nothing but text in a page, attributes included."""
@@ -63,7 +66,7 @@ def table(content: Table, links: Links | None = None) -> str:
     lines = []
     for place, row in enumerate(content.rows):
         cells = "".join(
-            f"<td{_class(numeric[column], column)}>"
+            f"<td{_class(numeric[column], column, len(entry.text) > _LONG)}>"
             f"{_cell(entry, _address(entry, place, addresses.get(column, {})))}</td>"
             for column, entry in enumerate(row)
         )
@@ -76,8 +79,8 @@ def table(content: Table, links: Links | None = None) -> str:
     )
 
 
-def _class(number: bool, column: int) -> str:
-    names = " ".join(["number"] * number + ["first"] * (column == 0))
+def _class(number: bool, column: int, long: bool = False) -> str:
+    names = " ".join(["number"] * number + ["first"] * (column == 0) + ["long"] * long)
     return f' class="{names}"' if names else ""
 
 

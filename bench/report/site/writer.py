@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.common.files import write_atomically
+from bench.errors import InputError
 from bench.report.page import write_page
 from bench.report.published import published_section
 from bench.report.sections import sections
+from bench.report.site.html import escaped
 from bench.report.site.overview import overview
 from bench.report.site.pages import (
+    TITLE,
     board_address,
     board_frame,
     dataset_address,
@@ -24,7 +27,11 @@ def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
     """Write the site of these boards; return its files, the page of all boards first.
 
     A page of a board that is there stays as it is: it may have been cited.
+
+    Raises:
+        InputError: where the folder has the ``index.html`` of something else.
     """
+    _refuse_another_index(out / "index.html")
     cited = {board_address(source) for source in sources}
     pages = dict(_pages(sources))
     for address, content in pages.items():
@@ -33,6 +40,14 @@ def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
         if address not in cited or not path.exists():
             write_atomically(path, content)
     return [out / address for address in pages]
+
+
+def _refuse_another_index(path: Path) -> None:
+    title = f"<title>{escaped(TITLE)}</title>".encode()
+    if path.exists() and title not in path.read_bytes():
+        raise InputError(
+            f"{str(path)!r} is no page of a site of boards, and would be lost: choose another --out"
+        )
 
 
 def _pages(sources: Sequence[Source]) -> Iterator[tuple[str, bytes]]:
