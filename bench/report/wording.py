@@ -23,13 +23,13 @@ def percent(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a fraction in points, with its sign."""
-    return NONE if pd.isna(value) else f"{100 * value:+.1f}".replace("-", "−")
+    """Return a fraction in points, with its sign; what rounds to nothing has a plus."""
+    return NONE if pd.isna(value) else f"{100 * value:+z.1f}".replace("-", "−")
 
 
 def decimal(value: float, digits: int = 1) -> str:
     """Return a number with this many decimal places."""
-    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+    return NONE if pd.isna(value) else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def half_interval(low: float, high: float) -> str:
