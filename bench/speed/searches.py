@@ -48,6 +48,7 @@ def search(settings: Settings) -> Iterator[Row]:
 
 def tried(base: TrialSpec, count: int) -> _Over:
     """Return configurations of random draws and values, the same ones each time."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     go_through, chance = space_of(base.method, {}), random.Random(0)
     return [
