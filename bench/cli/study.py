@@ -77,10 +77,11 @@ _SLOW = (
 
 #: Heads on features of CIFAR-10, each image embedded once. No method is left out: an MLP head
 #: takes all of them. Strong views are dropout there, and the teacher of ``rmd`` is the features
-#: themselves.
+#: themselves. After 10 epochs ``ce`` has memorised 9 of 10 wrong labels; a trial takes 10 seconds
+#: of a core, so that six kinds of noise and five seeds of a new method fit into five minutes.
 _FEATURES = (
     f"--dataset cifar10n {_ALL} --freeze --backbone timm:tf_efficientnet_lite0.in1k "
-    "--network-size 160 --head mlp --no-plots"
+    "--network-size 160 --head mlp --epochs 10 --no-plots"
 )
 
 STUDIES = {
