@@ -2,27 +2,34 @@
 
 import gzip
 import io
+import json
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from msgspec import UNSET
 
 from bench.common.files import to_json, write_output
 from bench.records.archive import ARCHIVE, opened
 from bench.records.epochs import content_of, lines, read_epochs, unreadable
-from bench.records.trials import results
+from bench.records.trials import read_done, results
 
 #: Bytes above which an archive leaves out the predictions on held-out images. They are 95 % of a
 #: record with 5,000 such images, and a board's folder is to stay below 5 MB.
 LARGEST = 3 << 20
+
+#: An absolute path, as a word of a command line, or behind ``--out=`` or a scheme as ``npz:``.
+_PLACE = re.compile(r"((?:--[a-z-]+=)?(?:[a-z]+:)?)(/.*[^/])/*", re.DOTALL)
 
 
 def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Path, bool]:
     """Write ``records.tar.gz`` and a copy of ``sweep.json`` into a folder.
 
     The archive holds every trial that is over, without per-sample results and weights. The same
-    records make the same bytes.
+    records make the same bytes. Of absolute paths in ``sweep.json`` only the last name is kept:
+    where a machine holds a file is nobody else's business.
 
     Args:
         sweep: a sweep's folder, or an archive of one.
@@ -34,9 +41,9 @@ def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Pa
     Raises:
         InputError: where sweep.json or a record cannot be read, or the folder not be written.
     """
-    facts = check_archivable(sweep)
+    facts = _without_places(check_archivable(sweep))
     sweep = opened(sweep)
-    trials = sorted(result.folder for result in results(sweep).values())
+    trials = sorted((result.folder for result in results(sweep).values()), key=_by_split)
     # A search by true labels of some held-out images cannot be checked without predictions.
     complete = complete or any(b"clean-val:" in content_of(t / "spec.json") for t in trials)
     content = _packed([("sweep.json", facts), *_members(trials, predictions=True)])
@@ -59,6 +66,34 @@ def check_archivable(sweep: Path) -> bytes:
         return content_of(path)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _without_places(facts: bytes) -> bytes:
+    """Return the content of a sweep.json with the last names of absolute paths."""
+    try:
+        content = json.loads(facts)
+    except ValueError:
+        return facts
+    shortened = _shortened(content)
+    return facts if shortened == content else to_json(shortened)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    if isinstance(value, str) and (place := _PLACE.fullmatch(value)):
+        return place[1] + PurePosixPath(place[2]).name
+    return value
+
+
+def _by_split(trial: Path) -> tuple[str, str]:
+    """Order trials so that those with the same held-out images are neighbours.
+
+    Their true labels, which are most of ``done.json``, compress to nothing then.
+    """
+    return str(read_done(trial).validation_truth), trial.name
 
 
 def _members(trials: Sequence[Path], predictions: bool) -> Iterator[tuple[str, bytes]]:

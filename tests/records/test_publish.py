@@ -42,6 +42,27 @@ def test_an_archive_holds_the_records_of_trials_that_are_over(sweep, tmp_path):
     assert (path.parent / "sweep.json").read_bytes() == (sweep / "sweep.json").read_bytes()
 
 
+def test_of_absolute_paths_only_the_last_name_is_published(sweep, tmp_path):
+    words = [
+        "--out",
+        "/home/ann/runs/first/",
+        "--weights=/mnt/w.pth",
+        "--dataset",
+        "npz:/data/a b.npz",
+    ]
+    kept = ["a/relative/path", "npz:own.npz", "/", "timm:resnet18", "--noise", "0.2,0.5"]
+    facts = {
+        "command": words + kept,
+        "runs": [{"options": {"out": "/home/ann/runs/first", "k": 1}}],
+    }
+    (sweep / "sweep.json").write_text(json.dumps(facts))
+    path, _ = publish.write_archive(sweep, tmp_path / "board")
+    names = ["--out", "first", "--weights=w.pth", "--dataset", "npz:a b.npz"]
+    shortened = {"command": names + kept, "runs": [{"options": {"out": "first", "k": 1}}]}
+    assert json.loads((path.parent / "sweep.json").read_text()) == shortened
+    assert (opened(path) / "sweep.json").read_bytes() == (path.parent / "sweep.json").read_bytes()
+
+
 def test_the_same_records_make_the_same_bytes(sweep, tmp_path):
     first, _ = publish.write_archive(sweep, tmp_path / "a")
     second, _ = publish.write_archive(first, tmp_path / "b")
