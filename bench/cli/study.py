@@ -36,7 +36,6 @@ class Study:
     sides: tuple[tuple[str, str], ...] = ()
     # all sweeps with one seed, then all with two: an interrupted study has compared every method
     by_seed: bool = False
-    slow: tuple[str, ...] = ()  # methods that get SLOW_SEEDS seeds
     ray: bool = True  # False: one trial after the other, in this process
 
 
@@ -63,17 +62,6 @@ _FAMILIES = "--methods ce,elr,softmix,divide_mix,rmd"
 
 #: The same with two plain losses more, of which one fits targets to each sample.
 _SEVEN = "--methods ce,elr,gce,softmix,rmd,divide_mix,sop"
-
-#: Number of seeds of methods that take more than two minutes a trial.
-SLOW_SEEDS = 3
-
-#: Methods that take so long on 45,000 vectors of 1,280 numbers with one core, where ``ce`` takes
-#: about 80 seconds: by seconds of a tenth of the samples, relative to those of ``ce``, or, for
-#: disc, gjs, pes_semi, promix and sop_plus, by their passes.
-_SLOW = (
-    "co_learning co_teaching co_teaching_plus cufit disc divide_mix elr_plus gjs jocor knn "
-    "m_correction pes_semi promix prune rmd softmix sop_plus unicon wann"
-)
 
 #: Heads on features of CIFAR-10, each image embedded once. No method is left out: an MLP head
 #: takes all of them. Strong views are dropout there, and the teacher of ``rmd`` is the features
@@ -137,7 +125,7 @@ STUDIES = {
     ),
     "cifar10n-features": Study(
         "who wins under people's own errors, and who under synthetic noise: all methods on frozen "
-        "features of CIFAR-10N, five seeds (three of slow methods)",
+        "features of CIFAR-10N, five seeds",
         (
             f"{_FEATURES} --noise-kind human-worst",
             f"{_FEATURES} --noise-kind human-aggregate",
@@ -147,7 +135,6 @@ STUDIES = {
         ),
         seeds=5,
         by_seed=True,
-        slow=tuple(_SLOW.split()),
     ),
     "cifar10n-pixels": Study(
         "the same question on the pixels of CIFAR-10N: seven methods from scratch with a small "
@@ -230,14 +217,13 @@ def _sweeps(chosen: Study, more: Sequence[str]) -> Iterator[tuple[list[str], str
     seeds = int(values.get("seeds") or chosen.seeds or 0)
     counts: Iterable[int] = [seeds]
     if chosen.by_seed:
-        dry = "--dry-run" in more  # which lists the trials of all seeds at once
-        counts = sorted({min(seeds, SLOW_SEEDS), seeds}) if dry else range(1, seeds + 1)
+        # A dry run lists the trials of all seeds at once.
+        counts = [seeds] if "--dry-run" in more else range(1, seeds + 1)
     for count in counts:
-        absent = chosen.slow if count > SLOW_SEEDS else ()
         number = ["--seeds", str(count)] if count else []
         for folder, further in chosen.sides or ((".", ""),):
             for sweep in chosen.sweeps:
-                words = shlex.split(f"{_with_names(sweep, absent)} {further}")
+                words = shlex.split(f"{_with_names(sweep)} {further}")
                 words = [*_without(words, given), *number, *_without(more, {"--seeds"})]
                 yield words, folder
 
@@ -268,12 +254,12 @@ def _run_here(module: str, arguments: Sequence[str]) -> int:
     return run_serially(arguments)
 
 
-def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
+def _with_names(arguments: str) -> str:
     """Replace words in capitals by names of methods and their settings.
 
-    METHODS are all methods but those of ``absent``, HOSTS those that can be wrapped, bare and
-    wrapped, PRIVILEGED those that can read the truth, and ORACLES the settings with which they do.
-    ESTIMATING are methods with a fixed default that can be estimated, ESTIMATES the settings.
+    METHODS are all methods, HOSTS those that can be wrapped, bare and wrapped, PRIVILEGED those
+    that can read the truth, and ORACLES the settings with which they do. ESTIMATING are methods
+    with a fixed default that can be estimated, ESTIMATES the settings.
     """
     from bench.method import Wrapper, takes_own_steps
 
@@ -291,9 +277,7 @@ def _with_names(arguments: str, absent: Collection[str] = ()) -> str:
         raise InputError("there are no methods to study: put some into methods/")
     estimates = {method: estimated_settings(method) for method in classes}
     words = {
-        "METHODS": ",".join(
-            method for method in [*bases, *wrappers] if method not in (REFERENCE, *absent)
-        ),
+        "METHODS": ",".join(method for method in [*bases, *wrappers] if method != REFERENCE),
         "HOSTS": ",".join([*hosts, *wrapped]),
         "PRIVILEGED": ",".join(method for method, cls in classes.items() if cls.oracles),
         "ORACLES": " ".join(

@@ -1,9 +1,20 @@
 """Pages of HTML that open from disk: a template, and data that stands safely in it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from bench.errors import InputError
+
+
+def refuse_another(path: Path, title: str) -> None:
+    """Raise InputError where a file is there that is no page of this title."""
+    if path.exists() and f"<title>{title}</title>".encode() not in path.read_bytes():
+        raise InputError(
+            f"{str(path)!r} is no page of this command, and would be lost: choose another --out"
+        )
 
 
 def embedded(data: Any) -> str:

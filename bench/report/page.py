@@ -15,6 +15,8 @@ from bench.report.tables import Section
 
 ASSETS = Path(__file__).parent / "assets"
 
+TITLE = "Learning with noisy labels: leaderboard"
+
 
 def write_page(
     board: Board,
@@ -37,6 +39,7 @@ def write_page(
         for name, packed in curves.items()
     ]
     parts = {
+        "title": TITLE,
         "uplot.css": _asset("uPlot.min.css"),
         "page.css": _asset("page.css"),
         "datatables.js": _asset("dataTables.min.js"),

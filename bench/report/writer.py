@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.common.files import write_atomically
+from bench.common.pages import refuse_another
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL, check_clean_images
 from bench.report import columns
@@ -23,7 +24,7 @@ from bench.report.learning import COLUMNS as LEARNING
 from bench.report.ledger import ledger_sections, read_ledger
 from bench.report.markdown import to_markdown, unescaped
 from bench.report.metrics import ACCURACY, ranked_by
-from bench.report.page import write_page
+from bench.report.page import TITLE, write_page
 from bench.report.plots import FORMATS, write_plots
 from bench.report.published import published_section
 from bench.report.searches.files import search_files
@@ -68,8 +69,9 @@ def write_report(
 
     Raises:
         InputError: where ``folders`` hold no records, none of ``reference``, or none with the
-            metric.
+            metric, or ``out_dir`` has the ``index.html`` of something else.
     """
+    refuse_another(out_dir / "index.html", TITLE)
     metric = ranked_by(rank_by)
     board = read_board(folders, reference, metric, check_clean_images(clean_images), beside)
     tables = sections(board)

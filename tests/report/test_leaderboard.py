@@ -861,6 +861,17 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
         )
 
 
+def test_a_page_that_is_not_the_reports_is_kept(tmp_path):
+    write_trial(tmp_path / "sweep")
+    (tmp_path / "index.html").write_text("a page of somebody")
+    with pytest.raises(InputError, match="choose another --out"):
+        report.main(
+            [str(tmp_path / "sweep"), "--out", str(tmp_path), "--no-plots"], standalone_mode=False
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"index.html", "sweep"}
+    assert (tmp_path / "index.html").read_text() == "a page of somebody"
+
+
 def test_report_needs_neither_ray_nor_torch():
     heavy = "{'ray', 'torch', 'matplotlib.pyplot'}"
     code = f"import sys, bench.cli.report, bench.report.writer; print({heavy} & set(sys.modules))"

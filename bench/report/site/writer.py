@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.common.files import write_atomically
-from bench.errors import InputError
+from bench.common.pages import refuse_another
 from bench.report.page import write_page
 from bench.report.published import published_section
 from bench.report.sections import sections
@@ -31,7 +31,7 @@ def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
     Raises:
         InputError: where the folder has the ``index.html`` of something else.
     """
-    _refuse_another_index(out / "index.html")
+    refuse_another(out / "index.html", escaped(TITLE))
     cited = {board_address(source) for source in sources}
     pages = dict(_pages(sources))
     for address, content in pages.items():
@@ -40,14 +40,6 @@ def write_site(sources: Sequence[Source], out: Path) -> list[Path]:
         if address not in cited or not path.exists():
             write_atomically(path, content)
     return [out / address for address in pages]
-
-
-def _refuse_another_index(path: Path) -> None:
-    title = f"<title>{escaped(TITLE)}</title>".encode()
-    if path.exists() and title not in path.read_bytes():
-        raise InputError(
-            f"{str(path)!r} is no page of a site of boards, and would be lost: choose another --out"
-        )
 
 
 def _pages(sources: Sequence[Source]) -> Iterator[tuple[str, bytes]]:
