@@ -4,9 +4,10 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,7 +35,8 @@ class Study:
     seeds: int | None = None  # where the command line gives none
     # two variants to compare, each as its folder and its further arguments
     sides: tuple[tuple[str, str], ...] = ()
-    # all sweeps with one seed, then all with two: an interrupted study has compared every method
+    # all sweeps with one seed, then all with two: an interrupted study has compared every method;
+    # methods of the user's choice, which are few, get all seeds at once
     by_seed: bool = False
     ray: bool = True  # False: one trial after the other, in this process
 
@@ -193,6 +195,9 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
         run_audit_study(more, out)
         return
     chosen = STUDIES[name]
+    _, given = _options(more)
+    if "--methods" in given:
+        chosen = replace(chosen, by_seed=False)
     sweep = _run if chosen.ray else _run_here
     status = 0
     for arguments, folder in _sweeps(chosen, more):
@@ -206,14 +211,19 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
     sys.exit(status)
 
 
+def _options(more: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
+    """Return the user's values by parameter, and the names of options that replace a study's."""
+    values, _, params = run.make_parser(click.Context(run)).parse_args([*more])
+    return values, {name for param in params if not param.multiple for name in param.opts}
+
+
 def _sweeps(chosen: Study, more: Sequence[str]) -> Iterator[tuple[list[str], str]]:
     """Yield the arguments of each sweep, without --out, and its folder.
 
     Args:
         more: options of the user, which replace those of the study.
     """
-    values, _, params = run.make_parser(click.Context(run)).parse_args([*more])
-    given = {name for param in params if not param.multiple for name in param.opts}
+    values, given = _options(more)
     seeds = int(values.get("seeds") or chosen.seeds or 0)
     counts: Iterable[int] = [seeds]
     if chosen.by_seed:

@@ -111,6 +111,17 @@ def test_options_of_the_user_replace_those_of_the_study(monkeypatch, tmp_path, c
         assert value_of(command, "--dataset") == "npz:mine.npz" and command.count("--set") == 2
 
 
+def test_methods_of_the_user_get_all_seeds_at_once(monkeypatch, tmp_path, capsys):
+    further = "--methods elr --reference none".split()
+    sweeps = commands_of(
+        monkeypatch, capsys, "cifar10n-features", "--out", str(tmp_path), "--", *further
+    )
+    assert len(sweeps) == 5
+    for command in sweeps:
+        assert command[0] == "bench.run" and value_of(command, "--methods") == "elr"
+        assert value_of(command, "--seeds") == "5" and value_of(command, "--reference") == "none"
+
+
 def in_this_process(module: str, arguments) -> int:
     """In place of a process for each sweep, which would spend its time on importing torch."""
     assert module == "bench.run"
