@@ -114,7 +114,6 @@ def csv_files(board: Board) -> dict[str, bytes]:
     setup_of_row = [*ROW, *SETUP]
     tables = {
         "leaderboard.csv": (board.ranked, columns.LEADERBOARD),
-        "configs.csv": (tried, columns.CONFIGURATIONS),
         "statistics.csv": (board.statistics, [*CELL, *STATISTICS, *setup_of_row]),
         "rules.csv": (board.regrets, [*CELL, *columns.REGRETS, *setup_of_row]),
         "agreement.csv": (board.agreement, [*CELL, "methods", *by_rule, *CORRELATIONS, *SETUP]),
@@ -122,6 +121,8 @@ def csv_files(board: Board) -> dict[str, bytes]:
         "learning.csv": (board.learning, [*CELL, "method", *LEARNING, *setup_of_row]),
         "published.csv": (board.published, list(board.published.columns)),
     }
+    if not tried["chosen"].all():  # leaderboard.csv has all rows otherwise
+        tables["configs.csv"] = (tried, columns.CONFIGURATIONS)
     return {name: to_csv(table, selected) for name, (table, selected) in tables.items()}
 
 

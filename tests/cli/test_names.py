@@ -268,7 +268,6 @@ def test_reports_of_any_name(sweep, capsys, tmp_path):
         "leaderboard.md",
         "leaderboard.tex",
         "leaderboard.csv",
-        "configs.csv",
         "analysis.md",
         "index.html",
     ):

@@ -58,7 +58,7 @@ def test_a_sweep_leaves_whole_records_and_a_leaderboard(undisturbed):
         assert len(done["noise"]["transition_matrix"]) == 10 and done["noise"]["label_hash"]
         assert len((folder / "epochs.jsonl").read_text().splitlines()) == 10
         assert (folder / "model.safetensors").stat().st_size > 10_000
-    for name in ("leaderboard.csv", "leaderboard.md", "configs.csv", "plots"):
+    for name in ("leaderboard.csv", "leaderboard.md", "plots"):
         assert (undisturbed / name).exists()
     assert not (undisturbed / "checkpoints").exists()
 
