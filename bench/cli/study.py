@@ -71,7 +71,7 @@ _SEVEN = "--methods ce,elr,gce,softmix,rmd,divide_mix,sop"
 #: of a core, so that six kinds of noise and five seeds of a new method fit into five minutes.
 _FEATURES = (
     f"--dataset cifar10n {_ALL} --freeze --backbone timm:tf_efficientnet_lite0.in1k "
-    "--network-size 160 --head mlp --epochs 10 --no-plots"
+    "--network-size 160 --head mlp --epochs 10 --precision bf16 --no-plots"
 )
 
 STUDIES = {
