@@ -10,6 +10,7 @@ from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.code import EARLIER
 from bench.report.agreement import AGREEMENT, pairs_of_rules, rankable, rules_of
+from bench.report.all_cells import all_cells_table
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, COST
 from bench.report.leaderboard import methods_in_order
@@ -54,7 +55,7 @@ def analysis_sections(board: Board) -> list[Section]:
     sections = [_section(board, group) for _, group in competing.groupby("group", sort=False)]
     if board.ranks:
         mixed = competing["imported"].eq("").nunique() > 1
-        sections.append(_rank_section(board.ranks, mixed=mixed))
+        sections.append(_rank_section(competing, board.ranks, mixed=mixed))
     else:
         sections.append(_no_ranks(competing))
     sections += search_sections(board)
@@ -290,14 +291,13 @@ def _variance_table(variance: pd.DataFrame) -> Table:
     return Table(caption, [*columns, "Trials"], lines)
 
 
-def _rank_section(ranks: AverageRanks, *, mixed: bool) -> Section:
+def _rank_section(competing: pd.DataFrame, ranks: AverageRanks, *, mixed: bool) -> Section:
     """Return the section of average ranks.
 
     Args:
         mixed: whether cells of imported trials are among others.
     """
     methods = list(ranks.ranks.index)
-    lines = [entries(method, f"{rank:.2f}") for method, rank in ranks.ranks.items()]
     cliques = "; ".join(f"{methods[first]} to {methods[last]}" for first, last in ranks.cliques())
     notes = [
         f"Ranks by noisy validation accuracy, averaged over {ranks.cells} cells. Critical "
@@ -312,8 +312,7 @@ def _rank_section(ranks: AverageRanks, *, mixed: bool) -> Section:
             "Cells of imported trials are among them, in which a method of the same name has other "
             "code and settings."
         )
-    table = Table("Average rank", ["Method", "Average rank"], lines)
-    return Section(_RANKS_TITLE, "", [table], notes)
+    return Section(_RANKS_TITLE, "", [all_cells_table(competing, ranks)], notes)
 
 
 def _no_ranks(competing: pd.DataFrame) -> Section:

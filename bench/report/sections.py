@@ -14,7 +14,7 @@ from bench.report.columns import COST
 from bench.report.leaderboard import methods_in_order, places
 from bench.report.metrics import METRICS, RANKED
 from bench.report.notes import mixed_code, notes_of
-from bench.report.tables import Entry, Section, Table, entries, rows_by
+from bench.report.tables import Entry, Section, Table, entries, mean_entry, rows_by
 from bench.report.wording import (
     DOUBTFUL,
     LABEL_WAVE_EPOCH,
@@ -105,24 +105,13 @@ def main_table(board: Board, ranked: pd.DataFrame) -> Table:
     for method in methods_in_order(ranked):
         cells = ranked[ranked["method"] == method]
         line = [Entry(method, mark=MIXED * bool(mixed_code(cells)))]
-        line += [_mean(rows.get((method, rate)), placed=True) for rate in rates]
+        line += [mean_entry(rows.get((method, rate)), placed=True) for rate in rates]
         line += entries(decimal(cells["rank"].mean()), decimal(cells[cost].mean()))
         line += entries(cells["privileges"].max().replace(",", ", ") or NONE)
         line += entries(f"{cells['failures'].sum()}/{cells['seeds'].sum()}") if failures else []
         lines.append(line)
     caption = f"{board.metric.label}, epoch and configuration selected by noisy validation accuracy"
     return Table(caption, columns + ["Failures"] * failures, lines)
-
-
-def _mean(row: pd.Series | None, *, placed: bool = False) -> Entry:
-    """Return the mean of a row of the leaderboard; bold or underlined by its place if asked."""
-    if row is None:
-        return Entry(NONE)
-    if pd.isna(row["mean"]):
-        return Entry(NONE, mark=row["mark"])
-    interval = "" if pd.isna(row["ci95"]) else percent(row["ci95"])
-    trials = str(row["seeds"]) if row["unequal_seeds"] or row["lost"] else ""
-    return Entry(percent(row["mean"]), row["place"] * placed, row["mark"], interval, trials)
 
 
 def _metrics_table(ranked: pd.DataFrame, order: Sequence[str]) -> Table:
@@ -147,7 +136,8 @@ def _rules_table(group: pd.DataFrame, order: Sequence[str]) -> Table:
     rates, rules = rates_of(group), rules_of(group)
     rows = rows_by(group, "method", "rule", "noise_rate")
     lines = [
-        entries(method, rule_label(rule)) + [_mean(rows.get((method, rule, at))) for at in rates]
+        entries(method, rule_label(rule))
+        + [mean_entry(rows.get((method, rule, at))) for at in rates]
         for method, rule in product(order, rules)
     ]
     wave = f"{LABEL_WAVE} ({LABEL_WAVE_EPOCH}), " if LABEL_WAVE in rules else ""

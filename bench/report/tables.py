@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.wording import NONE
+from bench.report.wording import NONE, percent
 
 _FIGURE = re.compile(r"(\d+: )?(best|[-+−]?\d[\d./]*( ± [\d.]+)?( \(n=\d+\))?)")
 
@@ -31,6 +31,17 @@ class Entry:
 def entries(*texts: object) -> list[Entry]:
     """Return plain entries."""
     return [Entry(str(text)) for text in texts]
+
+
+def mean_entry(row: pd.Series | None, *, placed: bool = False) -> Entry:
+    """Return the mean of a row of the leaderboard; bold or underlined by its place if asked."""
+    if row is None:
+        return Entry(NONE)
+    if pd.isna(row["mean"]):
+        return Entry(NONE, mark=row["mark"])
+    interval = "" if pd.isna(row["ci95"]) else percent(row["ci95"])
+    trials = str(row["seeds"]) if row["unequal_seeds"] or row["lost"] else ""
+    return Entry(percent(row["mean"]), row["place"] * placed, row["mark"], interval, trials)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""One table of all methods in all cells."""
+
+from fabricate import write_trial
+
+from bench.report.all_cells import MOST, all_cells_table
+from bench.report.board import read_board
+from bench.report.tables import Table
+
+#: Accuracies of three methods under each noise.
+ACCURACIES = {"ce": (0.5, 0.9), "gce": (0.7, 0.8), "elr": (0.6, 0.85)}
+
+
+def table_of(sweep) -> Table:
+    board = read_board([sweep])
+    assert board.ranks is not None
+    return all_cells_table(board.leaderboard[board.leaderboard["competes"]], board.ranks)
+
+
+def texts(table: Table) -> list[list[str]]:
+    return [[entry.text for entry in row] for row in table.rows]
+
+
+def write_sweep(sweep, noises, accuracies=ACCURACIES, **spec) -> None:
+    for method, values in accuracies.items():
+        for (kind, rate), accuracy in zip(noises, values, strict=True):
+            write_trial(
+                sweep, method, test=[accuracy], spec={"noise_kind": kind, **spec}, rate=rate
+            )
+
+
+def test_it_has_a_column_for_each_cell_and_the_best_on_average_first(tmp_path):
+    write_sweep(tmp_path, [("symmetric", 0.5), ("asymmetric", 0.4)])
+    table = table_of(tmp_path)
+    assert table.columns == ["Method", "asymmetric 40 %", "symmetric 50 %", "Average rank"]
+    assert texts(table) == [
+        ["ce", "90.0", "50.0", "2.00"],
+        ["elr", "85.0", "60.0", "2.00"],
+        ["gce", "80.0", "70.0", "2.00"],
+    ]
+    assert [[entry.place for entry in row[1:3]] for row in table.rows] == [[1, 0], [2, 2], [0, 1]]
+
+
+def test_cells_of_several_data_sets_are_told_apart(tmp_path):
+    for dataset in ("digits", "mnist"):
+        write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)], dataset=dataset)
+    assert table_of(tmp_path).columns[1:-1] == [
+        "digits, symmetric 20 %",
+        "digits, symmetric 50 %",
+        "mnist, symmetric 20 %",
+        "mnist, symmetric 50 %",
+    ]
+
+
+def test_cells_that_noise_does_not_tell_apart_leave_the_ranks(tmp_path):
+    for precision in ("fp32", "bf16"):
+        write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)], precision=precision)
+    table = table_of(tmp_path)
+    assert table.columns == ["Method", "Average rank"] and len(table.rows) == 3
+
+
+def test_more_cells_than_a_page_is_wide_leave_the_ranks(tmp_path):
+    rates = [("symmetric", (1 + number) / 20) for number in range(MOST + 1)]
+    accuracies = {"ce": [0.5] * len(rates), "elr": [0.6] * len(rates), "gce": [0.7] * len(rates)}
+    write_sweep(tmp_path, rates, accuracies)
+    assert texts(table_of(tmp_path)) == [["gce", "1.00"], ["elr", "2.00"], ["ce", "3.00"]]
