@@ -12,11 +12,11 @@ mean clean probability of both networks, the median of the first three divided e
 which a mixture has one mode do not count; without any other, the weight is the default. On digits
 the estimate is within 0.06 of rates up to 50 %, and below 0.6 at 72 and 81 %: it cannot tell 80
 from 90 %, so that ``loss_window`` has none. Nor has ``confidence_penalty``: losses do not tell the
-kinds of noise apart. There (3 seeds, last epoch) the default, the estimate and "oracle" end at
-98.2, 98.8 and 98.8 % with 20 % symmetric noise, at 87.1, 95.3 and 98.6 with 40 % asymmetric noise,
-and are the same at 50 % symmetric. Warm-up is 30 epochs for CIFAR-100. [inferred] Where the mixture
-leaves either side fewer than two samples, that network takes an epoch of warm-up. The networks'
-probabilities are averaged for predictions, not their logits.
+kinds of noise apart. There (3 seeds, last epochs) the default, the estimate and "oracle" end at
+87.1, 95.3 and 98.2 % with 40 % asymmetric noise, and are the same at 50 % symmetric. Warm-up is 30
+epochs for CIFAR-100. [inferred] Where the mixture leaves either side fewer than two samples, that
+network takes an epoch of warm-up. The networks' probabilities are averaged for predictions, not
+their logits.
 
 [source] For Clothing1M they start from torchvision's ImageNet weights of ResNet-50 (their
 Train_clothing1M.py). An epoch of theirs is 1,000 batches of a draw with as many images of each

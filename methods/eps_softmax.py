@@ -9,9 +9,9 @@ takes the nearest; their code has 0.00125 for the paper's 0.0125 at 60 %. [infer
 are what they use for people's labels (CIFAR-N), whose noise nobody told them. There, cross-entropy
 weighs 250 times as much against the absolute error as on CIFAR-10: on digits with 50 % symmetric
 noise the last epoch has memorised 90 % of the wrong labels (``ce``: 86 %; two seeds), and 9 % with
-what "oracle" takes. There is no "estimate": on 10 classes the kind alone decides, and losses do not
-tell kinds apart. The authors train an eight-layer network on CIFAR-10, which is not among this
-project's.
+what "oracle" takes. There is no "estimate": on 10 classes the kind alone decides, on 100 the kind
+and the rate, and losses do not tell kinds apart. The authors train an eight-layer network on
+CIFAR-10, which is not among this project's.
 """
 
 from dataclasses import dataclass

@@ -71,5 +71,6 @@ def with_checks(table: str, ledger: pd.DataFrame) -> str:
     lines = [f"{header} Checked |", f"{rule} --- |"]
     for row in rows:
         method = (row.split("`")[1],)
-        lines.append(f"{row} {checks[method]['check'] if method in checks else ''} |")
+        check = checks[method]["check"] if method in checks else ""
+        lines.append(f"{row} {check or NONE} |")
     return "\n".join(lines) + "\n"

@@ -1,8 +1,11 @@
 """Tables of the parity ledger, from the files in the repository's form."""
 
+from pathlib import Path
+
 import pandas as pd
 
-from bench.report.parity import LEDGER, TRIALS, parity_tables, read_parity, with_checks
+import methods
+from bench.report.parity import CHECKS, LEDGER, TRIALS, parity_tables, read_parity, with_checks
 
 
 def folder_of(path, seeds):
@@ -33,12 +36,19 @@ def test_a_commit_of_digits_stays_a_text(tmp_path):
     assert "0012345" in parity_tables(*read_parity(folder))
 
 
+def test_the_ledger_has_a_row_for_every_method():
+    _, ledger = read_parity(Path(__file__).parents[2] / "results" / "reference" / "parity")
+    own = {path.stem for path in Path(methods.__path__[0]).glob("[!_]*.py")}
+    assert {*ledger["method"]} == own
+    assert set(ledger["check"]) <= {*CHECKS, ""}
+
+
 def test_the_table_of_methods_gets_a_column(tmp_path):
     _, ledger = read_parity(folder_of(tmp_path, [(0, 0.88)]))
     table = "| Method | Idea |\n| --- | --- |\n| `ce` | baseline |\n| `gce` | loss |\n"
     assert with_checks(table, ledger).splitlines() == [
         "| Method | Idea | Checked |",
         "| --- | --- | --- |",
-        "| `ce` | baseline |  |",
+        "| `ce` | baseline | – |",
         "| `gce` | loss | side by side |",
     ]
