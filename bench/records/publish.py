@@ -28,8 +28,9 @@ def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Pa
     """Write ``records.tar.gz`` and a copy of ``sweep.json`` into a folder.
 
     The archive holds every trial that is over, without per-sample results and weights. The same
-    records make the same bytes. Of absolute paths in ``sweep.json`` only the last name is kept:
-    where a machine holds a file is nobody else's business.
+    records make the same bytes. Of absolute paths in ``sweep.json`` and specifications only the
+    last name is kept: where a machine holds a file is nobody else's business, and no part of what a
+    trial is (``bench.common.identity``).
 
     Args:
         sweep: a sweep's folder, or an archive of one.
@@ -69,7 +70,7 @@ def check_archivable(sweep: Path) -> bytes:
 
 
 def _without_places(facts: bytes) -> bytes:
-    """Return the content of a sweep.json with the last names of absolute paths."""
+    """Return the content of a file of JSON with the last names of absolute paths."""
     try:
         content = json.loads(facts)
     except ValueError:
@@ -102,10 +103,14 @@ def _members(trials: Sequence[Path], predictions: bool) -> Iterator[tuple[str, b
     Files of one kind are neighbours: they are alike, and compress by a twentieth more.
     """
     epochs = lines if predictions else _without_predictions
-    files = {"spec.json": content_of, "done.json": content_of, "epochs.jsonl": epochs}
+    files = {"spec.json": _specification, "done.json": content_of, "epochs.jsonl": epochs}
     for name, read in files.items():
         for trial in trials:
             yield f"trials/{trial.name}/{name}", read(trial / name)
+
+
+def _specification(path: Path) -> bytes:
+    return _without_places(content_of(path))
 
 
 def _without_predictions(path: Path) -> bytes:

@@ -56,10 +56,13 @@ def test_of_absolute_paths_only_the_last_name_is_published(sweep, tmp_path):
         "runs": [{"options": {"out": "/home/ann/runs/first", "k": 1}}],
     }
     (sweep / "sweep.json").write_text(json.dumps(facts))
+    write_trial(sweep, seed=2, spec={"dataset": "npz:/home/ann/mine.npz"})
     path, _ = publish.write_archive(sweep, tmp_path / "board")
     names = ["--out", "first", "--weights=w.pth", "--dataset", "npz:a b.npz"]
     shortened = {"command": names + kept, "runs": [{"options": {"out": "first", "k": 1}}]}
     assert json.loads((path.parent / "sweep.json").read_text()) == shortened
+    assert {trial.spec.dataset for trial in read_trials(path)} == {"digits", "npz:mine.npz"}
+    assert [t.id for t in read_trials(path)] == [t.id for t in read_trials(sweep)]
     assert (opened(path) / "sweep.json").read_bytes() == (path.parent / "sweep.json").read_bytes()
 
 
