@@ -68,7 +68,7 @@ _SEVEN = "--methods ce,elr,gce,softmix,rmd,divide_mix,sop"
 #: Heads on features of CIFAR-10, each image embedded once. No method is left out: an MLP head
 #: takes all of them. Strong views are dropout there, and the teacher of ``rmd`` is the features
 #: themselves. After 10 epochs ``ce`` has memorised 9 of 10 wrong labels; a trial takes 10 seconds
-#: of a core, so that six kinds of noise and five seeds of a new method fit into five minutes.
+#: of a core, so that a new method's thirty (six cells, five seeds) are a matter of minutes.
 _FEATURES = (
     f"--dataset cifar10n {_ALL} --freeze --backbone timm:tf_efficientnet_lite0.in1k "
     "--network-size 160 --head mlp --epochs 10 --precision bf16 --no-plots"
