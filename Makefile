@@ -49,7 +49,6 @@ format: install
 
 ## write the tables of the READMEs, and figure and table of the front page, from the committed boards
 docs: install
-	$(BIN)/python -m bench.report results/reference/digits >/dev/null
 	$(BIN)/python .ci/tables
 
 ## install into .venv, with the tools for development

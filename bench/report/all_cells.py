@@ -24,10 +24,7 @@ def all_cells_table(leaderboard: pd.DataFrame, ranks: AverageRanks) -> Table:
         ranks: their average ranks.
     """
     rows = leaderboard[leaderboard["rule"] == DEFAULT_RULE]
-    cells = rows.drop_duplicates("cell")
-    names = dict(zip(cells["cell"], _names(cells), strict=True))
-    if len(names) > MOST or len({*names.values()}) < len(names):
-        names = {}
+    names = cell_names(rows)
     by_place = rows_by(rows, "method", "cell")
     lines = []
     for method, rank in ranks.ranks.items():
@@ -37,10 +34,16 @@ def all_cells_table(leaderboard: pd.DataFrame, ranks: AverageRanks) -> Table:
     return Table(caption if names else _RANK, ["Method", *names.values(), _RANK], lines)
 
 
-def _names(cells: pd.DataFrame) -> list[str]:
-    """Return names of cells by what differs among them: data set, and noise with its rate."""
+def cell_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return names of all cells by what differs among them: data set, and noise with its rate.
+
+    Empty where there are more than MOST, or where other things differ as well.
+    """
+    cells = rows.drop_duplicates("cell")
     datasets = cells["dataset"].nunique() > 1
-    return [
+    names = [
         f"{f'{row.dataset}, ' * datasets}{row.noise_kind} {rate_title(row.noise_rate)}"
         for row in cells.itertuples()
     ]
+    told_apart = len(names) <= MOST and len({*names}) == len(names)
+    return dict(zip(cells["cell"], names, strict=True)) if told_apart else {}

@@ -401,6 +401,31 @@ def test_regret_by_rule_with_its_tau(tmp_path):
     )
 
 
+def test_all_cells_stand_side_by_side_with_the_best_on_average_on_top(tmp_path):
+    accuracies = {"ce": (0.5, 0.7), "elr": (0.6, 0.9), "gce": (0.8, 0.95)}
+    for method, values in accuracies.items():
+        for kind, rate, value in zip(("human-worst", "symmetric"), (0.4, 0.2), values, strict=True):
+            for seed, off in enumerate((-0.01, 0.01)):
+                write_trial(
+                    tmp_path,
+                    method,
+                    test=[value + off],
+                    seed=seed,
+                    rate=rate,
+                    spec={"noise_kind": kind},
+                )
+    figure, _ = figures_of(tmp_path)["all-cells"]
+    human, symmetric = figure.axes
+    assert human.get_title() == "human-worst 40\N{NO-BREAK SPACE}%"
+    assert [text.get_text() for text in human.get_yticklabels()] == ["ce", "elr", "gce"]
+    for axes, column in ((human, 0), (symmetric, 1)):
+        for container in axes.containers:
+            [x], [row] = container.lines[0].get_data()
+            assert accuracies[["ce", "elr", "gce"][row]][column] == pytest.approx(x / 100)
+        [line] = (line for line in axes.lines if list(line.get_ydata()) == [0, 1])
+        assert line.get_xdata()[0] == pytest.approx(100 * accuracies["ce"][column])
+
+
 def test_bars_join_methods_within_one_critical_difference(tmp_path):
     for place, method in enumerate(["elr", "gce", "sce", "mixup", "ce"]):
         for rate in (0.1, 0.2, 0.3, 0.4):

@@ -13,6 +13,12 @@ from bench.common.files import write_atomically
 from bench.planning.selection import DEFAULT_RULE
 from bench.report.board import Board
 from bench.report.leaderboard import methods_in_order
+from bench.report.plots.accuracy import (
+    ALL_CELLS_CAPTION,
+    accuracy_caption,
+    accuracy_figure,
+    all_cells_figure,
+)
 from bench.report.plots.final import (
     FEATURES_CAPTION,
     RELIABILITY_CAPTION,
@@ -28,8 +34,6 @@ from bench.report.plots.results import (
     RANKS_ALIKE,
     RANKS_CAPTION,
     RULES_CAPTION,
-    accuracy_caption,
-    accuracy_figure,
     cost_figure,
     gains_figure,
     ranks_figure,
@@ -100,6 +104,8 @@ def figures(board: Board) -> dict[str, tuple[Figure, str]]:
     names: set[str] = set()
     with style():
         if ranks := average_ranks(ranked):
+            if figure := all_cells_figure(ranked, ranks, drawn):
+                result["all-cells"] = figure, ALL_CELLS_CAPTION
             result["all-ranks"] = ranks_figure(ranks, drawn), _ranks_caption(ranks)
         for key, rows in leaderboard.groupby("group", sort=False):
             trials, tried, regrets = (

@@ -1,4 +1,4 @@
-"""Figures of accuracy, cost, average ranks, selection rules, and gains by wrapping."""
+"""Figures of cost, average ranks, selection rules, and gains by wrapping."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.planning.registry import REFERENCE
@@ -21,31 +20,19 @@ from bench.report.plots.style import (
     BARS,
     COLUMN,
     CROWD,
-    MARGIN,
     PAGE,
     SELECTED,
-    SIDE_BY_SIDE,
     Look,
     Panels,
     entries_of,
     interval_of,
     legend,
-    legend_height,
     limit_accuracy,
     methods_of,
-    rate_label,
 )
 from bench.report.statistics import AverageRanks, pareto_front
 from bench.report.wording import rate_title
 
-ACCURACY_CAPTION = (
-    f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal "
-    "distances."
-)
-ROWS_CAPTION = (
-    f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an "
-    "interval, which knows no bounds, goes on beyond 0 or 100 %."
-)
 COST_CAPTION = (
     f"Test accuracy against seconds of training on the device, pretraining included: {SELECTED} "
     "Grey steps: the Pareto front, than which nothing cheaper is as accurate; grey methods on it "
@@ -67,88 +54,6 @@ GAINS_CAPTION = (
     "of the difference, paired over seeds, epoch and configuration of either selected by noisy "
     "validation accuracy."
 )
-
-
-def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    """Draw accuracy against noise rate: a line per method.
-
-    For one rate, or for many methods, draw a row per method.
-
-    Args:
-        ranked: one group's rows of the leaderboard, under one rule.
-        drawn: from ``looks``.
-    """
-    if _in_rows(ranked):
-        return _accuracy_rows(ranked, drawn)
-    methods = methods_of(ranked, drawn)
-    rates = sorted(set(ranked["noise_rate"]))
-    # Methods stand side by side, so that markers and intervals do not hide each other.
-    group = SIDE_BY_SIDE * len(methods)
-    width = COLUMN if 1.5 * group * len(rates) < COLUMN - MARGIN else PAGE
-    room = (width - MARGIN) / 1.1 - group  # in inches, from the first rate to the last one
-    places = room * (np.array(rates) - rates[0]) / (rates[-1] - rates[0])
-    # Distances are equal where a point could seem to belong to the next rate.
-    if np.diff(places).min() < 1.5 * group:
-        places = np.linspace(0, room, len(rates))
-    step = min(SIDE_BY_SIDE, 0.7 * np.diff(places).min() / len(methods))
-    figure = Figure(figsize=(width, 2.4 + legend_height(methods, width)), layout="constrained")
-    axes = figure.subplots()
-    for number, method in enumerate(methods):
-        rows = ranked[ranked["method"] == method].sort_values("noise_rate")
-        x = (
-            places[[rates.index(rate) for rate in rows["noise_rate"]]]
-            + (number - (len(methods) - 1) / 2) * step
-        )
-        axes.errorbar(
-            x, 100 * rows["mean"], yerr=interval_of(rows["ci95"]), **drawn[method].artist(), **BARS
-        )
-    axes.set_xticks(places, [f"{100 * rate:g}" for rate in rates])
-    axes.set_xlabel(rate_label(ranked))
-    axes.set_ylabel("Test accuracy (%)")
-    limit_accuracy(axes)
-    axes.grid(axis="y")
-    legend(figure, methods, drawn, width)
-    return figure
-
-
-def accuracy_caption(ranked: pd.DataFrame) -> str:
-    """Return the caption of ``accuracy_figure`` for the same rows."""
-    return ROWS_CAPTION if _in_rows(ranked) else ACCURACY_CAPTION
-
-
-def _in_rows(ranked: pd.DataFrame) -> bool:
-    return bool(ranked["noise_rate"].nunique() == 1 or ranked["method"].nunique() > CROWD)
-
-
-def _accuracy_rows(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
-    methods = methods_in_order(ranked)
-    panels = Panels(ranked, 0.4 + 0.17 * len(methods))
-    panels.rows(methods)
-    for axes, at_rate in panels.each():
-        for _, row in at_rate.iterrows():
-            place = len(methods) - 1 - methods.index(row["method"])
-            look = drawn[row["method"]].in_row()
-            mean, reach = 100 * row["mean"], interval_of(row["ci95"])
-            shown = [[min(reach, mean)], [min(reach, max(0, 100 - mean))]]  # NaN stays NaN
-            axes.errorbar(mean, place, xerr=shown, clip_on=False, **look, **BARS)
-            for end, arrow, beyond in (
-                (0, CARETLEFTBASE, reach > mean),
-                (100, CARETRIGHTBASE, reach > 100 - mean),
-            ):
-                if beyond:
-                    axes.plot(
-                        end,
-                        place,
-                        marker=arrow,
-                        markersize=4,
-                        color=look["color"],
-                        clip_on=False,
-                        linestyle="none",
-                    )
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, 0), min(high, 100))
-    panels.label("Test accuracy (%)", "")
-    return panels.figure
 
 
 def cost_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
