@@ -42,7 +42,7 @@ ROWS_CAPTION = (
 )
 ALL_CELLS_CAPTION = (
     f"Test accuracy in all cells, the best on average on top: {SELECTED} Panels have ranges of "
-    "their own."
+    f"their own, and a line at the mean of {REFERENCE}."
 )
 
 
