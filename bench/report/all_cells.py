@@ -1,16 +1,27 @@
-"""Accuracy of every method in every cell, in one table."""
+"""Accuracy of every method in every cell, in one table, and whether the cells agree."""
 
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from bench.planning.selection import DEFAULT_RULE
+from bench.report.agreement import kendall_tau
+from bench.report.columns import SEEDS
+from bench.report.metrics import ACCURACY
 from bench.report.statistics import AverageRanks
-from bench.report.tables import Entry, Table, mean_entry, rows_by
-from bench.report.wording import rate_title
+from bench.report.tables import Entry, Table, entries, mean_entry, rows_by
+from bench.report.wording import NONE, decimal, rate_title
 
 #: Number of cells above which the table has no room for them.
 MOST = 8
 
 _RANK = "Average rank"
+
+#: Accuracies of the methods (M,) by seeds.
+Orders = Mapping[Any, np.ndarray]
 
 
 def all_cells_table(leaderboard: pd.DataFrame, ranks: AverageRanks) -> Table:
@@ -32,6 +43,44 @@ def all_cells_table(leaderboard: pd.DataFrame, ranks: AverageRanks) -> Table:
         lines.append([Entry(str(method)), *means, Entry(f"{rank:.2f}")])
     caption = "Test accuracy (%), epoch and configuration selected by noisy validation accuracy"
     return Table(caption if names else _RANK, ["Method", *names.values(), _RANK], lines)
+
+
+def cells_agreement_table(chosen: pd.DataFrame, ranks: AverageRanks) -> Table | None:
+    """Return Kendall's tau between the orders of the methods in each two cells.
+
+    An entry is the mean over pairs of different seeds, one of each cell, so that the diagonal is
+    what a cell agrees with itself. With one seed in all, orders of this seed are compared, and the
+    diagonal is empty. None where ``all_cells_table`` has no column for each cell.
+
+    Args:
+        chosen: trials of the competing methods that the leaderboard summarises, under any rules.
+        ranks: average ranks of the methods to compare.
+    """
+    trials = chosen[(chosen["rule"] == DEFAULT_RULE) & chosen["method"].isin(ranks.ranks.index)]
+    names = cell_names(trials)
+    if not names:
+        return None
+    accuracies = trials.pivot(index=["cell", *SEEDS], columns="method", values=ACCURACY.name)
+    orders = {
+        cell: {seeds: row.to_numpy() for seeds, row in rows.droplevel("cell").iterrows()}
+        for cell, rows in accuracies.groupby("cell")
+    }
+    lines = []
+    for first, name in names.items():
+        taus = (_mean_tau(orders[first], orders[second]) for second in names)
+        lines.append(entries(name, *(NONE if np.isnan(tau) else decimal(tau, 2) for tau in taus)))
+    caption = "Agreement of the cells: Kendall's τ between their orders of the methods"
+    return Table(caption, ["Cell", *names.values()], lines)
+
+
+def _mean_tau(first: Orders, second: Orders) -> float:
+    """Return the mean over pairs of different seeds, of equal ones where there are no others."""
+    pairs = list(product(first, second))
+    different = [(one, other) for one, other in pairs if one != other]
+    if first is not second:
+        different = different or pairs
+    taus = [kendall_tau(first[one], second[other]) for one, other in different]
+    return float(np.mean(taus)) if taus else np.nan
 
 
 def cell_names(rows: pd.DataFrame) -> dict[str, str]:

@@ -10,7 +10,7 @@ from bench.planning.registry import REFERENCE
 from bench.planning.selection import DEFAULT_RULE
 from bench.records.code import EARLIER
 from bench.report.agreement import AGREEMENT, pairs_of_rules, rankable, rules_of
-from bench.report.all_cells import all_cells_table
+from bench.report.all_cells import all_cells_table, cells_agreement_table
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, COST
 from bench.report.leaderboard import methods_in_order
@@ -47,6 +47,11 @@ _SETUP = (
     "what accuracy costs."
 )
 _RANKS_TITLE = "Average ranks over all cells"
+_CELLS_NOTE = (
+    "Agreement of the cells: mean over pairs of different seeds, one of each cell; 1 is the same "
+    "order, 0 none in common. The diagonal is between seeds of one cell. Two cells that agree as "
+    "much as each does with itself rank the methods alike."
+)
 
 
 def analysis_sections(board: Board) -> list[Section]:
@@ -55,7 +60,8 @@ def analysis_sections(board: Board) -> list[Section]:
     sections = [_section(board, group) for _, group in competing.groupby("group", sort=False)]
     if board.ranks:
         mixed = competing["imported"].eq("").nunique() > 1
-        sections.append(_rank_section(competing, board.ranks, mixed=mixed))
+        chosen = board.chosen[board.chosen["competes"]]
+        sections.append(_rank_section(competing, chosen, board.ranks, mixed=mixed))
     else:
         sections.append(_no_ranks(competing))
     sections += search_sections(board)
@@ -291,10 +297,14 @@ def _variance_table(variance: pd.DataFrame) -> Table:
     return Table(caption, [*columns, "Trials"], lines)
 
 
-def _rank_section(competing: pd.DataFrame, ranks: AverageRanks, *, mixed: bool) -> Section:
+def _rank_section(
+    competing: pd.DataFrame, chosen: pd.DataFrame, ranks: AverageRanks, *, mixed: bool
+) -> Section:
     """Return the section of average ranks.
 
     Args:
+        competing: rows of the leaderboard.
+        chosen: their trials.
         mixed: whether cells of imported trials are among others.
     """
     methods = list(ranks.ranks.index)
@@ -312,7 +322,11 @@ def _rank_section(competing: pd.DataFrame, ranks: AverageRanks, *, mixed: bool) 
             "Cells of imported trials are among them, in which a method of the same name has other "
             "code and settings."
         )
-    return Section(_RANKS_TITLE, "", [all_cells_table(competing, ranks)], notes)
+    tables = [all_cells_table(competing, ranks)]
+    if agreement := cells_agreement_table(chosen, ranks):
+        tables.append(agreement)
+        notes.append(_CELLS_NOTE)
+    return Section(_RANKS_TITLE, "", tables, notes)
 
 
 def _no_ranks(competing: pd.DataFrame) -> Section:

@@ -1,8 +1,8 @@
-"""One table of all methods in all cells."""
+"""Tables of all methods in all cells, and of the agreement of cells."""
 
 from fabricate import write_trial
 
-from bench.report.all_cells import MOST, all_cells_table
+from bench.report.all_cells import MOST, all_cells_table, cells_agreement_table
 from bench.report.board import read_board
 from bench.report.tables import Table
 
@@ -63,3 +63,48 @@ def test_more_cells_than_a_page_is_wide_leave_the_ranks(tmp_path):
     accuracies = {"ce": [0.5] * len(rates), "elr": [0.6] * len(rates), "gce": [0.7] * len(rates)}
     write_sweep(tmp_path, rates, accuracies)
     assert texts(table_of(tmp_path)) == [["gce", "1.00"], ["elr", "2.00"], ["ce", "3.00"]]
+
+
+def agreement_of(sweep) -> list[list[str]] | None:
+    board = read_board([sweep])
+    assert board.ranks is not None
+    table = cells_agreement_table(board.chosen, board.ranks)
+    return texts(table) if table else None
+
+
+def write_orders(sweep, orders) -> None:
+    """Write a trial for each place in each order: {(noise rate, seed): methods, best first}."""
+    for (rate, seed), methods in orders.items():
+        for place, method in enumerate(methods.split()):
+            write_trial(sweep, method, test=[0.9 - 0.1 * place], rate=rate, seed=seed)
+
+
+def test_a_cell_agrees_with_itself_as_far_as_its_seeds_do(tmp_path):
+    write_orders(
+        tmp_path,
+        {
+            (0.2, 0): "ce elr gce",
+            (0.2, 1): "ce gce elr",  # one of three pairs is in another order: tau is 1/3
+            (0.5, 0): "gce elr ce",
+            (0.5, 1): "gce elr ce",
+        },
+    )
+    # Seed 0 at 20 % with seed 1 at 50 % is -1; seed 1 at 20 % with seed 0 at 50 % is -1/3.
+    assert agreement_of(tmp_path) == [
+        ["symmetric 20 %", "0.33", "−0.67"],
+        ["symmetric 50 %", "−0.67", "1.00"],
+    ]
+
+
+def test_with_one_seed_a_cell_has_nothing_to_agree_with(tmp_path):
+    write_orders(tmp_path, {(0.2, 0): "ce elr gce", (0.5, 0): "ce elr gce"})
+    assert agreement_of(tmp_path) == [
+        ["symmetric 20 %", "–", "1.00"],
+        ["symmetric 50 %", "1.00", "–"],
+    ]
+
+
+def test_cells_without_names_of_their_own_are_not_compared(tmp_path):
+    for precision in ("fp32", "bf16"):
+        write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)], precision=precision)
+    assert agreement_of(tmp_path) is None
