@@ -200,6 +200,7 @@ class Noise(msgspec.Struct, kw_only=True):
 
     nominal_rate: Figure = UNSET  # as requested; None where the noise came with the data
     realised_rate: Figure = UNSET  # None unless every true label is known
+    training_rate: Figure = UNSET  # of the training samples alone; None as above
     transition_matrix: list[list[float]] | UnsetType | None = UNSET  # (C, C), rows are true classes
     label_hash: str | UnsetType | None = UNSET
     known_labels: Count = UNSET

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 
 from bench.planning.selection import DEFAULT_RULE
 from bench.report.agreement import kendall_tau
-from bench.report.columns import SEEDS
+from bench.report.columns import SEEDS, SETUP
+from bench.report.leaderboard import places
 from bench.report.metrics import ACCURACY
 from bench.report.statistics import AverageRanks
 from bench.report.tables import Entry, Table, entries, mean_entry, rows_by
@@ -19,6 +21,9 @@ from bench.report.wording import NONE, decimal, rate_title
 MOST = 8
 
 _RANK = "Average rank"
+
+#: Columns that all cells of a data set have in common.
+_COMMON = [name for name in (*SETUP, "further") if name not in ("data_hash", "noise_hash")]
 
 #: Accuracies of the methods (M,) by seeds.
 Orders = Mapping[Any, np.ndarray]
@@ -36,6 +41,8 @@ def all_cells_table(leaderboard: pd.DataFrame, ranks: AverageRanks) -> Table:
     """
     rows = leaderboard[leaderboard["rule"] == DEFAULT_RULE]
     names = cell_names(rows)
+    rows = rows[rows["method"].isin(ranks.ranks.index)]
+    rows = rows.assign(place=rows.groupby("cell")["mean"].transform(places, ACCURACY))
     by_place = rows_by(rows, "method", "cell")
     lines = []
     for method, rank in ranks.ranks.items():
@@ -49,8 +56,9 @@ def cells_agreement_table(chosen: pd.DataFrame, ranks: AverageRanks) -> Table | 
     """Return Kendall's tau between the orders of the methods in each two cells.
 
     An entry is the mean over pairs of different seeds, one of each cell, so that the diagonal is
-    what a cell agrees with itself. With one seed in all, orders of this seed are compared, and the
-    diagonal is empty. None where ``all_cells_table`` has no column for each cell.
+    what a cell agrees with itself. Only seeds that all methods have count. With one seed in all,
+    orders of this seed are compared, and the diagonal is empty. None where ``all_cells_table`` has
+    no column for each cell.
 
     Args:
         chosen: trials of the competing methods that the leaderboard summarises, under any rules.
@@ -60,35 +68,44 @@ def cells_agreement_table(chosen: pd.DataFrame, ranks: AverageRanks) -> Table | 
     names = cell_names(trials)
     if not names:
         return None
-    accuracies = trials.pivot(index=["cell", *SEEDS], columns="method", values=ACCURACY.name)
+    table = trials.pivot(index=["cell", *SEEDS], columns="method", values=ACCURACY.name)
+    accuracies = table.dropna()  # seeds that all methods have
     orders = {
         cell: {seeds: row.to_numpy() for seeds, row in rows.droplevel("cell").iterrows()}
         for cell, rows in accuracies.groupby("cell")
     }
     lines = []
     for first, name in names.items():
-        taus = (_mean_tau(orders[first], orders[second]) for second in names)
+        taus = (
+            _mean_tau(orders.get(first, {}), orders.get(second, {}), same_cell=first == second)
+            for second in names
+        )
         lines.append(entries(name, *(NONE if np.isnan(tau) else decimal(tau, 2) for tau in taus)))
     caption = "Agreement of the cells: Kendall's τ between their orders of the methods"
     return Table(caption, ["Cell", *names.values()], lines)
 
 
-def _mean_tau(first: Orders, second: Orders) -> float:
-    """Return the mean over pairs of different seeds, of equal ones where there are no others."""
+def _mean_tau(first: Orders, second: Orders, *, same_cell: bool) -> float:
+    """Return the mean over pairs of different seeds, of equal ones where there are no others.
+
+    Pairs with a seed on which all methods tie have no tau, and do not count.
+    """
     pairs = list(product(first, second))
     different = [(one, other) for one, other in pairs if one != other]
-    if first is not second:
-        different = different or pairs
-    taus = [kendall_tau(first[one], second[other]) for one, other in different]
-    return float(np.mean(taus)) if taus else np.nan
+    compared = different if different or same_cell else pairs
+    taus = [kendall_tau(first[one], second[other]) for one, other in compared]
+    taus = [tau for tau in taus if not np.isnan(tau)]
+    return fmean(taus) if taus else np.nan
 
 
 def cell_names(rows: pd.DataFrame) -> dict[str, str]:
     """Return names of all cells by what differs among them: data set, and noise with its rate.
 
-    Empty where there are more than MOST, or where other things differ as well.
+    Empty where there are more than MOST, or where cells of a data set differ in other things.
     """
     cells = rows.drop_duplicates("cell")
+    if (cells.groupby("dataset")[_COMMON].nunique(dropna=False) > 1).any(axis=None):
+        return {}
     datasets = cells["dataset"].nunique() > 1
     names = [
         f"{f'{row.dataset}, ' * datasets}{row.noise_kind} {rate_title(row.noise_rate)}"

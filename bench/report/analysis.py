@@ -24,6 +24,7 @@ from bench.report.statistics import (
     POWER,
     SLACK,
     AverageRanks,
+    is_below,
     pareto_front,
     within_budget,
 )
@@ -48,9 +49,9 @@ _SETUP = (
 )
 _RANKS_TITLE = "Average ranks over all cells"
 _CELLS_NOTE = (
-    "Agreement of the cells: mean over pairs of different seeds, one of each cell; 1 is the same "
-    "order, 0 none in common. The diagonal is between seeds of one cell. Two cells that agree as "
-    "much as each does with itself rank the methods alike."
+    "Agreement of the cells: 1 is the same order, 0 no relation, −1 the reverse; with several "
+    "seeds the mean over pairs of different ones. The diagonal is between seeds of one cell: two "
+    "cells that agree as much as each does with itself rank the methods alike."
 )
 
 
@@ -172,7 +173,7 @@ def _distance(row: pd.Series | None, several_tiers: bool) -> Entry:
     if pd.isna(row["diff_to_best"]):
         return Entry(NONE)
     text = f"{tier}{signed(row['diff_to_best'])}{half_interval(row['diff_low'], row['diff_high'])}"
-    return Entry(text, mark=BETTER if row["p_holm"] < 1 - CONFIDENCE else "")
+    return Entry(text, mark=BETTER if is_below(row["diff_to_best"], row["p_holm"]) else "")
 
 
 def _neighbour_table(tests: pd.DataFrame) -> Table:

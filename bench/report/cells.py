@@ -4,10 +4,12 @@ Cells differ by content: a data set, or a file of noisy labels, is the same unde
 its path.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -29,6 +31,9 @@ _OTHER = {"method", "hparams", "noise_rate", "recipe", "stage", "told", *SEEDS}
 #: lossless CIFAR-10 in its own order, with CIFAR-10N's labels and the flips of asymmetric noise.
 _CONTENTS = {"ce9e0c25521f163a": "cifar10n"}
 
+#: Placeholder for an unknown noise rate: grouping drops rows whose key is missing.
+UNKNOWN_RATE = -1.0
+
 #: Names of folders that do not identify them.
 _NAMELESS = (".", "..", "~")
 
@@ -38,12 +43,11 @@ def key_of(settings: Mapping[str, Any]) -> str:
     return msgspec.json.encode(settings, order="deterministic").decode()
 
 
-def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
+def cell_facts(spec: Recorded, raw: Mapping[str, Any]) -> Facts:
     """Return the facts of a specification by which ``arrange_cells`` finds its cell.
 
     Args:
         raw: the specification as it is on disk.
-        rate: the noise rate of the cell.
     """
     # Optional fields, and those of younger versions.
     further = {key: value for key, value in raw.items() if key not in _OTHER and key not in GROUP}
@@ -59,7 +63,7 @@ def cell_facts(spec: Recorded, raw: Mapping[str, Any], rate: float) -> Facts:
             key: printable(value) if isinstance(value, str) else value
             for key, value in shared.items()
         },
-        "noise_rate": rate,
+        "noise_rate": spec.noise_rate,
         "further": ", ".join(f"{key}={value}" for key, value in sorted(texts.items())),
         "network": key_of(raw["pretrained"]) if network else "",  # all of its identity
         "frozen": network.frozen if network else False,
@@ -89,6 +93,27 @@ def name_sources(trials: Sequence[Facts]) -> None:
     _name(
         trials, "noise_kind", lambda facts: (facts["_noise"], facts["noise_hash"]), lambda _: None
     )
+
+
+def complete_rates(trials: Sequence[Facts]) -> None:
+    """Give trials of noise without a nominal rate the mean of their realised rates.
+
+    Labels that came with the data, and flips by a matrix, have none. Seeds of one cell share a rate
+    although each may have drawn its own, and although a failed trial recorded none.
+    """
+    realised = defaultdict(set)
+    nameless = [facts for facts in trials if facts["noise_rate"] is None]
+    for facts in nameless:
+        realised[_labels(facts)].add(facts["realised_noise_rate"])
+    for facts in nameless:
+        rates = [rate for rate in realised[_labels(facts)] if math.isfinite(rate)]
+        facts["noise_rate"] = fmean(rates) if rates else UNKNOWN_RATE
+
+
+def _labels(facts: Facts) -> tuple[Any, ...]:
+    """Return what the noisy labels of a trial depend on, beside its seeds."""
+    settings = ("data_hash", "noise_hash", "subset", "noise_sampling")
+    return facts["_data"], facts["_noise"], *(facts[name] for name in settings)
 
 
 def _name(

@@ -20,7 +20,7 @@ _ABOUT_CONFIGURATION = (
     "search competes"
 ).split()
 _FIGURES = [ACCURACY.name, *LEARNING, *FEATURES, *RESOURCES, *SECONDS]
-_FIGURES += ["realised_noise_rate", "validation_images"]
+_FIGURES += ["realised_noise_rate", "training_noise_rate", "validation_images"]
 
 
 def configurations(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:

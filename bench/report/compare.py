@@ -127,7 +127,8 @@ def _compared(both: pd.DataFrame) -> pd.DataFrame:
         pairs = trials[trials["side"] == "both"]
         first, second = pairs["test_accuracy_first"], pairs["test_accuracy_second"]
         differences.append((second - first).to_numpy(dtype=float))
-        hashes = pairs[["label_hash_first", "label_hash_second"]]
+        # A failed trial may have no hash.
+        hashes = pairs[["label_hash_first", "label_hash_second"]].replace("", None)
         row: dict[str, Any] = dict(zip(keys, key, strict=True))
         row |= {"first": first.mean(), "second": second.mean()}
         row["other_labels"] = int((hashes.nunique(axis=1) > 1).sum())

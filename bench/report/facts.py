@@ -35,14 +35,18 @@ from bench.records.schema import (
     present,
 )
 from bench.records.trials import Trial
-from bench.report.cells import Facts, arrange_cells, cell_facts, key_of, name_sources
+from bench.report.cells import (
+    Facts,
+    arrange_cells,
+    cell_facts,
+    complete_rates,
+    key_of,
+    name_sources,
+)
 from bench.report.columns import FEATURES, LEARNING, SEEDS
 from bench.report.labels import RECIPE, label_configurations, listed
 from bench.report.metrics import ACCURACY, RANKED
 from bench.report.tracks import arrange_tracks, track_facts
-
-#: Placeholder for an unknown noise rate: grouping drops rows whose key is missing.
-UNKNOWN_RATE = -1.0
 
 #: Figures over epochs: column -> key of an epoch's record.
 CURVES = {
@@ -82,6 +86,7 @@ def read_facts(
     trials = [_read(folders, clean_images) for folders in sides]
     together = [facts for side in trials for facts in side]
     name_sources(together)
+    complete_rates(together)
     label_configurations(together)
     return [_arranged(side) for side in trials]
 
@@ -120,14 +125,12 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
     spec, done, raw = trial.spec, trial.done, trial.file.spec
     recipe, changes = raw["recipe"], trial.file.config
     noise = present(done.noise, Noise())
-    # Labels that came with the data have no nominal rate, and the same realised rate in all trials.
-    rates = (spec.noise_rate, present(noise.realised_rate), UNKNOWN_RATE)
     settings = spec.hparams
     if spec.protocol.startswith(PAPER):  # the recipe is the method's, and not part of the cell
         settings = settings | {RECIPE + key: value for key, value in recipe.items()}
     return {
         **{key: getattr(spec, key) for key in SEEDS},
-        **cell_facts(spec, raw, next(rate for rate in rates if rate is not None)),
+        **cell_facts(spec, raw),
         **_names(spec),
         "_method": spec.method,
         "_recorded": key_of(changes),
@@ -152,6 +155,8 @@ def _facts(trial: Trial, clean_images: str) -> Facts:
         **_embedding(done),
         **_resources(trial),
         "realised_noise_rate": number(noise.realised_rate),
+        # Records of earlier versions know the rate of training and validation labels together.
+        "training_noise_rate": number(present(noise.training_rate, noise.realised_rate)),
         "label_hash": present(noise.label_hash) or "",
         "transition": present(noise.transition_matrix),
         "estimated_transition": present(done.estimated_transition_matrix),
@@ -273,5 +278,5 @@ def _complete_failures(trials: Sequence[Facts]) -> None:
         cells, methods = ({facts[key] for facts in known} for key in ("cell", "method"))
         for facts in failures:
             if name == ACCURACY.name or (facts["cell"] in cells and facts["method"] in methods):
-                value = at_failure(facts["classes"], facts["realised_noise_rate"])
+                value = at_failure(facts["classes"], facts["training_noise_rate"])
                 facts["at_failure"][name] = value

@@ -29,7 +29,8 @@ RULE = "last"
 def learning(chosen: pd.DataFrame) -> pd.DataFrame:
     """Return a row per cell and method that corrects targets or recorded its features.
 
-    ``labels_right`` is the share of training labels that are right as given; ``targets_right_*``
+    ``labels_right`` is the share of training labels that are right as given (in records of earlier
+    versions, of training and validation labels); ``targets_right_*``
     the share of samples whose target is highest at the true class, in the first epoch, half way and
     over the final tenth, of methods that correct labels; ``targets_gain`` the last minus
     ``labels_right``, and ``silhouette_gain``, ``knn_gain`` the paired differences to the reference,
@@ -47,7 +48,7 @@ def learning(chosen: pd.DataFrame) -> pd.DataFrame:
             for key, name in _NAMES.items()
         }
         for method, trials in in_cell.groupby("method", sort=False):
-            right = 1 - trials["realised_noise_rate"].to_numpy(dtype=float)
+            right = 1 - trials["training_noise_rate"].to_numpy(dtype=float)
             targets = np.array([_targets_right(curve) for curve in trials[_CURVE]])
             line = trials.iloc[0].to_dict() | {"seeds": len(trials), "labels_right": right.mean()}
             line |= {name: at.mean() for name, at in zip(_RIGHT, targets.T, strict=True)}

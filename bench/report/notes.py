@@ -251,6 +251,7 @@ def _pretraining_notes(ranked: pd.DataFrame) -> Iterable[str]:
 
 
 def _failure_notes(trials: pd.DataFrame) -> Iterable[str]:
+    trials = trials.drop_duplicates("id")  # a trial has a row for each track
     failed = trials[trials["failed"]]
     if failed.empty:
         return
@@ -267,6 +268,7 @@ def _failure_notes(trials: pd.DataFrame) -> Iterable[str]:
 
 
 def _lost_notes(trials: pd.DataFrame) -> Iterable[str]:
+    trials = trials.drop_duplicates("id")
     lost = trials[trials["lost"]]
     if len(lost):
         by_method = lost.groupby("method").size()
@@ -281,7 +283,7 @@ def _lost_notes(trials: pd.DataFrame) -> Iterable[str]:
 
 def _metric_notes(ranked: pd.DataFrame) -> Iterable[str]:
     if ranked["label_correction_accuracy"].notna().any():
-        right = 100 * (1 - ranked["realised_noise_rate"].mean())
+        right = 100 * (1 - ranked["training_noise_rate"].mean())
         yield (
             "Labels right after correction: share of training samples whose corrected target is "
             f"highest at the true class; {right:.1f} % are right to begin with."

@@ -10,7 +10,7 @@ from bench.planning.selection import DECIMALS, ORACLE
 from bench.report.board import Board
 from bench.report.columns import BUDGETS, COST
 from bench.report.metrics import ACCURACY, METRICS
-from bench.report.statistics import CONFIDENCE, half_width
+from bench.report.statistics import half_width, is_below
 from bench.report.wording import rates_of
 
 _KEYS = ["cell", "rule", "method"]
@@ -102,7 +102,7 @@ def tests_of(board: Board) -> pd.DataFrame:
     """
     statistics = board.statistics
     several = statistics.groupby(["cell", "rule"])["tier"].transform("max") > 1
-    below = (statistics["p_holm"] < 1 - CONFIDENCE).astype("boolean")
+    below = is_below(statistics["diff_to_best"], statistics["p_holm"]).astype("boolean")
     tests = pd.DataFrame(
         {
             "tier": statistics["tier"].where(several & (statistics["tier"] > 0)).to_numpy(),

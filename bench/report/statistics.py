@@ -7,6 +7,7 @@ one cell with equal seeds and the same noisy labels, by their hash, and so the s
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,14 +152,27 @@ def tiers(accuracies: np.ndarray) -> np.ndarray:
     while len(remaining):
         number += 1
         head, rest = remaining[0], remaining[1:]
-        differences = map(_known, accuracies[head] - accuracies[rest])
-        p_values = holm(paired_differences(differences)[:, 3])
-        rest, p_values = rest[np.isfinite(p_values)], p_values[np.isfinite(p_values)]
-        undecided = np.flatnonzero(p_values >= 1 - CONFIDENCE)
+        differences = paired_differences(map(_known, accuracies[rest] - accuracies[head]))
+        p_values = holm(differences[:, 3])
+        tested = np.isfinite(p_values)
+        rest, below = rest[tested], is_below(differences[tested, 0], p_values[tested])
+        undecided = np.flatnonzero(~below)
         end = undecided[-1] + 1 if len(undecided) else 0
         tier[[head, *rest[:end]]] = number
         remaining = rest[end:]
     return tier
+
+
+def is_below(differences: Any, p_values: Any) -> Any:
+    """Return whether tests say that methods are worse than the best: arrays or columns, (M,).
+
+    A method may be better on the seeds that both have, where the best mean is over other seeds.
+
+    Args:
+        differences: mean paired differences to the best.
+        p_values: of two-sided tests, corrected.
+    """
+    return (p_values < 1 - CONFIDENCE) & (differences < 0)
 
 
 #: Columns of statistics.csv beside those that name the cell.
@@ -270,8 +284,9 @@ def average_ranks(leaderboard: pd.DataFrame, rule: str = DEFAULT_RULE) -> Averag
     order = ranks.reset_index().sort_values([0, "method"])["method"]
     quantile = stats.studentized_range.ppf(CONFIDENCE, methods, np.inf) / np.sqrt(2)
     difference = float(quantile * np.sqrt(methods * (methods + 1) / (6 * cells)))
-    with np.errstate(invalid="ignore"):  # all tied everywhere
+    with np.errstate(invalid="ignore"):
         p_value = float(stats.friedmanchisquare(*complete.to_numpy()).pvalue)
+    p_value = 1.0 if np.isnan(p_value) else p_value  # all methods tie in all cells
     left_out = tuple(sorted(set(means.index) - set(complete.index)))
     return AverageRanks(ranks[order], cells, difference, p_value, left_out)
 

@@ -32,15 +32,17 @@ class Outcome(Done, kw_only=True):
         """Fill in facts of the labels; those that need unknown true labels are None."""
         known = labels.truth != UNKNOWN
         wrong = int((labels.noisy != labels.truth)[known].sum())
-        rate = matrix = None
+        rate = training_rate = matrix = None
         # A known part of the labels gives no rate: often only right labels are verified.
         if known.all():
             rate = wrong / len(known)
+            training_rate = float((labels.noisy != labels.truth)[labels.train].mean())
             matrix = noise.transition_matrix(labels.truth, labels.noisy, dataset.num_classes)
         self.classes = dataset.num_classes
         self.noise = Noise(
             nominal_rate=spec.noise_rate,
             realised_rate=rate,
+            training_rate=training_rate,
             transition_matrix=None if matrix is None else matrix.round(6).tolist(),
             label_hash=noise.label_hash(labels.noisy),
             known_labels=int(known.sum()),

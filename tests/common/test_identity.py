@@ -245,8 +245,7 @@ def table_of(trials: list[dict]) -> dict[str, set[str]]:
     for trial in trials:
         spec = {**_CELL, "protocol": trial["protocol"], "recipe": RECIPE | trial["recipe"]}
         facts.append(
-            cell_facts(msgspec.convert(spec, Recorded), spec, 0.5)
-            | {"id": trial["id"], "recipe": ""}
+            cell_facts(msgspec.convert(spec, Recorded), spec) | {"id": trial["id"], "recipe": ""}
         )
     tables: dict[str, set[str]] = {}
     for cell in arrange_cells(facts):

@@ -57,6 +57,7 @@ def test_open_set_noise_replaces_images_and_keeps_labels(data):
     outcome = Outcome.of(spec)
     outcome.describe(spec, data, labels)
     assert outcome.noise.openset_images == 15 and outcome.noise.realised_rate == 0.25
+    assert outcome.noise.training_rate == np.isin(labels.train, outside).mean() != 0.25
     np.testing.assert_array_equal(
         outcome.noise.transition_matrix, np.eye(4), "of images that are of the classes"
     )

@@ -104,6 +104,46 @@ def test_with_one_seed_a_cell_has_nothing_to_agree_with(tmp_path):
     ]
 
 
+def test_seeds_that_not_all_methods_have_do_not_count(tmp_path):
+    orders = {(rate, seed): "ce elr gce" for rate in (0.2, 0.5) for seed in (0, 1)}
+    write_orders(tmp_path, {**orders, (0.2, 2): "ce"})
+    assert agreement_of(tmp_path) == [
+        ["symmetric 20 %", "1.00", "1.00"],
+        ["symmetric 50 %", "1.00", "1.00"],
+    ]
+
+
+def test_a_seed_on_which_all_methods_tie_has_no_order(tmp_path):
+    write_orders(tmp_path, {(rate, 0): "ce elr gce" for rate in (0.2, 0.5)})
+    write_orders(tmp_path, {(0.2, 1): "ce elr gce"})
+    for method in ("ce", "elr", "gce"):
+        write_trial(tmp_path, method, test=[0.1], rate=0.5, seed=1)
+    assert agreement_of(tmp_path) == [
+        ["symmetric 20 %", "1.00", "1.00"],
+        ["symmetric 50 %", "1.00", "–"],
+    ]
+
+
+def test_the_best_of_a_column_is_the_best_of_those_shown(tmp_path):
+    write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)])
+    write_trial(tmp_path, "mixup", test=[0.99], rate=0.2)  # and in no other cell
+    assert [row[1].place for row in table_of(tmp_path).rows] == [0, 2, 1]
+
+
+def test_cells_of_other_settings_are_not_told_apart_by_noise(tmp_path):
+    write_sweep(
+        tmp_path, [("symmetric", 0.2)] * 1, {key: (value[0],) for key, value in ACCURACIES.items()}
+    )
+    write_sweep(
+        tmp_path,
+        [("asymmetric", 0.4)],
+        {key: (value[1],) for key, value in ACCURACIES.items()},
+        precision="bf16",
+    )
+    assert table_of(tmp_path).columns == ["Method", "Average rank"]
+    assert agreement_of(tmp_path) is None
+
+
 def test_cells_without_names_of_their_own_are_not_compared(tmp_path):
     for precision in ("fp32", "bf16"):
         write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)], precision=precision)

@@ -125,6 +125,23 @@ def test_pairs_of_other_labels_are_counted(tmp_path):
     )
 
 
+def test_a_failed_trial_without_labels_has_no_other_ones(tmp_path):
+    for name in ("a", "b"):
+        labels = {"noise": {"label_hash": "same", "realised_rate": 0.5}}
+        write_trial(tmp_path / name, "ce", done=labels)
+        failed = name == "b"
+        write_trial(
+            tmp_path / name,
+            "ce",
+            seed=1,
+            status="failed" if failed else "finished",
+            done={"noise": None} if failed else labels,
+        )
+    comparison = compare([tmp_path / "a"], [tmp_path / "b"])
+    row = row_of(comparison.table, "ce")
+    assert (row["pairs"], row["other_labels"]) == (2, 0)
+
+
 def test_compare_command(before, after, tmp_path):
     command = [
         sys.executable,

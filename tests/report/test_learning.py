@@ -53,6 +53,16 @@ def test_gains_are_paired_and_have_intervals(sweep: Path) -> None:
     assert row["knn_gain"] == pytest.approx(0.01)
 
 
+def test_labels_as_given_are_those_of_the_training_samples(tmp_path: Path) -> None:
+    noise = {"noise": {"realised_rate": 0.5, "training_rate": 0.52, "label_hash": "h"}}
+    epochs = {"label_correction_accuracy": [0.48, 0.48, 0.48]}
+    write_trial(tmp_path, "softmix", test=THREE, epochs=epochs, done=noise)
+    write_trial(tmp_path, "ce", test=THREE, done=noise)
+    [row] = table_of(tmp_path).query("method == 'softmix'").to_dict("records")
+    assert row["labels_right"] == pytest.approx(0.48)
+    assert row["targets_gain"] == pytest.approx(0)
+
+
 def test_what_is_unknown_is_missing(sweep: Path) -> None:
     row = table_of(sweep).set_index("method").loc["ce"]
     assert np.isnan(row["targets_right_last"])  # it corrects no labels

@@ -20,6 +20,9 @@ from bench.report.published import (
     read_published,
 )
 
+#: Noise with a rate that this package does not draw, or that nobody has checked.
+OTHERS = {"asymmetric-superclass", "asymmetric (definition not checked)"}
+
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.csv")), ids=lambda path: path.name)
 def test_files_have_their_form(path):
@@ -31,7 +34,7 @@ def test_files_have_their_form(path):
     named = {our_names(*pair) for pair in zip(table["dataset"], table["noise"], strict=True)}
     assert {dataset for dataset, _ in named} <= set(sources())
     drawn = table["rate"].notna()
-    assert set(table.loc[drawn, "noise"]) <= set(KINDS), "noise with a rate is noise that we draw"
+    assert set(table.loc[drawn, "noise"]) <= set(KINDS) | OTHERS
     assert not set(table.loc[~drawn, "noise"]) & {kind for kind in KINDS if kind != "clean"}
     assert not table.duplicated([*COLUMNS[:6], "source"]).any(), "one number for one thing"
     assert set(table["backbone"]) & set(BACKBONES)

@@ -10,6 +10,7 @@ from search_records import board_of, write_search, write_seeds
 
 from bench.planning.searches import pick
 from bench.planning.tuned_defaults import FILE, read_tuned_defaults
+from bench.report.analysis import analysis_sections
 from bench.report.searches import importance
 from bench.report.searches.defaults import proposal
 from bench.report.searches.page import searches_data
@@ -73,6 +74,27 @@ def test_a_failed_configuration_counts_at_chance_and_a_lost_one_not_at_all(tmp_p
     board = board_of(tmp_path)
     assert board.search_trials["value"].tolist() == [0.5, 0.1]
     assert board.picks["configurations"].tolist() == [2]
+
+
+def test_a_failed_configuration_is_no_pick_though_all_others_are_below_chance(tmp_path):
+    write_search(
+        tmp_path, [{}, HEAVY, LIGHT], [0.08, 0.5, 0.09], [0.08] * 3, statuses={1: "failed"}
+    )
+    write_trial(tmp_path, "ce")
+    trials = board_of(tmp_path).search_trials
+    assert trials.loc[trials["place"] == 0, "value"].tolist() == [0.09]
+
+
+def test_a_search_of_failures_alone_has_no_picks(tmp_path):
+    write_search(tmp_path, [{}, HEAVY], [0.5] * 2, [0.5] * 2, statuses={0: "failed", 1: "failed"})
+    write_trial(tmp_path, "ce")
+    for path in tmp_path.glob("trials/*/done.json"):
+        content = json.loads(path.read_text())
+        del content["classes"]  # chance is unknown
+        path.write_text(json.dumps(content))
+    board = board_of(tmp_path)
+    assert len(board.search_trials) == 2 and board.picks.empty
+    assert analysis_sections(board)
 
 
 def test_losses_of_a_pick(sweep):

@@ -9,7 +9,7 @@ import pytest
 from fabricate import load_rows, write_trial
 from scipy import stats
 
-from bench.report import statistics
+from bench.report import standings, statistics
 from bench.report.agreement import _spearman, agreement, kendall_tau, regrets
 from bench.report.analysis import analysis_sections
 from bench.report.board import board_of, read_board
@@ -168,6 +168,24 @@ def test_who_lacks_seeds_takes_nobodys_tier():
     assert tiers(np.array([[0.9, nan], [0.5, 0.6], [0.4, 0.7]])) == pytest.approx(
         [1, nan, nan], nan_ok=True
     )
+
+
+def test_who_is_better_on_the_common_seeds_is_not_below(tmp_path):
+    """The best mean may be over other seeds than those of the test."""
+    write_seeds(tmp_path, "ce", [0.50, 0.51, 0.52, 0.90, 0.90, 0.91])
+    write_seeds(tmp_path, "gce", [0.55, 0.56, 0.575])
+    board = read_board([tmp_path])
+    rows = board.statistics.query("rule == 'last'").set_index("method")
+    assert rows.loc["gce", "best"] == "ce" and rows.loc["gce", "p_holm"] < 0.05
+    assert rows["tier"].tolist() == [1, 1] and not standings.tests_of(board)["below"].any()
+
+
+def test_methods_that_tie_everywhere_are_equal(tmp_path):
+    for method in ("ce", "elr", "gce"):
+        for rate in (0.2, 0.5):
+            write_trial(tmp_path, method, rate=rate)
+    _, _, board, _ = tables(tmp_path)
+    assert average_ranks(board).p_value == 1
 
 
 def test_statistics_of_a_cell(tmp_path):

@@ -40,10 +40,11 @@ ROWS_CAPTION = (
     f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an "
     "interval, which knows no bounds, goes on beyond 0 or 100 %."
 )
-ALL_CELLS_CAPTION = (
+_ALL_CELLS = (
     f"Test accuracy in all cells, the best on average on top: {SELECTED} Panels have ranges of "
-    f"their own, and a line at the mean of {REFERENCE}."
+    "their own."
 )
+_LINE = f" The vertical line is {REFERENCE}."
 
 
 def accuracy_figure(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
@@ -105,6 +106,11 @@ def _accuracy_rows(ranked: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure:
         _draw_rows(axes, at_rate, methods, drawn)
     panels.label("Test accuracy (%)", "")
     return panels.figure
+
+
+def all_cells_caption(ranks: AverageRanks) -> str:
+    """Return the caption of ``all_cells_figure``."""
+    return _ALL_CELLS + _LINE * (REFERENCE in ranks.ranks.index)
 
 
 def all_cells_figure(

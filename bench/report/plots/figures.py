@@ -14,9 +14,9 @@ from bench.planning.selection import DEFAULT_RULE
 from bench.report.board import Board
 from bench.report.leaderboard import methods_in_order
 from bench.report.plots.accuracy import (
-    ALL_CELLS_CAPTION,
     accuracy_caption,
     accuracy_figure,
+    all_cells_caption,
     all_cells_figure,
 )
 from bench.report.plots.final import (
@@ -105,7 +105,7 @@ def figures(board: Board) -> dict[str, tuple[Figure, str]]:
     with style():
         if ranks := average_ranks(ranked):
             if figure := all_cells_figure(ranked, ranks, drawn):
-                result["all-cells"] = figure, ALL_CELLS_CAPTION
+                result["all-cells"] = figure, all_cells_caption(ranks)
             result["all-ranks"] = ranks_figure(ranks, drawn), _ranks_caption(ranks)
         for key, rows in leaderboard.groupby("group", sort=False):
             trials, tried, regrets = (

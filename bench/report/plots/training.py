@@ -177,7 +177,7 @@ def learning_figure(trials: pd.DataFrame, drawn: Mapping[str, Look]) -> Figure |
         means = _learning_lines(axes, here, f"{key}_curve", methods, drawn)
         if key == "label_correction_accuracy":
             axes.axhline(
-                100 * (1 - here["realised_noise_rate"].mean()),
+                100 * (1 - here["training_noise_rate"].mean()),
                 color="0.4",
                 linestyle=":",
                 linewidth=0.9,

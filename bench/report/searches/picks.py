@@ -32,9 +32,10 @@ def picks(trials: pd.DataFrame) -> pd.DataFrame:
         at the epoch of best noisy validation accuracy, and of the ``oracle``, the best one at its
         best epoch; the losses ``best - picked`` and ``oracle - best``; the pick's ``place`` by test
         accuracy, 1 for the best; Spearman's ``correlation`` of the search's values with test
-        accuracy. Accuracies are fractions.
+        accuracy. Accuracies are fractions. A search without any is left out.
     """
-    rows = [_of_search(tried) for tried in parts(trials)]
+    known = [tried for tried in parts(trials) if tried[ACCURACY.name].notna().any()]
+    rows = [_of_search(tried) for tried in known]
     return pd.DataFrame(rows, columns=[*ABOUT, *COLUMNS])
 
 

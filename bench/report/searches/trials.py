@@ -69,8 +69,9 @@ def _ordered(tried: pd.DataFrame) -> pd.DataFrame:
     drawn = tried["draw"].fillna(np.inf).to_numpy(dtype=float)
     draw = np.empty(len(tried), dtype=int)
     draw[np.lexsort((tried["id"], ~fewest, drawn))] = np.arange(len(tried))
-    # The order of ``bench.planning.searches.pick``: value, fewest changes, id.
-    value = tried["value"].fillna(-np.inf).to_numpy()
+    # The order of ``bench.planning.searches.pick``: value, which a failed trial has none of, fewest
+    # changes, id.
+    value = tried["value"].where(~tried["failed"].astype(bool)).fillna(-np.inf).to_numpy()
     place = np.empty(len(tried), dtype=int)
     place[np.lexsort((tried["id"], ~fewest, -value))] = np.arange(len(tried))
     is_first = np.zeros(len(tried), dtype=bool)
