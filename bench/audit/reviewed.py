@@ -27,6 +27,15 @@ from bench.errors import InputError
 #: Names of the written files.
 LABELS, REVIEWED = "labels", "reviewed"
 
+_FILES = {f"{name}.{ending}" for name in (LABELS, REVIEWED) for ending in ("csv", "npz")}
+
+
+def is_own(folder: Path) -> bool:
+    """Return True for a folder that holds nothing but files that ``Reviewed`` writes."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(path.name in _FILES and path.is_file() for path in folder.iterdir())
+
 
 class Reviewed:
     """Data set with the labels of a review."""
@@ -58,13 +67,16 @@ class Reviewed:
         """True if all samples are images in files."""
         return all(files_of(self.dataset, part) is not None for part in (TRAIN, TEST))
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: Path, over_own: bool = False) -> list[Path]:
         """Write all files into a new folder, which appears whole or not at all; return them.
+
+        Args:
+            over_own: replace a folder that holds nothing but such files.
 
         Raises:
             InputError: if there is such a folder already, or a file cannot be written.
         """
-        if os.path.lexists(folder):
+        if os.path.lexists(folder) and not (over_own and is_own(folder)):
             raise InputError(
                 f"{str(folder)!r} is there already: remove it, or choose another --out"
             )
@@ -77,6 +89,8 @@ class Reviewed:
             if not self.in_files:
                 np.savez(temporary / f"{LABELS}.npz", **self._labels_arrays())
                 np.savez(temporary / f"{REVIEWED}.npz", **self._reviewed_arrays())
+            if over_own:
+                shutil.rmtree(folder, ignore_errors=True)
             os.rename(temporary, folder)
         except OSError as error:
             raise InputError(

@@ -1,7 +1,7 @@
 """Running of an audit: data, embeddings, trials, files, and what is printed."""
 
 import json
-import shutil
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from bench.audit.images import image_issues
 from bench.audit.page import write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
-from bench.audit.reviewed import Reviewed
+from bench.audit.reviewed import Reviewed, is_own
 from bench.audit.samples import samples_of
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
@@ -46,8 +46,12 @@ NETWORK, SIZE = "timm:tf_efficientnet_lite0.in1k", 160
 #: Name of --backbone for pixels as vectors, and the side up to which images are taken so.
 PIXELS, TINY = "pixels", 16
 
-#: Files that an audit writes and other commands, or users, write as well.
+#: Folder of the labels without flagged samples.
+DROPPED = "dropped"
+
+#: What an audit writes and other commands, or users, write as well.
 _WRITTEN = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
+_WRITTEN |= {DROPPED}
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def run_audit(**values: object) -> int:
     name = given.dataset.partition(":")[0]
     out = given.out or Path("results") / f"clean-{name}-{pool.samples.data_hash[:8]}"
     _check_folder(out, pool.samples.data_hash)
+    if given.drop_flagged:
+        _check_dropped(out / DROPPED)
     writable(out)
     result = _run(given, specs, training_set, out, device)
     if result.missing or result.failures:
@@ -139,6 +145,15 @@ def _check_folder(out: Path, data_hash: str) -> None:
         audited = None
     if audited != data_hash:
         raise InputError(f"{str(out)!r} holds another audit's files: choose another --out")
+
+
+def _check_dropped(folder: Path) -> None:
+    """Raise InputError where --drop-flagged would replace files that are not its own."""
+    if os.path.lexists(folder) and not is_own(folder):
+        raise InputError(
+            f"{str(folder)!r} holds files that --drop-flagged did not write: move it away, or "
+            "choose another --out"
+        )
 
 
 def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
@@ -262,9 +277,8 @@ def _drop(audit: Audit, dataset: Dataset, out: Path) -> None:
     flagged = np.flatnonzero(audit.flagged & (audit.split == TRAIN))
     samples = replace(samples_of(dataset), given=audit.given)
     review = Review({}, frozenset(flagged.tolist()), frozenset())
-    folder = out / "dropped"
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run of the same command
-    Reviewed(dataset, samples, review).write(folder)
+    folder = out / DROPPED
+    Reviewed(dataset, samples, review).write(folder, over_own=True)
     echo(f"{len(flagged):,} training labels are left out in {folder}")
 
 

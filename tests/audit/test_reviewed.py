@@ -109,6 +109,19 @@ def test_files_appear_together_or_not_at_all(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pets", "there"]
 
 
+def test_a_folder_is_replaced_only_where_all_of_it_was_written_so(tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets')}")
+    out = tmp_path / "dropped"
+    for dropped in (0, 1):
+        reviewed = Reviewed(pets, samples_of(pets), review_of({}, dropped))
+        reviewed.write(out, over_own=True)
+        assert str(pets.train_names[dropped]) not in (out / "labels.csv").read_text()
+    (out / "my_only_copy.jpg").write_text("")
+    with pytest.raises(InputError, match="there already"):
+        reviewed.write(out, over_own=True)
+    assert (out / "my_only_copy.jpg").exists()
+
+
 def test_a_class_without_a_sample_is_refused(tmp_path):
     pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=4)}")
     foxes = np.flatnonzero(pets.delivered_labels == 2)

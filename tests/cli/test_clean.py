@@ -51,6 +51,10 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     check = json.loads((out / "summary.json").read_text())["check"]
     assert check["reviewed_wrong"] == 3 and 0 <= check["reviewed_scores"]["audit"]["auc"] <= 1
     assert trials == sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+    (out / "dropped" / "my_only_copy.jpg").write_text("")
+    status, _, err = clean(capsys, *options)
+    assert status == 2 and "move it away" in err
+    assert (out / "dropped" / "my_only_copy.jpg").exists()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(tmp_path, capsys, argument
     assert status == 2 and message in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", ["report.md", "summary.json"])
+@pytest.mark.parametrize("name", ["report.md", "summary.json", "dropped"])
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path, capsys, name):
     (tmp_path / name).write_text('{"data_hash": "of other labels"}')
     status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
