@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.audit.audit import TRAIN
-from bench.audit.samples import Samples, files_of, samples_of
+from bench.audit.samples import Samples, has_split, samples_of
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, stratified_choice
 from bench.errors import InputError
 
@@ -97,7 +96,7 @@ def pool_of(dataset: Dataset, labels: np.ndarray, as_vectors: bool) -> Pool:
             [dataset.train_labels, unknown if dataset.noisy_test else dataset.test_labels]
         ),
         inputs=_features(dataset) if as_vectors else _images(dataset),
-        has_split=not (dataset.noisy_test and files_of(dataset, TRAIN) is not None),
+        has_split=has_split(dataset),
     )
 
 

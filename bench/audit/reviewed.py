@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.audit.audit import TEST, TRAIN
 from bench.audit.decisions import Review, warn_of_formulas
-from bench.audit.samples import Samples, files_of
+from bench.audit.samples import Samples, files_of, has_split, trained_on
 from bench.common.text import printable, shortlist
 from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.folder.labels_csv import MISSING
@@ -53,7 +53,7 @@ class Reviewed:
             self.labels[position] = self.clean[position] = label
         self.left = np.ones(len(samples.given), bool)  # (N,) samples that are not dropped
         self.left[list(review.dropped)] = False
-        training = samples.split == TRAIN
+        training = trained_on(dataset, samples)
         before, after = samples.given[training], self.labels[training & self.left]
         if lost := sorted(set(before.tolist()) - set(after.tolist())):
             names = shortlist(printable(samples.classes[label]) for label in lost)
@@ -102,7 +102,7 @@ class Reviewed:
 
     def _table(self, folder: Path, clean: bool) -> bytes:
         """Return a CSV of all samples, or of those that are left where it has no clean labels."""
-        classes, split = self.samples.classes, self._has_split
+        classes, split = self.samples.classes, has_split(self.dataset)
         header = ["path", "label", *["clean_label"] * clean, *["split"] * split]
         paths = self._paths(folder)
         rows = []
@@ -118,11 +118,6 @@ class Reviewed:
                 continue
             rows.append([*row, *[str(self.samples.split[position])] * split])
         return _encoded([header, *rows], self.in_files)
-
-    @property
-    def _has_split(self) -> bool:
-        """True if the test part is the user's; otherwise ``folder:`` holds one out again."""
-        return not (self.in_files and self.dataset.noisy_test)
 
     def _paths(self, folder: Path) -> Sequence[str]:
         """Return the path of each sample from the folder of the lists, or its name."""

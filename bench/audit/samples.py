@@ -51,6 +51,19 @@ def files_of(dataset: Dataset, part: str) -> ImageFiles | None:
     return images if isinstance(images, ImageFiles) else dataset.files.get(part)
 
 
+def has_split(dataset: Dataset) -> bool:
+    """Return False where the test part is drawn from a folder without one, as any reader does."""
+    return not (dataset.noisy_test and files_of(dataset, TRAIN) is not None)
+
+
+def trained_on(dataset: Dataset, samples: Samples) -> np.ndarray:
+    """Return the mask (N,) of samples to train on: all but the test part, if that is the user's.
+
+    Only these may be left out unseen, since the others are what methods are scored on.
+    """
+    return (samples.split == TRAIN) | (not has_split(dataset))
+
+
 def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
     files = files_of(dataset, part)
     names = dataset.train_names if part == TRAIN and dataset.train_names is not None else None

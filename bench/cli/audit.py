@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.audit.assemble import assemble
-from bench.audit.audit import TRAIN, Audit
+from bench.audit.audit import Audit
 from bench.audit.check import Check, check_audit, check_lines
 from bench.audit.decisions import Review
 from bench.audit.files import write_files
@@ -19,7 +19,7 @@ from bench.audit.page import write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.reviewed import Reviewed, is_own
-from bench.audit.samples import samples_of
+from bench.audit.samples import samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
@@ -273,13 +273,13 @@ def _write_plots(audit: Audit, check: Check | None, out: Path) -> dict[str, str]
 
 
 def _drop(audit: Audit, dataset: Dataset, out: Path) -> None:
-    """Write the labels without the flagged samples of the training part."""
-    flagged = np.flatnonzero(audit.flagged & (audit.split == TRAIN))
+    """Write the labels without the flagged samples that are to train on."""
     samples = replace(samples_of(dataset), given=audit.given)
+    flagged = np.flatnonzero(audit.flagged & trained_on(dataset, samples))
     review = Review({}, frozenset(flagged.tolist()), frozenset())
     folder = out / DROPPED
     Reviewed(dataset, samples, review).write(folder, over_own=True)
-    echo(f"{len(flagged):,} training labels are left out in {folder}")
+    echo(f"{len(flagged):,} flagged samples are left out in {folder}")
 
 
 def _print(audit: Audit, check: Check | None, out: Path) -> None:

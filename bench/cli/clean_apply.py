@@ -56,9 +56,11 @@ def apply(
     """
     from dataclasses import replace
 
+    import numpy as np
+
     from bench.audit.decisions import read_decisions, read_flagged, summary
     from bench.audit.reviewed import Reviewed
-    from bench.audit.samples import samples_of
+    from bench.audit.samples import samples_of, trained_on
     from bench.datasets import load_dataset
 
     if not file.is_file():
@@ -77,7 +79,9 @@ def apply(
     review = read_decisions(file, samples)
     echo(summary(review, samples))
     if drop_flagged:
-        flagged = read_flagged(drop_flagged, samples) - review.labels.keys() - review.dropped
+        trained = set(np.flatnonzero(trained_on(data, samples)).tolist())
+        flagged = read_flagged(drop_flagged, samples) & trained
+        flagged = flagged - review.labels.keys() - review.dropped
         review = replace(review, dropped=review.dropped | flagged)
         echo(f"{len(flagged):,} flagged samples that nobody decided on are dropped")
     out = out or file.parent / "reviewed"

@@ -124,7 +124,7 @@ def test_a_folder_is_replaced_only_where_all_of_it_was_written_so(tmp_path):
 
 def test_a_class_without_a_sample_is_refused(tmp_path):
     pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=4)}")
-    foxes = np.flatnonzero(pets.delivered_labels == 2)
+    foxes = np.flatnonzero(samples_of(pets).given == 2)
     with pytest.raises(InputError, match="class fox"):
         write(pets, review_of({}, *foxes.tolist()), tmp_path / "reviewed")
 

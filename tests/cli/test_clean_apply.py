@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from reviews import write_decisions, write_pets
+from reviews import audit_of, write_decisions, write_pets
 
+from bench.audit.files import write_files
 from bench.audit.samples import Samples, samples_of
+from bench.cli.audit import _drop
 from bench.cli.clean_apply import apply
 from bench.cli.commands import execute
 from bench.datasets import load_dataset
@@ -64,6 +66,28 @@ def test_flagged_samples_are_dropped_on_request(pets, tmp_path, capsys):
     assert status == 0 and "1 flagged samples" in output
     listed = (tmp_path / "out" / "labels.csv").read_text()
     assert "04.png" not in listed and "01.png" in listed and "05.png" in listed
+
+
+@pytest.mark.parametrize("parts", [("",), ("train", "test")])
+def test_both_commands_drop_all_that_is_flagged_but_the_test_part_of_the_user(
+    tmp_path, capsys, parts
+):
+    for part in parts:
+        write_pets(tmp_path / "pets" / part)
+    data = load_dataset(f"folder:{tmp_path / 'pets'}")
+    has_split = len(parts) > 1
+    audit = audit_of(data, has_split=has_split)
+    write_files(audit, tmp_path, {})
+    _drop(audit, data, tmp_path)
+    decisions = write_decisions(
+        tmp_path / "decisions.csv", samples_of(data), f"{audit.names[0]},cat,skip,"
+    )
+    status, _, _ = call(capsys, decisions, "--drop-flagged", tmp_path / "suspects.csv")
+    assert status == 0
+    listed = (tmp_path / "dropped" / "labels.csv").read_text()
+    assert listed == (tmp_path / "reviewed" / "labels.csv").read_text()
+    for name, split, flagged in zip(audit.names, audit.split, audit.flagged, strict=True):
+        assert (name in listed) == (not flagged or (has_split and split == "test"))
 
 
 @pytest.mark.parametrize(
