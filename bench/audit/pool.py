@@ -7,6 +7,7 @@ import numpy as np
 from bench.audit.samples import Samples, has_split, samples_of
 from bench.datasets import FOUND, UNKNOWN, Dataset, ImageFiles, stratified_choice
 from bench.errors import InputError
+from bench.records.schema import AUDIT_OF
 
 #: Samples of the pool that its trials are evaluated on; nothing reads these figures.
 EVALUATED = 500
@@ -50,7 +51,7 @@ class Pool:
         size = min(len(self), EVALUATED)
         tested = np.sort(stratified_choice(self.given, size, np.random.default_rng(0)))
         return Dataset(
-            f"audit of {self.dataset}",
+            f"{AUDIT_OF}{self.dataset}",
             self.inputs,
             np.full(len(self), UNKNOWN),
             self.inputs[tested],

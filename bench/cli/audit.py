@@ -37,6 +37,7 @@ from bench.networks.pretrained import Pretrained, is_library_name
 from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, takes_rate
 from bench.planning.registry import display
 from bench.planning.spec import Plan, TrialSpec
+from bench.records.trials import check_own, read_begun
 from bench.sweep.run import SweepResult, run_sweep
 from bench.sweep.work import Resources, Settings
 
@@ -105,7 +106,7 @@ def run_audit(**values: object) -> int:
     specs = plan_trials(pool, training_set, given.methods or [], given.seeds, plan)
     name = given.dataset.partition(":")[0]
     out = given.out or Path("results") / f"clean-{name}-{pool.samples.data_hash[:8]}"
-    _check_folder(out, pool.samples.data_hash)
+    _check_folder(out, pool.samples.data_hash, specs[0])
     if given.drop_flagged:
         _check_dropped(out / DROPPED)
     writable(out)
@@ -126,20 +127,32 @@ def run_audit(**values: object) -> int:
     return 1 if result.missing or result.failures else 0
 
 
-def _check_folder(out: Path, data_hash: str) -> None:
+def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
     """Raise InputError where a folder holds files of something else, or an audit of other labels.
 
     The folder of an audit that was interrupted has records of trials, but no summary yet.
+
+    Args:
+        data_hash: that of the samples.
+        spec: a trial of the audit.
     """
     if not out.is_dir():
         return
     try:
         audited = json.loads((out / "summary.json").read_text(encoding="utf-8"))["data_hash"]
     except FileNotFoundError:
-        if {path.name for path in out.iterdir()} & _WRITTEN and not (out / "trials").is_dir():
+        trials = [file.spec for _, file, _ in read_begun(out)]
+        # Another --backbone changes the hash of the trials' data, and another spelling the name.
+        own = all(
+            trial.get("data_hash") == spec.data_hash or trial.get("dataset") == spec.dataset
+            for trial in trials
+        )
+        if not own or (not trials and {path.name for path in out.iterdir()} & _WRITTEN):
             raise InputError(
-                f"{str(out)!r} holds files that are not of an audit: choose another --out"
+                f"{str(out)!r} holds files that are not of this audit: choose another --out"
             ) from None
+        if not trials:
+            check_own(out)
         return
     except (OSError, ValueError, KeyError, TypeError):
         audited = None

@@ -111,6 +111,9 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     views: int = 0
 
 
+#: Beginning of the name of the data set in trials of an audit; the audited set's name follows.
+AUDIT_OF = "audit of "
+
 #: Specification as a report reads it.
 Recorded = Specification[RecipeFacts, NetworkFacts]
 

@@ -26,6 +26,7 @@ from bench.records.archive import ARCHIVE, opened
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
 from bench.records.schema import (
+    AUDIT_OF,
     COMPLETED,
     LOST,
     RETRIED,
@@ -152,8 +153,8 @@ _OF_OTHERS = (ARCHIVE, "leaderboard.md", "leaderboard.csv", "index.html")
 def check_own(sweep: Path) -> None:
     """Raise InputError where a folder holds what is not a sweep's own, to which it may not add.
 
-    That is a board, or somebody's page, without trials; or imported trials. A folder with these
-    holds no others, so that the first one decides.
+    That is a board, or somebody's page, without trials; or trials that were imported, or are an
+    audit's. A folder with these holds no others, so that the first one decides.
     """
     if not (sweep / "trials").is_dir():
         for name in _OF_OTHERS:
@@ -171,6 +172,10 @@ def check_own(sweep: Path) -> None:
             raise InputError(
                 f"{str(sweep)!r} holds imported trials, which other people ran: choose another "
                 "--out, and give both folders to python -m bench.report"
+            )
+        if file and str(file.spec.get("dataset")).startswith(AUDIT_OF):
+            raise InputError(
+                f"{str(sweep)!r} holds the trials of an audit of labels: choose another --out"
             )
         return
 

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from fabricate import write_trial
 from image_sets import save
 
 from bench.cli.clean import main
@@ -36,6 +37,7 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     assert len(rows) == 400 + 360 and rows[0]["path"].startswith("train:")
     assert (out / "dropped" / "labels.npz").exists()
     trials = sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+    (out / "summary.json").unlink()  # as where the first run was interrupted
     verdicts = tmp_path / "mturk.json"
     labels = load_dataset("digits").test_labels[:3].tolist()
     verdicts.write_text(
@@ -75,12 +77,22 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(tmp_path, capsys, argument
     assert status == 2 and message in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", ["report.md", "summary.json", "dropped"])
+@pytest.mark.parametrize("name", ["report.md", "summary.json", "dropped", "leaderboard.md"])
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path, capsys, name):
     (tmp_path / name).write_text('{"data_hash": "of other labels"}')
     status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
     assert status == 2 and "choose another --out" in err
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["digits", "audit of mnist"])
+def test_trials_of_other_data_are_left_alone(tmp_path, capsys, name):
+    write_trial(tmp_path, spec={"dataset": name})
+    (tmp_path / "sweep.json").write_text("theirs")
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "choose another --out" in err
+    assert (tmp_path / "sweep.json").read_text() == "theirs"
+    assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
 def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):

@@ -62,6 +62,12 @@ def test_a_sweep_adds_nothing_to_imported_trials(tmp_path):
         check_own(import_runs(tmp_path / "a", run_rows()))
 
 
+def test_a_sweep_adds_nothing_to_an_audit(tmp_path):
+    write_trial(tmp_path, spec={"dataset": "audit of folder:photos"})
+    with pytest.raises(InputError, match=r"trials of an audit of labels: choose another --out"):
+        check_own(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["records.tar.gz", "leaderboard.md", "index.html"])
 def test_no_sweep_writes_over_a_board_or_a_page_of_somebody(tmp_path, name):
     (tmp_path / name).write_text("not ours")
