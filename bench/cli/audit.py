@@ -82,6 +82,23 @@ class Options:
     drop_flagged: bool
     no_plots: bool
 
+    @property
+    def kind(self) -> str | None:
+        """Kind of noise of the audited labels; None where they are as delivered."""
+        return self.noise_kind or ("symmetric" if self.noise is not None else None)
+
+    @property
+    def of_labels(self) -> dict[str, object]:
+        """Options that the audited samples and labels depend on, as summary.json keeps them."""
+        return {
+            "data_dir": self.data_dir,
+            "image_size": self.image_size,
+            "subset": self.subset,
+            "noise": self.noise,
+            "noise_kind": self.kind,
+            "noise_seed": self.noise_seed,
+        }
+
 
 def run_audit(**values: object) -> int:
     """Audit a data set, write all files, and return the exit status."""
@@ -171,7 +188,7 @@ def _check_dropped(folder: Path) -> None:
 
 def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
     """Return the data set in memory, where it fits, and the training labels to audit."""
-    kind = given.noise_kind or ("symmetric" if given.noise is not None else None)
+    kind = given.kind
     dataset = open_dataset(given.dataset, given.data_dir, given.image_size)
     if kind is not None and takes_rate(kind) and given.noise is None:
         raise InputError(f"{kind} noise needs a rate: add --noise R")
@@ -258,6 +275,7 @@ def _write(
             "network_size": identity.size,
             "licence": network.licence,
         }
+    facts["options"] = given.of_labels
     if check:
         facts["check"] = check.to_json()
     write_files(audit, out, facts)

@@ -3,8 +3,10 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench.cli import options
 from bench.cli.commands import Command
@@ -12,7 +14,7 @@ from bench.cli.paths import NameOrFile, UserPath
 from bench.cli.terminal import echo
 from bench.errors import InputError
 
-#: File of an audit that names its data set.
+#: File of an audit that names its data set, and the options that its labels depend on.
 _SUMMARY = "summary.json"
 
 
@@ -41,7 +43,9 @@ _SUMMARY = "summary.json"
     "reviewed, beside DECISIONS.csv",
     help="New folder to write labels.csv and reviewed.csv to.",
 )
+@click.pass_context
 def apply(
+    ctx: click.Context,
     file: Path,
     dataset: str | None,
     data_dir: str,
@@ -62,12 +66,16 @@ def apply(
     from bench.audit.reviewed import Reviewed
     from bench.audit.samples import samples_of, trained_on
     from bench.datasets import load_dataset
+    from bench.noise import NoiseSpec, corrupt, fingerprint, prepare
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
-    name = dataset or _audited(file)
+    name, earlier = _audited(file, dataset)
+    if ctx.get_parameter_source("data_dir") is ParameterSource.DEFAULT:
+        data_dir = earlier.get("data_dir") or data_dir
+    subset = earlier.get("subset") if subset is None else subset
     try:
-        data = load_dataset(name, data_dir, subset)
+        data = load_dataset(name, data_dir, subset, earlier.get("image_size"))
     except InputError as error:
         if dataset or (file.parent / _SUMMARY).exists():
             raise
@@ -76,6 +84,12 @@ def apply(
             f"one with {_SUMMARY}), or name the data set that was audited with --dataset"
         ) from error
     samples = samples_of(data)
+    if kind := earlier.get("noise_kind"):
+        noise = NoiseSpec(
+            kind, earlier.get("noise"), earlier.get("noise_seed", 0), file_hash=fingerprint(kind)
+        )
+        labels = corrupt(prepare(data, kind, data_dir), noise)
+        samples = replace(samples, given=np.concatenate([labels, data.test_labels]))
     review = read_decisions(file, samples)
     echo(summary(review, samples))
     if drop_flagged:
@@ -90,18 +104,24 @@ def apply(
     _print_use(out, reviewed.in_files)
 
 
-def _audited(file: Path) -> str:
-    """Return the name of the data set of decisions: of the audit beside them, or their folder."""
+def _audited(file: Path, dataset: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the data set of decisions, and the options of the audit beside them.
+
+    Args:
+        dataset: the data set that the command line names; None for the audit's, or their folder.
+    """
     beside = file.parent / _SUMMARY
     try:
-        name = json.loads(beside.read_text(encoding="utf-8"))["dataset"]
+        summary = json.loads(beside.read_text(encoding="utf-8"))
+        return dataset or str(summary["dataset"]), dict(summary.get("options", {}))
     except FileNotFoundError:
-        return f"folder:{file.parent}"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dataset or f"folder:{file.parent}", {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if dataset:
+            return dataset, {}
         raise InputError(
             f"{str(beside)!r} does not say which data set was audited: name it with --dataset"
         ) from error
-    return str(name)
 
 
 def _print_use(out: Path, in_files: bool) -> None:

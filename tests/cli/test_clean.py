@@ -8,6 +8,7 @@ import pytest
 from fabricate import write_trial
 from image_sets import save
 
+from bench.audit.decisions import COLUMNS
 from bench.cli.clean import main
 from bench.datasets import load_dataset
 
@@ -37,6 +38,7 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     assert len(rows) == 400 + 360 and rows[0]["path"].startswith("train:")
     assert (out / "dropped" / "labels.npz").exists()
     trials = sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+    summary = (out / "summary.json").read_text()
     (out / "summary.json").unlink()  # as where the first run was interrupted
     verdicts = tmp_path / "mturk.json"
     labels = load_dataset("digits").test_labels[:3].tolist()
@@ -53,6 +55,11 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     check = json.loads((out / "summary.json").read_text())["check"]
     assert check["reviewed_wrong"] == 3 and 0 <= check["reviewed_scores"]["audit"]["auc"] <= 1
     assert trials == sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
+    line = [rows[0][column] for column in ("path", "given_label")]
+    decision = ",".join([*line, "drop", "", json.loads(summary)["data_hash"], "1"])
+    (out / "decisions.csv").write_text(f"{','.join(COLUMNS)}\n{decision}\n")
+    status, text, err = clean(capsys, "apply", str(out / "decisions.csv"))
+    assert status == 0 and "1 dropped, 759 undecided" in text, err
     (out / "dropped" / "my_only_copy.jpg").write_text("")
     status, _, err = clean(capsys, *options)
     assert status == 2 and "move it away" in err

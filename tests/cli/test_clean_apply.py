@@ -1,8 +1,10 @@
 """Command ``python -m bench.clean apply``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reviews import audit_of, write_decisions, write_pets
 
@@ -66,6 +68,30 @@ def test_flagged_samples_are_dropped_on_request(pets, tmp_path, capsys):
     assert status == 0 and "1 flagged samples" in output
     listed = (tmp_path / "out" / "labels.csv").read_text()
     assert "04.png" not in listed and "01.png" in listed and "05.png" in listed
+
+
+def test_labels_that_the_audit_named_are_the_given_ones(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "pets.npz",
+        train_features=rng.random((9, 4), dtype=np.float32),
+        noisy_labels=np.arange(9) % 3,
+        noisy_labels_worst=np.arange(9)[::-1] % 3,
+        test_features=rng.random((3, 4), dtype=np.float32),
+        test_labels=np.arange(3),
+        classes=np.array(["cat", "dog", "fox"]),
+    )
+    data = load_dataset(f"npz:{tmp_path / 'pets.npz'}")
+    given = np.concatenate([data.found["human-worst"], data.test_labels])
+    worst = replace(samples_of(data), given=given)
+    path = write_decisions(tmp_path / "decisions.csv", worst, "train:0,fox,relabel,cat")
+    options = {"noise_kind": "human-worst", "noise": None, "noise_seed": 0}
+    summary = {"dataset": data.name, "options": options}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    status, _, errors = call(capsys, path)
+    assert status == 0, errors
+    labels = load_dataset(f"npz:{tmp_path / 'reviewed' / 'labels.npz'}").delivered_labels
+    assert labels.tolist() == [0, *given[1:9]]
 
 
 @pytest.mark.parametrize("parts", [("",), ("train", "test")])
