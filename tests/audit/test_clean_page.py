@@ -199,6 +199,25 @@ def test_a_review_by_keyboard_ends_as_labels_that_methods_are_scored_on(
 
 
 @pytest.mark.browser
+def test_two_tabs_keep_each_others_decisions(opened, made):
+    _, page = made
+    one = opened(page)
+    two = one.context.new_page()
+    two.goto(page.as_uri())
+    two.wait_for_selector("html[data-ready]")
+    one.keyboard.press("1")
+    two.wait_for_function("document.querySelector('#progress').textContent.endsWith('1 in all')")
+    assert two.locator("[aria-current]").get_attribute("data-decision") == "relabel"
+    two.keyboard.press("ArrowRight")
+    two.keyboard.press("k")
+    one.wait_for_function("document.querySelector('#progress').textContent.endsWith('2 in all')")
+    one.keyboard.press("u")
+    two.wait_for_function("document.querySelector('#progress').textContent.endsWith('1 in all')")
+    two.reload()
+    assert two.locator("#progress").text_content().endswith("1 in all")
+
+
+@pytest.mark.browser
 def test_files_of_other_reviews_are_refused_whole(opened, made, tmp_path):
     audit, page = made
     tab = opened(page, accept_downloads=True)

@@ -33,19 +33,23 @@
   const history = []; /* lists of [row, what it was] */
   let stored = true;
 
+  const kept = () => Object.entries(JSON.parse(localStorage.getItem(STORE) ?? "{}"));
+
   function restore() {
     try {
-      const saved = JSON.parse(localStorage.getItem(STORE) ?? "{}");
-      for (const [name, [decision, label]] of Object.entries(saved)) {
-        const row = byName.get(name);
-        if (row !== undefined && (decision !== RELABEL || classes[label] !== undefined)) decisions.set(row, [decision, label]);
-      }
+      const known = kept().map(([name, entry]) => [byName.get(name), entry])
+        .filter(([row, [decision, label]]) => row !== undefined && (decision !== RELABEL || classes[label] !== undefined));
+      decisions = new Map(known);
     } catch { stored = false; }
   }
 
-  function save() {
+  /* Write changed rows alone, since another tab may have decided on others; all, where that failed before. */
+  function save(changed) {
     try {
-      localStorage.setItem(STORE, JSON.stringify(Object.fromEntries([...decisions].map(([row, entry]) => [names[row], entry]))));
+      const saved = new Map(kept());
+      for (const row of stored ? changed : decisions.keys())
+        decisions.has(row) ? saved.set(names[row], decisions.get(row)) : saved.delete(names[row]);
+      localStorage.setItem(STORE, JSON.stringify(Object.fromEntries(saved)));
       stored = true;
     } catch { stored = false; }
   }
@@ -58,7 +62,7 @@
 
   function put(changes) {
     for (const [row, entry] of changes) entry ? decisions.set(row, entry) : decisions.delete(row);
-    save();
+    save(changes.map(([row]) => row));
     for (const [row] of changes) showState(row);
     showProgress();
   }
@@ -597,6 +601,12 @@
   $("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark"));
   system.addEventListener("change", () => theme(system.matches));
   document.addEventListener("keydown", onKey);
+  addEventListener("storage", ({ key }) => { /* another tab has decided */
+    if (key !== STORE) return;
+    restore();
+    for (const element of $("grid").querySelectorAll(".card")) showState(+element.dataset.row, element);
+    showProgress();
+  });
   new ResizeObserver(() => document.documentElement.style.setProperty("--bar", getComputedStyle($("controls")).position === "sticky" ? `${$("controls").offsetHeight}px` : "0px")).observe($("controls"));
   document.documentElement.dataset.ready = "yes";
 })();
