@@ -15,12 +15,13 @@ from urllib.parse import quote
 import numpy as np
 
 from bench.audit.audit import BLANK, CONFLICT, DARK, LEAK, TEST, TINY, Audit
+from bench.audit.samples import root_of
 from bench.audit.thumbnails import Thumbnails
 from bench.common.files import write_atomically
 from bench.common.identity import short_name
 from bench.common.pages import embedded, filled
 from bench.common.text import encodable
-from bench.datasets import Dataset, ImageFiles
+from bench.datasets import Dataset
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -128,10 +129,10 @@ def _write_thumbnails(folder: Path, thumbnails: Mapping[int, bytes]) -> dict[int
 
 def _links(audit: Audit, dataset: Dataset, out: Path) -> dict[str, Any]:
     """Return the address of the images' folder from the page's, and those of odd names by row."""
-    files = dataset.files.get("train", dataset.train_images)
-    if not isinstance(files, ImageFiles):
+    folder = root_of(dataset)
+    if folder is None:
         return {"root": None, "links": {}}
-    root, page = os.path.realpath(files.root), os.path.realpath(out)
+    root, page = os.path.realpath(folder), os.path.realpath(out)
     odd = {
         row: _address(os.path.join(root, audit.names[position]), page)
         for row, position in enumerate(audit.order)

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.audit.audit import TEST, TRAIN
 from bench.audit.decisions import Review, warn_of_formulas
-from bench.audit.samples import Samples, files_of, has_split, trained_on
+from bench.audit.samples import Samples, has_split, root_of, trained_on
 from bench.common.text import printable, shortlist
 from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.folder.labels_csv import MISSING
@@ -65,7 +65,7 @@ class Reviewed:
     @property
     def in_files(self) -> bool:
         """True if all samples are images in files."""
-        return all(files_of(self.dataset, part) is not None for part in (TRAIN, TEST))
+        return root_of(self.dataset) is not None
 
     def write(self, folder: Path, over_own: bool = False) -> list[Path]:
         """Write all files into a new folder, which appears whole or not at all; return them.
@@ -121,16 +121,11 @@ class Reviewed:
 
     def _paths(self, folder: Path) -> Sequence[str]:
         """Return the path of each sample from the folder of the lists, or its name."""
-        if not self.in_files:
+        root = root_of(self.dataset)
+        if root is None:
             return self.samples.names
-        here = os.path.realpath(folder)
-        roots = {}
-        for part in (TRAIN, TEST):
-            files = files_of(self.dataset, part)
-            assert files is not None
-            roots[part] = os.path.relpath(os.path.realpath(files.root), here)
-        named = zip(self.samples.split, self.samples.names, strict=True)
-        return [os.path.join(roots[str(part)], name) for part, name in named]
+        below = os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+        return [os.path.join(below, name) for name in self.samples.names]
 
     def _order(self) -> Sequence[int]:
         """Return the positions in the data set's own order, by which a test part is held out."""

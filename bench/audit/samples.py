@@ -1,13 +1,17 @@
 """Samples of a data set as an audit counts them: training part, then test part."""
 
 import hashlib
+import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from bench.audit.audit import TEST, TRAIN
+from bench.common.text import encodable, printable
 from bench.datasets import Dataset, ImageFiles
+from bench.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Samples:
     """Names and labels as delivered of all samples of a data set."""
 
     classes: tuple[str, ...]
-    names: tuple[str, ...]  # path below the folder; "train:12", "test:3" where there are no files
+    names: tuple[str, ...]  # path below ``root_of``; "train:12", "test:3" where there are no files
     split: np.ndarray  # str (N,), TRAIN or TEST
     index: np.ndarray  # int (N,), position of the sample in that part of the data set
     given: np.ndarray  # int (N,), label as delivered
@@ -31,11 +35,20 @@ def samples_of(dataset: Dataset) -> Samples:
     """Return the samples of a data set, both parts with the labels as delivered.
 
     Test images of none of the classes are left out.
+
+    Raises:
+        InputError: if two samples have one name, as files write it.
     """
     train, test = dataset.delivered_labels, dataset.test_labels
     tested = np.flatnonzero(test >= 0)
     index = {TRAIN: np.arange(len(train)), TEST: tested}
     names = [name for part, positions in index.items() for name in _names(dataset, part, positions)]
+    written = Counter(map(encodable, names))
+    if twice := [name for name, count in written.items() if count > 1]:
+        raise InputError(
+            f"{dataset.name} has two samples of the name {printable(twice[0])}: give each sample "
+            "another name"
+        )
     return Samples(
         dataset.classes,
         tuple(names),
@@ -64,11 +77,23 @@ def trained_on(dataset: Dataset, samples: Samples) -> np.ndarray:
     return (samples.split == TRAIN) | (not has_split(dataset))
 
 
+def root_of(dataset: Dataset) -> str | None:
+    """Return the folder that all names start from; None unless all samples are in files."""
+    parts = [files_of(dataset, part) for part in (TRAIN, TEST)]
+    roots = [files.root for files in parts if files is not None]
+    if len(roots) < len(parts):
+        return None
+    return roots[0] if len(set(roots)) == 1 else os.path.commonpath(map(os.path.realpath, roots))
+
+
 def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
-    files = files_of(dataset, part)
+    files, root = files_of(dataset, part), root_of(dataset)
     names = dataset.train_names if part == TRAIN and dataset.train_names is not None else None
     if names is None and files is not None:
         names = files.names
     if names is None:
         return [f"{part}:{position}" for position in positions.tolist()]
-    return [str(name) for name in names[positions]]
+    if files is None or root is None or files.root == root:
+        return [str(name) for name in names[positions]]
+    below = os.path.relpath(os.path.realpath(files.root), root)
+    return [os.path.join(below, str(name)) for name in names[positions]]

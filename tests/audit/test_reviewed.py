@@ -1,11 +1,14 @@
 """Labels after a review, as data sets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from image_sets import save
-from reviews import write_pets
+from reviews import audit_of, write_decisions, write_pets
 
-from bench.audit.decisions import Review
+from bench.audit.decisions import Review, read_decisions
+from bench.audit.page import write_page
 from bench.audit.reviewed import Reviewed
 from bench.audit.samples import samples_of
 from bench.datasets import UNKNOWN, Dataset, load_dataset
@@ -120,6 +123,30 @@ def test_a_folder_is_replaced_only_where_all_of_it_was_written_so(tmp_path):
     with pytest.raises(InputError, match="there already"):
         reviewed.write(out, over_own=True)
     assert (out / "my_only_copy.jpg").exists()
+
+
+def test_parts_with_equal_names_in_folders_of_their_own_are_told_apart(tmp_path):
+    for number in range(6):
+        for part in ("training", "testing"):
+            pixels = np.full((8, 8, 3), number, np.uint8)
+            save(tmp_path / "animals" / part / f"{number % 2}_{number}.jpg", pixels)
+    animals = load_dataset("animal10n", tmp_path / "animals")
+    samples = samples_of(animals)
+    assert samples.names[0] == "training/0_0.jpg" and samples.names[6] == "testing/0_0.jpg"
+    page = write_page(audit_of(animals), animals, tmp_path)
+    assert '"root":"animals","links":{}' in page.read_text()
+    path = write_decisions(tmp_path / "d.csv", samples, "training/0_0.jpg,cat,relabel,lynx")
+    write(animals, read_decisions(path, samples), tmp_path / "reviewed")
+    reviewed = load_dataset(f"folder:{tmp_path / 'reviewed' / 'labels.csv'}")
+    cat, lynx = range(2)
+    assert reviewed.delivered_labels.tolist() == [lynx, cat, cat, lynx, lynx, lynx]
+    assert reviewed.test_labels.tolist() == [cat, cat, cat, lynx, lynx, lynx]
+
+
+def test_two_samples_of_one_name_are_refused(digits):
+    names = np.full(len(digits.train_labels), "0.png")
+    with pytest.raises(InputError, match="two samples of the name"):
+        samples_of(replace(digits, train_names=names))
 
 
 def test_a_class_without_a_sample_is_refused(tmp_path):
