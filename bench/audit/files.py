@@ -34,11 +34,14 @@ COLUMNS = (
 )
 
 
-def write_files(audit: Audit, out: Path, facts: Mapping[str, Any]) -> None:
+def write_files(
+    audit: Audit, out: Path, facts: Mapping[str, Any], order: Iterable[int] | None = None
+) -> None:
     """Write all tables of an audit to a folder.
 
     Args:
         facts: further entries of summary.json, such as the network.
+        order: positions of the samples in the data set's own order, where the audit has another.
     """
     warn_of_formulas([*audit.classes, *audit.names])
     write_atomically(out / "suspects.csv", _csv(_suspect_header(audit), _suspect_rows(audit)))
@@ -53,7 +56,7 @@ def write_files(audit: Audit, out: Path, facts: Mapping[str, Any]) -> None:
                     audit.classes[audit.given[i]],
                     f"{1 - audit.p_wrong[i]:.4f}",
                 ]
-                for i in range(len(audit.names))
+                for i in (range(len(audit.names)) if order is None else order)
             ),
         ),
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.audit.audit import TEST, TRAIN
 from bench.audit.decisions import Review, warn_of_formulas
-from bench.audit.samples import Samples, has_split, root_of, trained_on
+from bench.audit.samples import Samples, has_split, own_order, root_of, trained_on
 from bench.common.text import printable, shortlist
 from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.folder.labels_csv import MISSING
@@ -106,7 +106,8 @@ class Reviewed:
         header = ["path", "label", *["clean_label"] * clean, *["split"] * split]
         paths = self._paths(folder)
         rows = []
-        for position in self._order():
+        # A reader draws a test part by this order.
+        for position in own_order(self.dataset, self.samples.names):
             row = [paths[position]]
             if clean:
                 truth = self.clean[position]
@@ -126,14 +127,6 @@ class Reviewed:
             return self.samples.names
         below = os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
         return [os.path.join(below, name) for name in self.samples.names]
-
-    def _order(self) -> Sequence[int]:
-        """Return the positions in the data set's own order, by which a test part is held out."""
-        positions = {name: position for position, name in enumerate(self.samples.names)}
-        names = self.dataset.all_names
-        if names is None:
-            return list(positions.values())
-        return [positions[str(name)] for name in names if str(name) in positions]
 
     def _labels_arrays(self) -> dict[str, Any]:
         """Return the arrays for training: dropped samples are left out, the truth is unknown."""

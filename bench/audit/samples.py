@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +76,14 @@ def trained_on(dataset: Dataset, samples: Samples) -> np.ndarray:
     Only these may be left out unseen, since the others are what methods are scored on.
     """
     return (samples.split == TRAIN) | (not has_split(dataset))
+
+
+def own_order(dataset: Dataset, names: Sequence[str]) -> Sequence[int]:
+    """Return the positions of the samples of these names in the data set's own order."""
+    positions = {name: position for position, name in enumerate(names)}
+    if dataset.all_names is None:
+        return list(positions.values())
+    return [positions[str(name)] for name in dataset.all_names if str(name) in positions]
 
 
 def root_of(dataset: Dataset) -> str | None:

@@ -19,7 +19,7 @@ from bench.audit.page import write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.reviewed import Reviewed, is_own
-from bench.audit.samples import samples_of, trained_on
+from bench.audit.samples import own_order, samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
@@ -192,7 +192,9 @@ def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
     dataset = open_dataset(given.dataset, given.data_dir, given.image_size)
     if kind is not None and takes_rate(kind) and given.noise is None:
         raise InputError(f"{kind} noise needs a rate: add --noise R")
+    names = dataset.all_names  # which noise drops
     dataset = decode(dataset, kind, [given.noise], given.subset, given.data_dir)
+    dataset = replace(dataset, all_names=names)
     if kind is None:
         return dataset, dataset.delivered_labels
     check_noise(kind, given.noise, dataset)
@@ -278,7 +280,7 @@ def _write(
     facts["options"] = given.of_labels
     if check:
         facts["check"] = check.to_json()
-    write_files(audit, out, facts)
+    write_files(audit, out, facts, own_order(dataset, audit.names))
     figures = {} if given.no_plots else _write_plots(audit, check, out)
     text = report(audit, figures)
     if check:

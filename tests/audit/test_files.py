@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from audits import CLASSES, fabricated
+from reviews import audit_of, write_pets
 
 from bench.audit.files import COLUMNS, label_studio_tasks, reviewing, write_files
 from bench.audit.report import report
+from bench.audit.samples import own_order
+from bench.datasets import load_dataset
 
 
 @pytest.fixture
@@ -54,6 +57,14 @@ def test_no_sample_is_of_a_part_where_the_data_set_has_none(tmp_path):
 def test_weights_are_the_probabilities_that_labels_are_right(folder):
     weights = [float(row["weight"]) for row in read(folder / "weights.csv")]
     assert weights == pytest.approx(1 - fabricated().p_wrong, abs=1e-4)
+
+
+def test_weights_are_in_the_order_of_the_data_set(tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets')}")
+    audit = audit_of(pets)
+    write_files(audit, tmp_path, {}, own_order(pets, audit.names))
+    paths = [row["path"] for row in read(tmp_path / "weights.csv")]
+    assert paths == pets.all_names.tolist() != list(audit.names)
 
 
 def test_the_summary_is_strict_json_of_the_estimates(folder):

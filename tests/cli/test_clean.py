@@ -132,6 +132,9 @@ def test_tiny_grey_images_of_a_folder_without_parts(tmp_path, capsys):
     assert status == 0, err
     rows = list(csv.DictReader((out / "suspects.csv").open()))
     assert {row["split"] for row in rows} == {""}
+    weights = list(csv.DictReader((out / "weights.csv").open()))
+    own = load_dataset(f"folder:{tmp_path / 'grey'}").all_names.tolist()
+    assert [row["path"] for row in weights] == own
     assert not [row for row in rows if {"blank", "dark", "tiny"} & set(row["issues"].split())]
     page = (out / "clean.html").read_text()
     pictures = re.search(r'id="pictures">(.*?)</script>', page, re.S).group(1)
