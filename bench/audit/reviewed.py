@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from bench.audit.audit import TEST, TRAIN
 from bench.audit.decisions import Review, warn_of_formulas
 from bench.audit.samples import Samples, has_split, own_order, root_of, trained_on
-from bench.common.text import printable, shortlist
+from bench.common.text import encodable, printable, shortlist
 from bench.datasets import UNKNOWN, Dataset
 from bench.datasets.folder.labels_csv import MISSING
 from bench.datasets.npz import CLASSES, FLIPS, NAMES, NOISY, NOISY_TEST
@@ -44,7 +44,8 @@ class Reviewed:
         """Apply a review.
 
         Raises:
-            InputError: if no sample of a class is left for training.
+            InputError: if no sample of a class is left for training, but for a class that was
+                relabelled whole, which a list of images goes without.
         """
         self.dataset, self.samples = dataset, samples
         self.labels = np.array(samples.given)  # (N,) after the review
@@ -54,9 +55,13 @@ class Reviewed:
         self.left = np.ones(len(samples.given), bool)  # (N,) samples that are not dropped
         self.left[list(review.dropped)] = False
         training = trained_on(dataset, samples)
-        before, after = samples.given[training], self.labels[training & self.left]
-        if lost := sorted(set(before.tolist()) - set(after.tolist())):
-            names = shortlist(printable(samples.classes[label]) for label in lost)
+        after = set(self.labels[training & self.left].tolist())
+        lost = set(samples.given[training].tolist()) - after
+        if self.in_files and len(after) > 1:
+            tested = set(self.labels[~training & self.left].tolist())
+            lost -= set(samples.given[list(review.labels)].tolist()) - tested
+        if lost:
+            names = shortlist(printable(samples.classes[label]) for label in sorted(lost))
             raise InputError(
                 f"no training sample of the class {names} would be left: keep one by a decision, "
                 "leave --drop-flagged out, or move the class out of the data set"
@@ -163,23 +168,28 @@ class Reviewed:
         return arrays
 
 
+def unlistable(names: Iterable[str], classes: Iterable[str]) -> str:
+    """Return a sentence on names that ``folder:`` cannot read back from a list, or nothing."""
+    for name in names:
+        if encodable(name) != name:
+            return (
+                f"the name of a file is no UTF-8 ({printable(name)}), and a CSV cannot hold it: "
+                "rename the file, and audit again"
+            )
+    for name in sorted(MISSING & set(classes)):
+        return (
+            f"the class {name!r} is what programs write for a missing label: give it another "
+            "name, and audit again"
+        )
+    return ""
+
+
 def _encoded(rows: Sequence[Sequence[str]], to_be_read: bool) -> bytes:
     """Return a CSV; raise InputError for names that ``folder:`` could not read back from it."""
+    classes = [row[1] for row in rows[1:]] if to_be_read else []
+    if sentence := unlistable([row[0] for row in rows[1:]], classes):
+        raise InputError(sentence)
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\n").writerows(rows)
     warn_of_formulas([text for row in rows[1:] for text in row[:2]])
-    try:
-        content = stream.getvalue().encode()
-    except UnicodeEncodeError as error:
-        name = stream.getvalue()[: error.end].split("\n")[-1]
-        raise InputError(
-            f"the name of a file is no UTF-8 ({printable(name)}), and a CSV cannot hold it: rename "
-            "the file, and audit again"
-        ) from error
-    labels = {row[1] for row in rows[1:]}
-    if to_be_read and (missing := sorted(labels & MISSING)):
-        raise InputError(
-            f"the class {missing[0]!r} is what programs write for a missing label: give it another "
-            "name, and audit again"
-        )
-    return content
+    return stream.getvalue().encode()

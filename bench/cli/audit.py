@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from bench.audit.images import image_issues
 from bench.audit.page import write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
-from bench.audit.reviewed import Reviewed, is_own
-from bench.audit.samples import own_order, samples_of, trained_on
+from bench.audit.reviewed import Reviewed, is_own, unlistable
+from bench.audit.samples import own_order, root_of, samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
@@ -110,6 +111,7 @@ def run_audit(**values: object) -> int:
         raise InputError("--reviewed-test is for --check: add --check, or leave it out")
     device, precision = resolve_device(given.device, "auto", given.address)
     dataset, labels = _labelled(given)
+    _check_names(dataset, given.drop_flagged)
     if given.check and not dataset.knows_truth:
         raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
     verdicts = _verdicts(given, dataset)
@@ -175,6 +177,16 @@ def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
         audited = None
     if audited != data_hash:
         raise InputError(f"{str(out)!r} holds another audit's files: choose another --out")
+
+
+def _check_names(dataset: Dataset, drop_flagged: bool) -> None:
+    """Warn of names that no list of labels can hold; raise InputError where one is asked for."""
+    samples = samples_of(dataset)
+    if root_of(dataset) is None or not (sentence := unlistable(samples.names, samples.classes)):
+        return
+    if drop_flagged:
+        raise InputError(sentence)
+    warnings.warn(f"decisions on this audit cannot be applied: {sentence}", stacklevel=2)
 
 
 def _check_dropped(folder: Path) -> None:

@@ -156,6 +156,34 @@ def test_a_class_without_a_sample_is_refused(tmp_path):
         write(pets, review_of({}, *foxes.tolist()), tmp_path / "reviewed")
 
 
+@pytest.mark.parametrize("parts", [("",), ("train", "test")])
+def test_a_misspelt_class_is_relabelled_whole(tmp_path, parts):
+    for part in parts:
+        write_pets(tmp_path / "pets" / part)
+    first = tmp_path / "pets" / parts[0]
+    (first / "caat").mkdir()
+    for path in sorted((first / "cat").iterdir())[:5]:
+        path.rename(first / "caat" / path.name)
+    pets = load_dataset(f"folder:{tmp_path / 'pets'}")
+    cats = dict.fromkeys(np.flatnonzero(samples_of(pets).given == 0).tolist(), 1)
+    write(pets, review_of(cats), tmp_path / "reviewed")
+    trained = load_dataset(f"folder:{tmp_path / 'reviewed' / 'labels.csv'}")
+    assert trained.classes == ("cat", "dog", "fox")
+    scored = load_dataset(f"folder:{tmp_path / 'reviewed' / 'reviewed.csv'}")
+    assert scored.classes == ("caat", "cat", "dog", "fox")
+    last = cats.popitem()[0]
+    write(pets, review_of(cats, last), tmp_path / "dropped")
+
+
+def test_a_class_that_is_tested_is_not_relabelled_whole(tmp_path):
+    for part in ("train", "test"):
+        write_pets(tmp_path / "pets" / part, each=4)
+    pets = load_dataset(f"folder:{tmp_path / 'pets'}")
+    cats = dict.fromkeys(np.flatnonzero(pets.delivered_labels == 0).tolist(), 1)
+    with pytest.raises(InputError, match="class cat"):
+        write(pets, review_of(cats), tmp_path / "reviewed")
+
+
 def test_names_that_a_list_cannot_hold_are_refused(tmp_path):
     write_pets(tmp_path / "pets")
     for number in range(3):

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 
+import numpy as np
 import pytest
 from fabricate import write_trial
 from image_sets import save
@@ -102,9 +105,21 @@ def test_trials_of_other_data_are_left_alone(tmp_path, capsys, name):
     assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
-def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
-    import numpy as np
+def test_names_that_no_list_can_hold_are_said_before_the_audit(tmp_path, capsys):
+    for name in ("None", "cat", os.fsdecode(b"caf\xe9")):
+        for number in range(12):
+            save(tmp_path / "pets" / name / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
+    command = [f"folder:{tmp_path / 'pets'}", "--out", str(tmp_path / "out")]
+    status, _, err = clean(capsys, *command, "--drop-flagged")
+    assert status == 2 and "no UTF-8" in err
+    shutil.rmtree(tmp_path / "pets" / os.fsdecode(b"caf\xe9"))
+    status, _, err = clean(capsys, *command, "--drop-flagged")
+    assert status == 2 and "the class 'None'" in err
+    status, _, err = clean(capsys, *command)
+    assert status == 2 and "decisions on this audit cannot be applied: the class 'None'" in err
 
+
+def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
     rng = np.random.default_rng(0)
     vectors, labels = rng.normal(size=(100, 4)).astype("f4"), np.arange(100) % 2
     np.savez(
