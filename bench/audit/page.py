@@ -7,7 +7,8 @@ downloaded as decisions.csv, which ``decisions.py`` reads.
 import base64
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -73,6 +74,8 @@ def write_page(audit: Audit, dataset: Dataset, out: Path) -> Path:
     }
     path = out / PAGE
     write_atomically(path, filled(_asset("clean.html"), contents).encode())
+    if in_folder:
+        _remove_unused(out / THUMBNAILS, set(pictures.values()))
     return path
 
 
@@ -120,11 +123,25 @@ def _pictured(audit: Audit) -> list[int]:
 
 
 def _write_thumbnails(folder: Path, thumbnails: Mapping[int, bytes]) -> dict[int, str]:
-    """Write thumbnails into a folder; return the name of each file, by row."""
+    """Write thumbnails into a folder; return the name of each file, by row.
+
+    Files are named by their content: an earlier page that is still open shows no other sample.
+    """
     folder.mkdir(exist_ok=True)
+    names = {}
     for row, webp in thumbnails.items():
-        (folder / f"{row}.webp").write_bytes(webp)
-    return {row: f"{row}.webp" for row in thumbnails}
+        names[row] = f"{hashlib.sha256(webp).hexdigest()[:16]}.webp"
+        path = folder / names[row]
+        if not path.exists() or path.stat().st_size != len(webp):
+            path.write_bytes(webp)
+    return names
+
+
+def _remove_unused(folder: Path, names: Collection[str]) -> None:
+    """Remove the thumbnails of earlier pages, some of which are named by rows."""
+    for path in folder.glob("*.webp"):
+        if path.name not in names and re.fullmatch("[0-9a-f]{16}|[0-9]+", path.stem):
+            path.unlink()
 
 
 def _links(audit: Audit, dataset: Dataset, out: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bench.audit.check import Check, check_audit, check_lines
 from bench.audit.decisions import Review
 from bench.audit.files import write_files
 from bench.audit.images import image_issues
-from bench.audit.page import write_page
+from bench.audit.page import THUMBNAILS, write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.reviewed import Reviewed, is_own, unlistable
@@ -53,7 +53,7 @@ DROPPED = "dropped"
 
 #: What an audit writes and other commands, or users, write as well.
 _WRITTEN = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
-_WRITTEN |= {DROPPED}
+_WRITTEN |= {DROPPED, THUMBNAILS}
 
 
 @dataclass(frozen=True)

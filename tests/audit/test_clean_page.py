@@ -87,6 +87,23 @@ def test_many_thumbnails_are_in_a_folder(pets, tmp_path, monkeypatch):
     assert set(pictures) >= {str(audit.rank[p] - 1) for p in [*flagged, *neighbours]}
 
 
+def test_a_thumbnail_has_the_name_of_its_content(pets, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "EMBEDDED", 5)
+    folder = tmp_path / THUMBNAILS
+    audit, kept = audit_of(pets), {}
+    for ranks in (audit.rank, len(audit.rank) + 1 - audit.rank):
+        pictures = element(write_page(replace(audit, rank=ranks), pets, tmp_path), "pictures")
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert files.keys() == set(pictures.values())
+        assert all(files[name] == content for name, content in kept.items())
+        kept = files
+    (folder / "0.webp").write_bytes(b"of an earlier version")
+    (folder / "mine.webp").write_bytes(b"")
+    monkeypatch.setattr(page_module, "_FIRST", 2)
+    pictures = element(write_page(audit, pets, tmp_path), "pictures")
+    assert {path.name for path in folder.iterdir()} == {*pictures.values(), "mine.webp"}
+
+
 def test_vectors_have_no_thumbnails(tmp_path):
     vectors = digits_as_vectors(100)
     audit = fabricated(
