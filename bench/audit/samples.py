@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -57,6 +57,15 @@ def samples_of(dataset: Dataset) -> Samples:
         np.concatenate(list(index.values())),
         np.concatenate([train, test[tested]]),
     )
+
+
+def numbered(dataset: Dataset, whole: Dataset) -> Dataset:
+    """Return a data set whose nameless samples are numbered as in the set that it is a part of."""
+    if dataset.subset_of is None or dataset.train_names is not None:
+        return dataset
+    names = np.array([f"{TRAIN}:{position}" for position in range(dataset.subset_of)])
+    part = replace(whole, train_names=names).subset(len(dataset.train_labels))
+    return replace(dataset, train_names=part.train_names)
 
 
 def files_of(dataset: Dataset, part: str) -> ImageFiles | None:

@@ -20,7 +20,7 @@ from bench.audit.page import THUMBNAILS, write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.reviewed import Reviewed, is_own, unlistable
-from bench.audit.samples import own_order, root_of, samples_of, trained_on
+from bench.audit.samples import numbered, own_order, root_of, samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
@@ -201,19 +201,18 @@ def _check_dropped(folder: Path) -> None:
 def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
     """Return the data set in memory, where it fits, and the training labels to audit."""
     kind = given.kind
-    dataset = open_dataset(given.dataset, given.data_dir, given.image_size)
+    whole = open_dataset(given.dataset, given.data_dir, given.image_size)
     if kind is not None and takes_rate(kind) and given.noise is None:
         raise InputError(f"{kind} noise needs a rate: add --noise R")
-    names = dataset.all_names  # which noise drops
-    dataset = decode(dataset, kind, [given.noise], given.subset, given.data_dir)
-    dataset = replace(dataset, all_names=names)
+    dataset = decode(whole, kind, [given.noise], given.subset, given.data_dir)
+    dataset = replace(dataset, all_names=whole.all_names)  # which noise drops
     if kind is None:
-        return dataset, dataset.delivered_labels
+        return numbered(dataset, whole), dataset.delivered_labels
     check_noise(kind, given.noise, dataset)
     spec = NoiseSpec(kind, given.noise, given.noise_seed, file_hash=fingerprint(kind))
     if spec.replaces_images:
         raise InputError(f"{kind} replaces images and no labels: choose another --noise-kind")
-    return dataset, corrupt(dataset, spec)
+    return numbered(dataset, whole), corrupt(dataset, spec)
 
 
 def _verdicts(given: Options, dataset: Dataset) -> np.ndarray | None:

@@ -64,8 +64,8 @@ def apply(
 
     from bench.audit.decisions import read_decisions, read_flagged, summary
     from bench.audit.reviewed import Reviewed
-    from bench.audit.samples import samples_of, trained_on
-    from bench.datasets import load_dataset
+    from bench.audit.samples import numbered, samples_of, trained_on
+    from bench.datasets import in_memory, open_dataset
     from bench.noise import NoiseSpec, corrupt, fingerprint, prepare
 
     if not file.is_file():
@@ -75,7 +75,8 @@ def apply(
         data_dir = earlier.get("data_dir") or data_dir
     subset = earlier.get("subset") if subset is None else subset
     try:
-        data = load_dataset(name, data_dir, subset, earlier.get("image_size"))
+        whole = open_dataset(name, data_dir, earlier.get("image_size"))
+        data = in_memory(whole if subset is None else whole.subset(subset))
     except InputError as error:
         if dataset or (file.parent / _SUMMARY).exists():
             raise
@@ -83,13 +84,16 @@ def apply(
             f"there is no audit beside {str(file)!r}: move it into the folder of its audit (the "
             f"one with {_SUMMARY}), or name the data set that was audited with --dataset"
         ) from error
-    samples = samples_of(data)
+    labels = data.delivered_labels
     if kind := earlier.get("noise_kind"):
         noise = NoiseSpec(
             kind, earlier.get("noise"), earlier.get("noise_seed", 0), file_hash=fingerprint(kind)
         )
         labels = corrupt(prepare(data, kind, data_dir), noise)
-        samples = replace(samples, given=np.concatenate([labels, data.test_labels]))
+    data = numbered(data, whole)
+    samples = samples_of(data)
+    given = np.concatenate([labels, samples.given[len(labels) :]])
+    samples = replace(samples, given=given)
     review = read_decisions(file, samples)
     echo(summary(review, samples))
     if drop_flagged:

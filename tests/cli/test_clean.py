@@ -39,6 +39,10 @@ def test_wrong_labels_of_digits_come_first_and_a_second_run_trains_nothing(tmp_p
     assert low - 0.05 < check["true_rate"] < high + 0.05
     rows = list(csv.DictReader((out / "suspects.csv").open()))
     assert len(rows) == 400 + 360 and rows[0]["path"].startswith("train:")
+    digits, trained = load_dataset("digits"), [row for row in rows if row["split"] == "train"]
+    places = [int(row["path"].partition(":")[2]) for row in trained]  # of the whole set
+    given = [digits.classes.index(row["given_label"]) for row in trained]
+    assert np.mean(digits.train_labels[places] == given) == pytest.approx(0.7)
     assert (out / "dropped" / "labels.npz").exists()
     trials = sorted(path.stat().st_mtime_ns for path in out.glob("trials/*/done.json"))
     summary = (out / "summary.json").read_text()
