@@ -1,5 +1,7 @@
 """Report of an audit: report.md, and the lines for a terminal."""
 
+import re
+
 import numpy as np
 
 from bench.audit.audit import BLANK, CONFLICT, DARK, DUPLICATE, FEW, LEAK, TINY, Audit
@@ -54,7 +56,7 @@ def report(audit: Audit, figures: dict[str, str]) -> str:
         figures: caption of each figure, by its path below the report.
     """
     parts = [f"# Audit of {_cell(audit.dataset)}", ""]
-    parts += [f"- {line}" for line in headline(audit)]
+    parts += [f"- {_cell(line)}" for line in headline(audit)]
     parts += ["", *(f"![{text}]({path})" for path, text in figures.items())]
     parts += ["", "## What a review brings", ""]
     parts += _table(
@@ -96,7 +98,13 @@ def report(audit: Audit, figures: dict[str, str]) -> str:
     )
     parts += ["", "## Other faults", ""]
     parts += _faults(audit)
-    parts += ["", "## What the audit cannot know", "", *(f"- {note}" for note in audit.notes), ""]
+    parts += [
+        "",
+        "## What the audit cannot know",
+        "",
+        *(f"- {_cell(note)}" for note in audit.notes),
+        "",
+    ]
     return "\n".join(parts)
 
 
@@ -106,7 +114,7 @@ def _faults(audit: Audit) -> list[str]:
     lines.append(f"- outliers, far from all other samples: {int(audit.outlier.sum()):,}")
     for word, text in ((CONFLICT, "with different labels"), (LEAK, "in both parts")):
         rows = [i for i, issues in enumerate(audit.issues) if word in issues][:5]
-        names = ", ".join(f"`{_cell(audit.names[i])}`" for i in rows)
+        names = ", ".join(_code(audit.names[i]) for i in rows)
         lines += [f"- duplicates {text}, as: {names}"] * bool(rows)
     return lines
 
@@ -116,8 +124,16 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
+def _code(text: str) -> str:
+    """Return a name as a code span, in which nothing is escaped: its fence is in no name."""
+    text = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " * (text.startswith(("`", " ")) or text.endswith(("`", " ")))
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
 def _cell(text: str) -> str:
-    """Return a name as Markdown shows it literally."""
+    """Return a text as Markdown shows it literally."""
     text = printable(text)
     for character in "\\`*_[]<>|":
         text = text.replace(character, f"\\{character}")

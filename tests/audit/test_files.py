@@ -99,3 +99,10 @@ def test_names_are_literal_in_the_report():
     audit = fabricated(classes=("cat|<b>", "d*g", "fox"))
     text = report(audit, {})
     assert "cat\\|\\<b\\>" in text and "d\\*g" in text
+
+
+def test_file_names_are_code_spans_and_notes_are_literal():
+    names = ("a_b[1].png", "`tick``s.png", *fabricated().names[2:])
+    text = report(fabricated(names=names, notes=("d*g*: too few", "<b>")), {})
+    assert "as: `a_b[1].png`, ``` `tick``s.png ```\n" in text
+    assert text.count("- d\\*g\\*: too few") == 2 and "- \\<b\\>" in text
