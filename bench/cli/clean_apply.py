@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from bench.cli import options
 from bench.cli.commands import Command
-from bench.cli.paths import NameOrFile, UserPath
+from bench.cli.paths import NameOrFile, Place, UserPath
 from bench.cli.terminal import echo
 from bench.errors import InputError
 
@@ -28,8 +27,22 @@ _SUMMARY = "summary.json"
     show_default="as in the audit beside DECISIONS.csv, or the images beside it",
     help="Data set that was audited.",
 )
-@options.data_dir
-@options.subset
+@options.option(
+    "Data",
+    "--data-dir",
+    type=Place(),
+    metavar="DIR",
+    show_default="as in the audit, or data",
+    help="Folder that data sets are read from, and downloaded to.",
+)
+@options.option(
+    "Data",
+    "--subset",
+    type=int,
+    metavar="N",
+    show_default="as in the audit, or all",
+    help="Use N training images only, with the class proportions of the whole set.",
+)
 @options.option(
     "Data",
     "--drop-flagged",
@@ -43,12 +56,10 @@ _SUMMARY = "summary.json"
     "reviewed, beside DECISIONS.csv",
     help="New folder to write labels.csv and reviewed.csv to.",
 )
-@click.pass_context
 def apply(
-    ctx: click.Context,
     file: Path,
     dataset: str | None,
-    data_dir: str,
+    data_dir: str | None,
     subset: int | None,
     drop_flagged: Path | None,
     out: Path | None,
@@ -71,8 +82,7 @@ def apply(
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
     name, earlier = _audited(file, dataset)
-    if ctx.get_parameter_source("data_dir") is ParameterSource.DEFAULT:
-        data_dir = earlier.get("data_dir") or data_dir
+    data_dir = data_dir or earlier.get("data_dir") or "data"
     subset = earlier.get("subset") if subset is None else subset
     try:
         whole = open_dataset(name, data_dir, earlier.get("image_size"))
