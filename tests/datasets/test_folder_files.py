@@ -152,6 +152,25 @@ def test_hidden_files_and_what_programs_leave_are_passed_over_at_every_depth(tmp
     )
 
 
+@pytest.mark.parametrize("out", ["", "a", "results/clean-folder-01234567"])
+@pytest.mark.parametrize("mark", ["sweep.json", "leaderboard.md", "clean.html"])
+def test_output_written_into_the_folder_changes_no_content(tmp_path, out, mark):
+    root = two_classes(tmp_path / "d")
+    content = open_dataset(f"folder:{root}").content_hash
+    names = [str(Path(out, name)) for name in ("clean-thumbnails/0.jpg", "plots/transition.png")]
+    for name in names:
+        write(root / name)
+    (root / out / mark).touch()
+    assert passed_over(root) == {file_walk.OUTPUT: names, NO_IMAGE: [str(Path(out, mark))]}
+    assert open_dataset(f"folder:{root}").content_hash == content
+
+
+def test_classes_named_as_output_are_classes(tmp_path):
+    root = two_classes(tmp_path / "d", names=("plots", "trials"))
+    (root / "plots" / "sweep.json").touch()
+    assert passed_over(root) == {NO_IMAGE: ["plots/sweep.json"]}
+
+
 _KINDS = {
     **{
         "x.jfif": ("jpeg", "RGB"),
