@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ class Reviewed:
             else:
                 continue
             rows.append([*row, *[str(self.samples.split[position])] * split])
-        return _encoded([header, *rows], self.in_files)
+        return _encoded([header, *rows], classes if self.in_files else ())
 
     @property
     def _has_split(self) -> bool:
@@ -166,7 +167,7 @@ class Reviewed:
         return arrays
 
 
-def _encoded(rows: Sequence[Sequence[str]], to_be_read: bool) -> bytes:
+def _encoded(rows: Sequence[Sequence[str]], classes: Sequence[str]) -> bytes:
     """Return a CSV; raise InputError for names that ``folder:`` could not read back from it."""
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\n").writerows(rows)
@@ -179,10 +180,15 @@ def _encoded(rows: Sequence[Sequence[str]], to_be_read: bool) -> bytes:
             f"the name of a file is no UTF-8 ({printable(name)}), and a CSV cannot hold it: rename "
             "the file, and audit again"
         ) from error
-    labels = {row[1] for row in rows[1:]}
-    if to_be_read and (missing := sorted(labels & MISSING)):
+    if missing := sorted({*classes} & MISSING):
         raise InputError(
             f"the class {missing[0]!r} is what programs write for a missing label: give it another "
             "name, and audit again"
+        )
+    stripped = Counter(name.strip() for name in classes)
+    if alike := [name for name in classes if stripped[name.strip()] > 1]:
+        raise InputError(
+            f"the classes {shortlist(map(repr, alike))} differ in spaces alone, which a list of "
+            "labels does not keep: rename or merge their folders, and audit again"
         )
     return content
