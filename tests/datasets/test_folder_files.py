@@ -815,6 +815,17 @@ def test_names_that_are_no_text_are_read_sorted_and_hashed(tmp_path, capsys):
     assert dataset.content_hash, "by names"
 
 
+def test_the_list_of_images_with_odd_names_is_read_back(tmp_path, capsys):
+    root = two_classes(tmp_path / "d")
+    for number, name in enumerate((b"caf\xe9.png", b"line\nbreak.png", b"back\\slash.png")):
+        os.rename(root / "a" / f"0{2 * number}.png", os.fsencode(root / "a") + b"/" + name)
+    names = open_dataset(f"folder:{root}").all_names.tolist()
+    with pytest.raises(SystemExit):
+        execute(data_command, ["images", f"folder:{root}"])
+    (root / "labels.csv").write_text(capsys.readouterr().out)
+    assert open_dataset(f"folder:{root}").all_names.tolist() == names
+
+
 def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_path):
     names = [
         "b/1.png",
