@@ -29,6 +29,7 @@ UNITS = {"fraction": 1.0, "percent": 100.0}
 
 #: Names in a report's tables. A colon would make a name a path, and a sign in front a formula.
 _NAME = re.compile(r"\w[\w .+()/-]*")
+_NETWORK = re.compile(r"\w[\w .+()/:-]*")
 
 
 class RunKey(NamedTuple):
@@ -79,6 +80,12 @@ def read_curves(path: Path, given: Mapping[str, str]) -> Curves:
         header, start = _header(lines)
         header |= given
         runs = _runs(lines, start, _unit(header))
+        backbone = header.get("backbone")
+        if backbone and not _NETWORK.fullmatch(backbone):
+            raise InputError(
+                f"backbone is {backbone!r}: give a name of letters, digits, spaces and . + - / : "
+                "( )"
+            )
         if not header.get("source"):
             raise InputError("it does not say who ran this: add # source: NAME, or give --source")
         return Curves(header, runs, hashlib.sha256(content).hexdigest())
