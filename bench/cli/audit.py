@@ -127,6 +127,11 @@ def _check_folder(out: Path, data_hash: str) -> None:
     """
     if not out.is_dir():
         return
+    if folders := [name for name in sorted(_WRITTEN) if (out / name).is_dir()]:
+        raise InputError(
+            f"{str(out / folders[0])!r} is a folder, and an audit writes a file of this name: "
+            "choose another --out"
+        )
     try:
         audited = json.loads((out / "summary.json").read_text(encoding="utf-8"))["data_hash"]
     except FileNotFoundError:
@@ -135,7 +140,7 @@ def _check_folder(out: Path, data_hash: str) -> None:
                 f"{str(out)!r} holds files that are not of an audit: choose another --out"
             ) from None
         return
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         audited = None
     if audited != data_hash:
         raise InputError(f"{str(out)!r} holds another audit's files: choose another --out")

@@ -93,7 +93,7 @@ def _audited(file: Path) -> str:
         name = json.loads(beside.read_text(encoding="utf-8"))["dataset"]
     except FileNotFoundError:
         return f"folder:{file.parent}"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{str(beside)!r} does not say which data set was audited: name it with --dataset"
         ) from error

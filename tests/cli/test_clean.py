@@ -79,6 +79,20 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path, capsys, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, ""])
+def test_a_summary_that_cannot_be_read_is_another_audit_s(tmp_path, capsys, content):
+    (tmp_path / "summary.json").write_text(content)
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "holds another audit's files" in err
+
+
+def test_a_folder_in_place_of_a_file_is_named_before_training(tmp_path, capsys):
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "clean.html").mkdir()
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "clean.html' is a folder" in err
+
+
 def test_true_labels_that_are_unknown_cannot_be_checked(tmp_path, capsys):
     import numpy as np
 
