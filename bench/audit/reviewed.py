@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,18 @@ def unlistable(names: Iterable[str], classes: Iterable[str]) -> str:
                 f"the name of a file is no UTF-8 ({printable(name)}), and a CSV cannot hold it: "
                 "rename the file, and audit again"
             )
-    for name in sorted(MISSING & set(classes)):
+    classes = sorted({*classes})
+    for name in classes:
+        if name in MISSING:
+            return (
+                f"the class {name!r} is what programs write for a missing label: give it another "
+                "name, and audit again"
+            )
+    stripped = Counter(name.strip() for name in classes)
+    if alike := [name for name in classes if stripped[name.strip()] > 1]:
         return (
-            f"the class {name!r} is what programs write for a missing label: give it another "
-            "name, and audit again"
+            f"the classes {shortlist(map(repr, alike))} differ in spaces alone, which a list of "
+            "labels does not keep: rename or merge their folders, and audit again"
         )
     return ""
 

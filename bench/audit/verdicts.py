@@ -31,7 +31,7 @@ def read_verdicts(path: Path, labels: np.ndarray) -> np.ndarray:
         votes = np.array([entry["mturk"]["given"] for entry in entries], int)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{str(path)!r} is no file of mturk/ of cleanlab/label-errors: choose one of these"
         ) from error

@@ -52,8 +52,8 @@ PIXELS, TINY = "pixels", 16
 DROPPED = "dropped"
 
 #: What an audit writes and other commands, or users, write as well.
-_WRITTEN = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
-_WRITTEN |= {DROPPED, THUMBNAILS}
+_FILES = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
+_WRITTEN = _FILES | {DROPPED, THUMBNAILS}
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,11 @@ def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
     """
     if not out.is_dir():
         return
+    if folders := [name for name in sorted(_FILES) if (out / name).is_dir()]:
+        raise InputError(
+            f"{str(out / folders[0])!r} is a folder, and an audit writes a file of this name: "
+            "choose another --out"
+        )
     try:
         audited = json.loads((out / "summary.json").read_text(encoding="utf-8"))["data_hash"]
     except FileNotFoundError:
@@ -173,7 +178,7 @@ def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
         if not trials:
             check_own(out)
         return
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         audited = None
     if audited != data_hash:
         raise InputError(f"{str(out)!r} holds another audit's files: choose another --out")

@@ -130,7 +130,14 @@ def _audited(file: Path, dataset: str | None) -> tuple[str, dict[str, Any]]:
         return dataset or str(summary["dataset"]), dict(summary.get("options", {}))
     except FileNotFoundError:
         return dataset or f"folder:{file.parent}", {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         if dataset:
             return dataset, {}
         raise InputError(

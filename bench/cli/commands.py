@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -241,9 +242,7 @@ def writable(folder: Path, option: str = "--out") -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(
             f"cannot write to {str(folder)!r} ({error.strerror}): choose another {option}"

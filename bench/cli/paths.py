@@ -20,8 +20,10 @@ def expanded(path: str) -> str:
     """Replace a leading ~ or ~user by the home folder.
 
     Raises:
-        ValueError: where there is no such user, or no home folder is known.
+        ValueError: where there is no such user, no home folder is known, or no path is like this.
     """
+    if "\0" in path:
+        raise ValueError(f"{path!r} holds a null byte, which no path does: leave it out")
     if not path.startswith("~"):
         return path
     full = os.path.expanduser(path)

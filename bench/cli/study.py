@@ -213,7 +213,13 @@ def study(name: str | None, more: tuple[str, ...], out: Path | None) -> None:
 
 def _options(more: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
     """Return the user's values by parameter, and the names of options that replace a study's."""
-    values, _, params = run.make_parser(click.Context(run)).parse_args([*more])
+    context = click.Context(run)
+    values, _, params = run.make_parser(context).parse_args([*more])
+    if "seeds" in values:
+        [seeds] = [param for param in run.params if param.name == "seeds"]
+        values["seeds"] = seeds.type_cast_value(context, values["seeds"])
+        if values["seeds"] < 1:
+            raise InputError(f"--seeds is {values['seeds']}: give at least 1")
     return values, {name for param in params if not param.multiple for name in param.opts}
 
 
@@ -224,7 +230,7 @@ def _sweeps(chosen: Study, more: Sequence[str]) -> Iterator[tuple[list[str], str
         more: options of the user, which replace those of the study.
     """
     values, given = _options(more)
-    seeds = int(values.get("seeds") or chosen.seeds or 0)
+    seeds = values.get("seeds") or chosen.seeds or 0
     counts: Iterable[int] = [seeds]
     if chosen.by_seed:
         # A dry run lists the trials of all seeds at once.

@@ -61,7 +61,7 @@ def verify(
     """
     from bench.cli.recorded import data_of, inputs_of
     from bench.noise import reading_once
-    from bench.records.verdict import verdict_path
+    from bench.records.verdict import check_replaceable, verdict_path
     from bench.report.reproduced import compare_tables
     from bench.verification.checks import Check
 
@@ -75,6 +75,8 @@ def verify(
     path = out or verdict_path(archive)
     if path.is_dir():
         raise InputError(f"--out {str(path)!r} is a folder: give the name of a file in it")
+    if out:
+        check_replaceable(out)
     if archive.exists():
         writable(path.parent)
     with reading_once():

@@ -2,7 +2,6 @@
 
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from bench.datasets.arrays import from_arrays, from_vectors
 from bench.datasets.dataset import FOUND, UNKNOWN, Dataset, Source
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 
 #: Arrays that a file has to hold, by what its samples are.
 NAMES = {
@@ -34,9 +33,6 @@ _TYPES = {
     CLASSES: "str",
     NOISY_TEST: "bool",
 }
-
-#: Errors that NumPy raises for a file that is damaged or no archive.
-_DAMAGE = (ValueError, OSError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 def load(path: Path, side: int | None = None) -> Dataset:
@@ -136,9 +132,10 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             return arrays, sorted(set(archive.files) - set(used) - {ABOUT})
     except InputError:
         raise
-    except _DAMAGE as error:
+    except Exception as error:  # NumPy raises many types on damaged files
         raise InputError(
-            f"{str(path)!r} cannot be read as a NumPy archive ({error}): save it with numpy.savez"
+            f"{str(path)!r} cannot be read as a NumPy archive ({reason_of(error)}): save it with "
+            "numpy.savez"
         ) from error
 
 

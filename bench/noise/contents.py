@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 
 #: Contents by path, inside ``reading_once``.
 _READ: ContextVar[dict[Path, bytes] | None] = ContextVar("read", default=None)
@@ -58,9 +58,9 @@ class File:
         content = io.BytesIO(self.content())
         try:
             return np.lib.format.read_array(content, allow_pickle=False)
-        except (ValueError, EOFError, SyntaxError, MemoryError) as error:
+        except Exception as error:  # NumPy raises many types on damaged files
             raise InputError(
-                f"{self} is no array of numbers ({error}): save it with numpy.save"
+                f"{self} is no array of numbers ({reason_of(error)}): save it with numpy.save"
             ) from error
 
 

@@ -14,6 +14,10 @@ from bench.errors import InputError, reason_of
 #: Name of the archive in a folder of reference results.
 ARCHIVE = "records.tar.gz"
 
+#: An archive that unpacks to more than this many times its size is refused, unless it is small.
+#: Records have 3 to 12 times the size of their archive.
+_RATIO, _SMALL = 100, 1 << 26
+
 _CHUNK = 1 << 20
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
@@ -28,7 +32,8 @@ def opened(sweep: Path) -> Path:
     without ``trials``.
 
     Raises:
-        InputError: where an archive is damaged, or holds links or paths that lead out of it.
+        InputError: where an archive is damaged, unpacks to too much, or holds links, sparse files,
+            or paths that lead out of it.
     """
     archive = sweep
     if sweep.is_dir() and not (sweep / "trials").exists():
@@ -77,25 +82,35 @@ def _unpacked(archive: Path, changed: int, size: int) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Write the records of an archive below a folder; other files of it are passed over."""
+    _check_size(archive)
+    with tarfile.open(archive, "r:gz") as members:
+        for member in members:
+            path = _place(archive, member)
+            content = members.extractfile(member)
+            if content and (path.parts == ("sweep.json",) or path.parts[:1] == ("trials",)):
+                _copy(content, folder / path)
+
+
+def _check_size(archive: Path) -> None:
+    """Read an archive to its checksum, which tarfile does not; refuse one that grows too much."""
+    most = max(_RATIO * archive.stat().st_size, _SMALL)
     with gzip.open(archive) as stream:
-        with tarfile.open(fileobj=stream, mode="r:") as members:
-            for member in members:
-                path = _place(archive, member)
-                content = members.extractfile(member)
-                if content and (path.parts == ("sweep.json",) or path.parts[:1] == ("trials",)):
-                    _copy(content, folder / path)
-        while stream.read(_CHUNK):  # as far as the checksum: tarfile ends at a damaged header
-            pass
+        while stream.read(_CHUNK):
+            if stream.tell() > most:
+                raise InputError(
+                    f"{str(archive)!r} unpacks to more than {most >> 20:,} MB, which no records "
+                    "do: get it from a source that you trust, or give the sweep's folder"
+                )
 
 
 def _place(archive: Path, member: tarfile.TarInfo) -> PurePosixPath:
     """Return the relative path of a plain file or folder."""
     path = PurePosixPath(member.name)
-    plain = member.isfile() or member.isdir()
+    plain = (member.isfile() and not member.issparse()) or member.isdir()
     if not plain or path.is_absolute() or ".." in path.parts:
         raise InputError(
-            f"{str(archive)!r} holds {member.name!r}, which is a link or leads out of the archive: "
-            "get it from a source that you trust"
+            f"{str(archive)!r} holds {member.name!r}, which is a link or sparse, or leads out of "
+            "the archive: get it from a source that you trust"
         )
     return path
 

@@ -5,6 +5,7 @@ Lines such as ``# source: NAME`` may stand before the row of column names.
 
 import csv
 import gzip
+import hashlib
 import math
 import re
 import zlib
@@ -28,6 +29,7 @@ UNITS = {"fraction": 1.0, "percent": 100.0}
 
 #: Names in a report's tables. A colon would make a name a path, and a sign in front a formula.
 _NAME = re.compile(r"\w[\w .+()/-]*")
+_NETWORK = re.compile(r"\w[\w .+()/:-]*")
 
 
 class RunKey(NamedTuple):
@@ -59,6 +61,7 @@ class Curves:
 
     header: dict[str, str]
     runs: dict[RunKey, list[Point]]  # an entry an epoch, from epoch 0
+    sha256: str  # of the file's bytes
 
 
 def read_curves(path: Path, given: Mapping[str, str]) -> Curves:
@@ -71,21 +74,36 @@ def read_curves(path: Path, given: Mapping[str, str]) -> Curves:
         InputError: where the file cannot be read, lacks a column, a seed or an epoch, names no
             source, or holds a value that is none.
     """
-    lines = _lines(path)
+    content = _content(path)  # read once: it may be a pipe
+    lines = _lines(path, content)
     try:
         header, start = _header(lines)
         header |= given
         runs = _runs(lines, start, _unit(header))
+        backbone = header.get("backbone")
+        if backbone and not _NETWORK.fullmatch(backbone):
+            raise InputError(
+                f"backbone is {backbone!r}: give a name of letters, digits, spaces and . + - / : "
+                "( )"
+            )
         if not header.get("source"):
             raise InputError("it does not say who ran this: add # source: NAME, or give --source")
-        return Curves(header, runs)
+        return Curves(header, runs, hashlib.sha256(content).hexdigest())
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from None
 
 
-def _lines(path: Path) -> list[str]:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {str(path)!r} ({error.strerror}): give a CSV file of curves"
+        ) from error
+
+
+def _lines(path: Path, content: bytes) -> list[str]:
+    try:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         text = content.decode("utf-8-sig")
@@ -94,10 +112,6 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{str(path)!r} is no text in UTF-8: save it as UTF-8") from None
     except (gzip.BadGzipFile, zlib.error, EOFError):
         raise InputError(f"{str(path)!r} is no whole gzip file: compress the CSV again") from None
-    except OSError as error:
-        raise InputError(
-            f"cannot read {str(path)!r} ({error.strerror}): give a CSV file of curves"
-        ) from error
 
 
 def _header(lines: Sequence[str]) -> tuple[dict[str, str], int]:

@@ -1,6 +1,5 @@
 """Records of trials that other people ran, made of their curves."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
             "imported": msgspec.to_builtins(origin),
             "curves": {
                 "file": file.name,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "sha256": curves.sha256,
             },
             "trials": sorted(names),
         }

@@ -21,7 +21,7 @@ from msgspec import UNSET
 
 from bench.common.files import write_atomically
 from bench.common.identity import identity, plain_id, trial_id
-from bench.errors import InputError
+from bench.errors import InputError, reason_of
 from bench.records.archive import ARCHIVE, opened
 from bench.records.epochs import content_of, curves, lines, read_epochs, unreadable
 from bench.records.index import Entry, Index, stamp
@@ -99,13 +99,24 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
 
     Args:
         names: arrays to read, by default all. Where one of them is missing, nothing is returned.
+
+    Raises:
+        InputError: where the file is damaged, or missing without ``names``.
     """
-    if names and not (folder / "samples.npz").exists():
+    path = folder / "samples.npz"
+    if names and not path.exists():
         return {}
-    with np.load(folder / "samples.npz", allow_pickle=False) as archive:
-        if not set(names) <= set(archive.files):
-            return {}
-        return {key: archive[key] for key in names or archive.files}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not set(names) <= set(archive.files):
+                return {}
+            return {key: archive[key] for key in names or archive.files}
+    except Exception as error:  # NumPy raises many types on damaged files
+        reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        raise InputError(
+            f"{str(path)!r} is {reason} ({reason_of(error)}): delete the trial's folder "
+            f"{str(folder)!r} and run again"
+        ) from error
 
 
 def check_specification(sweep: Path, name: str, file: SpecFile) -> None:

@@ -126,6 +126,18 @@ def verdict_path(sweep: Path) -> Path:
     return place.with_name(name)
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise InputError where a verdict would overwrite a file that is none."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        msgspec.json.decode(path.read_bytes(), type=Verdict)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--out {str(path)!r} is a file that holds no verdict: give the name of a new one"
+        ) from error
+
+
 def read_verdict(sweep: Path) -> Verdict | None:
     """Return the verdict on a sweep; None where there is none.
 

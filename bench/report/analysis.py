@@ -12,7 +12,7 @@ from bench.records.code import EARLIER
 from bench.report.agreement import AGREEMENT, pairs_of_rules, rankable, rules_of
 from bench.report.all_cells import all_cells_table, cells_agreement_table
 from bench.report.board import Board
-from bench.report.columns import BUDGETS, COST
+from bench.report.columns import BUDGETS, CELL, COST
 from bench.report.leaderboard import methods_in_order
 from bench.report.learning import learning_table
 from bench.report.notes import mixed_code
@@ -316,6 +316,11 @@ def _rank_section(
         f"equal: p = {ranks.p_value:.2g}.",
         f"Methods within one critical difference cannot be told apart: {cliques or 'none'}.",
     ]
+    if competing.drop_duplicates("cell")[CELL].duplicated().any():
+        notes.append(
+            "Some cells have the same data set and noise under other settings: they are no "
+            "independent blocks, and the test is surer than it should be."
+        )
     if ranks.left_out:
         notes.append(f"Left out, as they lack a cell: {', '.join(ranks.left_out)}.")
     if mixed:

@@ -132,8 +132,9 @@ def to_csv(table: pd.DataFrame, selected: Sequence[str]) -> bytes:
     A column of ``OPTIONAL`` is there where a row has a value. An unknown noise rate is missing.
     Text is quoted where it has to be, so that a program
     reads it back. No column of text begins with other people's text, which a spreadsheet might take
-    for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are Python's, and those
-    of files stand behind ``folder:`` or ``labels:``.
+    for a formula (``=``, ``+``, ``-``, ``@``): names of methods and rules are Python's, those of
+    imported trials begin with a letter or digit, and those of files stand behind ``folder:`` or
+    ``labels:``.
     """
     if "name" in table:  # the method's name, without the track that its label holds
         table = table.assign(method=table["name"])

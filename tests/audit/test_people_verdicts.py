@@ -45,6 +45,7 @@ def test_a_label_is_wrong_where_fewer_than_three_of_five_chose_it(tmp_path):
         ({"id": 0}, "no file of mturk"),
         ('[{"id": 0', "no file of mturk"),
         ("\xff", "no file of mturk"),
+        ("[" * 100_000, "no file of mturk"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

@@ -184,12 +184,15 @@ def test_a_class_that_is_tested_is_not_relabelled_whole(tmp_path):
         write(pets, review_of(cats), tmp_path / "reviewed")
 
 
-def test_names_that_a_list_cannot_hold_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"), [("None", "'None'"), ("cat ", "'cat', 'cat ' differ")]
+)
+def test_names_that_a_list_cannot_hold_are_refused(tmp_path, name, message):
     write_pets(tmp_path / "pets")
     for number in range(3):
-        save(tmp_path / "pets" / "None" / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
+        save(tmp_path / "pets" / name / f"{number}.png", np.zeros((8, 8, 3), np.uint8))
     pets = load_dataset(f"folder:{tmp_path / 'pets'}")
-    with pytest.raises(InputError, match="'None'"):
+    with pytest.raises(InputError, match=message):
         write(pets, review_of({}), tmp_path / "reviewed")
     assert not (tmp_path / "reviewed").exists()
 

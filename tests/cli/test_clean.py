@@ -109,6 +109,20 @@ def test_trials_of_other_data_are_left_alone(tmp_path, capsys, name):
     assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, ""])
+def test_a_summary_that_cannot_be_read_is_another_audit_s(tmp_path, capsys, content):
+    (tmp_path / "summary.json").write_text(content)
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "holds another audit's files" in err
+
+
+def test_a_folder_in_place_of_a_file_is_named_before_training(tmp_path, capsys):
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "clean.html").mkdir()
+    status, _, err = clean(capsys, "digits", "--subset", "100", "--out", str(tmp_path))
+    assert status == 2 and "clean.html' is a folder" in err
+
+
 def test_names_that_no_list_can_hold_are_said_before_the_audit(tmp_path, capsys):
     for name in ("None", "cat", os.fsdecode(b"caf\xe9")):
         for number in range(12):

@@ -141,6 +141,13 @@ def test_other_data_are_refused(pets, tmp_path, capsys):
     assert status == 2 and "no file" in errors
 
 
+def test_a_summary_that_names_no_data_set_is_one_sentence(pets, capsys):
+    path = write_decisions(pets / "decisions.csv", samples(pets), *LINES)
+    (pets / "summary.json").write_text("[" * 100_000)
+    status, _, errors = call(capsys, path)
+    assert status == 2 and "does not say which data set was audited" in errors
+
+
 def test_decisions_without_an_audit_beside_them_have_to_be_moved(pets, tmp_path, capsys):
     downloads = tmp_path / "downloads"
     downloads.mkdir()

@@ -154,6 +154,8 @@ REFUSED = {
     "set: &a {x: *a}": "the file is not valid YAML: ",
     "[" * 5000: "the file is nested too deeply: write each option as name: value",
     '{"a":' * 5000: "the file is ",
+    r'{"out": "a\u0000b"}': r"out: 'a\x00b' holds a null byte, which no path does: leave it out",
+    r'{"noise-kind": "labels:a\u0000b.npy"}': "holds a null byte, which no path does",
     '{"schema": 1, "runs": []}': "the sweep.json is damaged: it names neither options nor command",
 }
 

@@ -1,6 +1,9 @@
 """Command `python -m bench.ingest`, and the other commands on what it writes."""
 
+import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from commands import call as run
@@ -68,3 +71,15 @@ def test_no_command_runs_imported_trials_or_adds_to_them(sweep, tmp_path, capsys
     [spec, *_] = sorted(sweep.glob("trials/*/spec.json"))
     refused(call(capsys, trial, spec), "this trial is imported: other people ran it")
     refused(call(capsys, report, sweep, "--compare", sweep), "imported trials have no partners")
+
+
+def test_a_pipe_is_read_once(curves, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = curves.read_bytes()
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_bytes, content)
+        assert call(capsys, ingest, pipe, "--out", tmp_path / "sweep")[0] == 0
+        assert written.result() == len(content)
+    facts = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["curves"]
+    assert facts == {"file": "pipe", "sha256": hashlib.sha256(content).hexdigest()}

@@ -15,7 +15,7 @@ from commands import call
 from fabricate import write_trial
 
 from bench.cli import plan
-from bench.cli.commands import execute
+from bench.cli.commands import execute, writable
 from bench.networks import cpu
 from bench.planning import registry
 
@@ -244,6 +244,12 @@ def test_unwritable_folder_is_named(capsys, tmp_path):
     (tmp_path / "file").touch()
     status, _, errors = call(capsys, "--methods", "elr", "--out", str(tmp_path / "file" / "sweep"))
     assert status == 2 and "choose another --out" in errors and errors.count("\n") == 1
+
+
+def test_the_check_of_an_output_folder_leaves_every_file_in_it(tmp_path):
+    (tmp_path / ".probe").write_text("mine")
+    writable(tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_bfloat16_without_units_for_it_is_warned_of(capsys, monkeypatch):

@@ -111,6 +111,15 @@ def test_options_of_the_user_replace_those_of_the_study(monkeypatch, tmp_path, c
         assert value_of(command, "--dataset") == "npz:mine.npz" and command.count("--set") == 2
 
 
+@pytest.mark.parametrize("name", ["sanity", "precision", "cifar10n-features"])
+@pytest.mark.parametrize("seeds", ["x", "1,2", "0"])
+def test_a_number_of_seeds_that_is_none_is_one_sentence(monkeypatch, capsys, name, seeds):
+    monkeypatch.setattr("bench.cli.study._run", lambda *_: pytest.fail("ran"))
+    monkeypatch.setattr("bench.cli.study._run_here", lambda *_: pytest.fail("ran"))
+    status, text, errors = call(capsys, name, "--", "--seeds", seeds, "--no-plots")
+    assert status == 2 and "--seeds" in errors and errors.count("\n") == 1 and not text
+
+
 def test_methods_of_the_user_get_all_seeds_at_once(monkeypatch, tmp_path, capsys):
     further = "--methods elr --reference none".split()
     sweeps = commands_of(

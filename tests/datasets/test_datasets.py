@@ -5,6 +5,7 @@ import hashlib
 import os
 import pickle
 import urllib.error
+import zipfile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -925,6 +926,34 @@ def test_npz_with_a_flipped_byte_is_named(tmp_path, load_npz, compressed):
         path.write_bytes(whole[:position] + bytes((whole[position] ^ 255,)) + whole[position + 1 :])
         with pytest.raises(InputError, match=r"my\.npz' cannot be read as a NumPy archive"):
             load_dataset(f"npz:{path}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<i8', (",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (True, 4, 4)}",
+        f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({10**30},)}}",
+    ],
+)
+def test_npz_with_a_damaged_header_is_named(tmp_path, load_npz, header):
+    load_npz(**arrays())
+    content = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(tmp_path / "my.npz", "w") as archive:
+        archive.writestr("train_images.npy", content + bytes(160))
+    with pytest.raises(InputError, match=r"my\.npz' cannot be read as a NumPy archive"):
+        load_dataset(f"npz:{tmp_path / 'my.npz'}")
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)], ids=["encrypted", "method"])
+def test_npz_that_zipfile_cannot_unpack_is_named(tmp_path, load_npz, place, value):
+    load_npz(**arrays())
+    path = tmp_path / "my.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value  # entry of the first array
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"my\.npz' cannot be read as a NumPy archive"):
+        load_dataset(f"npz:{path}")
 
 
 def test_npz_that_is_a_pickle_is_not_run(tmp_path):

@@ -152,6 +152,25 @@ def test_hidden_files_and_what_programs_leave_are_passed_over_at_every_depth(tmp
     )
 
 
+@pytest.mark.parametrize("out", ["", "a", "results/clean-folder-01234567"])
+@pytest.mark.parametrize("mark", ["sweep.json", "leaderboard.md", "clean.html"])
+def test_output_written_into_the_folder_changes_no_content(tmp_path, out, mark):
+    root = two_classes(tmp_path / "d")
+    content = open_dataset(f"folder:{root}").content_hash
+    names = [str(Path(out, name)) for name in ("clean-thumbnails/0.jpg", "plots/transition.png")]
+    for name in names:
+        write(root / name)
+    (root / out / mark).touch()
+    assert passed_over(root) == {file_walk.OUTPUT: names, NO_IMAGE: [str(Path(out, mark))]}
+    assert open_dataset(f"folder:{root}").content_hash == content
+
+
+def test_classes_named_as_output_are_classes(tmp_path):
+    root = two_classes(tmp_path / "d", names=("plots", "trials"))
+    (root / "plots" / "sweep.json").touch()
+    assert passed_over(root) == {NO_IMAGE: ["plots/sweep.json"]}
+
+
 _KINDS = {
     **{
         "x.jfif": ("jpeg", "RGB"),
@@ -794,6 +813,17 @@ def test_names_that_are_no_text_are_read_sorted_and_hashed(tmp_path, capsys):
     assert dataset.classes == ("\\xff\\n", "a")
     assert dataset.account.used == 21 and len(in_memory(dataset).content_hash) == 16
     assert dataset.content_hash, "by names"
+
+
+def test_the_list_of_images_with_odd_names_is_read_back(tmp_path, capsys):
+    root = two_classes(tmp_path / "d")
+    for number, name in enumerate((b"caf\xe9.png", b"line\nbreak.png", b"back\\slash.png")):
+        os.rename(root / "a" / f"0{2 * number}.png", os.fsencode(root / "a") + b"/" + name)
+    names = open_dataset(f"folder:{root}").all_names.tolist()
+    with pytest.raises(SystemExit):
+        execute(data_command, ["images", f"folder:{root}"])
+    (root / "labels.csv").write_text(capsys.readouterr().out)
+    assert open_dataset(f"folder:{root}").all_names.tolist() == names
 
 
 def test_order_and_content_do_not_depend_on_file_system_locale_or_hash_seed(tmp_path):

@@ -36,6 +36,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LABELS = np.array([3, 0, 2, 2, 1])
 
 
+def npy(header: str) -> bytes:
+    """Return a .npy file with this header."""
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header.encode()
+
+
 def read_labels(path: Path, key: str | None = None) -> np.ndarray:
     """Return labels that a file has in order."""
     content = read_file(path, key)
@@ -234,6 +239,8 @@ def test_a_forged_array_is_no_array(tmp_path):
         ("l.csv", b"99999999999999999999\n", "give a label a line"),
         ("l.npy", b"", "is no array of numbers"),
         ("l.npy", b"\x93NUMPY", "is no array of numbers"),
+        ("l.npy", npy("{'descr': '<i8', ("), "is no array of numbers"),
+        ("l.npy", npy(f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({10**30},)}}"), "no"),
         ("l.npz", b"", "has no known ending: labels are read from .json (DivideMix's), .npy"),
         ("l", b"", "has no known ending"),
         ("L.CSV", b"1\nx\n", "line 2, is 'x'"),

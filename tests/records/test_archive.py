@@ -62,13 +62,23 @@ def test_a_folder_with_records_of_its_own_is_read_in_place(sweep):
         ("trials/a", tarfile.SYMTYPE, "/etc"),
         ("trials/a", tarfile.LNKTYPE, "sweep.json"),
         ("trials/a", tarfile.FIFOTYPE, ""),
+        ("trials/a", tarfile.GNUTYPE_SPARSE, ""),
     ],
 )
 def test_paths_outside_and_links_are_refused(tmp_path, name, kind, target):
     archive = with_member(tmp_path / "records.tar.gz", name, kind, target)
-    with pytest.raises(InputError, match="is a link or leads out of the archive"):
+    with pytest.raises(InputError, match="is a link or sparse, or leads out of the archive"):
         check_sweep(archive)
     assert not list(tmp_path.rglob("outside")) and not Path("/outside").exists()
+
+
+def test_an_archive_that_grows_too_much_is_refused(sweep, tmp_path, monkeypatch):
+    archive = packed(sweep, tmp_path / "records.tar.gz")
+    check_sweep(archive)
+    (sweep / "trials" / "zeros").write_bytes(bytes(1 << 20))
+    monkeypatch.setattr("bench.records.archive._SMALL", 1 << 16)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        check_sweep(packed(sweep, archive))
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])

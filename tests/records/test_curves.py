@@ -29,6 +29,11 @@ def test_percent_seconds_passes_and_a_header_are_read(tmp_path):
     assert curves.header["licence"] == "MIT"
 
 
+def test_a_network_of_a_library_is_a_backbone(tmp_path):
+    path = write_curves(tmp_path / "a.csv", run_rows(), header=f"{SOURCE}# backbone: timm:vit\n")
+    assert read_curves(path, {}).header["backbone"] == "timm:vit"
+
+
 def test_options_go_before_the_header(tmp_path):
     path = write_curves(tmp_path / "a.csv", run_rows())
     assert read_curves(path, {"source": "B"}).header == {"source": "B"}
@@ -106,6 +111,7 @@ def test_bad_rows_are_named(tmp_path, rows, message):
         ("# sauce: A\n", COLUMNS, "there is no key of a header line 'sauce': did you mean source?"),
         ("# A. Nybody\n", COLUMNS, "is no header line: write # key: value"),
         (f"{SOURCE}# unit: points\n", COLUMNS, "there is no unit of accuracies 'points'"),
+        (f"{SOURCE}# backbone: =1+1\n", COLUMNS, "backbone is '=1+1': give a name of letters"),
         (f"{SOURCE}# unit: percent\n", COLUMNS, "reach 0.75 %, which looks like fractions"),
     ],
 )

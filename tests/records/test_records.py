@@ -192,6 +192,17 @@ def test_samples_come_back(tmp_path):
     assert read_samples(trial.folder)["clean_probability"].tolist() == [0.25, 1.0]
 
 
+@pytest.mark.parametrize(("content", "reason"), [(None, "missing"), (b"PK", "damaged")])
+def test_samples_that_cannot_be_read_name_the_folder_to_delete(tmp_path, content, reason):
+    RecordWriter(tmp_path, ID, SPEC).finish({"status": "finished"})
+    [trial] = list(read_trials(tmp_path))
+    if content:
+        (trial.folder / "samples.npz").write_bytes(content)
+    with pytest.raises(InputError, match=f"is {reason} .* delete the trial's folder .*{ID}"):
+        read_samples(trial.folder)
+    assert content or read_samples(trial.folder, ["features"]) == {}
+
+
 def test_the_same_specification_is_taken_up_again(tmp_path):
     RecordWriter(tmp_path, ID, SPEC)
     written = (tmp_path / f"trials/{ID}/spec.json").stat().st_mtime_ns

@@ -1,7 +1,7 @@
 """Statistics against numbers worked out by hand, or by the tests that they stand for."""
 
 import warnings
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +178,16 @@ def test_who_is_better_on_the_common_seeds_is_not_below(tmp_path):
     rows = board.statistics.query("rule == 'last'").set_index("method")
     assert rows.loc["gce", "best"] == "ce" and rows.loc["gce", "p_holm"] < 0.05
     assert rows["tier"].tolist() == [1, 1] and not standings.tests_of(board)["below"].any()
+
+
+def test_cells_that_differ_in_settings_alone_are_no_independent_blocks(tmp_path):
+    def notes() -> str:
+        return " ".join(analysis_sections(read_board([tmp_path]))[-1].notes)
+
+    for precision in ("fp32", "bf16"):
+        for method, rate in product(("ce", "elr", "gce"), (0.2, 0.5)):
+            write_trial(tmp_path, method, rate=rate, spec={"precision": precision})
+        assert ("no independent blocks" in notes()) == (precision == "bf16")
 
 
 def test_methods_that_tie_everywhere_are_equal(tmp_path):

@@ -197,3 +197,15 @@ def test_a_verdict_can_lie_elsewhere(tampering, tmp_path):
     assert verify(tampering.sweep, "--sample", "0", "--out", str(out)) == 0
     assert json.loads(out.read_text())["trials"] == 2
     assert not (tampering.sweep / "verdict.json").exists()
+
+
+def test_a_verdict_replaces_verdicts_alone(tampering, tmp_path, capsys):
+    packed = tampering.pack()
+    for path in (packed, tampering.sweep / "sweep.json"):
+        content = path.read_bytes()
+        assert verify(packed, "--sample", "0", "--out", str(path)) == 2
+        assert "holds no verdict" in capsys.readouterr().err and path.read_bytes() == content
+    out = tmp_path / "mine.json"
+    out.touch()
+    for _ in range(2):
+        assert verify(packed, "--sample", "0", "--out", str(out)) == 0

@@ -10,6 +10,7 @@ from bench.datasets.folder.image_formats import UNOPENABLE
 
 HIDDEN = "hidden"
 ASIDE = "left by thumbnailers, editors or systems"
+OUTPUT = "output of this package"
 DEAD_LINK = "dead links"
 CIRCULAR = "circular links"
 REPEATED_FOLDER = "links to a folder read already"
@@ -24,6 +25,10 @@ _FOLDERS = {
 }
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _ENDINGS = ("~", ".bak", ".orig", ".tmp", ".part", ".partial", ".crdownload", ".download")
+
+#: Folders of a sweep, a report or an audit, and files beside them that tell them from classes.
+_OUTPUT = {"plots", "clean-thumbnails", "trials", "checkpoints", "encoders"}
+_BESIDE_OUTPUT = {"sweep.json", "leaderboard.md", "clean.html"}
 
 
 @dataclass
@@ -110,12 +115,15 @@ class _Walk:
             return
         if folder.name and folder.reason is None:
             self.folders.append(folder.name)
+        has_output = not _BESIDE_OUTPUT.isdisjoint(entry.name for entry in listed)
         for entry in listed:
             name = os.path.join(folder.name, entry.name)
             place = os.path.join(folder.place, entry.name)
             is_folder = entry.is_dir(follow_symlinks=False)
             reason = folder.reason or _set_aside(entry.name, is_folder)
             if is_folder:
+                if has_output and entry.name in _OUTPUT:
+                    reason = reason or OUTPUT
                 yield Folder(name, place, reason)
             elif entry.is_symlink():
                 self._note_link(name, place, reason)

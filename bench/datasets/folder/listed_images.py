@@ -78,7 +78,7 @@ def _locate(folder: Path, path: Path, rows: Iterable[Row], files: Iterable[File]
     """Return the file of each row: its place -> its name from the folder, in the rows' order."""
     by_spelling = defaultdict(list)
     for file in files:
-        by_spelling[same_spelling(file.name)].append(file.name)
+        by_spelling[_spelling(file.name)].append(file.name)
     finder = _Finder(str(folder), by_spelling)
     located: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -106,13 +106,18 @@ def _locate(folder: Path, path: Path, rows: Iterable[Row], files: Iterable[File]
     return located
 
 
+def _spelling(name: str) -> str:
+    """Return a name in one normal form, with escapes as ``python -m bench.data images`` has."""
+    return same_spelling(printable(name))
+
+
 class _Finder:
     """Finds files by the paths that people write."""
 
     def __init__(self, folder: str, by_spelling: Mapping[str, Sequence[str]]) -> None:
         self.folder = folder
         self.root = os.path.realpath(folder)
-        self.by_spelling = by_spelling  # normal form of a name -> names of files below the folder
+        self.by_spelling = by_spelling  # spelling of a name -> names of files below the folder
         self._real = cache(os.path.realpath)
 
     def name(self, written: str) -> str | None:
@@ -121,8 +126,11 @@ class _Finder:
         for spelling in dict.fromkeys((written, written.strip(), slashes)):
             if self._is_file(spelling):
                 return self._normal(spelling)
-        same = self.by_spelling.get(same_spelling(os.path.normpath(slashes)), ())
-        return same[0] if len(same) == 1 and self._is_file(same[0]) else None
+        for spelling in (os.path.normpath(slashes), written):
+            same = self.by_spelling.get(_spelling(spelling), ())
+            if len(same) == 1 and self._is_file(same[0]):
+                return same[0]
+        return None
 
     def _is_file(self, name: str) -> bool:
         return os.path.isfile(os.path.join(self.folder, name))
