@@ -41,26 +41,33 @@ def is_own(folder: Path) -> bool:
 class Reviewed:
     """Data set with the labels of a review."""
 
-    def __init__(self, dataset: Dataset, samples: Samples, review: Review) -> None:
+    def __init__(
+        self, dataset: Dataset, samples: Samples, review: Review, flagged: Iterable[int] = ()
+    ) -> None:
         """Apply a review.
 
+        Args:
+            flagged: positions of samples to drop that nobody decided on.
+
         Raises:
-            InputError: if no sample of a class is left for training, but for a class that was
-                relabelled whole, which a list of images goes without.
+            InputError: if no sample of a class is left for training. A list of images may go
+                without a class that was relabelled whole.
         """
+        flagged = list(flagged)
         self.dataset, self.samples = dataset, samples
         self.labels = np.array(samples.given)  # (N,) after the review
         self.clean = np.full(len(samples.given), UNKNOWN)  # (N,) reviewed ones
         for position, label in review.labels.items():
             self.labels[position] = self.clean[position] = label
         self.left = np.ones(len(samples.given), bool)  # (N,) samples that are not dropped
-        self.left[list(review.dropped)] = False
+        self.left[[*review.dropped, *flagged]] = False
         training = trained_on(dataset, samples)
         after = set(self.labels[training & self.left].tolist())
         lost = set(samples.given[training].tolist()) - after
         if self.in_files and len(after) > 1:
             tested = set(self.labels[~training & self.left].tolist())
-            lost -= set(samples.given[list(review.labels)].tolist()) - tested
+            relabelled = set(samples.given[list(review.labels)].tolist())
+            lost -= relabelled - tested - set(samples.given[flagged].tolist())
         if lost:
             names = shortlist(printable(samples.classes[label]) for label in sorted(lost))
             raise InputError(

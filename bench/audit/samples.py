@@ -101,7 +101,7 @@ def root_of(dataset: Dataset) -> str | None:
     roots = [files.root for files in parts if files is not None]
     if len(roots) < len(parts):
         return None
-    return roots[0] if len(set(roots)) == 1 else os.path.commonpath(map(os.path.realpath, roots))
+    return roots[0] if len(set(roots)) == 1 else os.path.commonpath(map(os.path.abspath, roots))
 
 
 def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
@@ -113,5 +113,5 @@ def _names(dataset: Dataset, part: str, positions: np.ndarray) -> list[str]:
         return [f"{part}:{position}" for position in positions.tolist()]
     if files is None or root is None or files.root == root:
         return [str(name) for name in names[positions]]
-    below = os.path.relpath(os.path.realpath(files.root), root)
+    below = os.path.relpath(os.path.abspath(files.root), root)
     return [os.path.join(below, str(name)) for name in names[positions]]

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,22 +21,22 @@ from bench.audit.page import THUMBNAILS, write_page
 from bench.audit.pool import Pool, pool_of
 from bench.audit.report import headline, report
 from bench.audit.reviewed import Reviewed, is_own, unlistable
-from bench.audit.samples import numbered, own_order, root_of, samples_of, trained_on
+from bench.audit.samples import own_order, root_of, samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
+from bench.cli.audited import audited
 from bench.cli.commands import writable
 from bench.cli.network import load_encoder
-from bench.cli.plan import check_command, decode, resolve_device
+from bench.cli.plan import check_command, resolve_device
 from bench.cli.progress import Display, duration
 from bench.cli.terminal import console, echo, line
 from bench.common.files import write_atomically
-from bench.datasets import Dataset, check_dataset, open_dataset
+from bench.datasets import Dataset, check_dataset
 from bench.datasets.images.cache_folder import keep_library_caches
 from bench.embedding import embed
 from bench.errors import InputError
 from bench.networks.pretrained import Pretrained, is_library_name
-from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, takes_rate
 from bench.planning.registry import display
 from bench.planning.spec import Plan, TrialSpec
 from bench.records.trials import check_own, read_begun
@@ -89,7 +90,7 @@ class Options:
         return self.noise_kind or ("symmetric" if self.noise is not None else None)
 
     @property
-    def of_labels(self) -> dict[str, object]:
+    def of_labels(self) -> dict[str, Any]:
         """Options that the audited samples and labels depend on, as summary.json keeps them."""
         return {
             "data_dir": self.data_dir,
@@ -110,7 +111,7 @@ def run_audit(**values: object) -> int:
     if given.reviewed_test and not given.check:
         raise InputError("--reviewed-test is for --check: add --check, or leave it out")
     device, precision = resolve_device(given.device, "auto", given.address)
-    dataset, labels = _labelled(given)
+    dataset, labels = audited(given.dataset, **given.of_labels)
     _check_names(dataset, given.drop_flagged)
     if given.check and not dataset.knows_truth:
         raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
@@ -167,11 +168,11 @@ def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
     except FileNotFoundError:
         trials = [file.spec for _, file, _ in read_begun(out)]
         # Another --backbone changes the hash of the trials' data, and another spelling the name.
-        own = all(
+        of_this = all(
             trial.get("data_hash") == spec.data_hash or trial.get("dataset") == spec.dataset
             for trial in trials
         )
-        if not own or (not trials and {path.name for path in out.iterdir()} & _WRITTEN):
+        if not of_this or (not trials and {path.name for path in out.iterdir()} & _WRITTEN):
             raise InputError(
                 f"{str(out)!r} holds files that are not of this audit: choose another --out"
             ) from None
@@ -201,23 +202,6 @@ def _check_dropped(folder: Path) -> None:
             f"{str(folder)!r} holds files that --drop-flagged did not write: move it away, or "
             "choose another --out"
         )
-
-
-def _labelled(given: Options) -> tuple[Dataset, np.ndarray]:
-    """Return the data set in memory, where it fits, and the training labels to audit."""
-    kind = given.kind
-    whole = open_dataset(given.dataset, given.data_dir, given.image_size)
-    if kind is not None and takes_rate(kind) and given.noise is None:
-        raise InputError(f"{kind} noise needs a rate: add --noise R")
-    dataset = decode(whole, kind, [given.noise], given.subset, given.data_dir)
-    dataset = replace(dataset, all_names=whole.all_names)  # which noise drops
-    if kind is None:
-        return numbered(dataset, whole), dataset.delivered_labels
-    check_noise(kind, given.noise, dataset)
-    spec = NoiseSpec(kind, given.noise, given.noise_seed, file_hash=fingerprint(kind))
-    if spec.replaces_images:
-        raise InputError(f"{kind} replaces images and no labels: choose another --noise-kind")
-    return numbered(dataset, whole), corrupt(dataset, spec)
 
 
 def _verdicts(given: Options, dataset: Dataset) -> np.ndarray | None:
@@ -324,10 +308,10 @@ def _write_plots(audit: Audit, check: Check | None, out: Path) -> dict[str, str]
 def _drop(audit: Audit, dataset: Dataset, out: Path) -> None:
     """Write the labels without the flagged samples that are to train on."""
     samples = replace(samples_of(dataset), given=audit.given)
-    flagged = np.flatnonzero(audit.flagged & trained_on(dataset, samples))
-    review = Review({}, frozenset(flagged.tolist()), frozenset())
+    flagged = np.flatnonzero(audit.flagged & trained_on(dataset, samples)).tolist()
     folder = out / DROPPED
-    Reviewed(dataset, samples, review).write(folder, over_own=True)
+    review = Review({}, frozenset(), frozenset())
+    Reviewed(dataset, samples, review, flagged).write(folder, over_own=True)
     echo(f"{len(flagged):,} flagged samples are left out in {folder}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +76,16 @@ def apply(
 
     from bench.audit.decisions import read_decisions, read_flagged, summary
     from bench.audit.reviewed import Reviewed
-    from bench.audit.samples import numbered, samples_of, trained_on
-    from bench.datasets import in_memory, open_dataset
-    from bench.noise import NoiseSpec, corrupt, fingerprint, prepare
+    from bench.audit.samples import samples_of, trained_on
+    from bench.cli.audited import audited
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
     name, earlier = _audited(file, dataset)
-    data_dir = data_dir or earlier.get("data_dir") or "data"
-    subset = earlier.get("subset") if subset is None else subset
+    named = {"data_dir": data_dir, "subset": subset}
+    choices = earlier | {key: value for key, value in named.items() if value is not None}
     try:
-        whole = open_dataset(name, data_dir, earlier.get("image_size"))
-        data = in_memory(whole if subset is None else whole.subset(subset))
+        data, labels = audited(name, remarks=False, **choices)
     except InputError as error:
         if dataset or (file.parent / _SUMMARY).exists():
             raise
@@ -94,26 +93,19 @@ def apply(
             f"there is no audit beside {str(file)!r}: move it into the folder of its audit (the "
             f"one with {_SUMMARY}), or name the data set that was audited with --dataset"
         ) from error
-    labels = data.delivered_labels
-    if kind := earlier.get("noise_kind"):
-        noise = NoiseSpec(
-            kind, earlier.get("noise"), earlier.get("noise_seed", 0), file_hash=fingerprint(kind)
-        )
-        labels = corrupt(prepare(data, kind, data_dir), noise)
-    data = numbered(data, whole)
     samples = samples_of(data)
     given = np.concatenate([labels, samples.given[len(labels) :]])
     samples = replace(samples, given=given)
     review = read_decisions(file, samples)
     echo(summary(review, samples))
+    flagged: Set[int] = set()
     if drop_flagged:
         trained = set(np.flatnonzero(trained_on(data, samples)).tolist())
         flagged = read_flagged(drop_flagged, samples) & trained
         flagged = flagged - review.labels.keys() - review.dropped
-        review = replace(review, dropped=review.dropped | flagged)
         echo(f"{len(flagged):,} flagged samples that nobody decided on are dropped")
     out = out or file.parent / "reviewed"
-    reviewed = Reviewed(data, samples, review)
+    reviewed = Reviewed(data, samples, review, flagged)
     reviewed.write(out)
     _print_use(out, reviewed.in_files)
 

@@ -194,7 +194,12 @@ def _load_data(request: Request, image_size: int | None) -> tuple[Dataset, str, 
 
 
 def decode(
-    data: Dataset, kind: str | None, rates: Sequence[float | None], subset: int | None, folder: str
+    data: Dataset,
+    kind: str | None,
+    rates: Sequence[float | None],
+    subset: int | None,
+    folder: str,
+    remarks: bool = True,
 ) -> Dataset:
     """Return a data set with its images decoded, ready for noise, and print its remarks.
 
@@ -202,16 +207,18 @@ def decode(
         kind: noise kind; None where labels stay as delivered.
         subset: number of training samples that are kept; None keeps all.
         folder: folder of the data, in which the noise's files are.
+        remarks: print remarks on the data, and warn of exact copies.
     """
     files = data if isinstance(data.train_images, ImageFiles) else None
     if kind is not None:
         for rate in rates:  # before images are decoded, which may take minutes
             check_noise(kind, rate, files)
     data = in_memory(data if subset is None else data.subset(subset))
-    warn_of_copies(data)
+    if remarks:
+        warn_of_copies(data)
     if kind is not None:
         data = prepare(data, kind, folder)
-    for remark in data.remarks:
+    for remark in data.remarks if remarks else ():
         echo(remark, err=True)
     return data
 

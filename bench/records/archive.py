@@ -93,13 +93,13 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _check_size(archive: Path) -> None:
     """Read an archive to its checksum, which tarfile does not; refuse one that grows too much."""
-    most = max(_RATIO * archive.stat().st_size, _SMALL)
+    limit = max(_RATIO * archive.stat().st_size, _SMALL)
     with gzip.open(archive) as stream:
         while stream.read(_CHUNK):
-            if stream.tell() > most:
+            if stream.tell() > limit:
                 raise InputError(
-                    f"{str(archive)!r} unpacks to more than {most >> 20:,} MB, which no records "
-                    "do: get it from a source that you trust, or give the sweep's folder"
+                    f"{str(archive)!r} unpacks to more than {limit >> 20:,} MB, too much for records: "
+                    "get it from a source that you trust, or give the sweep's folder"
                 )
 
 

@@ -112,7 +112,12 @@ def read_samples(folder: Path, names: Collection[str] = ()) -> dict[str, np.ndar
                 return {}
             return {key: archive[key] for key in names or archive.files}
     except Exception as error:  # NumPy raises many types on damaged files
-        reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        missing = isinstance(error, FileNotFoundError)
+        if isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and error.errno and not missing
+        ):
+            raise  # the machine's fault, not the file's
+        reason = "missing" if missing else "damaged"
         raise InputError(
             f"{str(path)!r} is {reason} ({reason_of(error)}): delete the trial's folder "
             f"{str(folder)!r} and run again"

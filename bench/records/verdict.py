@@ -127,7 +127,7 @@ def verdict_path(sweep: Path) -> Path:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise InputError where a verdict would overwrite a file that is none."""
+    """Raise InputError where a verdict would overwrite a file of something else."""
     if not path.is_file() or not path.stat().st_size:
         return
     try:

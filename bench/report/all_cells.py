@@ -1,16 +1,17 @@
 """Accuracy of every method in every cell, in one table, and whether the cells agree."""
 
 from collections.abc import Mapping
-from itertools import product
+from itertools import combinations_with_replacement, product
 from statistics import fmean
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from bench.planning.selection import DEFAULT_RULE
 from bench.report.agreement import kendall_tau
-from bench.report.columns import SEEDS, SETUP
+from bench.report.columns import SEEDS
 from bench.report.leaderboard import places
 from bench.report.metrics import ACCURACY
 from bench.report.statistics import AverageRanks
@@ -22,8 +23,8 @@ MOST = 8
 
 _RANK = "Average rank"
 
-#: Columns that all cells of a data set have in common.
-_COMMON = [name for name in (*SETUP, "further") if name not in ("data_hash", "noise_hash")]
+#: Parts of a group's key in which named cells may differ.
+_NAMED = ("dataset", "data_hash", "noise_kind", "noise_hash")
 
 #: Accuracies of the methods (M,) by seeds.
 Orders = Mapping[Any, np.ndarray]
@@ -74,13 +75,16 @@ def cells_agreement_table(chosen: pd.DataFrame, ranks: AverageRanks) -> Table | 
         cell: {seeds: row.to_numpy() for seeds, row in rows.droplevel("cell").iterrows()}
         for cell, rows in accuracies.groupby("cell")
     }
+    taus = {
+        frozenset(pair): _mean_tau(
+            *(orders.get(cell, {}) for cell in pair), same_cell=pair[0] == pair[1]
+        )
+        for pair in combinations_with_replacement(names, 2)
+    }
     lines = []
     for first, name in names.items():
-        taus = (
-            _mean_tau(orders.get(first, {}), orders.get(second, {}), same_cell=first == second)
-            for second in names
-        )
-        lines.append(entries(name, *(NONE if np.isnan(tau) else decimal(tau, 2) for tau in taus)))
+        line = (taus[frozenset({first, second})] for second in names)
+        lines.append(entries(name, *(NONE if np.isnan(tau) else decimal(tau, 2) for tau in line)))
     caption = "Agreement of the cells: Kendall's τ between their orders of the methods"
     return Table(caption, ["Cell", *names.values()], lines)
 
@@ -98,13 +102,19 @@ def _mean_tau(first: Orders, second: Orders, *, same_cell: bool) -> float:
     return fmean(taus) if taus else np.nan
 
 
+def _settings(group: str) -> str:
+    """Return what a group's key says beside data and noise, as a text."""
+    parts = msgspec.json.decode(group)
+    return str({name: value for name, value in parts.items() if name not in _NAMED})
+
+
 def cell_names(rows: pd.DataFrame) -> dict[str, str]:
     """Return names of all cells by what differs among them: data set, and noise with its rate.
 
     Empty where there are more than MOST, or where cells of a data set differ in other things.
     """
     cells = rows.drop_duplicates("cell")
-    if (cells.groupby("dataset")[_COMMON].nunique(dropna=False) > 1).any(axis=None):
+    if (cells["group"].map(_settings).groupby(cells["dataset"]).nunique() > 1).any():
         return {}
     datasets = cells["dataset"].nunique() > 1
     names = [

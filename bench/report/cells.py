@@ -96,17 +96,18 @@ def name_sources(trials: Sequence[Facts]) -> None:
 
 
 def complete_rates(trials: Sequence[Facts]) -> None:
-    """Give trials of noise without a nominal rate the mean of their realised rates.
+    """Give trials of noise without a nominal rate the mean rate that the noise seeds realised.
 
     Labels that came with the data, and flips by a matrix, have none. Seeds of one cell share a rate
     although each may have drawn its own, and although a failed trial recorded none.
     """
-    realised = defaultdict(set)
-    nameless = [facts for facts in trials if facts["noise_rate"] is None]
-    for facts in nameless:
-        realised[_labels(facts)].add(facts["realised_noise_rate"])
-    for facts in nameless:
-        rates = [rate for rate in realised[_labels(facts)] if math.isfinite(rate)]
+    realised: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    unrated = [facts for facts in trials if facts["noise_rate"] is None]
+    for facts in unrated:
+        if math.isfinite(facts["realised_noise_rate"]):
+            realised[_labels(facts)][facts["noise_seed"]] = facts["realised_noise_rate"]
+    for facts in unrated:
+        rates = realised[_labels(facts)].values()
         facts["noise_rate"] = fmean(rates) if rates else UNKNOWN_RATE
 
 

@@ -143,6 +143,16 @@ def test_parts_with_equal_names_in_folders_of_their_own_are_told_apart(tmp_path)
     assert reviewed.test_labels.tolist() == [cat, cat, cat, lynx, lynx, lynx]
 
 
+def test_names_say_nothing_of_where_a_part_lies(tmp_path):
+    for number in range(6):
+        for part in ("animals/training", "elsewhere"):
+            pixels = np.full((8, 8, 3), number, np.uint8)
+            save(tmp_path / part / f"{number % 2}_{number}.jpg", pixels)
+    (tmp_path / "animals" / "testing").symlink_to(tmp_path / "elsewhere")
+    samples = samples_of(load_dataset("animal10n", tmp_path / "animals"))
+    assert samples.names[0] == "training/0_0.jpg" and samples.names[6] == "testing/0_0.jpg"
+
+
 def test_two_samples_of_one_name_are_refused(digits):
     names = np.full(len(digits.train_labels), "0.png")
     with pytest.raises(InputError, match="two samples of the name"):
@@ -154,6 +164,14 @@ def test_a_class_without_a_sample_is_refused(tmp_path):
     foxes = np.flatnonzero(samples_of(pets).given == 2)
     with pytest.raises(InputError, match="class fox"):
         write(pets, review_of({}, *foxes.tolist()), tmp_path / "reviewed")
+
+
+def test_a_class_of_which_the_rest_is_dropped_unseen_is_not_relabelled_whole(tmp_path):
+    pets = load_dataset(f"folder:{write_pets(tmp_path / 'pets', each=4)}")
+    samples = samples_of(pets)
+    first, *others = np.flatnonzero(samples.given == 0).tolist()
+    with pytest.raises(InputError, match="class cat"):
+        Reviewed(pets, samples, review_of({first: 1}), others)
 
 
 @pytest.mark.parametrize("parts", [("",), ("train", "test")])

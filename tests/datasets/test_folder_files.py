@@ -171,6 +171,16 @@ def test_classes_named_as_output_are_classes(tmp_path):
     assert passed_over(root) == {NO_IMAGE: ["plots/sweep.json"]}
 
 
+def test_trials_beside_a_report_are_a_class(tmp_path):
+    """A report writes no trials, but a sweep does."""
+    root = two_classes(tmp_path / "d", names=("cats", "trials"))
+    (root / "leaderboard.md").touch()
+    assert set(passed_over(root)) == {NO_IMAGE}
+    (root / "sweep.json").touch()
+    with pytest.raises(InputError, match="output of this package: 10"):
+        open_dataset(f"folder:{root}")
+
+
 _KINDS = {
     **{
         "x.jfif": ("jpeg", "RGB"),

@@ -203,6 +203,16 @@ def test_samples_that_cannot_be_read_name_the_folder_to_delete(tmp_path, content
     assert content or read_samples(trial.folder, ["features"]) == {}
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), MemoryError()])
+def test_what_the_machine_lacks_is_no_damage(tmp_path, monkeypatch, error):
+    def load(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(type(error)):
+        read_samples(tmp_path)
+
+
 def test_the_same_specification_is_taken_up_again(tmp_path):
     RecordWriter(tmp_path, ID, SPEC)
     written = (tmp_path / f"trials/{ID}/spec.json").stat().st_mtime_ns

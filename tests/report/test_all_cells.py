@@ -144,6 +144,21 @@ def test_cells_of_other_settings_are_not_told_apart_by_noise(tmp_path):
     assert agreement_of(tmp_path) is None
 
 
+def test_recipes_of_papers_are_the_methods_own(tmp_path):
+    """Whichever method leads a cell."""
+    for (method, values), rate in zip(ACCURACIES.items(), (0.01, 0.02, 0.03), strict=True):
+        for noise, value in zip((0.2, 0.5), values, strict=True):
+            write_trial(
+                tmp_path,
+                method,
+                test=[value],
+                rate=noise,
+                spec={"protocol": "paper"},
+                recipe={"learning_rate": rate},
+            )
+    assert table_of(tmp_path).columns[1:-1] == ["symmetric 20 %", "symmetric 50 %"]
+
+
 def test_cells_without_names_of_their_own_are_not_compared(tmp_path):
     for precision in ("fp32", "bf16"):
         write_sweep(tmp_path, [("symmetric", 0.2), ("symmetric", 0.5)], precision=precision)

@@ -426,6 +426,15 @@ def test_all_cells_stand_side_by_side_with_the_best_on_average_on_top(tmp_path):
         assert line.get_xdata()[0] == pytest.approx(100 * accuracies["ce"][column])
 
 
+def test_long_names_of_cells_leave_room_for_the_methods(tmp_path):
+    for method, (number, kind) in product(("ce", "elr", "gce"), enumerate("abcdefg")):
+        noise = {"noise_kind": f"human-{kind * 30}", "dataset": f"folder:{'photos' * 9}"}
+        write_trial(tmp_path, method, test=[0.5], rate=0.1 + number / 10, spec=noise)
+    figure, _ = figures_of(tmp_path)["all-cells"]
+    figure.draw_without_rendering()  # a warning where nothing is left of the axes
+    assert all(axes.get_position().height * figure.get_figheight() > 0.4 for axes in figure.axes)
+
+
 def test_bars_join_methods_within_one_critical_difference(tmp_path):
     for place, method in enumerate(["elr", "gce", "sce", "mixup", "ce"]):
         for rate in (0.1, 0.2, 0.3, 0.4):

@@ -33,20 +33,23 @@
   const history = []; /* lists of [row, what it was] */
   let stored = true;
 
-  const kept = () => Object.entries(JSON.parse(localStorage.getItem(STORE) ?? "{}"));
+  function entries() {
+    const text = localStorage.getItem(STORE);
+    try { return Object.entries(JSON.parse(text ?? "{}")); } catch { return []; } /* damaged: written anew */
+  }
 
   function restore() {
     try {
-      const known = kept().map(([name, entry]) => [byName.get(name), entry])
+      const known = entries().map(([name, entry]) => [byName.get(name), entry])
         .filter(([row, [decision, label]]) => row !== undefined && (decision !== RELABEL || classes[label] !== undefined));
-      decisions = new Map(known);
+      decisions = new Map(stored ? known : [...known, ...decisions]);
     } catch { stored = false; }
   }
 
   /* Write changed rows alone, since another tab may have decided on others; all, where that failed before. */
   function save(changed) {
     try {
-      const saved = new Map(kept());
+      const saved = new Map(entries());
       for (const row of stored ? changed : decisions.keys())
         decisions.has(row) ? saved.set(names[row], decisions.get(row)) : saved.delete(names[row]);
       localStorage.setItem(STORE, JSON.stringify(Object.fromEntries(saved)));

@@ -26,9 +26,13 @@ _FOLDERS = {
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _ENDINGS = ("~", ".bak", ".orig", ".tmp", ".part", ".partial", ".crdownload", ".download")
 
-#: Folders of a sweep, a report or an audit, and files beside them that tell them from classes.
-_OUTPUT = {"plots", "clean-thumbnails", "trials", "checkpoints", "encoders"}
-_BESIDE_OUTPUT = {"sweep.json", "leaderboard.md", "clean.html"}
+_IMAGES = {"plots", "clean-thumbnails"}
+#: Files of a sweep, a report and an audit, and the folders beside them that are no classes.
+_OUTPUT = {
+    "sweep.json": _IMAGES | {"trials", "checkpoints", "encoders"},
+    "leaderboard.md": _IMAGES,
+    "clean.html": _IMAGES,
+}
 
 
 @dataclass
@@ -115,14 +119,14 @@ class _Walk:
             return
         if folder.name and folder.reason is None:
             self.folders.append(folder.name)
-        has_output = not _BESIDE_OUTPUT.isdisjoint(entry.name for entry in listed)
+        output = set().union(*(_OUTPUT.get(entry.name, ()) for entry in listed))
         for entry in listed:
             name = os.path.join(folder.name, entry.name)
             place = os.path.join(folder.place, entry.name)
             is_folder = entry.is_dir(follow_symlinks=False)
             reason = folder.reason or _set_aside(entry.name, is_folder)
             if is_folder:
-                if has_output and entry.name in _OUTPUT:
+                if entry.name in output:
                     reason = reason or OUTPUT
                 yield Folder(name, place, reason)
             elif entry.is_symlink():

@@ -36,14 +36,12 @@ ACCURACY_CAPTION = (
     f"Test accuracy by noise rate: {SELECTED} Rates too close for all methods are drawn at equal "
     "distances."
 )
-ROWS_CAPTION = (
-    f"Test accuracy: {SELECTED} Panels have ranges of their own; an arrowhead is where an "
-    "interval, which knows no bounds, goes on beyond 0 or 100 %."
+_RANGES = (
+    "Panels have ranges of their own; an arrowhead is where an interval, which knows no bounds, "
+    "goes on beyond 0 or 100 %."
 )
-_ALL_CELLS = (
-    f"Test accuracy in all cells, the best on average on top: {SELECTED} Panels have ranges of "
-    "their own."
-)
+ROWS_CAPTION = f"Test accuracy: {SELECTED} {_RANGES}"
+_ALL_CELLS = f"Test accuracy in all cells, the best on average on top: {SELECTED} {_RANGES}"
 _LINE = f" The vertical line is {REFERENCE}."
 
 
@@ -129,15 +127,21 @@ def all_cells_figure(
     if not names:
         return None
     methods = list(ranks.ranks.index)
-    figure = Figure(figsize=(PAGE, 0.7 + 0.17 * len(methods)), layout="constrained")
+    characters = int((PAGE - 1.2) / len(names) / 0.065)  # of a line as wide as a panel
+    titles = [
+        fill(name.replace(" %", "\N{NO-BREAK SPACE}%"), characters, max_lines=4, placeholder=" …")
+        for name in names.values()
+    ]
+    lines = max(title.count("\n") for title in titles)
+    height = 0.7 + 0.14 * lines + 0.17 * len(methods)
+    figure = Figure(figsize=(PAGE, height), layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True)
-    for axes, (cell, name) in zip(panels, names.items(), strict=True):
+    for axes, cell, title in zip(panels, names, titles, strict=True):
         in_cell = ranked[(ranked["cell"] == cell) & ranked["method"].isin(methods)]
         _draw_rows(axes, in_cell, methods, drawn)
         for mean in in_cell.loc[in_cell["method"] == REFERENCE, "mean"]:
             axes.axvline(100 * mean, color="0.4", linewidth=0.6, zorder=0)
-        title = name.replace(" %", "\N{NO-BREAK SPACE}%")
-        axes.set_title(fill(title, int((PAGE - 1.2) / len(names) / 0.065)))
+        axes.set_title(title)
         axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], min_n_ticks=2))
         axes.tick_params(axis="y", length=0)
         axes.grid()
