@@ -98,8 +98,8 @@ def _check_size(archive: Path) -> None:
         while stream.read(_CHUNK):
             if stream.tell() > limit:
                 raise InputError(
-                    f"{str(archive)!r} unpacks to more than {limit >> 20:,} MB, too much for records: "
-                    "get it from a source that you trust, or give the sweep's folder"
+                    f"{str(archive)!r} unpacks to more than {limit >> 20:,} MB, too much for "
+                    "records: get it from a source that you trust, or give the sweep's folder"
                 )
 
 
