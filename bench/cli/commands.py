@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -242,7 +241,9 @@ def writable(folder: Path, option: str = "--out") -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        probe = folder / f".probe-{os.getpid()}"  # no file of the user
+        probe.touch(exist_ok=False)
+        probe.unlink()
     except OSError as error:
         raise InputError(
             f"cannot write to {str(folder)!r} ({error.strerror}): choose another {option}"

@@ -846,7 +846,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
 ):
     write_trial(tmp_path)
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, **_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(Path, "touch", refuse)

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from ray import tune
 from ray_names import private_names
+from sweeps import wait_for
 
 from bench.errors import InputError
 from bench.sweep import address, private
@@ -173,7 +174,10 @@ def test_what_is_left_of_a_killed_drivers_session_is_ended(tmp_path):
     private.end_session(str(folder))
     assert started[0].wait(timeout=10) == -9
     assert [process.poll() for process in started[1:]] == [None, None]
-    assert not children[0].is_running() or children[0].status() == psutil.STATUS_ZOMBIE
+    wait_for(
+        lambda: not children[0].is_running() or children[0].status() == psutil.STATUS_ZOMBIE,
+        seconds=10,
+    )
     for process in [*started[1:], *children[1:]]:
         process.kill()
 
