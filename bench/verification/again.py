@@ -43,10 +43,12 @@ _COMPUTING = ("torch", "numpy", "scipy", "scikit-learn")
 _ROUNDING = ("system", "processor", "instructions")
 
 #: Keys of an epoch and of done.json that a new run may change: cost, and who ran what when.
-_OF_RUN = (
+_OF_RUN = frozenset(
     "schema train_seconds eval_seconds pretrain_seconds embedding_seconds work_seconds "
-    "peak_memory_bytes git_commit code error traceback"
-).split()
+    "peak_memory_bytes git_commit code error traceback".split()
+)
+#: Keys within those of done.json that records of earlier versions lack.
+_NEWER = frozenset({"training_rate"})
 
 
 @dataclass(frozen=True)
@@ -207,12 +209,13 @@ def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
     """Return the keys whose values differ; one without a value is equal to a missing one."""
     names = []
     for name in dict.fromkeys([*first, *second]):
-        values = [
-            {key: part for key, part in value.items() if key not in _OF_RUN}
-            if isinstance(value, dict)
-            else value
-            for value in (first.get(name), second.get(name))
-        ]
+        values: list[Any] = [first.get(name), second.get(name)]
+        if all(isinstance(value, dict) for value in values):
+            passed_over = _OF_RUN | (_NEWER - values[0].keys())
+            values = [
+                {key: part for key, part in value.items() if key not in passed_over}
+                for value in values
+            ]
         if name not in _OF_RUN and values[0] != values[1]:
             names.append(name)
     return names

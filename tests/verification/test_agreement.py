@@ -130,6 +130,19 @@ def test_a_record_of_other_code_is_neither_verified_nor_refused(tampering):
     )
 
 
+def test_a_record_of_an_earlier_version_lacks_newer_facts(tampering):
+    folder = tampering.trial("gce")
+
+    def forget(done):
+        del done["noise"]["training_rate"]
+
+    tampering.change(folder, "done.json", forget)
+    assert verify(tampering.sweep, "--sample", folder.name) == 0
+    assert verdict_of(tampering.sweep).outcome == VERIFIED
+    tampering.change(folder, "done.json", lambda done: done["noise"].update(training_rate=0.9))
+    assert verify(tampering.sweep, "--sample", folder.name) == 1
+
+
 def test_a_record_of_another_machine_agrees_within_the_tolerance(tampering):
     folder = tampering.trial("gce")
     tampering.change(folder, "epochs.jsonl", lambda lines: lines[2].update(train_loss=1.5))
