@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.planning.selection import DEFAULT_RULE
 from bench.report.agreement import kendall_tau
+from bench.report.cells import key_of
 from bench.report.columns import SEEDS
 from bench.report.leaderboard import places
 from bench.report.metrics import ACCURACY
@@ -105,7 +106,7 @@ def _mean_tau(first: Orders, second: Orders, *, same_cell: bool) -> float:
 def _settings(group: str) -> str:
     """Return what a group's key says beside data and noise, as a text."""
     parts = msgspec.json.decode(group)
-    return str({name: value for name, value in parts.items() if name not in _NAMED})
+    return key_of({name: value for name, value in parts.items() if name not in _NAMED})
 
 
 def cell_names(rows: pd.DataFrame) -> dict[str, str]:
