@@ -5,9 +5,8 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from bench.audit.samples import own_order, root_of, samples_of, trained_on
 from bench.audit.similar import find_similar
 from bench.audit.trials import plan_trials, read_judgements
 from bench.audit.verdicts import read_verdicts
-from bench.cli.audited import audited
+from bench.cli.audited import LabelOptions, audited
 from bench.cli.commands import writable
 from bench.cli.network import load_encoder
 from bench.cli.plan import check_command, resolve_device
@@ -90,16 +89,16 @@ class Options:
         return self.noise_kind or ("symmetric" if self.noise is not None else None)
 
     @property
-    def of_labels(self) -> dict[str, Any]:
-        """Options that the audited samples and labels depend on, as summary.json keeps them."""
-        return {
-            "data_dir": self.data_dir,
-            "image_size": self.image_size,
-            "subset": self.subset,
-            "noise": self.noise,
-            "noise_kind": self.kind,
-            "noise_seed": self.noise_seed,
-        }
+    def of_labels(self) -> LabelOptions:
+        """Options that the audited samples and labels depend on."""
+        return LabelOptions(
+            data_dir=self.data_dir,
+            image_size=self.image_size,
+            subset=self.subset,
+            noise=self.noise,
+            noise_kind=self.kind,
+            noise_seed=self.noise_seed,
+        )
 
 
 def run_audit(**values: object) -> int:
@@ -111,7 +110,7 @@ def run_audit(**values: object) -> int:
     if given.reviewed_test and not given.check:
         raise InputError("--reviewed-test is for --check: add --check, or leave it out")
     device, precision = resolve_device(given.device, "auto", given.address)
-    dataset, labels = audited(given.dataset, **given.of_labels)
+    dataset, labels = audited(given.dataset, given.of_labels)
     _check_names(dataset, given.drop_flagged)
     if given.check and not dataset.knows_truth:
         raise InputError(f"the true labels of {given.dataset} are not known: leave --check out")
@@ -277,7 +276,7 @@ def _write(
             "network_size": identity.size,
             "licence": network.licence,
         }
-    facts["options"] = given.of_labels
+    facts["options"] = asdict(given.of_labels)
     if check:
         facts["check"] = check.to_json()
     write_files(audit, out, facts, own_order(dataset, audit.names))

@@ -1,10 +1,8 @@
 """Command ``python -m bench.clean apply``: decisions of a review become labels."""
 
-import json
 import shlex
 from collections.abc import Set
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,9 +11,6 @@ from bench.cli.commands import Command
 from bench.cli.paths import NameOrFile, Place, UserPath
 from bench.cli.terminal import echo
 from bench.errors import InputError
-
-#: File of an audit that names its data set, and the options that its labels depend on.
-_SUMMARY = "summary.json"
 
 
 @click.command(cls=Command, name="apply")
@@ -77,21 +72,24 @@ def apply(
     from bench.audit.decisions import read_decisions, read_flagged, summary
     from bench.audit.reviewed import Reviewed
     from bench.audit.samples import samples_of, trained_on
-    from bench.cli.audited import audited
+    from bench.cli.audited import SUMMARY, audit_beside, audited
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
-    name, earlier = _audited(file, dataset)
-    named = {"data_dir": data_dir, "subset": subset}
-    choices = earlier | {key: value for key, value in named.items() if value is not None}
+    audit = audit_beside(file, dataset)
+    choices = audit.options
+    if data_dir is not None:
+        choices = replace(choices, data_dir=data_dir)
+    if subset is not None:
+        choices = replace(choices, subset=subset)
     try:
-        data, labels = audited(name, remarks=False, **choices)
+        data, labels = audited(dataset or audit.dataset, choices, remarks=False)
     except InputError as error:
-        if dataset or (file.parent / _SUMMARY).exists():
+        if dataset or (file.parent / SUMMARY).exists():
             raise
         raise InputError(
             f"there is no audit beside {str(file)!r}: move it into the folder of its audit (the "
-            f"one with {_SUMMARY}), or name the data set that was audited with --dataset"
+            f"one with {SUMMARY}), or name the data set that was audited with --dataset"
         ) from error
     samples = samples_of(data)
     given = np.concatenate([labels, samples.given[len(labels) :]])
@@ -108,33 +106,6 @@ def apply(
     reviewed = Reviewed(data, samples, review, flagged)
     reviewed.write(out)
     _print_use(out, reviewed.in_files)
-
-
-def _audited(file: Path, dataset: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the data set of decisions, and the options of the audit beside them.
-
-    Args:
-        dataset: the data set that the command line names; None for the audit's, or their folder.
-    """
-    beside = file.parent / _SUMMARY
-    try:
-        summary = json.loads(beside.read_text(encoding="utf-8"))
-        return dataset or str(summary["dataset"]), dict(summary.get("options", {}))
-    except FileNotFoundError:
-        return dataset or f"folder:{file.parent}", {}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        if dataset:
-            return dataset, {}
-        raise InputError(
-            f"{str(beside)!r} does not say which data set was audited: name it with --dataset"
-        ) from error
 
 
 def _print_use(out: Path, in_files: bool) -> None:

@@ -53,9 +53,10 @@ def test_decisions_beside_an_audit_belong_to_its_data(pets, tmp_path, capsys):
     (audit / "summary.json").write_text(json.dumps({"dataset": f"folder:{pets}"}))
     status, output, _ = call(capsys, path)
     assert status == 0 and f"folder:{audit / 'reviewed' / 'labels.csv'}" in output
-    (audit / "summary.json").write_text("{")
-    status, _, errors = call(capsys, path)
-    assert status == 2 and "--dataset" in errors
+    for damaged in ("{", json.dumps({"dataset": "digits", "options": {"subset": "ten"}})):
+        (audit / "summary.json").write_text(damaged)
+        status, _, errors = call(capsys, path)
+        assert status == 2 and "--dataset" in errors
 
 
 def test_flagged_samples_are_dropped_on_request(pets, tmp_path, capsys):
