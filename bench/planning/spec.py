@@ -137,7 +137,7 @@ class TrialSpec(Specification[Recipe, PretrainedNetwork]):
             values["pretrained"] = msgspec.to_builtins(self.pretrained)
         values["recipe"]["milestones"] = list(self.recipe.milestones)
         values["recipe"] = without_neutral(values["recipe"], neutral_values(Recipe))
-        values["hparams"] = without_neutral(values["hparams"], _neutral_hparams(self.method))
+        values["hparams"] = without_neutral(values["hparams"], neutral_hparams(self.method))
         return values
 
     @classmethod
@@ -156,7 +156,7 @@ class TrialSpec(Specification[Recipe, PretrainedNetwork]):
             _refuse_unknown(values, [field.name for field in fields(cls)], "")
             _refuse_unknown(values["recipe"], RECIPE_FIELDS, "recipe.")
             recipe = _recipe_fields({**neutral_values(Recipe), **values["recipe"]})
-            hparams = {**_neutral_hparams(values["method"]), **values["hparams"]}
+            hparams = {**neutral_hparams(values["method"]), **values["hparams"]}
             plain = {
                 key: value if key in _NESTED else _converted(cls, key, value)
                 for key, value in values.items()
@@ -188,7 +188,7 @@ def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], prefix: str
         )
 
 
-def _neutral_hparams(method: str) -> dict[str, Any]:
+def neutral_hparams(method: str) -> dict[str, Any]:
     """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
     return {
         f"{part}.{key}": value

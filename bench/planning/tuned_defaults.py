@@ -9,6 +9,7 @@ import msgspec
 from bench.common.identity import TUNED_DEFAULTS
 from bench.errors import InputError
 from bench.planning.registry import Scalar, canonical, resolve
+from bench.planning.spec import neutral_hparams
 
 #: Name of the file in a sweep's folder.
 FILE = f"{TUNED_DEFAULTS}.json"
@@ -71,10 +72,12 @@ def read_tuned_defaults(place: Path) -> Mapping[str, Mapping[str, Scalar]]:
     settings = {}
     for name, proposal in content.methods.items():
         try:
-            settings[canonical(name)] = resolve(canonical(name), proposal.hparams)
+            # a record, and so a proposal, leaves out younger settings that are neutral
+            given = {**neutral_hparams(canonical(name)), **proposal.hparams}
+            settings[canonical(name)] = resolve(canonical(name), given)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from error
-        if absent := sorted(settings[canonical(name)].keys() - proposal.hparams.keys()):
+        if absent := sorted(settings[canonical(name)].keys() - given.keys()):
             raise InputError(
                 f"{str(path)!r} has no {absent[0]} of {name}: add it, or write the file anew with "
                 "python -m bench.report"

@@ -83,6 +83,13 @@ def test_what_does_not_fit_is_refused_with_the_files_name(tmp_path, methods, fie
     assert FILE in str(caught.value)
 
 
+def test_settings_younger_than_the_records_have_their_neutral_values():
+    board = Path(__file__).resolve().parents[2] / "results" / "reference" / "digits-tuned"
+    [proposal] = [p for name, p in read_tuned_defaults(board).items() if name == "rmd+ce"]
+    written = json.loads((board / FILE).read_text())["methods"]["rmd"]["hparams"]
+    assert "rmd.teacher" not in written and proposal["rmd.teacher"] == "simsiam"
+
+
 def test_a_file_of_other_bytes_is_refused(tmp_path):
     (tmp_path / FILE).write_bytes(b'{"schema": 1, "selected_by": "\xff"}')
     with pytest.raises(InputError, match="is no file of tuned defaults"):

@@ -41,6 +41,12 @@ def test_all_configurations_give_the_pick_for_certain():
     assert table["value"][3] == 0.9 and table["test"][3] == 0.1
 
 
+@pytest.mark.parametrize("size", [DENSE, DENSE + 1, 100, 300, 1000])
+def test_the_numbers_of_large_searches_have_those_of_the_table(size):
+    numbers = numbers_of(size).tolist()
+    assert {*shown_numbers(size)} <= {*numbers} and numbers == sorted({*numbers})
+
+
 def test_the_first_configuration_is_always_tried():
     place = np.array([1, 2, 3])
     expected = expected_best(place, np.array([0.1, 0.2, 0.3]), 0, 0.7, np.arange(1, 5))

@@ -95,6 +95,30 @@ def test_a_search_without_scheduler_is_replayed(tmp_path):
     assert any("What schedulers save" in table.caption for table in section.tables)
 
 
+def test_a_failed_trial_is_no_pick_of_a_replayed_search(tmp_path):
+    """Its value is chance, which may be above that of others."""
+    write_trial(tmp_path, "ce", rate=0.89)
+    for draw, config in enumerate(random_configurations(COUNT)):
+        write_trial(
+            tmp_path,
+            "elr",
+            test=[0.4 - draw / 100] * EPOCHS,
+            noisy_val=[0.075 - draw / 1000] * EPOCHS,
+            rate=0.89,
+            seed=1_000_000,
+            config=config,
+            defaults=DEFAULTS,
+            spec={"stage": STAGE},
+            status="failed" if draw == COUNT - 1 else "finished",
+            recipe={"epochs": EPOCHS},
+            epochs={"train_seconds": [2.0] * EPOCHS},
+            draw=draw,
+        )
+    board = board_of(tmp_path).schedulers
+    assert len(board) == len(SCHEDULERS)
+    assert (board["value_lost"] == 0).all() and (board["test_lost"] == 0).all()
+
+
 def test_a_scheduler_that_ran_is_compared_with_the_search_without(tmp_path):
     write_trial(tmp_path, "ce")
     search(tmp_path, STAGE, best=5)

@@ -74,10 +74,14 @@ def _of_search(tried: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers_of(configurations: int) -> np.ndarray:
-    """Return the numbers of configurations of a search's rows, ascending, without gaps if few."""
+    """Return the numbers of configurations of a search's rows, ascending, without gaps if few.
+
+    Those that tables show, which searches of different sizes have in common, are among them.
+    """
     if configurations <= DENSE:
         return np.arange(1, configurations + 1)
-    return np.unique(np.geomspace(1, configurations, DENSE).round().astype(int))
+    spread = np.geomspace(1, configurations, DENSE).round().astype(int)
+    return np.union1d(spread, shown_numbers(configurations))
 
 
 def _best_so_far(place: np.ndarray) -> np.ndarray:

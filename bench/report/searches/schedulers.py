@@ -191,7 +191,8 @@ def _replayed(tried: pd.DataFrame, scheduler: str) -> dict[str, Any]:
         values.append(np.nanmax(curve[:end]).round(DECIMALS) if cut else trial["value"])
         tests.append(_test_accuracy(trial, end) if cut else trial[ACCURACY.name])
     fewest = (tried["changes"] == tried["changes"].min()).to_numpy()
-    known = np.nan_to_num(np.array(values, dtype=float), nan=-np.inf)
+    failed = tried["failed"].to_numpy(dtype=bool)  # which no search picks
+    known = np.where(failed, -np.inf, np.nan_to_num(np.array(values, dtype=float), nan=-np.inf))
     picked = np.lexsort((tried["id"], ~fewest, -known))[0]
     whole = next(trial for trial in records if trial["place"] == 0)
     full = np.array([len(trial["noisy_val_curve"]) for trial in records])
