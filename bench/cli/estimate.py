@@ -156,7 +156,8 @@ def print_plan(console: Console, sweep: PlannedSweep) -> None:
     address = sweep.resources.address
     survey = look_at(address) if address else None
     specs, searches = _print_trials(console, sweep)
-    trials = [*((spec, 1) for spec in pending(specs, sweep.folder)), *searches]
+    retry_failed = sweep.request.resources.retry_failed
+    trials = [*((spec, 1) for spec in pending(specs, sweep.folder, retry_failed)), *searches]
     slots = _slots(sweep.resources, sum(count for _, count in trials))
     if survey:
         slots = print_placement(console, sweep, survey, trials)
@@ -199,13 +200,14 @@ def _print_trials(
     console: Console, sweep: PlannedSweep
 ) -> tuple[list[TrialSpec], list[tuple[TrialSpec, int]]]:
     """Print the trials; return those that are known, and what each search is still to draw."""
+    retry_failed = sweep.request.resources.retry_failed
     specs: list[TrialSpec] = sweep.specs
     searches: list[tuple[TrialSpec, int]] = []
     if sweep.tuning:
-        sweep.tuning.resume(sweep.folder)
+        sweep.tuning.resume(sweep.folder, retry_failed)
         specs = list({spec.id: spec for spec in [*specs, *sweep.tuning.follow()]}.values())
         searches = sweep.tuning.planned()
-    missing = {spec.id for spec in pending(specs, sweep.folder)}
+    missing = {spec.id for spec in pending(specs, sweep.folder, retry_failed)}
     for spec in specs:
         line(console, f"{spec.id}  {spec.label}{'' if spec.id in missing else '  (on record)'}")
     trials, on_record = len(specs), len(specs) - len(missing)

@@ -24,7 +24,8 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
     out, output, specs = writable(sweep.folder), sweep.request.output, sweep.specs
     network, data = sweep.network, sweep.data
     on_cluster = sweep.resources.address is not None  # its workers embed the images
-    work_left = sweep.tuning or pending(specs, out)
+    retry_failed = sweep.request.resources.retry_failed
+    work_left = sweep.tuning or pending(specs, out, retry_failed)
     if network and network.network.frozen and work_left and not on_cluster:
         data = embed(data, network, device=specs[0].device)
     rates = {spec.id: rate_of(spec) for spec in specs}
@@ -38,7 +39,7 @@ def execute_sweep(sweep: PlannedSweep, console: Console) -> int:
             settings=Settings(
                 resources=sweep.resources,
                 keep=extra_results(output.save_models, output.save_features),
-                retry_failed=sweep.request.resources.retry_failed,
+                retry_failed=retry_failed,
                 checkpoint_seconds=sweep.request.resources.checkpoint_seconds,
                 track=output.track or [],
             ),

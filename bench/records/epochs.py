@@ -43,7 +43,7 @@ def curves(content: bytes, path: Path, keys: tuple[str, ...], epochs: int | None
     try:
         figures = _figures(content, path, keys)
         whole = epochs in (None, len(figures))  # empty lines are skipped
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         whole = False
     if not whole:  # line by line, which names what is damaged
         figures = _figures(b"".join(map(to_json, _decoded(content, path))), path, keys)
@@ -80,7 +80,7 @@ def _no_record(path: Path, error: Exception) -> InputError:
 def _decoded(content: bytes, path: Path) -> list[dict[str, Any]]:
     texts = content.rstrip().splitlines()
     # all at once, which is fast; what is wrong is found line by line
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
         if len(epochs := _ANY_LINE.decode_lines(content)) == len(texts):  # it skips empty ones
             return epochs
     epochs = []

@@ -12,8 +12,16 @@ def pack_numbers(numbers: np.ndarray) -> str:
 
 
 def unpack_numbers(text: str) -> np.ndarray:
-    """Return the numbers (N,) that ``pack_numbers`` wrote."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
+    """Return the numbers (N,) that ``pack_numbers`` wrote.
+
+    Raises:
+        ValueError: where the text is damaged.
+    """
+    try:
+        packed = zlib.decompress(base64.b64decode(text))
+        return np.frombuffer(packed, "<u2").astype(np.int64)
+    except zlib.error as error:
+        raise ValueError(f"its packed numbers are damaged: {error}") from error
 
 
 def unpack_truth(text: str | None) -> np.ndarray | None:

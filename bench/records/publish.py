@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +20,8 @@ from bench.records.trials import read_done, results
 #: record with 5,000 such images, and a board's folder is to stay below 5 MB.
 LARGEST = 3 << 20
 
-#: An absolute path, as a word of a command line, or behind ``--out=`` or a scheme as ``npz:``.
-_PLACE = re.compile(r"((?:--[a-z-]+=)?(?:[a-z]+:)?)(/.*[^/])/*", re.DOTALL)
+#: An absolute path, as a word of a command line, or behind ``--out=`` or schemes as ``npz:``.
+_PLACE = re.compile(r"((?:--[a-z-]+=)?(?:[a-z-]+:)*)(/.*[^/])/*", re.DOTALL)
 
 
 def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Path, bool]:
@@ -44,9 +44,12 @@ def write_archive(sweep: Path, folder: Path, complete: bool = False) -> tuple[Pa
     """
     facts = _without_places(check_archivable(sweep))
     sweep = opened(sweep)
-    trials = sorted((result.folder for result in results(sweep).values()), key=_by_split)
+    folders = {name: result.folder for name, result in results(sweep).items()}
+    trials = dict(sorted(folders.items(), key=_by_split))
     # A search by true labels of some held-out images cannot be checked without predictions.
-    complete = complete or any(b"clean-val:" in content_of(t / "spec.json") for t in trials)
+    complete = complete or any(
+        b"clean-val:" in content_of(t / "spec.json") for t in trials.values()
+    )
     content = _packed([("sweep.json", facts), *_members(trials, predictions=True)])
     complete = complete or len(content) <= LARGEST
     if not complete:
@@ -89,24 +92,26 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _by_split(trial: Path) -> tuple[str, str]:
-    """Order trials so that those with the same held-out images are neighbours.
+def _by_split(trial: tuple[str, Path]) -> tuple[str, str]:
+    """Order trials, by id and folder, so that those with the same held-out images are neighbours.
 
     Their true labels, which are most of ``done.json``, compress to nothing then.
     """
-    return str(read_done(trial).validation_truth), trial.name
+    name, folder = trial
+    return str(read_done(folder).validation_truth), name
 
 
-def _members(trials: Sequence[Path], predictions: bool) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each file of the trials' records.
+def _members(trials: Mapping[str, Path], predictions: bool) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each file of the trials' records, by their ids.
 
+    A folder that an earlier version named after a path would not fit the shortened path.
     Files of one kind are neighbours: they are alike, and compress by a twentieth more.
     """
     epochs = lines if predictions else _without_predictions
     files = {"spec.json": _specification, "done.json": content_of, "epochs.jsonl": epochs}
     for name, read in files.items():
-        for trial in trials:
-            yield f"trials/{trial.name}/{name}", read(trial / name)
+        for trial, folder in trials.items():
+            yield f"trials/{trial}/{name}", read(folder / name)
 
 
 def _specification(path: Path) -> bytes:

@@ -67,7 +67,7 @@ class TrialWriter:
         if path.exists():
             try:
                 msgspec.json.decode(path.read_bytes())
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 warnings.warn(f"{path} is damaged; it is written again", stacklevel=2)
                 path.unlink()
         if path.exists():

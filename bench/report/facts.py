@@ -5,7 +5,6 @@ number of classes. Its cost, which covers part of a run at best, is missing. A t
 machine ended (lost) says nothing of the method: it is a missing seed.
 """
 
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
@@ -98,7 +97,7 @@ def _read(folders: Sequence[Path], clean_images: str) -> list[Facts]:
             trials.append(_facts(trial, clean_images))
         except InputError:
             raise
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError, zlib.error) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise InputError(
                 f"{str(trial.folder)!r} is no trial's record ({error!r}): delete it and run again"
             ) from error

@@ -5,7 +5,7 @@ import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ def describe(
     path = out / "sweep.json"
     try:
         earlier = json.loads(path.read_bytes()) if path.exists() else {}
-        if not isinstance(earlier, dict):
+        lists = [earlier.get(name, []) for name in ("trials", "runs")]
+        if not all(isinstance(values, list) for values in lists):
             raise ValueError
-    except ValueError:
+    except (ValueError, AttributeError):
         warnings.warn(f"{path} is damaged; its history of runs is lost", stacklevel=2)
         earlier = {}
     return {
@@ -39,7 +40,7 @@ def describe(
         "command": list(command),
         "options": {**options},
         "versions": {"lnl-bench": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in PACKAGES},
+        | {name: number for name in PACKAGES if (number := _version(name))},
         "git_commit": git_commit(),
         "machine": machine(),
         "trials": sorted({*earlier.get("trials", []), *(spec.id for spec in specs)}),
@@ -52,3 +53,11 @@ def describe(
             },
         ],
     }
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package; None where a machine lacks it, as it may Ray."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -17,7 +17,7 @@ from bench.errors import InputError, one_line, unknown
 from bench.planning.spec import TrialSpec
 from bench.records.epochs import read_epochs
 from bench.records.schema import SUCCEEDED, Done, Epoch, SpecFile
-from bench.records.trials import finished_statuses, read_done
+from bench.records.trials import read_done, results
 from bench.sweep.tracker_clients import CLIENTS, Run, Tracker
 
 #: Number of trials in a row on which a tracker may fail before it is switched off: each failure
@@ -62,10 +62,10 @@ class Trackers:
         if not self.open:
             return
         known = {name: self._logged(name) for name in self.open}
-        for trial_id, status in sorted(finished_statuses(self.out).items()):
-            for name in [name for name in self.open if known[name].get(trial_id) != status]:
+        for trial_id, result in sorted(results(self.out).items()):
+            for name in [n for n in self.open if known[n].get(trial_id) != result.status]:
                 with self._may_fail(name, trial_id):
-                    self._copy(name, self.out / "trials" / trial_id)
+                    self._copy(name, result.folder)
 
     def restart(self, spec: TrialSpec, epochs: Sequence[Epoch]) -> None:
         """Begin the trial's run anew, with these epochs."""

@@ -74,7 +74,7 @@ class Tuning:
                 continue
             if search := self._by_key.get(_key_of(spec)):
                 if status in over:
-                    search.resume(spec, read_done(folder), read_epochs(folder / "epochs.jsonl"))
+                    _resume(search, spec, folder)
                 else:
                     search.resume(spec, None, [])
         for method, reasons in unusable.items():
@@ -236,6 +236,17 @@ def plan_tuning(
             f"({remarks[0]}): give a tuned sweep of the same methods, or leave it out"
         )
     return Tuning(searches, settings, rates, evaluate, remarks)
+
+
+def _resume(search: Search, spec: TrialSpec, folder: Path) -> None:
+    """Give a search the record of one of its trials that is over."""
+    done, epochs = read_done(folder), read_epochs(folder / "epochs.jsonl")
+    try:
+        search.resume(spec, done, epochs)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{str(folder)!r} lacks what the search compares ({error}): delete it and run again"
+        ) from error
 
 
 def _check(

@@ -104,7 +104,7 @@ class Source:
                 value = recorded_value(goal, trial.epochs, trial.done)
             except (KeyError, TypeError, AssertionError):  # the record lacks what the goal needs
                 continue
-            except InputError:
+            except ValueError:
                 warn_of_damage(trial.folder)
                 continue
             if math.isfinite(value):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,14 @@ from fabricate import write_trial
 
 from bench.cli import plan
 from bench.cli.commands import execute, writable
+from bench.cli.run import requested, run
+from bench.cli.sweep import execute_sweep
+from bench.cli.terminal import console
 from bench.networks import cpu
 from bench.planning import registry
+from bench.planning.spec import record_of
+from bench.records.schema import Done
+from bench.records.writer import TrialWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -477,3 +484,25 @@ def test_a_trial_on_other_data_is_refused(tmp_path):
     [spec] = Plan(subset=200).specs(data, expand_hparams(["ce"], {}, {}), [0.5], [0])
     with pytest.raises(InputError, match="the data is not what the specification names"):
         run_trial(spec, load_dataset("digits", subset=201))
+
+
+def test_images_are_embedded_for_failed_trials_that_are_to_run_again(tmp_path, monkeypatch):
+    words = f"--methods gce --reference none --subset 100 --device cpu --out {tmp_path}"
+    arguments = [*words.split(), "--retry-failed"]
+    sweep = plan.plan_sweep(requested(run.make_context("bench.run", arguments)))
+    for spec in sweep.specs:
+        TrialWriter(tmp_path, spec.id, record_of(spec)).finish(Done(status="failed"))
+    embedded = []
+
+    class Embedded(Exception):
+        pass
+
+    def embed(*arguments, **options):
+        embedded.append(arguments)
+        raise Embedded
+
+    monkeypatch.setattr("bench.cli.sweep.embed", embed)
+    frozen = SimpleNamespace(network=SimpleNamespace(frozen=True))
+    with pytest.raises(Embedded):
+        execute_sweep(replace(sweep, network=frozen), console())
+    assert embedded

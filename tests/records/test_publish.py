@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fabricate import write_trial
 
+from bench.common.identity import trial_id
 from bench.errors import InputError
 from bench.records import publish
 from bench.records.archive import opened
@@ -49,6 +50,8 @@ def test_of_absolute_paths_only_the_last_name_is_published(sweep, tmp_path):
         "--weights=/mnt/w.pth",
         "--dataset",
         "npz:/data/a b.npz",
+        "openset:npz:/data/c.npz",
+        "tuned-defaults:/home/ann/tuned",
     ]
     kept = ["a/relative/path", "npz:own.npz", "/", "timm:resnet18", "--noise", "0.2,0.5"]
     facts = {
@@ -59,11 +62,21 @@ def test_of_absolute_paths_only_the_last_name_is_published(sweep, tmp_path):
     write_trial(sweep, seed=2, spec={"dataset": "npz:/home/ann/mine.npz"})
     path, _ = publish.write_archive(sweep, tmp_path / "board")
     names = ["--out", "first", "--weights=w.pth", "--dataset", "npz:a b.npz"]
+    names += ["openset:npz:c.npz", "tuned-defaults:tuned"]
     shortened = {"command": names + kept, "runs": [{"options": {"out": "first", "k": 1}}]}
     assert json.loads((path.parent / "sweep.json").read_text()) == shortened
     assert {trial.spec.dataset for trial in read_trials(path)} == {"digits", "npz:mine.npz"}
     assert [t.id for t in read_trials(path)] == [t.id for t in read_trials(sweep)]
     assert (opened(path) / "sweep.json").read_bytes() == (path.parent / "sweep.json").read_bytes()
+
+
+def test_a_folder_that_an_earlier_version_named_after_a_path_is_archived_by_its_id(sweep, tmp_path):
+    dataset = {"dataset": "npz:/home/ann/mine.npz"}
+    folder = write_trial(sweep, seed=2, spec=dataset, earlier=True)
+    spec = json.loads((folder / "spec.json").read_text())["spec"]
+    assert folder.name != trial_id(spec)
+    path, _ = publish.write_archive(sweep, tmp_path / "board")
+    assert trial_id(spec) in {trial.folder.name for trial in read_trials(path)}
 
 
 def test_the_same_records_make_the_same_bytes(sweep, tmp_path):

@@ -277,7 +277,7 @@ def test_a_line_that_is_no_object_is_an_error_that_names_the_file(tmp_path, line
         read_epochs(path)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"spec": {"meth'])
+@pytest.mark.parametrize("content", [b"", b'{"spec": {"meth', b'{"sp\xff": 0}'])
 def test_a_damaged_specification_of_an_unfinished_trial_is_written_again(tmp_path, content):
     path = RecordWriter(tmp_path, ID, SPEC).folder / "spec.json"
     path.write_bytes(content)
@@ -369,7 +369,7 @@ def test_a_last_line_without_its_line_break_is_whole(tmp_path):
         assert as_json(read_epochs(path)) == LINES
 
 
-@pytest.mark.parametrize("damage", [b'{"epoch": 1, "va', b"", b"\0\0\0"])
+@pytest.mark.parametrize("damage", [b'{"epoch": 1, "va', b"", b"\0\0\0", b'{"ep\xff": 1}'])
 def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path, damage):
     path = tmp_path / "epochs.jsonl"
     path.write_bytes(to_json(LINES[0]) + damage + b"\n" + to_json(LINES[2]))

@@ -16,6 +16,7 @@ from fabricate import RecordWriter
 from sweeps import ROOT, command, sweep, wait_for
 
 import bench.sweep.trackers
+from bench.common.identity import plain_id, trial_id
 from bench.datasets import load_dataset
 from bench.errors import InputError
 from bench.planning.spec import Plan, TrialSpec, expand_hparams, record_of
@@ -330,6 +331,19 @@ def test_a_record_that_cannot_be_copied_does_not_keep_others_from_it(fake, harm,
         trackers.catch_up()
     assert len(caught) == 1
     assert sorted(trackers.open["fake"].ended) == sorted([specs[0].id, specs[2].id])
+
+
+def test_a_folder_that_an_earlier_version_named_after_a_path_is_copied(fake, tmp_path):
+    [spec] = several(1)
+    record(tmp_path, spec)
+    folder = tmp_path / "trials" / spec.id
+    content = json.loads((folder / "spec.json").read_text())
+    content["spec"]["dataset"] = "npz:/home/ann/mine.npz"
+    (folder / "spec.json").write_text(json.dumps(content))
+    folder.rename(folder.with_name(plain_id(content["spec"])))
+    trackers = Trackers([fake], tmp_path)
+    trackers.catch_up()
+    assert trackers.open["fake"].ended == [trial_id(content["spec"])]
 
 
 def test_names_of_files_are_short_enough(fake):

@@ -24,6 +24,7 @@ def test_the_folder_that_people_are_in_has_a_name(tmp_path, monkeypatch):
         ("spec.json", "{"),
         ("done.json", '{"status": "finished", "classes": "ten"}'),
         ("epochs.jsonl", "[]\n" * EPOCHS),
+        ("epochs.jsonl", '{"\udcff": 0}\n' * EPOCHS),
     ],
 )
 def test_a_damaged_trial_is_left_out_of_a_start(data, tmp_path, name, content):
@@ -35,7 +36,7 @@ def test_a_damaged_trial_is_left_out_of_a_start(data, tmp_path, name, content):
     if content is None:
         path.unlink()
     else:
-        path.write_text(content)
+        path.write_text(content, errors="surrogateescape")
     bases = [replace(spec, stage="search") for spec in specs[:1]]
     with pytest.warns(UserWarning, match=f"{specs[2].id}' is no trial's record, and is left out"):
         start = read_source(tmp_path).start(bases, {}, "noisy-val")

@@ -413,11 +413,34 @@ def test_a_stopped_trial_has_a_whole_record(data):
 # resuming
 
 
-def planned(data, tuning, out) -> str:
+def planned(data, tuning, out, retry_failed=False) -> str:
     console = Console(file=io.StringIO(), width=200)
     specs = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1])
-    print_plan(console, PlannedSweep(None, data, specs, tuning, out, Resources()))
+    request = types.SimpleNamespace(resources=types.SimpleNamespace(retry_failed=retry_failed))
+    print_plan(console, PlannedSweep(request, data, specs, tuning, out, Resources()))
     return console.file.getvalue()
+
+
+def test_a_plan_counts_failed_trials_that_are_to_run_again(data, tmp_path):
+    specs = PLAN.specs(data, expand_hparams(["elr"], {}, {}), [0.5], [0, 1])
+    for spec in specs:
+        write(tmp_path, spec, [0.5] * EPOCHS, "failed")
+    assert "2 of them on record" in planned(data, None, tmp_path)
+    again = planned(data, None, tmp_path, retry_failed=True)
+    assert "0 of them on record" in again and "estimate" in again
+
+
+@pytest.mark.parametrize("predictions", [None, "eJxj", "no base64"])
+def test_a_record_without_predictions_that_can_be_read_is_named(data, tmp_path, predictions):
+    spec = make(data, "elr", goal="clean-val:10").next()
+    writer = TrialWriter(tmp_path, spec.id, record_of(spec))
+    epochs = curve(*[0.5] * EPOCHS)
+    for epoch in epochs:
+        epoch.val_predictions = msgspec.UNSET if predictions is None else predictions
+    writer.restart(epochs)
+    writer.finish(Done(status="finished", epochs=EPOCHS))
+    with pytest.raises(InputError, match=f"{spec.id}' lacks what the search compares"):
+        make(data, "elr", goal="clean-val:10").resume(tmp_path)
 
 
 def test_a_search_goes_on_from_the_records_alone(data, tmp_path):
