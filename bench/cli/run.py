@@ -342,7 +342,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @click.version_option(__version__)
 @click.pass_context
-def run(ctx: click.Context, list_what: str | None, list_format: str, **values: Any) -> None:
+def run(ctx: click.Context, list_what: str | None, list_format: str, **_: Any) -> None:
     """Compare methods for learning with noisy labels, and write a leaderboard.
 
     The same command again runs only what is missing.
@@ -353,8 +353,7 @@ def run(ctx: click.Context, list_what: str | None, list_format: str, **values: A
 
         (listing.print_tables if list_format == "markdown" else listing.print_lists)(list_what)
         return
-    optional_graphs = ctx.get_parameter_source("graphs") is ParameterSource.ENVIRONMENT
-    request = Request.of(values, optional_graphs)
+    request = requested(ctx)
     from bench.cli.plan import plan_sweep
     from bench.cli.terminal import console
     from bench.noise import reading_once
@@ -371,6 +370,16 @@ def run(ctx: click.Context, list_what: str | None, list_format: str, **values: A
     from bench.cli.sweep import execute_sweep
 
     sys.exit(execute_sweep(sweep, console()))
+
+
+def requested(context: click.Context) -> Request:
+    """Return the sweep that the words of a command line ask for.
+
+    Raises:
+        InputError: as ``Request.of``.
+    """
+    optional_graphs = context.get_parameter_source("graphs") is ParameterSource.ENVIRONMENT
+    return Request.of(context.params, optional_graphs)
 
 
 main = partial(execute, run)

@@ -7,16 +7,19 @@ from bench.cli.estimate import print_plan
 from bench.cli.plan import plan_sweep
 from bench.cli.recorded import run_recorded
 from bench.cli.request import Request
-from bench.cli.run import run
+from bench.cli.run import requested, run
 from bench.cli.tables import print_place, print_report
 from bench.cli.terminal import console, echo
+from bench.common.files import to_json, write_atomically
 from bench.embedding import embed
+from bench.errors import InputError
 from bench.noise import reading_once
 from bench.planning.spec import record_of
 from bench.records.schema import COMPLETED
-from bench.records.trials import check_specification, finished_statuses
+from bench.records.trials import check_own, check_specification, finished_statuses
 from bench.records.writer import extra_results, lock
 from bench.report.writer import write_report
+from bench.sweep.provenance import describe
 
 
 def run_serially(arguments: Sequence[str]) -> int:
@@ -27,9 +30,11 @@ def run_serially(arguments: Sequence[str]) -> int:
     Raises:
         InputError: where ``bench.run`` would refuse the words.
     """
-    request = Request.of(run.make_context("bench.run", list(arguments)).params)
+    request = requested(run.make_context("bench.run", list(arguments)))
+    _refuse_ray(request)
     with reading_once():
         sweep = plan_sweep(request)
+    check_own(sweep.folder)
     output = request.output
     if output.dry_run:
         print_plan(console(), sweep)
@@ -40,6 +45,8 @@ def run_serially(arguments: Sequence[str]) -> int:
         start = None
     keep = extra_results(output.save_models, output.save_features)
     with lock(out):
+        facts = describe(sweep.specs, list(arguments), out, request.options())
+        write_atomically(out / "sweep.json", to_json(facts, indent=1))
         statuses = finished_statuses(out)
         for spec in sweep.specs:
             if statuses.get(spec.id) in COMPLETED:
@@ -54,3 +61,21 @@ def run_serially(arguments: Sequence[str]) -> int:
     print_place(console(), out, not output.no_plots)
     statuses = finished_statuses(out)
     return int(any(statuses.get(spec.id) not in COMPLETED for spec in sweep.specs))
+
+
+def _refuse_ray(request: Request) -> None:
+    """Raise InputError where an option needs Ray."""
+    tuning, resources = request.tuning, request.resources
+    options = {
+        "--tune": tuning.tune,
+        "--tune-seconds": tuning.tune_seconds,
+        "--address": resources.address,
+        "--storage": resources.storage,
+        "--trial-timeout": resources.trial_timeout,
+        "--track": request.output.track,
+    }
+    if given := [name for name, value in options.items() if value]:
+        raise InputError(
+            f"{given[0]} needs Ray, and this study runs without it: leave it out, or type the "
+            "study's command with python -m bench.run"
+        )

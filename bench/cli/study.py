@@ -1,5 +1,6 @@
 """Command ``python -m bench.study``: several sweeps that answer one question together."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -239,7 +240,10 @@ def _sweeps(chosen: Study, more: Sequence[str]) -> Iterator[tuple[list[str], str
         number = ["--seeds", str(count)] if count else []
         for folder, further in chosen.sides or ((".", ""),):
             for sweep in chosen.sweeps:
-                words = shlex.split(f"{_with_names(sweep)} {further}")
+                named = _with_names(sweep, values.get("methods"))
+                if named is None:
+                    continue
+                words = shlex.split(f"{named} {further}")
                 words = [*_without(words, given), *number, *_without(more, {"--seeds"})]
                 yield words, folder
 
@@ -258,6 +262,8 @@ def _without(words: Iterable[str], names: Collection[str]) -> list[str]:
 def _run(module: str, arguments: Sequence[str]) -> int:
     echo(f"python -m {module} {shlex.join(arguments)}")
     status = subprocess.run([*module_command(module), *arguments]).returncode
+    if status < 0:  # a signal ended it
+        sys.exit(128 - status)
     if status > 1:  # 1: trials failed, which is a result
         sys.exit(status)
     return status
@@ -270,12 +276,18 @@ def _run_here(module: str, arguments: Sequence[str]) -> int:
     return run_serially(arguments)
 
 
-def _with_names(arguments: str) -> str:
+def _with_names(arguments: str, methods: str | None = None) -> str | None:
     """Replace words in capitals by names of methods and their settings.
 
     METHODS are all methods, HOSTS those that can be wrapped, bare and wrapped, PRIVILEGED those
     that can read the truth, and ORACLES the settings with which they do. ESTIMATING are methods
     with a fixed default that can be estimated, ESTIMATES the settings.
+
+    Args:
+        methods: the user's, which take the place of the study's: settings are theirs alone.
+
+    Returns:
+        The arguments; None where the settings in them are of none of the user's methods.
     """
     from bench.method import Wrapper, takes_own_steps
 
@@ -292,6 +304,7 @@ def _with_names(arguments: str) -> str:
     if not bases:
         raise InputError("there are no methods to study: put some into methods/")
     estimates = {method: estimated_settings(method) for method in classes}
+    parts = set(classes) if methods is None else {*re.split(r"[,+\s]+", methods)}
     words = {
         "METHODS": ",".join(method for method in [*bases, *wrappers] if method != REFERENCE),
         "HOSTS": ",".join([*hosts, *wrapped]),
@@ -299,16 +312,21 @@ def _with_names(arguments: str) -> str:
         "ORACLES": " ".join(
             f"--set {method}.{name}=oracle"
             for method, cls in classes.items()
+            if method in parts
             for name in cls.oracles
         ),
         "ESTIMATING": ",".join(method for method, names in estimates.items() if names),
         "ESTIMATES": " ".join(
             f"--set {method}.{name}=estimate"
             for method, names in estimates.items()
+            if method in parts
             for name in names
         ),
     }
-    return " ".join(words.get(word, word) for word in arguments.split(" "))
+    named = arguments.split(" ")
+    if any(word in ("ORACLES", "ESTIMATES") and not words[word] for word in named):
+        return None
+    return " ".join(words.get(word, word) for word in named)
 
 
 main = partial(execute, study)

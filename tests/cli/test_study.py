@@ -1,11 +1,13 @@
 """Studies: each consists of commands that would run."""
 
 import csv
+import json
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fabricate import write_trial
 
 from bench.cli import audit_study
 from bench.cli.commands import execute
@@ -193,6 +195,43 @@ def test_a_study_without_ray_goes_on_and_makes_a_leaderboard(tmp_path, capsys):
     assert {row["method"] for row in rows} == {"ce", "gce"}
     assert text.count('"epoch":') == 2
     assert call(capsys, *arguments)[1].count('"epoch":') == 0
+    facts = json.loads((tmp_path / "out/sweep.json").read_text())
+    assert len(facts["trials"]) == 2 and len(facts["runs"]) == 2
+    write_trial(tmp_path / "theirs", spec={"imported": {"source": "S"}})
+    arguments[2] = str(tmp_path / "theirs")
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2 and "imported trials" in errors
+
+
+@pytest.mark.parametrize(
+    "option", ["--tune=2", "--trial-timeout=9", "--storage=x", "--track=tensorboard"]
+)
+def test_a_study_without_ray_refuses_what_needs_ray(option, tmp_path, capsys):
+    arguments = ["cifar10n-resnet18", "--out", str(tmp_path / "out"), "--", option]
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2 and option.partition("=")[0] in errors and "needs Ray" in errors
+
+
+def test_a_study_that_a_signal_ends_stops_with_its_status(monkeypatch, tmp_path, capsys):
+    commands = []
+
+    def killed(command):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, -9)
+
+    monkeypatch.setattr(subprocess, "run", killed)
+    status, *_ = call(capsys, "softmix-neighbours", "--out", str(tmp_path))
+    assert status == 128 + 9 and len(commands) == 1
+
+
+def test_settings_of_a_study_are_those_of_the_users_methods(monkeypatch, tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    commands = commands_of(
+        monkeypatch, capsys, "privileges", *out, "--", "--methods", "co_teaching"
+    )
+    settings = [word for command in commands for word in command if word.endswith("oracle")]
+    assert len(commands) == 4 and {*settings} == {"co_teaching.forget_rate=oracle"}
+    assert not any("estimate" in word for command in commands for word in command)
 
 
 def test_the_study_of_audits_compares_scores_and_goes_on(tmp_path, capsys):
