@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.beside import name_of
 from bench.report.board import read_board
 from bench.report.leaderboard import NO_REFERENCE
-from bench.report.published import LACKS, against_published, read_published
+from bench.report.published import IMPORTED, LACKS, against_published, read_published
 from bench.report.tables import Section, Table, entries
 from bench.report.wording import NONE, rate_title, signed
 
@@ -46,21 +46,27 @@ def _summary(ledger: pd.DataFrame) -> Section:
         compared = rows[rows["ours"].notna()]
         alone = rows[rows["ours"].isna()]
         lines.append(
-            entries(paper, dataset, len(alone) + compared.index.nunique(), compared.index.nunique())
+            entries(paper, dataset, rows.index.nunique(), *_counts(compared))
             + entries(_boards(compared), _spread(compared["difference"]), _lacking(alone))
         )
-    columns = ["Source", "Data set", "Numbers", "Beside ours", "Boards"]
-    columns += ["Ours less theirs: median (range)", "What ours lack for the others"]
-    total, compared = ledger.index.nunique(), ledger[ledger["ours"].notna()].index.nunique()
+    columns = ["Source", "Data set", "Numbers", "Beside ours", "Beside imported runs alone"]
+    columns += ["Boards", "Ours less theirs: median (range)", "What ours lack for the others"]
+    ours, imported = _counts(ledger[ledger["ours"].notna()])
     caption = (
-        f"{total} published numbers, {compared} of them beside ours of the same data set, noise, "
-        "rate, method and selection rule"
+        f"{ledger.index.nunique()} published numbers, {ours} of them beside ours and {imported} "
+        "beside imported runs alone, of the same data set, noise, rate, method and selection rule"
     )
     notes = [
         "Differences are in points. Networks, epochs and recipes differ: ledger.csv lists the "
         "known differences of each comparison."
     ]
     return Section("Published numbers", "", [Table(caption, columns, lines)], notes)
+
+
+def _counts(compared: pd.DataFrame) -> tuple[int, int]:
+    """Return how many numbers stand beside ours, and how many beside imported runs alone."""
+    ours = compared[~compared["differences"].astype(str).str.startswith(IMPORTED)].index.nunique()
+    return ours, compared.index.nunique() - ours
 
 
 def paper_of(source: str) -> str:
@@ -86,7 +92,7 @@ def _spread(differences: pd.Series) -> str:
 def _lacking(alone: pd.DataFrame) -> str:
     """Return the counts of what our records lack."""
     counts = {
-        what: int(alone["not_comparable"].str.startswith(beginning).sum())
+        what: int(alone["not_comparable"].astype(str).str.startswith(beginning).sum())
         for what, beginning in LACKS.items()
     }
     return ", ".join(f"{what} {count}" for what, count in counts.items() if count) or NONE

@@ -8,6 +8,7 @@ why.
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,11 @@ LACKS = {
     "noise": "no records with",
     "rate": "no records at",
     "method": "no records of",
+    "other runs": "no records but those",
 }
+
+#: First known difference of a number that stands beside an imported run.
+IMPORTED = "ours is an imported run"
 
 #: Columns of published.csv beside those of the files.
 COMPARED = ("rule ours ours_ci95 seeds difference config differences not_comparable").split()
@@ -162,13 +167,22 @@ def _matches(
         of_kind = at_rate
     name = display(theirs["method"])
     of_method = of_kind[of_kind["method"].isin([name, name + PRIVILEGED])]
-    return of_method if len(of_method) else f"{LACKS['method']} {theirs['method']} in this cell"
+    if of_method.empty:
+        return f"{LACKS['method']} {theirs['method']} in this cell"
+    others = of_method[~of_method["imported"].map(partial(_same_runs, theirs["source"]))]
+    return others if len(others) else f"{LACKS['other runs']} that the number is from"
+
+
+def _same_runs(source: str, imported: str) -> bool:
+    """Tell whether a number was computed from the very logs that were imported, at one commit."""
+    commit = re.search(r"commit [0-9a-f]{7,}", source)
+    return commit is not None and commit[0] in imported
 
 
 def _differences(theirs: pd.Series, ours: pd.Series) -> Iterable[str]:
     """Name the known differences between their setup and ours, and the unknown ones."""
     if ours["imported"]:
-        yield "ours is an imported run"
+        yield IMPORTED
     network = setup_of_network(ours, [ours["backbone"]])
     if theirs["backbone"] != network:
         yield f"backbone {theirs['backbone']}, ours {network}"

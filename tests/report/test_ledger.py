@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from fabricate import write_trial
 
+from bench.records.curves import read_curves
+from bench.records.imports import write_imported
 from bench.report.ledger import ledger_sections, paper_of, read_ledger
 from bench.report.writer import write_ledger
 
@@ -52,9 +54,9 @@ def test_the_summary_has_a_row_for_each_source_and_data_set(boards):
     summary, comparisons = ledger_sections(read_ledger(boards))
     rows = [[entry.text for entry in row] for row in summary.tables[0].rows]
     assert rows == [
-        ["A (2020)", "cifar10", "2", "1", "human-worst", "−7.7", "method 1"],
-        ["B (2021)", "cifar10", "3", "1", "symmetric", "+5.0", "noise 1, rate 1"],
-        ["B (2021)", "cifar100", "1", "0", "–", "–", "data set 1"],
+        ["A (2020)", "cifar10", "2", "1", "0", "human-worst", "−7.7", "method 1"],
+        ["B (2021)", "cifar10", "3", "1", "0", "symmetric", "+5.0", "noise 1, rate 1"],
+        ["B (2021)", "cifar100", "1", "0", "0", "–", "–", "data set 1"],
     ]
     assert "6 published numbers, 2 of them beside ours" in summary.tables[0].caption
     assert len(comparisons.tables[0].rows) == 2 and len(comparisons.notes) == 5
@@ -64,6 +66,33 @@ def test_a_number_with_two_boards_counts_once(boards):
     summary, comparisons = ledger_sections(read_ledger([*boards, boards[0]]))
     assert [entry.text for entry in summary.tables[0].rows[0]][2:4] == ["2", "1"]
     assert len(comparisons.tables[0].rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "counts", "reason"),
+    [
+        ("repository X, commit 1234567890ab", ["1", "0", "0"], "other runs 1"),
+        ("repository X, commit abcdef0", ["1", "0", "1"], "–"),
+    ],
+)
+def test_a_number_is_not_compared_with_the_runs_it_is_of(boards, tmp_path, code, counts, reason):
+    numbers = tmp_path / "numbers" / "all.csv"
+    head, first, *_ = NUMBERS.splitlines()
+    source = '"logs of X (repository X, commit 1234567), recomputed"'
+    numbers.write_text(f"{head}\n{first.partition(chr(34))[0]}{source}\n")
+    curves = tmp_path / "curves.csv"
+    curves.write_text(
+        f"# source: X, 2024\n# code: {code}\n"
+        "method,dataset,noise_kind,noise_rate,seed,epoch,noisy_val_accuracy,test_accuracy\n"
+        "ce,cifar10n,human-worst,0.4,0,0,0.5,0.6\n"
+    )
+    (tmp_path / "theirs").mkdir()
+    write_imported(read_curves(curves, {}), tmp_path / "theirs", curves, [])
+    [summary, _] = ledger_sections(read_ledger([tmp_path / "theirs"]))
+    [row] = summary.tables[0].rows
+    assert [entry.text for entry in row][2:5] == counts and row[-1].text == reason
+    [_, both] = ledger_sections(read_ledger([tmp_path / "theirs", boards[0]]))
+    assert len(both.tables[0].rows) == 1 + int(counts[2])
 
 
 def test_the_whole_ledger_is_a_table(boards, tmp_path):
