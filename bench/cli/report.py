@@ -87,7 +87,8 @@ def report(
     if compare and ledger:
         raise InputError("--compare and --ledger write files of their own: give one of them")
     if compare or ledger:
-        _refuse([*ranking, "archive"], "--compare" if compare else "--ledger")
+        further = ["clean_val", "details"] if ledger else []
+        _refuse([*ranking, "archive", *further], "--compare" if compare else "--ledger")
     if archive and len(folders) > 1:
         raise InputError("--archive packs one sweep: give one SWEEP")
     from bench.cli.tables import print_place, print_report, print_sections

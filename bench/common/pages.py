@@ -10,8 +10,9 @@ from bench.errors import InputError
 
 
 def refuse_another(path: Path, title: str) -> None:
-    """Raise InputError where a file is there that is no page of this title."""
-    if path.exists() and f"<title>{title}</title>".encode() not in path.read_bytes():
+    """Raise InputError where something is there that is no page of this title."""
+    mark = f"<title>{title}</title>".encode()
+    if path.exists() and not (path.is_file() and mark in path.read_bytes()):
         raise InputError(
             f"{str(path)!r} is no page of this command, and would be lost: choose another --out"
         )

@@ -78,7 +78,7 @@ def _notes(mine: Sequence[Facts], theirs: Sequence[Facts], names: str, name: str
     cells = {facts["cell"] for facts in mine}
     shared = [facts for facts in theirs if facts["cell"] in cells]
     if not shared:
-        yield f"No row of {name} is in this table: {_difference(mine[0], theirs, name)}."
+        yield f"No row of {name} is in this table: {_why_none(mine, theirs, names, name)}."
         return
     methods = shortlist(sorted({facts["method"] for facts in mine}), 10)
     yield (
@@ -125,11 +125,20 @@ def _about_code(mine: Sequence[Facts], theirs: Sequence[Facts]) -> str:
     return f"Not made by the same code ({', '.join(parts)}): differences may be its doing."
 
 
-def _difference(mine: Facts, theirs: Sequence[Facts], name: str) -> str:
-    """Return what keeps a trial's group apart from the most similar group of the reference."""
-    fields = _fields(mine)
+def _why_none(mine: Sequence[Facts], theirs: Sequence[Facts], names: str, name: str) -> str:
+    """Return what keeps a group apart from the most similar group of the reference.
+
+    Args:
+        theirs: trials of the reference that the sweep lacks.
+    """
+    if not theirs:
+        return f"{names} has all of its trials, too"
+    fields = _fields(mine[0])
     candidates = [_unequal(fields, _fields(facts)) for facts in _firsts(theirs)]
     nearest = min(candidates, key=len)
+    if not nearest:
+        rates = ", ".join(map(rate_title, sorted({facts["noise_rate"] for facts in mine})))
+        return f"at {rates} it has no trials that {names} lacks"
     return "; ".join(
         f"{key} is {fields.get(key, 'not set')}, in {name} {value}"
         for key, value in nearest.items()

@@ -53,5 +53,5 @@ def _escaped(text: str) -> str:
 
 def unescaped(text: str) -> str:
     """Return the text that ``to_markdown`` has escaped."""
-    plain = re.sub(r"\\([\\`*_|\[\]])", r"\1", text)
+    plain = re.sub(r"\\([\\`*_|[\]$~])", r"\1", text)
     return re.sub(r"&amp;(?=#?\w+;)", "&", re.sub(r"&lt;(?=[A-Za-z/!?])", "<", plain))

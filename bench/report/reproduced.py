@@ -123,7 +123,7 @@ def _read_json(content: bytes) -> pd.DataFrame:
     """Return a file of JSON as one row, with a column for each of its values."""
     try:
         return pd.json_normalize(json.loads(content))
-    except (ValueError, NotImplementedError):
+    except (ValueError, NotImplementedError, TypeError, RecursionError):
         return pd.DataFrame()
 
 

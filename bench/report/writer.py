@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.common.files import write_atomically
+from bench.common.files import write_output
 from bench.common.pages import refuse_another
 from bench.planning.registry import REFERENCE
 from bench.planning.selection import ALL, check_clean_images
@@ -173,12 +173,12 @@ def write_ledger(sweeps: Sequence[Path], out_dir: Path) -> tuple[list[Section], 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     for name, content in contents.items():
-        write_atomically(folder / name, content)
+        write_output(folder / name, content)
     return [folder / name for name in contents]
 
 
 def _figures_of(page: Path) -> dict[str, str]:
     """Return the figures that an earlier report shows: name -> caption."""
-    text = page.read_text(errors="replace") if page.exists() else ""
+    text = page.read_text(errors="replace") if page.is_file() else ""
     shown = re.findall(r"^!\[(.*)\]\(plots/([\w-]+)\.png\)$", text, flags=re.MULTILINE)
     return {name: unescaped(caption) for caption, name in shown}

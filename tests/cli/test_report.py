@@ -45,6 +45,14 @@ def test_an_archive_alone_needs_a_folder_to_write_to(boards, capsys):
     assert status == 2 and "with --out" in errors and errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["index.html", "leaderboard.md", "leaderboard.csv"])
+def test_a_folder_in_the_place_of_a_file_is_one_sentence(boards, tmp_path, capsys, name):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    arguments = (boards / "tiny", "--no-plots", "--out", tmp_path / "out")
+    status, _, errors = call(capsys, *arguments)
+    assert status == 2 and name in errors and errors.count("\n") == 1
+
+
 def test_a_board_is_made_by_one_command(boards, tmp_path, capsys):
     arguments = (tmp_path / "sweep", "--archive", "--no-plots", "--out", tmp_path / "board")
     status, _, errors = call(capsys, *arguments)
@@ -137,3 +145,5 @@ def test_a_ledger_is_no_comparison(boards, capsys):
     assert status == 2 and "give one of them" in errors
     status, _, errors = call(capsys, boards / "tiny", "--ledger", "--rank-by", "detection_auc")
     assert status == 2 and "--rank-by has no meaning with --ledger" in errors
+    status, _, errors = call(capsys, boards / "tiny", "--ledger", "--clean-val", "banana")
+    assert status == 2 and "--clean-val has no meaning with --ledger" in errors

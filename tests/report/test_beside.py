@@ -106,6 +106,18 @@ def test_a_rate_that_the_reference_lacks_is_named(tmp_path, reference):
     assert "board has no trials at 80 %." in section.notes
 
 
+def test_a_sweep_that_has_all_trials_of_the_reference_says_so(tmp_path, reference):
+    [section] = sections(read_board([tmp_path / "board" / "sweep"], beside=reference))
+    assert "No row of board is in this table: sweep has all of its trials, too." in section.notes
+
+
+def test_a_reference_without_trials_at_the_rates_of_a_sweep_says_so(tmp_path, reference):
+    board = read_board([mine(tmp_path, rate=0.8)], "none", beside=reference)
+    [section] = sections(board)
+    why = "at 80 % it has no trials that mine lacks"
+    assert f"No row of board is in this table: {why}." in section.notes
+
+
 def test_an_archive_of_a_published_set_is_that_set(tmp_path):
     """The same content gives one cell, and a trial that both have counts once."""
     content = "ce9e0c25521f163a"

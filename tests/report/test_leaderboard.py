@@ -1128,7 +1128,7 @@ def test_a_report_without_plots_leaves_figures_and_says_that_they_are_older(
     def draw(board, folder):
         folder.mkdir(exist_ok=True)
         names = {
-            f"{method}-curves": f"Curves of {method} [in_percent] & more"
+            f"{method}-curves": f"Curves of {method} [in_percent] & ~$more"
             for method in board.rows["method"].unique()
         }
         for name, kind in product(names, ("png", "svg")):

@@ -52,6 +52,17 @@ def make(boards: Path, out: Path) -> None:
     assert not end.value.code
 
 
+def test_the_first_of_a_board_is_at_all_its_rates(tmp_path):
+    folder = write_board(tmp_path / "b" / "board", {"ce": 0.5, "gce": 0.7})
+    write_trial(folder, "disc", test=[0.1, 0.9], rate=0.5)
+    write_verdict(folder)
+    make(tmp_path / "b", tmp_path / "site")
+    row = (
+        (tmp_path / "site" / "index.html").read_text().partition("<tbody>")[2].partition("</tr>")[0]
+    )
+    assert ">gce<" in row and ">disc<" not in row
+
+
 class Links(html.parser.HTMLParser):
     """Addresses and elements of a page."""
 

@@ -18,6 +18,7 @@ from bench.records.verdict import (
     read_verdict,
     verdict_path,
 )
+from bench.report import reproduced
 from bench.report.board import read_board
 from bench.report.reproduced import compare_tables
 from bench.report.sections import sections
@@ -195,3 +196,8 @@ def test_a_table_that_the_records_do_not_give_is_named(reported):
     (reported / "tuned-defaults.json").write_text("{}")
     [sentence] = compare_tables(reported)[1]
     assert sentence == "tuned-defaults.json is there, and the records give none"
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "[" * 100_000, "{"])
+def test_a_damaged_table_of_json_has_no_rows(content):
+    assert reproduced._read_json(content.encode()).empty

@@ -95,9 +95,9 @@
   const tiered = () => state.metric === "test_accuracy" && budget() === ANY;
   const circled = (n) => (n <= 20 ? String.fromCharCode(0x245f + n) : `(${n})`);
   const sortable = (display, value, plain) => (item, type) => (type === "display" ? display(item) : type === "filter" ? plain(item) : value(item));
-  const number = (name, get, digits, extra = {}) => ({
+  const number = (name, get, digits, extra = {}, missing = Infinity) => ({
     title: name, className: "number", orderSequence: ["asc", "desc"],
-    render: sortable((item) => (get(item) === null ? NONE : get(item).toFixed(digits)), (item) => get(item) ?? Infinity, () => ""),
+    render: sortable((item) => (get(item) === null ? NONE : get(item).toFixed(digits)), (item) => get(item) ?? missing, () => ""),
     ...extra,
   });
 
@@ -262,7 +262,7 @@
       plain("Settings", (t) => trials.config[t] || "defaults", { className: "setting" }),
       { title: "Seeds", render: sortable((t) => escaped([...new Set(trials.seeds[t])].join(" / ")), (t) => trials.seeds[t][0], (t) => trials.seeds[t].join(" ")) },
       plain("Status", (t) => trials.status[t]),
-      number("Accuracy (%)", (t) => (acc[t] === null ? null : 100 * acc[t]), 1, { orderSequence: ["desc", "asc"] }),
+      number("Accuracy (%)", (t) => (acc[t] === null ? null : 100 * acc[t]), 1, { orderSequence: ["desc", "asc"] }, -Infinity),
       number("At epoch", (t) => (epoch[t] === null ? null : epoch[t] + 1), 0),
       number("Seconds", (t) => trials.seconds[t], 1),
     ];

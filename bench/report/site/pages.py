@@ -11,6 +11,7 @@ from bench.planning.selection import DEFAULT_RULE
 from bench.records.verdict import CONSISTENT, VERIFIED
 from bench.report import latex
 from bench.report.columns import COST
+from bench.report.leaderboard import methods_in_order
 from bench.report.site.html import (
     Links,
     escaped,
@@ -115,8 +116,7 @@ def _table_of_boards(sources: Sequence[Source], rows: pd.DataFrame) -> str:
     for position, source in enumerate(sources):
         for _, group in rows[rows["board"] == position].groupby("group", sort=False):
             first = group.iloc[0]
-            ranks = group.groupby("method")["rank"].mean()
-            best = ranks[ranks == ranks.min()].index[0]
+            best = methods_in_order(group)[0]
             rates = ", ".join(map(rate_title, sorted(set(group["noise_rate"]))))
             line = entries(source.name, _dataset(first["dataset"]), first["noise_kind"], rates)
             line += entries(group["name"].nunique(), best, source.verdict.outcome, source.version)
