@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 from bench.common import plugins
+from bench.common.identity import neutral_values
 from bench.common.importing import import_bundled
 from bench.errors import InputError, one_line, unknown
 
@@ -247,6 +248,15 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
         if key not in known:
             raise unknown(f"hyper-parameter of {display(name)}", key, known)
     return resolved
+
+
+def neutral_hparams(method: str) -> dict[str, Any]:
+    """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
+    return {
+        f"{part}.{key}": value
+        for part in split_name(method)
+        for key, value in neutral_values(load_method(part).HParams).items()
+    }
 
 
 def _hparams_of(part: str, values: Mapping[str, Any]) -> Any:

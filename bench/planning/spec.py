@@ -29,6 +29,7 @@ from bench.planning.registry import (
     display,
     load_method,
     method_names,
+    neutral_hparams,
     resolve,
     split_name,
 )
@@ -186,15 +187,6 @@ def _refuse_unknown(values: Mapping[str, Any], known: Sequence[str], prefix: str
             f"the specification has {prefix}{surplus[0]}, which this version does not know: run "
             "the trial with the version that wrote it"
         )
-
-
-def neutral_hparams(method: str) -> dict[str, Any]:
-    """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
-    return {
-        f"{part}.{key}": value
-        for part in split_name(method)
-        for key, value in neutral_values(load_method(part).HParams).items()
-    }
 
 
 #: Types of the fields of a class, each read once: an archive has thousands of specifications.

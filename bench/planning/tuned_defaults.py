@@ -8,8 +8,7 @@ import msgspec
 
 from bench.common.identity import TUNED_DEFAULTS
 from bench.errors import InputError
-from bench.planning.registry import Scalar, canonical, resolve
-from bench.planning.spec import neutral_hparams
+from bench.planning.registry import Scalar, canonical, neutral_hparams, resolve
 
 #: Name of the file in a sweep's folder.
 FILE = f"{TUNED_DEFAULTS}.json"
