@@ -71,7 +71,7 @@ def test_a_search_by_seconds_fills_the_cluster(cluster, capsys, tmp_path):
 
 def test_nothing_runs_where_all_is_on_record(cluster, capsys, tmp_path, monkeypatch):
     cluster(Node("a", {"CPU": 2}))
-    monkeypatch.setattr(estimate, "pending", lambda specs, folder: [])
+    monkeypatch.setattr(estimate, "pending", lambda specs, folder, retry_failed: [])
     status, out, _ = call(capsys, *CLUSTER, "--device", "cpu", "--out", str(tmp_path / "new"))
     assert status == 0
     assert out.endswith("nothing to run: every trial is on record\n")
