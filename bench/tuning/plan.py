@@ -190,7 +190,7 @@ def plan_tuning(
         return plan.specs(data, [(method, dict(hparams))], [rate], *seeds)
 
     methods = [method for method, _ in configurations]
-    _check(methods, rates, seeds.replicas, settings)
+    _check(methods, rates, seeds, settings)
     searches: list[Search] = []
     remarks = []
     for method, hparams in configurations:
@@ -250,10 +250,13 @@ def _resume(search: Search, spec: TrialSpec, folder: Path) -> None:
 
 
 def _check(
-    methods: Sequence[str], rates: Sequence[float | None], seeds: Sequence[int], settings: Settings
+    methods: Sequence[str], rates: Sequence[float | None], seeds: Seeds, settings: Settings
 ) -> None:
-    if max(seeds, default=0) >= SEARCH_SEED:
-        raise InputError(f"seeds from {SEARCH_SEED} are for searches: give fewer --seeds")
+    if max([*seeds.replicas, seeds.noise or 0, seeds.split or 0]) >= SEARCH_SEED:
+        raise InputError(
+            f"seeds from {SEARCH_SEED} are for searches: give fewer --seeds, a lower --noise-seed "
+            "or a lower --split-seed"
+        )
     if twice := next((method for method in methods if methods.count(method) > 1), None):
         raise InputError(
             f"{display(twice)} is given several configurations: with --tune give each setting one "

@@ -172,6 +172,17 @@ def test_searches_have_seeds_of_their_own_where_replicas_share_theirs(data):
     assert found(tuning.follow()) == {(7, 8, 0), (7, 8, 1)}
 
 
+@pytest.mark.parametrize(
+    "seeds",
+    [Seeds([SEARCH_SEED]), Seeds([0], noise=SEARCH_SEED), Seeds([0], split=SEARCH_SEED + 1)],
+)
+def test_seeds_of_searches_are_refused(data, seeds):
+    configurations = expand_hparams(["elr"], {}, {})
+    settings = Settings(configurations=2)
+    with pytest.raises(InputError, match="--noise-seed"):
+        plan_tuning(PLAN, data, configurations, set(), [0.5], seeds, settings, TuneStopper)
+
+
 def test_what_has_nothing_to_tune_is_not_searched(data):
     assert {spec.method for spec in drain(make(data, "ce", "elr"))} == {"elr"}
     with pytest.raises(InputError, match="there is nothing to tune in ce: "):
