@@ -17,7 +17,6 @@ from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 from bench.common import plugins
-from bench.common.identity import neutral_values
 from bench.common.importing import import_bundled
 from bench.errors import InputError, one_line, unknown
 
@@ -252,6 +251,9 @@ def resolve(name: str, settings: Mapping[str, Any]) -> dict[str, Scalar]:
 
 def neutral_hparams(method: str) -> dict[str, Any]:
     """Return neutral values of a method's younger hyper-parameters, namespaced by part."""
+    # Not above: it loads NumPy, and the --help of a command has to answer at once.
+    from bench.common.identity import neutral_values
+
     return {
         f"{part}.{key}": value
         for part in split_name(method)
