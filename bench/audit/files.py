@@ -13,6 +13,9 @@ from bench.audit.decisions import warn_of_formulas
 from bench.common.files import to_json, write_atomically
 from bench.common.text import encodable
 
+#: File that says what the audit was of, and what it found.
+SUMMARY = "summary.json"
+
 #: Columns of suspects.csv; scores follow, as score_NAME.
 COLUMNS = (
     "rank",
@@ -60,7 +63,7 @@ def write_files(
             ),
         ),
     )
-    write_atomically(out / "summary.json", to_json(summary(audit) | dict(facts), indent=1))
+    write_atomically(out / SUMMARY, to_json(summary(audit) | dict(facts), indent=1))
     write_atomically(out / "tasks.json", to_json(label_studio_tasks(audit), indent=1))
 
 

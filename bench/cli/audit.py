@@ -14,7 +14,7 @@ from bench.audit.assemble import assemble
 from bench.audit.audit import Audit
 from bench.audit.check import Check, check_audit, check_lines
 from bench.audit.decisions import Review
-from bench.audit.files import write_files
+from bench.audit.files import SUMMARY, write_files
 from bench.audit.images import image_issues
 from bench.audit.page import THUMBNAILS, write_page
 from bench.audit.pool import Pool, pool_of
@@ -52,7 +52,7 @@ PIXELS, TINY = "pixels", 16
 DROPPED = "dropped"
 
 #: What an audit writes and other commands, or users, write as well.
-_FILES = {"report.md", "suspects.csv", "weights.csv", "summary.json", "tasks.json", "clean.html"}
+_FILES = {"report.md", "suspects.csv", "weights.csv", SUMMARY, "tasks.json", "clean.html"}
 _WRITTEN = _FILES | {DROPPED, THUMBNAILS}
 
 
@@ -163,7 +163,7 @@ def _check_folder(out: Path, data_hash: str, spec: TrialSpec) -> None:
             "choose another --out"
         )
     try:
-        audited = json.loads((out / "summary.json").read_text(encoding="utf-8"))["data_hash"]
+        audited = json.loads((out / SUMMARY).read_text(encoding="utf-8"))["data_hash"]
     except FileNotFoundError:
         trials = [file.spec for _, file, _ in read_begun(out)]
         # Another --backbone changes the hash of the trials' data, and another spelling the name.

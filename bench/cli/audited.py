@@ -6,14 +6,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from bench.audit.files import SUMMARY
 from bench.audit.samples import numbered
 from bench.cli.plan import decode
 from bench.datasets import Dataset, open_dataset
 from bench.errors import InputError
 from bench.noise import NoiseSpec, check_noise, corrupt, fingerprint, takes_rate
-
-#: File of an audit that says what the audit was of.
-SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit was of."""
+    """Data set of an audit, and the options of its labels."""
 
     dataset: str
     options: LabelOptions = LabelOptions()

@@ -70,9 +70,10 @@ def apply(
     import numpy as np
 
     from bench.audit.decisions import read_decisions, read_flagged, summary
+    from bench.audit.files import SUMMARY
     from bench.audit.reviewed import Reviewed
     from bench.audit.samples import samples_of, trained_on
-    from bench.cli.audited import SUMMARY, audit_beside, audited
+    from bench.cli.audited import audit_beside, audited
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}: give the decisions.csv of the page")
