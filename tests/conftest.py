@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import shutil
+import signal
 import warnings
 
 import numpy as np
@@ -20,6 +21,12 @@ LONGEST = ("test_sweep.py", "test_tuning_sweep.py", "test_contributing.py")
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_configure():
+    """Let SIGINT end what tests start, which inherit that a shell's background job ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
