@@ -37,12 +37,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 def writing_output(path: Path) -> Iterator[BinaryIO]:
     """Open a file that a user named with ``--out``, in a folder that is made if absent.
 
+    A device such as /dev/null, or a pipe, is written into.
+
     Raises:
         InputError: where it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with writing_atomically(path) as file:
+        special = path.exists() and not (path.is_file() or path.is_dir())
+        with path.open("wb") if special else writing_atomically(path) as file:
             yield file
     except OSError as error:
         raise InputError(

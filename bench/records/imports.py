@@ -21,6 +21,7 @@ from bench.records.schema import (
     SpecFile,
     Specification,
 )
+from bench.records.trials import check_own
 from bench.records.writer import TrialWriter, lock
 
 _UNKNOWN = "unknown"
@@ -34,7 +35,7 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
         command: words of the command line, likewise.
 
     Raises:
-        InputError: where the folder holds trials, or a share of validation is none.
+        InputError: where the folder holds trials or a board, or a share of validation is none.
     """
     header = curves.header
     origin = Imported(header["source"], header.get("code", ""), header.get("licence", ""))
@@ -43,6 +44,7 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
     with lock(out):
         if (out / "trials").is_dir() and any((out / "trials").iterdir()):
             raise InputError(f"{str(out)!r} holds trials: choose another --out, or delete it")
+        check_own(out)
         names = []
         for key, points in curves.runs.items():
             spec = _specification(key, RecipeFacts(backbone, len(points)), share, origin)

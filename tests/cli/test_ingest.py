@@ -58,6 +58,10 @@ def test_runs_of_other_lengths_are_a_warning(tmp_path, capsys):
 
 def test_a_wrong_file_or_folder_is_one_sentence(curves, sweep, tmp_path, capsys):
     refused(call(capsys, ingest, curves, "--out", sweep), "holds trials: choose another --out")
+    board = tmp_path / "board"
+    board.mkdir()
+    (board / "records.tar.gz").write_bytes(b"")
+    refused(call(capsys, ingest, curves, "--out", board), "holds records.tar.gz, but no trials")
     curves.write_text("method\n")
     result = call(capsys, ingest, curves, "--out", tmp_path / "new")
     refused(result, "it has no column dataset")

@@ -11,7 +11,7 @@ from fabricate import RECIPE, RecordWriter, write_trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.common.files import to_json, write_atomically
+from bench.common.files import to_json, write_atomically, write_output
 from bench.common.version import git_commit
 from bench.errors import InputError
 from bench.records import schema, writer
@@ -47,6 +47,17 @@ def test_write_atomically_replaces_the_whole_file(tmp_path):
     write_atomically(path, b"short")
     assert path.read_bytes() == b"short"
     assert files(tmp_path) == {"x"}
+
+
+def test_an_output_that_is_a_pipe_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_output(pipe, b"content")
+        assert pipe.is_fifo() and os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
