@@ -190,7 +190,7 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
 def _end_interrupted(entry: click.Command, status: int) -> NoReturn:
     """End after an interrupt, with the command that goes on."""
-    again = shlex.join(["python", "-m", f"bench.{entry.name}", *sys.argv[1:]])
+    again = shlex.join(["python", "-m", _module(entry), *sys.argv[1:]])
     with contextlib.suppress(OSError):  # the terminal may be gone
         echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
         sys.stdout.flush()
@@ -198,6 +198,13 @@ def _end_interrupted(entry: click.Command, status: int) -> NoReturn:
     if "ray" in sys.modules:
         os._exit(status)
     sys.exit(status)
+
+
+def _module(entry: click.Command) -> str:
+    """Return the module that runs; that of the command's name where it is a script."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = spec.name.removesuffix(".__main__") if spec else ""
+    return name if name.startswith("bench.") else f"bench.{entry.name}"
 
 
 def _end_full(error: OSError) -> NoReturn:

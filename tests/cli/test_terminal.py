@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from bench.cli import terminal
+from bench.cli.commands import execute
 from bench.common.text import encodable, printable, same_spelling
 from bench.noise.files import NamedLabels, read_file
 
@@ -238,3 +241,18 @@ def test_progress_is_plain_lines_where_no_terminal_shows_it(monkeypatch, capsys)
     monkeypatch.setattr(terminal, "PLAIN_SECONDS", 30.0)
     assert list(terminal.track(range(4), "embedding images")) == [0, 1, 2, 3]
     assert not capsys.readouterr().err
+
+
+def test_an_interrupt_names_the_module_that_ran(monkeypatch, capsys):
+    @click.command("apply")
+    def apply():
+        raise KeyboardInterrupt
+
+    module = SimpleNamespace(name="bench.clean")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", module)
+    monkeypatch.setattr(sys, "argv", ["clean.py", "apply", "decisions.csv"])
+    monkeypatch.delitem(sys.modules, "ray", raising=False)  # with it the process ends at once
+    with pytest.raises(SystemExit) as end:
+        execute(apply, [])
+    assert end.value.code == 130
+    assert "go on: python -m bench.clean apply decisions.csv" in capsys.readouterr().err
