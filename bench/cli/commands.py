@@ -19,7 +19,7 @@ import click
 from bench.cli import terminal
 from bench.cli.terminal import echo
 from bench.common import progress
-from bench.common.importing import put_working_directory_last
+from bench.common.importing import main_module, put_working_directory_last
 from bench.errors import InputError, unknown
 
 #: Headings of options in ``--help``, in their order.
@@ -202,8 +202,7 @@ def _end_interrupted(entry: click.Command, status: int) -> NoReturn:
 
 def _module(entry: click.Command) -> str:
     """Return the module that runs; that of the command's name where it is a script."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    name = spec.name.removesuffix(".__main__") if spec else ""
+    name = main_module().removesuffix(".__main__")
     return name if name.startswith("bench.") else f"bench.{entry.name}"
 
 

@@ -58,13 +58,13 @@ def put_working_directory_last() -> None:
     come before it in the processes that a command starts.
     """
     _bind_bench()
-    if _main_module().partition(".")[0] != "bench" or sys.flags.safe_path:
+    if main_module().partition(".")[0] != "bench" or sys.flags.safe_path:
         return
     if sys.path and os.path.abspath(sys.path[0]) == os.getcwd() != str(ROOT):
         sys.path.append(os.path.abspath(sys.path.pop(0)))
 
 
-def _main_module() -> str:
+def main_module() -> str:
     """Return the name of the module that ``python -m`` runs; empty for any other program."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None:
