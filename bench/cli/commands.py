@@ -183,6 +183,10 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
     except OSError as error:
         if error.errno == errno.EIO and status == 128 + signal.SIGHUP:  # the terminal is gone
             os._exit(status)
+        if error.errno == errno.ENAMETOOLONG:
+            name = f"{str(error.filename)[:40]}..."
+            echo(f"Error: {name!r} is longer than names may be: choose a shorter one", err=True)
+            sys.exit(2)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _end_full(error)

@@ -1,5 +1,6 @@
 """Command ``python -m bench.data``: list, show, prepare, check and embed data sets."""
 
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -193,7 +194,7 @@ def embed(
         echo(f"left out: the images of {', '.join(dataset.extra_tests)}")
     echo(
         f"{len(dataset.train_labels):,} training and {len(dataset.test_labels):,} test vectors are "
-        f"in {out}: use them with --dataset npz:{out}"
+        f"in {out}: use them with --dataset {shlex.quote(f'npz:{out}')}"
     )
 
 

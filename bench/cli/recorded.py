@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from msgspec import UNSET
 
 from bench import noise
 from bench.cli.commands import writable
@@ -104,7 +105,11 @@ def run_recorded(
     """Run a trial and print its epochs; write record and checkpoints to ``out``, if it is given."""
     writer = TrialWriter(out, spec.id, record_of(spec)) if out else None
 
+    resumed = False
+
     def report(epochs: list[Epoch], restart: bool) -> None:
+        nonlocal resumed
+        resumed = resumed or (restart and bool(epochs))
         if writer:
             (writer.restart if restart else writer.append)(epochs)
         for epoch in epochs:
@@ -115,6 +120,8 @@ def run_recorded(
     path = out / "checkpoints" / f"{spec.id}.pt" if out else None
     checkpoint = Checkpoint(path, checkpoint_seconds) if path else None
     outcome = run_trial(spec, dataset, start=start, report=report, checkpoint=checkpoint, keep=keep)
+    if resumed:  # another machine may have computed the beginning
+        outcome.build = UNSET
     if writer:
         writer.finish(outcome.done(), outcome.samples_bytes(), outcome.weights_bytes())
     if checkpoint:

@@ -37,11 +37,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 def writing_output(path: Path) -> Iterator[BinaryIO]:
     """Open a file that a user named with ``--out``, in a folder that is made if absent.
 
-    A device such as /dev/null, or a pipe, is written into.
+    A device such as /dev/null, or a pipe, is written into, and so is the file that a link names.
 
     Raises:
         InputError: where it cannot be written.
     """
+    named, path = path, Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         special = path.exists() and not (path.is_file() or path.is_dir())
@@ -49,7 +50,7 @@ def writing_output(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise InputError(
-            f"cannot write {str(path)!r} ({error.strerror}): choose another --out"
+            f"cannot write {str(named)!r} ({error.strerror}): choose another --out"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 
 from bench.common.files import write_atomically
 from bench.datasets.dataset import Dataset
@@ -27,5 +28,7 @@ def read_receipt(name: str, dataset: Dataset) -> str | None:
 
 
 def _file_name(name: str, dataset: Dataset) -> str:
-    subject = as_bytes(f"{name} {dataset.side}")
+    kind, colon, path = name.partition(":")
+    full = os.path.realpath(path) if colon else ""  # however it is written
+    subject = as_bytes(f"{kind}{colon}{full} {dataset.side}")
     return f"noted-{hashlib.sha256(subject).hexdigest()[:16]}"

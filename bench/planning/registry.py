@@ -364,7 +364,7 @@ def convert(key: str, value: Any, hint: Any) -> Scalar:
                 continue
             try:
                 converted = option(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
             if option is not float or math.isfinite(converted):
                 return converted

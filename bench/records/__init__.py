@@ -12,5 +12,6 @@ curves   other people's curves: a CSV file, checked
 imports  records of such curves
 merge    records of several folders as one
 code     hashes of the code that made a record, compared
+build    machine and libraries that computed it
 verdict  what bench.verify has checked of a sweep's records, as a file beside them
 """

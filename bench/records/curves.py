@@ -60,6 +60,7 @@ class Curves:
     """Content of a file of curves."""
 
     header: dict[str, str]
+    validation_share: float | None  # None where it is not told
     runs: dict[RunKey, list[Point]]  # an entry an epoch, from epoch 0
     sha256: str  # of the file's bytes
 
@@ -88,7 +89,8 @@ def read_curves(path: Path, given: Mapping[str, str]) -> Curves:
             )
         if not header.get("source"):
             raise InputError("it does not say who ran this: add # source: NAME, or give --source")
-        return Curves(header, runs, hashlib.sha256(content).hexdigest())
+        share = _share(header.get("validation_share", ""))
+        return Curves(header, share, runs, hashlib.sha256(content).hexdigest())
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from None
 
@@ -135,6 +137,18 @@ def _unit(header: Mapping[str, str]) -> str:
     if unit not in UNITS:
         raise unknown("unit of accuracies", unit, UNITS)
     return unit
+
+
+def _share(text: str) -> float | None:
+    try:
+        share = float(text) if text else None
+    except ValueError:
+        share = -1.0
+    if share is not None and not 0 < share < 1:
+        raise InputError(
+            f"validation_share is {text!r}: give a number between 0 and 1, or leave it out"
+        )
+    return share
 
 
 def _rows(lines: Sequence[str], start: int) -> Iterator[tuple[int, dict[str, str]]]:

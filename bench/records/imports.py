@@ -35,11 +35,10 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
         command: words of the command line, likewise.
 
     Raises:
-        InputError: where the folder holds trials or a board, or a share of validation is none.
+        InputError: where the folder holds trials or a board.
     """
     header = curves.header
     origin = Imported(header["source"], header.get("code", ""), header.get("licence", ""))
-    share = _share(header.get("validation_share", ""))
     backbone = header.get("backbone") or _UNKNOWN
     with lock(out):
         if (out / "trials").is_dir() and any((out / "trials").iterdir()):
@@ -47,7 +46,9 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
         check_own(out)
         names = []
         for key, points in curves.runs.items():
-            spec = _specification(key, RecipeFacts(backbone, len(points)), share, origin)
+            spec = _specification(
+                key, RecipeFacts(backbone, len(points)), curves.validation_share, origin
+            )
             names.append(trial_id(spec))
             writer = TrialWriter(out, names[-1], SpecFile(spec=spec, config={}))
             writer.restart(_epochs(points))
@@ -63,18 +64,6 @@ def write_imported(curves: Curves, out: Path, file: Path, command: Sequence[str]
             "trials": sorted(names),
         }
         write_atomically(out / "sweep.json", to_json(facts, indent=1))
-
-
-def _share(text: str) -> float | None:
-    try:
-        share = float(text) if text else None
-    except ValueError:
-        share = -1.0
-    if share is not None and not 0 < share < 1:
-        raise InputError(
-            f"validation_share is {text!r}: give a number between 0 and 1, or leave it out"
-        )
-    return share
 
 
 def _specification(

@@ -11,15 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from bench.records.archive import source_of
+from bench.records.build import build_of
 from bench.records.code import differing, to_text
 from bench.records.schema import TEST_ACCURACY
-from bench.records.trials import Trial, read_trials
+from bench.records.trials import Trial, read_trials, sweep_facts
 
 #: Largest difference of final accuracies, fractions, that other hardware or equal code explains.
 TOLERANCE = 0.05
@@ -81,7 +80,8 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
     parts = differing(to_text(trial.done.code) for trial in (first, second))
-    if not parts and _machine(first) == _machine(second) and first.spec.device == "cpu":
+    build = _build(first)
+    if build and build == _build(second) and not parts and first.spec.device == "cpu":
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)
@@ -92,11 +92,5 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     )
 
 
-def _machine(trial: Trial) -> Any:
-    """Return the machine that the trial's sweep names; None where it names none."""
-    try:
-        return msgspec.json.decode((trial.folder.parents[1] / "sweep.json").read_bytes()).get(
-            "machine"
-        )
-    except (OSError, ValueError, AttributeError):
-        return None
+def _build(trial: Trial) -> dict[str, str] | None:
+    return build_of(trial.done, sweep_facts(trial.folder.parents[1]))

@@ -7,7 +7,7 @@ lack younger fields, so nearly all may be absent when a file is read.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -37,7 +37,8 @@ NOISY_VAL_ACCURACY = "noisy_val_accuracy"
 PREDICTION_CHANGES = "prediction_changes"
 
 Figure = float | UnsetType | None
-Count = int | UnsetType | None
+#: Bounded by what 64 bits hold, since other programs may have written the record.
+Count = Annotated[int, msgspec.Meta(le=2**63 - 1)] | UnsetType | None
 
 #: Type of a specification's recipe: as it is planned, or as readers of records need it.
 RecipeT = TypeVar("RecipeT")
@@ -239,6 +240,9 @@ class Done(msgspec.Struct, kw_only=True):
     status: str
     error: str | None = None
     code: Any = UNSET  # hashes of the code by part; see ``bench.records.code``
+    #: Machine and libraries, by name; see ``bench.records.build``. Absent where more than one
+    #: machine may have taken part.
+    build: dict[str, str] | UnsetType = UNSET
     classes: Count = UNSET
     noise: Noise | UnsetType = UNSET
     train_images: Count = UNSET

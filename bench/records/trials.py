@@ -43,6 +43,14 @@ _DONE, _ENDING = msgspec.json.Decoder(Done), msgspec.json.Decoder(Ending)
 _FILE = msgspec.json.Decoder(SpecFile)
 
 
+def sweep_facts(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's sweep.json; empty where it is missing or damaged."""
+    try:
+        return msgspec.json.decode((folder / "sweep.json").read_bytes(), type=dict[str, Any])
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
 @dataclass(frozen=True)
 class Trial:
     """Trial that is over; its epochs and samples are read when they are needed."""
@@ -173,6 +181,11 @@ def check_own(sweep: Path) -> None:
     audit's. A folder with these holds no others, so that the first one decides.
     """
     if not (sweep / "trials").is_dir():
+        if (sweep / "trials").exists():
+            raise InputError(
+                f"{str(sweep)!r} holds a file 'trials', where a sweep has a folder: choose another "
+                "--out"
+            )
         for name in _OF_OTHERS:
             if (sweep / name).exists():
                 raise InputError(

@@ -25,7 +25,13 @@ def lock(out: Path) -> Iterator[None]:
     """
     import fcntl  # not on every platform: here a command has checked it
 
-    with (out / ".lock").open("w") as file:
+    try:
+        file = (out / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(out / '.lock')!r} ({error.strerror}): choose another --out"
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -41,7 +41,9 @@ def summary(verdict: Verdict) -> str:
     by = f"by version {verdict.version} on {verdict.date[:10]}"
     if verdict.outcome == REJECTED:
         count = len(verdict.faults)
-        return f"Rejected {by}: {count} fault{'s' * (count > 1)}, which verdict.json lists."
+        faults = f"{count} fault{'s' * (count > 1)}, which verdict.json lists"
+        reruns = f"; {rerun_sentence(verdict)}" if verdict.reruns else ""
+        return f"Rejected {by}: {faults}{reruns}."
     checked = ", ".join(verdict.checked)
     if verdict.unchecked:
         checked += " (verdict.json says what could not be checked)"

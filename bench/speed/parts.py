@@ -11,6 +11,7 @@ import torch
 
 from bench.cli.terminal import console, echo, print_table, styled
 from bench.common.version import git_commit
+from bench.errors import InputError
 from bench.networks.cpu import processor
 from bench.speed.data import data
 from bench.speed.epochs import epoch
@@ -52,7 +53,7 @@ def measure(parts: Sequence[str], settings: Settings, file: Path | None) -> bool
 
     torch.set_num_threads(settings.threads)
     keep_freed_memory()  # as in a trial; the other side gains, too
-    records: list[dict[str, object]] = []
+    records = _other_rows(file, parts, settings.device)
     complete = True
     for name in parts:
         try:
@@ -81,6 +82,24 @@ def measure(parts: Sequence[str], settings: Settings, file: Path | None) -> bool
             "AMX)"
         )
     return complete
+
+
+def _other_rows(file: Path | None, parts: Sequence[str], device: str) -> list[dict[str, object]]:
+    """Return the rows of an earlier run that this one does not measure anew.
+
+    Raises:
+        InputError: where the file holds something else.
+    """
+    if not file or not file.is_file() or not file.stat().st_size:
+        return []
+    try:
+        rows = json.loads(file.read_bytes())
+        return [row for row in rows if row["part"] not in parts or row["device"] != device]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"--json {str(file)!r} is a file that holds no rows of this command: give the name of "
+            "a new one"
+        ) from error
 
 
 def origin(device: str) -> dict[str, object]:

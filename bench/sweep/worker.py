@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 import torch
+from msgspec import UNSET
 from ray import tune
 
 from bench.common.importing import PLUGINS, import_bundled
@@ -128,6 +129,8 @@ def _train(
             ),
             keep=duties.keep,
         )
+        if report.resumed or content:  # another machine may have computed a part
+            outcome.build = UNSET
         ended = Ended(
             done=outcome.done(),
             samples=outcome.samples_bytes(),
@@ -185,10 +188,12 @@ class _Reporter:
         self.seconds = seconds
         self.waiting: list[Epoch] = []
         self.last = 0.0
+        self.resumed = False
 
     def __call__(self, epochs: list[Epoch], restart: bool) -> None:
         if restart:
             self.waiting.clear()
+            self.resumed = bool(epochs)
             self._send(epochs, True)
             return
         self.waiting += epochs

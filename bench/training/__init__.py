@@ -16,5 +16,6 @@ checks      rules that predictions obey
 scoring     scores against the true labels
 checkpoint  the state of a trial on disk; ``storage`` holds it, in a folder or on S3
 outcome     facts of done.json, per-sample results, final weights
+build       machine and libraries of this process
 failures    errors of the method or of the machine
 """

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import UNSET
 from torch import Tensor
 
 from bench import noise
@@ -15,6 +16,7 @@ from bench.planning.spec import TrialSpec, method_for
 from bench.records.packing import pack_numbers
 from bench.records.schema import FAILED, SCHEMA, STOPPED, Done, Epoch, Noise, amount, present
 from bench.training import scoring
+from bench.training.build import this_build
 
 
 class Outcome(Done, kw_only=True):
@@ -26,7 +28,7 @@ class Outcome(Done, kw_only=True):
     @classmethod
     def of(cls, spec: TrialSpec) -> "Outcome":
         """Return the outcome of a trial that has not succeeded yet."""
-        return cls(schema=SCHEMA, status=FAILED, code=code_of(spec.method))
+        return cls(schema=SCHEMA, status=FAILED, code=code_of(spec.method), build=this_build())
 
     def describe(self, spec: TrialSpec, dataset: Dataset, labels: Labels) -> None:
         """Fill in facts of the labels; those that need unknown true labels are None."""
@@ -98,7 +100,7 @@ def failed_outcome(
     spec: TrialSpec, dataset: Dataset, status: str, error: str, seconds: float
 ) -> Outcome:
     """Return the outcome of a trial that was ended from outside after ``seconds`` of work."""
-    outcome = Outcome.of(spec)
+    outcome = _of_another_process(spec)
     outcome.describe(spec, dataset, Labels.of(spec, dataset))
     outcome.status, outcome.error, outcome.work_seconds = status, error, seconds
     return outcome
@@ -109,7 +111,7 @@ def stopped_outcome(
 ) -> Outcome:
     """Return the outcome of a trial that a scheduler stopped after these epochs."""
     labels = Labels.of(spec, dataset)
-    outcome = Outcome.of(spec)
+    outcome = _of_another_process(spec)
     outcome.describe(spec, dataset, labels)
     outcome.status = STOPPED
     privileges = present(epochs[0].privileges) if epochs else None
@@ -119,4 +121,11 @@ def stopped_outcome(
     outcome.privileges = privileges
     outcome.add_totals(epochs, len(labels.train))
     outcome.epochs, outcome.pretrain_seconds = len(epochs), pretrain_seconds
+    return outcome
+
+
+def _of_another_process(spec: TrialSpec) -> Outcome:
+    """Return the outcome of a trial that may have run on another machine than this process."""
+    outcome = Outcome.of(spec)
+    outcome.build = UNSET
     return outcome

@@ -8,8 +8,6 @@ differences, and README.md of this room says how the tolerance was measured.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,14 +16,15 @@ import numpy as np
 from bench.common.files import to_json
 from bench.datasets import Dataset
 from bench.errors import InputError, Unavailable
-from bench.networks.machine import machine
 from bench.networks.pretrained import Pretrained
 from bench.planning.code_hash import code_of
 from bench.planning.selection import final
 from bench.planning.spec import TrialSpec
+from bench.records.build import build_of
 from bench.records.code import differing, to_text
 from bench.records.schema import COMPLETED, STOPPED, TEST_ACCURACY, Done, Epoch
 from bench.records.verdict import APART, CLOSE, DRIFTED, EXACT, OTHER_CODE, Agreement, Rerun
+from bench.training.build import this_build
 from bench.training.trial import run_trial
 from bench.verification.records import Record
 
@@ -37,18 +36,17 @@ TOLERANCE = {"at_end": 0.05, "over_epochs": 0.03, "first_accuracy": 0.02, "first
 #: these limits a new run neither confirms nor refutes a record.
 LIMITS = TOLERANCE | {"at_end": 0.25, "over_epochs": 0.1}
 
-#: Libraries whose versions move the last bits of a trial.
-_COMPUTING = ("torch", "numpy", "scipy", "scikit-learn")
-#: Keys of a machine that do the same.
-_ROUNDING = ("system", "processor", "instructions")
-
 #: Keys of an epoch and of done.json that a new run may change: cost, and who ran what when.
 _OF_RUN = frozenset(
     "schema train_seconds eval_seconds pretrain_seconds embedding_seconds work_seconds "
-    "peak_memory_bytes git_commit code error traceback".split()
+    "peak_memory_bytes git_commit code build error traceback".split()
 )
 #: Keys within those of done.json that records of earlier versions lack.
 _NEWER = frozenset({"training_rate"})
+
+
+#: Digits of the largest number of trials that --sample takes.
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -60,28 +58,13 @@ class Comparison:
     first_loss: float | None = None
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that compute."""
-    return {name: version(name) for name in _COMPUTING}
+def same_build(record: Record, sweep: Mapping[str, Any]) -> bool:
+    """Return whether machine and libraries on record round as those of this process.
 
-
-def same_build(sweep: Mapping[str, Any]) -> bool:
-    """Return whether a sweep.json names machine and libraries with the rounding of these here."""
-    recorded, here = sweep.get("machine"), machine()
-    libraries = sweep.get("versions")
-    if not isinstance(recorded, dict) or not isinstance(libraries, dict):
-        return False
-    return all(recorded.get(key) == here[key] for key in _ROUNDING) and all(
-        libraries.get(name) == here_version for name, here_version in versions().items()
-    )
-
-
-def sweep_facts(folder: Path) -> dict[str, Any]:
-    """Return the content of a sweep.json; empty where it is missing or damaged."""
-    try:
-        return msgspec.json.decode((folder / "sweep.json").read_bytes(), type=dict[str, Any])
-    except (OSError, ValueError):
-        return {}
+    Args:
+        sweep: content of the sweep.json.
+    """
+    return build_of(record.done, sweep) == this_build()
 
 
 def choose(records: Sequence[Record], sample: str, seed: int) -> list[Record]:
@@ -106,7 +89,7 @@ def choose(records: Sequence[Record], sample: str, seed: int) -> list[Record]:
         if obstacles := [by_name[name] for name in names if not by_name[name].spec]:
             raise InputError(f"{obstacles[0].name} cannot be run again: {obstacles[0].obstacle}")
         return [by_name[name] for name in dict.fromkeys(names)]
-    if not sample.isdecimal():
+    if not sample.isdecimal() or len(sample) > _DIGITS:
         raise InputError(f"--sample {sample}: give a number, all, or ids of trials in the archive")
     order = np.random.default_rng(seed).permutation(len(runnable))[: int(sample)]
     return [runnable[place] for place in sorted(order)]

@@ -53,7 +53,7 @@ def cause_of(
         _edited(record, again)
         or _dropped(record, again.epochs)
         or _cut(record, trials, dataset, start)
-        or _replaced(record, trials, dataset, start)
+        or _replaced(record, again.epochs, trials, dataset, start)
         or _unnamed(record, again.epochs)
     )
     return Fault(kind, text, record.name)
@@ -124,17 +124,32 @@ def _same_training(first: Epoch, second: Epoch) -> bool:
 
 
 def _replaced(
-    record: Record, trials: Sequence[Record], dataset: Dataset, start: Pretrained | None
+    record: Record,
+    again: Sequence[Epoch],
+    trials: Sequence[Record],
+    dataset: Dataset,
+    start: Pretrained | None,
 ) -> tuple[str, str] | None:
-    """Return the fault of a record whose first epoch another specification gives."""
+    """Return the fault of a record whose first epoch another specification gives, not its own."""
     if not record.epochs or not record.spec:
         return None
+    recorded, own = record.epochs[0], again[0]
     for number, (kind, text, spec) in enumerate(_suspects(record.spec, trials)):
         if number == _SUSPECTS:
             break
-        if any(_gives(record.epochs[0], epoch) for epoch in first_epochs(spec, dataset, start)):
-            return kind, text
+        for epoch in first_epochs(spec, dataset, start):
+            if _nearer(recorded, epoch, own):
+                return kind, text
     return None
+
+
+def _nearer(recorded: Epoch, epoch: Epoch, own: Epoch) -> bool:
+    """Return whether the first epoch on record is that of another specification, not its own."""
+    if _same_training(recorded, own):
+        return False
+    return _same_training(recorded, epoch) or (
+        _gives(recorded, epoch) and not _gives(recorded, own)
+    )
 
 
 def _gives(recorded: Epoch, epoch: Epoch) -> bool:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.common.progress import track
@@ -14,6 +15,8 @@ from bench.errors import InputError
 from bench.networks.machine import machine
 from bench.networks.pretrained import Pretrained
 from bench.planning.spec import TrialSpec
+from bench.records.build import LIBRARIES
+from bench.records.trials import sweep_facts
 from bench.records.verdict import (
     APART,
     CLOSE,
@@ -33,8 +36,6 @@ from bench.verification.again import (
     choose,
     rerun_of,
     same_build,
-    sweep_facts,
-    versions,
 )
 from bench.verification.causes import cause_of
 from bench.verification.copies import copy_faults, equal_pairs
@@ -137,11 +138,12 @@ class Check:
 
     def _check_again(self, records: Records, chosen: Sequence[Record]) -> None:
         """Run a sample of the trials again."""
-        exact = same_build(sweep_facts(records.folder))
+        facts = sweep_facts(records.folder)
         for record in track(chosen, "trials run again"):
             assert record.spec
             try:
                 dataset, start = self.load_inputs(record.spec)
+                exact = same_build(record, facts)
                 rerun, again = rerun_of(record, record.spec, dataset, start, exact)
             except InputError as error:
                 self.unchecked.append(f"{record.name} was not run again: {error}")
@@ -175,7 +177,7 @@ class Check:
             tolerance=TOLERANCE,
             version=__version__,
             git_commit=git_commit(),
-            versions=versions(),
+            versions={name: version(name) for name in LIBRARIES},
             machine=machine(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -20,6 +20,8 @@ def copy_faults(records: Sequence[Record]) -> Iterator[Fault]:
     """
     for first, *others in _equal(records):
         for other in others:
+            if "imported" in other.raw:  # their losses, splits and labels are not on record
+                continue
             drawn = first.raw["split_seed"] != other.raw["split_seed"] or _labels(first) != _labels(
                 other
             )
@@ -30,22 +32,31 @@ def copy_faults(records: Sequence[Record]) -> Iterator[Fault]:
 
 
 def equal_pairs(records: Sequence[Record]) -> list[str]:
-    """Return a remark on trials of equal seeds and figures, of other settings; none without any.
+    """Return remarks on trials with equal figures that may be honest; none without any.
 
-    Settings without effect give such pairs honestly.
+    Settings without effect give such pairs, of equal seeds. What would tell copies of imported
+    curves, which have no losses, is not on record.
     """
-    pairs = [
-        f"{first.name} and {other.name}"
-        for first, *others in _equal(records)
-        for other in others
-        if all(first.raw[seed] == other.raw[seed] for seed in _SEEDS)
-    ]
-    if not pairs:
-        return []
-    return [
-        "settings of trials with equal figures in all epochs, which may be without effect "
-        f"({shortlist(pairs, 3)}): run one of them again with --sample"
-    ]
+    settings, imported = list[str](), list[str]()
+    for first, *others in _equal(records):
+        for other in others:
+            pair = f"{first.name} and {other.name}"
+            if "imported" in other.raw:
+                imported.append(pair)
+            elif all(first.raw[seed] == other.raw[seed] for seed in _SEEDS):
+                settings.append(pair)
+    remarks = []
+    if settings:
+        remarks.append(
+            "settings of trials with equal figures in all epochs, which may be without effect "
+            f"({shortlist(settings, 3)}): run one of them again with --sample"
+        )
+    if imported:
+        remarks.append(
+            "imported curves that are equal in all epochs, which may be copies "
+            f"({shortlist(imported, 3)}): compare them with their source"
+        )
+    return remarks
 
 
 def _labels(record: Record) -> str | None:
@@ -56,7 +67,7 @@ def _equal(records: Sequence[Record]) -> Iterator[list[Record]]:
     """Yield the groups of records with equal figures in more than one epoch."""
     groups: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
-        if len(record.epochs) > 1 and "imported" not in record.raw:
+        if len(record.epochs) > 1:
             figures = tuple(
                 (present(e.train_loss), e.test_accuracy, e.noisy_val_accuracy, e.val_predictions)
                 for e in record.epochs

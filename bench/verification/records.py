@@ -12,13 +12,16 @@ from bench.common.identity import plain_id, trial_id
 from bench.errors import InputError
 from bench.planning.spec import TrialSpec
 from bench.records.archive import opened
-from bench.records.epochs import content_of, lines
+from bench.records.epochs import content_of, lines, unreadable
 from bench.records.packing import unpack_numbers
 from bench.records.schema import SCHEMA, STATUSES, Done, Epoch, Recorded, SpecFile, present
 from bench.records.trials import check_sweep
 from bench.records.verdict import Fault
 
-_DAMAGE = (OSError, ValueError)  # msgspec's errors, too
+#: Errors of a file that is there: msgspec's are a ValueError.
+_DAMAGE = (IsADirectoryError, NotADirectoryError, ValueError, RecursionError)
+#: First bytes of every file of gzip.
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,22 @@ def read_records(archive: Path) -> Records | Fault:
     Raises:
         InputError: where there is no such file or folder, or no trial in it is over.
     """
-    if archive.is_dir():
-        check_sweep(archive)
-    elif not archive.exists():
+    if not archive.exists():
         raise InputError(f"there is no {str(archive)!r}: give a records.tar.gz or a sweep's folder")
+    if archive.is_file() and not _is_archive(archive):
+        raise InputError(
+            f"{str(archive)!r} is no archive: give a records.tar.gz or a sweep's folder"
+        )
     try:
         folder = opened(archive)
     except InputError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise
         if isinstance(error.__cause__, FileExistsError):
             name = Path(str(error.__cause__.filename))
             return Fault("duplicate", f"the archive holds {name.parent.name}/{name.name} twice")
         return Fault("truncated", str(error))
+    check_sweep(folder)
     trials, faults, unfinished = [], list[Fault](), 0
     for path in sorted((folder / "trials").iterdir()):
         if path.is_file() and path.name.startswith("."):  # of a file manager
@@ -77,8 +85,25 @@ def read_records(archive: Path) -> Records | Fault:
     return Records(folder, trials, [*faults, *_repeated(trials)], unfinished)
 
 
+def _is_archive(file: Path) -> bool:
+    """Return whether a file begins as one of gzip does.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(_GZIP)) == _GZIP
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
 def _read(folder: Path) -> Record | Fault | None:
-    """Return the record of a trial's folder, its fault, or None where the trial is not over."""
+    """Return the record of a trial's folder, its fault, or None where the trial is not over.
+
+    Raises:
+        InputError: where a file cannot be read, which says nothing of the record.
+    """
     path = folder / "spec.json"
     if not path.exists():
         return Fault("stray", "it has no spec.json: take it out of trials/", folder.name)
@@ -95,6 +120,8 @@ def _read(folder: Path) -> Record | Fault | None:
         ending = msgspec.json.decode(content_of(path), type=dict[str, Any])
     except _DAMAGE as error:
         return Fault("truncated", f"{path.name} is damaged or cut off ({error})", folder.name)
+    except OSError as error:
+        raise unreadable(path, error) from error
     for name, schema in (
         ("spec.json", present(file.schema)),
         ("epochs.jsonl", values[0].get("schema") if values else None),
@@ -172,6 +199,8 @@ def schema_of_sweep(folder: Path) -> Iterator[Fault]:
     except _DAMAGE as error:
         yield Fault("truncated", f"sweep.json is damaged or cut off ({error})")
         return
+    except OSError as error:
+        raise unreadable(folder / "sweep.json", error) from error
     schema = values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         yield Fault("schema", f"sweep.json has schema {schema}, and this version knows {SCHEMA}")

@@ -9,7 +9,7 @@ import pytest
 from commands import call as run
 from curves import run_rows, write_curves
 
-from bench.cli import ingest, report, trial
+from bench.cli import ingest, report, trial, verify
 
 
 def call(capsys, command, *arguments: object) -> tuple[int, str, str]:
@@ -62,6 +62,8 @@ def test_a_wrong_file_or_folder_is_one_sentence(curves, sweep, tmp_path, capsys)
     board.mkdir()
     (board / "records.tar.gz").write_bytes(b"")
     refused(call(capsys, ingest, curves, "--out", board), "holds records.tar.gz, but no trials")
+    share = call(capsys, ingest, curves, "--out", tmp_path / "new", "--validation-share", "9")
+    refused(share, "validation_share is '9': give a number between 0 and 1")
     curves.write_text("method\n")
     result = call(capsys, ingest, curves, "--out", tmp_path / "new")
     refused(result, "it has no column dataset")
@@ -75,6 +77,13 @@ def test_no_command_runs_imported_trials_or_adds_to_them(sweep, tmp_path, capsys
     [spec, *_] = sorted(sweep.glob("trials/*/spec.json"))
     refused(call(capsys, trial, spec), "this trial is imported: other people ran it")
     refused(call(capsys, report, sweep, "--compare", sweep), "imported trials have no partners")
+
+
+def test_equal_imported_curves_are_told_as_possible_copies(tmp_path, capsys):
+    write_curves(tmp_path / "a.csv", run_rows("ce", seed=0), run_rows("ce", seed=1))
+    assert call(capsys, ingest, tmp_path / "a.csv", "--out", tmp_path / "a")[0] == 0
+    status, output, _ = call(capsys, verify, tmp_path / "a")
+    assert status == 0 and "imported curves that are equal in all epochs" in output
 
 
 def test_a_pipe_is_read_once(curves, tmp_path, capsys):

@@ -555,7 +555,7 @@ def test_list_and_show(capsys):
     assert status == 2 and "did you mean fashion_mnist" in errors and errors.count("\n") == 1
 
 
-def test_prepare_then_check_then_a_change_is_noticed(tmp_path, capsys):
+def test_prepare_then_check_then_a_change_is_noticed(tmp_path, monkeypatch, capsys):
     root = class_folders(tmp_path / "images")
     name = f"folder:{root}"
     status, text, _ = call(capsys, "prepare", name)
@@ -569,7 +569,8 @@ def test_prepare_then_check_then_a_change_is_noticed(tmp_path, capsys):
     rows = [line.split() for line in text.splitlines()]
     assert ["class", "found", "test"] in rows and ["b", "8", "2"] in rows
     write_image(root / "a" / "0000.png", 99)
-    status, text, _ = call(capsys, "check", name)
+    monkeypatch.chdir(tmp_path)  # the folder by another path
+    status, text, _ = call(capsys, "check", "folder:images/../images")
     assert status == 1 and "changed: its content is not what it was" in text
 
 

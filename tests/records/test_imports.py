@@ -9,6 +9,7 @@ from fabricate import write_trial
 from bench.errors import InputError
 from bench.records.merge import merged
 from bench.records.trials import check_own, read_trials
+from bench.records.writer import lock
 
 HEADER = f"{SOURCE}# code: repo, commit 1\n# licence: MIT\n# backbone: vgg\n"
 
@@ -60,6 +61,15 @@ def test_a_sweep_adds_nothing_to_imported_trials(tmp_path):
     check_own(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds imported trials"):
         check_own(import_runs(tmp_path / "a", run_rows()))
+
+
+def test_a_sweep_needs_a_folder_for_its_trials(tmp_path):
+    (tmp_path / "trials").write_text("notes")
+    with pytest.raises(InputError, match="holds a file 'trials'"):
+        check_own(tmp_path)
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*\.lock"), lock(tmp_path):
+        pass
 
 
 def test_a_sweep_adds_nothing_to_an_audit(tmp_path):

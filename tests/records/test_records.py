@@ -49,6 +49,14 @@ def test_write_atomically_replaces_the_whole_file(tmp_path):
     assert files(tmp_path) == {"x"}
 
 
+def test_an_output_that_is_a_link_stays_one(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    for content in (b"first", b"second"):
+        write_output(link, content)
+        assert link.is_symlink() and (tmp_path / "file").read_bytes() == content
+
+
 def test_an_output_that_is_a_pipe_stays_one(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

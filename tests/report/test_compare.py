@@ -16,6 +16,7 @@ from scipy import stats
 
 from bench.cli.report import report
 from bench.errors import InputError
+from bench.records.build import LIBRARIES, MACHINE
 from bench.records.merge import TOLERANCE
 from bench.records.packing import pack_numbers
 from bench.report.board import board_of
@@ -200,7 +201,11 @@ def test_comparisons_by_a_number_of_right_labels(tmp_path):
 
 def machines(folders: dict[Path, str]) -> None:
     for folder, system in folders.items():
-        (folder / "sweep.json").write_text(json.dumps({"machine": {"system": system}}))
+        facts = {
+            "machine": dict.fromkeys(MACHINE, system),
+            "versions": dict.fromkeys(LIBRARIES, "1"),
+        }
+        (folder / "sweep.json").write_text(json.dumps(facts))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +276,7 @@ def test_duplicates_of_different_code_are_no_fault_of_the_machine(codes, apart, 
 
 
 def test_a_sweep_that_says_nothing_of_its_machine_is_merged(tmp_path):
-    for name, accuracy in (("one", 0.5), ("two", 0.51)):
+    for name, accuracy in (("one", 0.5), ("two", 0.6)):
         write_trial(tmp_path / name, test=[accuracy])
         (tmp_path / name / "sweep.json").write_text("[]")
     with pytest.warns(UserWarning, match="different results"):

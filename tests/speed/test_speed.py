@@ -151,6 +151,19 @@ COLUMNS = (
 )
 
 
+def test_the_file_keeps_the_rows_of_other_parts(tmp_path, capsys):
+    file = tmp_path / "speed.json"
+    other = {"part": "epoch", "device": "cpu", "name": "by hand"}
+    gpu = {"part": "data", "device": "cuda", "name": "by hand"}
+    file.write_text(json.dumps([other, {"part": "data", "device": "cpu"}, gpu]))
+    words = ["data", "--json", str(file), "--images", "200", "--repeats", "1"]
+    assert run(words) == 0
+    rows = json.loads(file.read_text())
+    assert rows[:2] == [other, gpu] and [row["part"] for row in rows[2:]] == ["data", "data"]
+    file.write_text('{"part": "data"}')
+    assert run(words) == 2 and "holds no rows of this command" in capsys.readouterr().err
+
+
 def test_the_table_and_the_file(tmp_path, capsys):
     file = tmp_path / "new" / "speed.json"
     assert run(["data", "--json", str(file), "--images", "200", "--repeats", "2"]) == 0

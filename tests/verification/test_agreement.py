@@ -1,5 +1,6 @@
 """Agreement of records with new runs: to the bit, within the tolerance, or by other code."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -8,13 +9,21 @@ from pathlib import Path
 import msgspec
 import pytest
 from archives import Tampering, verdict_of, write_archive
+from msgspec import UNSET
 
+from bench.cli.recorded import run_recorded
 from bench.cli.verify import main
+from bench.datasets import load_dataset
 from bench.networks.machine import machine
 from bench.planning.code_hash import code_of
+from bench.planning.spec import Plan, expand_hparams
+from bench.records.build import LIBRARIES
 from bench.records.schema import STOPPED, Done, Epoch
 from bench.records.verdict import APART, CLOSE, CONSISTENT, DRIFTED, EXACT, OTHER_CODE, VERIFIED
-from bench.verification.again import TOLERANCE, compare, same_build, versions
+from bench.training.build import this_build
+from bench.training.checkpoint import Checkpoint
+from bench.training.trial import run_trial
+from bench.verification.again import TOLERANCE, compare, same_build
 from bench.verification.records import Record
 
 
@@ -87,11 +96,45 @@ def test_a_trial_that_a_search_stopped_is_compared_as_far_as_it_goes():
 
 
 def test_a_build_is_the_same_by_machine_and_libraries():
-    sweep = {"machine": machine(), "versions": versions() | {"ray": "1"}}
-    assert same_build(sweep)
-    assert not same_build(sweep | {"versions": versions() | {"torch": "0.1"}})
-    assert not same_build(sweep | {"machine": machine() | {"instructions": "other"}})
-    assert not same_build({}) and not same_build({"machine": None, "versions": []})
+    def same(build, **facts):
+        done = Done(status="finished", build=build)
+        return same_build(replace(record_of([]), done=done), facts)
+
+    assert same(this_build()) and same(this_build() | {"ray": "1"})
+    assert not same(this_build() | {"torch": "0.1"})
+    assert not same(this_build() | {"instructions": "other"})
+    # of a record, not of the sweep's last run
+    assert not same(this_build() | {"torch": "0.1"}, machine=this_build(), versions=this_build())
+
+
+def test_the_build_of_an_earlier_record_is_that_of_the_sweep_if_one_run_made_it():
+    def same(**facts):
+        return same_build(record_of([]), facts)
+
+    versions = {name: this_build()[name] for name in LIBRARIES}
+    sweep = {"machine": machine(), "versions": versions | {"ray": "1"}, "runs": [{}]}
+    assert same(**sweep)
+    assert not same(**sweep | {"runs": [{}, {}]})
+    assert not same(**sweep | {"machine": machine() | {"instructions": "other"}})
+    assert not same(**sweep | {"machine": machine() | {"processor": ""}})
+    assert not same() and not same(machine=None, versions=[], runs=None)
+
+
+def test_a_trial_that_a_second_process_has_ended_names_no_build(tmp_path):
+    """Both may have been on other machines."""
+    data = load_dataset("digits", subset=100)
+    plan = Plan(subset=100, overrides=(("epochs", 3),))
+    [spec] = plan.specs(data, expand_hparams(["ce"], {}, {}), [0.0], [0])
+
+    def interrupt(epochs: list[Epoch], restart: bool) -> None:
+        if [epoch.epoch for epoch in epochs] == [1]:  # after the checkpoint of epoch 0
+            raise KeyboardInterrupt
+
+    path = tmp_path / "checkpoints" / f"{spec.id}.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(spec, data, report=interrupt, checkpoint=Checkpoint(path, 0.0))
+    assert run_recorded(spec, data, tmp_path).build is UNSET
+    assert run_recorded(spec, data, tmp_path / "whole").build == this_build()
 
 
 # ----------------------------------------------------------------------------
@@ -147,9 +190,7 @@ def test_a_record_of_another_machine_agrees_within_the_tolerance(tampering):
     folder = tampering.trial("gce")
     tampering.change(folder, "epochs.jsonl", lambda lines: lines[2].update(train_loss=1.5))
     assert verify(tampering.sweep, "--sample", folder.name) == 1
-    tampering.change(
-        tampering.sweep, "sweep.json", lambda sweep: sweep.update(machine={"system": "other"})
-    )
+    tampering.change(folder, "done.json", lambda done: done["build"].update(system="other"))
     assert verify(tampering.sweep, "--sample", folder.name) == 0
     verdict = verdict_of(tampering.sweep)
     assert verdict.outcome == VERIFIED and verdict.reruns[0].agreement == CLOSE
@@ -172,7 +213,7 @@ def test_a_trial_that_is_not_over_is_counted_apart(tampering):
     assert verdict.trials == 1 and "not over, and in no table: 1" in " ".join(verdict.unchecked)
 
 
-@pytest.mark.parametrize("sample", ["-1", "x", "", "1.5", "abc,def"])
+@pytest.mark.parametrize("sample", ["-1", "x", "", "1.5", "abc,def", "9" * 5000])
 def test_a_wrong_sample_is_refused_in_one_sentence(tampering, capsys, sample):
     assert verify(tampering.sweep, f"--sample={sample}") == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -187,6 +228,21 @@ def test_an_unknown_id_is_named(tampering, capsys):
 def test_what_is_no_archive_is_refused(tmp_path, capsys, name):
     assert verify(tmp_path / name) == 2
     assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_a_file_that_is_no_archive_gets_no_verdict(tampering, capsys):
+    assert verify(tampering.sweep / "sweep.json") == 2
+    assert "is no archive: give a records.tar.gz" in capsys.readouterr().err
+    assert list(tampering.sweep.glob("*verdict.json")) == []
+
+
+def test_a_file_that_may_not_be_read_is_no_fault_of_the_record(tampering, capsys, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("bench.verification.records.content_of", forbidden)
+    assert verify(tampering.sweep, "--sample", "0") == 2
+    assert "(Permission denied): make it readable" in capsys.readouterr().err
 
 
 def test_options_are_checked_before_the_archive(tampering, capsys, monkeypatch):

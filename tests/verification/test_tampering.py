@@ -197,6 +197,10 @@ def test_a_truncated_archive(tampering):
     path = tampering.pack()
     path.write_bytes(path.read_bytes()[:-1000])
     assert kinds(path) == {"truncated"}
+    folder = path.parent / "board"
+    folder.mkdir()
+    shutil.copy(path, folder)
+    assert kinds(folder) == {"truncated"}
 
 
 def test_an_edited_table(tampering):
@@ -246,6 +250,8 @@ def test_a_specification_of_another_structure(tampering, field, value):
         ("epochs.jsonl", {"test_accuracy": None}, "accuracy"),
         ("done.json", {"validation_truth": "AAAA"}, "schema"),
         ("done.json", {"reliability": {}}, "accuracy"),
+        ("done.json", {"test_images": 10**400}, "schema"),
+        ("done.json", {"train_images": 10**400}, "schema"),
         ("done.json", {"reliability": {"count": [1.0], "accuracy": [1.0, 1.0]}}, "accuracy"),
         ("done.json", {"reliability": {"count": [None], "accuracy": [1.0]}}, "accuracy"),
         ("done.json", {"noise": {"transition_matrix": [[1.0], [0.5, 0.5]]}}, "labels"),
@@ -259,6 +265,21 @@ def test_values_that_no_version_writes(tampering, capsys, file, figures, kind):
     tampering.remove_tables()
     assert kinds(tampering.sweep) == {kind}
     assert len(capsys.readouterr().out) < 2000
+
+
+def test_a_number_of_400_digits_is_no_setting(tampering):
+    def change(file):
+        file["spec"]["hparams"]["gce.q"] = 10**400
+
+    tampering.change(tampering.trial("gce"), "spec.json", change)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"config"}
+
+
+def test_brackets_without_end(tampering):
+    (tampering.trial("gce") / "done.json").write_text("[" * 100_000)
+    tampering.remove_tables()
+    assert kinds(tampering.sweep) == {"truncated"}
 
 
 def test_what_is_no_trial_is_named_without_its_path(tampering):
