@@ -82,8 +82,14 @@ class Command(click.Command):
 
     context_class = _Context
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, resumes: bool = True, **settings: Any) -> None:
+        """Declare a command.
+
+        Args:
+            resumes: whether the same command goes on where an interrupt has ended it.
+        """
         super().__init__(*args, **settings | {"context_settings": _CONTEXT})
+        self.resumes = resumes
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -193,10 +199,12 @@ def execute(entry: click.Command, arguments: Sequence[str] | None = None) -> NoR
 
 
 def _end_interrupted(entry: click.Command, status: int) -> NoReturn:
-    """End after an interrupt, with the command that goes on."""
+    """End after an interrupt, with the command that goes on, or begins anew."""
     again = shlex.join(["python", "-m", _module(entry), *sys.argv[1:]])
+    resumes = getattr(entry, "resumes", True)
+    advice = "Nothing finished is lost; to go on" if resumes else "To begin anew"
     with contextlib.suppress(OSError):  # the terminal may be gone
-        echo(f"Interrupted. Nothing finished is lost; to go on: {again}", err=True)
+        echo(f"Interrupted. {advice}: {again}", err=True)
         sys.stdout.flush()
     # Ray that is shut down during its start can crash the interpreter's own end.
     if "ray" in sys.modules:

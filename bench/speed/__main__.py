@@ -20,7 +20,7 @@ def _count(name: str, metavar: str, text: str, least: int = 1, **extra: Any) -> 
     )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, resumes=False)
 @click.argument("part", default="all")
 @option(
     "Methods",

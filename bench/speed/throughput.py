@@ -15,7 +15,7 @@ from bench.errors import InputError
 _count = partial(option, "Resources", type=click.IntRange(min=1), show_default=True)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, resumes=False)
 @_count("--trials", default=10_000, metavar="N", help="Number of trials.")
 @_count("--epochs", default=100, metavar="N", help="Number of epochs of each trial.")
 @_count("--messages", default=10, metavar="N", help="Number of messages that bring the epochs.")

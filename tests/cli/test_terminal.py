@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli import terminal
-from bench.cli.commands import execute
+from bench.cli.commands import Command, execute
 from bench.common.text import encodable, printable, same_spelling
 from bench.noise.files import NamedLabels, read_file
 
@@ -243,8 +243,15 @@ def test_progress_is_plain_lines_where_no_terminal_shows_it(monkeypatch, capsys)
     assert not capsys.readouterr().err
 
 
-def test_an_interrupt_names_the_module_that_ran(monkeypatch, capsys):
-    @click.command("apply")
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({}, "Nothing finished is lost; to go on"),
+        ({"cls": Command, "resumes": False}, "To begin anew"),
+    ],
+)
+def test_an_interrupt_names_the_module_that_ran(monkeypatch, capsys, settings, advice):
+    @click.command("apply", **settings)
     def apply():
         raise KeyboardInterrupt
 
@@ -255,4 +262,4 @@ def test_an_interrupt_names_the_module_that_ran(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         execute(apply, [])
     assert end.value.code == 130
-    assert "go on: python -m bench.clean apply decisions.csv" in capsys.readouterr().err
+    assert f"{advice}: python -m bench.clean apply decisions.csv" in capsys.readouterr().err
