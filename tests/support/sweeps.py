@@ -33,7 +33,7 @@ def sweep(*arguments: str, status: int = 0, env: dict[str, str] | None = None) -
 
 
 def contents(out: Path) -> dict[str, tuple]:
-    """Return the records of a sweep by trial, without times."""
+    """Return the records of a sweep by trial, without times, and without what resumed ones lack."""
     trials = {}
     for folder in sorted((out / "trials").iterdir()):
         with np.load(folder / "samples.npz") as archive:
@@ -45,6 +45,7 @@ def contents(out: Path) -> dict[str, tuple]:
         files = [
             timeless(json.loads((folder / name).read_text())) for name in ("spec.json", "done.json")
         ]
+        files[1].pop("build", None)  # more than one machine may have computed a resumed trial
         trials[folder.name] = (files, epochs, samples)
     return trials
 
