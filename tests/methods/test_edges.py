@@ -85,7 +85,7 @@ def survives(
     outcome = run_trial(
         spec, data, report=lambda epochs, restart: records.extend(map(Epoch.to_json, epochs))
     )
-    assert outcome.status == "finished", outcome.get("traceback", outcome.error)
+    assert outcome.status == "finished", outcome.error
     assert outcome.train_images == TRAINING
     assert len(records) == 3
     for record in records:

@@ -935,7 +935,17 @@ def test_loss_and_gradient_are_finite_where_the_network_is_certain(
         assert all(torch.isfinite(grad).all() for grad in gradients)
 
 
-@pytest.mark.parametrize("name", sorted({name for name, *_ in CASES}))
+#: State of each sample, by its key.
+STATE_OF_SAMPLES = {
+    "bootstrap": {"targets"},
+    "cores2": {"clean"},
+    "forward": {"held_out"},
+    "selc": {"targets"},
+    "sop": {"u", "v"},
+}
+
+
+@pytest.mark.parametrize("name", STATE_OF_SAMPLES)
 def test_state_of_samples_that_are_not_in_the_batch_stays(make_task, name):
     length = build(name, {}).reference_epochs
     method = setup(name, make_task(), epochs=length, networks=None)
@@ -946,6 +956,7 @@ def test_state_of_samples_that_are_not_in_the_batch_stays(make_task, name):
         for key, value in method.state_dict().items()
         if len(value.shape) and len(value) == 16
     }
+    assert set(before) == STATE_OF_SAMPLES[name]
     method.loss(method.task.batch(torch.tensor([3, 1, 7])))
     others = [i for i in range(16) if i not in (3, 1, 7)]
     for key, value in before.items():

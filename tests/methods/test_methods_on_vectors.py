@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from method_specs import BASES, NAMES
+from method_specs import NAMES
 from vector_sets import digits_as_vectors
 
 from bench.errors import InputError
@@ -74,11 +74,10 @@ def test_votes_on_vectors_are_the_same_with_both_heads(data):
     assert np.abs(first - second).max(1).astype(bool).mean() < 0.01
 
 
-@pytest.mark.parametrize("name", BASES[:1])
-def test_rmd_takes_the_vectors_for_its_teacher(name, data):
+def test_rmd_takes_the_vectors_for_its_teacher(data):
     """It needs no encoder, whatever teacher its settings name."""
     outcomes = [
-        trial(f"rmd+{name}", data, "mlp", {"rmd.teacher": [teacher]})
+        trial("rmd+ce", data, "mlp", {"rmd.teacher": [teacher]})
         for teacher in ("simsiam", "pretrained")
     ]
     first, second = (outcome.samples["test_probabilities"] for outcome in outcomes)

@@ -249,8 +249,6 @@ def test_in_groups_or_on_all_samples_operations_do_the_same(channels):
 @pytest.mark.gpu
 @pytest.mark.parametrize("channels", [1, 3])
 def test_auto_augment_on_a_gpu(channels):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     images = photographs(200, channels, 32, 32)
     choices = draw_auto_augment(200, torch.Generator("cuda").manual_seed(0))
     assert choices[0].is_cuda

@@ -5,7 +5,6 @@ import pickle
 import re
 import sys
 import threading
-import time
 from pathlib import Path
 
 import huggingface_hub
@@ -291,10 +290,11 @@ def test_default_weights_in_torchs_cache_need_no_network(tmp_path, monkeypatch):
 def test_without_a_network_one_sentence_names_the_file(
     tmp_path, monkeypatch, name, tag, file, hangs
 ):
-    end = threading.Event()
+    end, answered = threading.Event(), threading.Event()
 
     def unreachable(*arguments, **options):
-        end.wait(20 if hangs else 0)
+        end.wait(600 if hangs else 0)
+        answered.set()
         raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
@@ -302,11 +302,10 @@ def test_without_a_network_one_sentence_names_the_file(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(weight_files, "urlopen", unreachable)
     monkeypatch.setattr(weight_files, "PATIENCE", 0.2)
-    start = time.monotonic()
     with pytest.raises(Unavailable) as error:
         load_pretrained(name, frozen=True)
+    assert answered.is_set() != hangs  # a server that hangs is not waited for
     end.set()
-    assert time.monotonic() - start < 10
     assert f"cannot get the weights of {name}.{tag} " in str(error.value)
     assert file in str(error.value) and "--weights FILE" in str(error.value)
 
@@ -323,10 +322,6 @@ def test_a_network_that_is_lost_while_fetching_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lost)
     with pytest.raises(Unavailable, match="cannot get the weights of timm:test_resnet"):
         load_pretrained("timm:test_resnet", frozen=True)
-
-
-def test_patience_with_servers_leaves_room_in_five_seconds():
-    assert weight_files.PATIENCE < 4
 
 
 # ----------------------------------------------------------------------------

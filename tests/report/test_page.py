@@ -273,9 +273,7 @@ def test_filtering(tab):
     tab.fill("#filter", "nobody")
     assert "No method matches." in tab.inner_text("#board")
     tab.fill("#trial-filter", "diverged")
-    assert tab.locator("#trials tbody tr").count() == 0 or "No trial matches" in tab.inner_text(
-        "#trials"
-    )
+    assert "No trial matches" in tab.inner_text("#trials")
     tab.select_option("#facet-noise_kind", "symmetric")
     assert tab.locator("#trials tbody tr").count() == 1
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from bench import ops
+from bench.common.files import write_atomically
 from bench.networks import augment, cpu
-from bench.records import trials as records
+from bench.records import writer
 from bench.speed import data, epochs, measure, methods, networks, overhead, pieces, searches
 from bench.speed import parts as speed
 from bench.speed.__main__ import main
@@ -716,18 +717,20 @@ def test_every_call_for_the_record_is_timed_once(monkeypatch, tmp_path):
 
     for owner, name in overhead.RECORDING:
         monkeypatch.setattr(owner, name, noting(owner, name))
-    written = records.write_atomically
+    files: list[str] = []
 
     def outside(path, content):
         assert open_calls, f"{path.name} is written outside of what is timed"
-        written(path, content)
+        files.append(path.name)
+        write_atomically(path, content)
 
-    monkeypatch.setattr(records, "write_atomically", outside)
+    monkeypatch.setattr(writer, "write_atomically", outside)
     images = dataset_for(TINY, 90)
     spec = specification(TINY, images, "ce", Settings(), epochs=3)
     with overhead.recording() as spent:
         overhead.run_recorded(spec, images, tmp_path, checkpoint_seconds=0.0)
     assert len(spent) == len(made)
+    assert {"spec.json", "epochs.jsonl", "samples.npz", "done.json"} <= set(files)
     assert {name: made.count(name) for name in set(made)} == {
         "TrialWriter.__init__": 1,
         "TrialWriter.restart": 1,

@@ -97,7 +97,7 @@ def changed_data(spec: TrialSpec) -> tuple[dict, None]:
     ("cause", "message"),
     [
         (absent_method, "there is no method 'elsewhere'"),
-        (damaged_encoder, "Error"),
+        (damaged_encoder, "SafetensorError"),
         (changed_data, "the data is not what"),
     ],
 )

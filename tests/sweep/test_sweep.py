@@ -1,6 +1,5 @@
 """Sweeps over real Ray, as a user starts them: in a process of their own, killed, resumed."""
 
-import ast
 import contextlib
 import ipaddress
 import json
@@ -265,28 +264,14 @@ def test_an_edited_specification_of_a_finished_trial_is_refused(tmp_path):
         pending([spec], tmp_path)
 
 
-def test_nothing_but_the_sweep_imports_ray():
-    """Late imports count too: a trial, a report and a leaderboard have to do without."""
-    importing = set()
-    for path in (ROOT / "bench").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            named += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            if any(name.partition(".")[0] == "ray" for name in named):
-                importing.add(str(path.relative_to(ROOT / "bench").parent))
-    assert importing == {"sweep", "tuning"}
-
-
 BROKEN = '''
-"""Raises in one cell, gives NaN in another."""
+"""Raises, or gives NaN, in its second epoch."""
 import torch
 from bench.method import Method
 
 class Broken(Method):
     def loss(self, batch):
-        if self.task.noisy_labels.float().mean() < 0:
-            raise AssertionError
-        if self.epoch == 1 and torch.initial_seed() >= 0:
+        if self.epoch == 1:
             if FAIL:
                 raise RuntimeError("the method's own fault")
             return self.networks[0](batch.x).sum() * float("nan")

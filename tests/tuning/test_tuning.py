@@ -312,7 +312,7 @@ def test_transfer_uses_each_pick_at_all_rates(data):
     drain(tuning, lambda spec: 0.9 - spec.hparams["elr.momentum"] * spec.noise_rate)
     found = tuning.follow()
     picks = {json.dumps(spec.hparams) for spec in found}
-    assert len(found) == 2 * len(picks) and {spec.noise_rate for spec in found} == {0.3, 0.5}
+    assert len(picks) == 2 and len(found) == 4 and {spec.noise_rate for spec in found} == {0.3, 0.5}
     with pytest.raises(InputError, match="--transfer needs several noise rates"):
         make(data, "elr", transfer=True)
 

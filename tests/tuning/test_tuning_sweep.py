@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from sweeps import ROOT, command, sweep, wait_for
+from sweeps import ROOT, command, ray_session, sweep, wait_for
 
 SMALL = [
     "--methods",
@@ -55,17 +55,19 @@ def run_until_killed(arguments: list[str], out: Path, enough: int) -> None:
         command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     wait_for(lambda: sum(trial in specs(out) for trial in statuses(out)) >= enough)
+    session = str(ray_session(out))
+
+    def of_ray() -> list[psutil.Process]:
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if session in " ".join(process.info["cmdline"] or [])
+        ]
+
+    assert of_ray()
     driver.kill()
     driver.wait()
-    session = (out / ".ray-session").read_text()
-    wait_for(
-        lambda: (
-            not any(
-                session in " ".join(process.info["cmdline"] or [])
-                for process in psutil.process_iter(["cmdline"])
-            )
-        )
-    )
+    wait_for(lambda: not of_ray())
 
 
 def test_a_tuned_sweep_ends_with_whole_records_and_a_leaderboard(tmp_path):
