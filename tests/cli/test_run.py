@@ -396,25 +396,25 @@ def test_listing_is_not_cut_when_piped():
 def test_importing_is_light():
     everything = ", ".join(f"bench.{path.stem}" for path in (ROOT / "bench").glob("[a-z]*.py"))
     code = (
-        f"import {everything}, sys; print([m for m in ('ray', 'torchvision') if m in sys.modules])"
+        "import bench, sys; print('torch' in sys.modules)\n"
+        f"import {everything}; print('ray' in sys.modules, 'torchvision' in sys.modules)"
     )
-    assert in_fresh_process(code) == "[]\n"
-    assert (
-        in_fresh_process("import bench, sys; print('torch' in sys.modules or 'ray' in sys.modules)")
-        == "False\n"
-    )
+    assert in_fresh_process(code) == "False\nFalse False\n"
 
 
-@pytest.mark.parametrize("command", ["run", "data", "report", "study", "trial", "ingest", "noise"])
-def test_help_needs_no_torch(command):
-    heavy = ["torch", "ray", "pandas", "matplotlib"]
-    heavy += ["numpy"] if command != "noise" else []
+def test_help_needs_no_torch():
+    """Commands in turn, in one process; those that need NumPy come last."""
+    light = ["run", "data", "report", "study", "trial", "ingest", "clean", "site"]
     code = (
-        f"import sys\nfrom bench.cli.{command} import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        f"print([m for m in {heavy} if m in sys.modules])"
+        "import contextlib, importlib, io, sys\n"
+        f"for name in {[*light, 'verify', 'noise']}:\n"
+        "    main = importlib.import_module(f'bench.cli.{name}').main\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "        main(['--help'])\n"
+        "    heavy = {'torch', 'ray', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "    print(name, *sorted(heavy))\n"
     )
-    assert in_fresh_process(code).endswith("[]\n")
+    assert in_fresh_process(code).splitlines() == [*light, "verify numpy", "noise numpy"]
 
 
 def test_one_trial_without_ray(tmp_path, capsys):

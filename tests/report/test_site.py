@@ -1,7 +1,6 @@
 """The site: its pages, links and versions, and how it behaves in a browser."""
 
 import html.parser
-import time
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -259,16 +258,15 @@ def test_a_page_that_is_not_the_sites_is_kept(boards, tmp_path, capsys):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
-def test_pages_open_fast_without_errors_or_network(browser, site, width):
+def test_pages_open_without_errors_or_network(browser, site, width):
     context = browser.new_context(viewport={"width": width, "height": 900})
     for path in sorted(site.rglob("*.html")):
         tab, messages, requests = context.new_page(), [], []
         tab.on("console", lambda message, to=messages: to.append(message.text))
         tab.on("pageerror", lambda error, to=messages: to.append(str(error)))
         tab.on("request", lambda request, to=requests: to.append(request.url))
-        began = time.monotonic()
         tab.goto(path.as_uri(), wait_until="load")
-        assert time.monotonic() - began < 2 and not messages and requests == [path.as_uri()]
+        assert not messages and requests == [path.as_uri()]
         assert tab.title() != "run"
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         tab.close()

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -110,7 +109,8 @@ def test_processes_are_told_apart_by_their_command_lines(monkeypatch):
 
 @contextlib.contextmanager
 def server(answer: bytes | None):
-    """A port at which something says ``answer``, or nothing at all."""
+    """A port at which something says ``answer``, or nothing at all, for longer than is waited."""
+    released, outlasted = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -121,28 +121,32 @@ def server(answer: bytes | None):
                     connection.sendall(answer)
                     connection.close()
                 else:
-                    time.sleep(2)
+                    outlasted.append(not released.wait(60))
                     connection.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
+        released.set()
+        thread.join(5)
+    assert not any(outlasted), "it was waited for"
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 @pytest.mark.parametrize(
     "answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH\r\n", b"\x00"]
 )
-def test_what_is_no_ray_is_one_clear_sentence_within_seconds(running, monkeypatch, scheme, answer):
+def test_what_is_no_ray_is_one_clear_sentence_and_not_waited_for(
+    running, monkeypatch, scheme, answer
+):
     monkeypatch.setattr(address, "CONNECT_SECONDS", 0.3)
     monkeypatch.setitem(__import__("sys").modules, "grpc", SimpleNamespace())
-    start = time.monotonic()
     with (
         server(answer) as place,
         pytest.raises(InputError, match="cannot reach a Ray cluster at") as error,
     ):
         address.connect(f"{scheme}{place}", {})
-    assert time.monotonic() - start < 2 and "\n" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_server_that_speaks_its_protocol_is_let_through(running):
@@ -237,14 +241,11 @@ def test_a_server_of_something_else_ends_the_command_soon(tmp_path):
         "--out",
         str(tmp_path / "out"),
     ]
-    start = time.monotonic()
     with server(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as place:
-        done = subprocess.run(
-            [*command, "--address", place], capture_output=True, text=True, timeout=120
+        done = subprocess.run(  # without a limit of ours it takes 800 seconds
+            [*command, "--address", place], capture_output=True, text=True, timeout=300
         )
-    assert done.returncode == 2 and time.monotonic() - start < 60, (
-        "without a limit it takes 800 seconds"
-    )
+    assert done.returncode == 2
     assert (
         f"Error: cannot use the Ray cluster at '{place}'" in done.stderr
         and "Traceback" not in done.stderr
