@@ -164,6 +164,9 @@ def test_a_trial_is_on_one_machine():
     small, head, unlike = {"CPU": 3}, {"CPU": 0}, [{"CPU": 8}, {"CPU": 2, "GPU": 4}]
     assert parallel_trials(Resources(1), [head, small, small], 99) == 6
     assert parallel_trials(Resources(2), [head, small, small], 99) == 2, "a CPU of each stays idle"
+    limits = {limit: Resources(1, max_concurrent=limit) for limit in (1, 4, 99)}
+    slots = {limit: parallel_trials(given, [small, small], 99) for limit, given in limits.items()}
+    assert slots == {1: 1, 4: 4, 99: 6}
     with pytest.raises(InputError, match="no trial fits on any machine"):
         parallel_trials(Resources(4), [head, small, small], 99)
     assert parallel_trials(Resources(1, 1), unlike, 99) == 2, "the CPUs are beside the GPUs"
