@@ -174,7 +174,14 @@ def test_a_figure_with_names_of_classes(classes):
     }
 
 
-@pytest.mark.parametrize("name", [*NAMES, "\udce9", "", " "])
+#: Names that commands read in ways of their own: markup, formats, escapes, options, paths, no text.
+READ = ["[/red]", ":cat:", "猫", "\x1b[31mred", "a\nb", "%s %(a)d", "{x} {0}", "~", "\\", "'"]
+READ += ["a,b", "--help", "-", "nan", "n" * 250, ".", "\udce9", "", " "]
+
+
+@pytest.mark.parametrize(
+    "name", [*READ, *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n not in READ)]
+)
 def test_what_does_not_exist_is_refused_by_its_name(name, capsys):
     """Which each command does in a sentence, or, of a help option, with its help."""
     from bench.speed.__main__ import main as speed

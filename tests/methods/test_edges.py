@@ -57,8 +57,10 @@ def made(labels: np.ndarray, constant: bool = False) -> Dataset:
 
 
 TURNS = np.arange(COUNT) % 4
+#: Data without a fault but the remainder of one sample, which all have; for the other tests.
+PLAIN = "remainder of one sample"
 DATA = {
-    "remainder of one sample": made(TURNS),
+    PLAIN: made(TURNS),
     "class that no label names": made(np.arange(COUNT) % 3),
     "equal images": made(TURNS, constant=True),
     "equal images, one label": made(TURNS * 0, constant=True),
@@ -104,7 +106,7 @@ def survives(
     return outcome.samples, [fit for record in records for fit in record.get("mixtures", [])]
 
 
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", [data for data in DATA if data != PLAIN])
 @pytest.mark.parametrize(("name", "settings"), EVERYTHING)
 def test_a_trial_survives(name, settings, data):
     survives(name, settings, DATA[data])
@@ -124,7 +126,7 @@ def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch)
     monkeypatch.setattr(Task, "build_network", certain)
     # gradients are as large as the logits
     still = (("learning_rate", 1e-12), ("weight_decay", 0.0))
-    samples, _ = survives(name, settings, DATA["remainder of one sample"], recipe=still)
+    samples, _ = survives(name, settings, DATA[PLAIN], recipe=still)
     # These draw the head anew, or vote without it.
     if not name.endswith(("pes", "pes_semi", "knn", "wann")):
         votes = np.arange(6) / 5 if name.endswith("crossfit") else [0, 0.5, 1]
@@ -133,14 +135,14 @@ def test_a_trial_survives_networks_that_are_certain(name, settings, monkeypatch)
         )
 
 
-@pytest.mark.parametrize("batch", [2, 4, 1000])
+@pytest.mark.parametrize("batch", [2, 1000])
 @pytest.mark.parametrize("name", BASES)
 def test_a_batch_may_be_tiny_or_larger_than_the_set(name, batch):
-    survives(name, {}, DATA["remainder of one sample"], batch)
+    survives(name, {}, DATA[PLAIN], batch)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "k" in registry.load_method(name).axes])
-@pytest.mark.parametrize("k", [BATCH - 1, BATCH, 1000])
+@pytest.mark.parametrize("k", [BATCH, 1000])
 def test_k_may_exceed_the_batch_and_the_set(name, k):
     cls = registry.load_method(name)
     key = f"{name}.{cls.axes['k']}"
@@ -148,7 +150,7 @@ def test_k_may_exceed_the_batch_and_the_set(name, k):
         {},
         *(changes for changes in SETTINGS if next(iter(changes)).startswith(f"{name}.")),
     ]:
-        survives(name, settings | {key: str(k)}, DATA["remainder of one sample"])
+        survives(name, settings | {key: str(k)}, DATA[PLAIN])
 
 
 @pytest.mark.parametrize("name", ["divide_mix", "softmix", "softmix bmm"])
