@@ -121,7 +121,8 @@ def test_the_same_command_again_runs_nothing(undisturbed):
 
 def test_a_longer_command_runs_only_what_is_missing(undisturbed):
     longer = [item if item != "elr,rmd" else "elr,rmd,gce" for item in BARE]
-    assert "2 trials to run" in sweep(*longer, "--out", str(undisturbed), "--dry-run")
+    text = sweep(*longer, "--out", str(undisturbed), "--dry-run")
+    assert "8 trials, 6 of them on record" in text
 
 
 def test_killed_driver_resumes_to_the_bit(undisturbed, tmp_path):
@@ -275,7 +276,7 @@ def test_failures_are_rows_and_the_sweep_goes_on(tmp_path):
     table = (out / "leaderboard.csv").read_text()
     assert "raising" in table and "diverging" in table
     again = [*arguments, "--out", str(out), "--retry-failed", "--dry-run"]
-    assert "1 trial to run" in sweep(*again, env=env)
+    assert "3 trials, 2 of them on record" in sweep(*again, env=env)
 
 
 def test_a_second_driver_is_kept_out(tmp_path):
