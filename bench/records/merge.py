@@ -80,8 +80,7 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     if len(a) != len(b):
         return f"{where}, of {len(a)} and {len(b)} epochs"
     parts = differing(to_text(trial.done.code) for trial in (first, second))
-    build = _build(first)
-    if build and build == _build(second) and not parts and first.spec.device == "cpu":
+    if not parts and first.spec.device == "cpu" and _one_build(first, second):
         points = 100 * np.nanmax(np.abs(a - b))
         return f"{where}, up to {points:.1f} points apart on one kind of machine"
     last = slice(-max(1, len(a) // 10), None)
@@ -92,5 +91,7 @@ def conflict_of(first: Trial, second: Trial) -> str | None:
     )
 
 
-def _build(trial: Trial) -> dict[str, str] | None:
-    return build_of(trial.done, sweep_facts(trial.folder.parents[1]))
+def _one_build(*trials: Trial) -> bool:
+    """Return whether all records name the same machine and libraries."""
+    first, *others = (build_of(each.done, sweep_facts(each.folder.parents[1])) for each in trials)
+    return first is not None and all(build == first for build in others)

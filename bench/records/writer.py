@@ -27,7 +27,7 @@ def lock(out: Path) -> Iterator[None]:
 
     try:
         file = (out / ".lock").open("w")
-    except OSError as error:
+    except IsADirectoryError as error:
         raise InputError(
             f"cannot write {str(out / '.lock')!r} ({error.strerror}): choose another --out"
         ) from error

@@ -133,7 +133,7 @@ def _replaced(
     """Return the fault of a record whose first epoch another specification gives, not its own."""
     if not record.epochs or not record.spec:
         return None
-    recorded, own = record.epochs[0], again[0]
+    recorded, own = record.epochs[0], again[:1]
     for number, (kind, text, spec) in enumerate(_suspects(record.spec, trials)):
         if number == _SUSPECTS:
             break
@@ -143,12 +143,16 @@ def _replaced(
     return None
 
 
-def _nearer(recorded: Epoch, epoch: Epoch, own: Epoch) -> bool:
-    """Return whether the first epoch on record is that of another specification, not its own."""
-    if _same_training(recorded, own):
+def _nearer(recorded: Epoch, epoch: Epoch, own: Sequence[Epoch]) -> bool:
+    """Return whether the first epoch on record is that of another specification, not its own.
+
+    Args:
+        own: first epoch of the new run, or none where that has diverged at once.
+    """
+    if any(_same_training(recorded, first) for first in own):
         return False
     return _same_training(recorded, epoch) or (
-        _gives(recorded, epoch) and not _gives(recorded, own)
+        _gives(recorded, epoch) and not any(_gives(recorded, first) for first in own)
     )
 
 
