@@ -33,12 +33,12 @@ ELSEWHERE = set(
     datasets.copies datasets.file_account datasets.folder datasets.images.cache_folder
     datasets.images.decoded_cache datasets.images.survey datasets.integer_pickles
     datasets.loading datasets.npz datasets.plugin_checks datasets.published
-    datasets.readable datasets.resizing errors networks networks.weights noise
+    datasets.readable datasets.resizing errors networks networks.machine networks.weights noise
     noise.contents noise.files noise.matching noise.matrices noise.measures noise.registry
     noise.rounding ops planning.code_hash planning.inputs planning.method_checks
     planning.pretraining planning.registry planning.searches planning.selection
-    planning.spec records.packing records.schema task training training.failures
-    training.memory training.outcome training.storage
+    planning.spec records.build records.packing records.schema task training training.build
+    training.failures training.memory training.outcome training.storage
     """.split()
 )
 
